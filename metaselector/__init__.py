@@ -1,0 +1,3 @@
+"""MetaSelector: user-level adaptive model selection for recommenders."""
+
+__version__ = "0.1.0"

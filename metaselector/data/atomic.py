@@ -1,0 +1,140 @@
+"""RecBole's atomic files: one format for all of its public data sets.
+
+``<name>.inter`` holds the interactions, ``<name>.user`` and ``<name>.item`` what is known of users
+and items. The first line names and types the columns (``rating:float``); columns are separated by
+tabs, the words of a ``token_seq`` by spaces. Source: https://recbole.io/docs/user_guide/data/atomic_files.html
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from metaselector.data.interactions import InteractionTable
+from metaselector.data.movielens import year_in_title
+from metaselector.data.tabular import Column, Kind, Layout, first_line, index_by, read_table
+from metaselector.errors import DataError, nearest
+
+TYPES = ("token", "token_seq", "float", "float_seq")
+
+_USER, _ITEM = "user_id", "item_id"
+_INTERACTIONS: dict[str, Kind] = {
+    _USER: "key",
+    _ITEM: "key",
+    "rating": "number",
+    "timestamp": "seconds",
+}
+_USER_COLUMNS = ("age", "gender", "occupation")
+_ITEM_COLUMNS = {  # our name: the names that files use
+    "title": ("movie_title", "title"),
+    "release_year": ("release_year",),
+    "genres": ("class", "genre", "genres"),
+}
+_YEAR = re.compile(r"[0-9]{4}")
+
+
+def read_atomic(directory: Path, name: str) -> InteractionTable:
+    """Read ``<name>.inter`` and, where they exist, ``<name>.user`` and ``<name>.item``.
+
+    Columns are recognised by name and others ignored; what is not there is empty in the table. A
+    release year that is no year (RecBole wrote ``V`` and ``unkonwn``) is taken from the title, if
+    that names one.
+
+    Args:
+        directory: the folder that holds them.
+        name: their common name, for example ``"ml-100k"``; it becomes the table's name.
+
+    Raises:
+        DataError: ``<name>.inter`` is missing, a header is not one of atomic files, or a line is
+            wrong.
+    """
+    source = directory / f"{name}.inter"
+    interactions, _ = _read(source, _INTERACTIONS)
+    names = {_USER: "user", _ITEM: "item"}
+    return InteractionTable(
+        name=name,
+        source=source,
+        interactions=interactions[[*_INTERACTIONS, "line"]].rename(columns=names),
+        users=_users(directory / f"{name}.user"),
+        items=_items(directory / f"{name}.item"),
+    )
+
+
+def _users(path: Path) -> pd.DataFrame:
+    if not path.exists():
+        return _nothing("user", _USER_COLUMNS)
+    frame = index_by(_read(path, {_USER: "key"})[0], _USER, path)
+    empty = {column: "" for column in _USER_COLUMNS if column not in frame}
+    frame = frame.assign(**empty)[list(_USER_COLUMNS)]
+    return frame.astype("str").rename_axis("user")
+
+
+def _items(path: Path) -> pd.DataFrame:
+    if not path.exists():
+        return _nothing("item", tuple(_ITEM_COLUMNS)).astype({"genres": object})
+    frame, types = _read(path, {_ITEM: "key"})
+    frame = index_by(frame, _ITEM, path)
+    found = {ours: _first(theirs, types) for ours, theirs in _ITEM_COLUMNS.items()}
+    columns = {
+        ours: [""] * len(frame) if theirs is None else list(frame[theirs])
+        for ours, theirs in found.items()
+    }
+    items = pd.DataFrame(columns, index=frame.index.rename("item")).astype("str")
+    is_sequence = types.get(found["genres"] or "") == "token_seq"
+    genres = [
+        tuple(entry.split()) if is_sequence else (entry,) * bool(entry) for entry in items["genres"]
+    ]
+    years = [
+        year if _YEAR.fullmatch(year) else year_in_title(title)
+        for year, title in zip(items["release_year"], items["title"], strict=True)
+    ]
+    return items.assign(
+        release_year=pd.Series(years, items.index, dtype="str"),
+        genres=pd.Series(genres, items.index, dtype=object),
+    )
+
+
+def _read(path: Path, wanted: Mapping[str, Kind]) -> tuple[pd.DataFrame, dict[str, str]]:
+    """The records of a file and the declared type of each column; `wanted` columns must exist."""
+    types = _header(path)
+    for column, kind in wanted.items():
+        expected = "token" if kind == "key" else "float"
+        if column not in types:
+            problem = (
+                f"the header names no {column}:{expected}; add it (it names {', '.join(types)})"
+            )
+            raise DataError(path, problem, line=1, column=column)
+        if types[column] != expected:
+            problem = f"declared as '{types[column]}'; declare it {column}:{expected}"
+            raise DataError(path, problem, line=1, column=column)
+    columns = tuple(Column(column, wanted.get(column, "text")) for column in types)
+    return read_table(path, Layout(columns, header_lines=1)), types
+
+
+def _header(path: Path) -> dict[str, str]:
+    types: dict[str, str] = {}
+    for entry in first_line(path).split("\t"):
+        name, colon, type_ = entry.rpartition(":")
+        if not colon or not name:
+            problem = f"{entry!r} in the header is not of the form name:type; write user_id:token"
+            raise DataError(path, problem, line=1)
+        if type_ not in TYPES:
+            problem = f"unknown type '{type_}', {nearest(type_, TYPES)}"
+            raise DataError(path, problem, line=1, column=name)
+        if name in types:
+            problem = f"'{name}' is named twice in the header; rename one of the two"
+            raise DataError(path, problem, line=1, column=name)
+        types[name] = type_
+    return types
+
+
+def _first(names: tuple[str, ...], types: Mapping[str, str]) -> str | None:
+    return next((name for name in names if name in types), None)
+
+
+def _nothing(index: str, columns: tuple[str, ...]) -> pd.DataFrame:
+    rows = pd.Index([], dtype="str", name=index)
+    return pd.DataFrame(columns=list(columns), index=rows).astype("str")

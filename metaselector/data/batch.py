@@ -1,0 +1,29 @@
+"""The contract between data and models: id and value slots."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Batch(NamedTuple):
+    """Rows as (id, value) slots.
+
+    Attributes:
+        ids: int64 ``[..., B, C]``. All fields share one id space; id 0 with value 0 is padding.
+        values: float ``[..., B, C]``. 1 for a categorical slot, 1/n for each of a multi-valued
+            field's n slots, the number itself for a numeric slot.
+    """
+
+    ids: Tensor
+    values: Tensor
+
+    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Batch:
+        """Move to `device`, and the values to `dtype`."""
+        return Batch(self.ids.to(device), self.values.to(device, dtype))
+
+    def flatten(self) -> Batch:
+        """Collapse all leading axes into one: ``[..., B, C]`` becomes ``[N, C]``."""
+        return Batch(self.ids.flatten(0, -2), self.values.flatten(0, -2))

@@ -1,0 +1,117 @@
+"""One file over HTTP: resumed where it broke off, and complete only when its checksum says so."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from metaselector.errors import UserError
+
+Progress = Callable[[int, int | None], None]
+"""Called with the bytes so far and the bytes expected (None where the server does not say)."""
+
+_CHUNK = 1 << 16
+_ATTEMPTS = 5
+_RANGE_NOT_SATISFIABLE = 416
+
+
+class FetchError(UserError):
+    """One source of a data set cannot deliver; another one may."""
+
+
+def digest(path: Path, algorithm: str) -> str:
+    """Hexadecimal checksum of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, algorithm).hexdigest()
+
+
+def download(
+    url: str, part: Path, md5: str, *, timeout: float = 15.0, progress: Progress | None = None
+) -> None:
+    """Bring `part` to be the whole, verified file.
+
+    What `part` already holds is kept and the rest asked for; after a failure it stays, for the next
+    call to go on from. A file with the wrong checksum is removed, and if part of it came from an
+    earlier call, fetched once more from the start.
+
+    Args:
+        url: http or https.
+        part: the file; its directory exists.
+        md5: the checksum its owner publishes.
+        timeout: seconds to wait for the server, to connect as well as for each piece.
+        progress: told how far it is.
+
+    Raises:
+        FetchError: the server cannot be reached or breaks off, or the checksum is wrong.
+    """
+    resumed = _size(part) > 0
+    if resumed and digest(part, "md5") == md5:
+        return
+    _transfer_all(url, part, timeout, progress)
+    found = digest(part, "md5")
+    if found == md5:
+        return
+    part.unlink()
+    if not resumed:
+        raise FetchError(f"{url} has md5 {found}, expected {md5}")
+    download(url, part, md5, timeout=timeout, progress=progress)
+
+
+def _transfer_all(url: str, part: Path, timeout: float, progress: Progress | None) -> None:
+    """Transfer until nothing is missing, trying again as long as each attempt brings something."""
+    for attempt in range(1, _ATTEMPTS + 1):
+        before = _size(part)
+        try:
+            _transfer(url, part, timeout, progress)
+            return
+        except (OSError, http.client.HTTPException) as error:
+            if isinstance(error, urllib.error.HTTPError):
+                error.close()
+                if error.code == _RANGE_NOT_SATISFIABLE and before:
+                    part.unlink()  # it is no beginning of this file
+                    continue
+            if attempt == _ATTEMPTS or _size(part) <= before:
+                raise FetchError(f"{url} cannot be downloaded ({error})") from error
+    raise FetchError(f"{url} cannot be downloaded (the server refuses every range)")
+
+
+def _transfer(url: str, part: Path, timeout: float, progress: Progress | None) -> None:
+    start = _size(part)
+    request = urllib.request.Request(url, headers={"Accept-Encoding": "identity"})
+    if start:
+        request.add_header("Range", f"bytes={start}-")
+    with urllib.request.urlopen(request, timeout=timeout) as response:
+        if response.status != http.HTTPStatus.PARTIAL_CONTENT:
+            start = 0  # the server sends the whole file
+        length = response.headers.get("Content-Length")
+        expected = None if length is None else start + int(length)
+        done = start
+        with part.open("r+b" if start else "wb") as file:
+            file.seek(start)
+            while chunk := response.read(_CHUNK):
+                file.write(chunk)
+                done += len(chunk)
+                if progress is not None:
+                    progress(done, expected)
+    if expected is not None and done < expected:
+        raise ConnectionError(f"broke off after {done:,} of {expected:,} bytes")
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+@contextmanager
+def progress_bar(description: str) -> Iterator[Progress]:
+    """A progress bar on standard error."""
+    from rich.console import Console  # slow to import, and seldom needed
+    from rich.progress import Progress as Bar
+
+    with Bar(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(description, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

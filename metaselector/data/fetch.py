@@ -1,0 +1,115 @@
+"""Data sets brought to this machine, once."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from metaselector.data.download import FetchError, digest
+from metaselector.data.registry import dataset
+from metaselector.data.sources import OfficialZip, PackageWheel, Source
+from metaselector.errors import UserError
+from metaselector.files import atomic_directory
+
+_MANIFEST = "manifest.json"
+_GROUPLENS = "https://files.grouplens.org/datasets/movielens"
+
+SOURCES: dict[str, tuple[Source, ...]] = {
+    "movielens-100k": (
+        OfficialZip(f"{_GROUPLENS}/ml-100k.zip", "0e33842e24a9c977be4e0107933c0723"),
+        PackageWheel(
+            "recbole==1.2.1",
+            "9c9948202011f37eb0a7c6768129313f00d6403ad221ec940d5e2d5d5f33a407",
+            tuple(
+                f"recbole/dataset_example/ml-100k/ml-100k.{part}"
+                for part in ("inter", "user", "item")
+            ),
+        ),
+    ),
+    "movielens-1m": (OfficialZip(f"{_GROUPLENS}/ml-1m.zip", "c4d9eecfca2ab87c1945afe126590906"),),
+}
+"""Where each data set comes from, best first."""
+
+
+def fetch(
+    name: str,
+    directory: Path,
+    *,
+    sources: Sequence[Source] | None = None,
+    timeout: float = 15.0,
+    progress: bool = True,
+) -> Path:
+    """Bring a data set to this machine, unless it is there already and undamaged.
+
+    Prints the data set's licence to standard error. Interrupted, it leaves at most a ``.part``
+    file, from which the next call goes on.
+
+    Args:
+        name: a key of :data:`metaselector.data.registry.DATASETS`.
+        directory: where fetched data sets are kept, each in a directory of its own.
+        sources: where from, best first; by default as in :data:`SOURCES`.
+        timeout: seconds to wait for a server, so that a machine without internet soon goes on.
+        progress: draw progress bars on standard error.
+
+    Returns:
+        ``directory / name``, which :func:`metaselector.data.registry.read` opens.
+
+    Raises:
+        ConfigError: there is no such data set.
+        UserError: no source delivers; the message says which file to put where.
+    """
+    licence = dataset(name).licence
+    target = directory / name
+    if _is_intact(target):
+        return target
+    _say(f"{name}: {licence}")
+    failures = []
+    for source in SOURCES[name] if sources is None else sources:
+        try:
+            with atomic_directory(target) as temporary:
+                source.fill(temporary, directory, timeout=timeout, progress=progress)
+                _write_manifest(temporary, name, source)
+            return target
+        except FetchError as error:
+            failures.append(str(error))
+            _say(f"{name}: {error}")
+    zip_file = next(source for source in SOURCES[name] if isinstance(source, OfficialZip))
+    raise UserError(
+        f"{name} could not be fetched ({'; '.join(failures)}); download {zip_file.url} elsewhere, "
+        f"put it at {directory / zip_file.file_name} and run again, or set DATA=path to that file "
+        "or to its unpacked folder"
+    )
+
+
+def _write_manifest(directory: Path, name: str, source: Source) -> None:
+    files = sorted(path for path in directory.rglob("*") if path.is_file())
+    sums = {path.relative_to(directory).as_posix(): digest(path, "sha256") for path in files}
+    manifest = {"dataset": name, "source": str(source), "sha256": sums}
+    (directory / _MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+
+
+def _is_intact(directory: Path) -> bool:
+    """Whether all of the manifest's files are as they were written; False where nothing is there.
+
+    Raises:
+        UserError: there are files that :func:`fetch` did not write, and so will not replace.
+    """
+    path = directory / _MANIFEST
+    if not path.exists():
+        if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+            raise UserError(
+                f"{directory}: holds files that were not fetched; set DATA={directory} to read "
+                "them as they are, or move them away"
+            )
+        return False
+    try:
+        sums = json.loads(path.read_text(encoding="utf-8"))["sha256"]
+        return all(digest(directory / file, "sha256") == sum_ for file, sum_ in sums.items())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)

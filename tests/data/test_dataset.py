@@ -1,0 +1,147 @@
+"""A saved data set comes back whole, or is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from metaselector.data.dataset import EncodedDataset
+from metaselector.errors import DataError, UserError
+
+ARRAYS = ["ids", "values", "labels", "timestamps", "source_rows", "user_offsets"]
+
+
+@pytest.fixture
+def dataset(make_dataset: Callable[[Sequence[int]], EncodedDataset]) -> EncodedDataset:
+    return make_dataset([3, 5])
+
+
+@pytest.fixture
+def saved(dataset: EncodedDataset, tmp_path: Path) -> Path:
+    dataset.save(tmp_path / "encoded")
+    return tmp_path / "encoded"
+
+
+def test_sizes(dataset: EncodedDataset) -> None:
+    assert len(dataset) == 8
+    assert dataset.num_users == 2
+    assert dataset.users.tolist() == [0, 0, 0, 1, 1, 1, 1, 1]
+
+
+def test_batch_takes_rows_of_any_shape(dataset: EncodedDataset) -> None:
+    batch = dataset.batch(np.array([[0, 7], [2, 2]]))
+    assert batch.ids.dtype == torch.int64
+    assert batch.ids.tolist() == [[[1], [8]], [[3], [3]]]
+    assert batch.values.dtype == torch.float32
+    assert dataset.label(np.array([[0, 7], [2, 2]])).tolist() == [[0, 1], [0, 0]]
+
+
+def test_roundtrip(dataset: EncodedDataset, saved: Path) -> None:
+    loaded = EncodedDataset.load(saved)
+    for field in fields(EncodedDataset):
+        before, after = getattr(dataset, field.name), getattr(loaded, field.name)
+        if isinstance(before, np.ndarray):
+            assert after.dtype == before.dtype
+            assert np.array_equal(after, before)
+        else:
+            assert after == before
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_loaded_arrays_are_memory_mapped_and_read_only(saved: Path, name: str) -> None:
+    array = getattr(EncodedDataset.load(saved), name)
+    assert isinstance(array, np.memmap)
+    with pytest.raises(ValueError, match="read-only"):
+        array[0] = 0
+
+
+def test_batch_of_a_loaded_data_set_is_a_copy(saved: Path) -> None:
+    loaded = EncodedDataset.load(saved)
+    loaded.batch(np.array([0])).values.zero_()
+    assert loaded.values[0, 0] == 1
+
+
+def test_saving_replaces_what_was_there(saved: Path, make_dataset: Any) -> None:
+    (saved / "stale").touch()
+    make_dataset([2]).save(saved)
+    assert len(EncodedDataset.load(saved)) == 2
+    assert not (saved / "stale").exists()
+    assert [path.name for path in saved.parent.iterdir()] == [saved.name]
+
+
+@pytest.mark.parametrize("name", [*(f"{name}.npy" for name in ARRAYS), "users.json", "schema.json"])
+@pytest.mark.parametrize("damage", ["missing", "empty", "truncated", "garbage"])
+def test_damaged_file_is_named(saved: Path, name: str, damage: str) -> None:
+    path = saved / name
+    content = path.read_bytes()
+    if damage == "missing":
+        path.unlink()
+    else:
+        path.write_bytes({"empty": b"", "truncated": content[:-3], "garbage": b"\xff\x00"}[damage])
+    with pytest.raises(DataError, match=name.replace(".", r"\.")):
+        EncodedDataset.load(saved)
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_array_of_another_type_is_named(saved: Path, name: str) -> None:
+    np.save(saved / f"{name}.npy", np.load(saved / f"{name}.npy").astype(np.int16))
+    with pytest.raises(DataError, match=rf"{name}\.npy: holds int16"):
+        EncodedDataset.load(saved)
+
+
+@pytest.mark.parametrize("name", sorted(set(ARRAYS) - {"labels"}))
+def test_array_of_another_length_is_named(saved: Path, name: str) -> None:
+    np.save(saved / f"{name}.npy", np.load(saved / f"{name}.npy")[:-1])
+    with pytest.raises(DataError, match=rf"{name}\.npy: shape"):
+        EncodedDataset.load(saved)
+
+
+def test_schema_of_a_later_version_is_refused(saved: Path) -> None:
+    schema = json.loads((saved / "schema.json").read_text())
+    (saved / "schema.json").write_text(json.dumps({**schema, "version": 2}))
+    with pytest.raises(DataError, match="not a schema this version can read"):
+        EncodedDataset.load(saved)
+
+
+def test_missing_directory_says_how_to_make_it(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="metaselector data prepare"):
+        EncodedDataset.load(tmp_path / "nothing")
+
+
+@pytest.fixture
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The third array no longer fits."""
+    save, calls = np.save, []
+
+    def failing_save(file: Any, *args: Any, **kwargs: Any) -> None:
+        calls.append(file)
+        if len(calls) == 3:
+            Path(file).write_bytes(b"half")
+            raise OSError(28, "No space left on device")
+        save(file, *args, **kwargs)
+
+    monkeypatch.setattr(np, "save", failing_save)
+
+
+@pytest.mark.usefixtures("full_disk")
+def test_failed_save_leaves_nothing(dataset: EncodedDataset, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"encoded: cannot be written.*No space left"):
+        dataset.save(tmp_path / "encoded")
+    assert not list(tmp_path.iterdir())
+
+
+def test_failed_save_keeps_what_was_there(
+    saved: Path, request: pytest.FixtureRequest, make_dataset: Any
+) -> None:
+    request.getfixturevalue("full_disk")
+    with pytest.raises(UserError):
+        make_dataset([2]).save(saved)
+    assert [path.name for path in saved.parent.iterdir()] == [saved.name]
+    assert len(EncodedDataset.load(saved)) == 8

@@ -1,0 +1,251 @@
+"""One suite for all readers: the same tiny world in every format gives the same table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from metaselector.data.atomic import read_atomic
+from metaselector.data.interactions import InteractionTable
+from metaselector.data.movielens import GENRES_100K, read_movielens_1m, read_movielens_100k
+from metaselector.errors import DataError
+
+RATINGS = [
+    ("1", "10", "5", "881250949"),
+    ("1", "20", "3", "881250950"),
+    ("2", "10", "4", "881250951"),
+    ("2", "30", "1", "881250951"),
+    ("1", "30", "2", "881250999"),
+    ("2", "99", "2", "881251000"),  # an item that the item file does not know
+]
+USERS = [("1", "25", "F", "7", "55117"), ("2", "56", "M", "16", "E1 4NS")]
+ITEMS = [
+    ("10", "Toy Story (1995)", ("Animation", "Children's", "Comedy")),
+    ("20", "Misérables, Les (1934) (1995)", ("Film-Noir",)),
+    ("30", 'Tomorrow "is" another day (1994)', ("Sci-Fi", "War")),
+]
+
+
+def write_100k(directory: Path) -> None:
+    def flags(genres: tuple[str, ...]) -> list[str]:
+        return [str(int(genre in genres)) for genre in GENRES_100K]
+
+    _write(directory / "u.data", "\t", RATINGS)
+    _write(directory / "u.user", "|", USERS)
+    items = [(i, title, "01-Jan-1998", "", "http://x", *flags(g)) for i, title, g in ITEMS]
+    _write(directory / "u.item", "|", items, "latin-1")
+
+
+def write_1m(directory: Path) -> None:
+    _write(directory / "ratings.dat", "::", RATINGS)
+    _write(directory / "users.dat", "::", [(u, g, a, o, z) for u, a, g, o, z in USERS])
+    _write(directory / "movies.dat", "::", [(i, t, "|".join(g)) for i, t, g in ITEMS], "latin-1")
+
+
+def write_atomic(directory: Path) -> None:
+    ratings = [(u, i, r, f"{t}.0") for u, i, r, t in RATINGS]
+    header = "user_id:token item_id:token rating:float timestamp:float"
+    _write(directory / "world.inter", "\t", [header.split(), *ratings])
+    header = "user_id:token age:token gender:token occupation:token zip_code:token"
+    _write(directory / "world.user", "\t", [header.split(), *USERS])
+    header = "item_id:token movie_title:token_seq release_year:token class:token_seq"
+    items = [(i, t, t[-5:-1], " ".join(g)) for i, t, g in ITEMS]
+    _write(directory / "world.item", "\t", [header.split(), *items])
+
+
+def _write(path: Path, separator: str, rows: list, encoding: str = "utf-8") -> None:
+    path.write_text("".join(separator.join(row) + "\n" for row in rows), encoding=encoding)
+
+
+@dataclass(frozen=True)
+class Format:
+    write: Callable[[Path], None]
+    read: Callable[[Path], InteractionTable]
+    files: tuple[str, str, str]  # interactions, users, items
+    separator: str
+    header_lines: int
+    columns: tuple[str, str, str, str]
+
+
+_OURS = ("user", "item", "rating", "timestamp")
+_THEIRS = ("user_id", "item_id", "rating", "timestamp")
+FORMATS = {
+    "100k": Format(write_100k, read_movielens_100k, ("u.data", "u.user", "u.item"), "\t", 0, _OURS),
+    "1m": Format(
+        write_1m, read_movielens_1m, ("ratings.dat", "users.dat", "movies.dat"), "::", 0, _OURS
+    ),
+    "atomic": Format(
+        write_atomic,
+        lambda directory: read_atomic(directory, "world"),
+        ("world.inter", "world.user", "world.item"),
+        "\t",
+        1,
+        _THEIRS,
+    ),
+}
+
+
+@pytest.fixture(params=FORMATS)
+def format_(request: pytest.FixtureRequest) -> Format:
+    return FORMATS[request.param]
+
+
+def _message(error: pytest.ExceptionInfo[DataError]) -> str:
+    text = str(error.value)
+    assert "\n" not in text
+    return text
+
+
+def test_table_is_the_world(format_: Format, tmp_path: Path) -> None:
+    format_.write(tmp_path)
+    table = format_.read(tmp_path)
+
+    assert table.source == tmp_path / format_.files[0]
+    expected = pd.DataFrame(RATINGS, columns=list(_OURS), dtype="str").assign(
+        rating=[5.0, 3.0, 4.0, 1.0, 2.0, 2.0],
+        timestamp=np.array([int(row[3]) for row in RATINGS], dtype=np.int64),
+        line=np.arange(len(RATINGS), dtype=np.int64) + 1 + format_.header_lines,
+    )
+    pd.testing.assert_frame_equal(table.interactions, expected)
+    users = pd.DataFrame(
+        {"age": ["25", "56"], "gender": ["F", "M"], "occupation": ["7", "16"]},
+        index=pd.Index(["1", "2"], name="user", dtype="str"),
+        dtype="str",
+    )
+    pd.testing.assert_frame_equal(table.users, users)
+    index = pd.Index([row[0] for row in ITEMS], name="item", dtype="str")
+    items = pd.DataFrame(
+        {
+            "title": pd.Series([row[1] for row in ITEMS], index, dtype="str"),
+            "release_year": pd.Series(["1995", "1995", "1994"], index, dtype="str"),
+            "genres": pd.Series([row[2] for row in ITEMS], index, dtype=object),
+        }
+    )
+    pd.testing.assert_frame_equal(table.items, items)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda data: data.rstrip(b"\n"),
+        lambda data: data + b"\n\r\n  \n",
+        lambda data: data.replace(b"\n", b"\r\n"),
+        lambda data: b"\xef\xbb\xbf" + data,
+    ],
+    ids=["no newline at the end", "blank lines at the end", "Windows line ends", "byte order mark"],
+)
+def test_harmless_differences(
+    format_: Format, tmp_path: Path, change: Callable[[bytes], bytes]
+) -> None:
+    format_.write(tmp_path)
+    before = format_.read(tmp_path)
+    path = tmp_path / format_.files[0]
+    path.write_bytes(change(path.read_bytes()))
+    pd.testing.assert_frame_equal(format_.read(tmp_path).interactions, before.interactions)
+
+
+@pytest.mark.parametrize("name", ["ml-100k", "ml-1m"])
+def test_official_sub_folder(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).mkdir()
+    format_ = FORMATS[name.removeprefix("ml-")]
+    format_.write(tmp_path / name)
+    assert format_.read(tmp_path).source == tmp_path / name / format_.files[0]
+
+
+BAD_LINES = {  # what is done to the fields of a rating; its column; what the message shows
+    "too few": (lambda f: f[:3], 3, "has 3 instead of 4 columns"),
+    "too many": (lambda f: [*f, "extra"], 3, "has 5 instead of 4 columns"),
+    "blank": (lambda f: [""], 1, "'' has 1 instead of 4 columns"),
+    "user empty": (lambda f: ["", *f[1:]], 0, "'' is empty"),
+    "item empty": (lambda f: [f[0], "", *f[2:]], 1, "'' is empty"),
+    "rating word": (lambda f: [*f[:2], "good", f[3]], 2, "'good' is not a finite number"),
+    "rating nan": (lambda f: [*f[:2], "nan", f[3]], 2, "'nan' is not a finite number"),
+    "rating inf": (lambda f: [*f[:2], "-inf", f[3]], 2, "'-inf' is not a finite number"),
+    "rating huge": (lambda f: [*f[:2], "1e999", f[3]], 2, "'1e999' is not a finite number"),
+    "rating 1_0": (lambda f: [*f[:2], "1_0", f[3]], 2, "'1_0' is not a finite number"),
+    "rating empty": (lambda f: [*f[:2], "", f[3]], 2, "'' is not a finite number"),
+    "time word": (lambda f: [*f[:3], "noon"], 3, "'noon' is not a finite number"),
+    "time empty": (lambda f: [*f[:3], ""], 3, "'' is not a finite number"),
+    "time half": (lambda f: [*f[:3], "881250949.5"], 3, "'881250949.5' is not a time"),
+    "time before 1970": (lambda f: [*f[:3], "-1"], 3, "'-1' is not a time"),
+    "time in ms": (lambda f: [*f[:3], "881250949000"], 3, "'881250949000' is not a time"),
+    "bytes": (lambda f: ["\udcff", *f[1:]], 0, "byte 0xff in '\ufffd' is not utf-8 text"),
+}
+
+
+@pytest.mark.parametrize("bad", BAD_LINES)
+def test_first_bad_line_is_named(format_: Format, tmp_path: Path, bad: str) -> None:
+    change, column, shown = BAD_LINES[bad]
+    format_.write(tmp_path)
+    path = tmp_path / format_.files[0]
+    lines = path.read_text().split("\n")
+    row = format_.header_lines + 2
+    for each in (row, row + 1):  # the first of the two is to be named
+        fields = change(lines[each].split(format_.separator))
+        lines[each] = format_.separator.join(fields)
+    path.write_text("\n".join(lines), errors="surrogateescape")
+
+    with pytest.raises(DataError) as error:
+        format_.read(tmp_path)
+    message = _message(error)
+    assert message.startswith(f"{path}:{row + 1} (column {format_.columns[column]}): ")
+    assert shown in message
+    assert message.endswith(("correct or remove the line", "save the file as utf-8"))
+
+
+@pytest.mark.parametrize("which", [0, 1, 2], ids=["interactions", "users", "items"])
+def test_truncated_file(format_: Format, tmp_path: Path, which: int) -> None:
+    format_.write(tmp_path)
+    path = tmp_path / format_.files[which]
+    data = path.read_bytes()
+    last = data.rstrip(b"\n").rfind(b"\n") + 1
+    path.write_bytes(data[: last + 1])
+    with pytest.raises(DataError) as error:
+        format_.read(tmp_path)
+    message = _message(error)
+    number = data.count(b"\n")
+    assert message.startswith(f"{path}:{number} (column ")
+    assert f"{data[last : last + 1].decode()!r} has 1 instead of" in message
+    assert "cut short, copy or fetch it again" in message
+
+
+@pytest.mark.parametrize("content", [b"", b"\n \n"], ids=["empty", "blank"])
+@pytest.mark.parametrize("which", [0, 1, 2], ids=["interactions", "users", "items"])
+def test_empty_file(format_: Format, tmp_path: Path, which: int, content: bytes) -> None:
+    format_.write(tmp_path)
+    path = tmp_path / format_.files[which]
+    path.write_bytes(content)
+    with pytest.raises(DataError) as error:
+        format_.read(tmp_path)
+    assert _message(error).startswith(f"{path}: the file is empty")
+
+
+def test_missing_interactions(format_: Format, tmp_path: Path) -> None:
+    format_.write(tmp_path)
+    path = tmp_path / format_.files[0]
+    path.unlink()
+    with pytest.raises(DataError) as error:
+        format_.read(tmp_path)
+    assert _message(error).startswith(f"{path}: no such file")
+    path.mkdir()
+    with pytest.raises(DataError) as error:
+        format_.read(tmp_path)
+    assert _message(error).startswith(f"{path}: cannot be read")
+
+
+@pytest.mark.parametrize("which", [1, 2], ids=["users", "items"])
+def test_key_described_twice(format_: Format, tmp_path: Path, which: int) -> None:
+    format_.write(tmp_path)
+    path = tmp_path / format_.files[which]
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*lines, lines[-1]]))
+    with pytest.raises(DataError) as error:
+        format_.read(tmp_path)
+    message = _message(error)
+    assert message.startswith(f"{path}:{len(lines) + 1} (column ")
+    assert f"already described in line {len(lines)};" in message
