@@ -1,0 +1,44 @@
+"""DeepFM."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from base_models.contract import BaseModel, Batch
+from base_models.layers import FieldPooling, Linear, SlotEmbedding, mlp, pairwise
+
+
+class DeepFM(BaseModel):
+    """DeepFM (Guo et al., IJCAI 2017, Eqs. 1-4): linear + FM + MLP on shared field embeddings.
+
+    Slots are pooled into fields first, so the FM part crosses fields, not the words of one field.
+
+    Args:
+        embedding_size: D.
+        hidden_sizes: widths of the MLP's hidden layers, which read the F * D field embeddings.
+        dropout: after every hidden layer, 0 to 1.
+    """
+
+    tables = ("linear.weight", "embedding.weight")
+
+    def __init__(
+        self,
+        num_ids: int,
+        slot_fields: Sequence[int],
+        embedding_size: int = 16,
+        hidden_sizes: Sequence[int] = (64, 64),
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__(num_ids, slot_fields)
+        self.linear = Linear(num_ids)
+        self.embedding = SlotEmbedding(num_ids, embedding_size)
+        self.pooling = FieldPooling(slot_fields)
+        self.mlp = mlp([self.num_fields * embedding_size, *hidden_sizes], dropout)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Logits ``[..., B]``."""
+        fields = self.pooling(self.embedding(*batch))  # [..., B, F, D]
+        deep = self.mlp(fields.flatten(-2)).squeeze(-1)  # [..., B, F * D] to [..., B]
+        return self.linear(*batch) + pairwise(fields) + deep

@@ -1,0 +1,34 @@
+"""Factorization machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from base_models.contract import BaseModel, Batch
+from base_models.layers import Linear, SlotEmbedding, pairwise
+
+
+class FM(BaseModel):
+    """Second-order factorization machine (Rendle, ICDM 2010, Eq. 1).
+
+    ``logit = b + sum_c v_c w[id_c] + sum_{c<d} <e[id_c], e[id_d]> v_c v_d``, the pairwise sum in
+    O(C D) by Lemma 3.1. Slots of one field interact with each other too, as in the paper.
+
+    Args:
+        embedding_size: D.
+    """
+
+    tables = ("linear.weight", "embedding.weight")
+
+    def __init__(
+        self, num_ids: int, slot_fields: Sequence[int], embedding_size: int = 16
+    ) -> None:
+        super().__init__(num_ids, slot_fields)
+        self.linear = Linear(num_ids)
+        self.embedding = SlotEmbedding(num_ids, embedding_size)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Logits ``[..., B]``."""
+        return self.linear(*batch) + pairwise(self.embedding(*batch))
