@@ -1,0 +1,56 @@
+"""The whole episode inside one module's forward."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from metaselector.adapt.engine import Adaptation, Engine, Loss
+from metaselector.adapt.rules import Tensors
+from metaselector.data.episodes import Episodes
+
+
+class EpisodeLoss(nn.Module):
+    """Adapt on support, predict the query, return the query loss.
+
+    Everything the outer loop learns is a parameter of this module, so that a wrapper such as
+    DistributedDataParallel sees the inner loop as one forward pass.
+
+    Args:
+        model: the network that adapts.
+        rates: the inner learning rates, by name.
+        adaptation: what the inner loop does.
+        engine: who runs it.
+        loss: mean loss of one user's rows, for the inner loop; also of all query rows together, for
+            the outer loop.
+    """
+
+    def __init__(
+        self, model: nn.Module, rates: Tensors, adaptation: Adaptation, engine: Engine, loss: Loss
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.adaptation = adaptation
+        self.engine = engine
+        self.loss = loss
+        self._rate_names = tuple(rates)
+        # A ParameterDict would refuse the dots in parameter names.
+        self.alpha = nn.ParameterList(
+            nn.Parameter(rate.detach().clone(), requires_grad=adaptation.rule.learnable)
+            for rate in rates.values()
+        )
+
+    @property
+    def rates(self) -> dict[str, Tensor]:
+        return dict(zip(self._rate_names, self.alpha, strict=True))
+
+    def forward(self, episodes: Episodes) -> Tensor:
+        """Mean loss over all query rows of the meta-batch, a scalar."""
+        output = self.engine(
+            self.model,
+            dict(self.model.named_parameters()),
+            self.rates,
+            self.adaptation,
+            episodes,
+            self.loss,
+        )
+        return self.loss(output, episodes.query.labels, episodes.query.mask)

@@ -1,0 +1,94 @@
+"""Inner rules: how one step of adaptation turns parameters, gradients and rates into parameters.
+
+A rule is two pure functions over dictionaries from parameter name to tensor. ``init`` makes the
+rates (alpha), which the outer loop learns where ``learnable`` is true; ``update`` makes one step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+
+Tensors = Mapping[str, Tensor]
+Granularity = Literal["scalar", "tensor", "element"]
+SHARED = "shared"
+"""Name of the one rate that all parameters share at granularity ``scalar``."""
+
+
+class InnerRule(Protocol):
+    """The contract of an inner rule."""
+
+    learnable: bool
+    """Whether the outer loop learns the rates."""
+    second_order: bool
+    """Whether the outer gradient goes through the inner gradient."""
+
+    def init(self, params: Tensors) -> dict[str, Tensor]:
+        """The initial rates for the adapted `params`; shape ``[1]`` or that of a parameter."""
+
+    def update(self, params: Tensors, grads: Tensors, rates: Tensors) -> dict[str, Tensor]:
+        """One step; pure, so `params` stay as they are."""
+
+
+class MAML:
+    """``theta - alpha * grad``, one fixed alpha (Finn et al., ICML 2017, Eq. 1).
+
+    Args:
+        rate: the inner learning rate, or a function from parameter name to it.
+        second_order: False gives first-order MAML, whose outer gradient treats the inner gradient
+            as a constant (same paper, section 5.2).
+    """
+
+    learnable = False
+
+    def __init__(self, rate: float | Callable[[str], float], *, second_order: bool = True) -> None:
+        self.rate = rate if callable(rate) else lambda _: rate
+        self.second_order = second_order
+
+    def init(self, params: Tensors) -> dict[str, Tensor]:
+        return {name: p.new_full([1], self.rate(name)) for name, p in params.items()}
+
+    def update(self, params: Tensors, grads: Tensors, rates: Tensors) -> dict[str, Tensor]:
+        return {name: p - rates[name] * grads[name] for name, p in params.items()}
+
+
+class MetaSGD:
+    """``theta - alpha o grad`` with a learned alpha (Li et al., "Meta-SGD", 2017, Eq. 1).
+
+    Args:
+        rate: where alpha starts: a number, or a function from parameter name to it.
+        granularity: one rate for all (``scalar``), one a tensor, or one an element as in the paper.
+            The paper draws the initial rates at random; here they all start at `rate`.
+        second_order: as for :class:`MAML`.
+    """
+
+    learnable = True
+
+    def __init__(
+        self,
+        rate: float | Callable[[str], float],
+        *,
+        granularity: Granularity = "tensor",
+        second_order: bool = True,
+    ) -> None:
+        self.rate = rate if callable(rate) else lambda _: rate
+        self.granularity = granularity
+        self.second_order = second_order
+
+    def init(self, params: Tensors) -> dict[str, Tensor]:
+        if self.granularity == "scalar":
+            name, first = next(iter(params.items()))
+            return {SHARED: first.new_full([1], self.rate(name))}
+        if self.granularity == "tensor":
+            return {name: p.new_full([1], self.rate(name)) for name, p in params.items()}
+        return {name: torch.full_like(p, self.rate(name)) for name, p in params.items()}
+
+    def update(self, params: Tensors, grads: Tensors, rates: Tensors) -> dict[str, Tensor]:
+        shared = rates.get(SHARED)
+        return {
+            name: p - (rates[name] if shared is None else shared) * grads[name]
+            for name, p in params.items()
+        }

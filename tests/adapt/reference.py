@@ -1,0 +1,68 @@
+"""The slow, obvious twin of every engine: one user at a time, on full tables, padding dropped."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from metaselector.adapt.engine import Adaptation, Loss
+from metaselector.adapt.rules import Tensors
+from metaselector.data.batch import Batch
+from metaselector.data.episodes import Episodes, Rows
+
+
+class UserResult(NamedTuple):
+    """One user's adapted parameters, full tables, and the outputs for their query rows."""
+
+    params: dict[str, Tensor]
+    output: Any
+
+
+def adapt_users(
+    model: nn.Module,
+    params: Tensors,
+    rates: Tensors,
+    adaptation: Adaptation,
+    episodes: Episodes,
+    loss: Loss,
+) -> list[UserResult]:
+    """The result of every user, in order."""
+    results = []
+    for user in range(len(episodes.support.labels)):
+        batch, labels = _real_rows(episodes.support, user)
+        adapted = {name: params[name] for name in adaptation.names}
+        for _ in range(adaptation.steps):
+            if not len(labels):
+                break  # nothing to learn from
+            output = functional_call(model, {**params, **adapted}, (batch,))
+            grads = torch.autograd.grad(
+                loss(output, labels, torch.ones_like(labels)),
+                list(adapted.values()),
+                create_graph=True,
+                materialize_grads=True,
+            )
+            if not adaptation.rule.second_order:
+                grads = tuple(grad.detach() for grad in grads)
+            adapted = adaptation.rule.update(adapted, dict(zip(adapted, grads, strict=True)), rates)
+        own = {**params, **adapted}
+        query, _ = _real_rows(episodes.query, user)
+        results.append(UserResult(own, functional_call(model, own, (query,))))
+    return results
+
+
+def query_losses(results: list[UserResult], episodes: Episodes, loss: Loss) -> Tensor:
+    """Mean query loss of every user, ``[U]``."""
+    losses = []
+    for user, result in enumerate(results):
+        _, labels = _real_rows(episodes.query, user)
+        losses.append(loss(result.output, labels, torch.ones_like(labels)))
+    return torch.stack(losses)
+
+
+def _real_rows(rows: Rows, user: int) -> tuple[Batch, Tensor]:
+    keep = rows.mask[user].bool()
+    batch = Batch(rows.batch.ids[user][keep], rows.batch.values[user][keep])
+    return batch, rows.labels[user][keep]
