@@ -1,0 +1,100 @@
+"""Predictions of several models on the same rows, side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from metaselector.errors import UserError, nearest
+from metaselector.evaluate.losses import Floats
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """What the models of one seed predict for the same N rows.
+
+    Attributes:
+        users: ``[N]``.
+        y: float64 ``[N]``, 0 or 1.
+        p: float64 ``[N]`` by model, in the order in which models first appear.
+    """
+
+    users: NDArray[Any]
+    y: Floats
+    p: dict[str, Floats]
+
+    def of(self, model: str) -> Floats:
+        """Predictions of `model`; raises :class:`UserError` where there are none."""
+        if model not in self.p:
+            raise UserError(f"no predictions of model '{model}'; {nearest(model, self.p)}")
+        return self.p[model]
+
+
+def by_seed(predictions: pd.DataFrame) -> Iterator[tuple[int, Aligned]]:
+    """Align the predictions of every seed, in the order in which seeds first appear."""
+    for _, frame in predictions.groupby("seed", sort=False):
+        yield int(frame["seed"].iloc[0]), align(frame)
+
+
+def align(predictions: pd.DataFrame) -> Aligned:
+    """Put the models of one seed side by side.
+
+    Args:
+        predictions: a long table of one seed and one task.
+
+    Raises:
+        UserError: there is no prediction, more than one seed or task, a model predicts a row twice
+            or other rows than the first model does, or a row's user or label is not the same.
+    """
+    if predictions.empty:
+        raise UserError("the table of predictions is empty")
+    for column in ("seed", "task"):
+        values = predictions[column].unique()
+        if len(values) > 1:
+            raise UserError(
+                f"predictions of more than one {column} ({values[0]}, {values[1]}, ...)"
+            )
+    where = f"seed {predictions['seed'].iloc[0]}, model"
+    frames = {
+        str(model): frame.sort_values("row", kind="stable")
+        for model, frame in predictions.groupby("model", sort=False)
+    }
+    first_model, first = next(iter(frames.items()))
+    for model, frame in frames.items():
+        difference = _difference(frame, first, first_model)
+        if difference:
+            raise UserError(f"{where} '{model}': {difference}")
+    return Aligned(
+        users=first["user"].to_numpy(dtype=object),
+        y=first["y"].to_numpy(np.float64),
+        p={model: frame["p"].to_numpy(np.float64) for model, frame in frames.items()},
+    )
+
+
+def _difference(frame: pd.DataFrame, other: pd.DataFrame, other_model: str) -> str:
+    """How `frame` differs from `other` apart from its predictions; both are sorted by row."""
+    rows, other_rows = frame["row"].to_numpy(), other["row"].to_numpy()
+    repeated = np.flatnonzero(np.diff(rows) == 0)
+    if len(repeated):
+        return f"row {rows[repeated[0]]} is predicted more than once"
+    for kind, odd in (
+        ("lacks {} of the rows of", np.setdiff1d(other_rows, rows)),
+        ("predicts {} rows more than", np.setdiff1d(rows, other_rows)),
+    ):
+        if len(odd):
+            return f"{kind.format(len(odd))} '{other_model}', the first is row {odd[0]}"
+    for column, name in (("user", "user"), ("y", "label")):
+        mine, theirs = frame[column].to_numpy(), other[column].to_numpy()
+        differing = np.flatnonzero(mine != theirs)
+        if len(differing):
+            at = differing[0]
+            return (
+                f"row {rows[at]} has {name} {mine[at]}, but {theirs[at]} in '{other_model}' "
+                f"({len(differing)} such rows)"
+            )
+    return ""

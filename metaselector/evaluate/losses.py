@@ -1,0 +1,61 @@
+"""Logloss by row and by user: what metrics, oracles and baselines share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+_EPS = np.finfo(np.float64).eps
+
+
+def row_logloss(y: ArrayLike, p: ArrayLike) -> Floats:
+    """``-(y log p + (1 - y) log(1 - p))`` in nats, for shapes that broadcast.
+
+    Probabilities are clipped to ``[eps, 1 - eps]`` of float64, as scikit-learn does, so that a
+    confident mistake costs 36 nats and not infinity.
+    """
+    labels = np.asarray(y, dtype=np.float64)
+    clipped = np.clip(np.asarray(p, dtype=np.float64), _EPS, 1 - _EPS)
+    loss: Floats = -(labels * np.log(clipped) + (1 - labels) * np.log1p(-clipped))
+    return loss
+
+
+def user_codes(users: ArrayLike) -> tuple[Ints, NDArray[Any]]:
+    """Number the users in the order in which they first appear.
+
+    Args:
+        users: user of every row, ``[N]``, strings or integers.
+
+    Returns:
+        int64 ``[N]`` codes and the distinct users ``[U]``.
+    """
+    codes, names = pd.factorize(np.asarray(users))
+    return codes.astype(np.int64), np.asarray(names)
+
+
+def user_losses(y: ArrayLike, base: ArrayLike, codes: Ints) -> Floats:
+    """Logloss of every base model summed over every user's rows.
+
+    Args:
+        y: ``[N]``, 0 or 1.
+        base: probabilities ``[N, K]``.
+        codes: int64 ``[N]``, from 0 to U - 1 without gaps.
+
+    Returns:
+        ``[U, K]``, in nats.
+    """
+    losses = row_logloss(np.asarray(y)[:, None], base)  # [N, K]
+    return np.stack([np.bincount(codes, weights=column) for column in losses.T], axis=1)
+
+
+def take(base: ArrayLike, choice: Ints) -> Floats:
+    """Column ``choice[n]`` of row n of `base` ``[N, K]``, as float64 ``[N]``."""
+    probabilities = np.asarray(base, dtype=np.float64)
+    taken: Floats = np.take_along_axis(probabilities, choice[:, None], axis=1)[:, 0]
+    return taken

@@ -1,0 +1,90 @@
+"""AUC, logloss, GAUC, and how much of what was to be won a model wins.
+
+``y`` is 0 or 1, ``[N]``; ``p`` is the predicted probability of 1, ``[N]``; ``users`` is the user of
+every row, ``[N]``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.metrics import log_loss, roc_auc_score
+
+from metaselector.evaluate.losses import user_codes
+
+
+def auc(y: ArrayLike, p: ArrayLike) -> float:
+    """Area under the ROC curve, ties counting one half; nan where `y` holds a single class."""
+    labels = np.asarray(y, dtype=np.float64)
+    if labels.size == 0 or (labels == labels[0]).all():
+        return math.nan
+    return float(roc_auc_score(labels, np.asarray(p, dtype=np.float64)))
+
+
+def logloss(y: ArrayLike, p: ArrayLike) -> float:
+    """Mean logloss in nats; `p` is clipped as in ``row_logloss``."""
+    return float(log_loss(np.asarray(y), np.asarray(p, dtype=np.float64), labels=[0, 1]))
+
+
+def gauc(y: ArrayLike, p: ArrayLike, users: ArrayLike) -> tuple[float, int]:
+    """Mean of the users' own AUCs, weighted by their number of rows.
+
+    ``GAUC = sum_u n_u AUC_u / sum_u n_u`` over users with rows of both classes; the others have no
+    AUC and are left out of both sums. Source: Zhou et al., "Deep Interest Network for Click-Through
+    Rate Prediction", KDD 2018 (there weighted by impressions), who take it from Zhu et al.,
+    "Optimized Cost per Click in Taobao Display Advertising", KDD 2017.
+
+    Returns:
+        GAUC, nan where no user has both classes; and the number of users that do.
+    """
+    labels, scores = np.asarray(y, dtype=np.float64), np.asarray(p, dtype=np.float64)
+    codes, _ = user_codes(users)
+    order = np.lexsort((scores, codes))
+    labels, scores, codes = labels[order], scores[order], codes[order]
+    size = np.bincount(codes)
+    first_of_user = np.cumsum(size) - size
+    # Rows of one user with one score share the mean of their ranks.
+    starts = np.ones(len(codes), dtype=bool)
+    starts[1:] = (np.diff(codes) != 0) | (np.diff(scores) != 0)
+    first = np.flatnonzero(starts)
+    tied = np.diff(first, append=len(codes))
+    rank = np.repeat(first + (tied + 1) / 2, tied) - first_of_user[codes]  # 1 to n_u
+    positive = np.bincount(codes, weights=labels)
+    both = (positive > 0) & (positive < size)
+    if not both.any():
+        return math.nan, 0
+    rank_sum = np.bincount(codes, weights=labels * rank)[both]
+    positive, size = positive[both], size[both]
+    # Mann and Whitney: pairs in the right order over all pairs.
+    areas = (rank_sum - positive * (positive + 1) / 2) / (positive * (size - positive))
+    return float(np.average(areas, weights=size)), int(both.sum())
+
+
+def rela_impr(auc: float, base_auc: float) -> float:
+    """Relative improvement over a base model, in percent; nan where the base model's AUC is 0.5.
+
+    ``((auc - 0.5) / (base_auc - 0.5) - 1) * 100``. Source: Yan et al., "Coupled Group Lasso for
+    Web-Scale CTR Prediction in Display Advertising", ICML 2014.
+    """
+    return ((auc - 0.5) / (base_auc - 0.5) - 1) * 100 if base_auc != 0.5 else math.nan
+
+
+def gap_closed(value: float, best_single: float, oracle: float) -> float:
+    """``(best_single - value) / (best_single - oracle)``: 0 at the best single, 1 at the oracle.
+
+    The same for logloss and for AUC, where both differences change sign. Negative where the model
+    is worse than the best single one, above 1 where it passes the oracle, nan without a gap.
+    """
+    gap = best_single - oracle
+    return (best_single - value) / gap if gap else math.nan
+
+
+METRICS: dict[str, Callable[[ArrayLike, ArrayLike, ArrayLike], float]] = {
+    "auc": lambda y, p, users: auc(y, p),
+    "logloss": lambda y, p, users: logloss(y, p),
+    "gauc": lambda y, p, users: gauc(y, p, users)[0],
+}
+"""Every metric of predictions as ``(y, p, users) -> value``."""

@@ -1,0 +1,114 @@
+"""The long table of predictions: one row per seed, model and test row."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import ArrayLike, NDArray
+from pyarrow import parquet
+
+from metaselector.data.dataset import EncodedDataset
+from metaselector.errors import DataError
+from metaselector.files import atomic_file
+
+SCHEMA = pa.schema(
+    {
+        "seed": pa.int64(),
+        "model": pa.string(),
+        "user": pa.string(),
+        "row": pa.int64(),  # position in the source file
+        "task": pa.string(),
+        "y": pa.float32(),  # 0 or 1
+        "p": pa.float64(),  # probability of 1
+    }
+)
+COLUMNS = tuple(SCHEMA.names)
+TASK = "label"
+_MEND = "run `metaselector evaluate` again"
+
+
+def long_table(
+    seed: int, model: str, dataset: EncodedDataset, rows: NDArray[np.int64], p: ArrayLike
+) -> pd.DataFrame:
+    """The predictions of one model of one seed as rows of the long table.
+
+    Args:
+        seed: the run's seed.
+        model: the model's name.
+        dataset: what was predicted.
+        rows: int64 ``[N]``, positions in `dataset`.
+        p: probabilities ``[N]``, in the order of `rows`.
+
+    Returns:
+        `N` rows with the columns :data:`COLUMNS`.
+
+    Raises:
+        ValueError: `rows` and `p` differ in shape, or a probability is nan or outside of 0 to 1.
+    """
+    probabilities = np.asarray(p, dtype=np.float64)
+    if probabilities.shape != rows.shape:
+        raise ValueError(f"{model}: {probabilities.shape} predictions of {rows.shape} rows")
+    bad = ~((probabilities >= 0) & (probabilities <= 1))  # nan too
+    if bad.any():
+        raise ValueError(f"{model}: {bad.sum()} predictions are no probability")
+    names = np.asarray(dataset.user_names, dtype=object)
+    return pd.DataFrame(
+        {
+            "seed": np.full(len(rows), seed, dtype=np.int64),
+            "model": pd.array([model] * len(rows), dtype="str"),
+            "user": pd.array(names[dataset.users[rows]], dtype="str"),
+            "row": np.asarray(dataset.source_rows[rows], dtype=np.int64),
+            "task": pd.array([TASK] * len(rows), dtype="str"),
+            "y": np.asarray(dataset.labels[rows], dtype=np.float32),
+            "p": probabilities,
+        }
+    )
+
+
+def save_predictions(predictions: pd.DataFrame, path: Path) -> None:
+    """Write the long table as zstd-compressed Parquet, complete or not at all."""
+    table = pa.Table.from_pandas(predictions, schema=SCHEMA, preserve_index=False)
+    with atomic_file(path) as temporary:
+        parquet.write_table(table, temporary, compression="zstd")
+
+
+def load_predictions(path: Path) -> pd.DataFrame:
+    """Read a long table.
+
+    Raises:
+        DataError: the file is missing or damaged, a column is missing or of another type, or a
+            value is empty, a label that is not 0 or 1, or no probability.
+    """
+    try:
+        table = parquet.read_table(path, partitioning=None)
+    except FileNotFoundError as error:
+        raise DataError(path, f"no predictions here; {_MEND}") from error
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise DataError(path, f"not a Parquet file or a damaged one ({reason}); {_MEND}") from error
+    for field in SCHEMA:
+        if field.name not in table.column_names:
+            raise DataError(path, f"has no such column; {_MEND}", column=field.name)
+        column = table[field.name]
+        text = pa.types.is_string(field.type) and pa.types.is_large_string(column.type)
+        if column.type != field.type and not text:  # pandas writes large strings
+            problem = f"holds {column.type}, expected {field.type}; {_MEND}"
+            raise DataError(path, problem, column=field.name)
+        if column.null_count:
+            raise DataError(
+                path, f"{column.null_count} values are empty; {_MEND}", column=field.name
+            )
+    frame: pd.DataFrame = table.select(COLUMNS).to_pandas()
+    _check_values(path, "y", frame["y"].isin([0, 1]), "neither 0 nor 1")
+    _check_values(path, "p", frame["p"].between(0, 1), "no probability")
+    return frame
+
+
+def _check_values(path: Path, column: str, good: pd.Series[bool], problem: str) -> None:
+    bad = np.flatnonzero(~good)
+    if len(bad):
+        problem = f"{len(bad)} values are {problem}, the first in record {bad[0] + 1}; {_MEND}"
+        raise DataError(path, problem, column=column)

@@ -1,0 +1,119 @@
+"""From predictions to the results table."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from metaselector.errors import UserError
+from metaselector.evaluate.alignment import Aligned, by_seed
+from metaselector.evaluate.losses import user_codes
+from metaselector.evaluate.metrics import auc, gap_closed, gauc, logloss, rela_impr
+from metaselector.evaluate.oracles import oracle_user
+
+COLUMNS = (
+    "dataset",
+    "protocol",
+    "seed",
+    "model",
+    "auc",
+    "logloss",
+    "rela_impr",
+    "gauc",
+    "gap_closed_auc",
+    "gap_closed_logloss",
+    "n_users",
+    "n_test",
+    "gauc_users",
+)
+ORACLE = "oracle-user"
+
+
+def score(
+    predictions: pd.DataFrame, *, dataset: str, protocol: str, best_single: Mapping[int, str]
+) -> pd.DataFrame:
+    """Every metric of every model.
+
+    Args:
+        predictions: the long table, any number of seeds, one task.
+        dataset: name for the column ``dataset``.
+        protocol: name for the column ``protocol``.
+        best_single: by seed, the single model that was best on *valid*: what RelaImpr and gap
+            closed are relative to.
+
+    Returns:
+        One row per (seed, model) in the order in which they first appear, columns :data:`COLUMNS`.
+        ``rela_impr`` is in percent, gaps are fractions, and nan where the seed has no
+        ``oracle-user``; ``gauc_users`` counts the users that GAUC is over.
+
+    Raises:
+        UserError: models of a seed predict different rows or labels, or a seed's best single model
+            is not given or has no predictions.
+    """
+    tables = [_score_seed(seed, aligned, best_single) for seed, aligned in by_seed(predictions)]
+    if not tables:
+        raise UserError("the table of predictions is empty")
+    table = pd.concat(tables, ignore_index=True)
+    return table.assign(dataset=dataset, protocol=protocol)[list(COLUMNS)]
+
+
+def _score_seed(seed: int, aligned: Aligned, best_single: Mapping[int, str]) -> pd.DataFrame:
+    if seed not in best_single:
+        raise UserError(f"seed {seed}: its best single model is not given")
+    base_auc, base_loss = _auc_and_logloss(aligned, best_single[seed])
+    oracle_auc, oracle_loss = (
+        _auc_and_logloss(aligned, ORACLE) if ORACLE in aligned.p else (math.nan, math.nan)
+    )
+    records = []
+    for model, p in aligned.p.items():
+        model_auc, model_loss = _auc_and_logloss(aligned, model)
+        user_auc, gauc_users = gauc(aligned.y, p, aligned.users)
+        records.append(
+            {
+                "seed": seed,
+                "model": model,
+                "auc": model_auc,
+                "logloss": model_loss,
+                "rela_impr": rela_impr(model_auc, base_auc),
+                "gauc": user_auc,
+                "gap_closed_auc": gap_closed(model_auc, base_auc, oracle_auc),
+                "gap_closed_logloss": gap_closed(model_loss, base_loss, oracle_loss),
+                "n_users": pd.unique(aligned.users).size,
+                "n_test": aligned.y.size,
+                "gauc_users": gauc_users,
+            }
+        )
+    return pd.DataFrame(records)
+
+
+def _auc_and_logloss(aligned: Aligned, model: str) -> tuple[float, float]:
+    p = aligned.of(model)
+    return auc(aligned.y, p), logloss(aligned.y, p)
+
+
+def best_model_counts(predictions: pd.DataFrame, base_models: Sequence[str]) -> pd.DataFrame:
+    """For how many users each base model has the lowest logloss on their test rows.
+
+    Args:
+        predictions: the long table, any number of seeds, one task.
+        base_models: the models that compete; the first of equals wins.
+
+    Returns:
+        One row per seed and base model, in the order given: ``seed``, ``model``, ``users`` and
+        ``share``, a fraction of the seed's users.
+
+    Raises:
+        UserError: as :func:`score`, or a base model has no predictions.
+    """
+    records = []
+    for seed, aligned in by_seed(predictions):
+        base = np.stack([aligned.of(model) for model in base_models], axis=1)  # [N, K]
+        _, choice = oracle_user(aligned.y, base, aligned.users)
+        _, first_rows = np.unique(user_codes(aligned.users)[0], return_index=True)
+        counts = np.bincount(choice[first_rows], minlength=len(base_models))
+        for model, users in zip(base_models, counts.tolist(), strict=True):
+            records.append((seed, model, users, users / len(first_rows)))
+    return pd.DataFrame(records, columns=["seed", "model", "users", "share"])

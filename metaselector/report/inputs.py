@@ -1,0 +1,61 @@
+"""Read the files of a run directory that tables and figures show."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+
+from metaselector.errors import DataError
+
+_MEND = "run `metaselector evaluate` again"
+
+
+def read_table(path: Path, columns: Collection[str]) -> pd.DataFrame:
+    """Read a ``.csv`` or ``.parquet`` file.
+
+    Raises:
+        DataError: it is missing or damaged, or lacks one of `columns`.
+    """
+    try:
+        frame = (
+            pd.read_parquet(path)
+            if path.suffix == ".parquet"
+            # A model may be called 1; nothing else that is text looks like a number.
+            else pd.read_csv(path, dtype={"model": "str", "baseline": "str"})
+        )
+    except FileNotFoundError as error:
+        raise DataError(path, f"no such file; {_MEND}") from error
+    except (OSError, ValueError, pa.ArrowException) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise DataError(path, f"cannot be read ({reason}); {_MEND}") from error
+    missing = [column for column in columns if column not in frame]
+    if missing:
+        raise DataError(path, f"has no such column; {_MEND}", column=missing[0])
+    return frame
+
+
+def read_command(path: Path) -> str:
+    """The command that made a run, from ``environment.json``, on one line.
+
+    Raises:
+        DataError: the file is missing or damaged, or does not say.
+    """
+    try:
+        command = json.loads(path.read_text(encoding="utf-8"))["command"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(path, f"does not name the 'command' of the run; {_MEND}") from error
+    return " ".join(str(command).split())
+
+
+def only_value(frame: pd.DataFrame, column: str, path: Path) -> str:
+    """The one value of `column`; raises :class:`DataError` where there are none or several."""
+    values: Iterable[object] = frame[column].unique()
+    names = [str(value) for value in values]
+    if len(names) != 1:
+        problem = f"holds {len(names)} values ({', '.join(names)}), a table shows one"
+        raise DataError(path, problem, column=column)
+    return names[0]

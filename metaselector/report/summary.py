@@ -1,0 +1,133 @@
+"""What the summary shows: a line a model, averaged over seeds, as numbers and as text."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import pandas as pd
+
+from metaselector.report.groups import ORACLE, group_of, in_groups
+
+RESULT_COLUMNS = (
+    "dataset",
+    "protocol",
+    "seed",
+    "model",
+    "auc",
+    "logloss",
+    "rela_impr",
+    "gauc",
+    "gap_closed_auc",
+    "gap_closed_logloss",
+    "n_users",
+    "n_test",
+    "gauc_users",
+)
+DIFFERENCE_COLUMNS = ("seed", "model", "baseline", "metric", "difference", "low", "high")
+
+
+class Shown(NamedTuple):
+    """How a column of ``results.csv`` is shown.
+
+    Attributes:
+        name: the column.
+        title: what it is called.
+        pattern: format of the mean.
+        scale: what values are multiplied with.
+        lower_is_better: of two values.
+    """
+
+    name: str
+    title: str
+    pattern: str = "{:.4f}"
+    scale: float = 1.0
+    lower_is_better: bool = False
+
+
+SHOWN = (
+    Shown("auc", "AUC"),
+    Shown("logloss", "logloss", lower_is_better=True),
+    Shown("rela_impr", "RelaImpr %", "{:+.2f}"),
+    Shown("gauc", "GAUC"),
+    Shown("gap_closed_logloss", "gap closed %", "{:.1f}", scale=100.0),
+)
+INTERVAL_TITLE = "Δ logloss, 95 %"
+
+
+class Cell(NamedTuple):
+    """Text of a cell, and whether it is the best of its column."""
+
+    text: str
+    best: bool = False
+
+
+def best_single(results: pd.DataFrame) -> pd.DataFrame:
+    """(seed, model) of the models that RelaImpr is relative to, whose own is exactly 0."""
+    return results.loc[results["rela_impr"] == 0, ["seed", "model"]]
+
+
+def summary_frame(results: pd.DataFrame, differences: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Average over seeds.
+
+    Args:
+        results: ``results.csv``.
+        differences: ``differences.csv``; only logloss against the best single model is used.
+
+    Returns:
+        Indexed by model, sorted by group: ``group``; for every column of :data:`SHOWN` its mean
+        and, as ``<column>_std``, the sample standard deviation (nan for one seed), scaled as
+        shown; ``low`` and ``high``, the ends of the 95 % interval, averaged over seeds, nan where
+        there is none.
+    """
+    by_model = results.groupby("model")
+    columns: dict[str, pd.Series] = {}
+    for shown in SHOWN:
+        columns[shown.name] = by_model[shown.name].mean() * shown.scale
+        columns[f"{shown.name}_std"] = by_model[shown.name].std() * shown.scale
+    frame = pd.DataFrame(columns).reindex(in_groups(results["model"]))
+    frame.insert(0, "group", [group_of(model) for model in frame.index])
+    if differences is None:
+        return frame.assign(low=float("nan"), high=float("nan"))
+    against = best_single(results).rename(columns={"model": "baseline"})
+    ends = differences[differences["metric"] == "logloss"].merge(against, on=["seed", "baseline"])
+    return frame.join(ends.groupby("model")[["low", "high"]].mean())
+
+
+def cells(frame: pd.DataFrame) -> dict[str, list[Cell]]:
+    """Text of every line of :func:`summary_frame` by model; the best of a column is no oracle's."""
+    columns: list[list[Cell]] = []
+    candidates = (frame["group"] != ORACLE).to_numpy()
+    for shown in SHOWN:
+        means = [shown.pattern.format(value) for value in frame[shown.name]]
+        # Compared as shown, so that two lines that look equal are both the best.
+        numbers = pd.Series([float(text) for text in means])
+        eligible = numbers[candidates]
+        best = eligible.min() if shown.lower_is_better else eligible.max()
+        pattern = shown.pattern.replace("+", "")
+        columns.append(
+            [
+                Cell(_with_std(mean, std, pattern), bool(candidate and number == best))
+                for mean, std, number, candidate in zip(
+                    means, frame[f"{shown.name}_std"], numbers, candidates, strict=True
+                )
+            ]
+        )
+    if frame["low"].notna().any():
+        ends = zip(frame["low"], frame["high"], strict=True)
+        columns.append([Cell(_interval(low, high)) for low, high in ends])
+    return dict(zip(frame.index, map(list, zip(*columns, strict=True)), strict=True))
+
+
+def titles(frame: pd.DataFrame) -> list[str]:
+    """Titles of the columns of :func:`cells`."""
+    return [shown.title for shown in SHOWN] + [INTERVAL_TITLE] * bool(frame["low"].notna().any())
+
+
+def _with_std(mean: str, std: float, pattern: str) -> str:
+    if mean.endswith("nan"):
+        return ""
+    return mean if pd.isna(std) else f"{mean} ± {pattern.format(std)}"
+
+
+def _interval(low: float, high: float) -> str:
+    return "" if pd.isna(low) else f"[{low:+.4f}, {high:+.4f}]"

@@ -1,0 +1,187 @@
+"""The summary of a run as Markdown, LaTeX and on the terminal."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from metaselector.files import write_text
+from metaselector.report.groups import group_of
+from metaselector.report.inputs import only_value, read_command, read_table
+from metaselector.report.summary import (
+    DIFFERENCE_COLUMNS,
+    RESULT_COLUMNS,
+    Cell,
+    best_single,
+    cells,
+    summary_frame,
+    titles,
+)
+
+_UNLIMITED = 1000  # characters
+
+Groups = list[tuple[str, list[tuple[str, list[Cell]]]]]
+
+
+class _Summary(NamedTuple):
+    """What every form of the summary is made of.
+
+    Attributes:
+        name: data set and protocol.
+        notes: sentences that say how to read the table.
+        titles: of the columns after the model's.
+        groups: lines by group: name of the group, and of each line model and cells.
+        command: what made the run.
+    """
+
+    name: str
+    notes: list[str]
+    titles: list[str]
+    groups: Groups
+    command: str
+
+
+def write_tables(run_dir: Path) -> list[Path]:
+    """Write ``summary.md`` and ``summary.tex`` from ``results.csv``.
+
+    ``differences.csv`` adds a column where it exists; ``environment.json`` names the command. The
+    LaTeX needs the packages booktabs and graphicx.
+
+    Raises:
+        DataError: ``results.csv`` or ``environment.json`` is missing, or a file is damaged.
+    """
+    summary = _read(run_dir)
+    forms = {"summary.md": _markdown(summary), "summary.tex": _latex(summary)}
+    for name, text in forms.items():
+        write_text(run_dir / name, text)
+    return [run_dir / name for name in forms]
+
+
+def print_summary(run_dir: Path, console: Console) -> None:
+    """Print the summary of a run, as many columns as fit; raises as :func:`write_tables`."""
+    summary = _read(run_dir)
+    # A narrow terminal shows fewer columns, not broken numbers; the files hold all of them.
+    unlimited = console.options.update(max_width=_UNLIMITED)
+    for width in range(len(summary.titles), 0, -1):
+        table = _terminal(summary, width)
+        if console.measure(table, options=unlimited).maximum <= console.width:
+            break
+    console.print(table)
+    for note in summary.notes:
+        console.print(note, style="dim", markup=False, highlight=False)
+
+
+def _terminal(summary: _Summary, width: int) -> Table:
+    """The table with its first `width` columns after the model's."""
+    table = Table(title=summary.name, title_justify="left")
+    table.add_column("model", no_wrap=True)
+    for title in summary.titles[:width]:
+        table.add_column(title, justify="right")
+    for _, lines in summary.groups:
+        for model, line in lines:
+            texts = [Text(cell.text, "bold" if cell.best else "") for cell in line[:width]]
+            table.add_row(model, *texts)
+        table.add_section()
+    return table
+
+
+def _read(run_dir: Path) -> _Summary:
+    path = run_dir / "results.csv"
+    results = read_table(path, RESULT_COLUMNS)
+    name = f"{only_value(results, 'dataset', path)}, {only_value(results, 'protocol', path)}"
+    other = run_dir / "differences.csv"
+    differences = read_table(other, DIFFERENCE_COLUMNS) if other.exists() else None
+    frame = summary_frame(results, differences)
+    lines = cells(frame)
+    groups = [
+        (group, [(model, lines[model]) for model in models])
+        for group, models in groupby(lines, key=group_of)
+    ]
+    has_interval = bool(frame["low"].notna().any())
+    command = read_command(run_dir / "environment.json")
+    return _Summary(name, _notes(results, has_interval), titles(frame), groups, command)
+
+
+def _notes(results: pd.DataFrame, has_interval: bool) -> list[str]:
+    seeds = list(dict.fromkeys(results["seed"]))
+    several = len(seeds) > 1
+    notes = [
+        f"{'Seeds' if several else 'Seed'} {', '.join(map(str, seeds))}; "
+        f"{_count(results['n_users'])} users, {_count(results['n_test'])} test rows; "
+        f"GAUC over the {_count(results['gauc_users'])} users with both classes."
+    ]
+    if several:
+        notes.append("Mean ± standard deviation over seeds.")
+    singles = " or ".join(dict.fromkeys(best_single(results)["model"]))
+    notes.append(
+        f"RelaImpr and gap closed (logloss; 100 % is oracle-user) are relative to {singles}, "
+        "the best single model on valid."
+    )
+    if has_interval:
+        averaged = ", its ends averaged over seeds" if several else ""
+        notes.append(
+            "Δ logloss: 95 % interval of the difference to that model, paired bootstrap over "
+            f"users{averaged}."
+        )
+    return notes
+
+
+def _count(column: pd.Series) -> str:
+    low, high = int(column.min()), int(column.max())
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
+def _markdown(summary: _Summary) -> str:
+    width = len(summary.titles)
+    rows = [["model", *summary.titles], ["---", *["---:"] * width]]
+    for group, lines in summary.groups:
+        rows.append([f"*{group}*", *[""] * width])
+        for model, line in lines:
+            rows.append([model, *[f"**{cell.text}**" if cell.best else cell.text for cell in line]])
+    table = [f"| {' | '.join(row)} |" for row in rows]
+    head = [f"## {summary.name}", "", *summary.notes, "", f"Command: `{summary.command}`", ""]
+    return "\n".join([*head, *table, ""])
+
+
+def _latex(summary: _Summary) -> str:
+    columns = len(summary.titles) + 1
+    body: list[str] = []
+    for group, lines in summary.groups:
+        body += [r"\midrule", rf"\multicolumn{{{columns}}}{{l}}{{\emph{{{_tex(group)}}}}} \\"]
+        for model, line in lines:
+            texts = [
+                rf"\textbf{{{_tex(cell.text)}}}" if cell.best else _tex(cell.text) for cell in line
+            ]
+            # Names keep their hyphens, numbers get minus signs.
+            body.append(" & ".join([_tex(model, minus="-"), *texts]) + r" \\")
+    caption = _tex(f"{summary.name}. {' '.join(summary.notes)}", minus="-")
+    return "\n".join(
+        [
+            f"% Command: {summary.command}",
+            r"\begin{table}",
+            r"\centering",
+            rf"\caption{{{caption}}}",
+            r"\resizebox{\linewidth}{!}{%",
+            rf"\begin{{tabular}}{{l{'r' * (columns - 1)}}}",
+            r"\toprule",
+            " & ".join(_tex(title, minus="-") for title in ["model", *summary.titles]) + r" \\",
+            *body,
+            r"\bottomrule",
+            r"\end{tabular}}",
+            r"\end{table}",
+            "",
+        ]
+    )
+
+
+def _tex(text: str, minus: str = "$-$") -> str:
+    special = {character: f"\\{character}" for character in "&%$#_{}"}
+    special |= {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    special |= {"±": r"$\pm$", "Δ": r"$\Delta$", "-": minus, "+": "$+$"}
+    return "".join(special.get(character, character) for character in text)

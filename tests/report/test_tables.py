@@ -1,0 +1,176 @@
+"""The summary of a run."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from metaselector.errors import DataError
+from metaselector.report.groups import group_of, in_groups
+from metaselector.report.summary import RESULT_COLUMNS, cells, summary_frame
+from metaselector.report.tables import print_summary, write_tables
+
+_MODELS = {  # AUC, logloss
+    "oracle-user": (0.80, 0.50),
+    "metaselector": (0.77, 0.53),
+    "my_model": (0.75, 0.55),
+    "other": (0.74, 0.56),
+    "uniform": (0.76, 0.54),
+}
+
+
+def _results(seeds: list[int]) -> pd.DataFrame:
+    rows = [
+        (
+            "tiny", "warm", seed, model, area + 0.001 * seed, loss - 0.001 * seed,
+            ((area + 0.001 * seed - 0.5) / (0.25 + 0.001 * seed) - 1) * 100 * (model != "my_model"),
+            np.nan, (area - 0.75) / 0.05, (0.55 - loss) / 0.05, 12, 1234, 0,
+        )
+        for seed in seeds
+        for model, (area, loss) in _MODELS.items()
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=list(RESULT_COLUMNS))
+
+
+def _differences(seeds: list[int]) -> pd.DataFrame:
+    rows = [
+        (seed, "metaselector", baseline, metric, 0.0, low + 0.01 * seed, 0.1 + 0.01 * seed)
+        for seed in seeds
+        for baseline, metric, low in (
+            ("my_model", "logloss", -0.03),
+            ("my_model", "auc", 5.0),
+            ("other", "logloss", 7.0),
+        )
+    ]
+    columns = ["seed", "model", "baseline", "metric", "difference", "low", "high"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _write(run_dir: Path, seeds: list[int], differences: bool = True) -> Path:
+    _results(seeds).to_csv(run_dir / "results.csv", index=False)
+    if differences:
+        _differences(seeds).to_csv(run_dir / "differences.csv", index=False)
+    command = {"command": "metaselector reproduce\n --x_y 50%"}
+    (run_dir / "environment.json").write_text(json.dumps(command), encoding="utf-8")
+    return run_dir
+
+
+def test_groups() -> None:
+    names = ["oracle-user", "metaselector", "lr", "uniform", "lr-train", "metaselector-simplified"]
+    assert in_groups(names) == [
+        "lr", "lr-train", "uniform", "metaselector", "metaselector-simplified", "oracle-user",
+    ]  # fmt: skip
+    assert group_of("metaselectors") == "single models"
+
+
+def test_summary_of_one_seed() -> None:
+    frame = summary_frame(_results([0]), _differences([0]))
+    assert frame.index.tolist() == ["my_model", "other", "uniform", "metaselector", "oracle-user"]
+    assert frame.loc["metaselector", "logloss"] == 0.53
+    assert frame.loc["metaselector", "gap_closed_logloss"] == pytest.approx(40)
+    assert frame["auc_std"].isna().all()
+    assert frame.loc["metaselector", ["low", "high"]].tolist() == [-0.03, 0.1]
+    assert frame.drop("metaselector")["low"].isna().all()
+
+
+def test_summary_averages_seeds() -> None:
+    frame = summary_frame(_results([0, 2]), _differences([0, 2]))
+    assert frame.loc["my_model", "auc"] == pytest.approx(0.751)
+    assert frame.loc["my_model", "auc_std"] == pytest.approx(0.001 * 2**0.5)
+    assert frame.loc["metaselector", ["low", "high"]].tolist() == pytest.approx([-0.02, 0.11])
+
+
+def test_best_is_no_oracle_and_ties_are_both_best() -> None:
+    results = _results([0])
+    results.loc[results["model"] == "uniform", "auc"] = 0.77 + 1e-9
+    lines = cells(summary_frame(results))
+    assert [model for model, line in lines.items() if line[0].best] == ["uniform", "metaselector"]
+    assert [model for model, line in lines.items() if line[1].best] == ["metaselector"]
+    assert [line[3].text for line in lines.values()] == [""] * 5  # GAUC is nan
+    assert not any(line[3].best for line in lines.values())
+
+
+def test_markdown(tmp_path: Path) -> None:
+    assert [path.name for path in write_tables(_write(tmp_path, [0]))] == [
+        "summary.md",
+        "summary.tex",
+    ]
+    text = (tmp_path / "summary.md").read_text(encoding="utf-8")
+    assert "## tiny, warm\n" in text
+    assert "Seed 0; 12 users, 1,234 test rows;" in text
+    assert "relative to my_model" in text
+    assert "Command: `metaselector reproduce --x_y 50%`" in text
+    assert (
+        "| metaselector | **0.7700** | **0.5300** | **+8.00** |  | **40.0** | [-0.0300, +0.1000] |"
+        in text
+    )
+    table = [line for line in text.splitlines() if line.startswith("|")]
+    assert {line.count("|") for line in table} == {8}
+    groups = [line.split("*")[1] for line in table if line.startswith("| *")]
+    assert groups == ["single models", "combinations", "MetaSelector", "oracles"]
+
+
+def test_markdown_over_seeds_without_differences(tmp_path: Path) -> None:
+    write_tables(_write(tmp_path, [0, 2], differences=False))
+    text = (tmp_path / "summary.md").read_text(encoding="utf-8")
+    assert "Seeds 0, 2;" in text
+    assert "0.7510 ± 0.0014" in text
+    assert "bootstrap" not in text
+
+
+def test_latex(tmp_path: Path) -> None:
+    write_tables(_write(tmp_path, [0, 2]))
+    text = (tmp_path / "summary.tex").read_text(encoding="utf-8")
+    assert text.startswith("% Command: metaselector reproduce --x_y 50%\n")
+    assert r"my\_model & 0.7510 $\pm$ 0.0014 &" in text
+    assert r"\textbf{0.7710 $\pm$ 0.0014}" in text
+    assert "[$-$0.0200, $+$0.1100]" in text
+    assert text.count(r"\midrule") == 4
+    assert text.isascii()
+    for opening, closing in ("{}", "[]"):
+        assert text.count(opening) == text.count(closing)
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_terminal_shows_what_fits(tmp_path: Path, width: int) -> None:
+    console = Console(file=io.StringIO(), width=width)
+    print_summary(_write(tmp_path, [0]), console)
+    assert isinstance(console.file, io.StringIO)
+    lines = console.file.getvalue().splitlines()
+    line = next(line for line in lines if "metaselector" in line)
+    assert "0.7700" in line
+    assert ("[-0.0300, +0.1000]" in line) == (width == 200)
+    assert max(map(len, lines)) <= width
+
+
+def test_says_what_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"results.csv: no such file"):
+        write_tables(tmp_path)
+    _write(tmp_path, [0])
+    (tmp_path / "environment.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(DataError, match=r"environment.json: does not name the 'command'"):
+        write_tables(tmp_path)
+    assert not (tmp_path / "summary.md").exists()
+
+
+def test_a_column_that_is_missing_and_a_damaged_file(tmp_path: Path) -> None:
+    _results([0]).drop(columns="gauc").to_csv(tmp_path / "results.csv", index=False)
+    with pytest.raises(DataError, match=r"\(column gauc\): has no such column"):
+        write_tables(tmp_path)
+    (tmp_path / "results.csv").write_text("", encoding="utf-8")
+    with pytest.raises(DataError, match="cannot be read"):
+        write_tables(tmp_path)
+
+
+def test_one_table_shows_one_data_set(tmp_path: Path) -> None:
+    _write(tmp_path, [0])
+    both = pd.concat([_results([0]), _results([0]).assign(dataset="other")])
+    both.to_csv(tmp_path / "results.csv", index=False)
+    with pytest.raises(DataError, match=r"holds 2 values \(tiny, other\)"):
+        write_tables(tmp_path)
