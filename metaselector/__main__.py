@@ -1,0 +1,5 @@
+"""``python -m metaselector``."""
+
+from metaselector.cli import main
+
+main()

@@ -1,0 +1,83 @@
+"""Trained tensors on disk: safetensors with the settings that made them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from metaselector.errors import CheckpointError
+from metaselector.files import atomic_file
+
+
+def save_checkpoint(
+    path: Path, tensors: Mapping[str, Tensor], settings: Mapping[str, Any], record: Mapping[str, Any]
+) -> None:
+    """Write `tensors` atomically.
+
+    Args:
+        settings: everything the tensors depend on; loading asks for the same (JSON).
+        record: what is worth knowing about the training, such as its history (JSON).
+    """
+    metadata = {"settings": json.dumps(settings, sort_keys=True), "record": json.dumps(record)}
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with atomic_file(path) as temporary:
+        try:
+            save_file(contiguous, temporary, metadata=metadata)
+        except SafetensorError as error:  # a full disk arrives as this
+            raise OSError(str(error)) from error
+
+
+def load_checkpoint(
+    path: Path, settings: Mapping[str, Any]
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read tensors and record.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, or was made with other settings (named).
+    """
+    if not path.exists():
+        raise CheckpointError(f"{path}: no such checkpoint; run the training step that writes it first")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        made_with, record = json.loads(metadata["settings"]), json.loads(metadata["record"])
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise CheckpointError(
+            f"{path}: damaged or not a MetaSelector checkpoint ({error}); train it again"
+        ) from error
+    difference = _first_difference(made_with, json.loads(json.dumps(settings)))
+    if difference:
+        raise CheckpointError(
+            f"{path}: made with another configuration: {difference}; "
+            "use that configuration, another --run directory, or train again"
+        )
+    return tensors, record
+
+
+def matches(path: Path, settings: Mapping[str, Any]) -> bool:
+    """Whether `path` holds a checkpoint made with `settings`."""
+    try:
+        load_checkpoint(path, settings)
+    except CheckpointError:
+        return False
+    return True
+
+
+def _first_difference(made_with: Any, wanted: Any, key: str = "") -> str | None:
+    if isinstance(made_with, dict) and isinstance(wanted, dict):
+        for name in sorted({*made_with, *wanted}):
+            inner = f"{key}.{name}" if key else name
+            found = _first_difference(made_with.get(name), wanted.get(name), inner)
+            if found:
+                return found
+        return None
+    if made_with == wanted:
+        return None
+    return f"{key} was {json.dumps(made_with)}, now {json.dumps(wanted)}"

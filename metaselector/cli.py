@@ -1,0 +1,259 @@
+"""The command line. Heavy imports wait until a command runs, so that ``--help`` is quick."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from metaselector.errors import UserError
+
+if TYPE_CHECKING:
+    from metaselector.config import Config
+    from metaselector.run_directory import Run
+
+app = typer.Typer(
+    name="metaselector",
+    help="User-level adaptive model selection for recommenders.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+data_app = typer.Typer(help="Fetch and prepare data sets.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+RunOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--run",
+        help="Directory of the run: data, checkpoints, results.",
+        show_default="runs/<dataset>",
+    ),
+]
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        help="YAML file with any of the settings that `metaselector config` prints.",
+        show_default="the run's config.yaml if there is one, else the defaults",
+    ),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change one setting, such as adapt.steps=3; may be repeated; wins over --config.",
+    ),
+]
+SeedOption = Annotated[
+    list[int] | None,
+    typer.Option(
+        "--seed", help="Seed of everything random; repeat for several.", show_default="0"
+    ),
+]
+DeviceOption = Annotated[
+    str | None, typer.Option(help="Torch device: cpu, cuda, cuda:1.", show_default="cpu")
+]
+ThreadsOption = Annotated[
+    int | None, typer.Option(min=1, help="CPU threads of torch.", show_default="2")
+]
+DatasetOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Data set: movielens-100k or movielens-1m.", show_default="movielens-100k"
+    ),
+]
+DataOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        help="Your own copy of the raw files: a directory or the official zip; nothing is fetched.",
+        show_default="fetched into --data-directory",
+    ),
+]
+DataDirectoryOption = Annotated[
+    Path, typer.Option(help="Where fetched data sets are kept, one directory each.")
+]
+DATA_DIRECTORY = Path("data")
+
+
+def _run(
+    run: Path | None,
+    config: Path | None,
+    overrides: list[str] | None,
+    *,
+    fresh: bool = False,
+    **flags: object,
+) -> Run:
+    """The run that the options describe; its settings are saved beside its results.
+
+    Args:
+        fresh: start from the defaults even where the run has a config.yaml.
+        flags: top-level settings; None means not given.
+    """
+    from metaselector.config import load_config
+    from metaselector.run_directory import Run
+
+    changes = {key: value for key, value in flags.items() if value is not None}
+    if run is None:
+        run = Path("runs") / load_config(config, overrides or (), changes).dataset
+    saved = run / "config.yaml"
+    if config is None and not fresh and saved.exists():
+        config = saved
+    settings = load_config(config, overrides or (), changes)
+    _use(settings)
+    return Run(run, settings)
+
+
+def _use(config: Config) -> None:
+    """Set the process up for `config`."""
+    import torch
+
+    try:
+        torch.zeros(1, device=config.device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"device '{config.device}' cannot be used here ({reason}); use cpu") from error
+    torch.set_num_threads(config.threads)
+
+
+@app.command("config")
+def config_command(
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+) -> None:
+    """Print every setting with its value and meaning, as YAML that --config takes."""
+    from metaselector.config import documented_yaml, load_config
+
+    typer.echo(documented_yaml(load_config(config, overrides or ())), nl=False)
+
+
+@data_app.command("fetch")
+def data_fetch(
+    name: Annotated[str, typer.Argument(help="movielens-100k or movielens-1m")],
+    data_directory: DataDirectoryOption = DATA_DIRECTORY,
+) -> None:
+    """Download a data set, verify its checksum, and say where it is."""
+    from metaselector.data.fetch import fetch
+
+    typer.echo(fetch(name, data_directory))
+
+
+@data_app.command("prepare")
+def data_prepare(
+    run: RunOption = None,
+    dataset: DatasetOption = None,
+    data: DataOption = None,
+    data_directory: DataDirectoryOption = DATA_DIRECTORY,
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+) -> None:
+    """Read raw files, encode them, and save the prepared data set in the run's directory."""
+    from metaselector.stages.reproduce import prepare_run
+
+    this = _run(run, config, overrides, fresh=True, dataset=dataset)
+    prepare_run(this, data, data_directory)
+    typer.echo(this.data_directory)
+
+
+@app.command()
+def pretrain(
+    run: RunOption = None,
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+    seed: SeedOption = None,
+    device: DeviceOption = None,
+    threads: ThreadsOption = None,
+) -> None:
+    """Train the base models of a run whose data is prepared."""
+    from metaselector.progress import Bars
+    from metaselector.stages.reproduce import save_config
+    from metaselector.stages.train import pretrain_base_models
+
+    this = _run(run, config, overrides, seeds=seed or None, device=device, threads=threads)
+    save_config(this)
+    pretrain_base_models(this, Bars())
+
+
+@app.command("meta-train")
+def meta_train(
+    run: RunOption = None,
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+    seed: SeedOption = None,
+    device: DeviceOption = None,
+    threads: ThreadsOption = None,
+) -> None:
+    """Train the sample-level selector and MetaSelector, simplified and joint, on pretrained models."""
+    from metaselector.progress import Bars
+    from metaselector.stages.reproduce import save_config
+    from metaselector.stages.train import meta_train_selectors
+
+    this = _run(run, config, overrides, seeds=seed or None, device=device, threads=threads)
+    meta_train_selectors(this, Bars())
+    save_config(this)
+
+
+@app.command()
+def evaluate(
+    run: RunOption = None,
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+    seed: SeedOption = None,
+    device: DeviceOption = None,
+    threads: ThreadsOption = None,
+) -> None:
+    """Predict the test window with all that was trained; write results, tables and figures."""
+    from metaselector.progress import Bars
+    from metaselector.stages.reproduce import evaluate_and_report
+
+    this = _run(run, config, overrides, seeds=seed or None, device=device, threads=threads)
+    evaluate_and_report(this, Bars())
+
+
+@app.command()
+def reproduce(
+    run: RunOption = None,
+    dataset: DatasetOption = None,
+    data: DataOption = None,
+    data_directory: DataDirectoryOption = DATA_DIRECTORY,
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+    seed: SeedOption = None,
+    device: DeviceOption = None,
+    threads: ThreadsOption = None,
+) -> None:
+    """From raw data to the results table: fetch, prepare, pretrain, meta-train, evaluate, report.
+
+    What an interrupted run had trained with the same settings is used again.
+    """
+    from metaselector.progress import Bars
+    from metaselector.stages.reproduce import reproduce as reproduce_run
+
+    this = _run(
+        run,
+        config,
+        overrides,
+        fresh=True,
+        dataset=dataset,
+        seeds=seed or None,
+        device=device,
+        threads=threads,
+    )
+    reproduce_run(this, data, data_directory, Bars())
+
+
+def main() -> None:
+    """Entry point: a user's mistake is one line on standard error and exit code 2."""
+    try:
+        app()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""Adapt every user and predict a window."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from metaselector.adapt.engine import Adaptation
+from metaselector.adapt.func import FuncEngine
+from metaselector.adapt.rules import Tensors
+from metaselector.config import AdaptConfig
+from metaselector.data.dataset import EncodedDataset
+from metaselector.data.episodes import EpisodeRows, load_episodes, window_episodes
+from metaselector.mixture import Mixed, Mixture, mean_loss, row_loss
+
+USERS_AT_ONCE = 64
+"""Users adapted together: bounds memory, changes no number."""
+
+
+class WindowPredictions(NamedTuple):
+    """Predictions for the rows of a window, in the order of the data set.
+
+    Attributes:
+        rows: int64 ``[n]``, positions in the data set.
+        probabilities: float64 ``[n]``.
+        weights: float32 ``[n, K]``.
+        losses: float64 ``[n]``, logloss of each row in nats.
+    """
+
+    rows: NDArray[np.int64]
+    probabilities: NDArray[np.float64]
+    weights: NDArray[np.float32]
+    losses: NDArray[np.float64]
+
+    def loss(self) -> float:
+        """Mean logloss of all rows."""
+        return float(self.losses.mean())
+
+
+@torch.no_grad()
+def predict_window(
+    mixture: Mixture,
+    alpha: Tensors,
+    adaptation: Adaptation,
+    dataset: EncodedDataset,
+    window: tuple[int, int],
+    config: AdaptConfig,
+) -> WindowPredictions:
+    """Adapt each user on the latest rows before the window, then predict the whole window.
+
+    Args:
+        window: start and end in percent of each user's rows.
+    """
+    device = next(mixture.parameters()).device
+    episodes = window_episodes(dataset, window, config.support_size)
+    sizes = (episodes.query >= 0).sum(axis=1)
+    order = np.argsort(sizes, kind="stable")  # users of like size share a chunk: less padding
+    params = dict(mixture.named_parameters())
+    engine = FuncEngine()
+    parts: list[WindowPredictions] = []
+    for i in range(0, len(order), USERS_AT_ONCE):
+        users = order[i : i + USERS_AT_ONCE]
+        query = episodes.query[users, : sizes[users].max()]
+        rows = EpisodeRows(episodes.users[users], episodes.support[users], query)
+        batch = load_episodes(dataset, rows).to(device)
+        output = engine(mixture, params, alpha, adaptation, batch, mean_loss)
+        parts.append(_unpad(output, batch.query.labels, query))
+    together = WindowPredictions(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+    by_row = np.argsort(together.rows)
+    return WindowPredictions(*(column[by_row] for column in together))
+
+
+def _unpad(output: Mixed, labels: torch.Tensor, query: NDArray[np.int64]) -> WindowPredictions:
+    present = query >= 0
+    return WindowPredictions(
+        query[present],
+        output.log_positive.exp().double().cpu().numpy()[present],
+        output.weights.cpu().numpy()[present],
+        row_loss(output, labels).double().cpu().numpy()[present],
+    )

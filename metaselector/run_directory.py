@@ -1,0 +1,138 @@
+"""Where a run keeps its files, and how its trained parts are saved and found again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from metaselector import registry
+from metaselector.checkpoint import load_checkpoint, matches, save_checkpoint
+from metaselector.config import Config
+from metaselector.data.dataset import EncodedDataset
+from metaselector.errors import CheckpointError
+from metaselector.meta_trainer import MetaLearned, Variant, make_mixture
+from metaselector.mixture import Mixture
+from metaselector.pretrain import Pretrained
+
+Window = Literal["early", "train", "full"]
+"""What a base model was trained on: the early window, *train*, or *train* and *valid* (refitted)."""
+VARIANTS: tuple[Variant, ...] = ("sample-selector", "metaselector-simplified", "metaselector")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run: its directory, settings and prepared data."""
+
+    directory: Path
+    config: Config
+
+    @cached_property
+    def dataset(self) -> EncodedDataset:
+        """The prepared data set of this run.
+
+        Raises:
+            DataError: it is missing or damaged.
+            CheckpointError: it was prepared with other settings.
+        """
+        dataset = EncodedDataset.load(self.data_directory)
+        schema, config = dataset.schema, self.config
+        split = config.split
+        for key, prepared, wanted in (
+            ("dataset", schema.dataset, config.dataset),
+            ("data.label_threshold", schema.label_threshold, config.data.label_threshold),
+            ("data.history_length", schema.history_length, config.data.history_length),
+            ("split", schema.windows, (split.early, split.train, split.valid)),
+        ):
+            if prepared != wanted:
+                raise CheckpointError(
+                    f"{self.data_directory}: prepared with {key}={prepared}, this run has {wanted}; "
+                    "run `metaselector data prepare` again or use another --run directory"
+                )
+        return dataset
+
+    @cached_property
+    def _digest(self) -> str:
+        return self.dataset.digest()
+
+    @property
+    def data_directory(self) -> Path:
+        return self.directory / "data"
+
+    def save_base(self, name: str, window: Window, seed: int, model: nn.Module, made: Pretrained) -> None:
+        record = {"epochs": made.epochs, "history": made.history}
+        path, settings = self._base(name, window, seed)
+        save_checkpoint(path, model.state_dict(), settings, record)
+
+    def load_base(self, name: str, window: Window, seed: int) -> tuple[nn.Module, Pretrained]:
+        """A pretrained base model on the run's device, in evaluation mode."""
+        model = self.new_base(name, seed)
+        path, settings = self._base(name, window, seed)
+        tensors, record = load_checkpoint(path, settings)
+        try:
+            model.load_state_dict(tensors)
+        except RuntimeError as error:  # the plug-in's class changed under the same options
+            raise CheckpointError(
+                f"{path}: its tensors do not fit base model '{name}'; train it again"
+            ) from error
+        return model.eval(), Pretrained(record["epochs"], record["history"])
+
+    def new_base(self, name: str, seed: int) -> nn.Module:
+        """An untrained base model."""
+        options = self.config.base_models[name].options
+        return registry.create(name, self.dataset.schema, options, seed).to(self.config.device)
+
+    def has_base(self, name: str, window: Window, seed: int) -> bool:
+        return matches(*self._base(name, window, seed))
+
+    def load_mixture(self, window: Window, seed: int) -> Mixture:
+        """All base models trained on `window` under an untrained selector."""
+        models = {name: self.load_base(name, window, seed)[0] for name in self.config.base_models}
+        return make_mixture(models, self.dataset, self.config, seed)
+
+    def save_learned(self, variant: Variant, seed: int, learned: MetaLearned) -> None:
+        tensors = {
+            f"{part}/{name}": tensor
+            for part in ("phi", "shift", "alpha")
+            for name, tensor in getattr(learned, part).items()
+        }
+        path, settings = self._learned(variant, seed)
+        record = {
+            "history": learned.history,
+            "rates": learned.rates,
+            "best_epoch": learned.best_epoch,
+        }
+        save_checkpoint(path, tensors, settings, record)
+
+    def load_learned(self, variant: Variant, seed: int) -> MetaLearned:
+        tensors, record = load_checkpoint(*self._learned(variant, seed))
+        parts: dict[str, dict[str, torch.Tensor]] = {"phi": {}, "shift": {}, "alpha": {}}
+        for key, tensor in tensors.items():
+            part, name = key.split("/", 1)
+            parts[part][name] = tensor.to(self.config.device)
+        return MetaLearned(**parts, **record)
+
+    def has_learned(self, variant: Variant, seed: int) -> bool:
+        return matches(*self._learned(variant, seed))
+
+    def _base(self, name: str, window: Window, seed: int) -> tuple[Path, dict[str, Any]]:
+        path = self._checkpoint(seed, f"base-{name}-{window}")
+        return path, self._settings(seed, (name,)) | {"window": window}
+
+    def _learned(self, variant: Variant, seed: int) -> tuple[Path, dict[str, Any]]:
+        config = self.config.model_dump(mode="json", include={"selector", "adapt", "meta_train"})
+        settings = self._settings(seed, tuple(self.config.base_models)) | config
+        return self._checkpoint(seed, variant), settings | {"variant": variant}
+
+    def _checkpoint(self, seed: int, name: str) -> Path:
+        return self.directory / "checkpoints" / f"seed-{seed}" / f"{name}.safetensors"
+
+    def _settings(self, seed: int, models: tuple[str, ...]) -> dict[str, Any]:
+        """What a checkpoint depends on: the data, the windows, the seed and the base models."""
+        config = self.config.model_dump(mode="json", include={"split", "base_models"})
+        config["base_models"] = {name: config["base_models"][name] for name in models}
+        return config | {"seed": seed, "data_sha256": self._digest}

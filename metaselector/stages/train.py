@@ -1,0 +1,64 @@
+"""Train the base models, then the selectors; what is trained already is kept."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from metaselector.data.split import window_rows
+from metaselector.meta_trainer import meta_train
+from metaselector.pretrain import pretrain
+from metaselector.progress import Progress
+from metaselector.run_directory import VARIANTS, Run, Window
+
+
+def pretrain_base_models(run: Run, progress: Progress) -> None:
+    """Fit every base model on the early window, on *train*, and refit it on *train* and *valid*.
+
+    The first two stop early on *valid*; the refit trains for the epochs that *train* took.
+    """
+    for seed in run.config.seeds:
+        for name in run.config.base_models:
+            for window in ("early", "train", "full"):
+                if not run.has_base(name, window, seed):
+                    _pretrain_one(run, name, window, seed, progress)
+
+
+def _pretrain_one(run: Run, name: str, window: Window, seed: int, progress: Progress) -> None:
+    split, offsets = run.config.split, run.dataset.user_offsets
+    settings = run.config.base_models[name].pretrain
+    end = {"early": split.early, "train": split.train, "full": split.valid}[window]
+    epochs, valid = settings.epochs, window_rows(offsets, split.train, split.valid)
+    if window == "full":
+        epochs, valid = run.load_base(name, "train", seed)[1].epochs, None
+    model = run.new_base(name, seed)
+    made = pretrain(
+        model,
+        run.dataset,
+        window_rows(offsets, 0, end),
+        settings,
+        np.random.default_rng(seed),
+        valid=valid,
+        epochs=epochs,
+        description=f"seed {seed}: pretrain {name} ({window})",
+        progress=progress,
+    )
+    run.save_base(name, window, seed, model, made)
+
+
+def meta_train_selectors(run: Run, progress: Progress) -> None:
+    """Train the sample-level selector and both variants of MetaSelector."""
+    for seed in run.config.seeds:
+        for variant in VARIANTS:
+            if run.has_learned(variant, seed):
+                continue
+            learned = meta_train(
+                variant,
+                run.dataset,
+                run.load_mixture("early", seed),
+                run.load_mixture("train", seed),
+                run.config,
+                np.random.default_rng(seed),
+                description=f"seed {seed}: train {variant}",
+                progress=progress,
+            )
+            run.save_learned(variant, seed, learned)
