@@ -23,8 +23,8 @@ class BaseModel(nn.Module):
     functional engine.
 
     Every parameter that is indexed by ids along its first axis must be named in ``tables``, as in
-    ``named_parameters()``. The engine hands ``forward`` smaller tables with only the touched rows and
-    ids remapped to them, so index with the given ids and nothing else.
+    ``named_parameters()``. The engine hands ``forward`` smaller tables with only the touched rows
+    and ids remapped to them, so index with the given ids and nothing else.
 
     Args (of every subclass's constructor, before its own options):
         num_ids: rows of a table indexed by ids (V).

@@ -22,9 +22,7 @@ class FM(BaseModel):
 
     tables = ("linear.weight", "embedding.weight")
 
-    def __init__(
-        self, num_ids: int, slot_fields: Sequence[int], embedding_size: int = 16
-    ) -> None:
+    def __init__(self, num_ids: int, slot_fields: Sequence[int], embedding_size: int = 16) -> None:
         super().__init__(num_ids, slot_fields)
         self.linear = Linear(num_ids)
         self.embedding = SlotEmbedding(num_ids, embedding_size)

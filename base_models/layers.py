@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise as neighbours
 
 import torch
 from torch import Tensor, nn
@@ -60,9 +61,9 @@ def pairwise(vectors: Tensor) -> Tensor:
 
 
 def mlp(sizes: Sequence[int], dropout: float = 0.0) -> nn.Sequential:
-    """Linear layers through `sizes` with ReLU and dropout after each, and a final one to a scalar."""
+    """Linear layers through `sizes`, ReLU and dropout after each, and a final one to a scalar."""
     layers: list[nn.Module] = []
-    for inputs, outputs in zip(sizes, sizes[1:], strict=False):
+    for inputs, outputs in neighbours(sizes):
         layers += [nn.Linear(inputs, outputs), nn.ReLU()]
         if dropout:
             layers.append(nn.Dropout(dropout))

@@ -16,7 +16,10 @@ from metaselector.files import atomic_file
 
 
 def save_checkpoint(
-    path: Path, tensors: Mapping[str, Tensor], settings: Mapping[str, Any], record: Mapping[str, Any]
+    path: Path,
+    tensors: Mapping[str, Tensor],
+    settings: Mapping[str, Any],
+    record: Mapping[str, Any],
 ) -> None:
     """Write `tensors` atomically.
 
@@ -42,7 +45,9 @@ def load_checkpoint(
         CheckpointError: the file is missing, damaged, or was made with other settings (named).
     """
     if not path.exists():
-        raise CheckpointError(f"{path}: no such checkpoint; run the training step that writes it first")
+        raise CheckpointError(
+            f"{path}: no such checkpoint; run the training step that writes it first"
+        )
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}

@@ -50,9 +50,7 @@ SetOption = Annotated[
 ]
 SeedOption = Annotated[
     list[int] | None,
-    typer.Option(
-        "--seed", help="Seed of everything random; repeat for several.", show_default="0"
-    ),
+    typer.Option("--seed", help="Seed of everything random; repeat for several.", show_default="0"),
 ]
 DeviceOption = Annotated[
     str | None, typer.Option(help="Torch device: cpu, cuda, cuda:1.", show_default="cpu")
@@ -62,9 +60,7 @@ ThreadsOption = Annotated[
 ]
 DatasetOption = Annotated[
     str | None,
-    typer.Option(
-        help="Data set: movielens-100k or movielens-1m.", show_default="movielens-100k"
-    ),
+    typer.Option(help="Data set: movielens-100k or movielens-1m.", show_default="movielens-100k"),
 ]
 DataOption = Annotated[
     Path | None,
@@ -116,7 +112,9 @@ def _use(config: Config) -> None:
         torch.zeros(1, device=config.device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise UserError(f"device '{config.device}' cannot be used here ({reason}); use cpu") from error
+        raise UserError(
+            f"device '{config.device}' cannot be used here ({reason}); use cpu"
+        ) from error
     torch.set_num_threads(config.threads)
 
 
@@ -187,7 +185,7 @@ def meta_train(
     device: DeviceOption = None,
     threads: ThreadsOption = None,
 ) -> None:
-    """Train the sample-level selector and MetaSelector, simplified and joint, on pretrained models."""
+    """Train the sample-level selector and MetaSelector (simplified, joint) on pretrained models."""
     from metaselector.progress import Bars
     from metaselector.stages.reproduce import save_config
     from metaselector.stages.train import meta_train_selectors

@@ -49,7 +49,9 @@ class PretrainConfig(_Section):
     weight_decay: float = Field(1e-4, ge=0, description="Adam's L2 penalty on every parameter")
     batch_size: int = Field(512, ge=1, description="rows a step")
     epochs: int = Field(30, ge=1, description="most passes over the training rows")
-    patience: int = Field(3, ge=1, description="epochs without a better valid logloss before stopping")
+    patience: int = Field(
+        3, ge=1, description="epochs without a better valid logloss before stopping"
+    )
 
 
 class BaseModelConfig(_Section):
@@ -87,7 +89,9 @@ class MetaTrainConfig(_Section):
     query_size: int = Field(20, ge=1, description="most query rows a user in training")
     epochs: int = Field(10, ge=1, description="most passes over the users")
     patience: int = Field(3, ge=1, description="epochs without a better valid loss before stopping")
-    theta_learning_rate: float = Field(3e-4, ge=0, description="outer Adam's rate for theta (joint)")
+    theta_learning_rate: float = Field(
+        3e-4, ge=0, description="outer Adam's rate for theta (joint)"
+    )
     phi_learning_rate: float = Field(1e-3, ge=0, description="outer Adam's rate for phi")
     alpha_learning_rate: float = Field(3e-2, ge=0, description="outer Adam's rate for alpha")
 
@@ -130,8 +134,8 @@ def load_config(
 ) -> Config:
     """The defaults, changed by a YAML file, then by ``key=value`` overrides, then by `changes`.
 
-    A file's or an override's settings for a base model start from that model's defaults; a file that
-    has ``base_models`` thereby also chooses which models there are.
+    A file's or an override's settings for a base model start from that model's defaults; a file
+    that has ``base_models`` thereby also chooses which models there are.
 
     Args:
         path: a YAML file with any of the settings.

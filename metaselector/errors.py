@@ -44,7 +44,7 @@ class CheckpointError(UserError):
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:
-    """Return ``", did you mean 'x'?"`` for the valid name closest to `name`, or list the valid ones."""
+    """``did you mean 'x'?`` for the valid name closest to `name`, or a list of the valid ones."""
     options = sorted(valid)
     close = difflib.get_close_matches(name, options, n=1, cutoff=0.5)
     if close:

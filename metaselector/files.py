@@ -19,23 +19,23 @@ def _as_user_error(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise UserError(
-            f"{path}: cannot be written ({error.strerror or error}); nothing was left half-written, "
-            "free some space or choose another place"
+            f"{path}: cannot be written ({error.strerror or error}); nothing was left "
+            "half-written, free some space or choose another place"
         ) from error
 
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it becomes `path`, on failure it is removed."""
+    """Yield a temporary path that becomes `path` on success and is removed on failure."""
     with _as_user_error(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         # The suffix is kept because writers (matplotlib, Parquet) choose a format by it.
         handle, name = tempfile.mkstemp(prefix=".", suffix=path.suffix, dir=path.parent)
         os.close(handle)
         temporary = Path(name)
-        temporary.chmod(0o644)
         try:
             yield temporary
+            temporary.chmod(0o644)  # some writers replace the file, mode and all
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)

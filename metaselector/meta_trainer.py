@@ -1,9 +1,9 @@
 """The outer loop: learn where adaptation starts (theta, phi) and how far it steps (alpha).
 
-Queries must be out-of-sample for the base models, or the meta-learner overfits. So it learns against
-*early* base models, on queries from the window after those were trained, and is validated and used
-attached to *later* base models: phi and alpha carry over as they are, and theta as the shift that the
-outer loop made to the early models' parameters.
+Queries must be out-of-sample for the base models, or the meta-learner overfits. So it learns
+against *early* base models, on queries from the window after those were trained, and is validated
+and used attached to *later* base models: phi and alpha carry over as they are, and theta as the
+shift that the outer loop made to the early models' parameters.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from metaselector.adapt.engine import Adaptation, select_names
 from metaselector.adapt.episode import EpisodeLoss
 from metaselector.adapt.func import FuncEngine
 from metaselector.adapt.rules import MAML, InnerRule, MetaSGD
-from metaselector.config import AdaptConfig, Config
+from metaselector.config import AdaptConfig, Config, MetaTrainConfig
 from metaselector.data.dataset import EncodedDataset
 from metaselector.data.episodes import load_episodes, sample_episodes
 from metaselector.early_stopping import EarlyStopping
-from metaselector.errors import ConfigError
+from metaselector.errors import ConfigError, UserError
 from metaselector.mixture import Mixture, mean_loss
 from metaselector.predict import predict_window
-from metaselector.progress import Progress
+from metaselector.progress import Advance, Progress
 from metaselector.selector import GatedSelector
 
 Variant = Literal["sample-selector", "metaselector-simplified", "metaselector"]
@@ -123,78 +123,56 @@ def meta_train(
     """Meta-train one variant.
 
     Args:
-        variant: ``sample-selector`` is the same network trained on the same queries without an inner
-            loop; ``metaselector-simplified`` freezes theta; ``metaselector`` (joint) does not.
+        variant: ``sample-selector`` is the same network trained on the same queries without an
+            inner loop; ``metaselector-simplified`` freezes theta, ``metaselector`` (joint) does
+            not.
         early: mixture on base models trained on the early window; changed in place.
         later: mixture on base models trained on *train*, with which it is validated; restored.
         generator: draws users and cuts.
         description: what the progress bar calls it.
     """
-    adaptation = make_adaptation(variant, early, config.adapt)
     joint = variant == "metaselector"
+    adaptation = make_adaptation(variant, early, config.adapt)
+    start = _copy(early)
+    later_start = _copy(later)
     for mixture in (early, later):
         mixture.base_models.requires_grad_(joint)
-    params = dict(early.named_parameters())
-    start = {name: p.detach().clone() for name, p in params.items()}
-    later_start = {name: p.detach().clone() for name, p in later.named_parameters()}
-    alpha = adaptation.rule.init({name: start[name] for name in adaptation.names}) if adaptation.names else {}
+    alpha = adaptation.rule.init({name: start[name] for name in adaptation.names})
     episode = EpisodeLoss(early, alpha, adaptation, FuncEngine(), mean_loss)
-    optimizer = _outer_optimizer(episode, joint, config)
-    windows = config.split
-    stopping = EarlyStopping(config.meta_train.patience)
+    optimizer = _outer_optimizer(early, episode, config.meta_train)
+    window = (config.split.train, config.split.valid)
 
     def learned() -> MetaLearned:
-        now = {name: p.detach().clone() for name, p in params.items()}
+        now = _copy(early)
         return MetaLearned(
             phi={name: p for name, p in now.items() if name.startswith(PHI)},
             shift={n: p - start[n] for n, p in now.items() if joint and not n.startswith(PHI)},
             alpha={name: rate.detach().clone() for name, rate in episode.rates.items()},
         )
 
-    def validate(candidate: MetaLearned) -> float:
+    def valid_loss(candidate: MetaLearned) -> float:
         candidate.attach(later)
-        window = (windows.train, windows.valid)
-        loss = predict_window(later, candidate.alpha, adaptation, dataset, window, config.adapt).loss()
+        found = predict_window(later, candidate.alpha, adaptation, dataset, window, config.adapt)
         with torch.no_grad():
             for name, parameter in later.named_parameters():
                 parameter.copy_(later_start[name])
-        return loss
+        return found.loss()
 
     best = learned()
     history: list[dict[str, Any]] = []
     rates: list[dict[str, Any]] = []
+    stopping = EarlyStopping(config.meta_train.patience)
     batches = -(-dataset.num_users // config.meta_train.users_per_batch)
     with progress.task(description, config.meta_train.epochs * batches) as advance:
         for epoch in range(config.meta_train.epochs + 1):
-            losses: list[float] = []
-            order = generator.permutation(dataset.num_users) if epoch else np.array([], dtype=np.int64)
-            for users in np.array_split(order, batches) if epoch else ():
-                rows = sample_episodes(
-                    dataset,
-                    (windows.early, windows.train),
-                    config.adapt.support_size,
-                    config.meta_train.query_size,
-                    np.sort(users),
-                    generator,
-                )
-                if len(rows.users):
-                    loss = episode(load_episodes(dataset, rows).to(config.device))
-                    optimizer.zero_grad(set_to_none=True)
-                    loss.backward()
-                    optimizer.step()
-                    losses.append(loss.item())
-                advance()
+            train_loss = None
+            if epoch:  # epoch 0 is the untrained selector: a candidate like any other
+                train_loss = _train_epoch(episode, optimizer, dataset, config, generator, advance)
             candidate = learned()
-            valid_loss = validate(candidate)
-            history.append(
-                {
-                    "epoch": epoch,
-                    "train_loss": float(np.mean(losses)) if losses else None,
-                    "valid_loss": valid_loss,
-                }
-            )
+            loss = valid_loss(candidate)
+            history.append({"epoch": epoch, "train_loss": train_loss, "valid_loss": loss})
             rates += [{"epoch": epoch, **row} for row in _describe(candidate.alpha)]
-            if stopping.improved(epoch, valid_loss):
+            if stopping.improved(epoch, loss):
                 best = candidate
             elif stopping.exhausted(epoch):
                 break
@@ -202,16 +180,59 @@ def meta_train(
     return best
 
 
-def _outer_optimizer(episode: EpisodeLoss, joint: bool, config: Config) -> torch.optim.Adam:
-    settings = config.meta_train
-    model = episode.model
-    groups = [{"params": list(model.selector.parameters()), "lr": settings.phi_learning_rate}]
-    if joint:
-        groups.append(
-            {"params": list(model.base_models.parameters()), "lr": settings.theta_learning_rate}
+def _train_epoch(
+    episode: EpisodeLoss,
+    optimizer: torch.optim.Optimizer,
+    dataset: EncodedDataset,
+    config: Config,
+    generator: np.random.Generator,
+    advance: Advance,
+) -> float:
+    """One pass over the users in random meta-batches; the mean query loss of the batches."""
+    losses: list[float] = []
+    order = generator.permutation(dataset.num_users)
+    batches = -(-dataset.num_users // config.meta_train.users_per_batch)
+    for users in np.array_split(order, batches):
+        rows = sample_episodes(
+            dataset,
+            (config.split.early, config.split.train),
+            config.adapt.support_size,
+            config.meta_train.query_size,
+            users,
+            generator,
         )
-    if episode.adaptation.rule.learnable and len(episode.alpha):
-        groups.append({"params": list(episode.alpha), "lr": settings.alpha_learning_rate})
+        if len(rows.users):  # users with few rows may have none in the window
+            loss = episode(load_episodes(dataset, rows).to(config.device))
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        advance()
+    if not losses:
+        raise UserError(
+            f"no user has rows between {config.split.early} and {config.split.train} percent of "
+            "theirs to learn from; widen split.early to split.train, or bring more rows a user"
+        )
+    return float(np.mean(losses))
+
+
+def _copy(mixture: Mixture) -> dict[str, Tensor]:
+    return {name: p.detach().clone() for name, p in mixture.named_parameters()}
+
+
+def _outer_optimizer(
+    mixture: Mixture, episode: EpisodeLoss, config: MetaTrainConfig
+) -> torch.optim.Adam:
+    """Adam, with a rate each for phi, theta if it is not frozen, and alpha if it is learned."""
+    groups: list[dict[str, Any]] = []
+    for module, rate in (
+        (mixture.selector, config.phi_learning_rate),
+        (mixture.base_models, config.theta_learning_rate),
+        (episode.alpha, config.alpha_learning_rate),
+    ):
+        parameters = [p for p in module.parameters() if p.requires_grad]
+        if parameters:
+            groups.append({"params": parameters, "lr": rate})
     return torch.optim.Adam(groups)
 
 

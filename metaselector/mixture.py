@@ -1,8 +1,8 @@
-"""Base models and selector as one network: the convex combination that is MetaSelector's prediction."""
+"""Base models and selector as one network, whose prediction is their convex combination."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from metaselector.data.batch import Batch
+from metaselector.errors import ConfigError, nearest
 
 
 class Mixed(NamedTuple):
@@ -35,18 +36,20 @@ class Mixture(nn.Module):
 
     Args:
         base_models: K modules by name, each ``batch -> logits [..., B]`` with ``tables``.
-        selector: ``(batch, base_probabilities [..., B, K]) -> weights [..., B, K]``, with ``tables``.
+        selector: ``(batch, base_probabilities) -> weights``, both ``[..., B, K]``, with ``tables``.
     """
+
+    base_models: nn.ModuleDict
+    selector: nn.Module
+    tables: frozenset[str]
 
     def __init__(self, base_models: Mapping[str, nn.Module], selector: nn.Module) -> None:
         super().__init__()
         self.base_models = nn.ModuleDict(dict(base_models))
         self.selector = selector
-        self.tables = frozenset(
-            f"base_models.{name}.{table}"
-            for name, model in base_models.items()
-            for table in model.tables
-        ) | frozenset(f"selector.{table}" for table in selector.tables)
+        self.tables = frozenset(_tables("selector", selector)).union(
+            *(_tables(f"base_models.{name}", model) for name, model in base_models.items())
+        )
 
     def forward(self, batch: Batch) -> Mixed:
         logits = torch.stack([model(batch) for model in self.base_models.values()], dim=-1)
@@ -60,6 +63,19 @@ class Mixture(nn.Module):
             weights,
             probabilities,
         )
+
+
+def _tables(prefix: str, module: nn.Module) -> set[str]:
+    """Full names of the parameters that `module` declares to be indexed by ids."""
+    names = {name for name, _ in module.named_parameters()}
+    declared: Iterable[str] = getattr(module, "tables", ())
+    for table in declared:
+        if table not in names:
+            raise ConfigError(
+                f"{type(module).__name__}.tables names '{table}', which is no parameter; "
+                + nearest(table, names)
+            )
+    return {f"{prefix}.{table}" for table in declared}
 
 
 def row_loss(output: Mixed, labels: Tensor) -> Tensor:

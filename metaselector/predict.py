@@ -68,9 +68,13 @@ def predict_window(
         batch = load_episodes(dataset, rows).to(device)
         output = engine(mixture, params, alpha, adaptation, batch, mean_loss)
         parts.append(_unpad(output, batch.query.labels, query))
-    together = WindowPredictions(*(np.concatenate(column) for column in zip(*parts, strict=True)))
-    by_row = np.argsort(together.rows)
-    return WindowPredictions(*(column[by_row] for column in together))
+    by_row = np.argsort(np.concatenate([part.rows for part in parts]))
+    return WindowPredictions(
+        rows=np.concatenate([part.rows for part in parts])[by_row],
+        probabilities=np.concatenate([part.probabilities for part in parts])[by_row],
+        weights=np.concatenate([part.weights for part in parts])[by_row],
+        losses=np.concatenate([part.losses for part in parts])[by_row],
+    )
 
 
 def _unpad(output: Mixed, labels: torch.Tensor, query: NDArray[np.int64]) -> WindowPredictions:

@@ -18,6 +18,7 @@ from metaselector.data.dataset import EncodedDataset
 from metaselector.early_stopping import EarlyStopping
 from metaselector.progress import Progress
 
+
 class Pretrained(NamedTuple):
     """Attributes:
 

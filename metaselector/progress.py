@@ -3,36 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
+
+Advance = Callable[[], None]
+"""Called after each piece of work."""
 
 
 class Progress(Protocol):
     """Says how far a long step is."""
 
-    def task(self, description: str, total: int) -> AbstractTask:
-        """A context manager that yields a function to call after each of `total` pieces of work."""
-
-
-class AbstractTask(Protocol):
-    def __enter__(self) -> Callable[[], None]: ...
-
-    def __exit__(self, *error: object) -> None: ...
+    def task(self, description: str, total: int) -> AbstractContextManager[Advance]:
+        """Open a step of `total` pieces of work."""
 
 
 class Silent:
     """Shows nothing: the default of the library."""
 
     @contextmanager
-    def task(self, description: str, total: int) -> Iterator[Callable[[], None]]:
+    def task(self, description: str, total: int) -> Iterator[Advance]:
         yield lambda: None
 
 
 class Bars:
-    """One rich progress bar a task, on standard error; one line a finished task without a terminal."""
+    """One rich progress bar a task, on standard error; without a terminal, a line when it ends."""
 
     @contextmanager
-    def task(self, description: str, total: int) -> Iterator[Callable[[], None]]:
+    def task(self, description: str, total: int) -> Iterator[Advance]:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
         from rich.progress import Progress as RichProgress

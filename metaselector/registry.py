@@ -45,9 +45,11 @@ def model_class(name: str) -> type[nn.Module]:
         return _registered[name]
     if name in BUILT_IN:
         module, attribute = BUILT_IN[name].split(":")
-        return getattr(importlib.import_module(module), attribute)
+        built_in: type[nn.Module] = getattr(importlib.import_module(module), attribute)
+        return built_in
     for point in entry_points(group=GROUP, name=name):
-        return point.load()
+        plug_in: type[nn.Module] = point.load()
+        return plug_in
     raise ConfigError(f"unknown base model '{name}'; {nearest(name, names())}")
 
 

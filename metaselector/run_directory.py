@@ -20,7 +20,8 @@ from metaselector.mixture import Mixture
 from metaselector.pretrain import Pretrained
 
 Window = Literal["early", "train", "full"]
-"""What a base model was trained on: the early window, *train*, or *train* and *valid* (refitted)."""
+"""What a base model was trained on: the early window, *train*, or all of *train* and *valid*."""
+WINDOWS: tuple[Window, ...] = ("early", "train", "full")
 VARIANTS: tuple[Variant, ...] = ("sample-selector", "metaselector-simplified", "metaselector")
 
 
@@ -50,8 +51,8 @@ class Run:
         ):
             if prepared != wanted:
                 raise CheckpointError(
-                    f"{self.data_directory}: prepared with {key}={prepared}, this run has {wanted}; "
-                    "run `metaselector data prepare` again or use another --run directory"
+                    f"{self.data_directory}: prepared with {key}={prepared}, this run has {wanted}"
+                    "; run `metaselector data prepare` again or use another --run directory"
                 )
         return dataset
 
@@ -63,7 +64,9 @@ class Run:
     def data_directory(self) -> Path:
         return self.directory / "data"
 
-    def save_base(self, name: str, window: Window, seed: int, model: nn.Module, made: Pretrained) -> None:
+    def save_base(
+        self, name: str, window: Window, seed: int, model: nn.Module, made: Pretrained
+    ) -> None:
         record = {"epochs": made.epochs, "history": made.history}
         path, settings = self._base(name, window, seed)
         save_checkpoint(path, model.state_dict(), settings, record)
@@ -114,7 +117,14 @@ class Run:
         for key, tensor in tensors.items():
             part, name = key.split("/", 1)
             parts[part][name] = tensor.to(self.config.device)
-        return MetaLearned(**parts, **record)
+        return MetaLearned(
+            parts["phi"],
+            parts["shift"],
+            parts["alpha"],
+            record["history"],
+            record["rates"],
+            record["best_epoch"],
+        )
 
     def has_learned(self, variant: Variant, seed: int) -> bool:
         return matches(*self._learned(variant, seed))

@@ -80,8 +80,8 @@ class MetaSGD:
 
     def init(self, params: Tensors) -> dict[str, Tensor]:
         if self.granularity == "scalar":
-            name, first = next(iter(params.items()))
-            return {SHARED: first.new_full([1], self.rate(name))}
+            first = next(iter(params), None)  # the rates of the parameters must agree
+            return {SHARED: params[first].new_full([1], self.rate(first))} if first else {}
         if self.granularity == "tensor":
             return {name: p.new_full([1], self.rate(name)) for name, p in params.items()}
         return {name: torch.full_like(p, self.rate(name)) for name, p in params.items()}

@@ -41,7 +41,9 @@ def touched_rows(episodes: Episodes) -> Touched:
     rows = ids.new_zeros(len(ids), int(count.max()))
     rows[owner, torch.arange(len(keys), device=ids.device) - start[owner]] = keys % width
     local = position - start[:, None, None]  # [U, S + Q, C]
-    local_support, local_query = local.split([support.labels.shape[1], query.labels.shape[1]], dim=1)
+    local_support, local_query = local.split(
+        [support.labels.shape[1], query.labels.shape[1]], dim=1
+    )
     return Touched(rows, Episodes(_with_ids(support, local_support), _with_ids(query, local_query)))
 
 

@@ -75,14 +75,14 @@ class EncodedDataset:
         return torch.from_numpy(np.asarray(self.labels[rows]))
 
     def digest(self) -> str:
-        """SHA-256 of the schema and of every array: two data sets with the same one are the same."""
+        """SHA-256 of the schema and of every array."""
         sha = hashlib.sha256(self.schema.model_dump_json().encode())
         for name in _ARRAYS:
-            sha.update(np.ascontiguousarray(getattr(self, name)))
+            sha.update(np.ascontiguousarray(getattr(self, name)).data)
         return sha.hexdigest()
 
     def save(self, directory: Path) -> None:
-        """Write the schema as JSON and every array as ``.npy``; the directory appears complete or not at all."""
+        """Write the schema as JSON and the arrays as ``.npy``, all or nothing."""
         with atomic_directory(directory) as target:
             for name in _ARRAYS:
                 np.save(target / f"{name}.npy", getattr(self, name), allow_pickle=False)

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from metaselector.data.dataset import EncodedDataset
 from metaselector.data.history import Histories, histories
 from metaselector.data.interactions import InteractionTable
-from metaselector.data.schema import PADDING_ID, Field, Schema
-from metaselector.data.split import Windows, boundaries, window_rows
+from metaselector.data.schema import PADDING_ID, Field, Kind, Schema
+from metaselector.data.split import DEFAULT_WINDOWS, Windows, boundaries, window_rows
 from metaselector.errors import DataError
 
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
@@ -35,7 +35,7 @@ class _Slots:
         self.values: list[NDArray[np.float32]] = []
         self._next_id = PADDING_ID + 1
 
-    def _field(self, name: str, kind: str, slots: int, words: Sequence[str]) -> Field:
+    def _field(self, name: str, kind: Kind, slots: int, words: Sequence[str]) -> Field:
         field = Field(
             name=name, kind=kind, slots=slots, first_id=self._next_id, vocabulary=tuple(words)
         )
@@ -46,7 +46,7 @@ class _Slots:
     def add_codes(
         self,
         name: str,
-        kind: str,
+        kind: Kind,
         codes: NDArray[np.int64],
         words: Sequence[str],
         train: NDArray[np.bool_],
@@ -70,7 +70,7 @@ class _Slots:
         self.values.append((present / count).astype(np.float32))
 
     def add_profile(self, name: str, shares: NDArray[np.float64], words: Sequence[str]) -> None:
-        """Add a field with one slot a word, valued with the word's share; a share of 0 is padding."""
+        """Add a field with one slot a word, its value the word's share; a share of 0 is padding."""
         field = self._field(name, "profile", len(words), words)
         ids = np.arange(field.first_id + 1, field.first_id + 1 + len(words), dtype=np.int32)
         self.ids.append(np.where(shares > 0, ids, PADDING_ID).astype(np.int32))
@@ -84,7 +84,7 @@ def _natural(word: str) -> tuple[int, str]:
 
 def encode(
     table: InteractionTable,
-    windows: Windows = Windows(),
+    windows: Windows = DEFAULT_WINDOWS,
     *,
     label_threshold: float = 4.0,
     history_length: int = HISTORY_LENGTH,
@@ -140,15 +140,15 @@ def encode(
     )
     _add_history_genres(slots, items, item_codes, past)
     times = pd.to_datetime(pd.Series(timestamps), unit="s", utc=True)
-    categorical("day_of_week", times.dt.day_of_week.to_numpy(np.int64), WEEKDAYS)
-    categorical("season", (times.dt.month.to_numpy(np.int64) % 12) // 3, SEASONS)
+    categorical("day_of_week", times.dt.day_of_week.to_numpy().astype(np.int64), WEEKDAYS)
+    categorical("season", (times.dt.month.to_numpy().astype(np.int64) % 12) // 3, SEASONS)
 
     return EncodedDataset(
         schema=Schema(
             dataset=table.name,
             label_threshold=label_threshold,
             history_length=history_length,
-            windows=tuple(windows),
+            windows=(windows.early, windows.train, windows.valid),
             fields=tuple(slots.fields),
         ),
         ids=np.concatenate(slots.ids, axis=1),
@@ -212,8 +212,8 @@ def _check_windows(
         row = rows.iloc[offsets[single[0]]]
         raise DataError(
             table.source,
-            f"user '{row['user']}' has a single row ({len(single)} such users); a chronological split "
-            "needs two or more: remove them, or drop them with data.drop_short_users=true",
+            f"user '{row['user']}' has a single row ({len(single)} such users); a chronological "
+            "split needs two or more: remove them, or drop them with data.drop_short_users=true",
             line=int(row["line"]),
             column="user",
         )

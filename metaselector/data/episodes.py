@@ -67,7 +67,7 @@ class Episodes:
 def rows_around(
     users: Ints, first: Ints, cut: Ints, stop: Ints, support_size: int, query_size: int | None
 ) -> EpisodeRows:
-    """Support: the last `support_size` rows of ``[first, cut)``. Query: the first of ``[cut, stop)``.
+    """Support: the last `support_size` of ``[first, cut)``; query: the first of ``[cut, stop)``.
 
     Args:
         users, first, cut, stop: int64 ``[U]``; the last three are row positions.

@@ -31,7 +31,7 @@ class Histories(NamedTuple):
     stop: Ints
 
     def latest(self, n: int) -> Ints:
-        """The last `n` positives of every row, newest first: ``[N, n]`` row positions, -1 where none."""
+        """The last `n` positives before each row, newest first: ``[N, n]``, -1 where none."""
         index = self.stop[:, None] - 1 - np.arange(n)  # [N, n]
         inside = index >= self.start[:, None]
         if not len(self.positives):
@@ -74,6 +74,6 @@ def histories(
     new_run = np.ones(n, dtype=bool)
     new_run[1:] = (timestamps[1:] != timestamps[:-1]) | (users[1:] != users[:-1])
     run_start = np.maximum.accumulate(np.where(new_run, np.arange(n), 0))
-    # A run that straddles the window's start begins before it, so the minimum is still strictly earlier.
+    # A run that straddles the window's start begins before it: the minimum is strictly earlier.
     visible = np.minimum(run_start, frozen_from[users])
     return Histories(np.flatnonzero(positive), before[user_offsets[:-1]][users], before[visible])

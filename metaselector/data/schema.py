@@ -9,8 +9,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from metaselector.errors import DataError
 
-SCHEMA_VERSION = 1
 PADDING_ID = 0
+
+
+Kind = Literal["categorical", "multivalued", "sequence", "profile"]
 
 
 class Field(BaseModel):
@@ -23,7 +25,7 @@ class Field(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
-    kind: Literal["categorical", "multivalued", "sequence", "profile"]
+    kind: Kind
     slots: int
     first_id: int
     vocabulary: tuple[str, ...]
@@ -42,7 +44,7 @@ class Schema(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    version: Literal[1] = SCHEMA_VERSION
+    version: Literal[1] = 1
     dataset: str
     label_threshold: float
     history_length: int

@@ -23,6 +23,9 @@ class Windows(NamedTuple):
     """End of *valid*; the rest is *test*."""
 
 
+DEFAULT_WINDOWS = Windows()
+
+
 def boundaries(user_offsets: NDArray[np.int64], percent: int) -> NDArray[np.int64]:
     """Position in the sorted rows where each user's first `percent` of rows ends.
 

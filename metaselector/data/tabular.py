@@ -23,7 +23,7 @@ from metaselector.errors import DataError
 Kind = Literal["key", "text", "number", "seconds"]
 
 _ARROW = {"key": pa.string(), "text": pa.string(), "number": pa.float64(), "seconds": pa.float64()}
-_DTYPE = {"key": "str", "text": "str", "number": "float64", "seconds": "int64"}
+_DTYPE: dict[str, Any] = {"key": "str", "text": "str", "number": "float64", "seconds": "int64"}
 _LAST_SECOND = 253_402_300_799  # end of the year 9999
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _UNIT_SEPARATOR = b"\x1f"

@@ -1,7 +1,7 @@
 """Predict the test window with everything that was trained, and score it. Nothing is trained here.
 
-All rows of the table have equal information: the base models behind them are refitted on *train* and
-*valid*. The rows ``<model>-train`` show the single models without that refit.
+All rows of the table have equal information: the base models behind them are refitted on *train*
+and *valid*. The rows ``<model>-train`` show the single models without that refit.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from metaselector.meta_trainer import PHI, make_adaptation
 from metaselector.predict import predict_window
 from metaselector.pretrain import predict
 from metaselector.progress import Progress
-from metaselector.run_directory import VARIANTS, Run, Window
+from metaselector.run_directory import VARIANTS, WINDOWS, Run, Window
 
 PROTOCOL = "warm-chronological"
 METRICS = ("auc", "logloss")
@@ -55,7 +55,7 @@ class SeedEvaluation(NamedTuple):
 
 
 def evaluate(run: Run, progress: Progress) -> None:
-    """Write predictions, weights, results, intervals and training records to the run's directory."""
+    """Write predictions, weights, results, intervals and training records to the run directory."""
     with progress.task("evaluate", len(run.config.seeds)) as advance:
         parts = []
         for seed in run.config.seeds:
@@ -73,9 +73,7 @@ def evaluate(run: Run, progress: Progress) -> None:
         weights.to_parquet(temporary, compression="zstd", index=False)
     _write_csv(run, "results", results)
     _write_csv(run, "differences", _differences(run, predictions, best_single, progress))
-    _write_csv(
-        run, "best_counts", best_model_counts(predictions, list(run.config.base_models))
-    )
+    _write_csv(run, "best_counts", best_model_counts(predictions, list(run.config.base_models)))
     _write_csv(run, "history", _history(run))
     _write_csv(run, "rates", _rates(run))
 
@@ -160,9 +158,9 @@ def _differences(
     records = []
     total = len(run.config.seeds) * len(models)
     with progress.task("bootstrap over users", total) as advance:
-        for seed, table in predictions.groupby("seed", sort=False):
+        for seed, baseline in best_single.items():
+            table = predictions[predictions["seed"] == seed]
             for model in models:
-                baseline = best_single[int(seed)]
                 for metric in METRICS if model != baseline else ():
                     found = bootstrap_difference(
                         table,
@@ -170,7 +168,7 @@ def _differences(
                         baseline,
                         metric,
                         run.config.evaluate.resamples,
-                        np.random.default_rng(int(seed)),
+                        np.random.default_rng(seed),
                     )
                     records.append(
                         {
@@ -191,14 +189,17 @@ def _history(run: Run) -> pd.DataFrame:
     records = []
     for seed in run.config.seeds:
         for name in run.config.base_models:
-            for window in ("early", "train", "full"):
+            for window in WINDOWS:
                 made = run.load_base(name, window, seed)[1]
                 stage = f"pretrain-{window}"
-                records += [{"seed": seed, "model": name, "stage": stage, **e} for e in made.history]
+                records += [
+                    {"seed": seed, "model": name, "stage": stage, **e} for e in made.history
+                ]
         for variant in VARIANTS:
             learned = run.load_learned(variant, seed)
             records += [
-                {"seed": seed, "model": variant, "stage": "meta-train", **e} for e in learned.history
+                {"seed": seed, "model": variant, "stage": "meta-train", **e}
+                for e in learned.history
             ]
     return pd.DataFrame(records)
 
@@ -208,8 +209,11 @@ def _rates(run: Run) -> pd.DataFrame:
     records = []
     for seed in run.config.seeds:
         for variant in VARIANTS:
-            for row in run.load_learned(variant, seed).rates:
+            learned = run.load_learned(variant, seed)
+            for row in learned.rates:
                 name = row["parameter"]
+                if row["epoch"] > learned.best_epoch:  # later ones were not kept
+                    break
                 group = "selector" if name.startswith(PHI) else name.split(".")[1]
                 records.append({"seed": seed, "model": variant, "group": group, **row})
     columns = ["seed", "model", "epoch", "parameter", "group", "mean", "low", "high"]

@@ -63,7 +63,7 @@ def evaluate_and_report(run: Run, progress: Progress, started: float | None = No
 
 
 def reproduce(run: Run, source: Path | None, data_directory: Path, progress: Progress) -> None:
-    """From raw data to tables and figures; checkpoints made with the same settings are used again."""
+    """From raw data to tables and figures; checkpoints with the same settings are used again."""
     started = time.perf_counter()
     with progress.task("prepare data", 1) as advance:
         prepare_run(run, source, data_directory)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from metaselector.data.split import window_rows
 from metaselector.meta_trainer import meta_train
 from metaselector.pretrain import pretrain
 from metaselector.progress import Progress
-from metaselector.run_directory import VARIANTS, Run, Window
+from metaselector.run_directory import VARIANTS, WINDOWS, Run, Window
 
 
 def pretrain_base_models(run: Run, progress: Progress) -> None:
@@ -18,7 +19,7 @@ def pretrain_base_models(run: Run, progress: Progress) -> None:
     """
     for seed in run.config.seeds:
         for name in run.config.base_models:
-            for window in ("early", "train", "full"):
+            for window in WINDOWS:
                 if not run.has_base(name, window, seed):
                     _pretrain_one(run, name, window, seed, progress)
 
@@ -27,7 +28,8 @@ def _pretrain_one(run: Run, name: str, window: Window, seed: int, progress: Prog
     split, offsets = run.config.split, run.dataset.user_offsets
     settings = run.config.base_models[name].pretrain
     end = {"early": split.early, "train": split.train, "full": split.valid}[window]
-    epochs, valid = settings.epochs, window_rows(offsets, split.train, split.valid)
+    epochs = settings.epochs
+    valid: NDArray[np.int64] | None = window_rows(offsets, split.train, split.valid)
     if window == "full":
         epochs, valid = run.load_base(name, "train", seed)[1].epochs, None
     model = run.new_base(name, seed)
