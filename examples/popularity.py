@@ -1,9 +1,10 @@
-"""A base model of one's own in 20 lines: item and user biases only.
+"""A base model of one's own in 20 lines, and a run with it beside LR, FM and DeepFM.
 
-python examples/popularity.py          trains it beside LR on a small synthetic world
+python examples/popularity.py
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ from base_models import BaseModel, Batch
 
 
 class Popularity(BaseModel):
-    """``logit = bias + a[user] + b[item]``, whatever else the row says."""
+    """``logit = bias + effect[user] + effect[item]``, whatever else the row says."""
 
     tables = ("effect",)  # parameters indexed by ids, so that the engine can adapt single rows
     used: Tensor
@@ -24,10 +25,22 @@ class Popularity(BaseModel):
         super().__init__(num_ids, slot_fields)
         self.effect = nn.Parameter(torch.zeros(num_ids, 1))
         self.bias = nn.Parameter(torch.zeros(1))
-        used = [float(field in fields) for field in slot_fields]
+        used = [float(field in fields) for field in slot_fields]  # fields 0 and 4: user and item
         self.register_buffer("used", torch.tensor(used), persistent=False)
 
     def forward(self, batch: Batch) -> Tensor:
         ids, values = batch
         effects = F.embedding(ids, self.effect).squeeze(-1)  # [..., B, C]
         return (effects * values * self.used).sum(-1) + self.bias
+
+
+if __name__ == "__main__":
+    from metaselector.config import load_config
+    from metaselector.progress import Bars
+    from metaselector.registry import register
+    from metaselector.run_directory import Run
+    from metaselector.stages.reproduce import reproduce
+
+    register("popularity", Popularity)
+    config = load_config(changes={"base_models": {"popularity": {}}})
+    reproduce(Run(Path("runs/popularity"), config), None, Path("data"), Bars())

@@ -37,7 +37,15 @@ ConfigOption = Annotated[
     typer.Option(
         "--config",
         help="YAML file with any of the settings that `metaselector config` prints.",
-        show_default="the run's config.yaml if there is one, else the defaults",
+        show_default="the defaults",
+    ),
+]
+LaterConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        help="YAML file with any of the settings that `metaselector config` prints.",
+        show_default="the run's config.yaml, which the step before left",
     ),
 ]
 SetOption = Annotated[
@@ -160,7 +168,7 @@ def data_prepare(
 @app.command()
 def pretrain(
     run: RunOption = None,
-    config: ConfigOption = None,
+    config: LaterConfigOption = None,
     overrides: SetOption = None,
     seed: SeedOption = None,
     device: DeviceOption = None,
@@ -179,7 +187,7 @@ def pretrain(
 @app.command("meta-train")
 def meta_train(
     run: RunOption = None,
-    config: ConfigOption = None,
+    config: LaterConfigOption = None,
     overrides: SetOption = None,
     seed: SeedOption = None,
     device: DeviceOption = None,
@@ -198,7 +206,7 @@ def meta_train(
 @app.command()
 def evaluate(
     run: RunOption = None,
-    config: ConfigOption = None,
+    config: LaterConfigOption = None,
     overrides: SetOption = None,
     seed: SeedOption = None,
     device: DeviceOption = None,

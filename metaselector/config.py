@@ -66,6 +66,9 @@ class BaseModelConfig(_Section):
 class SelectorConfig(_Section):
     embedding_size: int = Field(8, ge=1, description="width of the selector's own embeddings")
     hidden_size: int = Field(32, ge=1, description="width of the gated layer")
+    learning_rate: float = Field(
+        1e-3, ge=0, description="Adam's rate for the sample-level selector, from which phi starts"
+    )
 
 
 class AdaptConfig(_Section):
@@ -77,8 +80,8 @@ class AdaptConfig(_Section):
     )
     steps: int = Field(1, ge=0, description="inner steps")
     support_size: int = Field(40, ge=1, description="latest rows a user adapts on")
-    theta_rate: float = Field(0.1, description="initial inner rate of base-model parameters")
-    phi_rate: float = Field(0.1, description="initial inner rate of selector parameters")
+    theta_rate: float = Field(0.3, description="initial inner rate of base-model parameters")
+    phi_rate: float = Field(1.0, description="initial inner rate of selector parameters")
     names: tuple[str, ...] = Field(
         ("*",), description="shell-style patterns of the parameters that adapt, such as selector.*"
     )
@@ -92,7 +95,7 @@ class MetaTrainConfig(_Section):
     theta_learning_rate: float = Field(
         3e-4, ge=0, description="outer Adam's rate for theta (joint)"
     )
-    phi_learning_rate: float = Field(1e-3, ge=0, description="outer Adam's rate for phi")
+    phi_learning_rate: float = Field(3e-4, ge=0, description="outer Adam's rate for phi")
     alpha_learning_rate: float = Field(3e-2, ge=0, description="outer Adam's rate for alpha")
 
 
@@ -156,7 +159,13 @@ def load_config(
         key, equals, text = override.partition("=")
         if not equals:
             raise ConfigError(f"--set {override}: expected KEY=VALUE, such as adapt.steps=3")
-        nested: Any = yaml.safe_load(text)
+        try:
+            nested: Any = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            problem = " ".join(str(error).split())
+            raise ConfigError(
+                f"--set {override}: the value is not valid YAML ({problem})"
+            ) from error
         for part in reversed(key.split(".")):
             nested = {part: nested}
         _merge(settings, nested, known_models)

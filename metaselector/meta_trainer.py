@@ -117,6 +117,7 @@ def meta_train(
     config: Config,
     generator: np.random.Generator,
     *,
+    start_from: MetaLearned | None = None,
     description: str,
     progress: Progress,
 ) -> MetaLearned:
@@ -129,9 +130,12 @@ def meta_train(
         early: mixture on base models trained on the early window; changed in place.
         later: mixture on base models trained on *train*, with which it is validated; restored.
         generator: draws users and cuts.
+        start_from: what ``sample-selector`` learned, where phi then starts; untrained by default.
         description: what the progress bar calls it.
     """
     joint = variant == "metaselector"
+    if start_from is not None:
+        start_from.attach(early)
     adaptation = make_adaptation(variant, early, config.adapt)
     start = _copy(early)
     later_start = _copy(later)
@@ -139,7 +143,10 @@ def meta_train(
         mixture.base_models.requires_grad_(joint)
     alpha = adaptation.rule.init({name: start[name] for name in adaptation.names})
     episode = EpisodeLoss(early, alpha, adaptation, FuncEngine(), mean_loss)
-    optimizer = _outer_optimizer(early, episode, config.meta_train)
+    settings = config.meta_train
+    if variant == "sample-selector":
+        settings = settings.model_copy(update={"phi_learning_rate": config.selector.learning_rate})
+    optimizer = _outer_optimizer(early, episode, settings)
     window = (config.split.train, config.split.valid)
 
     def learned() -> MetaLearned:

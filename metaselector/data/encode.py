@@ -155,7 +155,7 @@ def encode(
         values=np.concatenate(slots.values, axis=1),
         labels=labels.astype(np.float32),
         timestamps=timestamps,
-        source_rows=order.astype(np.int64),
+        source_rows=rows.index.to_numpy(np.int64),
         user_offsets=offsets,
         user_names=tuple(user_names),
     )

@@ -17,7 +17,8 @@ class InteractionTable:
         source: the file the interactions were read from, for error messages.
         interactions: one row per rating in the order of the file: ``user`` and ``item`` (strings),
             ``rating`` (float64), ``timestamp`` (int64, seconds since 1970 UTC), ``line`` (int64,
-            1-based line in `source`).
+            1-based line in `source`). The index is the rating's position in the file, counted from
+            0, also where rows were dropped.
         users: one row per user, indexed by the user string: ``age``, ``gender``, ``occupation``
             (strings; empty where unknown).
         items: one row per item, indexed by the item string: ``title``, ``release_year`` (strings;

@@ -60,6 +60,11 @@ def meta_train_selectors(run: Run, progress: Progress) -> None:
                 run.load_mixture("train", seed),
                 run.config,
                 np.random.default_rng(seed),
+                start_from=(
+                    None
+                    if variant == "sample-selector"
+                    else run.load_learned("sample-selector", seed)
+                ),
                 description=f"seed {seed}: train {variant}",
                 progress=progress,
             )
