@@ -180,8 +180,8 @@ def pretrain(
     from metaselector.stages.train import pretrain_base_models
 
     this = _run(run, config, overrides, seeds=seed or None, device=device, threads=threads)
-    save_config(this)
     pretrain_base_models(this, Bars())
+    save_config(this)
 
 
 @app.command("meta-train")

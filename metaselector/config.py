@@ -78,9 +78,9 @@ class AdaptConfig(_Section):
     granularity: Literal["scalar", "tensor", "element"] = Field(
         "tensor", description="Meta-SGD: one learned rate for all, one a tensor, or one an element"
     )
-    steps: int = Field(1, ge=0, description="inner steps")
+    steps: int = Field(2, ge=0, description="inner steps")
     support_size: int = Field(40, ge=1, description="latest rows a user adapts on")
-    theta_rate: float = Field(0.3, description="initial inner rate of base-model parameters")
+    theta_rate: float = Field(0.2, description="initial inner rate of base-model parameters")
     phi_rate: float = Field(1.0, description="initial inner rate of selector parameters")
     names: tuple[str, ...] = Field(
         ("*",), description="shell-style patterns of the parameters that adapt, such as selector.*"

@@ -102,8 +102,9 @@ class EncodedDataset:
         arrays = {name: _open(directory / f"{name}.npy", dtype) for name, dtype in _ARRAYS.items()}
         try:
             names = tuple(json.loads((directory / "users.json").read_text(encoding="utf-8")))
-        except (OSError, ValueError) as error:
-            raise DataError(directory / "users.json", f"cannot be read ({error})") from error
+        except (OSError, ValueError, TypeError) as error:
+            problem = f"missing or damaged ({error}); run `metaselector data prepare` again"
+            raise DataError(directory / "users.json", problem) from error
         n = len(arrays["labels"])
         shapes = dict.fromkeys(_ARRAYS, (n,)) | dict.fromkeys(
             ("ids", "values"), (n, schema.num_slots)

@@ -38,10 +38,10 @@ def test_columns_are_recognised_by_name_in_any_order(folder: Path) -> None:
     )
     table = read_atomic(folder, "w")
     row = table.interactions.iloc[0]
-    assert row.to_dict() == dict(user="ann", item="pen", rating=3.0, timestamp=7, line=2)
-    assert table.users.loc["ann"].to_dict() == dict(age="", gender="F", occupation="")
+    assert row.to_dict() == {"user": "ann", "item": "pen", "rating": 3.0, "timestamp": 7, "line": 2}
+    assert table.users.loc["ann"].to_dict() == {"age": "", "gender": "F", "occupation": ""}
     item = table.items.loc["pen"].to_dict()
-    assert item == dict(title="A pen", release_year="", genres=("Top Ten",))
+    assert item == {"title": "A pen", "release_year": "", "genres": ("Top Ten",)}
 
 
 @pytest.mark.parametrize(

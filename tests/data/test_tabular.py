@@ -80,7 +80,13 @@ def test_what_only_the_slow_path_reads(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"u::+3::7::a\rb\x1fc\n")
     frame = read_table(path, Layout(COLUMNS, "::"))
-    assert frame.iloc[0].to_dict() == dict(user="u", rating=3.0, time=7, title="a\rb\x1fc", line=1)
+    assert frame.iloc[0].to_dict() == {
+        "user": "u",
+        "rating": 3.0,
+        "time": 7,
+        "title": "a\rb\x1fc",
+        "line": 1,
+    }
 
 
 def test_long_values_are_shortened_in_messages(tmp_path: Path) -> None:
