@@ -1,0 +1,111 @@
+"""The episode as one module."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from metaselector.adapt.engine import Adaptation
+from metaselector.adapt.episode import EpisodeLoss
+from metaselector.adapt.func import FuncEngine
+from metaselector.adapt.rules import MAML, InnerRule, MetaSGD
+from metaselector.mixture import Mixed, mean_loss, row_loss
+
+RATE = 0.3
+
+
+def load_params(world: Any) -> None:
+    """Give the world's model the world's parameters."""
+    with torch.no_grad():
+        for name, p in world.model.named_parameters():
+            p.copy_(world.params[name])
+
+
+def make_episode(world: Any, rule: InnerRule, steps: int = 1) -> tuple[EpisodeLoss, dict[str, Any]]:
+    load_params(world)
+    rates = rule.init(world.params)
+    adaptation = Adaptation(rule, steps, tuple(world.params))
+    return EpisodeLoss(world.model, rates, adaptation, FuncEngine(), mean_loss), rates
+
+
+def test_theta_phi_and_alpha_are_its_parameters(world: Any) -> None:
+    episode, rates = make_episode(world, MetaSGD(RATE))
+    held = {id(p) for p in episode.parameters()}
+    assert {id(p) for p in world.model.parameters()} <= held
+    assert len(held) == len(world.params) + len(rates)
+    names = {name for name, _ in episode.named_parameters()}
+    assert {f"model.{name}" for name in world.params} <= names
+
+
+def test_rates_keep_their_names_and_values(world: Any) -> None:
+    episode, rates = make_episode(world, MetaSGD(lambda name: 0.1 * len(name)))
+    assert episode.rates.keys() == rates.keys()
+    for name, rate in rates.items():
+        assert torch.equal(episode.rates[name], rate)
+
+
+@pytest.mark.parametrize(
+    ("rule", "learnable"), [(MAML(RATE), False), (MetaSGD(RATE, granularity="element"), True)]
+)
+def test_only_learnable_rates_ask_for_a_gradient(
+    world: Any, rule: InnerRule, learnable: bool
+) -> None:
+    episode, _ = make_episode(world, rule)
+    assert {rate.requires_grad for rate in episode.alpha} == {learnable}
+
+
+@pytest.mark.parametrize("steps", [0, 1, 2])
+def test_loss_is_the_mean_over_the_rows_that_the_engine_predicts(world: Any, steps: int) -> None:
+    episode, rates = make_episode(world, MetaSGD(RATE), steps)
+    output: Mixed = FuncEngine()(
+        world.model, world.params, rates, episode.adaptation, world.episodes, mean_loss
+    )
+    query = world.episodes.query
+    rows = row_loss(output, query.labels)[query.mask.bool()]
+    torch.testing.assert_close(episode(world.episodes), rows.mean(), rtol=1e-12, atol=0)
+
+
+def test_every_parameter_gets_the_gradient_of_the_loss(world: Any) -> None:
+    """Central differences along one random direction of all parameters together."""
+    episode, _ = make_episode(world, MetaSGD(RATE))
+    episode(world.episodes).backward()
+    generator = torch.Generator().manual_seed(0)
+    parameters = list(episode.parameters())
+    assert all(p.grad is not None for p in parameters)
+    directions = [
+        torch.randn(p.shape, generator=generator, dtype=torch.float64) for p in parameters
+    ]
+    expected = sum((p.grad * d).sum().item() for p, d in zip(parameters, directions, strict=True))
+
+    def loss_at(step: float) -> Tensor:
+        with torch.no_grad():
+            for p, d in zip(parameters, directions, strict=True):
+                p.add_(d, alpha=step)
+            loss: Tensor = episode(world.episodes)
+            for p, d in zip(parameters, directions, strict=True):
+                p.sub_(d, alpha=step)
+        return loss
+
+    step = 1e-5
+    slope = (loss_at(step) - loss_at(-step)).item() / (2 * step)
+    assert slope == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_model_is_left_as_it_was(world: Any) -> None:
+    episode, _ = make_episode(world, MetaSGD(RATE), 2)
+    episode(world.episodes).backward()
+    for name, p in world.model.named_parameters():
+        assert torch.equal(p, world.params[name])
+
+
+def test_a_frozen_parameter_gets_no_gradient(make_world: Callable[[torch.dtype], Any]) -> None:
+    world = make_world(torch.float64)
+    episode, _ = make_episode(world, MetaSGD(RATE))
+    world.model.base_models.requires_grad_(False)
+    episode(world.episodes).backward()
+    assert all(p.grad is None for p in world.model.base_models.parameters())
+    assert all(p.grad is not None for p in world.model.selector.parameters())

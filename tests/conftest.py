@@ -1,0 +1,66 @@
+"""What all tests share: a quiet machine, and a small random world as raw files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+USERS, ROWS, ITEMS = 40, 30, 25
+GENRES = ("Comedy", "Drama", "War")
+
+WriteWorld = Callable[..., Path]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Several threads are slower than one on tiny tensors, much slower where cores are shared."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def global_state() -> Iterator[None]:
+    """Asserts that the test's subject leaves the global random generators where they were."""
+    torch_before, numpy_before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    yield
+    assert torch.equal(torch.get_rng_state(), torch_before)
+    assert np.array_equal(np.random.get_state()[1], numpy_before)  # noqa: NPY002
+
+
+@pytest.fixture(scope="session")
+def write_world() -> WriteWorld:
+    return _write_world
+
+
+def _write_world(directory: Path, flip: Callable[[np.ndarray], np.ndarray] | None = None) -> Path:
+    """Write 40 users x 30 rows as the atomic files of MovieLens-100K.
+
+    Args:
+        directory: where to; made if need be.
+        flip: changes the ratings, float ``[users, rows]``, a user's rows in their order of time.
+    """
+    generator = np.random.default_rng(0)
+    items = generator.integers(ITEMS, size=(USERS, ROWS))
+    ratings = generator.integers(1, 6, size=(USERS, ROWS)).astype(np.float64)
+    if flip is not None:
+        ratings = flip(ratings)
+    directory.mkdir(parents=True, exist_ok=True)
+    interactions = ["user_id:token\titem_id:token\trating:float\ttimestamp:float"]
+    interactions += [
+        f"u{u}\ti{items[u, r]}\t{ratings[u, r]}\t{880_000_000 + 90_000 * r + u}"
+        for r in range(ROWS)
+        for u in range(USERS)
+    ]
+    users = ["user_id:token\tage:token\tgender:token\toccupation:token"]
+    users += [f"u{u}\t{20 + u % 7}\t{'FM'[u % 2]}\twriter" for u in range(USERS)]
+    films = ["item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq"]
+    films += [f"i{i}\tFilm {i}\t{1990 + i % 5}\t{GENRES[i % 3]}" for i in range(ITEMS)]
+    for suffix, lines in (("inter", interactions), ("user", users), ("item", films)):
+        (directory / f"ml-100k.{suffix}").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return directory

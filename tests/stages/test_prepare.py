@@ -1,0 +1,72 @@
+"""From raw files to a prepared data set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from metaselector.config import Config, load_config
+from metaselector.data.dataset import EncodedDataset
+from metaselector.errors import DataError
+from metaselector.stages.prepare import prepare
+
+DROP = load_config(overrides=["data.drop_short_users=true"])
+
+
+@pytest.fixture
+def raw(write_world: Callable[..., Path], tmp_path: Path) -> Path:
+    """The shared world, and two users of a single row each."""
+    directory = write_world(tmp_path / "raw")
+    with (directory / "ml-100k.inter").open("a") as file:
+        file.write("short1\ti0\t5\t880000000\nshort2\ti1\t1\t880000001\n")
+    return directory
+
+
+def test_short_users_are_an_error_that_says_how_to_drop_them(raw: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"single row \(2 such users\).*drop_short_users") as caught:
+        prepare(Config(), raw, tmp_path / "data")
+    assert "ml-100k.inter:1202 (column user)" in str(caught.value)
+    assert not (tmp_path / "data").exists()
+
+
+def test_short_users_can_be_dropped(raw: Path, tmp_path: Path) -> None:
+    prepare(DROP, raw, tmp_path / "data")
+    dataset = EncodedDataset.load(tmp_path / "data")
+    assert dataset.num_users == 40
+    assert len(dataset) == 40 * 30
+    assert not any(name.startswith("short") for name in dataset.user_names)
+
+
+def test_rows_of_the_others_still_point_into_the_file(
+    write_world: Callable[..., Path], tmp_path: Path
+) -> None:
+    """A dropped first row must not shift what predictions say of the file's rows."""
+    directory = write_world(tmp_path / "raw")
+    path = directory / "ml-100k.inter"
+    header, first, *rest = path.read_text().splitlines()
+    path.write_text("\n".join([header, "short\ti0\t5\t880000000", first, *rest]) + "\n")
+    prepare(DROP, directory, tmp_path / "data")
+    dataset = EncodedDataset.load(tmp_path / "data")
+    assert sorted(dataset.source_rows) == list(range(1, 40 * 30 + 1))
+
+
+def test_dropping_nobody_changes_nothing(write_world: Callable[..., Path], tmp_path: Path) -> None:
+    directory = write_world(tmp_path / "raw")
+    digests = []
+    for name, config in (("plain", Config()), ("drop", DROP)):
+        prepare(config, directory, tmp_path / name)
+        digests.append(EncodedDataset.load(tmp_path / name).digest())
+    assert digests[0] == digests[1]
+
+
+def test_settings_reach_the_schema(write_world: Callable[..., Path], tmp_path: Path) -> None:
+    config = load_config(
+        overrides=["data.label_threshold=3", "data.history_length=2", "split.train=70"]
+    )
+    prepare(config, write_world(tmp_path / "raw"), tmp_path / "data")
+    schema = EncodedDataset.load(tmp_path / "data").schema
+    assert schema.dataset == "movielens-100k"
+    assert (schema.label_threshold, schema.history_length) == (3, 2)
+    assert schema.windows == (60, 70, 90)

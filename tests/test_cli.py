@@ -1,0 +1,417 @@
+"""The command line: help, start-up, and mistakes told in one line."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+import typer
+from typer.testing import CliRunner
+
+from metaselector.cli import app, main
+
+TINY = """
+base_models:
+  lr: {pretrain: {epochs: 1}}
+  fm: {pretrain: {epochs: 1}}
+selector: {hidden_size: 4}
+adapt: {support_size: 5}
+meta_train: {epochs: 1}
+evaluate: {resamples: 2}
+threads: 1
+"""
+HEADER = "user_id:token\titem_id:token\trating:float\ttimestamp:float\n"
+
+WriteWorld = Callable[..., Path]
+Invoke = Callable[..., "Done"]
+
+
+class Done(NamedTuple):
+    code: object
+    out: str
+    err: str
+
+    @property
+    def error(self) -> str:
+        """The one line of a user's mistake, after whatever progress was shown before it."""
+        assert self.code == 2, self.err
+        assert "Traceback" not in self.err
+        *shown, last = self.err.splitlines()
+        assert last.startswith("error: ")
+        assert not any(line.startswith("error: ") for line in shown)
+        return last.removeprefix("error: ")
+
+    @property
+    def lone_error(self) -> str:
+        """The one line on standard error."""
+        assert self.err.count("\n") == 1, self.err
+        return self.error
+
+
+@pytest.fixture
+def invoke(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[Invoke]:
+    """Run the command line in this process."""
+
+    def run(*arguments: object) -> Done:
+        monkeypatch.setattr(sys, "argv", ["metaselector", *map(str, arguments)])
+        with pytest.raises(SystemExit) as exited:
+            main()
+        return Done(exited.value.code or 0, *capfd.readouterr())
+
+    yield run
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("settings") / "tiny.yaml"
+    path.write_text(TINY)
+    return path
+
+
+@pytest.fixture
+def raw(write_world: WriteWorld, tmp_path: Path) -> Path:
+    return write_world(tmp_path / "raw")
+
+
+@pytest.fixture
+def prepared(invoke: Invoke, raw: Path, settings: Path, tmp_path: Path) -> Path:
+    """A run whose data is prepared."""
+    run = tmp_path / "run"
+    assert invoke("data", "prepare", "--run", run, "--data", raw, "--config", settings).code == 0
+    return run
+
+
+@pytest.fixture
+def pretrained(invoke: Invoke, prepared: Path) -> Path:
+    assert invoke("pretrain", "--run", prepared).code == 0
+    return prepared
+
+
+def contents(directory: Path) -> dict[str, bytes]:
+    """Every file below a directory."""
+    return {
+        path.relative_to(directory).as_posix(): path.read_bytes()
+        for path in sorted(directory.rglob("*"))
+        if path.is_file()
+    }
+
+
+# Help and start-up
+
+
+def commands(command: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    yield name, command
+    for child_name, child in getattr(command, "commands", {}).items():
+        yield from commands(child, f"{name} {child_name}".strip())
+
+
+COMMANDS = dict(commands(typer.main.get_command(app)))
+
+
+def help_of(name: str) -> str:
+    # Wide, so that no option is broken over lines.
+    done = CliRunner().invoke(app, [*name.split(), "--help"], env={"COLUMNS": "300"})
+    assert done.exit_code == 0
+    return done.output
+
+
+def test_the_commands_are_those_of_the_readme() -> None:
+    assert set(COMMANDS) == {
+        "",
+        "config",
+        "data",
+        "data fetch",
+        "data prepare",
+        "pretrain",
+        "meta-train",
+        "evaluate",
+        "reproduce",
+    }
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_explains_every_option(name: str) -> None:
+    text, command = help_of(name), COMMANDS[name]
+    for param in command.params:
+        shown = param.opts[-1]
+        assert shown.lower() in text.lower()
+        explanation = getattr(param, "help", None)
+        assert explanation, f"{shown} has no help"
+        assert " ".join(explanation.split()[:4]) in " ".join(text.split())
+
+
+@pytest.mark.parametrize("name", [n for n, c in COMMANDS.items() if not hasattr(c, "commands")])
+def test_help_states_defaults(name: str) -> None:
+    """Of every option but --set, which has none."""
+    lines = help_of(name).splitlines()
+    for param in COMMANDS[name].params:
+        if param.param_type_name == "option" and param.name not in ("help", "overrides"):
+            line = next(line for line in lines if f" {param.opts[-1]} " in line and "│" in line)
+            assert "[default: " in line, line
+
+
+@pytest.mark.parametrize("name", [n for n, c in COMMANDS.items() if hasattr(c, "commands")])
+def test_help_lists_commands(name: str) -> None:
+    for child in COMMANDS[name].commands:
+        assert f" {child} " in help_of(name)
+
+
+def test_help_does_not_wait_for_torch() -> None:
+    program = "import sys, metaselector.cli; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    heavy = {"torch", "pandas", "numpy", "scipy", "sklearn", "matplotlib", "pyarrow", "pydantic"}
+    assert not heavy & set(done.stdout.split())
+
+
+def test_the_module_is_a_command_too() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "metaselector", "--help"], capture_output=True, text=True, check=True
+    )
+    assert "reproduce" in done.stdout
+
+
+def test_settings_are_printed(invoke: Invoke, settings: Path) -> None:
+    done = invoke("config", "--config", settings, "--set", "adapt.steps=3")
+    assert done.code == 0
+    assert "steps: 3  # inner steps" in done.out
+    assert "deepfm" not in done.out
+
+
+# Mistakes: raw files
+
+
+def prepare(invoke: Invoke, data: Path, run: Path, *more: object) -> Done:
+    return invoke("data", "prepare", "--run", run, "--data", data, "--set", "threads=1", *more)
+
+
+def edit_line(raw: Path, number: int, text: str) -> None:
+    path = raw / "ml-100k.inter"
+    lines = path.read_text().splitlines()
+    lines[number - 1] = text
+    path.write_text("\n".join(lines) + "\n")
+
+
+def test_missing_file(invoke: Invoke, tmp_path: Path) -> None:
+    error = prepare(invoke, tmp_path / "none", tmp_path / "run").lone_error
+    assert error.startswith(f"{tmp_path / 'none'}: no such file or directory")
+    assert not (tmp_path / "run").exists()
+
+
+def test_directory_without_the_files(invoke: Invoke, tmp_path: Path) -> None:
+    error = prepare(invoke, tmp_path, tmp_path / "run").lone_error
+    assert error.startswith(f"{tmp_path}: no data set is found here")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("line", "text", "message"),
+    [
+        (4, "u3\ti7\t4", ":4 (column timestamp): 'u3\\ti7\\t4' has 3 instead of 4 columns"),
+        (4, "u3\ti7\t4\t1\t1", ":4 (column timestamp): "),
+        (7, "u3\ti7\tfour\t881000000", ":7 (column rating): 'four' is not a finite number"),
+        (7, "u3\ti7\tnan\t881000000", ":7 (column rating): 'nan' is not a finite number"),
+        (1201, "u39\ti", ":1201 (column rating): "),
+        (1, "user_id:token\titem_id:token\trating:float", ":1 (column timestamp): "),
+    ],
+    ids=["few columns", "many columns", "text rating", "nan rating", "truncated", "header"],
+)
+def test_wrong_line(
+    invoke: Invoke, raw: Path, tmp_path: Path, line: int, text: str, message: str
+) -> None:
+    edit_line(raw, line, text)
+    error = prepare(invoke, raw, tmp_path / "run").lone_error
+    assert error.startswith(f"{raw / 'ml-100k.inter'}{message}")
+    assert not (tmp_path / "run").exists()
+
+
+def test_truncated_file_is_recognised(invoke: Invoke, raw: Path, tmp_path: Path) -> None:
+    path = raw / "ml-100k.inter"
+    path.write_bytes(path.read_bytes()[:-20])
+    assert "cut short" in prepare(invoke, raw, tmp_path / "run").lone_error
+
+
+def test_empty_file(invoke: Invoke, raw: Path, tmp_path: Path) -> None:
+    (raw / "ml-100k.inter").write_text("")
+    error = prepare(invoke, raw, tmp_path / "run").lone_error
+    assert error.startswith(f"{raw / 'ml-100k.inter'}: the file is empty")
+
+
+def test_truncated_zip(invoke: Invoke, tmp_path: Path) -> None:
+    path = tmp_path / "ml-100k.zip"
+    path.write_bytes(b"PK\x03\x04 half of it")
+    error = prepare(invoke, path, tmp_path / "run").lone_error
+    assert error.startswith(f"{path}: not a zip file or a damaged one")
+
+
+def test_empty_split(invoke: Invoke, raw: Path, tmp_path: Path) -> None:
+    rows = [f"u{u}\ti{r}\t4\t{880000000 + r}\n" for u in range(3) for r in range(2)]
+    (raw / "ml-100k.inter").write_text(HEADER + "".join(rows))
+    error = prepare(invoke, raw, tmp_path / "run").lone_error
+    assert error.startswith(f"{raw / 'ml-100k.inter'}: the valid window (80-90 %")
+    assert not (tmp_path / "run").exists()
+
+
+def test_user_with_a_single_row(invoke: Invoke, raw: Path, tmp_path: Path) -> None:
+    with (raw / "ml-100k.inter").open("a") as file:
+        file.write("lonely\ti0\t5\t880000000\n")
+    error = prepare(invoke, raw, tmp_path / "run").lone_error
+    assert error.startswith(f"{raw / 'ml-100k.inter'}:1202 (column user): user 'lonely'")
+    assert "data.drop_short_users=true" in error
+    assert not (tmp_path / "run").exists()
+    assert prepare(invoke, raw, tmp_path / "run", "--set", "data.drop_short_users=true").code == 0
+
+
+def test_a_failed_preparation_leaves_the_earlier_one(
+    invoke: Invoke, prepared: Path, raw: Path
+) -> None:
+    before = contents(prepared)
+    edit_line(raw, 4, "u3\ti7")
+    assert prepare(invoke, raw, prepared).lone_error
+    assert contents(prepared) == before
+
+
+# Mistakes: settings
+
+
+@pytest.mark.parametrize(
+    "command", [("data", "prepare"), ("pretrain",), ("meta-train",), ("evaluate",), ("reproduce",)]
+)
+def test_unknown_key(invoke: Invoke, tmp_path: Path, command: tuple[str, ...]) -> None:
+    done = invoke(*command, "--run", tmp_path / "run", "--set", "adapt.step=3")
+    assert done.lone_error == "adapt.step: unknown setting; did you mean 'steps'?"
+    assert not (tmp_path / "run").exists()
+
+
+def test_unknown_key_in_a_file(invoke: Invoke, tmp_path: Path) -> None:
+    path = tmp_path / "my.yaml"
+    path.write_text("base_models: {fm: {pretrain: {epoch: 3}}}\n")
+    done = invoke("reproduce", "--run", tmp_path / "run", "--config", path)
+    assert "base_models.fm.pretrain.epoch: unknown setting" in done.lone_error
+    assert "'epochs'" in done.lone_error
+
+
+def test_unknown_dataset(invoke: Invoke, raw: Path, tmp_path: Path) -> None:
+    done = prepare(invoke, raw, tmp_path / "run", "--dataset", "movielens-10k")
+    assert "did you mean 'movielens-100k'?" in done.lone_error
+    assert not (tmp_path / "run").exists()
+
+
+def test_unknown_base_model(invoke: Invoke, prepared: Path) -> None:
+    before = contents(prepared)
+    done = invoke("pretrain", "--run", prepared, "--set", "base_models.depfm={}")
+    assert "unknown base model 'depfm'; did you mean 'deepfm'?" in done.error
+    assert "config.yaml" in before
+    assert contents(prepared)["config.yaml"] == before["config.yaml"]
+
+
+def test_device_that_is_not_there(invoke: Invoke, prepared: Path) -> None:
+    error = invoke("pretrain", "--run", prepared, "--device", "quantum").lone_error
+    assert error.startswith("device 'quantum' cannot be used here")
+
+
+# Mistakes: steps out of order, or with other settings
+
+
+@pytest.mark.parametrize("command", ["pretrain", "meta-train", "evaluate"])
+def test_nothing_prepared(invoke: Invoke, tmp_path: Path, command: str) -> None:
+    error = invoke(command, "--run", tmp_path / "run", "--set", "threads=1").error
+    assert error.startswith(f"{tmp_path / 'run' / 'data' / 'schema.json'}: no prepared data set")
+    assert not (tmp_path / "run").exists()
+
+
+def test_nothing_pretrained(invoke: Invoke, prepared: Path) -> None:
+    before = contents(prepared)
+    error = invoke("meta-train", "--run", prepared).lone_error
+    assert error.startswith(f"{prepared}/checkpoints/seed-0/base-lr-early.safetensors: no such")
+    assert contents(prepared) == before
+
+
+def test_data_prepared_with_other_settings(invoke: Invoke, prepared: Path) -> None:
+    before = contents(prepared)
+    error = invoke("pretrain", "--run", prepared, "--set", "split.train=70").lone_error
+    assert error.startswith(f"{prepared / 'data'}: prepared with split=(60, 80, 90)")
+    assert contents(prepared) == before
+    assert invoke("pretrain", "--run", prepared).code == 0  # the mistake was not remembered
+
+
+@pytest.mark.parametrize("name", ["ids.npy", "labels.npy", "schema.json", "users.json"])
+@pytest.mark.parametrize("kept", [None, 0, 60])
+def test_damaged_prepared_data(invoke: Invoke, prepared: Path, name: str, kept: int | None) -> None:
+    path = prepared / "data" / name
+    data = path.read_bytes()
+    path.unlink()
+    if kept is not None:
+        path.write_bytes(data[:kept])
+    error = invoke("pretrain", "--run", prepared).lone_error
+    assert error.startswith(f"{path}: ")
+    assert "metaselector data prepare" in error
+
+
+def test_checkpoint_from_another_configuration(invoke: Invoke, pretrained: Path) -> None:
+    before = contents(pretrained)
+    done = invoke("meta-train", "--run", pretrained, "--set", "base_models.fm.pretrain.epochs=3")
+    assert done.lone_error == (
+        f"{pretrained}/checkpoints/seed-0/base-fm-early.safetensors: made with another "
+        "configuration: base_models.fm.pretrain.epochs was 1, now 3; use that configuration, "
+        "another --run directory, or train again"
+    )
+    assert contents(pretrained) == before
+
+
+def test_truncated_checkpoint(invoke: Invoke, pretrained: Path) -> None:
+    path = pretrained / "checkpoints" / "seed-0" / "base-lr-train.safetensors"
+    path.write_bytes(path.read_bytes()[:100])
+    error = invoke("meta-train", "--run", pretrained).lone_error
+    assert error.startswith(f"{path}: damaged or not a MetaSelector checkpoint")
+
+
+def test_nothing_meta_trained(invoke: Invoke, pretrained: Path) -> None:
+    before = contents(pretrained)
+    error = invoke("evaluate", "--run", pretrained).error
+    assert "sample-selector.safetensors: no such checkpoint" in error
+    assert contents(pretrained) == before
+
+
+# Mistakes: a full disk
+
+LIMITED = (
+    "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}));"
+    "from metaselector.cli import main; main()"
+)
+
+
+def invoke_limited(limit: int, *arguments: object) -> Done:
+    """Run the command line where no file may grow beyond `limit` bytes."""
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED.format(limit=limit), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+def test_full_disk_while_preparing(raw: Path, settings: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    done = invoke_limited(
+        4096, "data", "prepare", "--run", run, "--data", raw, "--config", settings
+    )
+    assert done.lone_error.startswith(f"{run / 'data'}: cannot be written (")
+    assert contents(run) == {}
+    assert list(run.iterdir()) == []
+
+
+def test_full_disk_while_training(prepared: Path) -> None:
+    before = contents(prepared)
+    done = invoke_limited(512, "pretrain", "--run", prepared)
+    path = prepared / "checkpoints" / "seed-0" / "base-lr-early.safetensors"
+    assert done.error.startswith(f"{path}: cannot be written (")
+    assert contents(prepared) == before

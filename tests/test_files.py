@@ -1,0 +1,161 @@
+"""Complete or not at all."""
+
+from __future__ import annotations
+
+import errno
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from metaselector.errors import UserError
+from metaselector.files import atomic_directory, atomic_file, write_text
+
+Fail = Callable[[Path, BaseException], None]
+
+
+def everything(directory: Path) -> list[str]:
+    return sorted(path.relative_to(directory).as_posix() for path in directory.rglob("*"))
+
+
+def test_a_file_appears_with_its_folders(tmp_path: Path) -> None:
+    write_text(tmp_path / "a" / "b.txt", "déjà\n")
+    assert (tmp_path / "a" / "b.txt").read_bytes() == "déjà\n".encode()
+    assert everything(tmp_path) == ["a", "a/b.txt"]
+
+
+def test_others_may_read_what_was_written(tmp_path: Path) -> None:
+    write_text(tmp_path / "file.txt", "x")
+    with atomic_directory(tmp_path / "folder"):
+        pass
+    assert (tmp_path / "file.txt").stat().st_mode & 0o777 == 0o644
+    assert (tmp_path / "folder").stat().st_mode & 0o777 == 0o755
+
+
+def test_the_temporary_file_keeps_the_suffix(tmp_path: Path) -> None:
+    with atomic_file(tmp_path / "figure.png") as temporary:
+        assert temporary.suffix == ".png"
+        assert temporary.parent == tmp_path
+
+
+def test_the_old_file_is_there_until_the_new_one_is_complete(tmp_path: Path) -> None:
+    path = tmp_path / "file.txt"
+    path.write_text("old")
+    with atomic_file(path) as temporary:
+        temporary.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+
+
+def fail_writing(path: Path, error: BaseException) -> None:
+    with atomic_file(path) as temporary:
+        temporary.write_text("half")
+        raise error
+
+
+def fail_filling(path: Path, error: BaseException) -> None:
+    with atomic_directory(path) as temporary:
+        (temporary / "new.txt").write_text("half")
+        raise error
+
+
+@pytest.mark.parametrize("fail", [fail_writing, fail_filling])
+@pytest.mark.parametrize("error", [ValueError("mine"), KeyboardInterrupt()])
+def test_failure_leaves_nothing(tmp_path: Path, fail: Fail, error: BaseException) -> None:
+    with pytest.raises(type(error)):
+        fail(tmp_path / "target", error)
+    assert everything(tmp_path) == []
+
+
+@pytest.mark.parametrize("fail", [fail_writing, fail_filling])
+def test_a_full_disk_is_the_users_to_mend(tmp_path: Path, fail: Fail) -> None:
+    with pytest.raises(UserError, match=r"target: cannot be written \(No space left on device\)"):
+        fail(tmp_path / "target", OSError(errno.ENOSPC, "No space left on device"))
+    assert everything(tmp_path) == []
+
+
+def test_a_failed_file_leaves_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "file.txt"
+    path.write_text("old")
+    with pytest.raises(ValueError, match="mine"):
+        fail_writing(path, ValueError("mine"))
+    assert path.read_text() == "old"
+    assert everything(tmp_path) == ["file.txt"]
+
+
+def test_a_failed_directory_leaves_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "folder"
+    path.mkdir()
+    (path / "old.txt").write_text("old")
+    with pytest.raises(ValueError, match="mine"):
+        fail_filling(path, ValueError("mine"))
+    assert everything(tmp_path) == ["folder", "folder/old.txt"]
+
+
+def test_a_directory_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    path = tmp_path / "folder"
+    path.mkdir()
+    (path / "old.txt").write_text("old")
+    with atomic_directory(path) as temporary:
+        (temporary / "new.txt").write_text("new")
+        assert everything(path) == ["old.txt"]
+    assert everything(tmp_path) == ["folder", "folder/new.txt"]
+
+
+def test_a_file_in_the_way_of_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "way").write_text("here")
+    with pytest.raises(UserError, match="cannot be written"):
+        write_text(tmp_path / "way" / "file.txt", "x")
+
+
+LIMITED = """
+import resource, sys
+from pathlib import Path
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+directory = Path(sys.argv[1])
+
+from metaselector.errors import UserError
+{setup}
+try:
+    {write}
+except UserError as error:
+    print(error)
+    sys.exit(2)
+"""
+WRITERS = {
+    "text": ("from metaselector.files import write_text", "write_text(path, 'x' * 10000)"),
+    "checkpoint": (
+        "import torch; from metaselector.checkpoint import save_checkpoint",
+        "save_checkpoint(path, {'x': torch.ones(10000)}, {}, {})",
+    ),
+    "array": (
+        "import numpy as np; from metaselector.files import atomic_directory",
+        "with atomic_directory(path) as folder: np.save(folder / 'x.npy', np.ones(10000))",
+    ),
+    "parquet": (
+        "import numpy as np, pandas as pd; from metaselector.files import atomic_file",
+        "with atomic_file(path) as file: pd.DataFrame({'x': np.random.default_rng(0)"
+        ".random(10000)}).to_parquet(file)",
+    ),
+    "figure": (
+        "from matplotlib.figure import Figure; from metaselector.report.style import save",
+        "save(Figure(figsize=(9, 9), dpi=300), path)",
+    ),
+}
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+def test_files_may_not_grow(tmp_path: Path, writer: str) -> None:
+    """A limit that the operating system keeps, as close to a full disk as a test can come."""
+    setup, write = WRITERS[writer]
+    program = LIMITED.format(setup=f"{setup}\npath = directory / 'x.png'", write=write)
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2, done.stderr
+    assert done.stdout.startswith(f"{tmp_path / 'x.png'}: cannot be written (")
+    assert done.stdout.count("\n") == 1
+    assert everything(tmp_path) == []

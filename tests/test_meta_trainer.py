@@ -1,0 +1,335 @@
+"""The outer loop on a tiny planted world."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from base_models import FM, LR
+from metaselector import meta_trainer as module
+from metaselector.adapt.rules import MAML, MetaSGD
+from metaselector.config import AdaptConfig, Config, MetaTrainConfig, SelectorConfig
+from metaselector.data.dataset import EncodedDataset
+from metaselector.data.planted import planted_world
+from metaselector.errors import ConfigError
+from metaselector.meta_trainer import (
+    MetaLearned,
+    Variant,
+    make_adaptation,
+    make_mixture,
+    make_rule,
+    meta_train,
+)
+from metaselector.mixture import Mixture
+from metaselector.progress import Silent
+
+VARIANTS: tuple[Variant, ...] = get_args(Variant)
+EPOCHS = 3
+CONFIG = Config(
+    selector=SelectorConfig(embedding_size=2, hidden_size=3),
+    adapt=AdaptConfig(
+        rule="meta-sgd", granularity="tensor", support_size=5, theta_rate=0.1, phi_rate=0.1
+    ),
+    meta_train=MetaTrainConfig(users_per_batch=4, query_size=3, epochs=EPOCHS, patience=EPOCHS),
+)
+
+
+@pytest.fixture(scope="module")
+def dataset() -> EncodedDataset:
+    return planted_world(4, 20, 8, np.random.default_rng(0)).dataset
+
+
+def mixture(dataset: EncodedDataset, seed: int) -> Mixture:
+    """Untrained base models; `seed` decides theta, phi is always the same."""
+    schema = dataset.schema
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        models: dict[str, nn.Module] = {
+            "lr": LR(schema.num_ids, schema.slot_fields),
+            "fm": FM(schema.num_ids, schema.slot_fields, embedding_size=2),
+        }
+        for model in models.values():
+            for p in model.parameters():
+                nn.init.normal_(p, std=0.5)
+    return make_mixture(models, dataset, CONFIG, 0)
+
+
+def parameters(model: Mixture) -> dict[str, Tensor]:
+    return {name: p.detach().clone() for name, p in model.named_parameters()}
+
+
+def train(
+    variant: Variant,
+    dataset: EncodedDataset,
+    *,
+    config: Config = CONFIG,
+    early: Mixture | None = None,
+    later: Mixture | None = None,
+    seed: int = 0,
+    start_from: MetaLearned | None = None,
+) -> MetaLearned:
+    return meta_train(
+        variant,
+        dataset,
+        early or mixture(dataset, 1),
+        later or mixture(dataset, 2),
+        config,
+        np.random.default_rng(seed),
+        start_from=start_from,
+        description="meta-train",
+        progress=Silent(),
+    )
+
+
+def with_adapt(**changes: Any) -> Config:
+    return CONFIG.model_copy(update={"adapt": CONFIG.adapt.model_copy(update=changes)})
+
+
+def equal(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def theta(params: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: p for name, p in params.items() if name.startswith("base_models.")}
+
+
+@pytest.fixture
+def scripted(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The list to fill with the epochs' losses on *valid*, epoch 0 first."""
+    losses: list[float] = []
+    found = iter(losses)
+
+    class Found:
+        def loss(self) -> float:
+            return next(found)
+
+    monkeypatch.setattr(module, "predict_window", lambda *_: Found())
+    return losses
+
+
+@pytest.mark.parametrize("variant", ["sample-selector", "metaselector-simplified"])
+def test_frozen_base_models_stay_as_they_are(variant: Variant, dataset: EncodedDataset) -> None:
+    early = mixture(dataset, 1)
+    before = parameters(early)
+    learned = train(variant, dataset, early=early)
+    assert equal(theta(parameters(early)), theta(before))
+    assert not equal(parameters(early), before)
+    assert learned.shift == {}
+
+
+def test_joint_training_moves_the_base_models(
+    dataset: EncodedDataset, scripted: list[float]
+) -> None:
+    scripted += [4.0, 3.0, 2.0, 1.0]
+    early = mixture(dataset, 1)
+    before = theta(parameters(early))
+    learned = train("metaselector", dataset, early=early)
+    assert learned.shift.keys() == before.keys()
+    moved = {name: before[name] + shift for name, shift in learned.shift.items()}
+    torch.testing.assert_close(moved, theta(parameters(early)))
+    assert all(shift.any() for shift in learned.shift.values())
+
+
+def test_a_selector_without_an_inner_loop_has_no_rates(dataset: EncodedDataset) -> None:
+    early = mixture(dataset, 1)
+    adaptation = make_adaptation("sample-selector", early, CONFIG.adapt)
+    assert (adaptation.steps, adaptation.names) == (0, ())
+    learned = train("sample-selector", dataset, early=early)
+    assert learned.alpha == {}
+    assert learned.rates == []
+
+
+def test_what_adapts(dataset: EncodedDataset) -> None:
+    early = mixture(dataset, 1)
+    names = list(parameters(early))
+    simplified = make_adaptation("metaselector-simplified", early, CONFIG.adapt)
+    joint = make_adaptation("metaselector", early, CONFIG.adapt)
+    assert list(simplified.names) == [name for name in names if name.startswith("selector.")]
+    assert list(joint.names) == names
+
+
+def test_the_later_mixture_is_restored(dataset: EncodedDataset) -> None:
+    later = mixture(dataset, 2)
+    before = parameters(later)
+    train("metaselector", dataset, later=later)
+    assert equal(parameters(later), before)
+
+
+def test_validation_reads_the_later_base_models_with_phi_and_shift(
+    dataset: EncodedDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    early, later = mixture(dataset, 1), mixture(dataset, 2)
+    early_before, later_before = parameters(early), parameters(later)
+    judged: list[tuple[dict[str, Tensor], dict[str, Tensor]]] = []
+    predict_window = module.predict_window
+
+    def spy(model: Mixture, *rest: Any) -> Any:
+        assert rest[3] == (80, 90)
+        judged.append((parameters(model), parameters(early)))
+        return predict_window(model, *rest)
+
+    monkeypatch.setattr(module, "predict_window", spy)
+    train("metaselector", dataset, early=early, later=later)
+    assert len(judged) == EPOCHS + 1
+    for seen, learned in judged:
+        for name, p in seen.items():
+            if name.startswith("selector."):
+                assert torch.equal(p, learned[name])
+            else:
+                assert torch.equal(p, later_before[name] + (learned[name] - early_before[name]))
+
+
+def test_attach_copies_phi_and_adds_shift(dataset: EncodedDataset) -> None:
+    model = mixture(dataset, 1)
+    before = parameters(model)
+    phi = {n: torch.rand_like(p) for n, p in before.items() if n.startswith("selector.")}
+    shift = {n: torch.rand_like(p) for n, p in theta(before).items()}
+    attached = MetaLearned(phi, shift, alpha={}).attach(model)
+    assert attached is model
+    after = parameters(model)
+    assert equal({name: after[name] for name in phi}, phi)
+    assert equal(theta(after), {name: before[name] + shift[name] for name in shift})
+
+
+@pytest.mark.parametrize(
+    ("losses", "best"),
+    [([0.9, 0.5, 0.6, 0.7], 1), ([0.9, 0.5, 0.4, 0.3], 3), ([0.5, 0.5, 0.6, 0.5], 0)],
+)
+def test_the_best_epoch_is_kept(
+    dataset: EncodedDataset, scripted: list[float], losses: list[float], best: int
+) -> None:
+    scripted += losses
+    learned = train("metaselector", dataset)
+    assert learned.best_epoch == best
+    assert [entry["valid_loss"] for entry in learned.history] == losses
+    assert [entry["epoch"] for entry in learned.history] == list(range(EPOCHS + 1))
+    kept = [row["mean"] for row in learned.rates if row["epoch"] == best]
+    assert [rate.mean().item() for rate in learned.alpha.values()] == kept
+
+
+def test_epoch_0_is_the_start(dataset: EncodedDataset, scripted: list[float]) -> None:
+    scripted += [0.1, 0.2, 0.2, 0.2]
+    early = mixture(dataset, 1)
+    before = parameters(early)
+    learned = train("metaselector", dataset, early=early)
+    assert learned.best_epoch == 0
+    assert learned.history[0]["train_loss"] is None
+    assert equal(learned.phi, {n: p for n, p in before.items() if n.startswith("selector.")})
+    assert not any(shift.any() for shift in learned.shift.values())
+    assert {rate.item() for rate in learned.alpha.values()} == {torch.tensor(0.1).item()}
+
+
+def test_phi_may_start_from_what_another_variant_learned(
+    dataset: EncodedDataset, scripted: list[float]
+) -> None:
+    """Epoch 0 is then that selector, on base models that are as they were."""
+    scripted += [4.0, 3.0, 2.0, 1.0, 0.1, 0.2, 0.2, 0.2]
+    first = train("sample-selector", dataset)
+    early = mixture(dataset, 1)
+    untrained = parameters(early)
+    learned = train("metaselector", dataset, early=early, start_from=first)
+    assert learned.best_epoch == 0
+    assert equal(learned.phi, first.phi)
+    assert not equal(learned.phi, {name: untrained[name] for name in first.phi})
+    assert not any(shift.any() for shift in learned.shift.values())
+
+
+def test_patience_ends_training(dataset: EncodedDataset, scripted: list[float]) -> None:
+    scripted += [0.5, 0.4, 0.4, 0.1]
+    impatient = CONFIG.meta_train.model_copy(update={"patience": 1})
+    config = CONFIG.model_copy(update={"meta_train": impatient})
+    learned = train("metaselector", dataset, config=config)
+    assert len(learned.history) == 3
+    assert learned.best_epoch == 1
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_seed_decides_what_is_learned(
+    variant: Variant, dataset: EncodedDataset, scripted: list[float]
+) -> None:
+    scripted += [4.0, 3.0, 2.0, 1.0] * 3
+    first, same, other = (train(variant, dataset, seed=seed) for seed in (1, 1, 2))
+    for part in ("phi", "shift", "alpha"):
+        assert equal(getattr(first, part), getattr(same, part))
+    assert first.history == same.history
+    assert not equal(first.phi, other.phi)
+
+
+@pytest.mark.usefixtures("global_state")
+def test_global_generators_are_left_alone(dataset: EncodedDataset) -> None:
+    train("metaselector", dataset)
+
+
+@pytest.mark.parametrize("granularity", ["scalar", "tensor", "element"])
+def test_learned_rates_move(
+    granularity: str, dataset: EncodedDataset, scripted: list[float]
+) -> None:
+    scripted += [4.0, 3.0, 2.0, 1.0]
+    learned = train("metaselector", dataset, config=with_adapt(granularity=granularity))
+    assert any((rate != 0.1).any() for rate in learned.alpha.values())
+
+
+@pytest.mark.parametrize("rule", ["maml", "first-order-maml"])
+def test_fixed_rates_stay(rule: str, dataset: EncodedDataset, scripted: list[float]) -> None:
+    scripted += [4.0, 3.0, 2.0, 1.0]
+    learned = train("metaselector", dataset, config=with_adapt(rule=rule))
+    assert all((rate == torch.tensor(0.1)).all() for rate in learned.alpha.values())
+
+
+@pytest.mark.parametrize(
+    ("rule", "kind", "second_order", "learnable"),
+    [
+        ("maml", MAML, True, False),
+        ("first-order-maml", MAML, False, False),
+        ("meta-sgd", MetaSGD, True, True),
+    ],
+)
+def test_every_rule_can_be_asked_for(
+    rule: Any, kind: type, second_order: bool, learnable: bool
+) -> None:
+    made = make_rule(AdaptConfig(rule=rule, granularity="tensor"))
+    assert type(made) is kind
+    assert (made.second_order, made.learnable) == (second_order, learnable)
+
+
+@pytest.mark.parametrize("granularity", ["tensor", "element"])
+def test_phi_and_theta_start_at_their_own_rates(granularity: Any) -> None:
+    rule = make_rule(
+        AdaptConfig(rule="meta-sgd", granularity=granularity, theta_rate=0.25, phi_rate=3.0)
+    )
+    params = {"base_models.lr.bias": torch.zeros(2, 3), "selector.output.bias": torch.zeros(4)}
+    rates = rule.init(params)
+    for name, expected in zip(params, (0.25, 3.0), strict=True):
+        assert (rates[name] == expected).all()
+        assert rates[name].shape == (params[name].shape if granularity == "element" else (1,))
+
+
+def test_one_shared_rate_cannot_start_at_two_values() -> None:
+    with pytest.raises(ConfigError, match=r"scalar shares one rate.*3.0 and 0.1"):
+        make_rule(AdaptConfig(rule="meta-sgd", granularity="scalar", phi_rate=3.0, theta_rate=0.1))
+
+
+def test_simplified_needs_a_parameter_of_the_selector(dataset: EncodedDataset) -> None:
+    config = with_adapt(names=("base_models.*",))
+    with pytest.raises(ConfigError, match=r"base_models\.\*.*no parameter of the selector"):
+        train("metaselector-simplified", dataset, config=config)
+
+
+def test_joint_may_adapt_base_models_only(dataset: EncodedDataset) -> None:
+    learned = train("metaselector", dataset, config=with_adapt(names=("base_models.fm.*",)))
+    assert all(name.startswith("base_models.fm.") for name in learned.alpha)
+
+
+def test_a_new_selector_comes_from_the_seed(dataset: EncodedDataset) -> None:
+    models: dict[str, nn.Module] = {}
+    schema = dataset.schema
+    models["lr"] = LR(schema.num_ids, schema.slot_fields)
+    first, same, other = (make_mixture(models, dataset, CONFIG, seed) for seed in (0, 0, 1))
+    assert equal(parameters(first), parameters(same))
+    assert not equal(parameters(first), parameters(other))
+    assert not first.training
