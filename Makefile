@@ -1,6 +1,7 @@
 # Everything runs inside .venv, which the first target that needs it makes.
 #
 #   make reproduce          the main job on real data     SMOKE=1: a short one   DATA=path: your own copy
+#   make publish            the main job, its results copied into benchmarks/results/
 #   make test               the test suite
 #   make check              formatter, linter, type checker
 #   make format             let the formatter and linter mend what they can
@@ -15,7 +16,7 @@ ifdef SMOKE
 reproduce_options += --config benchmarks/configs/smoke.yaml --run runs/movielens-100k-smoke
 endif
 
-.PHONY: setup reproduce test test-all check format clean
+.PHONY: setup reproduce publish test test-all check format clean
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -32,6 +33,12 @@ $(STAMP): setup.cfg pyproject.toml constraints.txt
 
 reproduce: $(STAMP)
 	$(BIN)/metaselector reproduce $(reproduce_options)
+
+PUBLISHED := config.yaml environment.json results.csv differences.csv summary.md figures/comparison.png
+
+publish: reproduce
+	mkdir -p benchmarks/results/movielens-100k
+	cp $(addprefix runs/movielens-100k/,$(PUBLISHED)) benchmarks/results/movielens-100k/
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -m 'not slow'

@@ -98,7 +98,7 @@ def make_mixture(
 ) -> Mixture:
     """The base models under a fresh selector, in evaluation mode: adaptation uses no dropout."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed every device
         selector = GatedSelector(
             dataset.schema.num_ids,
             dataset.schema.slot_fields,
