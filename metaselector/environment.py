@@ -15,11 +15,14 @@ from typing import Any
 PACKAGES = ("torch", "numpy", "pandas", "scikit-learn", "scipy", "pyarrow", "pydantic")
 
 
-def describe(*, seconds: float, threads: int, device: str, data_sha256: str) -> dict[str, Any]:
+def describe(
+    *, seconds: float, training_seconds: float, threads: int, device: str, data_sha256: str
+) -> dict[str, Any]:
     """Command, date, machine, versions and data of a run.
 
     Args:
-        seconds: wall-clock time of the run.
+        seconds: wall-clock time of the command.
+        training_seconds: of that and earlier commands, the time that training took.
     """
     import torch
 
@@ -28,6 +31,7 @@ def describe(*, seconds: float, threads: int, device: str, data_sha256: str) -> 
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": round(seconds, 1),
+        "training_seconds": round(training_seconds, 1),
         "data_sha256": data_sha256,
         "metaselector": version("metaselector"),
         "commit": _commit(),

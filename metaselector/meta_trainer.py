@@ -8,6 +8,7 @@ shift that the outer loop made to the early models' parameters.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -46,6 +47,7 @@ class MetaLearned:
         history: per epoch ``epoch, train_loss, valid_loss`` (epoch 0 is before training).
         rates: per epoch and parameter ``epoch, parameter, mean, low, high``.
         best_epoch: the epoch these were taken from, by the loss on *valid*.
+        seconds: wall-clock time of the training.
     """
 
     phi: dict[str, Tensor]
@@ -54,6 +56,7 @@ class MetaLearned:
     history: list[dict[str, Any]] = field(default_factory=list)
     rates: list[dict[str, Any]] = field(default_factory=list)
     best_epoch: int = 0
+    seconds: float = 0.0
 
     def attach(self, mixture: Mixture) -> Mixture:
         """Give `mixture`, which holds other base models, this phi and this shift, in place."""
@@ -133,6 +136,7 @@ def meta_train(
         start_from: what ``sample-selector`` learned, where phi then starts; untrained by default.
         description: what the progress bar calls it.
     """
+    started = time.perf_counter()
     joint = variant == "metaselector"
     if start_from is not None:
         start_from.attach(early)
@@ -184,6 +188,7 @@ def meta_train(
             elif stopping.exhausted(epoch):
                 break
     best.history, best.rates, best.best_epoch = history, rates, stopping.best_epoch
+    best.seconds = time.perf_counter() - started
     return best
 
 

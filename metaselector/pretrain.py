@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -24,10 +25,12 @@ class Pretrained(NamedTuple):
 
     epochs: passes over the rows behind the weights that were kept.
     history: per epoch ``epoch, train_loss, valid_loss``, mean logloss in nats.
+    seconds: wall-clock time of the training.
     """
 
     epochs: int
     history: list[dict[str, Any]]
+    seconds: float
 
 
 PREDICTION_ROWS = 8192
@@ -55,6 +58,7 @@ def pretrain(
 
         description: what the progress bar calls it.
     """
+    started = time.perf_counter()
     device = next(model.parameters()).device
     batch, labels = dataset.batch(rows).to(device), dataset.label(rows).to(device)
     optimizer = torch.optim.Adam(
@@ -88,9 +92,9 @@ def pretrain(
                 break
     model.eval()
     if valid is None:
-        return Pretrained(epochs, history)
+        return Pretrained(epochs, history, time.perf_counter() - started)
     model.load_state_dict(best)
-    return Pretrained(stopping.best_epoch, history)
+    return Pretrained(stopping.best_epoch, history, time.perf_counter() - started)
 
 
 def _shuffled(n: int, size: int, generator: np.random.Generator) -> Iterator[Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
@@ -16,6 +17,9 @@ class Progress(Protocol):
     def task(self, description: str, total: int) -> AbstractContextManager[Advance]:
         """Open a step of `total` pieces of work."""
 
+    def skipped(self, description: str) -> None:
+        """Say that a step was done before and its result is used again."""
+
 
 class Silent:
     """Shows nothing: the default of the library."""
@@ -23,6 +27,9 @@ class Silent:
     @contextmanager
     def task(self, description: str, total: int) -> Iterator[Advance]:
         yield lambda: None
+
+    def skipped(self, description: str) -> None:
+        pass
 
 
 class Bars:
@@ -45,3 +52,6 @@ class Bars:
             yield lambda: bars.advance(task)
             # Early stopping ends before the total; the bar then shows what was needed.
             bars.update(task, total=bars.tasks[0].completed)
+
+    def skipped(self, description: str) -> None:
+        print(f"{description:<38} done before with the same settings", file=sys.stderr)

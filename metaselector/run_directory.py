@@ -67,9 +67,8 @@ class Run:
     def save_base(
         self, name: str, window: Window, seed: int, model: nn.Module, made: Pretrained
     ) -> None:
-        record = {"epochs": made.epochs, "history": made.history}
         path, settings = self._base(name, window, seed)
-        save_checkpoint(path, model.state_dict(), settings, record)
+        save_checkpoint(path, model.state_dict(), settings, made._asdict())
 
     def load_base(self, name: str, window: Window, seed: int) -> tuple[nn.Module, Pretrained]:
         """A pretrained base model on the run's device, in evaluation mode."""
@@ -82,7 +81,7 @@ class Run:
             raise CheckpointError(
                 f"{path}: its tensors do not fit base model '{name}'; train it again"
             ) from error
-        return model.eval(), Pretrained(record["epochs"], record["history"])
+        return model.eval(), Pretrained(**record)
 
     def new_base(self, name: str, seed: int) -> nn.Module:
         """An untrained base model."""
@@ -108,6 +107,7 @@ class Run:
             "history": learned.history,
             "rates": learned.rates,
             "best_epoch": learned.best_epoch,
+            "seconds": learned.seconds,
         }
         save_checkpoint(path, tensors, settings, record)
 
@@ -117,17 +117,22 @@ class Run:
         for key, tensor in tensors.items():
             part, name = key.split("/", 1)
             parts[part][name] = tensor.to(self.config.device)
-        return MetaLearned(
-            parts["phi"],
-            parts["shift"],
-            parts["alpha"],
-            record["history"],
-            record["rates"],
-            record["best_epoch"],
-        )
+        return MetaLearned(parts["phi"], parts["shift"], parts["alpha"], **record)
 
     def has_learned(self, variant: Variant, seed: int) -> bool:
         return matches(*self._learned(variant, seed))
+
+    def training_seconds(self) -> float:
+        """Time that training took for all seeds, in whichever call of a command it happened."""
+        return sum(
+            sum(
+                self.load_base(name, window, seed)[1].seconds
+                for name in self.config.base_models
+                for window in WINDOWS
+            )
+            + sum(self.load_learned(variant, seed).seconds for variant in VARIANTS)
+            for seed in self.config.seeds
+        )
 
     def _base(self, name: str, window: Window, seed: int) -> tuple[Path, dict[str, Any]]:
         path = self._checkpoint(seed, f"base-{name}-{window}")

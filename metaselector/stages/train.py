@@ -20,11 +20,16 @@ def pretrain_base_models(run: Run, progress: Progress) -> None:
     for seed in run.config.seeds:
         for name in run.config.base_models:
             for window in WINDOWS:
-                if not run.has_base(name, window, seed):
-                    _pretrain_one(run, name, window, seed, progress)
+                description = f"seed {seed}: pretrain {name} ({window})"
+                if run.has_base(name, window, seed):
+                    progress.skipped(description)
+                else:
+                    _pretrain_one(run, name, window, seed, description, progress)
 
 
-def _pretrain_one(run: Run, name: str, window: Window, seed: int, progress: Progress) -> None:
+def _pretrain_one(
+    run: Run, name: str, window: Window, seed: int, description: str, progress: Progress
+) -> None:
     split, offsets = run.config.split, run.dataset.user_offsets
     settings = run.config.base_models[name].pretrain
     end = {"early": split.early, "train": split.train, "full": split.valid}[window]
@@ -41,7 +46,7 @@ def _pretrain_one(run: Run, name: str, window: Window, seed: int, progress: Prog
         np.random.default_rng(seed),
         valid=valid,
         epochs=epochs,
-        description=f"seed {seed}: pretrain {name} ({window})",
+        description=description,
         progress=progress,
     )
     run.save_base(name, window, seed, model, made)
@@ -51,7 +56,9 @@ def meta_train_selectors(run: Run, progress: Progress) -> None:
     """Train the sample-level selector and both variants of MetaSelector."""
     for seed in run.config.seeds:
         for variant in VARIANTS:
+            description = f"seed {seed}: train {variant}"
             if run.has_learned(variant, seed):
+                progress.skipped(description)
                 continue
             learned = meta_train(
                 variant,
@@ -65,7 +72,7 @@ def meta_train_selectors(run: Run, progress: Progress) -> None:
                     if variant == "sample-selector"
                     else run.load_learned("sample-selector", seed)
                 ),
-                description=f"seed {seed}: train {variant}",
+                description=description,
                 progress=progress,
             )
             run.save_learned(variant, seed, learned)
