@@ -6,6 +6,7 @@ import re
 from importlib.metadata import entry_points, version
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import metaselector
@@ -53,3 +54,17 @@ def test_the_pattern_finds_links() -> None:
     """Guards the test above."""
     text = '[a](b/c.md#d) ![x](y.png) [web](https://z) [here](#h) <img src="f.png" width="1">'
     assert [a or b for a, b in LINK.findall(text)] == ["b/c.md", "y.png", "f.png"]
+
+
+def test_table_of_the_readme_is_the_published_one() -> None:
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| ([\w-]+) \| ([*\d.]+ \| [*\d.]+) \|", page, re.MULTILINE))
+    results = pd.read_csv(ROOT / "benchmarks" / "results" / "movielens-100k" / "results.csv")
+    published = {row.model: f"{row.auc:.4f} | {row.logloss:.4f}" for row in results.itertuples()}
+    assert {model: text.replace("*", "") for model, text in rows.items()} == published
+
+
+def test_example_of_the_readme_is_the_file() -> None:
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    shown = page.partition("## Your own base model")[2].partition("```python\n")[2]
+    assert shown.partition("```")[0] in (ROOT / "examples" / "popularity.py").read_text("utf-8")
