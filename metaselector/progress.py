@@ -49,7 +49,11 @@ class Bars:
         )
         with RichProgress(*columns, console=Console(stderr=True)) as bars:
             task = bars.add_task(description, total=total)
-            yield lambda: bars.advance(task)
+            try:
+                yield lambda: bars.advance(task)
+            except BaseException:
+                bars.update(task, visible=False)  # what went wrong is said in its place
+                raise
             # Early stopping ends before the total; the bar then shows what was needed.
             bars.update(task, total=bars.tasks[0].completed)
 

@@ -70,11 +70,23 @@ def read_table(path: Path, layout: Layout) -> pd.DataFrame:
 
     Raises:
         DataError: the file is missing, unreadable or empty, or a line has too few or too many
-            columns, an empty key, a number or time that is none, or bytes that are not text.
+            columns, an empty key, a number or time that is none, or bytes that are not text; or
+            the file ends inside a number.
     """
     data = _load(path)
     frame = _read_fast(data, layout)
-    return _read_slowly(path, data, layout) if frame is None else frame
+    frame = _read_slowly(path, data, layout) if frame is None else frame
+    last = layout.columns[-1]
+    if last.kind in ("number", "seconds") and not data.endswith(b"\n"):
+        # A cut number is still a number, so this is the only trace that a cut here leaves.
+        raise DataError(
+            path,
+            "the last line has no line end, as in a truncated file; copy or fetch it again, or "
+            "end the line if the file is complete",
+            line=int(frame["line"].iloc[-1]),
+            column=last.name,
+        )
+    return frame
 
 
 def first_line(path: Path) -> str:

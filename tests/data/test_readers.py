@@ -132,12 +132,11 @@ def test_table_is_the_world(format_: Format, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        lambda data: data.rstrip(b"\n"),
         lambda data: data + b"\n\r\n  \n",
         lambda data: data.replace(b"\n", b"\r\n"),
         lambda data: b"\xef\xbb\xbf" + data,
     ],
-    ids=["no newline at the end", "blank lines at the end", "Windows line ends", "byte order mark"],
+    ids=["blank lines at the end", "Windows line ends", "byte order mark"],
 )
 def test_harmless_differences(
     format_: Format, tmp_path: Path, change: Callable[[bytes], bytes]
@@ -196,6 +195,18 @@ def test_first_bad_line_is_named(format_: Format, tmp_path: Path, bad: str) -> N
     assert message.startswith(f"{path}:{row + 1} (column {format_.columns[column]}): ")
     assert shown in message
     assert message.endswith(("correct or remove the line", "save the file as utf-8"))
+
+
+def test_file_truncated_inside_its_last_number(format_: Format, tmp_path: Path) -> None:
+    format_.write(tmp_path)
+    path = tmp_path / format_.files[0]
+    data = path.read_bytes()
+    path.write_bytes(data[:-2])
+    last = data.count(b"\n")
+    with pytest.raises(DataError) as error:
+        format_.read(tmp_path)
+    assert _message(error).startswith(f"{path}:{last} (column timestamp): ")
+    assert "no line end, as in a truncated file" in _message(error)
 
 
 @pytest.mark.parametrize("which", [0, 1, 2], ids=["interactions", "users", "items"])
