@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
 from metaselector.errors import ConfigError, nearest
@@ -103,6 +104,18 @@ class EvaluateConfig(_Section):
     resamples: int = Field(1000, ge=1, description="user-bootstrap resamples behind the intervals")
 
 
+TABLE_ROWS = (
+    "uniform",
+    "sample-selector",
+    "user-best",
+    "metaselector-simplified",
+    "metaselector",
+    "oracle-sample",
+    "oracle-user",
+)
+"""Rows of the results table that combine base models, in its order."""
+
+
 def _default_base_models() -> dict[str, BaseModelConfig]:
     # Chosen on the valid window of MovieLens-100K.
     return {
@@ -130,6 +143,17 @@ class Config(_Section):
     adapt: AdaptConfig = Field(default_factory=AdaptConfig)
     meta_train: MetaTrainConfig = Field(default_factory=MetaTrainConfig)
     evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig)
+
+    @field_validator("base_models")
+    @classmethod
+    def _usable_names(cls, models: dict[str, BaseModelConfig]) -> dict[str, BaseModelConfig]:
+        # A name becomes a file name, part of a parameter name, and a row of the table.
+        for name in models:
+            if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_-]*", name):
+                raise ValueError(f"'{name}': use letters, digits, _ and - in a base model's name")
+            if name in TABLE_ROWS or name.endswith("-train"):
+                raise ValueError(f"'{name}' is the name of another row of the results table")
+        return models
 
 
 def load_config(

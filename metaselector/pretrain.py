@@ -55,7 +55,6 @@ def pretrain(
         valid: rows whose logloss decides when to stop; the weights of the best epoch are kept.
             None trains for exactly `epochs`, which is how a model is refitted.
         epochs: passes over `rows`, at most where `valid` is given.
-
         description: what the progress bar calls it.
     """
     started = time.perf_counter()

@@ -224,3 +224,9 @@ def test_every_meaning_is_printed() -> None:
 def test_settings_cannot_be_changed_in_place() -> None:
     with pytest.raises(ValueError, match="frozen"):
         Config().adapt.steps = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("name", ["../lr", "my.model", "", "uniform", "lr-train"])
+def test_base_model_names_that_cannot_be_used(name: str) -> None:
+    with pytest.raises(ConfigError, match="base_models"):
+        load_config(changes={"base_models": {name: {}}})

@@ -13,6 +13,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
+from metaselector.config import TABLE_ROWS
 from metaselector.data.split import window_rows
 from metaselector.evaluate import baselines, oracles
 from metaselector.evaluate.bootstrap import bootstrap_difference
@@ -28,16 +29,6 @@ from metaselector.run_directory import VARIANTS, WINDOWS, Run, Window
 
 PROTOCOL = "warm-chronological"
 METRICS = ("auc", "logloss")
-COMBINATIONS = (
-    "uniform",
-    "sample-selector",
-    "user-best",
-    "metaselector-simplified",
-    "metaselector",
-    "oracle-sample",
-    "oracle-user",
-)
-"""Rows of the table that combine base models, in its order."""
 
 
 class SeedEvaluation(NamedTuple):
@@ -113,7 +104,7 @@ def evaluate_seed(run: Run, seed: int) -> SeedEvaluation:
         weights.append(_weights_table(run, seed, variant, found.rows, found.weights))
     columns["oracle-sample"] = oracles.oracle_sample(y, full)[0]
     columns["oracle-user"] = oracles.oracle_user(y, full, users[test])[0]
-    order = (*names, *(f"{name}-train" for name in names), *COMBINATIONS)
+    order = (*names, *(f"{name}-train" for name in names), *TABLE_ROWS)
     tables = [long_table(seed, model, dataset, test, columns[model]) for model in order]
     return SeedEvaluation(
         pd.concat(tables, ignore_index=True),
