@@ -29,6 +29,7 @@ from metaselector.run_directory import VARIANTS, WINDOWS, Run, Window
 
 PROTOCOL = "warm-chronological"
 METRICS = ("auc", "logloss")
+JOINT = "metaselector"
 
 
 class SeedEvaluation(NamedTuple):
@@ -144,15 +145,19 @@ def _weights_table(
 def _differences(
     run: Run, predictions: pd.DataFrame, best_single: dict[int, str], progress: Progress
 ) -> pd.DataFrame:
-    """Every model against the best single one, by user bootstrap."""
+    """Every model against the best single one, and MetaSelector against every other one."""
     models = [m for m in predictions["model"].unique() if not m.startswith("oracle-")]
+    pairs = {
+        seed: [(model, best) for model in models if model != best]
+        + [(JOINT, model) for model in models if model not in (JOINT, best)]
+        for seed, best in best_single.items()
+    }
     records = []
-    total = len(run.config.seeds) * len(models)
-    with progress.task("bootstrap over users", total) as advance:
-        for seed, baseline in best_single.items():
+    with progress.task("bootstrap over users", sum(map(len, pairs.values()))) as advance:
+        for seed, compared in pairs.items():
             table = predictions[predictions["seed"] == seed]
-            for model in models:
-                for metric in METRICS if model != baseline else ():
+            for model, baseline in compared:
+                for metric in METRICS:
                     found = bootstrap_difference(
                         table,
                         model,
@@ -161,15 +166,7 @@ def _differences(
                         run.config.evaluate.resamples,
                         np.random.default_rng(seed),
                     )
-                    records.append(
-                        {
-                            "seed": seed,
-                            "model": model,
-                            "baseline": baseline,
-                            "metric": metric,
-                            **found._asdict(),
-                        }
-                    )
+                    records.append((seed, model, baseline, metric, *found))
                 advance()
     columns = ["seed", "model", "baseline", "metric", "difference", "low", "high"]
     return pd.DataFrame(records, columns=columns)
