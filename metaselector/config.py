@@ -81,8 +81,8 @@ class AdaptConfig(_Section):
     )
     steps: int = Field(2, ge=0, description="inner steps")
     support_size: int = Field(40, ge=1, description="latest rows a user adapts on")
-    theta_rate: float = Field(0.2, description="initial inner rate of base-model parameters")
-    phi_rate: float = Field(1.0, description="initial inner rate of selector parameters")
+    theta_rate: float = Field(0.05, description="initial inner rate of base-model parameters")
+    phi_rate: float = Field(0.5, description="initial inner rate of selector parameters")
     names: tuple[str, ...] = Field(
         ("*",), description="shell-style patterns of the parameters that adapt, such as selector.*"
     )
