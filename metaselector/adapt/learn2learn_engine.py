@@ -47,7 +47,8 @@ class Learn2learnEngine:
         second_order = torch.is_grad_enabled() and adaptation.rule.second_order
         names = adaptation.names if adaptation.steps else ()
         rate_of = rates_by_name(adaptation, rates) if names else {}
-        initial = self._with_parameters(model, initial_parameters(model, params, names), names)
+        once = () if isinstance(adaptation.rule, MAML) else names  # meta_sgd_update's own limit
+        initial = self._with_parameters(model, initial_parameters(model, params, names), once)
 
         def predict(support: Batch, labels: Tensor, mask: Tensor, query: Batch) -> Any:
             with torch.enable_grad():
@@ -66,18 +67,22 @@ class Learn2learnEngine:
         return predict_users(episodes, predict)
 
     def _with_parameters(
-        self, model: nn.Module, tensors: list[Tensor], names: tuple[str, ...]
+        self, model: nn.Module, tensors: list[Tensor], once: tuple[str, ...]
     ) -> nn.Module:
-        """A clone of `model` that holds `tensors` themselves, so that gradients reach them."""
+        """A clone of `model` that holds `tensors` themselves, so that gradients reach them.
+
+        Raises:
+            ConfigError: the model uses a parameter in `once` under another name too.
+        """
         named = zip(model.named_parameters(), tensors, strict=True)
         tensor_of = {id(own): (name, tensor) for (name, own), tensor in named}
         clone: nn.Module = self._clone(model)
-        seen = set()
         for name, own in model.named_parameters(remove_duplicate=False):
             first, tensor = tensor_of[id(own)]
-            if first in seen and first in names:
-                raise ConfigError(f"'{name}' is '{first}', and learn2learn would adapt only one")
-            seen.add(first)
+            if name != first and first in once:
+                raise ConfigError(
+                    f"'{name}' is '{first}': Meta-SGD of learn2learn adapts only one; use func"
+                )
             module, _, attribute = name.rpartition(".")
             clone.get_submodule(module)._parameters[attribute] = tensor  # type: ignore[assignment]
         return clone
