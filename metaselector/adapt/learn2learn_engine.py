@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from metaselector.adapt.engine import Adaptation, Loss
 from metaselector.adapt.optional import import_library, without_init
 from metaselector.adapt.per_user import initial_parameters, predict_users, rates_by_name
-from metaselector.adapt.rules import MAML, Tensors
+from metaselector.adapt.rules import MAML, InnerRule, Tensors
 from metaselector.data.batch import Batch
 from metaselector.data.episodes import Episodes
 from metaselector.errors import ConfigError
@@ -44,11 +44,11 @@ class Learn2learnEngine:
         episodes: Episodes,
         loss: Loss,
     ) -> Any:
-        second_order = torch.is_grad_enabled() and adaptation.rule.second_order
+        outer, rule = torch.is_grad_enabled(), adaptation.rule
         names = adaptation.names if adaptation.steps else ()
         rate_of = rates_by_name(adaptation, rates) if names else {}
-        once = () if isinstance(adaptation.rule, MAML) else names  # meta_sgd_update's own limit
-        initial = self._with_parameters(model, initial_parameters(model, params, names), once)
+        once = () if isinstance(rule, MAML) else names  # meta_sgd_update's own limit
+        initial = self._start(model, initial_parameters(model, params, names), once)
 
         def predict(support: Batch, labels: Tensor, mask: Tensor, query: Batch) -> Any:
             with torch.enable_grad():
@@ -58,17 +58,15 @@ class Learn2learnEngine:
                     grads = torch.autograd.grad(
                         loss(learner(support), labels, mask),
                         [own[name] for name in names],
-                        create_graph=second_order,
+                        create_graph=outer and rule.second_order,
                         materialize_grads=True,
                     )
-                    self._update(learner, rate_of, dict(zip(names, grads, strict=True)), adaptation)
+                    self._update(rule, learner, rate_of, dict(zip(names, grads, strict=True)))
             return learner(query)
 
         return predict_users(episodes, predict)
 
-    def _with_parameters(
-        self, model: nn.Module, tensors: list[Tensor], once: tuple[str, ...]
-    ) -> nn.Module:
+    def _start(self, model: nn.Module, tensors: list[Tensor], once: tuple[str, ...]) -> nn.Module:
         """A clone of `model` that holds `tensors` themselves, so that gradients reach them.
 
         Raises:
@@ -87,12 +85,10 @@ class Learn2learnEngine:
             clone.get_submodule(module)._parameters[attribute] = tensor  # type: ignore[assignment]
         return clone
 
-    def _update(
-        self, learner: nn.Module, rates: Tensors, grads: Tensors, adaptation: Adaptation
-    ) -> None:
+    def _update(self, rule: InnerRule, learner: nn.Module, rates: Tensors, grads: Tensors) -> None:
         """One step, in place on the user's clone."""
         names = [name for name, _ in learner.named_parameters()]
-        if isinstance(adaptation.rule, MAML):
+        if isinstance(rule, MAML):
             # It knows one rate only; ours may differ between theta and phi.
             scaled = [rates[name] * grads[name] if name in grads else None for name in names]
             self._algorithms.maml_update(learner, 1.0, scaled)
