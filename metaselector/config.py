@@ -80,6 +80,10 @@ class AdaptConfig(_Section):
         "tensor", description="Meta-SGD: one learned rate for all, one a tensor, or one an element"
     )
     steps: int = Field(2, ge=0, description="inner steps")
+    engine: Literal["func", "higher", "learn2learn"] = Field(
+        "func",
+        description="what runs the inner loop, with equal results; func adapts all users at once",
+    )
     support_size: int = Field(40, ge=1, description="latest rows a user adapts on")
     theta_rate: float = Field(0.05, description="initial inner rate of base-model parameters")
     phi_rate: float = Field(0.5, description="initial inner rate of selector parameters")

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from metaselector.adapt.engine import Adaptation, select_names
+from metaselector.adapt.engines import make_engine
 from metaselector.adapt.episode import EpisodeLoss
-from metaselector.adapt.func import FuncEngine
 from metaselector.adapt.rules import MAML, InnerRule, MetaSGD
 from metaselector.config import AdaptConfig, Config, MetaTrainConfig
 from metaselector.data.dataset import EncodedDataset
@@ -146,7 +146,7 @@ def meta_train(
     for mixture in (early, later):
         mixture.base_models.requires_grad_(joint)
     alpha = adaptation.rule.init({name: start[name] for name in adaptation.names})
-    episode = EpisodeLoss(early, alpha, adaptation, FuncEngine(), mean_loss)
+    episode = EpisodeLoss(early, alpha, adaptation, make_engine(config.adapt.engine), mean_loss)
     settings = config.meta_train
     if variant == "sample-selector":
         settings = settings.model_copy(update={"phi_learning_rate": config.selector.learning_rate})

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from metaselector.adapt.engine import Adaptation
-from metaselector.adapt.func import FuncEngine
+from metaselector.adapt.engines import make_engine
 from metaselector.adapt.rules import Tensors
 from metaselector.config import AdaptConfig
 from metaselector.data.dataset import EncodedDataset
@@ -59,7 +59,7 @@ def predict_window(
     sizes = (episodes.query >= 0).sum(axis=1)
     order = np.argsort(sizes, kind="stable")  # users of like size share a chunk: less padding
     params = dict(mixture.named_parameters())
-    engine = FuncEngine()
+    engine = make_engine(config.engine)
     parts: list[WindowPredictions] = []
     for i in range(0, len(order), USERS_AT_ONCE):
         users = order[i : i + USERS_AT_ONCE]

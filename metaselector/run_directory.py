@@ -139,7 +139,11 @@ class Run:
         return path, self._settings(seed, (name,)) | {"window": window}
 
     def _learned(self, variant: Variant, seed: int) -> tuple[Path, dict[str, Any]]:
-        config = self.config.model_dump(mode="json", include={"selector", "adapt", "meta_train"})
+        config = self.config.model_dump(
+            mode="json",
+            include={"selector", "adapt", "meta_train"},
+            exclude={"adapt": {"engine"}},  # engines give the same results
+        )
         settings = self._settings(seed, tuple(self.config.base_models)) | config
         return self._checkpoint(seed, variant), settings | {"variant": variant}
 

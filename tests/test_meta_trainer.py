@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any, get_args
 
@@ -12,11 +13,14 @@ from torch import Tensor, nn
 
 from base_models import FM, LR
 from metaselector import meta_trainer as module
+from metaselector.adapt.engine import Engine
+from metaselector.adapt.engines import make_engine
+from metaselector.adapt.func import FuncEngine
 from metaselector.adapt.rules import MAML, MetaSGD
 from metaselector.config import AdaptConfig, Config, MetaTrainConfig, SelectorConfig
 from metaselector.data.dataset import EncodedDataset
 from metaselector.data.planted import planted_world
-from metaselector.errors import ConfigError
+from metaselector.errors import ConfigError, UserError
 from metaselector.meta_trainer import (
     MetaLearned,
     Variant,
@@ -333,3 +337,36 @@ def test_a_new_selector_comes_from_the_seed(dataset: EncodedDataset) -> None:
     assert equal(parameters(first), parameters(same))
     assert not equal(parameters(first), parameters(other))
     assert not first.training
+
+
+@pytest.mark.parametrize("engine", ["higher", "learn2learn"])
+def test_the_engine_changes_no_result(engine: str, dataset: EncodedDataset) -> None:
+    try:
+        make_engine(engine)
+    except UserError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(error))
+    learned = train("metaselector", dataset)
+    other = train("metaselector", dataset, config=with_adapt(engine=engine))
+    for part in ("phi", "shift", "alpha"):
+        torch.testing.assert_close(getattr(other, part), getattr(learned, part), rtol=0, atol=1e-4)
+    for a, b in zip(other.history, learned.history, strict=True):
+        assert a["valid_loss"] == pytest.approx(b["valid_loss"], abs=1e-5)
+
+
+@pytest.mark.parametrize("user", ["meta_trainer", "predict"])
+def test_the_engine_is_the_one_in_the_settings(
+    user: str, dataset: EncodedDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def spy(name: str) -> Engine:
+        asked.append(name)
+        return FuncEngine()
+
+    monkeypatch.setattr(f"metaselector.{user}.make_engine", spy)
+    if user == "predict":
+        monkeypatch.setattr(module, "make_engine", lambda _: FuncEngine())
+    train("metaselector", dataset, config=with_adapt(engine="higher"))
+    assert set(asked) == {"higher"}

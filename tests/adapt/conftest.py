@@ -1,25 +1,48 @@
-"""A tiny random world for the engines, and their slow twin."""
+"""A tiny random world for the engines, what runs in it, and their slow twin."""
 
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
 from base_models import FM, LR, DeepFM
+from metaselector.adapt.engine import Adaptation, Engine, Loss, select_names
+from metaselector.adapt.engines import ENGINES, make_engine
+from metaselector.adapt.rules import MAML, InnerRule, MetaSGD
 from metaselector.data.batch import Batch
 from metaselector.data.episodes import Episodes, Rows
-from metaselector.mixture import Mixture
+from metaselector.errors import UserError
+from metaselector.mixture import Mixed, Mixture, mean_loss
 from metaselector.selector import GatedSelector
 
 NUM_IDS = 14
 SLOT_FIELDS = [0, 1, 1]
+RATE = 0.3
+RULES: dict[str, InnerRule] = {
+    "maml": MAML(RATE),
+    "first-order-maml": MAML(RATE, second_order=False),
+    "meta-sgd-scalar": MetaSGD(RATE, granularity="scalar"),
+    "meta-sgd-tensor": MetaSGD(RATE, granularity="tensor"),
+    "meta-sgd-element": MetaSGD(RATE, granularity="element"),
+    "first-order-meta-sgd-tensor": MetaSGD(RATE, second_order=False),
+    "first-order-meta-sgd-element": MetaSGD(RATE, granularity="element", second_order=False),
+}
+PATTERNS = {
+    "all": ("*",),
+    "selector": ("selector.*",),
+    "last-layers": ("*.bias", "selector.output.*"),
+    "some-tables": ("base_models.fm.embedding.weight", "selector.output.*"),
+}
+ENTROPY = 0.1
 
 
 @dataclass(frozen=True)
@@ -45,6 +68,58 @@ def reference() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> Engine:
+    """Every engine; one whose library is missing is skipped, but not in CI."""
+    try:
+        return make_engine(request.param)
+    except UserError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(error))
+
+
+@pytest.fixture(params=RULES)
+def rule(request: pytest.FixtureRequest) -> InnerRule:
+    return RULES[request.param]
+
+
+@pytest.fixture(params=PATTERNS)
+def patterns(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    """Which parameters adapt."""
+    return PATTERNS[request.param]
+
+
+@pytest.fixture
+def loss() -> Loss:
+    return loss_with_entropy
+
+
+def loss_with_entropy(output: Mixed, labels: Tensor, mask: Tensor) -> Tensor:
+    """The training loss, and a term through the weights so that every output matters."""
+    entropy = -(output.weights * output.weights.log()).sum(-1)
+    count = mask.sum().clamp_min(1)
+    return mean_loss(output, labels, mask) + ENTROPY * (entropy * mask).sum() / count
+
+
+@pytest.fixture
+def make_adaptation() -> Callable[..., tuple[Adaptation, dict[str, Tensor]]]:
+    """An adaptation and slightly uneven rates for it, as leaves."""
+
+    def make(world: World, rule: InnerRule, steps: int = 2, patterns: Any = ("*",)) -> Any:
+        names = select_names(world.params, patterns)
+        generator = torch.Generator().manual_seed(1)
+        rates = {
+            name: (rate + 0.1 * torch.rand(rate.shape, generator=generator, dtype=rate.dtype))
+            .detach()
+            .requires_grad_()
+            for name, rate in rule.init({name: world.params[name] for name in names}).items()
+        }
+        return Adaptation(rule, steps, names), rates
+
+    return make
 
 
 @pytest.fixture

@@ -16,9 +16,11 @@ import yaml
 from sklearn.metrics import log_loss, roc_auc_score
 
 from metaselector.cli import main
+from metaselector.config import load_config
 from metaselector.data.fetch import fetch
 from metaselector.errors import UserError
 from metaselector.evaluate.predictions import load_predictions
+from metaselector.run_directory import Run
 
 ROOT = Path(__file__).parents[2]
 SMOKE = ROOT / "benchmarks" / "configs" / "smoke.yaml"
@@ -192,6 +194,15 @@ def test_a_second_run_uses_the_checkpoints_and_gives_the_same_bytes(run: Path, r
     command("reproduce", "--run", run, "--data", raw, *settings())
     assert [path.stat().st_mtime_ns for path in checkpoints] == before
     assert (run / "results.csv").read_bytes() == results
+
+
+def test_another_engine_uses_the_same_checkpoints(run: Path) -> None:
+    config = load_config(run / "config.yaml")
+    switched = load_config(run / "config.yaml", ["adapt.engine=higher"])
+    assert Run(run, config).has_learned("metaselector", 0)
+    assert Run(run, switched).has_learned("metaselector", 0)
+    more_steps = load_config(run / "config.yaml", ["adapt.steps=3"])
+    assert not Run(run, more_steps).has_learned("metaselector", 0)
 
 
 def test_step_by_step_gives_the_same_results(run: Path, raw: Path, tmp_path: Path) -> None:

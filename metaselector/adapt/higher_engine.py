@@ -1,0 +1,75 @@
+"""An engine that loops over users through the library higher (Grefenstette et al., 2019).
+
+``higher.innerloop_ctx`` makes the model stateless and SGD differentiable; ``diffopt.step`` makes an
+inner step. Our rates go in as SGD's learning rates, one parameter group a tensor, through higher's
+``override``; first order detaches the inner gradients in higher's ``grad_callback``. The model is
+patched once for all users: once a user, as usual, copies all parameters every time.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from metaselector.adapt.engine import Adaptation, Loss
+from metaselector.adapt.optional import import_library
+from metaselector.adapt.per_user import initial_parameters, predict_users, rates_by_name
+from metaselector.adapt.rules import Tensors
+from metaselector.data.batch import Batch
+from metaselector.data.episodes import Episodes
+
+
+class HigherEngine:
+    """See :class:`metaselector.adapt.engine.Engine`; runs the rules MAML and MetaSGD.
+
+    Raises:
+        UserError: higher is not installed.
+    """
+
+    def __init__(self) -> None:
+        self._higher = import_library("higher", "`pip install 'metaselector[higher]'`")
+
+    def __call__(
+        self,
+        model: nn.Module,
+        params: Tensors,
+        rates: Tensors,
+        adaptation: Adaptation,
+        episodes: Episodes,
+        loss: Loss,
+    ) -> Any:
+        outer = torch.is_grad_enabled()
+        names = adaptation.names if adaptation.steps else ()
+        initial = initial_parameters(model, params, names)
+        own = dict(model.named_parameters())
+        # A model of which nothing adapts still needs one group: an optimizer cannot be empty.
+        groups = [{"params": [own[name]]} for name in names or list(own)[:1]]
+        override = {"lr": list(rates_by_name(adaptation, rates).values())} if names else None
+        callback = None if adaptation.rule.second_order else _detach
+
+        with self._higher.innerloop_ctx(
+            model,
+            torch.optim.SGD(groups, lr=1.0),
+            copy_initial_weights=False,
+            override=override,
+            track_higher_grads=outer,
+        ) as (patched, optimizer):
+
+            def predict(support: Batch, labels: Tensor, mask: Tensor, query: Batch) -> Any:
+                del patched._fast_params[1:]  # it would keep every step of every user
+                patched.update_params(initial)
+                if names and len(labels):
+                    with torch.enable_grad():
+                        for _ in range(adaptation.steps):
+                            optimizer.step(
+                                loss(patched(support), labels, mask), grad_callback=callback
+                            )
+                return patched(query)
+
+            return predict_users(episodes, predict)
+
+
+def _detach(grads: tuple[Tensor | None, ...]) -> list[Tensor | None]:
+    return [None if grad is None else grad.detach() for grad in grads]

@@ -1,0 +1,69 @@
+"""What the engines share that loop over users through another library."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from metaselector.adapt.engine import Adaptation
+from metaselector.adapt.rules import MAML, SHARED, MetaSGD, Tensors
+from metaselector.data.batch import Batch
+from metaselector.data.episodes import Episodes, Rows
+from metaselector.errors import ConfigError
+
+
+def predict_users(
+    episodes: Episodes, predict: Callable[[Batch, Tensor, Tensor, Batch], Any]
+) -> Any:
+    """Call ``predict(support, labels, mask, query)`` for every user and stack what it returns.
+
+    Padding rows of the support are dropped, so that a user may have none at all; those of the query
+    are predicted and left to the caller's mask, as all users must have the same number.
+
+    Args:
+        predict: its arguments are one user's slots ``[R, C]``, labels ``[R]``, a mask of ones
+            ``[R]``, and slots ``[Q, C]``; it returns a tensor or a named tuple of tensors.
+    """
+    outputs = []
+    for user in range(len(episodes.support.labels)):
+        support, labels = _real_rows(episodes.support, user)
+        query = Batch(*(slots[user] for slots in episodes.query.batch))
+        outputs.append(predict(support, labels, torch.ones_like(labels), query))
+    if isinstance(outputs[0], Tensor):
+        return torch.stack(outputs)
+    return type(outputs[0])(*(torch.stack(part) for part in zip(*outputs, strict=True)))
+
+
+def _real_rows(rows: Rows, user: int) -> tuple[Batch, Tensor]:
+    keep = rows.mask[user].bool()
+    return Batch(*(slots[user][keep] for slots in rows.batch)), rows.labels[user][keep]
+
+
+def initial_parameters(model: nn.Module, params: Tensors, names: tuple[str, ...]) -> list[Tensor]:
+    """The tensors that every user starts from, in the order of ``model.parameters()``.
+
+    What adapts asks for a gradient, whether or not the outer loop does.
+    """
+
+    def start(name: str, p: Tensor) -> Tensor:
+        p = p if torch.is_grad_enabled() else p.detach()
+        return p.detach().requires_grad_() if name in names and not p.requires_grad else p
+
+    return [start(name, params.get(name, own)) for name, own in model.named_parameters()]
+
+
+def rates_by_name(adaptation: Adaptation, rates: Tensors) -> dict[str, Tensor]:
+    """The rate of every adapted parameter, for libraries whose update is ``p - rate * gradient``.
+
+    Raises:
+        ConfigError: the rule is another one.
+    """
+    if not isinstance(adaptation.rule, MAML | MetaSGD):
+        raise ConfigError(
+            f"rule {type(adaptation.rule).__name__} runs on adapt.engine=func only; "
+            "higher and learn2learn run MAML and MetaSGD"
+        )
+    return {name: rates[SHARED] if SHARED in rates else rates[name] for name in adaptation.names}
