@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -70,6 +71,8 @@ def raw() -> Path:
     try:
         return fetch("movielens-100k", ROOT / "data", progress=False)
     except UserError as error:
+        if os.environ.get("CI"):
+            raise
         pytest.skip(f"needs MovieLens-100K: {error}")
 
 
@@ -138,10 +141,12 @@ def test_results_are_those_of_the_predictions(run: Path, results: pd.DataFrame) 
 
 def test_predictions_are_of_the_latest_rows_of_the_file(run: Path, raw: Path) -> None:
     """Joined with the raw file, without any code of ours: the last tenth of every user's rows."""
-    if not (raw / "ml-100k.inter").exists():
-        pytest.skip("checks the atomic files only")
-    file = pd.read_csv(raw / "ml-100k.inter", sep="\t")
-    file.columns = ["user", "item", "rating", "time"]
+    columns = ["user", "item", "rating", "time"]
+    atomic, official = raw / "ml-100k.inter", raw / "ml-100k" / "u.data"
+    if atomic.exists():
+        file = pd.read_csv(atomic, sep="\t", names=columns, header=0)
+    else:
+        file = pd.read_csv(official, sep="\t", names=columns)
     predictions = load_predictions(run / "predictions.parquet")
     for _, table in predictions.groupby("model"):
         found = file.iloc[table["row"]]
