@@ -38,7 +38,7 @@ def describe(
         "python": platform.python_version(),
         "packages": {name: version(name) for name in PACKAGES},
         "platform": platform.platform(),
-        "processor": _processor(),
+        "processor": processor(),
         "cores": os.cpu_count(),
         "threads": threads,
         "device": device,
@@ -46,7 +46,7 @@ def describe(
     }
 
 
-def _processor() -> str:
+def processor() -> str:
     """The processor's name; Linux alone tells it in a file."""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():

@@ -1,0 +1,83 @@
+"""Timing things beside each other, and saying where that was done."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from metaselector.environment import processor
+from metaselector.files import write_text
+
+
+def interleaved(
+    tasks: Mapping[str, Callable[[], object]],
+    *,
+    repeats: int,
+    warm_up: int = 2,
+    device: str = "cpu",
+) -> dict[str, list[float]]:
+    """Seconds of every call of every task, in turns, so that a slow minute slows all alike.
+
+    Args:
+        tasks: what to time, by name.
+        repeats: timed calls of each task.
+        warm_up: calls of each task before that.
+        device: where the tasks run; a GPU's queue is drained before the clock is read.
+    """
+    synchronize = torch.cuda.synchronize if device.startswith("cuda") else lambda: None
+    seconds: dict[str, list[float]] = {name: [] for name in tasks}
+    for turn in range(-warm_up, repeats):
+        for name, task in tasks.items():
+            synchronize()
+            started = time.perf_counter()
+            task()
+            synchronize()
+            if turn >= 0:
+                seconds[name].append(time.perf_counter() - started)
+    return seconds
+
+
+def median(seconds: list[float]) -> float:
+    """The median; the mean of a noisy machine's timings says little."""
+    return statistics.median(seconds)
+
+
+def machine(device: str = "cpu") -> dict[str, Any]:
+    """Processor, cores, torch threads and, where `device` is one, the GPU."""
+    gpu = torch.cuda.get_device_name(device) if device.startswith("cuda") else None
+    return {
+        "platform": platform.platform(),
+        "processor": processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "device": device,
+        "gpu": gpu,
+    }
+
+
+def versions(*packages: str) -> dict[str, str | None]:
+    """Versions of Python, torch and `packages`; None for one that is not installed."""
+
+    def installed(name: str) -> str | None:
+        try:
+            return version(name)
+        except PackageNotFoundError:
+            return None
+
+    return {"python": platform.python_version()} | {
+        name: installed(name) for name in ("torch", *packages)
+    }
+
+
+def save(path: Path, figures: Mapping[str, Any]) -> None:
+    """Write `figures` as JSON, atomically."""
+    write_text(path, json.dumps(figures, indent=1) + "\n")

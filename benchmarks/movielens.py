@@ -1,0 +1,25 @@
+"""MovieLens-100K as `make reproduce` encodes it."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from metaselector.config import Config
+from metaselector.data.dataset import EncodedDataset
+from metaselector.data.fetch import fetch
+from metaselector.stages.prepare import prepare
+
+
+def load(source: Path | None, data_directory: Path = Path("data")) -> EncodedDataset:
+    """Prepare the data set in a temporary directory and open it.
+
+    Args:
+        source: your own copy of the raw files; fetched into `data_directory` by default.
+    """
+    config = Config()
+    if source is None:
+        source = fetch(config.dataset, data_directory)
+    with tempfile.TemporaryDirectory() as directory:
+        prepare(config, source, Path(directory) / "prepared")
+        return EncodedDataset.load(Path(directory) / "prepared")  # mapped files stay readable
