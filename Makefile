@@ -4,6 +4,7 @@
 #   make publish            the main job, its results copied into benchmarks/results/
 #   make test               the test suite
 #   make peers              the libraries of the engines higher and learn2learn
+#   make benchmark-peers    the libraries that benchmarks/base_model_speed.py times ours beside
 #   make check              formatter, linter, type checker
 #   make format             let the formatter and linter mend what they can
 
@@ -77,6 +78,15 @@ $(PEERS): $(STAMP)
 	  "$$work/venv/bin/python" setup.py -q build_ext bdist_wheel) >"$$work/log" 2>&1 \
 	  || { cat "$$work/log" >&2; exit 1; }; \
 	$(BIN)/$(PEERS_PIP) --no-deps --force-reinstall "$$work"/learn2learn-0.2.0/dist/*.whl
+	@touch $@
+
+BENCHMARK_PEERS := $(VENV)/.benchmark-peers
+
+.PHONY: benchmark-peers
+benchmark-peers: $(BENCHMARK_PEERS)
+
+$(BENCHMARK_PEERS): $(STAMP)
+	$(BIN)/$(PEERS_PIP) -c constraints.txt deepctr-torch torch-rechub
 	@touch $@
 
 check: $(STAMP)
