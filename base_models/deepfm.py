@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from base_models.contract import BaseModel, Batch
-from base_models.layers import FieldPooling, Linear, SlotEmbedding, mlp, pairwise
+from base_models.layers import FieldEmbedding, Linear, mlp, pairwise
 
 
 class DeepFM(BaseModel):
@@ -33,12 +33,11 @@ class DeepFM(BaseModel):
     ) -> None:
         super().__init__(num_ids, slot_fields)
         self.linear = Linear(num_ids)
-        self.embedding = SlotEmbedding(num_ids, embedding_size)
-        self.pooling = FieldPooling(slot_fields)
+        self.embedding = FieldEmbedding(num_ids, embedding_size, slot_fields)
         self.mlp = mlp([self.num_fields * embedding_size, *hidden_sizes], dropout)
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits ``[..., B]``."""
-        fields = self.pooling(self.embedding(*batch))  # [..., B, F, D]
+        fields = self.embedding(*batch)  # [..., B, F, D]
         deep = self.mlp(fields.flatten(-2)).squeeze(-1)  # [..., B, F * D] to [..., B]
         return self.linear(*batch) + pairwise(fields) + deep

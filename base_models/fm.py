@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from base_models.contract import BaseModel, Batch
-from base_models.layers import Linear, SlotEmbedding, pairwise
+from base_models.layers import Embedding, Linear, weighted_sum
 
 
 class FM(BaseModel):
@@ -25,8 +25,13 @@ class FM(BaseModel):
     def __init__(self, num_ids: int, slot_fields: Sequence[int], embedding_size: int = 16) -> None:
         super().__init__(num_ids, slot_fields)
         self.linear = Linear(num_ids)
-        self.embedding = SlotEmbedding(num_ids, embedding_size)
+        self.embedding = Embedding(num_ids, embedding_size)
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits ``[..., B]``."""
-        return self.linear(*batch) + pairwise(self.embedding(*batch))
+        ids, values = batch
+        total = self.embedding(ids, values)  # [..., B, D]
+        # The slots' squared lengths |v e|^2, summed without forming a vector for every slot.
+        squares = self.embedding.weight.square().sum(-1, keepdim=True)
+        own = weighted_sum(squares, ids, values.square()).squeeze(-1)
+        return self.linear(ids, values) + 0.5 * (total.square().sum(-1) - own)

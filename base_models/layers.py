@@ -12,6 +12,19 @@ from torch.nn import functional as F
 EMBEDDING_STD = 0.01
 
 
+def weighted_sum(table: Tensor, ids: Tensor, values: Tensor) -> Tensor:
+    """``sum_c values_c * table[ids_c]`` over a row's slots: ``[..., B, C]`` to ``[..., B, D]``.
+
+    Args:
+        table: ``[V, D]``.
+    """
+    slots = ids.shape[-1]
+    rows = F.embedding_bag(
+        ids.reshape(-1, slots), table, mode="sum", per_sample_weights=values.reshape(-1, slots)
+    )
+    return rows.view(*ids.shape[:-1], table.shape[-1])
+
+
 class Linear(nn.Module):
     """First-order term ``bias + sum_c v_c w[id_c]`` (one weight an id)."""
 
@@ -21,34 +34,50 @@ class Linear(nn.Module):
         self.bias = nn.Parameter(torch.zeros(1))
 
     def forward(self, ids: Tensor, values: Tensor) -> Tensor:
-        weights = F.embedding(ids, self.weight).squeeze(-1)  # [..., B, C]
-        return (weights * values).sum(-1) + self.bias
+        return weighted_sum(self.weight, ids, values).squeeze(-1) + self.bias
 
 
-class SlotEmbedding(nn.Module):
-    """One vector an id, scaled by the slot's value: ``[..., B, C, D]``."""
+class Embedding(nn.Module):
+    """One vector an id, summed over a row's slots by their values: ``[..., B, D]``."""
 
     def __init__(self, num_ids: int, embedding_size: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(num_ids, embedding_size) * EMBEDDING_STD)
 
     def forward(self, ids: Tensor, values: Tensor) -> Tensor:
-        return F.embedding(ids, self.weight) * values.unsqueeze(-1)
+        return weighted_sum(self.weight, ids, values)
 
 
-class FieldPooling(nn.Module):
-    """Sum the slots of every field: ``[..., B, C, D]`` to ``[..., B, F, D]``."""
+class FieldEmbedding(Embedding):
+    """One vector an id, summed over each field's slots by their values: ``[..., B, F, D]``.
 
-    membership: Tensor
+    Args:
+        num_ids: rows of the table (V).
+        embedding_size: D.
+        slot_fields: field index of every slot, length C; the slots of a field must be adjacent.
+    """
 
-    def __init__(self, slot_fields: Sequence[int]) -> None:
-        super().__init__()
+    first_slots: Tensor
+
+    def __init__(self, num_ids: int, embedding_size: int, slot_fields: Sequence[int]) -> None:
+        super().__init__(num_ids, embedding_size)
         fields = torch.as_tensor(list(slot_fields))
-        membership = F.one_hot(fields).T.float()  # [F, C], one 1 a column
-        self.register_buffer("membership", membership, persistent=False)
+        if (fields.diff() < 0).any():
+            raise ValueError(f"slots of a field must be adjacent, got slot_fields {slot_fields}")
+        first_slots = torch.searchsorted(fields, torch.arange(int(fields.max()) + 1))
+        self.register_buffer("first_slots", first_slots, persistent=False)
 
-    def forward(self, slots: Tensor) -> Tensor:
-        return self.membership.to(slots.dtype) @ slots
+    def forward(self, ids: Tensor, values: Tensor) -> Tensor:
+        fields, size = len(self.first_slots), self.weight.shape[-1]
+        row_starts = torch.arange(0, ids.numel(), ids.shape[-1], device=ids.device)
+        pooled = F.embedding_bag(
+            ids.reshape(-1),
+            self.weight,
+            (row_starts.unsqueeze(-1) + self.first_slots).view(-1),
+            mode="sum",
+            per_sample_weights=values.reshape(-1),
+        )
+        return pooled.view(*ids.shape[:-1], fields, size)
 
 
 def pairwise(vectors: Tensor) -> Tensor:

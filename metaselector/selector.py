@@ -22,14 +22,14 @@ class GatedSelector(nn.Module):
 
     Args:
         num_ids: rows of the embedding table (V).
-        slot_fields: field index of every slot, length C.
+        slot_fields: field index of every slot, length C; the slots of a field are adjacent.
         num_models: K.
         embedding_size: width of the selector's own embeddings.
         hidden_size: width of the gated layer.
     """
 
     tables = frozenset({"embedding"})
-    membership: Tensor
+    first_slots: Tensor
 
     def __init__(
         self,
@@ -41,8 +41,9 @@ class GatedSelector(nn.Module):
     ) -> None:
         super().__init__()
         fields = torch.as_tensor(list(slot_fields))
-        self.register_buffer("membership", F.one_hot(fields).T.float(), persistent=False)  # [F, C]
-        inputs = (int(fields.max()) + 1) * embedding_size + num_models
+        first_slots = torch.searchsorted(fields, torch.arange(int(fields.max()) + 1))
+        self.register_buffer("first_slots", first_slots, persistent=False)
+        inputs = len(first_slots) * embedding_size + num_models
         self.embedding = nn.Parameter(torch.randn(num_ids, embedding_size) * 0.01)
         self.hidden = nn.Linear(inputs, hidden_size)
         self.gate = nn.Linear(inputs, hidden_size)
@@ -60,9 +61,17 @@ class GatedSelector(nn.Module):
         Returns:
             ``[..., B, K]``, non-negative, summing to 1 over K.
         """
-        slots = F.embedding(batch.ids, self.embedding) * batch.values.unsqueeze(-1)
-        fields = self.membership.to(slots.dtype) @ slots  # [..., B, F, D]
+        ids, values = batch
+        row_starts = torch.arange(0, ids.numel(), ids.shape[-1], device=ids.device)
+        fields = F.embedding_bag(  # sums over each field's slots, [all rows * F, D]
+            ids.reshape(-1),
+            self.embedding,
+            (row_starts.unsqueeze(-1) + self.first_slots).view(-1),
+            mode="sum",
+            per_sample_weights=values.reshape(-1),
+        )
         odds = torch.logit(base_probabilities, eps=PROBABILITY_FLOOR)
-        x = torch.cat([fields.flatten(-2), odds], dim=-1)  # [..., B, F * D + K]
+        features = fields.reshape(*ids.shape[:-1], self.hidden.in_features - odds.shape[-1])
+        x = torch.cat([features, odds], dim=-1)  # [..., B, F * D + K]
         h = F.relu(self.hidden(x)) * torch.sigmoid(self.gate(x))
         return F.softmax(self.output(h), dim=-1)

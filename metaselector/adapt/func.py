@@ -8,17 +8,23 @@ the stack of the users' gradients, so the inner gradient is an ordinary autograd
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from metaselector.adapt.engine import Adaptation, Loss
-from metaselector.adapt.rules import Tensors
+from metaselector.adapt.factored import FactoredLinears, UserWeights, factorable
+from metaselector.adapt.intercept import Intercept, UnexpectedUse
+from metaselector.adapt.lookups import Lookups
+from metaselector.adapt.rules import MAML, SHARED, MetaSGD, Tensors
 from metaselector.adapt.touched import touched_rows
 from metaselector.data.batch import Batch
 from metaselector.data.episodes import Episodes
+
+T = TypeVar("T")
 
 
 class Adapted(NamedTuple):
@@ -50,8 +56,12 @@ class FuncEngine:
         episodes: Episodes,
         loss: Loss,
     ) -> Any:
-        own, shared, _, episodes = self.adapt(model, params, rates, adaptation, episodes, loss)
-        return _forward(model, own, shared, episodes.query.batch)
+        def predict(factored: set[str]) -> Any:
+            users = _Users(model, params, rates, adaptation, episodes, factored)
+            users.adapt(adaptation, loss)
+            return users.forward(users.episodes.query.batch)
+
+        return _with_factored(model, rates, adaptation, episodes, predict)
 
     def adapt(
         self,
@@ -63,53 +73,127 @@ class FuncEngine:
         loss: Loss,
     ) -> Adapted:
         """Run the inner loop only; arguments as for the call."""
-        outer = torch.is_grad_enabled()
+
+        def adapt(factored: set[str]) -> Adapted:
+            users = _Users(model, params, rates, adaptation, episodes, factored)
+            users.adapt(adaptation, loss)
+            return users.adapted()
+
+        return _with_factored(model, rates, adaptation, episodes, adapt)
+
+
+class _Users:
+    """The parameters of the users of a meta-batch, and the model that reads them."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        params: Tensors,
+        rates: Tensors,
+        adaptation: Adaptation,
+        episodes: Episodes,
+        factored: set[str],
+    ) -> None:
         tables: frozenset[str] = frozenset(model.tables)  # type: ignore[arg-type]
         names = adaptation.names if adaptation.steps else ()
-        shared = {name: p for name, p in params.items() if name not in names}
-        fixed: dict[str, Tensor] = {}  # rows of the tables that do not adapt
-        rows = None
+        self.model = model
+        self.users = len(episodes.support.labels)
+        self.lookups = Lookups()
+        self.rows: Tensor | None = None
+        self.episodes = episodes
+        self.rates = dict(rates)
+        self.shared = {name: p for name, p in params.items() if name not in names}
+        self.fixed: dict[str, Tensor] = {}  # rows of the tables that do not adapt
         if not tables.isdisjoint(names):
             # The ids will be local, so every table must be: a missing one is a KeyError.
-            rows, episodes = touched_rows(episodes)
-            fixed = {name: shared.pop(name)[rows] for name in sorted(tables.difference(names))}
-            rates = {
-                name: rate[rows] if name in tables and rate.shape == params[name].shape else rate
-                for name, rate in rates.items()
+            rows, self.episodes = touched_rows(episodes)
+            self.rows = rows
+            self.fixed = {
+                name: self._gather(self.shared.pop(name), rows)
+                for name in sorted(tables.difference(names))
             }
-        users = len(episodes.support.labels)
-        adapted = {
-            name: params[name][rows]  # [U, L, ...]
-            if name in tables
-            else params[name].expand(users, *params[name].shape)
+            for name, rate in rates.items():
+                if name in tables and rate.shape == params[name].shape:
+                    self.rates[name] = self._gather(rate, rows)
+        self.weights = {name: UserWeights(params[name]) for name in names if name in factored}
+        self.own = {
+            name: self._gather(params[name], self.rows)
+            if name in tables and self.rows is not None
+            else params[name].expand(self.users, *params[name].shape)
             for name in names
+            if name not in factored
         }
 
-        def differentiable(p: Tensor) -> Tensor:
-            return p if outer and p.requires_grad else p.detach().requires_grad_()
+    def _gather(self, table: Tensor, rows: Tensor) -> Tensor:
+        """``[U, L, ...]``."""
+        flat = self.lookups.embedding(rows, table.reshape(len(table), -1))
+        return flat.reshape(*rows.shape, *table.shape[1:])
 
-        support = episodes.support
+    def adapt(self, adaptation: Adaptation, loss: Loss) -> None:
+        """Take the inner steps."""
+        outer = torch.is_grad_enabled()
+        support = self.episodes.support
         create_graph = outer and adaptation.rule.second_order
-        with torch.enable_grad():
-            for _ in range(adaptation.steps):
-                adapted = {name: differentiable(p) for name, p in adapted.items()}
-                output = _forward(model, {**fixed, **adapted}, shared, support.batch)
+        for _ in range(adaptation.steps):
+            with torch.enable_grad():
+                own = {
+                    name: p if outer and p.requires_grad else p.detach().requires_grad_()
+                    for name, p in self.own.items()
+                }
+                self.own = own
+                output = self.forward(support.batch)
+                uses = self.linears.uses()
                 total = vmap(loss)(output, support.labels, support.mask).sum()
                 grads = torch.autograd.grad(
-                    total, list(adapted.values()), create_graph=create_graph, materialize_grads=True
+                    total,
+                    [*own.values(), *(use.outputs for use in uses)],
+                    create_graph=create_graph,
+                    materialize_grads=True,
                 )
-                adapted = adaptation.rule.update(
-                    adapted, dict(zip(adapted, grads, strict=True)), rates
-                )
-        if not outer:
-            adapted = {name: p.detach() for name, p in adapted.items()}
-        return Adapted({**fixed, **adapted}, shared, rows, episodes)
+            by_name = dict(zip(own, grads, strict=False))
+            self.own = adaptation.rule.update(own, by_name, self.rates)
+            for use, derivatives in zip(uses, grads[len(own) :], strict=True):
+                inputs = use.inputs if create_graph else use.inputs.detach()
+                rate = self.rates[SHARED if SHARED in self.rates else use.name]
+                self.weights[use.name] = self.weights[use.name].step(rate, inputs, derivatives)
+
+    def forward(self, batch: Batch) -> Any:
+        """Outputs with leading axes ``[U, R]`` for slots ``[U, R, C]``."""
+        own = {**self.fixed, **self.own}
+        starts = {name: weight.start for name, weight in self.weights.items()}
+        shared = {**self.shared, **starts}
+        self.linears = FactoredLinears(self.weights, self.users)
+
+        def one_user(own: Tensors, ids: Tensor, values: Tensor) -> Any:
+            return functional_call(self.model, {**own, **shared}, (Batch(ids, values),))
+
+        handlers = {**self.lookups.handlers, **self.linears.handlers}
+        with Intercept(handlers, starts):
+            return vmap(one_user, randomness="different")(own, *batch)
+
+    def adapted(self) -> Adapted:
+        formed = {name: weight.formed(self.users) for name, weight in self.weights.items()}
+        return Adapted({**self.fixed, **self.own, **formed}, self.shared, self.rows, self.episodes)
 
 
-def _forward(model: nn.Module, own: Tensors, shared: Tensors, batch: Batch) -> Any:
-    """Outputs with leading axes ``[U, R]`` for slots ``[U, R, C]``."""
-
-    def one_user(own: Tensors, ids: Tensor, values: Tensor) -> Any:
-        return functional_call(model, {**own, **shared}, (Batch(ids, values),))
-
-    return vmap(one_user, randomness="different")(own, *batch)
+def _with_factored(
+    model: nn.Module,
+    rates: Tensors,
+    adaptation: Adaptation,
+    episodes: Episodes,
+    run: Callable[[set[str]], T],
+) -> T:
+    """``run(names)`` with the weights that may be factored, which is found out by trying."""
+    factored: set[str] = set()
+    if type(adaptation.rule) in (MAML, MetaSGD):  # whose step is a rate times the gradient
+        rows = adaptation.steps * episodes.support.labels.shape[1]
+        factored = {
+            name
+            for name in factorable(model, rows).intersection(adaptation.names)
+            if SHARED in rates or rates[name].numel() == 1
+        }
+    while True:
+        try:
+            return run(factored)
+        except UnexpectedUse as use:
+            factored = factored - {use.name}

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from metaselector.adapt.engine import Adaptation
+from metaselector.adapt.intercept import Intercept
+from metaselector.adapt.lookups import Lookups
 from metaselector.adapt.rules import MAML, SHARED, MetaSGD, Tensors
 from metaselector.data.batch import Batch
 from metaselector.data.episodes import Episodes, Rows
@@ -31,7 +33,8 @@ def predict_users(
     for user in range(len(episodes.support.labels)):
         support, labels = _real_rows(episodes.support, user)
         query = Batch(*(slots[user] for slots in episodes.query.batch))
-        outputs.append(predict(support, labels, torch.ones_like(labels), query))
+        with Intercept(Lookups().handlers):
+            outputs.append(predict(support, labels, torch.ones_like(labels), query))
     if isinstance(outputs[0], Tensor):
         return torch.stack(outputs)
     return type(outputs[0])(*(torch.stack(part) for part in zip(*outputs, strict=True)))

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 
 from metaselector.adapt.engine import Adaptation, Loss
 from metaselector.adapt.rules import Tensors
@@ -21,6 +23,34 @@ class UserResult(NamedTuple):
     output: Any
 
 
+class _Obvious(TorchFunctionMode):
+    """Gives embedding_bag, sums only, a second derivative, which torch's own lacks."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is F.embedding_bag:
+            return _embedding_bag(*args, **kwargs)
+        return func(*args, **(kwargs or {}))
+
+
+def _embedding_bag(
+    ids: Tensor,
+    table: Tensor,
+    *,
+    mode: str,
+    offsets: Tensor | None = None,
+    per_sample_weights: Tensor | None = None,
+    **_: Any,
+) -> Tensor:
+    assert mode == "sum"
+    assert per_sample_weights is not None
+    weighted = table[ids] * per_sample_weights.unsqueeze(-1)
+    if offsets is None:
+        return weighted.sum(-2)
+    ends = [*offsets.tolist()[1:], len(ids)]
+    bags = [weighted[i:j].sum(0) for i, j in zip(offsets.tolist(), ends, strict=True)]
+    return torch.stack(bags) if bags else table.new_zeros(0, table.shape[1])
+
+
 def adapt_users(
     model: nn.Module,
     params: Tensors,
@@ -30,6 +60,18 @@ def adapt_users(
     loss: Loss,
 ) -> list[UserResult]:
     """The result of every user, in order."""
+    with _Obvious():
+        return _adapt_users(model, params, rates, adaptation, episodes, loss)
+
+
+def _adapt_users(
+    model: nn.Module,
+    params: Tensors,
+    rates: Tensors,
+    adaptation: Adaptation,
+    episodes: Episodes,
+    loss: Loss,
+) -> list[UserResult]:
     results = []
     for user in range(len(episodes.support.labels)):
         batch, labels = _real_rows(episodes.support, user)
