@@ -84,6 +84,14 @@ class AdaptConfig(_Section):
         "func",
         description="what runs the inner loop, with equal results; func adapts all users at once",
     )
+    max_users_per_chunk: int = Field(
+        64, ge=1, description="users adapted at a time; bounds memory, changes numbers by rounding"
+    )
+    inner_dropout: bool = Field(
+        False,
+        description="apply the base models' dropout while meta-training, with a mask for each user "
+        "and pass; predictions never use it",
+    )
     support_size: int = Field(40, ge=1, description="latest rows a user adapts on")
     theta_rate: float = Field(0.05, description="initial inner rate of base-model parameters")
     phi_rate: float = Field(0.5, description="initial inner rate of selector parameters")

@@ -9,7 +9,7 @@ shift that the outer loop made to the early models' parameters.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -99,7 +99,7 @@ def make_adaptation(variant: Variant, mixture: Mixture, config: AdaptConfig) -> 
 def make_mixture(
     base_models: Mapping[str, nn.Module], dataset: EncodedDataset, config: Config, seed: int
 ) -> Mixture:
-    """The base models under a fresh selector, in evaluation mode: adaptation uses no dropout."""
+    """The base models under a fresh selector, in evaluation mode."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed every device
         selector = GatedSelector(
@@ -150,7 +150,7 @@ def meta_train(
     settings = config.meta_train
     if variant == "sample-selector":
         settings = settings.model_copy(update={"phi_learning_rate": config.selector.learning_rate})
-    optimizer = _outer_optimizer(early, episode, settings)
+    optimizers = outer_optimizers(early, episode, settings)
     window = (config.split.train, config.split.valid)
 
     def learned() -> MetaLearned:
@@ -174,11 +174,14 @@ def meta_train(
     rates: list[dict[str, Any]] = []
     stopping = EarlyStopping(config.meta_train.patience)
     batches = -(-dataset.num_users // config.meta_train.users_per_batch)
-    with progress.task(description, config.meta_train.epochs * batches) as advance:
+    steps = config.meta_train.epochs * batches
+    with progress.task(description, steps) as advance, torch.random.fork_rng():
+        if config.adapt.inner_dropout:
+            torch.manual_seed(int(generator.integers(2**31)))
         for epoch in range(config.meta_train.epochs + 1):
             train_loss = None
             if epoch:  # epoch 0 is the untrained selector: a candidate like any other
-                train_loss = _train_epoch(episode, optimizer, dataset, config, generator, advance)
+                train_loss = _train_epoch(episode, optimizers, dataset, config, generator, advance)
             candidate = learned()
             loss = valid_loss(candidate)
             history.append({"epoch": epoch, "train_loss": train_loss, "valid_loss": loss})
@@ -194,7 +197,7 @@ def meta_train(
 
 def _train_epoch(
     episode: EpisodeLoss,
-    optimizer: torch.optim.Optimizer,
+    optimizers: Sequence[torch.optim.Optimizer],
     dataset: EncodedDataset,
     config: Config,
     generator: np.random.Generator,
@@ -202,6 +205,7 @@ def _train_epoch(
 ) -> float:
     """One pass over the users in random meta-batches; the mean query loss of the batches."""
     losses: list[float] = []
+    episode.model.train(config.adapt.inner_dropout)
     order = generator.permutation(dataset.num_users)
     batches = -(-dataset.num_users // config.meta_train.users_per_batch)
     for users in np.array_split(order, batches):
@@ -214,12 +218,13 @@ def _train_epoch(
             generator,
         )
         if len(rows.users):  # users with few rows may have none in the window
-            loss = episode(load_episodes(dataset, rows).to(config.device))
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-            losses.append(loss.item())
+            batch = load_episodes(dataset, rows).to(config.device)
+            episode.zero_grad(set_to_none=True)
+            losses.append(episode.accumulate_gradients(batch, config.adapt.max_users_per_chunk))
+            for optimizer in optimizers:
+                optimizer.step()
         advance()
+    episode.model.eval()
     if not losses:
         raise UserError(
             f"no user has rows between {config.split.early} and {config.split.train} percent of "
@@ -232,20 +237,37 @@ def _copy(mixture: Mixture) -> dict[str, Tensor]:
     return {name: p.detach().clone() for name, p in mixture.named_parameters()}
 
 
-def _outer_optimizer(
+def outer_optimizers(
     mixture: Mixture, episode: EpisodeLoss, config: MetaTrainConfig
-) -> torch.optim.Adam:
-    """Adam, with a rate each for phi, theta if it is not frozen, and alpha if it is learned."""
-    groups: list[dict[str, Any]] = []
+) -> list[torch.optim.Optimizer]:
+    """Adam, with a rate each for phi, theta if it is not frozen, and alpha if it is learned.
+
+    For the embedding tables it is ``SparseAdam``: a step changes the rows that the meta-batch
+    touches, and their moments, and no others. Dense Adam would also move untouched rows by their
+    decaying moments, and corrects the bias before it adds epsilon, not after; in all else the two
+    are equal. Nothing decays weights here; a decay would act on touched rows only.
+    """
+    tables = {name: p for name, p in mixture.named_parameters() if name in mixture.tables}
+    row_sparse = {id(p) for p in tables.values()} | {
+        id(rate)
+        for name, rate in episode.rates.items()
+        if name in tables and rate.shape == tables[name].shape
+    }
+    dense: list[dict[str, Any]] = []
+    sparse: list[dict[str, Any]] = []
     for module, rate in (
         (mixture.selector, config.phi_learning_rate),
         (mixture.base_models, config.theta_learning_rate),
         (episode.alpha, config.alpha_learning_rate),
     ):
-        parameters = [p for p in module.parameters() if p.requires_grad]
-        if parameters:
-            groups.append({"params": parameters, "lr": rate})
-    return torch.optim.Adam(groups)
+        learned = [p for p in module.parameters() if p.requires_grad]
+        dense.append({"params": [p for p in learned if id(p) not in row_sparse], "lr": rate})
+        sparse.append({"params": [p for p in learned if id(p) in row_sparse], "lr": rate})
+    return [
+        optimizer([group for group in groups if group["params"]])
+        for optimizer, groups in ((torch.optim.Adam, dense), (torch.optim.SparseAdam, sparse))
+        if any(group["params"] for group in groups)
+    ]
 
 
 def _describe(alpha: Mapping[str, Tensor]) -> list[dict[str, Any]]:

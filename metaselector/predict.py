@@ -16,9 +16,6 @@ from metaselector.data.dataset import EncodedDataset
 from metaselector.data.episodes import EpisodeRows, load_episodes, window_episodes
 from metaselector.mixture import Mixed, Mixture, mean_loss, row_loss
 
-USERS_AT_ONCE = 64
-"""Users adapted together: bounds memory, changes no number."""
-
 
 class WindowPredictions(NamedTuple):
     """Predictions for the rows of a window, in the order of the data set.
@@ -61,8 +58,8 @@ def predict_window(
     params = dict(mixture.named_parameters())
     engine = make_engine(config.engine)
     parts: list[WindowPredictions] = []
-    for i in range(0, len(order), USERS_AT_ONCE):
-        users = order[i : i + USERS_AT_ONCE]
+    for i in range(0, len(order), config.max_users_per_chunk):
+        users = order[i : i + config.max_users_per_chunk]
         query = episodes.query[users, : sizes[users].max()]
         rows = EpisodeRows(episodes.users[users], episodes.support[users], query)
         batch = load_episodes(dataset, rows).to(device)

@@ -142,7 +142,7 @@ class Run:
         config = self.config.model_dump(
             mode="json",
             include={"selector", "adapt", "meta_train"},
-            exclude={"adapt": {"engine"}},  # engines give the same results
+            exclude={"adapt": {"engine", "max_users_per_chunk"}},  # which change nothing
         )
         settings = self._settings(seed, tuple(self.config.base_models)) | config
         return self._checkpoint(seed, variant), settings | {"variant": variant}

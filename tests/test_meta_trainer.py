@@ -15,10 +15,12 @@ from base_models import FM, LR
 from metaselector import meta_trainer as module
 from metaselector.adapt.engine import Engine
 from metaselector.adapt.engines import make_engine
+from metaselector.adapt.episode import EpisodeLoss
 from metaselector.adapt.func import FuncEngine
 from metaselector.adapt.rules import MAML, MetaSGD
 from metaselector.config import AdaptConfig, Config, MetaTrainConfig, SelectorConfig
 from metaselector.data.dataset import EncodedDataset
+from metaselector.data.episodes import load_episodes, window_episodes
 from metaselector.data.planted import planted_world
 from metaselector.errors import ConfigError, UserError
 from metaselector.meta_trainer import (
@@ -28,12 +30,14 @@ from metaselector.meta_trainer import (
     make_mixture,
     make_rule,
     meta_train,
+    outer_optimizers,
 )
-from metaselector.mixture import Mixture
+from metaselector.mixture import Mixture, mean_loss
 from metaselector.progress import Silent
 
 VARIANTS: tuple[Variant, ...] = get_args(Variant)
 EPOCHS = 3
+EPSILON = 1e-100
 CONFIG = Config(
     selector=SelectorConfig(embedding_size=2, hidden_size=3),
     adapt=AdaptConfig(
@@ -370,3 +374,90 @@ def test_the_engine_is_the_one_in_the_settings(
         monkeypatch.setattr(module, "make_engine", lambda _: FuncEngine())
     train("metaselector", dataset, config=with_adapt(engine="higher"))
     assert set(asked) == {"higher"}
+
+
+@pytest.mark.parametrize("granularity", ["tensor", "element"])
+def test_untouched_rows_stay_as_they_are(
+    granularity: Any, dataset: EncodedDataset, scripted: list[float]
+) -> None:
+    """The first id of every field is out-of-vocabulary, which no row of this world has."""
+    scripted += [4.0, 3.0, 2.0, 1.0]
+    early = mixture(dataset, 1)
+    before = parameters(early)
+    learned = train(
+        "metaselector", dataset, early=early, config=with_adapt(granularity=granularity)
+    )
+    unused = [field.first_id for field in dataset.schema.fields]
+    assert not set(unused) & set(np.unique(dataset.ids))
+    for name in early.tables:
+        now = early.get_parameter(name)
+        assert torch.equal(now[unused], before[name][unused])
+        assert not torch.equal(now, before[name])
+        if granularity == "element":
+            assert (learned.alpha[name][unused] == CONFIG.adapt.theta_rate).all()
+
+
+def test_the_first_step_equals_dense_adams_on_touched_rows(dataset: EncodedDataset) -> None:
+    """Before there are moments, dense Adam leaves untouched rows alone too.
+
+    Epsilon is next to nothing, because SparseAdam adds it before it corrects the bias.
+    """
+    results = []
+    for dense in (False, True):
+        model = mixture(dataset, 1)
+        adaptation = make_adaptation("metaselector", model, CONFIG.adapt)
+        rates = adaptation.rule.init(
+            {name: p for name, p in model.named_parameters() if name in adaptation.names}
+        )
+        episode = EpisodeLoss(model, rates, adaptation, FuncEngine(), mean_loss).double()
+        rows = window_episodes(dataset, (60, 80), 5)
+        episode(load_episodes(dataset, rows).to("cpu", torch.float64)).backward()
+        if dense:
+            for p in episode.parameters():
+                p.grad = None if p.grad is None else p.grad.to_dense()
+            torch.optim.Adam(episode.parameters(), lr=1e-2, eps=EPSILON).step()
+        else:
+            settings = CONFIG.meta_train.model_copy(
+                update=dict.fromkeys(
+                    ("phi_learning_rate", "theta_learning_rate", "alpha_learning_rate"), 1e-2
+                )
+            )
+            for optimizer in outer_optimizers(model, episode, settings):
+                for group in optimizer.param_groups:
+                    group["eps"] = EPSILON
+                optimizer.step()
+        results.append({name: p.detach() for name, p in episode.named_parameters()})
+    for name, p in results[0].items():
+        torch.testing.assert_close(p, results[1][name], rtol=0, atol=1e-12, msg=name)
+
+
+def test_users_at_a_time_change_nothing(dataset: EncodedDataset, scripted: list[float]) -> None:
+    scripted += [4.0, 3.0, 2.0, 1.0] * 2
+    whole, chunked = (
+        train("metaselector", dataset, config=with_adapt(max_users_per_chunk=users))
+        for users in (4, 1)
+    )
+    for part in ("phi", "shift", "alpha"):
+        for name, p in getattr(whole, part).items():
+            torch.testing.assert_close(getattr(chunked, part)[name], p, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("inner_dropout", [False, True])
+def test_dropout_only_where_asked_for(
+    inner_dropout: bool, dataset: EncodedDataset, scripted: list[float]
+) -> None:
+    scripted += [4.0, 3.0, 2.0, 1.0] * 3
+    results = []
+    for dropout in (0.0, 0.5, 0.5):
+        early, later = mixture(dataset, 1), mixture(dataset, 2)
+        for model in (early, later):
+            model.base_models["lr"] = nn.Sequential(model.base_models["lr"], nn.Dropout(dropout))
+            model.tables = frozenset({"selector.embedding", "base_models.lr.0.linear.weight"}) | {
+                name for name in model.tables if ".fm." in name
+            }
+        config = with_adapt(inner_dropout=inner_dropout)
+        results.append(train("metaselector", dataset, early=early, later=later, config=config))
+        assert not early.training
+    without, with_, again = (result.phi for result in results)
+    assert equal(without, with_) != inner_dropout
+    assert equal(with_, again)

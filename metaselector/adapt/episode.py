@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from metaselector.adapt.engine import Adaptation, Engine, Loss
 from metaselector.adapt.rules import Tensors
+from metaselector.adapt.touched import rows_of_batch, take_rows
 from metaselector.data.episodes import Episodes
 
 
@@ -44,13 +45,34 @@ class EpisodeLoss(nn.Module):
         return dict(zip(self._rate_names, self.alpha, strict=True))
 
     def forward(self, episodes: Episodes) -> Tensor:
-        """Mean loss over all query rows of the meta-batch, a scalar."""
-        output = self.engine(
-            self.model,
-            dict(self.model.named_parameters()),
-            self.rates,
-            self.adaptation,
-            episodes,
-            self.loss,
-        )
+        """Mean loss over all query rows of the meta-batch, a scalar.
+
+        The gradient of a table, and of rates with a row for each of a table's, is sparse: it has
+        the rows that the meta-batch touches.
+        """
+        tables: frozenset[str] = frozenset(self.model.tables)  # type: ignore[arg-type]
+        params: dict[str, Tensor] = dict(self.model.named_parameters())
+        rates = self.rates
+        rows, local = rows_of_batch(episodes)
+        for name in tables:
+            if name in rates and rates[name].shape == params[name].shape:
+                rates[name] = take_rows(rates[name], rows)
+            params[name] = take_rows(params[name], rows)
+        output = self.engine(self.model, params, rates, self.adaptation, local, self.loss)
         return self.loss(output, episodes.query.labels, episodes.query.mask)
+
+    def accumulate_gradients(self, episodes: Episodes, users_at_once: int) -> float:
+        """Add the gradients of the mean loss to those of the parameters, some users at a time.
+
+        Equal to ``self(episodes).backward()`` but for rounding, in the memory of `users_at_once`.
+
+        Returns:
+            the mean loss.
+        """
+        rows = episodes.query.mask.sum().clamp_min(1)
+        total = 0.0
+        for chunk in episodes.split(users_at_once):
+            loss = self(chunk) * (chunk.query.mask.sum() / rows)
+            loss.backward()
+            total += loss.item()
+        return total

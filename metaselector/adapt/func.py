@@ -20,7 +20,7 @@ from metaselector.adapt.factored import FactoredLinears, UserWeights, factorable
 from metaselector.adapt.intercept import Intercept, UnexpectedUse
 from metaselector.adapt.lookups import Lookups
 from metaselector.adapt.rules import MAML, SHARED, MetaSGD, Tensors
-from metaselector.adapt.touched import touched_rows
+from metaselector.adapt.touched import rows_of_users
 from metaselector.data.batch import Batch
 from metaselector.data.episodes import Episodes
 
@@ -106,7 +106,7 @@ class _Users:
         self.fixed: dict[str, Tensor] = {}  # rows of the tables that do not adapt
         if not tables.isdisjoint(names):
             # The ids will be local, so every table must be: a missing one is a KeyError.
-            rows, self.episodes = touched_rows(episodes)
+            rows, self.episodes = rows_of_users(episodes)
             self.rows = rows
             self.fixed = {
                 name: self._gather(self.shared.pop(name), rows)

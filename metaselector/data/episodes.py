@@ -51,6 +51,11 @@ class Rows:
             self.batch.to(device, dtype), self.labels.to(device, dtype), self.mask.to(device, dtype)
         )
 
+    def split(self, users: int) -> list[Rows]:
+        """At most `users` users at a time."""
+        parts = zip(*(t.split(users) for t in (*self.batch, self.labels, self.mask)), strict=True)
+        return [Rows(Batch(ids, values), labels, mask) for ids, values, labels, mask in parts]
+
 
 @dataclass(frozen=True)
 class Episodes:
@@ -62,6 +67,11 @@ class Episodes:
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Episodes:
         """Move to `device`, and everything but the ids to `dtype`."""
         return Episodes(self.support.to(device, dtype), self.query.to(device, dtype))
+
+    def split(self, users: int) -> list[Episodes]:
+        """At most `users` users at a time."""
+        pairs = zip(self.support.split(users), self.query.split(users), strict=True)
+        return [Episodes(support, query) for support, query in pairs]
 
 
 def rows_around(

@@ -109,3 +109,53 @@ def test_a_frozen_parameter_gets_no_gradient(make_world: Callable[[torch.dtype],
     episode(world.episodes).backward()
     assert all(p.grad is None for p in world.model.base_models.parameters())
     assert all(p.grad is not None for p in world.model.selector.parameters())
+
+
+@pytest.mark.parametrize("granularity", ["tensor", "element"])
+def test_tables_get_sparse_gradients_of_the_touched_rows(world: Any, granularity: Any) -> None:
+    episode, _ = make_episode(world, MetaSGD(RATE, granularity=granularity))
+    episode(world.episodes).backward()
+    parts = [world.episodes.support.batch.ids, world.episodes.query.batch.ids]
+    touched = sorted({0, *(int(id_) for ids in parts for id_ in ids.flatten())})
+    for name, p in world.model.named_parameters():
+        assert p.grad.is_sparse == (name in world.model.tables), name
+        if p.grad.is_sparse:
+            assert p.grad.coalesce().indices()[0].tolist() == touched
+    by_element = {name for name, rate in episode.rates.items() if rate.grad.is_sparse}
+    assert by_element == (world.model.tables if granularity == "element" else set())
+
+
+@pytest.mark.parametrize("users_at_once", [1, 2, 3])
+def test_users_at_a_time_change_nothing(world: Any, users_at_once: int) -> None:
+    episode, _ = make_episode(world, MetaSGD(RATE), 2)
+    loss = episode(world.episodes)
+    loss.backward()
+    whole = {name: p.grad.to_dense() for name, p in episode.named_parameters()}
+    episode.zero_grad()
+    mean = episode.accumulate_gradients(world.episodes, users_at_once)
+    assert mean == pytest.approx(loss.item(), rel=1e-12)
+    for name, p in episode.named_parameters():
+        torch.testing.assert_close(
+            p.grad.to_dense(), whole[name], rtol=0, atol=1e-12, msg=f"{name}: {{}}".format
+        )
+
+
+@pytest.mark.parametrize("granularity", ["tensor", "element"])
+def test_row_sparse_updates_equal_dense_ones(
+    make_world: Callable[[torch.dtype], Any], granularity: Any
+) -> None:
+    """With plain gradient descent, in which nothing acts on untouched rows."""
+    results = []
+    for dense in (False, True):
+        world = make_world(torch.float64)
+        episode, _ = make_episode(world, MetaSGD(RATE, granularity=granularity))
+        optimizer = torch.optim.SGD(episode.parameters(), lr=0.1)
+        for _ in range(3):
+            optimizer.zero_grad()
+            episode(world.episodes).backward()
+            for p in episode.parameters():
+                p.grad = p.grad.to_dense() if dense else p.grad
+            optimizer.step()
+        results.append({name: p.detach().clone() for name, p in episode.named_parameters()})
+    for name, p in results[1].items():
+        torch.testing.assert_close(results[0][name], p, rtol=0, atol=1e-14)

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from metaselector.adapt.touched import touched_rows
+from metaselector.adapt.touched import rows_of_batch, rows_of_users, take_rows
 from metaselector.data.batch import Batch
 from metaselector.data.episodes import Episodes, Rows
 
@@ -36,15 +36,15 @@ def all_ids(episodes: Episodes) -> Tensor:
 @settings(deadline=None)
 @given(episodes())
 def test_local_ids_index_the_original_ones(original: Episodes) -> None:
-    rows, local = touched_rows(original)
+    rows, local = rows_of_users(original)
     assert torch.equal(rows.gather(1, all_ids(local)), all_ids(original))
 
 
 @settings(deadline=None)
 @given(episodes())
-def test_rows_are_the_distinct_ids_in_order_then_zeros(original: Episodes) -> None:
-    rows, _ = touched_rows(original)
-    distinct = [ids.unique().tolist() for ids in all_ids(original)]
+def test_rows_are_0_and_the_distinct_ids_in_order_then_zeros(original: Episodes) -> None:
+    rows, _ = rows_of_users(original)
+    distinct = [sorted({0, *ids.tolist()}) for ids in all_ids(original)]
     length = max(map(len, distinct))
     assert rows.tolist() == [ids + [0] * (length - len(ids)) for ids in distinct]
 
@@ -52,7 +52,7 @@ def test_rows_are_the_distinct_ids_in_order_then_zeros(original: Episodes) -> No
 @settings(deadline=None)
 @given(episodes())
 def test_all_but_the_ids_stays_as_it_is(original: Episodes) -> None:
-    _, local = touched_rows(original)
+    _, local = rows_of_users(original)
     for new, old in ((local.support, original.support), (local.query, original.query)):
         assert new.batch.ids.shape == old.batch.ids.shape
         assert new.batch.values is old.batch.values
@@ -63,7 +63,28 @@ def test_all_but_the_ids_stays_as_it_is(original: Episodes) -> None:
 def test_by_hand() -> None:
     support = torch.tensor([[[7, 0]], [[3, 3]]])
     query = torch.tensor([[[9, 7]], [[3, 3]]])
-    rows, local = touched_rows(Episodes(rows_of(support), rows_of(query)))
-    assert rows.tolist() == [[0, 7, 9], [3, 0, 0]]
-    assert local.support.batch.ids.tolist() == [[[1, 0]], [[0, 0]]]
-    assert local.query.batch.ids.tolist() == [[[2, 1]], [[0, 0]]]
+    rows, local = rows_of_users(Episodes(rows_of(support), rows_of(query)))
+    assert rows.tolist() == [[0, 7, 9], [0, 3, 0]]
+    assert local.support.batch.ids.tolist() == [[[1, 0]], [[1, 1]]]
+    assert local.query.batch.ids.tolist() == [[[2, 1]], [[1, 1]]]
+
+
+@settings(deadline=None)
+@given(episodes())
+def test_rows_of_a_batch_are_0_and_all_distinct_ids(original: Episodes) -> None:
+    rows, local = rows_of_batch(original)
+    assert rows.tolist() == sorted({0, *all_ids(original).flatten().tolist()})
+    assert torch.equal(rows[all_ids(local)], all_ids(original))
+
+
+def test_taken_rows_have_a_sparse_gradient_that_equals_the_dense_one() -> None:
+    table = torch.randn(6, 2, 3, dtype=torch.float64, requires_grad=True)
+    rows, factor = torch.tensor([0, 2, 5]), torch.randn(3, 2, 3, dtype=torch.float64)
+    taken = take_rows(table, rows)
+    assert torch.equal(taken, table[rows])
+    (sparse,) = torch.autograd.grad((taken * factor).sum(), table)
+    (dense,) = torch.autograd.grad((table[rows] * factor).sum(), table)
+    assert sparse.is_sparse
+    assert sparse.is_coalesced()
+    assert sparse.indices().tolist() == [[0, 2, 5]]
+    assert torch.equal(sparse.to_dense(), dense)
