@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import platform
@@ -37,6 +38,7 @@ def interleaved(
     seconds: dict[str, list[float]] = {name: [] for name in tasks}
     for turn in range(-warm_up, repeats):
         for name, task in tasks.items():
+            gc.collect()  # or one task pays for the other's garbage
             synchronize()
             started = time.perf_counter()
             task()

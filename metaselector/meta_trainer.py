@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 from metaselector.adapt.engine import Adaptation, select_names
 from metaselector.adapt.engines import make_engine
 from metaselector.adapt.episode import EpisodeLoss
+from metaselector.adapt.row_adam import RowAdam
 from metaselector.adapt.rules import MAML, InnerRule, MetaSGD
 from metaselector.config import AdaptConfig, Config, MetaTrainConfig
 from metaselector.data.dataset import EncodedDataset
@@ -242,10 +244,8 @@ def outer_optimizers(
 ) -> list[torch.optim.Optimizer]:
     """Adam, with a rate each for phi, theta if it is not frozen, and alpha if it is learned.
 
-    For the embedding tables it is ``SparseAdam``: a step changes the rows that the meta-batch
-    touches, and their moments, and no others. Dense Adam would also move untouched rows by their
-    decaying moments, and corrects the bias before it adds epsilon, not after; in all else the two
-    are equal. Nothing decays weights here; a decay would act on touched rows only.
+    For the embedding tables it is :class:`RowAdam`, which leaves rows alone that the meta-batch
+    does not touch. Nothing decays weights here.
     """
     tables = {name: p for name, p in mixture.named_parameters() if name in mixture.tables}
     row_sparse = {id(p) for p in tables.values()} | {
@@ -265,7 +265,7 @@ def outer_optimizers(
         sparse.append({"params": [p for p in learned if id(p) in row_sparse], "lr": rate})
     return [
         optimizer([group for group in groups if group["params"]])
-        for optimizer, groups in ((torch.optim.Adam, dense), (torch.optim.SparseAdam, sparse))
+        for optimizer, groups in ((partial(torch.optim.Adam, fused=True), dense), (RowAdam, sparse))
         if any(group["params"] for group in groups)
     ]
 

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from metaselector.adapt.intercept import Intercept
+from metaselector.adapt.lookups import Lookups
 from metaselector.config import PretrainConfig
 from metaselector.data.batch import Batch
 from metaselector.data.dataset import EncodedDataset
@@ -61,7 +63,7 @@ def pretrain(
     device = next(model.parameters()).device
     batch, labels = dataset.batch(rows).to(device), dataset.label(rows).to(device)
     optimizer = torch.optim.Adam(
-        model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
     )
     stopping = EarlyStopping(config.patience)
     history: list[dict[str, Any]] = []
@@ -73,7 +75,8 @@ def pretrain(
             losses: list[Tensor] = []
             for index in _shuffled(len(rows), config.batch_size, generator):
                 chosen = index.to(device)
-                logits = model(Batch(batch.ids[chosen], batch.values[chosen]))
+                with Intercept(Lookups().handlers):  # for their fast gradients
+                    logits = model(Batch(*(slots.index_select(0, chosen) for slots in batch)))
                 loss = F.binary_cross_entropy_with_logits(logits, labels[chosen])
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()

@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import numpy as np
+import scipy.sparse
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -33,10 +35,20 @@ class _Sorted:
     def __call__(self) -> tuple[Tensor, Tensor]:
         """Positions ``[n]`` and where each id's begin among them, ``[width]``."""
         if self._made is None:
-            order = torch.sort(self._ids.int(), stable=True).indices
-            counts = torch.bincount(self._ids, minlength=self._width)
-            self._made = order, counts.cumsum(0) - counts
+            self._made = _sort(self._ids, self._width)
         return self._made
+
+
+def _sort(ids: Tensor, width: int) -> tuple[Tensor, Tensor]:
+    if ids.device.type != "cpu":
+        counts = torch.bincount(ids, minlength=width)
+        return torch.sort(ids, stable=True).indices, counts.cumsum(0) - counts
+    # SciPy's transposition is a counting sort, in a fifth of the time.
+    row = scipy.sparse.csr_array(
+        (np.arange(len(ids)), ids.numpy(), np.array([0, len(ids)])), shape=(1, width)
+    )
+    columns = row.tocsc()
+    return torch.from_numpy(columns.data), torch.from_numpy(columns.indptr[:-1].astype(np.int64))
 
 
 class _Matrix:
