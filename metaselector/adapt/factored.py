@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from metaselector.adapt.intercept import Handlers, behind_vmap
+from metaselector.adapt.intercept import Handlers, UnexpectedUse, behind_vmap
 
 
 @dataclass(frozen=True)
@@ -80,12 +80,19 @@ class FactoredLinears:
         return {F.linear: self.linear}
 
     def uses(self) -> list[Use]:
-        """All passes since the last call; outputs are those before the bias is added."""
+        """All passes with gradients since the last call; outputs are without the bias."""
         uses, self._uses = self._uses, []
         return uses
 
     def linear(self, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-        """As ``F.linear``."""
+        """As ``F.linear``.
+
+        Raises:
+            UnexpectedUse: `input` or `bias` is one of the weights.
+        """
+        for other in (input, bias):
+            if id(other) in self._names:
+                raise UnexpectedUse(self._names[id(other)])
         name = self._names.get(id(weight))
         if name is None:
             return F.linear(input, weight, bias)
@@ -96,14 +103,17 @@ class FactoredLinears:
                 given = given.expand(self._users, *given.shape)
             inputs = given.reshape(self._users, -1, given.shape[-1])
             outputs = self.weights[name].apply(inputs)
-            if not outputs.requires_grad and torch.is_grad_enabled():
-                outputs.requires_grad_()  # nothing before this layer adapts
-            self._uses.append(Use(name, inputs, outputs))
-            if bias is not None:
+            if torch.is_grad_enabled():  # otherwise no derivative comes back
+                if not outputs.requires_grad:
+                    outputs.requires_grad_()  # nothing before this layer adapts
+                self._uses.append(Use(name, inputs, outputs))
+            if bias is None:
+                outputs = outputs.clone()  # the model may change its copy in place
+            else:
                 outputs = outputs + (bias.unsqueeze(1) if own_bias else bias)
-            return outputs.reshape(*given.shape[:-1], -1)
+            return outputs.reshape(*given.shape[:-1], outputs.shape[-1])
 
-        return behind_vmap(run, input, bias)
+        return behind_vmap(run, input, bias, always_per_user=True)
 
 
 def factorable(model: nn.Module, rows: int) -> set[str]:

@@ -168,7 +168,7 @@ class _Users:
             return functional_call(self.model, {**own, **shared}, (Batch(ids, values),))
 
         handlers = {**self.lookups.handlers, **self.linears.handlers}
-        with Intercept(handlers, starts):
+        with Intercept(handlers, starts, self.linears.handlers):
             return vmap(one_user, randomness="different")(own, *batch)
 
     def adapted(self) -> Adapted:

@@ -6,7 +6,7 @@ Models are written with torch's own functions. While they adapt, a few of those 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from torch import Tensor
@@ -19,7 +19,7 @@ Handlers = Mapping[Callable[..., Any], Callable[..., Any]]
 
 
 class UnexpectedUse(Exception):
-    """A tensor that only handlers may read went to another function.
+    """A guarded tensor went to a function that does not know it.
 
     Attributes:
         name: what the tensor is called.
@@ -35,25 +35,29 @@ class Intercept(TorchFunctionMode):
 
     Args:
         handlers: the replacements; they run outside of the context.
-        guarded: tensors that only handlers may read, by name: :class:`UnexpectedUse` elsewhere.
+        guarded: tensors that only `readers` may read, by name: :class:`UnexpectedUse` elsewhere.
+        readers: the functions whose handlers know the guarded tensors.
     """
 
-    def __init__(self, handlers: Handlers, guarded: Mapping[str, Tensor] = {}) -> None:
+    def __init__(
+        self,
+        handlers: Handlers,
+        guarded: Mapping[str, Tensor] = {},
+        readers: Collection[Callable[..., Any]] = (),
+    ) -> None:
         super().__init__()
         self._handlers = handlers
+        self._readers = readers
         self._guarded = {id(tensor): name for name, tensor in guarded.items()}
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        handler = self._handlers.get(func)
-        if handler is not None:
-            return handler(*args, **(kwargs or {}))
-        if self._guarded:
+        if self._guarded and func not in self._readers:
             self._check(args)
             if kwargs:
                 self._check(kwargs.values())
-        return func(*args, **(kwargs or {}))
+        return self._handlers.get(func, func)(*args, **(kwargs or {}))
 
     def _check(self, arguments: Iterable[Any]) -> None:
         for argument in arguments:
@@ -63,11 +67,13 @@ class Intercept(TorchFunctionMode):
                 self._check(argument)
 
 
-def behind_vmap(function: Callable[..., Tensor], *tensors: Tensor | None) -> Tensor:
+def behind_vmap(
+    function: Callable[..., Tensor], *tensors: Tensor | None, always_per_user: bool = False
+) -> Tensor:
     """``function(per_user, *tensors)`` on the tensors as they are behind ``vmap``.
 
-    `per_user` says of each tensor whether its first axis are the users; under ``vmap`` that of the
-    result must be. Outside of ``vmap``, nothing is per user.
+    `per_user` says of each tensor whether its first axis are the users. That of the result must be
+    where any tensor's is, or always if so said. Outside of ``vmap``, nothing is per user.
 
     It does what the batching rule of a ``torch.autograd.Function`` would, in a tenth of the time,
     which counts where users have few rows.
@@ -79,12 +85,19 @@ def behind_vmap(function: Callable[..., Tensor], *tensors: Tensor | None) -> Ten
         unwrapped = [_unwrap(tensor, level) for tensor in tensors]
         per_user = tuple(own for _, own in unwrapped)
         result = function(per_user, *(tensor for tensor, _ in unwrapped))
+    if not any(per_user) and not always_per_user:
+        return result
     return _functorch._add_batch_dim(result, 0, level)
 
 
 def in_vmap(tensor: Tensor) -> bool:
     """Whether each user has a `tensor` of their own."""
     return _functorch.is_batchedtensor(tensor)
+
+
+def needs_grad(tensor: Tensor) -> bool:
+    """``tensor.requires_grad``, which under ``vmap`` is False for what is each user's own."""
+    return (_functorch.get_unwrapped(tensor) if in_vmap(tensor) else tensor).requires_grad
 
 
 def _unwrap(tensor: Tensor | None, level: int) -> tuple[Tensor | None, bool]:

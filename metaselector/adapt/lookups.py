@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from metaselector.adapt.intercept import Handlers, behind_vmap, in_vmap
+from metaselector.adapt.intercept import Handlers, behind_vmap, in_vmap, needs_grad
 from metaselector.errors import ConfigError
 
 T = TypeVar("T")
@@ -126,7 +126,7 @@ class Lookups:
         if padding_idx is not None:  # a row that gets no gradient
             weight = torch.cat([weight[:1].detach(), weight[1:]])
         rows = self._add_up(input.reshape(-1), weight, None, self._every(1, input))
-        return rows.reshape(*input.shape, -1)
+        return rows.reshape(*input.shape, weight.shape[-1])
 
     def embedding_bag(
         self,
@@ -145,11 +145,14 @@ class Lookups:
         """As ``F.embedding_bag``, but for `sparse`, which has no effect, and for mode "max".
 
         Raises:
-            ConfigError: the mode is "max", which is no product, or offsets differ between users.
+            ConfigError: the mode is "max", which is no product, or it is "mean" and there are
+                `per_sample_weights`, which torch has not either, or offsets differ between users.
         """
         _refuse("EmbeddingBag", padding_idx, max_norm, scale_grad_by_freq)
         if mode == "max":
             raise ConfigError("EmbeddingBag(mode='max') cannot be adapted; use 'sum' or 'mean'")
+        if mode == "mean" and per_sample_weights is not None:
+            raise ConfigError("EmbeddingBag: per_sample_weights go with mode='sum' only")
         if offsets is None:
             starts = self._every(input.shape[-1], input)
         elif in_vmap(offsets):
@@ -161,7 +164,7 @@ class Lookups:
         if padding_idx is not None:  # a row that counts for nothing
             present = (ids != 0).to(weight.dtype)
             weights = present if weights is None else weights * present
-        if weights is not None and weights.requires_grad:
+        if weights is not None and needs_grad(weights):
             # The matrix is a constant, so weigh the rows first.
             weight = self.embedding(ids, weight) * weights.unsqueeze(-1)
             ids, weights = torch.arange(len(ids), device=ids.device), None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -120,6 +121,14 @@ def make_adaptation() -> Callable[..., tuple[Adaptation, dict[str, Tensor]]]:
         return Adaptation(rule, steps, names), rates
 
     return make
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    """What dies in this test does so without the garbage collector."""
+    gc.disable()
+    yield
+    gc.enable()
 
 
 @pytest.fixture
