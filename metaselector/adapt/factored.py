@@ -117,7 +117,11 @@ class FactoredLinears:
 
 
 def factorable(model: nn.Module, rows: int) -> set[str]:
-    """Names of the weights of linear layers that outnumber the factors of `rows` rows' changes."""
+    """Names of the linear layers' weights that are not small beside the factors of their changes.
+
+    Args:
+        rows: how many each change sums over, for all steps together.
+    """
     return {
         f"{name}.weight" if name else "weight"
         for name, module in model.named_modules()

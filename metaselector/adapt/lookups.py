@@ -22,6 +22,7 @@ from metaselector.adapt.intercept import Handlers, behind_vmap, in_vmap, needs_g
 from metaselector.errors import ConfigError
 
 T = TypeVar("T")
+_SUM = 0  # torch.embedding_bag's number for the mode
 
 
 class _Sorted:
@@ -90,7 +91,11 @@ class _Product(torch.autograd.Function):
     def forward(ctx: Any, dense: Tensor, matrix: _Matrix, transposed: bool) -> Tensor:
         ctx.matrix, ctx.transposed = matrix, transposed
         ids, weights, starts = matrix(transposed=transposed)
-        return F.embedding_bag(ids, dense.detach(), starts, mode="sum", per_sample_weights=weights)
+        # Not F.embedding_bag, which would be intercepted again where backward runs in the context.
+        product, *_ = torch.embedding_bag(
+            dense.detach(), ids, starts, mode=_SUM, per_sample_weights=weights
+        )
+        return product
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
