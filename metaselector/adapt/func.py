@@ -98,6 +98,7 @@ class _Users:
         names = adaptation.names if adaptation.steps else ()
         self.model = model
         self.users = len(episodes.support.labels)
+        self.tied = _shares_parameters(model)
         self.lookups = Lookups()
         self.rows: Tensor | None = None
         self.episodes = episodes
@@ -164,16 +165,25 @@ class _Users:
         shared = {**self.shared, **starts}
         self.linears = FactoredLinears(self.weights, self.users)
 
-        def one_user(own: Tensors, ids: Tensor, values: Tensor) -> Any:
-            return functional_call(self.model, {**own, **shared}, (Batch(ids, values),))
-
         handlers = {**self.lookups.handlers, **self.linears.handlers}
-        with Intercept(handlers, starts, self.linears.handlers):
-            return vmap(one_user, randomness="different")(own, *batch)
+
+        def one_user(own: Tensors, ids: Tensor, values: Tensor) -> Any:
+            with Intercept(handlers, starts, self.linears.handlers):
+                return functional_call(
+                    self.model, {**own, **shared}, (Batch(ids, values),), tie_weights=self.tied
+                )
+
+        return vmap(one_user, randomness="different")(own, *batch)
 
     def adapted(self) -> Adapted:
         formed = {name: weight.formed(self.users) for name, weight in self.weights.items()}
         return Adapted({**self.fixed, **self.own, **formed}, self.shared, self.rows, self.episodes)
+
+
+def _shares_parameters(model: nn.Module) -> bool:
+    """Whether a parameter has several names; looking them up takes time in every pass."""
+    names = [name for name, _ in model.named_parameters(remove_duplicate=False)]
+    return len(names) > len(list(model.parameters()))
 
 
 def _with_factored(
