@@ -4,6 +4,7 @@
 #   make publish            the main job, its results copied into benchmarks/results/
 #   make test               the test suite
 #   make peers              the libraries of the engines higher and learn2learn
+#   make benchmark          speed beside other libraries, into benchmarks/results/speed/
 #   make benchmark-peers    the libraries that benchmarks/base_model_speed.py times ours beside
 #   make check              formatter, linter, type checker
 #   make format             let the formatter and linter mend what they can
@@ -81,6 +82,13 @@ $(PEERS): $(STAMP)
 	@touch $@
 
 BENCHMARK_PEERS := $(VENV)/.benchmark-peers
+
+benchmark_options := $(if $(DATA),--data "$(DATA)")
+
+.PHONY: benchmark
+benchmark: $(STAMP) peers benchmark-peers
+	$(BIN)/python -m benchmarks.engine_speed --json benchmarks/results/speed/engine.json $(benchmark_options)
+	$(BIN)/python -m benchmarks.base_model_speed --json benchmarks/results/speed/base_models.json $(benchmark_options)
 
 .PHONY: benchmark-peers
 benchmark-peers: $(BENCHMARK_PEERS)

@@ -6,9 +6,12 @@ import gc
 import json
 import os
 import platform
+import shlex
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -81,5 +84,7 @@ def versions(*packages: str) -> dict[str, str | None]:
 
 
 def save(path: Path, figures: Mapping[str, Any]) -> None:
-    """Write `figures` as JSON, atomically."""
-    write_text(path, json.dumps(figures, indent=1) + "\n")
+    """Write `figures` as JSON, with the command and the day, atomically."""
+    command = shlex.join(["python", "-m", f"benchmarks.{Path(sys.argv[0]).stem}", *sys.argv[1:]])
+    when = {"command": command, "date": datetime.now(UTC).isoformat(timespec="seconds")}
+    write_text(path, json.dumps({**figures, **when}, indent=1) + "\n")
