@@ -32,6 +32,7 @@ class FM(BaseModel):
         ids, values = batch
         total = self.embedding(ids, values)  # [..., B, D]
         # The slots' squared lengths |v e|^2, summed without forming a vector for every slot.
-        squares = self.embedding.weight.square().sum(-1, keepdim=True)
-        own = weighted_sum(squares, ids, values.square()).squeeze(-1)
-        return self.linear(ids, values) + 0.5 * (total.square().sum(-1) - own)
+        table = self.embedding.weight
+        squares = (table * table).sum(-1, keepdim=True)
+        own = weighted_sum(squares, ids, values * values).squeeze(-1)
+        return self.linear(ids, values) + 0.5 * ((total * total).sum(-1) - own)

@@ -86,7 +86,9 @@ def pairwise(vectors: Tensor) -> Tensor:
     Rendle, "Factorization Machines", ICDM 2010, Lemma 3.1.
     """
     total = vectors.sum(-2)
-    return 0.5 * (total.square() - vectors.square().sum(-2)).sum(-1)
+    flat = vectors.flatten(-2)
+    # x * x, since the derivatives of x.square() take twice as long.
+    return 0.5 * ((total * total).sum(-1) - (flat * flat).sum(-1))
 
 
 def mlp(sizes: Sequence[int], dropout: float = 0.0) -> nn.Sequential:

@@ -19,6 +19,9 @@ from torch import Tensor
 from metaselector.data.batch import Batch
 from metaselector.data.episodes import Episodes, Rows
 
+MARKED = 4
+"""Distinct ids are found by marking them where there are at most so many ids to each one given."""
+
 
 class Touched(NamedTuple):
     """Attributes:
@@ -95,9 +98,14 @@ def _with_ids(episodes: Episodes, ids: Tensor) -> Episodes:
 
 
 def _distinct(ids: Tensor) -> tuple[Tensor, Tensor]:
-    """As ``torch.unique(ids, return_inverse=True)``."""
+    """As ``torch.unique(ids, return_inverse=True)``, for ids of 0 and above, but without a sort."""
+    flat = ids.reshape(-1)
+    width = int(flat.max()) + 1
+    if width <= MARKED * len(flat):
+        seen = torch.zeros(width, dtype=torch.bool, device=ids.device).index_fill_(0, flat, True)
+        positions = seen.cumsum(0).sub_(1).index_select(0, flat)
+        return seen.nonzero().squeeze(1), positions.view(ids.shape)
     if ids.device.type != "cpu":
         return torch.unique(ids, return_inverse=True)
-    # A hash table takes a fifth of the time of torch's sort.
-    positions, distinct = pd.factorize(ids.numpy().reshape(-1), sort=True)
-    return torch.from_numpy(distinct), torch.from_numpy(positions).view(ids.shape)
+    places, distinct = pd.factorize(flat.numpy(), sort=True)  # a hash table
+    return torch.from_numpy(distinct), torch.from_numpy(places).view(ids.shape)
