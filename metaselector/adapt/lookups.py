@@ -111,6 +111,7 @@ class Lookups:
 
     def __init__(self) -> None:
         self._made: dict[Any, tuple[Any, Any]] = {}
+        self._starts: list[Tensor] = []
 
     @property
     def handlers(self) -> Handlers:
@@ -163,7 +164,7 @@ class Lookups:
         elif in_vmap(offsets):
             raise ConfigError("embedding_bag: offsets that differ between users cannot be adapted")
         else:
-            starts = offsets[:-1] if include_last_offset else offsets
+            starts = self._known(offsets[:-1] if include_last_offset else offsets)
         ids = input.reshape(-1)
         weights = None if per_sample_weights is None else per_sample_weights.reshape(-1)
         if padding_idx is not None:  # a row that counts for nothing
@@ -242,6 +243,14 @@ class Lookups:
         """Where bags begin of which each has `size` of one user's `ids`."""
         n, device = ids.numel(), ids.device
         return self._once(("every", size, n, device), None, lambda: _steps(n, size, device))
+
+    def _known(self, starts: Tensor) -> Tensor:
+        """An earlier tensor that equals `starts`, if any: models make one for each table."""
+        for earlier in self._starts:
+            if earlier.shape == starts.shape and torch.equal(earlier, starts):
+                return earlier
+        self._starts.append(starts.clone())
+        return self._starts[-1]
 
     def _once(self, key: Any, keep: Any, make: Callable[[], T]) -> T:
         """What `make` returned for this key at first.
