@@ -8,27 +8,32 @@ included; the peers as :mod:`benchmarks.deepfm_peers` describes, and the fastest
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import torch
-import typer
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.table import Table
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks import measure, movielens
+from benchmarks.command import (
+    DataOption,
+    DeviceOption,
+    JsonOption,
+    RepeatsOption,
+    ThreadsOption,
+    new_app,
+    print_figures,
+    print_table,
+    run,
+)
 from benchmarks.deepfm_peers import PEERS, Contender, Settings, columns, peers
 from metaselector import registry
 from metaselector.config import Config, PretrainConfig
 from metaselector.data.dataset import EncodedDataset
 from metaselector.data.split import window_rows
-from metaselector.errors import UserError
 from metaselector.meta_trainer import make_adaptation, make_mixture
 from metaselector.predict import predict_window
 from metaselector.pretrain import predict, pretrain
@@ -44,7 +49,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 TARGETS = {"deepfm_over_best_peer": "≥ 3", "evaluate_users_seconds": "≤ 2"}
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = new_app()
 
 
 def new_models(dataset: EncodedDataset, device: str) -> dict[str, nn.Module]:
@@ -119,36 +124,26 @@ def check_learned(contenders: Mapping[str, Contender], labels: Tensor) -> dict[s
     return losses
 
 
-def show(found: Mapping[str, float], seconds: Mapping[str, list[float]], rows: int) -> None:
-    """Print the times of every contender, then the figures beside their targets."""
-    console = Console()
-    table = Table("contender", title=f"rows a second, {rows} rows a call")
-    table.add_column("training", justify="right")
-    table.add_column("prediction", justify="right")
-    for task in seconds:
-        if task.startswith("train "):
-            name = task.removeprefix("train ")
-            rates = (rows / measure.median(seconds[f"{do} {name}"]) for do in ("train", "predict"))
-            table.add_row(name, *(f"{rate:,.0f}" for rate in rates))
-    console.print(table)
-    table = Table("figure")
-    table.add_column("measured", justify="right")
-    table.add_column("target", justify="right")
-    for name, target in TARGETS.items():
-        table.add_row(name, f"{found[name]:.2f}", target)
-    console.print(table)
+def show(seconds: Mapping[str, list[float]], rows: int) -> None:
+    """Print the speed of every contender."""
+    names = [task.removeprefix("train ") for task in seconds if task.startswith("train ")]
+    rates = {
+        name: [
+            f"{rows / measure.median(seconds[f'{do} {name}']):,.0f}" for do in ("train", "predict")
+        ]
+        for name in names
+    }
+    title = f"rows a second, {rows} rows a call"
+    print_table("contender", ["training", "prediction"], rates, title)
 
 
 @app.command()
 def main(
-    json: Annotated[Path, typer.Option(help="Where the figures go.")],
-    data: Annotated[
-        Path | None,
-        typer.Option(help="Your own copy of MovieLens-100K.", show_default="fetched into data/"),
-    ] = None,
-    device: Annotated[str, typer.Option(help="Torch device.")] = "cpu",
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads of torch.")] = 2,
-    repeats: Annotated[int, typer.Option(min=1, help="Timed calls of everything.")] = 5,
+    json: JsonOption,
+    data: DataOption = None,
+    device: DeviceOption = "cpu",
+    threads: ThreadsOption = 2,
+    repeats: RepeatsOption = 5,
 ) -> None:
     """Time training, prediction and adaptation."""
     torch.set_num_threads(threads)
@@ -184,12 +179,9 @@ def main(
     }
     where = {"machine": measure.machine(device), "versions": measure.versions(*PEERS)}
     measure.save(json, found | {"raw": raw} | where)
-    show(found, seconds, len(rows))
+    show(seconds, len(rows))
+    print_figures({name: found[name] for name in TARGETS}, TARGETS)
 
 
 if __name__ == "__main__":
-    try:
-        app()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    run(app)

@@ -11,20 +11,27 @@ from __future__ import annotations
 
 import ctypes
 import gc
-import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import torch
-import typer
-from rich.console import Console
-from rich.table import Table
 from torch import Tensor
 
 from benchmarks import measure, movielens
+from benchmarks.command import (
+    DataOption,
+    DeviceOption,
+    JsonOption,
+    RepeatsOption,
+    ThreadsOption,
+    new_app,
+    print_figures,
+    print_table,
+    run,
+)
 from metaselector import registry
 from metaselector.adapt.engine import Adaptation
 from metaselector.adapt.engines import make_engine
@@ -36,7 +43,6 @@ from metaselector.config import Config
 from metaselector.data.batch import Batch
 from metaselector.data.dataset import EncodedDataset
 from metaselector.data.episodes import Episodes, Rows, load_episodes, rows_around
-from metaselector.errors import UserError
 from metaselector.meta_trainer import outer_optimizers
 from metaselector.mixture import Mixture, mean_loss
 from metaselector.selector import GatedSelector
@@ -59,7 +65,7 @@ TARGETS = {
     "memory_flatness": "≤ 1.1",
 }
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = new_app()
 Task = Callable[[], object]
 
 
@@ -255,40 +261,20 @@ def figures(
     return found
 
 
-def show(
-    found: dict[str, float | None],
-    peers: dict[str, dict[str, list[float]]],
-    ours: dict[str, list[float]],
-) -> None:
-    """Print the times, then the figures beside their targets."""
-    console = Console()
-    table = Table("step", title="milliseconds, medians")
-    table.add_column("ms", justify="right")
-    for size, by_engine in peers.items():
-        for engine, times in by_engine.items():
-            table.add_row(f"meta {size}, {engine}", f"{1e3 * measure.median(times):,.1f}")
-    for name, times in ours.items():
-        table.add_row(name, f"{1e3 * measure.median(times):,.1f}")
-    console.print(table)
-    table = Table("figure")
-    table.add_column("measured", justify="right")
-    table.add_column("target", justify="right")
-    for name, value in found.items():
-        shown = "not measured" if value is None else f"{value:.2f}"
-        table.add_row(name, shown, TARGETS.get(name, ""))
-    console.print(table)
+def show(peers: dict[str, dict[str, list[float]]], ours: dict[str, list[float]]) -> None:
+    """Print the times."""
+    times = {f"meta {size}, {name}": t for size, by in peers.items() for name, t in by.items()}
+    rows = {name: [f"{1e3 * measure.median(t):,.1f}"] for name, t in (times | ours).items()}
+    print_table("step", ["ms"], rows, "milliseconds, medians")
 
 
 @app.command()
 def main(
-    json: Annotated[Path, typer.Option(help="Where the figures go.")],
-    data: Annotated[
-        Path | None,
-        typer.Option(help="Your own copy of MovieLens-100K.", show_default="fetched into data/"),
-    ] = None,
-    device: Annotated[str, typer.Option(help="Torch device.")] = "cpu",
-    threads: Annotated[int, typer.Option(min=1, help="CPU threads of torch.")] = 2,
-    repeats: Annotated[int, typer.Option(min=1, help="Timed calls beside the peers.")] = 5,
+    json: JsonOption,
+    data: DataOption = None,
+    device: DeviceOption = "cpu",
+    threads: ThreadsOption = 2,
+    repeats: RepeatsOption = 5,
 ) -> None:
     """Time meta-steps."""
     torch.set_num_threads(threads)
@@ -309,12 +295,9 @@ def main(
     }
     where = {"machine": measure.machine(device), "versions": measure.versions(*PEERS)}
     measure.save(json, {**found, "raw": raw, **where})
-    show(found, peers, ours)
+    show(peers, ours)
+    print_figures(found, TARGETS)
 
 
 if __name__ == "__main__":
-    try:
-        app()
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    run(app)

@@ -1,0 +1,65 @@
+"""The engine's benchmark does what it says, on a planted world."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks import engine_speed
+from metaselector.data.dataset import EncodedDataset
+from metaselector.data.planted import planted_world
+
+QUIET = {"meta 10k": 2.0, "meta 1m": 3.0, "first order 10k": 1.0, "plain 10k": 0.5}
+
+
+@pytest.fixture(scope="module")
+def dataset() -> EncodedDataset:
+    return planted_world(40, 45, 8, np.random.default_rng(0)).dataset
+
+
+def test_episodes_differ_by_their_ids_alone(dataset: EncodedDataset) -> None:
+    small, large = (engine_speed.sample_episodes(dataset, n, "cpu") for n in (5_000, 100_000))
+    for a, b in ((small.support, large.support), (small.query, large.query)):
+        assert a.mask.all()
+        assert torch.equal(a.labels, b.labels)
+        assert torch.equal(a.batch.values, b.batch.values)
+        pairs = torch.stack([a.batch.ids.flatten(), b.batch.ids.flatten()]).unique(dim=1)
+        for ids in pairs:
+            assert len(ids.unique()) == pairs.shape[1]  # one to one
+        assert torch.equal(a.batch.ids == 0, b.batch.ids == 0)
+    assert large.support.batch.ids.max() > 50_000
+
+
+def test_figures_are_ratios_of_medians() -> None:
+    peers = {
+        "5k": {"func": [1.0], "higher": [30.0, 10.0, 20.0], "learn2learn": [15.0, 15.0]},
+        "100k": {"func": [2.0], "higher": [8.0], "learn2learn": [12.0]},
+    }
+    ours = {name: [seconds] for name, seconds in (QUIET | {"plain torch 10k": 4.0}).items()}
+    found = engine_speed.figures(peers, ours, {"meta 10k": 10.0, "meta 1m": 11.0})
+    assert found == {
+        "speedup_5k": 15.0,
+        "speedup_100k": 4.0,
+        "flatness": 1.5,
+        "meta_over_plain": 4.0,
+        "first_order_over_plain": 2.0,
+        "meta_over_plain_torch": 0.5,
+        "memory_flatness": 1.1,
+    }
+
+
+def test_memory_that_cannot_be_measured_is_none() -> None:
+    ours = {name: [seconds] for name, seconds in (QUIET | {"plain torch 10k": 4.0}).items()}
+    memory = {"meta 10k": None, "meta 1m": 1.0}
+    assert engine_speed.figures({}, ours, memory)["memory_flatness"] is None
+
+
+def test_peak_memory_sees_what_a_task_takes() -> None:
+    def task() -> None:
+        torch.ones(2**24)  # 64 MiB
+
+    found = engine_speed.peak_megabytes(task, "cpu")
+    if found is None:
+        pytest.skip("the kernel does not let a process reset its peak memory")
+    assert 60 < found < 80
