@@ -39,6 +39,8 @@ def interleaved(
     """
     synchronize = torch.cuda.synchronize if device.startswith("cuda") else lambda: None
     seconds: dict[str, list[float]] = {name: [] for name in tasks}
+    gc.collect()
+    gc.freeze()  # as the command line does
     for turn in range(-warm_up, repeats):
         for name, task in tasks.items():
             gc.collect()  # or one task pays for the other's garbage
@@ -48,6 +50,7 @@ def interleaved(
             synchronize()
             if turn >= 0:
                 seconds[name].append(time.perf_counter() - started)
+    gc.unfreeze()
     return seconds
 
 

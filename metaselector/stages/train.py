@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,6 +16,21 @@ from metaselector.progress import Progress
 from metaselector.run_directory import VARIANTS, WINDOWS, Run, Window
 
 
+@contextmanager
+def _frozen_imports() -> Iterator[None]:
+    """Keep the garbage collector from searching, in every meta-step, all that was imported.
+
+    That takes a sixth of the time of a meta-step.
+    """
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
+@_frozen_imports()
 def pretrain_base_models(run: Run, progress: Progress) -> None:
     """Fit every base model on the early window, on *train*, and refit it on *train* and *valid*.
 
@@ -52,6 +71,7 @@ def _pretrain_one(
     run.save_base(name, window, seed, model, made)
 
 
+@_frozen_imports()
 def meta_train_selectors(run: Run, progress: Progress) -> None:
     """Train the sample-level selector and both variants of MetaSelector."""
     for seed in run.config.seeds:
