@@ -15,7 +15,8 @@ import pandas as pd
 
 from metaselector.data.interactions import InteractionTable
 from metaselector.data.movielens import year_in_title
-from metaselector.data.tabular import Column, Kind, Layout, first_line, index_by, read_table
+from metaselector.data.tabular import Layout, first_line, index_by, read_table
+from metaselector.data.values import Column, Kind
 from metaselector.errors import DataError, nearest
 
 TYPES = ("token", "token_seq", "float", "float_seq")
