@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,8 +14,13 @@ from metaselector.data.split import Windows
 
 
 def prepare(config: Config, source: Path, directory: Path) -> None:
-    """Read `source`, encode it with the settings of `config`, and save it to `directory`."""
+    """Read `source`, encode it with the settings of `config`, and save it to `directory`.
+
+    What reading mended is counted on standard error.
+    """
     table = read(config.dataset, source)
+    for repair in table.repairs:
+        print(f"warning: {repair}", file=sys.stderr)
     if config.data.drop_short_users:
         table = _without_short_users(table)
     dataset = encode(
