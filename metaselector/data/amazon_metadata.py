@@ -108,7 +108,7 @@ def _parse(path: Path, line: int, raw: bytes) -> dict[Any, Any]:
 def _literal(text: str) -> Any:
     """What a Python literal stands for, None where `text` is none; nothing in it is run."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SyntaxWarning)  # '\\/' in a description is no mistake
+        warnings.simplefilter("ignore")  # Python warns of odd escapes, which are right in texts
         try:
             return ast.literal_eval(text)
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):

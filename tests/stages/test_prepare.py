@@ -61,6 +61,24 @@ def test_dropping_nobody_changes_nothing(write_world: Callable[..., Path], tmp_p
     assert digests[0] == digests[1]
 
 
+def test_repeated_rows_are_dropped_and_counted(
+    write_world: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    directory = write_world(tmp_path / "raw")
+    prepare(Config(), directory, tmp_path / "once")
+    assert capsys.readouterr().err == ""
+    path = directory / "ml-100k.inter"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([*lines, *lines[1:4]]))
+    prepare(Config(), directory, tmp_path / "twice")
+    assert capsys.readouterr().err == (
+        f"warning: {path}: 3 rows repeat the user, item and time of an earlier row (the first in "
+        "line 1202); dropped\n"
+    )
+    once, twice = (EncodedDataset.load(tmp_path / name) for name in ("once", "twice"))
+    assert once.digest() == twice.digest()
+
+
 def test_settings_reach_the_schema(write_world: Callable[..., Path], tmp_path: Path) -> None:
     config = load_config(
         overrides=["data.label_threshold=3", "data.history_length=2", "split.train=70"]

@@ -1,0 +1,111 @@
+"""The main job on Amazon reviews: few rows a user, nearly all of them positive."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.metrics import roc_auc_score
+
+from metaselector.cli import main
+from metaselector.data.dataset import EncodedDataset
+from metaselector.evaluate.predictions import load_predictions
+
+USERS, ITEMS = 60, 30
+SMOKE = """
+base_models:
+  lr: {pretrain: {epochs: 1}}
+  fm: {pretrain: {epochs: 1}}
+selector: {hidden_size: 4}
+adapt: {support_size: 5}
+meta_train: {epochs: 1}
+evaluate: {resamples: 20}
+threads: 1
+"""
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with reviews of users of 5 to 12 rows, 88 % positive, and metadata."""
+    generator = np.random.default_rng(0)
+    folder = tmp_path_factory.mktemp("shop")
+    reviews = [
+        {
+            "reviewerID": f"A{user}",
+            "asin": f"B{generator.integers(ITEMS)}",
+            "overall": float(generator.choice([5, 1], p=[0.88, 0.12])),
+            "unixReviewTime": 1_300_000_000 + 86_400 * time,
+        }
+        for user in range(USERS)
+        for time in range(5 + user % 8)
+    ]
+    meta = [{"asin": f"B{i}", "categories": [["Shop", f"Part {i % 4}"]]} for i in range(ITEMS)]
+    for name, rows, dump in (("reviews_X_5", reviews, json.dumps), ("meta_X", meta, str)):
+        text = "".join(dump(row) + "\n" for row in rows)
+        (folder / f"{name}.json.gz").write_bytes(gzip.compress(text.encode()))
+    return folder
+
+
+def reproduce(dataset: str, data: Path, directory: Path) -> Path:
+    """Run the main job with the shortest settings."""
+    settings = directory / "smoke.yaml"
+    settings.write_text(SMOKE)
+    arguments = ["--dataset", dataset, "--data", data, "--run", directory / "run"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            sys, "argv", ["metaselector", "reproduce", *map(str, arguments), "--config", settings]
+        )
+        with pytest.raises(SystemExit) as exited:
+            main()
+    torch.set_num_threads(1)
+    assert not exited.value.code
+    return directory / "run"
+
+
+def check(run: Path) -> pd.DataFrame:
+    """What holds of every run; its results by model."""
+    results = pd.read_csv(run / "results.csv").set_index("model")
+    assert results["logloss"].idxmin() == "oracle-sample"
+    assert np.isfinite(results[["auc", "logloss", "rela_impr"]]).all(axis=None)
+    predictions = load_predictions(run / "predictions.parquet")
+    table = predictions[predictions["model"] == "metaselector"]
+    assert len(table) == results.loc["metaselector", "n_test"]
+    assert roc_auc_score(table["y"], table["p"]) == pytest.approx(results.auc["metaselector"])
+    classes = table.groupby("user")["y"].nunique()
+    users = int((classes == 2).sum())
+    assert 0 < users < len(classes), "the data should have users of one class, and of both"
+    assert set(results["gauc_users"]) == {users}
+    assert f"GAUC over the {users} users with both classes" in (run / "summary.md").read_text()
+    return results
+
+
+def test_users_of_one_class_and_of_few_rows(shop: Path, tmp_path: Path) -> None:
+    run = reproduce("amazon", shop, tmp_path)
+    check(run)
+    schema = EncodedDataset.load(run / "data").schema
+    assert [field.name for field in schema.fields] == [
+        "user",
+        "item",
+        "categories",
+        "history_items",
+        "history_categories",
+        "day_of_week",
+        "season",
+    ]
+
+
+def test_the_real_musical_instruments(real_data: Path, tmp_path: Path) -> None:
+    data = real_data / "reviews_Musical_Instruments_5.json.gz"
+    run = reproduce("amazon-musical-instruments", data, tmp_path)
+    results = check(run)
+    assert set(results["dataset"]) == {"amazon-musical-instruments"}
+    assert set(results["n_users"]) == {1429}
+    dataset = EncodedDataset.load(run / "data")
+    assert len(dataset) == 10_261
+    assert dataset.labels.mean() == pytest.approx(0.8793, abs=1e-4)
