@@ -117,7 +117,7 @@ def _load(path: Path, size: int = -1) -> bytes:
 
 def _read_fast(data: bytes, layout: Layout) -> pd.DataFrame | None:
     """What the file holds, or None where anything is unusual."""
-    if data.count(b"\r") != data.count(b"\r\n"):
+    if b"\r" in data and data.count(b"\r") != data.count(b"\r\n"):
         return None  # pyarrow ends a line at a lone carriage return, the slow twin does not
     separator = layout.separator.encode()
     if len(separator) > 1:
