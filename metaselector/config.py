@@ -143,7 +143,8 @@ class Config(_Section):
     """All settings of a run."""
 
     dataset: str = Field(
-        "movielens-100k", description="name of the data set; `metaselector data fetch --help` lists"
+        "movielens-100k",
+        description="name of the data set, one of those that `metaselector reproduce --help` lists",
     )
     seeds: tuple[int, ...] = Field((0,), min_length=1, description="one run of everything a seed")
     device: str = Field("cpu", description="torch device, such as cpu or cuda")
