@@ -55,9 +55,15 @@ def read_fast(block: Block, columns: Sequence[Column]) -> pa.Table | None:
     """The columns of a block, or None where anything is unusual."""
     data = block.data
     starts = data.startswith(b"{") + data.count(b"\n{")
+    ends = data.count(b"}\n") + data.count(b"}\r\n") + data.endswith(b"}")
     lines = data.count(b"\n") + (not data.endswith(b"\n"))
-    # Each line must start an object, or pyarrow's rows would not be our lines.
-    if starts != lines or data.count(b"\r") != data.count(b"\r\n") or not _is_text(data):
+    # Each line must start and end an object, or pyarrow's rows would not be our lines.
+    if (
+        starts != lines
+        or ends != lines
+        or data.count(b"\r") != data.count(b"\r\n")
+        or not _is_text(data)
+    ):
         return None
     schema = pa.schema([(name, ARROW[kind]) for name, kind in columns])
     try:

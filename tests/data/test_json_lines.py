@@ -62,6 +62,14 @@ def test_fast_accepts_only_what_the_slow_twin_reads_the_same(data: st.DataObject
             assert fast.select(["user", "stars", "time"]).equals(slow)
 
 
+def test_pyarrows_rows_that_are_not_lines_take_the_slow_path() -> None:
+    """Three lines and three objects, but not one on each."""
+    one = _dump()
+    content = f'{{"other":\n{{}}, {one[1:]}\n{one}{one}'
+    assert content.count("\n") == 2
+    assert read_fast(Block(1, content.encode()), COLUMNS) is None
+
+
 def test_a_right_block_takes_the_fast_path() -> None:
     block = Block(1, (f"{_dump()}\n" * 3).encode())
     fast = read_fast(block, COLUMNS)
