@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -33,8 +34,15 @@ threads: 1
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with reviews of users of 5 to 12 rows, 88 % positive, and metadata."""
-    generator = np.random.default_rng(0)
     folder = tmp_path_factory.mktemp("shop")
+    write_reviews(folder, (5 + user % 8 for user in range(USERS)), np.random.default_rng(0))
+    meta = [{"asin": f"B{i}", "categories": [["Shop", f"Part {i % 4}"]]} for i in range(ITEMS)]
+    write_zipped(folder / "meta_X.json.gz", map(str, meta))
+    return folder
+
+
+def write_reviews(folder: Path, counts: Iterable[int], generator: np.random.Generator) -> None:
+    """Write so many reviews of each user, 88 % of them positive."""
     reviews = [
         {
             "reviewerID": f"A{user}",
@@ -42,14 +50,14 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "overall": float(generator.choice([5, 1], p=[0.88, 0.12])),
             "unixReviewTime": 1_300_000_000 + 86_400 * time,
         }
-        for user in range(USERS)
-        for time in range(5 + user % 8)
+        for user, count in enumerate(counts)
+        for time in range(count)
     ]
-    meta = [{"asin": f"B{i}", "categories": [["Shop", f"Part {i % 4}"]]} for i in range(ITEMS)]
-    for name, rows, dump in (("reviews_X_5", reviews, json.dumps), ("meta_X", meta, str)):
-        text = "".join(dump(row) + "\n" for row in rows)
-        (folder / f"{name}.json.gz").write_bytes(gzip.compress(text.encode()))
-    return folder
+    write_zipped(folder / "reviews_X_5.json.gz", map(json.dumps, reviews))
+
+
+def write_zipped(path: Path, lines: Iterable[str]) -> None:
+    path.write_bytes(gzip.compress("".join(line + "\n" for line in lines).encode()))
 
 
 def reproduce(dataset: str, data: Path, directory: Path) -> Path:
@@ -97,6 +105,20 @@ def test_users_of_one_class_and_of_few_rows(shop: Path, tmp_path: Path) -> None:
         "day_of_week",
         "season",
     ]
+
+
+def test_no_user_of_both_classes(tmp_path: Path) -> None:
+    """With a single test row a user there is no GAUC: its cells are blank and 0 users counted."""
+    generator = np.random.default_rng(0)
+    write_reviews(tmp_path, (5 + user % 5 for user in range(USERS)), generator)
+    run = reproduce("amazon", tmp_path, tmp_path)
+    results = pd.read_csv(run / "results.csv")
+    assert results["gauc"].isna().all()
+    assert set(results["gauc_users"]) == {0}
+    assert results["auc"].notna().all()
+    summary = (run / "summary.md").read_text()
+    assert "GAUC over the 0 users with both classes" in summary
+    assert "nan" not in summary
 
 
 def test_the_real_musical_instruments(real_data: Path, tmp_path: Path) -> None:
