@@ -142,7 +142,10 @@ def _default_base_models() -> dict[str, BaseModelConfig]:
 class Config(_Section):
     """All settings of a run."""
 
-    dataset: str = Field("movielens-100k", description="name of the data set")
+    dataset: str = Field(
+        "movielens-100k",
+        description="name of the data set, one of those that `metaselector reproduce --help` lists",
+    )
     seeds: tuple[int, ...] = Field((0,), min_length=1, description="one run of everything a seed")
     device: str = Field("cpu", description="torch device, such as cpu or cuda")
     threads: int = Field(2, ge=1, description="CPU threads of torch")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -64,3 +65,14 @@ def _write_world(directory: Path, flip: Callable[[np.ndarray], np.ndarray] | Non
     for suffix, lines in (("inter", interactions), ("user", users), ("item", films)):
         (directory / f"ml-100k.{suffix}").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return directory
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real files that METASELECTOR_TEST_DATA names."""
+    folder = os.environ.get("METASELECTOR_TEST_DATA")
+    if not folder:
+        if os.environ.get("CI"):
+            pytest.fail("CI must set METASELECTOR_TEST_DATA")
+        pytest.skip("needs real data: set METASELECTOR_TEST_DATA to the folder that holds them")
+    return Path(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ import typer
 from typer.testing import CliRunner
 
 from metaselector.cli import app, main
+from metaselector.data.registry import DATASETS
 
 TINY = """
 base_models:
@@ -171,6 +173,14 @@ def test_help_does_not_wait_for_torch() -> None:
     assert not heavy & set(done.stdout.split())
 
 
+@pytest.mark.parametrize("name", ["data fetch", "data prepare", "reproduce"])
+def test_help_names_every_data_set(name: str) -> None:
+    text = " ".join(help_of(name).replace("│", " ").split())
+    for dataset in DATASETS:
+        if dataset != "amazon" or name != "data fetch":  # which cannot be fetched
+            assert re.search(rf"\b{dataset}\b(?!-)", text), dataset
+
+
 def test_the_module_is_a_command_too() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "metaselector", "--help"], capture_output=True, text=True, check=True
@@ -242,6 +252,20 @@ def test_empty_file(invoke: Invoke, raw: Path, tmp_path: Path) -> None:
     (raw / "ml-100k.inter").write_text("")
     error = prepare(invoke, raw, tmp_path / "run").lone_error
     assert error.startswith(f"{raw / 'ml-100k.inter'}: the file is empty")
+
+
+def test_amazon_review_that_is_wrong(invoke: Invoke, tmp_path: Path) -> None:
+    path = tmp_path / "reviews_X_5.json"
+    row = '{"reviewerID": "A1", "asin": "B1", "overall": 5.0, "unixReviewTime": 1393545600}\n'
+    path.write_text(row + row.replace("5.0", "9.0"))
+    error = prepare(invoke, path, tmp_path / "run", "--dataset", "amazon").lone_error
+    assert error.startswith(f"{path}:2 (column overall): 9 is not a rating from 1 to 5")
+    assert not (tmp_path / "run").exists()
+
+
+def test_files_of_ones_own_need_a_path(invoke: Invoke, tmp_path: Path) -> None:
+    error = invoke("reproduce", "--run", tmp_path / "run", "--dataset", "amazon").error
+    assert "set --data to the path of reviews_<category>_5.json.gz" in error
 
 
 def test_truncated_zip(invoke: Invoke, tmp_path: Path) -> None:

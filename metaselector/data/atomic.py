@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from metaselector.data.interactions import InteractionTable
+from metaselector.data.interactions import InteractionTable, nothing_known
 from metaselector.data.movielens import year_in_title
-from metaselector.data.tabular import Column, Kind, Layout, first_line, index_by, read_table
+from metaselector.data.tabular import Layout, first_line, index_by, read_table
+from metaselector.data.values import Column, Kind
 from metaselector.errors import DataError, nearest
 
 TYPES = ("token", "token_seq", "float", "float_seq")
@@ -39,7 +40,7 @@ _YEAR = re.compile(r"[0-9]{4}")
 def read_atomic(directory: Path, name: str) -> InteractionTable:
     """Read ``<name>.inter`` and, where they exist, ``<name>.user`` and ``<name>.item``.
 
-    Columns are recognised by name and others ignored; what is not there is empty in the table. A
+    Columns are recognised by name and others ignored; the table has those that are there. A
     release year that is no year (RecBole wrote ``V`` and ``unkonwn``) is taken from the title, if
     that names one.
 
@@ -65,36 +66,42 @@ def read_atomic(directory: Path, name: str) -> InteractionTable:
 
 def _users(path: Path) -> pd.DataFrame:
     if not path.exists():
-        return _nothing("user", _USER_COLUMNS)
+        return nothing_known("user")
     frame = index_by(_read(path, {_USER: "key"})[0], _USER, path)
-    empty = {column: "" for column in _USER_COLUMNS if column not in frame}
-    frame = frame.assign(**empty)[list(_USER_COLUMNS)]
-    return frame.astype("str").rename_axis("user")
+    known = [column for column in _USER_COLUMNS if column in frame]
+    return frame[known].astype("str").rename_axis("user")
 
 
 def _items(path: Path) -> pd.DataFrame:
     if not path.exists():
-        return _nothing("item", tuple(_ITEM_COLUMNS)).astype({"genres": object})
+        return nothing_known("item")
     frame, types = _read(path, {_ITEM: "key"})
     frame = index_by(frame, _ITEM, path)
     found = {ours: _first(theirs, types) for ours, theirs in _ITEM_COLUMNS.items()}
-    columns = {
-        ours: [""] * len(frame) if theirs is None else list(frame[theirs])
-        for ours, theirs in found.items()
-    }
-    items = pd.DataFrame(columns, index=frame.index.rename("item")).astype("str")
-    is_sequence = types.get(found["genres"] or "") == "token_seq"
+    columns = {ours: frame[theirs] for ours, theirs in found.items() if theirs is not None}
+    items = pd.DataFrame(columns, index=frame.index).rename_axis("item")
+    if found["genres"] is not None:
+        items["genres"] = _genres(items["genres"], types[found["genres"]])
+    if "title" in items or "release_year" in items:
+        items["release_year"] = _years(items)
+    return items
+
+
+def _genres(column: pd.Series, type_: str) -> pd.Series:
     genres = [
-        tuple(entry.split()) if is_sequence else (entry,) * bool(entry) for entry in items["genres"]
+        tuple(entry.split()) if type_ == "token_seq" else (entry,) * bool(entry) for entry in column
     ]
-    years = [
+    return pd.Series(genres, column.index, dtype=object)
+
+
+def _years(items: pd.DataFrame) -> pd.Series:
+    unknown = pd.Series("", items.index)
+    years, titles = (items.get(column, unknown) for column in ("release_year", "title"))
+    found = [
         year if _YEAR.fullmatch(year) else year_in_title(title)
-        for year, title in zip(items["release_year"], items["title"], strict=True)
+        for year, title in zip(years, titles, strict=True)
     ]
-    return items.assign(
-        release_year=pd.Series(years, items.index, dtype="str"),
-        genres=pd.Series(genres, items.index, dtype=object),
-    )
+    return pd.Series(found, items.index, dtype="str")
 
 
 def _read(path: Path, wanted: Mapping[str, Kind]) -> tuple[pd.DataFrame, dict[str, str]]:
@@ -133,8 +140,3 @@ def _header(path: Path) -> dict[str, str]:
 
 def _first(names: tuple[str, ...], types: Mapping[str, str]) -> str | None:
     return next((name for name in names if name in types), None)
-
-
-def _nothing(index: str, columns: tuple[str, ...]) -> pd.DataFrame:
-    rows = pd.Index([], dtype="str", name=index)
-    return pd.DataFrame(columns=list(columns), index=rows).astype("str")

@@ -1,11 +1,16 @@
-"""One file over HTTP: resumed where it broke off, and complete only when its checksum says so."""
+"""One file over HTTP: resumed where it broke off, and complete only when its checksum says so.
+
+Of a gzip file whose owner publishes no checksum, the checksums inside it must do.
+"""
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import http.client
 import urllib.error
 import urllib.request
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +21,7 @@ Progress = Callable[[int, int | None], None]
 """Called with the bytes so far and the bytes expected (None where the server does not say)."""
 
 _CHUNK = 1 << 16
+_UNZIPPED = 1 << 20
 _ATTEMPTS = 5
 _RANGE_NOT_SATISFIABLE = 416
 
@@ -30,8 +36,34 @@ def digest(path: Path, algorithm: str) -> str:
         return hashlib.file_digest(file, algorithm).hexdigest()
 
 
+def flaw(path: Path, md5: str | None) -> str:
+    """What is wrong with a file, empty where nothing is.
+
+    Args:
+        path: the file.
+        md5: its published checksum; None for a gzip file without one, which must unzip to its end.
+    """
+    if md5 is not None:
+        found = digest(path, "md5")
+        return "" if found == md5 else f"has md5 {found}, expected {md5}"
+    if not path.stat().st_size:
+        return "is empty"
+    try:
+        with gzip.open(path, "rb") as file:
+            while file.read(_UNZIPPED):
+                pass
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        return f"is no whole gzip file ({error})"
+    return ""
+
+
 def download(
-    url: str, part: Path, md5: str, *, timeout: float = 15.0, progress: Progress | None = None
+    url: str,
+    part: Path,
+    md5: str | None,
+    *,
+    timeout: float = 15.0,
+    progress: Progress | None = None,
 ) -> None:
     """Bring `part` to be the whole, verified file.
 
@@ -42,7 +74,7 @@ def download(
     Args:
         url: http or https.
         part: the file; its directory exists.
-        md5: the checksum its owner publishes.
+        md5: the checksum its owner publishes, or None as in :func:`flaw`.
         timeout: seconds to wait for the server, to connect as well as for each piece.
         progress: told how far it is.
 
@@ -50,15 +82,15 @@ def download(
         FetchError: the server cannot be reached or breaks off, or the checksum is wrong.
     """
     resumed = _size(part) > 0
-    if resumed and digest(part, "md5") == md5:
+    if resumed and not flaw(part, md5):
         return
     _transfer_all(url, part, timeout, progress)
-    found = digest(part, "md5")
-    if found == md5:
+    problem = flaw(part, md5)
+    if not problem:
         return
     part.unlink()
     if not resumed:
-        raise FetchError(f"{url} has md5 {found}, expected {md5}")
+        raise FetchError(f"{url} {problem}")
     download(url, part, md5, timeout=timeout, progress=progress)
 
 

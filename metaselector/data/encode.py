@@ -1,8 +1,9 @@
 """From the interaction table to (id, value) slots.
 
-Fields: user, age, gender, occupation, item, genres, release year, history items, history genres,
-day of week, season. Vocabularies come from the *train* window only; any other word, and a missing
-one, takes its field's out-of-vocabulary id.
+Fields, if the data has anything of them: user, age, gender, occupation, item, genres, categories,
+release year, history items, history genres, history categories, day of week, season. Vocabularies
+come from the *train* window only; any other word, and a missing one, takes its field's
+out-of-vocabulary id.
 """
 
 from __future__ import annotations
@@ -24,6 +25,10 @@ WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", 
 SEASONS = ("winter", "spring", "summer", "autumn")  # of the northern hemisphere, by UTC month
 HISTORY_LENGTH = 20
 USER_COLUMNS = ("age", "gender", "occupation")
+ITEM_LISTS = ("genres", "categories")
+ITEM_COLUMNS = ("release_year",)
+PROFILE_WORDS = 32
+"""Most words of a profile, which has a slot for each: the most frequent ones in *train*."""
 
 
 class _Slots:
@@ -126,19 +131,25 @@ def encode(
 
     categorical("user", user_codes, list(user_names))
     users = table.users.reindex(user_names)
-    for column in USER_COLUMNS:
+    for column in _known(USER_COLUMNS, users):
         codes, words = pd.factorize(users[column].fillna(""))
         categorical(column, codes[user_codes], list(words))
     categorical("item", item_codes, list(item_names))
-    _add_genres(slots, items, item_codes, train, known.get("genres"), schema)
-    codes, words = pd.factorize(items["release_year"].fillna(""))
-    categorical("release_year", codes[item_codes], list(words))
+    for column in _known(ITEM_LISTS, items):
+        lists = _lists(items[column])
+        _add_lists(slots, column, lists, item_codes, train, known.get(column), schema)
+    for column in _known(ITEM_COLUMNS, items):
+        codes, words = pd.factorize(items[column].fillna(""))
+        categorical(column, codes[item_codes], list(words))
     latest = past.latest(history_length)
     liked = np.where(latest >= 0, item_codes[latest], -1)
     slots.add_codes(
         "history_items", "sequence", liked, list(item_names), train, known.get("history_items")
     )
-    _add_history_genres(slots, items, item_codes, past)
+    for column in _known(ITEM_LISTS, items):
+        name = f"history_{column}"
+        chosen = known.get(name) or _profile_words(slots, column, train)
+        _add_profile(slots, name, _lists(items[column]), item_codes, past, chosen)
     times = pd.to_datetime(pd.Series(timestamps), unit="s", utc=True)
     categorical("day_of_week", times.dt.day_of_week.to_numpy().astype(np.int64), WEEKDAYS)
     categorical("season", (times.dt.month.to_numpy().astype(np.int64) % 12) // 3, SEASONS)
@@ -161,45 +172,66 @@ def encode(
     )
 
 
-def _add_genres(
+def _known(columns: Sequence[str], frame: pd.DataFrame) -> list[str]:
+    """Those of `columns` that the data has."""
+    return [column for column in columns if column in frame]
+
+
+def _add_lists(
     slots: _Slots,
-    items: pd.DataFrame,
+    name: str,
+    lists: Sequence[tuple[str, ...]],
     item_codes: NDArray[np.int64],
     train: NDArray[np.bool_],
     known: Sequence[str] | None,
     schema: Schema | None,
 ) -> None:
-    genres = _genre_lists(items)
-    words = sorted({genre for entry in genres for genre in entry})
+    """A slot for each of an item's words, as many as the items of *train* have at most."""
+    words = sorted({word for entry in lists for word in entry})
     code = {word: i for i, word in enumerate(words)}
     if schema is None:
-        width = max([len(genres[i]) for i in np.unique(item_codes[train])] + [1])
+        width = max([len(lists[i]) for i in np.unique(item_codes[train])] + [1])
     else:
-        width = next(field.slots for field in schema.fields if field.name == "genres")
-    table = np.full((len(genres), width), -1, dtype=np.int64)
-    for i, entry in enumerate(genres):
-        found = [code[genre] for genre in entry[:width]]
+        width = next(field.slots for field in schema.fields if field.name == name)
+    table = np.full((len(lists), width), -1, dtype=np.int64)
+    for i, entry in enumerate(lists):
+        found = [code[word] for word in entry[:width]]
         table[i, : len(found)] = found
-    slots.add_codes("genres", "multivalued", table[item_codes], words, train, known)
+    slots.add_codes(name, "multivalued", table[item_codes], words, train, known)
 
 
-def _add_history_genres(
-    slots: _Slots, items: pd.DataFrame, item_codes: NDArray[np.int64], past: Histories
+def _profile_words(slots: _Slots, name: str, train: NDArray[np.bool_]) -> tuple[str, ...]:
+    """The vocabulary of the field `name`, if it is large only its most frequent words, sorted."""
+    position = next(i for i, field in enumerate(slots.fields) if field.name == name)
+    field = slots.fields[position]
+    if len(field.vocabulary) <= PROFILE_WORDS:
+        return field.vocabulary
+    used = slots.ids[position][train]
+    count = np.bincount(used[used > field.first_id] - field.first_id - 1)
+    chosen = np.sort(np.argsort(-count, kind="stable")[:PROFILE_WORDS])
+    return tuple(field.vocabulary[i] for i in chosen)
+
+
+def _add_profile(
+    slots: _Slots,
+    name: str,
+    lists: Sequence[tuple[str, ...]],
+    item_codes: NDArray[np.int64],
+    past: Histories,
+    words: Sequence[str],
 ) -> None:
-    """Mean genre profile of the liked items: each item spreads a weight of 1 over its genres."""
-    words = next(field.vocabulary for field in slots.fields if field.name == "genres")
+    """Mean profile of the liked items: each item spreads a weight of 1 over all of its words."""
     code = {word: i for i, word in enumerate(words)}
-    genres = _genre_lists(items)
-    profile = np.zeros((len(genres), len(words)))
-    for i, entry in enumerate(genres):
-        for genre in entry:
-            if genre in code:
-                profile[i, code[genre]] = 1 / len(entry)
-    slots.add_profile("history_genres", past.mean(profile[item_codes]), words)
+    profile = np.zeros((len(lists), len(words)))
+    for i, entry in enumerate(lists):
+        for word in entry:
+            if word in code:
+                profile[i, code[word]] = 1 / len(entry)
+    slots.add_profile(name, past.mean(profile[item_codes]), words)
 
 
-def _genre_lists(items: pd.DataFrame) -> list[tuple[str, ...]]:
-    return [entry if isinstance(entry, tuple) else () for entry in items["genres"]]
+def _lists(column: pd.Series) -> list[tuple[str, ...]]:
+    return [entry if isinstance(entry, tuple) else () for entry in column]
 
 
 def _check_windows(

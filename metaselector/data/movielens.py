@@ -18,7 +18,8 @@ from pathlib import Path
 import pandas as pd
 
 from metaselector.data.interactions import InteractionTable
-from metaselector.data.tabular import Column, Layout, index_by, read_table
+from metaselector.data.tabular import Layout, index_by, read_table
+from metaselector.data.values import Column
 from metaselector.errors import DataError, nearest
 
 GENRES_100K = (
@@ -47,7 +48,7 @@ GENRES_100K = (
 FILES_100K = ("u.data", "u.user", "u.item")
 FILES_1M = ("ratings.dat", "users.dat", "movies.dat")
 
-_RATING_COLUMNS = (
+RATING_COLUMNS = (
     Column("user", "key"),
     Column("item", "key"),
     Column("rating", "number"),
@@ -66,9 +67,9 @@ def read_movielens_100k(directory: Path) -> InteractionTable:
     Raises:
         DataError: a file is missing or a line of it is wrong.
     """
-    folder = _folder(directory, "ml-100k", FILES_100K[0])
+    folder = folder_of(directory, "ml-100k", FILES_100K[0])
     source, user_path, item_path = (folder / file for file in FILES_100K)
-    interactions = read_table(source, Layout(_RATING_COLUMNS))
+    interactions = read_table(source, Layout(RATING_COLUMNS))
     user_columns = (Column("user", "key"), *map(Column, ("age", "gender", "occupation", "zip")))
     users = index_by(read_table(user_path, Layout(user_columns, "|")), "user", user_path)
     items = _items_100k(item_path, _genre_order(folder / "u.genre"))
@@ -90,16 +91,15 @@ def read_movielens_1m(directory: Path) -> InteractionTable:
     Raises:
         DataError: a file is missing or a line of it is wrong.
     """
-    folder = _folder(directory, "ml-1m", FILES_1M[0])
+    folder = folder_of(directory, "ml-1m", FILES_1M[0])
     source, user_path, item_path = (folder / file for file in FILES_1M)
-    interactions = read_table(source, Layout(_RATING_COLUMNS, "::"))
+    interactions = read_table(source, Layout(RATING_COLUMNS, "::"))
     user_columns = (Column("user", "key"), *map(Column, ("gender", "age", "occupation", "zip")))
     users = index_by(read_table(user_path, Layout(user_columns, "::")), "user", user_path)
     item_columns = (Column("item", "key"), Column("title"), Column("genres"))
     items = read_table(item_path, Layout(item_columns, "::", "latin-1"))
     genres = [tuple(filter(None, entry.split("|"))) for entry in items["genres"]]
-    for line, entry in zip(items["line"], genres, strict=True):
-        _check_genres(item_path, int(line), entry)
+    check_genres(item_path, items["line"], genres, GENRES_100K)
     items = items.assign(
         release_year=[year_in_title(title) for title in items["title"]],
         genres=pd.Series(genres, dtype=object),
@@ -119,7 +119,7 @@ def year_in_title(title: str) -> str:
     return years[-1] if years else ""
 
 
-def _folder(directory: Path, name: str, ratings: str) -> Path:
+def folder_of(directory: Path, name: str, ratings: str) -> Path:
     """`directory`, or the official sub-folder `name` of it where only that holds the ratings."""
     inner = directory / name
     return inner if not (directory / ratings).exists() and inner.is_dir() else directory
@@ -129,8 +129,7 @@ def _genre_order(path: Path) -> tuple[str, ...]:
     if not path.exists():
         return GENRES_100K
     order = read_table(path, Layout((Column("genres", "key"), Column("position", "number")), "|"))
-    for line, genre in zip(order["line"], order["genres"], strict=True):
-        _check_genres(path, int(line), [genre])
+    check_genres(path, order["line"], [(genre,) for genre in order["genres"]], GENRES_100K)
     return tuple(order.sort_values("position")["genres"])
 
 
@@ -163,8 +162,13 @@ def _release_year(path: Path, line: int, date: str) -> str:
     return match[1]
 
 
-def _check_genres(path: Path, line: int, genres: Iterable[str]) -> None:
-    for genre in genres:
-        if genre not in GENRES_100K:
-            problem = f"unknown genre '{genre}', {nearest(genre, GENRES_100K)}"
-            raise DataError(path, problem, line=line, column="genres")
+def check_genres(
+    path: Path, lines: Iterable[int], genres: Iterable[Iterable[str]], known: Iterable[str]
+) -> None:
+    """Raise :class:`DataError` for the first line whose genres are not all `known`."""
+    names = frozenset(known)
+    for line, entry in zip(lines, genres, strict=True):
+        for genre in entry:
+            if genre not in names:
+                problem = f"unknown genre '{genre}', {nearest(genre, names)}"
+                raise DataError(path, problem, line=int(line), column="genres")

@@ -2,38 +2,46 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Protocol
 
-from metaselector.data.archive import unpack
-from metaselector.data.atomic import read_atomic
-from metaselector.data.interactions import InteractionTable
+from metaselector.data.amazon_files import AmazonFiles
+from metaselector.data.interactions import InteractionTable, without_repeats
 from metaselector.data.movielens import (
     FILES_1M,
     FILES_100K,
     read_movielens_1m,
     read_movielens_100k,
 )
-from metaselector.errors import ConfigError, DataError, nearest
+from metaselector.data.movielens_large import (
+    FILES_10M,
+    FILES_CSV,
+    read_movielens_10m,
+    read_movielens_csv,
+)
+from metaselector.data.official import OfficialFolder
+from metaselector.errors import ConfigError, nearest
 
 
-@dataclass(frozen=True)
-class DatasetSource:
-    """A data set with a name.
+class DatasetSource(Protocol):
+    """A data set with a name."""
 
-    Attributes:
-        folder: its folder in the official zip file, which is also its name among atomic files.
-        official_files: the official files that are needed, the interactions first.
-        read_official: the reader of a directory with the official files.
-        licence: what its owners ask of its users.
-    """
+    @property
+    def licence(self) -> str:
+        """What its owners ask of its users."""
 
-    folder: str
-    official_files: tuple[str, ...]
-    read_official: Callable[[Path], InteractionTable]
-    licence: str
+    @property
+    def expected(self) -> str:
+        """Which files a user brings, for messages."""
+
+    def read(self, path: Path) -> InteractionTable:
+        """Read what is found at `path`, a file or a directory.
+
+        Raises:
+            DataError: nothing that can be read is found there, or a file is wrong.
+        """
 
 
 _GROUPLENS = (
@@ -44,9 +52,31 @@ _GROUPLENS = (
     "https://doi.org/10.1145/2827872"
 )
 
+_AMAZON = (
+    "Amazon reviews are collected by the group of Julian McAuley at UC San Diego for research; no "
+    "licence is stated with them. In publications, cite: J. McAuley, C. Targett, Q. Shi and A. van "
+    "den Hengel (2015), Image-based Recommendations on Styles and Substitutes, SIGIR, and R. He "
+    "and J. McAuley (2016), Ups and Downs, WWW (https://jmcauley.ucsd.edu/data/amazon/)"
+)
+
+
+def _csv(name: str) -> OfficialFolder:
+    reader = partial(read_movielens_csv, name=name)
+    return OfficialFolder(name.replace("movielens", "ml"), FILES_CSV, reader, _GROUPLENS)
+
+
 DATASETS: dict[str, DatasetSource] = {
-    "movielens-100k": DatasetSource("ml-100k", FILES_100K, read_movielens_100k, _GROUPLENS),
-    "movielens-1m": DatasetSource("ml-1m", FILES_1M, read_movielens_1m, _GROUPLENS),
+    "movielens-100k": OfficialFolder("ml-100k", FILES_100K, read_movielens_100k, _GROUPLENS),
+    "movielens-1m": OfficialFolder("ml-1m", FILES_1M, read_movielens_1m, _GROUPLENS),
+    "movielens-10m": OfficialFolder(
+        "ml-10m", FILES_10M, read_movielens_10m, _GROUPLENS, inner="ml-10M100K"
+    ),
+    "movielens-20m": _csv("movielens-20m"),
+    "movielens-25m": _csv("movielens-25m"),
+    "movielens-32m": _csv("movielens-32m"),
+    "amazon-electronics": AmazonFiles("Electronics", _AMAZON),
+    "amazon-musical-instruments": AmazonFiles("Musical_Instruments", _AMAZON),
+    "amazon": AmazonFiles(None, _AMAZON),
 }
 
 
@@ -60,42 +90,16 @@ def dataset(name: str) -> DatasetSource:
 def read(name: str, path: Path) -> InteractionTable:
     """Read the data set called `name` from `path`, by what is found there.
 
+    Rows that repeat the user, item and time of an earlier one are dropped; the table's ``repairs``
+    count them.
+
     Args:
         name: a key of :data:`DATASETS`.
-        path: a directory with the official or the atomic files (or their official folder in it), or
-            a zip file of either.
+        path: a directory with the files of the data set, or one file: MovieLens' zip file, or a
+            file of Amazon reviews.
 
     Raises:
         ConfigError: there is no such data set.
-        DataError: neither format is found at `path`, or a file of it is wrong.
+        DataError: nothing that can be read is found at `path`, or a file of it is wrong.
     """
-    source = dataset(name)
-    if path.is_dir():
-        return replace(_read_directory(source, path, shown=path), name=name)
-    if not path.exists():
-        raise DataError(path, f"no such file or directory; it should hold {_expected(source)}")
-    with tempfile.TemporaryDirectory(prefix="metaselector-") as folder:
-        unpack(path, Path(folder))
-        try:
-            table = _read_directory(source, Path(folder), shown=path)
-        except DataError as error:
-            # The user knows the zip file, not the folder it was unpacked into.
-            error.args = (str(error).replace(folder, str(path)),)
-            raise
-        return replace(table, name=name, source=path / table.source.relative_to(folder))
-
-
-def _read_directory(source: DatasetSource, directory: Path, shown: Path) -> InteractionTable:
-    for folder in (directory, directory / source.folder):
-        if (folder / source.official_files[0]).exists():
-            return source.read_official(folder)
-        if (folder / f"{source.folder}.inter").exists():
-            return read_atomic(folder, source.folder)
-    raise DataError(shown, f"no data set is found here; it should hold {_expected(source)}")
-
-
-def _expected(source: DatasetSource) -> str:
-    return (
-        f"{', '.join(source.official_files)} (official files) or {source.folder}.inter with "
-        f"{source.folder}.user and {source.folder}.item (atomic files)"
-    )
+    return without_repeats(replace(dataset(name).read(path), name=name))

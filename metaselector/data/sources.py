@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -11,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from metaselector.data.archive import unpack
-from metaselector.data.download import FetchError, digest, download, progress_bar
+from metaselector.data.download import FetchError, digest, download, flaw, progress_bar
 from metaselector.errors import DataError
 
 _PIP_SECONDS = 600
@@ -46,6 +48,10 @@ class OfficialZip:
     def file_name(self) -> str:
         return self.url.rpartition("/")[2]
 
+    def by_hand(self, cache: Path) -> str:
+        """How to bring the file without this machine's internet."""
+        return f"download {self.url} elsewhere, put it at {cache / self.file_name} and run again"
+
     def __str__(self) -> str:
         return self.url
 
@@ -63,6 +69,46 @@ class OfficialZip:
             download(self.url, part, self.md5, timeout=timeout, progress=report)
         unpack(part, target)
         part.unlink()
+
+
+@dataclass(frozen=True)
+class GzipFiles:
+    """Gzip files whose owner publishes no checksums: each must unzip to its end.
+
+    Copies that the user put into the cache come first.
+
+    Attributes:
+        folder: address of their folder.
+        file_names: the files.
+    """
+
+    folder: str
+    file_names: tuple[str, ...]
+
+    def by_hand(self, cache: Path) -> str:
+        """How to bring the files without this machine's internet."""
+        urls = " and ".join(f"{self.folder}/{name}" for name in self.file_names)
+        return f"download {urls} elsewhere, put them into {cache} and run again"
+
+    def __str__(self) -> str:
+        return ", ".join(f"{self.folder}/{name}" for name in self.file_names)
+
+    def fill(self, target: Path, cache: Path, *, timeout: float, progress: bool) -> None:
+        parts = []
+        for name in self.file_names:
+            own = cache / name
+            if own.exists():
+                problem = flaw(own, None)
+                if problem:
+                    raise DataError(own, f"{problem}; bring the official file or remove it")
+                shutil.copy(own, target / name)
+                continue
+            part = cache / f"{name}.part"
+            with progress_bar(name) if progress else nullcontext() as report:
+                download(f"{self.folder}/{name}", part, None, timeout=timeout, progress=report)
+            parts.append(part)
+        for part in parts:  # all or none, so that a whole file is not asked for again
+            os.replace(part, target / part.name.removesuffix(".part"))
 
 
 @dataclass(frozen=True)

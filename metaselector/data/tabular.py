@@ -6,42 +6,23 @@ slow twin, which either accepts the file after all or names the first bad line.
 
 from __future__ import annotations
 
-import math
-import re
+import csv as quoting
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 from pyarrow import csv
 
+from metaselector.data.values import ARROW, MEND, Column, from_text, plausible, shown, typed
 from metaselector.errors import DataError
 
-Kind = Literal["key", "text", "number", "seconds"]
-
-_ARROW = {"key": pa.string(), "text": pa.string(), "number": pa.float64(), "seconds": pa.float64()}
-_DTYPE: dict[str, Any] = {"key": "str", "text": "str", "number": "float64", "seconds": "int64"}
-_LAST_SECOND = 253_402_300_799  # end of the year 9999
-_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _UNIT_SEPARATOR = b"\x1f"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_MEND = "correct or remove the line"
-
-
-class Column(NamedTuple):
-    """One column of a file.
-
-    Attributes:
-        name: what error messages call it.
-        kind: ``"key"`` is text that must not be empty, ``"text"`` any text, ``"number"`` a finite
-            float64, ``"seconds"`` whole seconds since 1970 UTC (int64; ``881250949.0`` is whole).
-    """
-
-    name: str
-    kind: Kind = "text"
+_HEADER_BYTES = 2**20
 
 
 @dataclass(frozen=True)
@@ -50,15 +31,18 @@ class Layout:
 
     Attributes:
         columns: the columns, in the order of the file.
-        separator: one character, or several as in ``::``. There is no quoting.
+        separator: one character, or several as in ``::``.
         encoding: ``"utf-8"`` or ``"latin-1"``.
         header_lines: lines before the first record.
+        quoted: whether a value may stand in double quotes, as in CSV. Such files are read line by
+            line: right for descriptions of items, slow for interactions.
     """
 
     columns: tuple[Column, ...]
     separator: str = "\t"
     encoding: str = "utf-8"
     header_lines: int = 0
+    quoted: bool = False
 
 
 def read_table(path: Path, layout: Layout) -> pd.DataFrame:
@@ -74,7 +58,7 @@ def read_table(path: Path, layout: Layout) -> pd.DataFrame:
             the file ends inside a number.
     """
     data = _load(path)
-    frame = _read_fast(data, layout)
+    frame = None if layout.quoted else _read_fast(data, layout)
     frame = _read_slowly(path, data, layout) if frame is None else frame
     last = layout.columns[-1]
     if last.kind in ("number", "seconds") and not data.endswith(b"\n"):
@@ -90,8 +74,11 @@ def read_table(path: Path, layout: Layout) -> pd.DataFrame:
 
 
 def first_line(path: Path) -> str:
-    """The first line of a UTF-8 file, without its line end; raises like :func:`read_table`."""
-    raw = _load(path).partition(b"\n")[0].removesuffix(b"\r")
+    """The first line of a UTF-8 file, without its line end; raises like :func:`read_table`.
+
+    A line longer than 1 MiB is cut there.
+    """
+    raw = _load(path, _HEADER_BYTES).partition(b"\n")[0].removesuffix(b"\r")
     return _decode(raw, "utf-8", path, line=1, column=None)
 
 
@@ -107,28 +94,30 @@ def index_by(frame: pd.DataFrame, key: str, path: Path) -> pd.DataFrame:
         earlier = int(frame["line"][frame[key] == row[key]].iloc[0])
         raise DataError(
             path,
-            f"{_shown(row[key])} was already described in line {earlier}; remove one of the two",
+            f"{shown(row[key])} was already described in line {earlier}; remove one of the two",
             line=int(row["line"]),
             column=key,
         )
     return frame.drop(columns="line").set_index(key)
 
 
-def _load(path: Path) -> bytes:
+def _load(path: Path, size: int = -1) -> bytes:
+    """The first `size` bytes of a file, by default all of them."""
     try:
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(size)
     except FileNotFoundError as error:
         raise DataError(path, "no such file; check the path, or fetch the data again") from error
     except OSError as error:
         raise DataError(path, f"cannot be read ({error.strerror or error})") from error
-    if not data.strip():
+    if not data or data.isspace():
         raise DataError(path, "the file is empty; copy or fetch it again")
     return data.removeprefix(_BYTE_ORDER_MARK)
 
 
 def _read_fast(data: bytes, layout: Layout) -> pd.DataFrame | None:
     """What the file holds, or None where anything is unusual."""
-    if data.count(b"\r") != data.count(b"\r\n"):
+    if b"\r" in data and data.count(b"\r") != data.count(b"\r\n"):
         return None  # pyarrow ends a line at a lone carriage return, the slow twin does not
     separator = layout.separator.encode()
     if len(separator) > 1:
@@ -138,7 +127,7 @@ def _read_fast(data: bytes, layout: Layout) -> pd.DataFrame | None:
     names = [column.name for column in layout.columns]
     try:
         table = csv.read_csv(
-            pa.BufferReader(data.rstrip(b"\r\n")),
+            pa.BufferReader(_without_line_ends(data)),
             csv.ReadOptions(
                 column_names=names, skip_rows=layout.header_lines, encoding=layout.encoding
             ),
@@ -146,7 +135,7 @@ def _read_fast(data: bytes, layout: Layout) -> pd.DataFrame | None:
                 delimiter=separator.decode(), quote_char=False, ignore_empty_lines=False
             ),
             csv.ConvertOptions(
-                column_types={column.name: _ARROW[column.kind] for column in layout.columns},
+                column_types={column.name: ARROW[column.kind] for column in layout.columns},
                 null_values=[],
             ),
         )
@@ -157,22 +146,18 @@ def _read_fast(data: bytes, layout: Layout) -> pd.DataFrame | None:
         column = (
             table[name].to_numpy() if kind in ("number", "seconds") else table[name].to_pandas()
         )
-        if not _plausible(column, kind):
+        if not plausible(column, kind):
             return None
         values[name] = column
     return _frame(values, layout, table.num_rows)
 
 
-def _plausible(column: Any, kind: Kind) -> bool:
-    """Whether the slow twin would accept every value of a column."""
-    if kind == "text":
-        return True
-    if kind == "key":
-        return bool((column != "").all())
-    if kind == "number":
-        return bool(np.isfinite(column).all())
-    in_range = (column >= 0) & (column <= _LAST_SECOND)  # False for nan
-    return bool(in_range.all() and (column == np.floor(column)).all())
+def _without_line_ends(data: bytes) -> memoryview:
+    """`data` without the line ends after the last record; files are too large to copy for that."""
+    end = len(data)
+    while end and data[end - 1] in b"\r\n":
+        end -= 1
+    return memoryview(data)[:end]
 
 
 def _read_slowly(path: Path, data: bytes, layout: Layout) -> pd.DataFrame:
@@ -181,22 +166,34 @@ def _read_slowly(path: Path, data: bytes, layout: Layout) -> pd.DataFrame:
         lines.pop()
     if len(lines) <= layout.header_lines:
         raise DataError(path, "the file holds no records; copy or fetch it again")
-    separator = layout.separator.encode()
     rows = []
     for number, raw in enumerate(lines[layout.header_lines :], start=layout.header_lines + 1):
-        fields = raw.removesuffix(b"\r").split(separator)
+        fields = _split(path, number, raw.removesuffix(b"\r"), layout)
         _check_count(path, number, fields, layout, is_last=number == len(lines))
         row = []
         for field, (name, kind) in zip(fields, layout.columns, strict=True):
             text = _decode(field, layout.encoding, path, number, name)
             try:
-                row.append(_value(text, kind))
+                row.append(from_text(text, kind))
             except ValueError as error:
-                raise DataError(path, f"{error}; {_MEND}", line=number, column=name) from None
+                raise DataError(path, f"{error}; {MEND}", line=number, column=name) from None
         rows.append(row)
     names = [column.name for column in layout.columns]
     values = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
     return _frame(values, layout, len(rows))
+
+
+def _split(path: Path, number: int, raw: bytes, layout: Layout) -> list[bytes]:
+    if not layout.quoted:
+        return raw.split(layout.separator.encode())
+    # Bytes that are not text go round unchanged, for the message that names their column.
+    text = raw.decode(layout.encoding, "surrogateescape")
+    try:
+        found = next(quoting.reader([text], delimiter=layout.separator, strict=True)) or [""]
+    except quoting.Error as error:
+        line = raw.decode(layout.encoding, "replace")
+        raise DataError(path, f"{shown(line)} is no CSV ({error}); {MEND}", line=number) from error
+    return [field.encode(layout.encoding, "surrogateescape") for field in found]
 
 
 def _check_count(
@@ -206,37 +203,16 @@ def _check_count(
     if found == expected:
         return
     row = layout.separator.join(field.decode(layout.encoding, "replace") for field in fields)
-    problem = f"{_shown(row)} has {found} instead of {expected} columns separated by "
+    problem = f"{shown(row)} has {found} instead of {expected} columns separated by "
     problem += f"{layout.separator!r}; "
     if found > expected:
-        raise DataError(path, problem + _MEND, line=number, column=layout.columns[-1].name)
-    problem += "the file looks cut short, copy or fetch it again" if is_last else _MEND
+        raise DataError(path, problem + MEND, line=number, column=layout.columns[-1].name)
+    problem += "the file looks cut short, copy or fetch it again" if is_last else MEND
     raise DataError(path, problem, line=number, column=layout.columns[found].name)
 
 
-def _value(text: str, kind: Kind) -> str | float | int:
-    if kind == "text":
-        return text
-    if kind == "key":
-        if not text:
-            raise ValueError("'' is empty")
-        return text
-    if not _NUMBER.fullmatch(text.strip()) or not math.isfinite(float(text)):
-        raise ValueError(f"{_shown(text)} is not a finite number")
-    value = float(text)
-    if kind == "number":
-        return value
-    if not value.is_integer() or not 0 <= value <= _LAST_SECOND:
-        raise ValueError(
-            f"{_shown(text)} is not a time in whole seconds since 1970, up to year 9999"
-        )
-    return int(value)
-
-
 def _frame(values: dict[str, Any], layout: Layout, rows: int) -> pd.DataFrame:
-    frame = pd.DataFrame(
-        {name: pd.Series(values[name]).astype(_DTYPE[kind]) for name, kind in layout.columns}
-    )
+    frame = pd.DataFrame({name: typed(values[name], kind) for name, kind in layout.columns})
     first = layout.header_lines + 1
     return frame.assign(line=np.arange(first, first + rows, dtype=np.int64))
 
@@ -246,12 +222,7 @@ def _decode(raw: bytes, encoding: str, path: Path, line: int, column: str | None
         return raw.decode(encoding)
     except UnicodeDecodeError as error:
         problem = (
-            f"byte 0x{raw[error.start]:02x} in {_shown(raw.decode(encoding, 'replace'))} is not "
+            f"byte 0x{raw[error.start]:02x} in {shown(raw.decode(encoding, 'replace'))} is not "
         )
         problem += f"{encoding} text; save the file as {encoding}"
         raise DataError(path, problem, line=line, column=column) from error
-
-
-def _shown(text: str) -> str:
-    """`text` quoted for a one-line message, shortened where long."""
-    return repr(text if len(text) <= 80 else text[:77] + "...")

@@ -62,8 +62,10 @@ class Cell(NamedTuple):
 
 
 def best_single(results: pd.DataFrame) -> pd.DataFrame:
-    """(seed, model) of the models that RelaImpr is relative to, whose own is exactly 0."""
-    return results.loc[results["rela_impr"] == 0, ["seed", "model"]]
+    """(seed, model) of the models that RelaImpr and gap closed are relative to: their own are 0."""
+    # With few test rows another model may have the same AUC, but hardly the same logloss as well.
+    same_loss = results["gap_closed_logloss"].fillna(0) == 0
+    return results.loc[(results["rela_impr"] == 0) & same_loss, ["seed", "model"]]
 
 
 def summary_frame(results: pd.DataFrame, differences: pd.DataFrame | None = None) -> pd.DataFrame:

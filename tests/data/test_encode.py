@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from metaselector.data import encode as encode_module
 from metaselector.data.dataset import EncodedDataset
 from metaselector.data.encode import encode
-from metaselector.data.interactions import InteractionTable
+from metaselector.data.interactions import InteractionTable, nothing_known
 from metaselector.data.schema import Schema
 from metaselector.data.split import Windows, boundaries, window_rows
 from metaselector.errors import DataError
@@ -200,6 +203,53 @@ def test_history_genres_are_the_mean_profile_of_all_liked(dataset: EncodedDatase
             ("War", half / 3 + third / 3),
         ],
     ]
+
+
+def with_items(table: InteractionTable, **categories: tuple[str, ...]) -> InteractionTable:
+    """`table` of a shop that knows nothing of its users, and of items their categories."""
+    items = pd.DataFrame({"categories": pd.Series(categories, dtype=object)})
+    return replace(table, users=nothing_known("user"), items=items)
+
+
+def test_fields_exist_where_the_data_has_them(make_table: MakeTable) -> None:
+    table = make_table(ROWS)
+    bare = replace(table, users=nothing_known("user"), items=nothing_known("item"))
+    names = [f.name for f in encode(bare, WINDOWS).schema.fields]
+    assert names == ["user", "item", "history_items", "day_of_week", "season"]
+    shop = encode(with_items(table, i1=("Shop",)), WINDOWS)
+    assert [f.name for f in shop.schema.fields] == [
+        "user",
+        "item",
+        "categories",
+        "history_items",
+        "history_categories",
+        "day_of_week",
+        "season",
+    ]
+
+
+def test_categories_are_encoded_as_genres_are(make_table: MakeTable) -> None:
+    table = make_table(ROWS)
+    names = {name: table.items.loc[name, "genres"] for name in ("i1", "i2", "i4")}  # i3 has none
+    films, shop = encode(table, WINDOWS), encode(with_items(table, **names), WINDOWS)
+    for theirs, ours in (("genres", "categories"), ("history_genres", "history_categories")):
+        assert vocabulary(shop.schema, ours) == vocabulary(films.schema, theirs)
+        assert field(shop, ours) == field(films, theirs)
+
+
+def test_a_profile_keeps_the_words_most_frequent_in_train(
+    make_table: MakeTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """i1 is in train twice, i2 three times and i3 once; c and d come with i2."""
+    monkeypatch.setattr(encode_module, "PROFILE_WORDS", 2)
+    table = with_items(make_table(ROWS), i1=("a", "b"), i2=("c", "d"), i3=("e",))
+    dataset = encode(table, WINDOWS)
+    assert vocabulary(dataset.schema, "categories") == ("a", "b", "c", "d", "e")
+    assert vocabulary(dataset.schema, "history_categories") == ("c", "d")
+    # ann's fourth row: i1, i3 and i2 were liked, and i2 spreads its third over c and d.
+    sixth = 1 / 6
+    assert field(dataset, "history_categories")[3] == [("c", sixth), ("d", sixth)]
+    assert encode(table, WINDOWS, schema=dataset.schema).schema == dataset.schema
 
 
 def test_padding_slots_have_id_and_value_zero(dataset: EncodedDataset) -> None:

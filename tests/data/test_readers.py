@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ import pytest
 from metaselector.data.atomic import read_atomic
 from metaselector.data.interactions import InteractionTable
 from metaselector.data.movielens import GENRES_100K, read_movielens_1m, read_movielens_100k
+from metaselector.data.movielens_large import read_movielens_10m, read_movielens_csv
 from metaselector.errors import DataError
 
 RATINGS = [
@@ -47,6 +50,19 @@ def write_1m(directory: Path) -> None:
     _write(directory / "movies.dat", "::", [(i, t, "|".join(g)) for i, t, g in ITEMS], "latin-1")
 
 
+def write_10m(directory: Path) -> None:
+    _write(directory / "ratings.dat", "::", RATINGS)
+    _write(directory / "movies.dat", "::", [(i, t, "|".join(g)) for i, t, g in ITEMS])
+
+
+def write_csv(directory: Path) -> None:
+    _write(directory / "ratings.csv", ",", [("userId", "movieId", "rating", "timestamp"), *RATINGS])
+    with (directory / "movies.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["movieId", "title", "genres"])
+        writer.writerows((i, t, "|".join(g)) for i, t, g in ITEMS)
+
+
 def write_atomic(directory: Path) -> None:
     ratings = [(u, i, r, f"{t}.0") for u, i, r, t in RATINGS]
     header = "user_id:token item_id:token rating:float timestamp:float"
@@ -66,10 +82,14 @@ def _write(path: Path, separator: str, rows: list, encoding: str = "utf-8") -> N
 class Format:
     write: Callable[[Path], None]
     read: Callable[[Path], InteractionTable]
-    files: tuple[str, str, str]  # interactions, users, items
+    files: tuple[str, ...]  # interactions, users if it has any, items
     separator: str
     header_lines: int
     columns: tuple[str, str, str, str]
+
+    @property
+    def knows_users(self) -> bool:
+        return len(self.files) == 3
 
 
 _OURS = ("user", "item", "rating", "timestamp")
@@ -78,6 +98,15 @@ FORMATS = {
     "100k": Format(write_100k, read_movielens_100k, ("u.data", "u.user", "u.item"), "\t", 0, _OURS),
     "1m": Format(
         write_1m, read_movielens_1m, ("ratings.dat", "users.dat", "movies.dat"), "::", 0, _OURS
+    ),
+    "10m": Format(write_10m, read_movielens_10m, ("ratings.dat", "movies.dat"), "::", 0, _OURS),
+    "20m": Format(
+        write_csv,
+        partial(read_movielens_csv, name="movielens-20m"),
+        ("ratings.csv", "movies.csv"),
+        ",",
+        1,
+        _OURS,
     ),
     "atomic": Format(
         write_atomic,
@@ -93,6 +122,20 @@ FORMATS = {
 @pytest.fixture(params=FORMATS)
 def format_(request: pytest.FixtureRequest) -> Format:
     return FORMATS[request.param]
+
+
+@pytest.fixture(params=[(name, i) for name, f in FORMATS.items() for i in range(len(f.files))])
+def file_of_format(request: pytest.FixtureRequest) -> tuple[Format, str]:
+    """Every file of every format."""
+    name, i = request.param
+    return FORMATS[name], FORMATS[name].files[i]
+
+
+@pytest.fixture(params=[(name, i) for name, f in FORMATS.items() for i in range(1, len(f.files))])
+def description(request: pytest.FixtureRequest) -> tuple[Format, str]:
+    """Every file of every format that describes users or items."""
+    name, i = request.param
+    return FORMATS[name], FORMATS[name].files[i]
 
 
 def _message(error: pytest.ExceptionInfo[DataError]) -> str:
@@ -117,6 +160,8 @@ def test_table_is_the_world(format_: Format, tmp_path: Path) -> None:
         index=pd.Index(["1", "2"], name="user", dtype="str"),
         dtype="str",
     )
+    if not format_.knows_users:
+        users = pd.DataFrame(index=pd.Index([], name="user", dtype="str"))
     pd.testing.assert_frame_equal(table.users, users)
     index = pd.Index([row[0] for row in ITEMS], name="item", dtype="str")
     items = pd.DataFrame(
@@ -148,10 +193,13 @@ def test_harmless_differences(
     pd.testing.assert_frame_equal(format_.read(tmp_path).interactions, before.interactions)
 
 
-@pytest.mark.parametrize("name", ["ml-100k", "ml-1m"])
-def test_official_sub_folder(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "format_name"),
+    [("ml-100k", "100k"), ("ml-1m", "1m"), ("ml-10M100K", "10m"), ("ml-20m", "20m")],
+)
+def test_official_sub_folder(tmp_path: Path, name: str, format_name: str) -> None:
     (tmp_path / name).mkdir()
-    format_ = FORMATS[name.removeprefix("ml-")]
+    format_ = FORMATS[format_name]
     format_.write(tmp_path / name)
     assert format_.read(tmp_path).source == tmp_path / name / format_.files[0]
 
@@ -209,10 +257,10 @@ def test_file_truncated_inside_its_last_number(format_: Format, tmp_path: Path) 
     assert "no line end, as in a truncated file" in _message(error)
 
 
-@pytest.mark.parametrize("which", [0, 1, 2], ids=["interactions", "users", "items"])
-def test_truncated_file(format_: Format, tmp_path: Path, which: int) -> None:
+def test_truncated_file(file_of_format: tuple[Format, str], tmp_path: Path) -> None:
+    format_, name = file_of_format
     format_.write(tmp_path)
-    path = tmp_path / format_.files[which]
+    path = tmp_path / name
     data = path.read_bytes()
     last = data.rstrip(b"\n").rfind(b"\n") + 1
     path.write_bytes(data[: last + 1])
@@ -226,10 +274,10 @@ def test_truncated_file(format_: Format, tmp_path: Path, which: int) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"\n \n"], ids=["empty", "blank"])
-@pytest.mark.parametrize("which", [0, 1, 2], ids=["interactions", "users", "items"])
-def test_empty_file(format_: Format, tmp_path: Path, which: int, content: bytes) -> None:
+def test_empty_file(file_of_format: tuple[Format, str], tmp_path: Path, content: bytes) -> None:
+    format_, name = file_of_format
     format_.write(tmp_path)
-    path = tmp_path / format_.files[which]
+    path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(DataError) as error:
         format_.read(tmp_path)
@@ -249,10 +297,10 @@ def test_missing_interactions(format_: Format, tmp_path: Path) -> None:
     assert _message(error).startswith(f"{path}: cannot be read")
 
 
-@pytest.mark.parametrize("which", [1, 2], ids=["users", "items"])
-def test_key_described_twice(format_: Format, tmp_path: Path, which: int) -> None:
+def test_key_described_twice(description: tuple[Format, str], tmp_path: Path) -> None:
+    format_, name = description
     format_.write(tmp_path)
-    path = tmp_path / format_.files[which]
+    path = tmp_path / name
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join([*lines, lines[-1]]))
     with pytest.raises(DataError) as error:

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from metaselector.data.movielens import GENRES_100K
+from metaselector.data.official import OfficialFolder
 from metaselector.data.registry import DATASETS, read
 from metaselector.errors import ConfigError, DataError
 
@@ -27,6 +28,18 @@ FILES = {
         "movies.dat": "10::Kolya (1996)::Comedy\n",
     },
     ("movielens-1m", "atomic"): {"ml-1m.inter": _INTER + "1\t10\t3\t7\n"},
+    ("movielens-10m", "official"): {
+        "ratings.dat": "1::10::3::7\n",
+        "movies.dat": "10::Kolya (1996)::Comedy\n",
+    },
+    ("movielens-10m", "atomic"): {"ml-10m.inter": _INTER + "1\t10\t3\t7\n"},
+    **{
+        (f"movielens-{size}", "official"): {
+            "ratings.csv": "userId,movieId,rating,timestamp\n1,10,3.0,7\n",
+            "movies.csv": "movieId,title,genres\n10,Kolya (1996),Comedy\n",
+        }
+        for size in ("20m", "25m", "32m")
+    },
 }
 
 
@@ -47,7 +60,9 @@ def _bring(folder: Path, files: dict[str, str], shape: str, inner: str) -> Path:
 @pytest.mark.parametrize("shape", ["folder", "inner folder", "zip", "inner zip"])
 @pytest.mark.parametrize(("name", "kind"), FILES)
 def test_reads_what_is_there(tmp_path: Path, name: str, kind: str, shape: str) -> None:
-    files, inner = FILES[name, kind], DATASETS[name].folder
+    files, source = FILES[name, kind], DATASETS[name]
+    assert isinstance(source, OfficialFolder)
+    inner = source.folder
     path = _bring(tmp_path, files, shape, inner)
     table = read(name, path)
     assert table.name == name

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metaselector.data.tabular import Column, Layout, _read_fast, _read_slowly, read_table
+from metaselector.data.tabular import Layout, _read_fast, _read_slowly, read_table
+from metaselector.data.values import Column
 from metaselector.errors import DataError
 
 PATH = Path("file")

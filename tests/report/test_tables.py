@@ -13,7 +13,7 @@ from rich.console import Console
 
 from metaselector.errors import DataError
 from metaselector.report.groups import group_of, in_groups
-from metaselector.report.summary import RESULT_COLUMNS, cells, summary_frame
+from metaselector.report.summary import RESULT_COLUMNS, best_single, cells, summary_frame
 from metaselector.report.tables import print_summary, write_tables
 
 _MODELS = {  # AUC, logloss
@@ -174,3 +174,11 @@ def test_one_table_shows_one_data_set(tmp_path: Path) -> None:
     both.to_csv(tmp_path / "results.csv", index=False)
     with pytest.raises(DataError, match=r"holds 2 values \(tiny, other\)"):
         write_tables(tmp_path)
+
+
+def test_another_model_with_the_auc_of_the_best_single_one_is_not_it() -> None:
+    results = _results([0, 1])
+    results.loc[results["model"] == "uniform", "rela_impr"] = 0.0
+    assert best_single(results)["model"].tolist() == ["my_model"] * 2
+    without_oracle = results.assign(gap_closed_logloss=np.nan)
+    assert set(best_single(without_oracle)["model"]) == {"my_model", "uniform"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from metaselector.config import Config, load_config
@@ -61,6 +62,24 @@ def test_dropping_nobody_changes_nothing(write_world: Callable[..., Path], tmp_p
     assert digests[0] == digests[1]
 
 
+def test_repeated_rows_are_dropped_and_counted(
+    write_world: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    directory = write_world(tmp_path / "raw")
+    prepare(Config(), directory, tmp_path / "once")
+    assert capsys.readouterr().err == ""
+    path = directory / "ml-100k.inter"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([*lines, *lines[1:4]]))
+    prepare(Config(), directory, tmp_path / "twice")
+    assert capsys.readouterr().err == (
+        f"warning: {path}: 3 rows repeat the user, item and time of an earlier row (the first in "
+        "line 1202); dropped\n"
+    )
+    once, twice = (EncodedDataset.load(tmp_path / name) for name in ("once", "twice"))
+    assert once.digest() == twice.digest()
+
+
 def test_settings_reach_the_schema(write_world: Callable[..., Path], tmp_path: Path) -> None:
     config = load_config(
         overrides=["data.label_threshold=3", "data.history_length=2", "split.train=70"]
@@ -70,3 +89,45 @@ def test_settings_reach_the_schema(write_world: Callable[..., Path], tmp_path: P
     assert schema.dataset == "movielens-100k"
     assert (schema.label_threshold, schema.history_length) == (3, 2)
     assert schema.windows == (60, 70, 90)
+
+
+@pytest.mark.parametrize(
+    ("window", "rows"), [("train", slice(0, 24)), ("test", slice(27, 30))], ids=["train", "test"]
+)
+@pytest.mark.parametrize(("rating", "kind"), [(5, "positive"), (3, "negative")])
+def test_a_window_of_one_class_is_an_error(
+    write_world: Callable[..., Path],
+    tmp_path: Path,
+    window: str,
+    rows: slice,
+    rating: float,
+    kind: str,
+) -> None:
+    def flip(ratings: np.ndarray) -> np.ndarray:
+        ratings[:, rows] = rating
+        return ratings
+
+    directory = write_world(tmp_path / "raw", flip)
+    with pytest.raises(DataError) as error:
+        prepare(Config(), directory, tmp_path / "data")
+    count = 40 * (rows.stop - rows.start)
+    assert str(error.value) == (
+        f"{directory / 'ml-100k.inter'} (column rating): all {count:,} rows of the {window} window "
+        f"are {kind} (positive is a rating of 4 or more); choose another data.label_threshold"
+    )
+    assert not (tmp_path / "data").exists()
+
+
+def test_users_with_too_few_rows_for_a_window_are_counted(
+    write_world: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    directory = write_world(tmp_path / "raw")
+    rows = [f"few\ti{r}\t5\t{880_000_000 + r}\n" for r in range(5)]
+    rows += [f"two\ti{r}\t5\t{880_000_000 + r}\n" for r in range(2)]
+    with (directory / "ml-100k.inter").open("a") as file:
+        file.writelines(rows)
+    prepare(Config(), directory, tmp_path / "data")
+    assert capsys.readouterr().err == (
+        "note: 1 of 42 users have too few rows for one in the window early to train (60-80 %)\n"
+        "note: 2 of 42 users have too few rows for one in the window valid (80-90 %)\n"
+    )

@@ -191,6 +191,18 @@ def test_the_environment_is_left_beside_the_results(run: Path) -> None:
     assert len(made_with["data_sha256"]) == 64
 
 
+def test_the_data_are_those_of_the_published_numbers(run: Path, raw: Path) -> None:
+    """Numbers made from data that are encoded otherwise would have to be published again."""
+    if not (raw / "ml-100k.inter").exists():
+        pytest.skip("the published numbers were made from the atomic files")
+    published = ROOT / "benchmarks" / "results" / "movielens-100k" / "environment.json"
+    found, expected = (
+        json.loads(path.read_text())["data_sha256"]
+        for path in (run / "environment.json", published)
+    )
+    assert found == expected
+
+
 def test_a_second_run_uses_the_checkpoints_and_gives_the_same_bytes(run: Path, raw: Path) -> None:
     checkpoints = sorted(run.rglob("*.safetensors"))
     assert len(checkpoints) == 3 * len(SINGLE) + 3
