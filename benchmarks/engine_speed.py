@@ -42,7 +42,7 @@ from metaselector.adapt.rules import MetaSGD
 from metaselector.config import Config
 from metaselector.data.batch import Batch
 from metaselector.data.dataset import EncodedDataset
-from metaselector.data.episodes import Episodes, Rows, load_episodes, rows_around
+from metaselector.data.episodes import EpisodeRows, Episodes, Rows, load_episodes, rows_around
 from metaselector.meta_trainer import outer_optimizers
 from metaselector.mixture import Mixture, mean_loss
 from metaselector.selector import GatedSelector
@@ -50,6 +50,7 @@ from metaselector.selector import GatedSelector
 USERS, SUPPORT, QUERY = 32, 20, 20
 RATE = 0.05
 WARM_UP = 5
+PEAKS = 9
 PEERS = ("higher", "learn2learn")
 SIZES = {"5k": 5_000, "100k": 100_000, "1m": 1_000_000}
 SMALL, LARGE = 10_000, 1_000_000
@@ -83,8 +84,14 @@ def make_mixture(dataset: EncodedDataset, num_ids: int, device: str) -> Mixture:
     return Mixture(models, GatedSelector(num_ids, slot_fields, len(models))).to(device).eval()
 
 
-def sample_episodes(dataset: EncodedDataset, num_ids: int, device: str) -> Episodes:
-    """Support and query of random users that fill both, the ids scattered over `num_ids` rows."""
+def sample_episodes(
+    dataset: EncodedDataset, num_ids: int, device: str, *, tiny: bool = False
+) -> Episodes:
+    """Support and query of random users that fill both, the ids scattered over `num_ids` rows.
+
+    Args:
+        tiny: two users with two rows of both kinds, so that overhead is all there is to time.
+    """
     generator = np.random.default_rng(0)
     counts = np.diff(dataset.user_offsets)
     users = generator.choice(np.flatnonzero(counts >= SUPPORT + QUERY), USERS, replace=False)
@@ -98,6 +105,8 @@ def sample_episodes(dataset: EncodedDataset, num_ids: int, device: str) -> Episo
     def scatter(rows: Rows) -> Rows:
         return Rows(Batch(new_id[rows.batch.ids], rows.batch.values), rows.labels, rows.mask)
 
+    if tiny:
+        rows = EpisodeRows(rows.users[:2], rows.support[:2, :2], rows.query[:2, :2])
     episodes = load_episodes(dataset, rows)
     return Episodes(scatter(episodes.support), scatter(episodes.query)).to(device)
 
@@ -109,11 +118,16 @@ def make_adaptation(mixture: Mixture, *, second_order: bool = True) -> Adaptatio
 
 
 def meta_step(
-    dataset: EncodedDataset, num_ids: int, device: str, *, second_order: bool = True
+    dataset: EncodedDataset,
+    num_ids: int,
+    device: str,
+    *,
+    second_order: bool = True,
+    tiny: bool = False,
 ) -> Task:
     """Our meta-step, as the meta-trainer makes it."""
     mixture = make_mixture(dataset, num_ids, device)
-    episodes = sample_episodes(dataset, num_ids, device)
+    episodes = sample_episodes(dataset, num_ids, device, tiny=tiny)
     adaptation = make_adaptation(mixture, second_order=second_order)
     rates = adaptation.rule.init(dict(mixture.named_parameters()))
     episode = EpisodeLoss(mixture, rates, adaptation, make_engine("func"), mean_loss)
@@ -153,14 +167,16 @@ def peer_step(dataset: EncodedDataset, num_ids: int, device: str, peer: str, use
     return step
 
 
-def plain_step(dataset: EncodedDataset, num_ids: int, device: str, *, fast: bool) -> Task:
+def plain_step(
+    dataset: EncodedDataset, num_ids: int, device: str, *, fast: bool = True, tiny: bool = False
+) -> Task:
     """Ordinary training of the same model on the same rows, without adaptation.
 
     Args:
         fast: as our pretraining does it; otherwise with nothing of ours but the model.
     """
     mixture = make_mixture(dataset, num_ids, device)
-    episodes = sample_episodes(dataset, num_ids, device)
+    episodes = sample_episodes(dataset, num_ids, device, tiny=tiny)
     parts = [episodes.support, episodes.query]
     slots = zip(*(part.batch.flatten() for part in parts), strict=True)
     batch = Batch(*(torch.cat(both) for both in slots))
@@ -179,12 +195,18 @@ def plain_step(dataset: EncodedDataset, num_ids: int, device: str, *, fast: bool
 
 
 def peak_megabytes(task: Task, device: str) -> float | None:
-    """Most memory that a call of `task` holds beyond what is held before it.
+    """Most memory that a call of `task` holds beyond what is held before it, median of calls.
 
     On the CPU, what the kernel counts; None where it does not let us reset that.
     """
     for _ in range(2):
         task()  # makes the optimizer's state
+    peaks = [_peak_of_one_call(task, device) for _ in range(PEAKS)]
+    known = [peak for peak in peaks if peak is not None]
+    return measure.median(known) if known else None
+
+
+def _peak_of_one_call(task: Task, device: str) -> float | None:
     gc.collect()
     if device.startswith("cuda"):
         torch.cuda.empty_cache()
@@ -215,15 +237,10 @@ def measure_peers(dataset: EncodedDataset, device: str, repeats: int) -> dict[st
         tasks = {"func": meta_step(dataset, num_ids, device)}
         for peer in PEERS:
             tasks[peer] = peer_step(dataset, num_ids, device, peer, PEER_USERS[size])
-        for _ in range(WARM_UP):
-            tasks["func"]()
-        if size != "1m":  # where a step of a peer takes a minute
-            for peer in PEERS:
-                tasks[peer]()
         seconds[size] = measure.interleaved(
             tasks,
             repeats=repeats if size != "1m" else max(1, repeats // 2),
-            warm_up=0,
+            warm_up=0 if size == "1m" else 1,  # there a step of a peer takes a minute
             device=device,
         )
     return seconds
@@ -235,8 +252,10 @@ def measure_ourselves(dataset: EncodedDataset, device: str, repeats: int) -> dic
         "meta 10k": meta_step(dataset, SMALL, device),
         "meta 1m": meta_step(dataset, LARGE, device),
         "first order 10k": meta_step(dataset, SMALL, device, second_order=False),
-        "plain 10k": plain_step(dataset, SMALL, device, fast=True),
+        "plain 10k": plain_step(dataset, SMALL, device),
         "plain torch 10k": plain_step(dataset, SMALL, device, fast=False),
+        "meta tiny": meta_step(dataset, SMALL, device, tiny=True),
+        "plain tiny": plain_step(dataset, SMALL, device, tiny=True),
     }
     return measure.interleaved(tasks, repeats=repeats, warm_up=WARM_UP, device=device)
 

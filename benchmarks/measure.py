@@ -21,6 +21,9 @@ import torch
 from metaselector.environment import processor
 from metaselector.files import write_text
 
+LONG = 5.0
+"""Seconds from which on a task needs no untimed call."""
+
 
 def interleaved(
     tasks: Mapping[str, Callable[[], object]],
@@ -30,6 +33,9 @@ def interleaved(
     device: str = "cpu",
 ) -> dict[str, list[float]]:
     """Seconds of every call of every task, in turns, so that a slow minute slows all alike.
+
+    Before each timed call there is one that is not, so that no task is timed with the caches and
+    the memory that another left behind; a task that takes seconds does without.
 
     Args:
         tasks: what to time, by name.
@@ -41,15 +47,19 @@ def interleaved(
     seconds: dict[str, list[float]] = {name: [] for name in tasks}
     gc.collect()
     gc.freeze()  # as the command line does
+    last = dict.fromkeys(tasks, 0.0)
     for turn in range(-warm_up, repeats):
         for name, task in tasks.items():
             gc.collect()  # or one task pays for the other's garbage
+            if last[name] < LONG:
+                task()
             synchronize()
             started = time.perf_counter()
             task()
             synchronize()
+            last[name] = time.perf_counter() - started
             if turn >= 0:
-                seconds[name].append(time.perf_counter() - started)
+                seconds[name].append(last[name])
     gc.unfreeze()
     return seconds
 
