@@ -17,7 +17,7 @@ from typing import Any
 
 import pandas as pd
 
-from metaselector.data.lines import read_blocks
+from metaselector.data.lines import decode, read_blocks
 from metaselector.data.values import MEND, shown
 from metaselector.errors import DataError
 
@@ -90,11 +90,7 @@ def _names(categories: Any) -> tuple[str, ...]:
 
 
 def _parse(path: Path, line: int, raw: bytes) -> dict[Any, Any]:
-    try:
-        text = raw.decode()
-    except UnicodeDecodeError as error:
-        problem = f"byte 0x{raw[error.start]:02x} at position {error.start + 1} is not utf-8 text"
-        raise DataError(path, f"{problem}; save the file as utf-8", line=line) from error
+    text = decode(path, line, raw)
     try:
         described = json.loads(text)
     except (ValueError, RecursionError):

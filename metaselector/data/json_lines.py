@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 from pyarrow import json as arrow_json
 
-from metaselector.data.lines import BLOCK_BYTES, Block, read_blocks
+from metaselector.data.lines import BLOCK_BYTES, Block, decode, read_blocks
 from metaselector.data.values import ARROW, MEND, Column, Kind, number, plausible, shown, typed
 from metaselector.errors import DataError
 
@@ -109,11 +109,7 @@ def _objects(path: Path, block: Block) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def _parse(path: Path, line: int, raw: bytes) -> dict[str, Any]:
-    try:
-        text = raw.decode()
-    except UnicodeDecodeError as error:
-        problem = f"byte 0x{raw[error.start]:02x} at position {error.start + 1} is not utf-8 text"
-        raise DataError(path, f"{problem}; save the file as utf-8", line=line) from error
+    text = decode(path, line, raw)
     try:
         found = json.loads(text, object_pairs_hook=_marking_repeats)
     except (ValueError, RecursionError) as error:

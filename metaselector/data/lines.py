@@ -75,6 +75,15 @@ def read_blocks(path: Path, size: int = BLOCK_BYTES) -> Iterator[Block]:
         raise DataError(path, "the file is empty; copy or fetch it again")
 
 
+def decode(path: Path, line: int, raw: bytes) -> str:
+    """The text of a line; raises :class:`DataError` where it is not UTF-8."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as error:
+        problem = f"byte 0x{raw[error.start]:02x} at position {error.start + 1} is not utf-8 text"
+        raise DataError(path, f"{problem}; save the file as utf-8", line=line) from error
+
+
 def _open(path: Path) -> BufferedIOBase:
     with path.open("rb") as file:
         zipped = file.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
