@@ -24,11 +24,13 @@ class BaseModel(nn.Module):
 
     Every parameter that is indexed by ids along its first axis must be named in ``tables``, as in
     ``named_parameters()``. The engine hands ``forward`` smaller tables with only the touched rows
-    and ids remapped to them, so index with the given ids and nothing else.
+    and ids remapped to them, so index with the given ids and nothing else. Id 0 stays 0.
+    ``F.embedding`` and ``F.embedding_bag`` (modes sum and mean) are the fast way to do so; their
+    options ``max_norm``, ``scale_grad_by_freq`` and any ``padding_idx`` but 0 cannot be adapted.
 
     Args (of every subclass's constructor, before its own options):
         num_ids: rows of a table indexed by ids (V).
-        slot_fields: field index of every slot, length C.
+        slot_fields: field index of every slot, length C; the slots of a field are adjacent.
     """
 
     tables: ClassVar[tuple[str, ...]] = ()

@@ -25,7 +25,8 @@ class Popularity(BaseModel):
         super().__init__(num_ids, slot_fields)
         self.effect = nn.Parameter(torch.zeros(num_ids, 1))
         self.bias = nn.Parameter(torch.zeros(1))
-        used = [float(field in fields) for field in slot_fields]  # fields 0 and 4: user and item
+        # Fields 0 and 4 of MovieLens-100K and 1M: user and item; other data order theirs otherwise.
+        used = [float(field in fields) for field in slot_fields]
         self.register_buffer("used", torch.tensor(used), persistent=False)
 
     def forward(self, batch: Batch) -> Tensor:
