@@ -1,74 +1,157 @@
-"""The interaction table: what every reader returns and encoding takes."""
+"""The interaction table: what every reader returns and preparation takes."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+
+FeatureKind = Literal["categorical", "multivalued", "numeric"]
+Sampling = Literal["uniform", "popularity"]
+TIME_PARTS = ("hour", "day_of_week", "month", "season")
+TimePart = Literal["hour", "day_of_week", "month", "season"]
+
+
+@dataclass(frozen=True)
+class Feature:
+    """A raw column that becomes a field.
+
+    Attributes:
+        name: the column, and the field.
+        kind: ``"categorical"`` is one word, ``"multivalued"`` any number of words, ``"numeric"`` a
+            number.
+        separator: what stands between the words of a multi-valued feature of interactions.
+        buckets: cut a number at its quantiles in *train* into this many words; None standardises
+            it.
+        min_count: words that are rarer in *train* count as unseen; None takes the setting
+            ``data.min_count``.
+        profile: for a multi-valued feature of items: also make a field of the mean over the items
+            that the user liked.
+    """
+
+    name: str
+    kind: FeatureKind = "categorical"
+    separator: str = "|"
+    buckets: int | None = None
+    min_count: int | None = None
+    profile: bool = False
+
+
+@dataclass(frozen=True)
+class Task:
+    """One thing to predict.
+
+    Attributes:
+        name: of the label's column.
+        threshold: a value at or above it is a positive; None takes the setting
+            ``data.label_threshold``.
+    """
+
+    name: str
+    threshold: float | None = None
+
+
+@dataclass(frozen=True)
+class Negatives:
+    """Negatives for a log of positives only.
+
+    Attributes:
+        per_positive: sampled for each row of the log, with its time and features.
+        sampling: of items, ``"uniform"`` or ``"popularity"`` (in proportion to their rows).
+        seed: of the sampling.
+    """
+
+    per_positive: int
+    sampling: Sampling = "uniform"
+    seed: int = 0
+
+
+class Interactions(NamedTuple):
+    """Some rows of a table, in the order of the file.
+
+    Attributes:
+        user, item: strings ``[n]``, plain or dictionary-encoded; none is missing or empty.
+        labels: float64 ``[n, T]``, a column a task; nan where a task was not observed.
+        timestamps: int64 ``[n]``, seconds since 1970 UTC.
+        lines: int64 ``[n]``, 1-based line of the file, or row of a file without lines.
+        features: for each of the table's `features` an array ``[n]``: strings, plain or
+            dictionary-encoded (missing: null or empty), or float64 (missing: nan) where numeric.
+    """
+
+    user: pa.Array
+    item: pa.Array
+    labels: NDArray[np.float64]
+    timestamps: NDArray[np.int64]
+    lines: NDArray[np.int64]
+    features: Mapping[str, pa.Array] = {}
 
 
 @dataclass(frozen=True)
 class InteractionTable:
-    """Raw interactions with what is known of their users and items.
-
-    A data set has the columns of `users` and `items` that it knows anything of, and encoding makes
-    a field of each but the title.
+    """Raw interactions, read some at a time, with what is known of their users and items.
 
     Attributes:
         name: data-set name, for example ``"movielens-100k"``.
         source: the file the interactions were read from, for error messages.
-        interactions: one row per rating in the order of the file: ``user`` and ``item`` (strings),
-            ``rating`` (float64), ``timestamp`` (int64, seconds since 1970 UTC), ``line`` (int64,
-            1-based line in `source`). The index is the rating's position in the file, counted from
-            0, also where rows were dropped.
-        users: one row per user, indexed by the user string; any of ``age``, ``gender``,
-            ``occupation`` (strings; empty where unknown).
-        items: one row per item, indexed by the item string; any of ``title``, ``release_year``
-            (strings; empty where unknown), ``genres``, ``categories`` (tuples of strings).
-        repairs: what was mended while reading, one counted sentence each.
+        read: yields the interactions from the start, each time it is called.
+        users: what is known of users: ``[n_users, …]`` indexed by the user string, with a column
+            for each of `user_features`; words missing are empty or nan, those of multi-valued
+            features are tuples of strings, numbers float64.
+        describe_items: the same of items, given the items that occur; rows of others do no harm.
+        tasks: what the columns of the labels are; the first is the one that is evaluated.
+        negatives: where every row is a positive, the negatives to be sampled.
+        features, user_features, item_features: the columns that become fields, in this order.
+        time_parts: parts of the timestamp (UTC) that become fields.
+        repairs: what was mended while reading, one counted sentence each; complete once `read`
+            has been read to its end and `describe_items` has been called.
     """
 
     name: str
     source: Path
-    interactions: pd.DataFrame
+    read: Callable[[], Iterator[Interactions]]
     users: pd.DataFrame
-    items: pd.DataFrame
-    repairs: tuple[str, ...] = ()
+    describe_items: Callable[[Iterable[str]], pd.DataFrame]
+    tasks: tuple[Task, ...] = (Task("rating"),)
+    negatives: Negatives | None = None
+    features: tuple[Feature, ...] = ()
+    user_features: tuple[Feature, ...] = ()
+    item_features: tuple[Feature, ...] = ()
+    time_parts: tuple[TimePart, ...] = ("day_of_week", "season")
+    repairs: list[str] = field(default_factory=list)
 
-    def __len__(self) -> int:
-        return len(self.interactions)
+    @cached_property
+    def interactions(self) -> pd.DataFrame:
+        """All rows at once, for small data: user, item, tasks, timestamp, line and features."""
+        frames = [_frame(self, block) for block in self.read()]
+        return pd.concat(frames, ignore_index=True)
+
+    @cached_property
+    def items(self) -> pd.DataFrame:
+        """What is known of the items, for small data."""
+        return self.describe_items(self.interactions["item"].unique())
 
 
 def nothing_known(index: Literal["user", "item"]) -> pd.DataFrame:
-    """The `users` or `items` of a data set that says nothing of them."""
+    """The users or items of a data set that says nothing of them."""
     return pd.DataFrame(index=pd.Index([], dtype="str", name=index))
 
 
-def without_repeats(table: InteractionTable) -> InteractionTable:
-    """Drop the rows whose user, item and time an earlier row of the file has, and count them.
+def _frame(table: InteractionTable, block: Interactions) -> pd.DataFrame:
+    columns: dict[str, Any] = {"user": _plain(block.user), "item": _plain(block.item)}
+    for task, values in zip(table.tasks, block.labels.T, strict=True):
+        columns[task.name] = values
+    columns |= {"timestamp": block.timestamps, "line": block.lines}
+    return pd.DataFrame(columns | {name: _plain(a) for name, a in block.features.items()})
 
-    Such rows are one interaction that was recorded more than once. The first of them is kept,
-    whatever the ratings of the others.
-    """
-    rows = table.interactions
-    user, _ = pd.factorize(rows["user"])
-    item, items = pd.factorize(rows["item"])
-    # Numbers sort far quicker than rows hash, and mostly no user meets an item twice.
-    pair = user * len(items) + item
-    ordered = np.sort(pair)
-    again = np.flatnonzero(np.isin(pair, ordered[1:][ordered[1:] == ordered[:-1]]))
-    keys = pd.DataFrame({"pair": pair[again], "time": rows["timestamp"].to_numpy()[again]})
-    repeated = np.zeros(len(rows), dtype=bool)
-    repeated[again] = keys.duplicated().to_numpy()
-    count = int(repeated.sum())
-    if not count:
-        return table
-    first = int(rows["line"].to_numpy()[repeated.argmax()])
-    said = "1 row repeats" if count == 1 else f"{count:,} rows repeat"
-    said += f" the user, item and time of an earlier row (the first in line {first}); dropped"
-    return replace(
-        table, interactions=rows[~repeated], repairs=(*table.repairs, f"{table.source}: {said}")
-    )
+
+def _plain(array: pa.Array) -> Any:
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    return array.to_pandas()

@@ -1,0 +1,86 @@
+"""Zip files from elsewhere, unpacked without trusting them."""
+
+from __future__ import annotations
+
+import shutil
+import stat
+import zipfile
+import zlib
+from collections.abc import Collection
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from metaselector.errors import DataError
+from metaselector.files import check_space
+
+MAX_BYTES = 2 * 1024**3
+_ENCRYPTED = 0x1
+
+
+def unpack(
+    archive: Path,
+    directory: Path,
+    *,
+    only: Collection[str] | None = None,
+    flat: bool = False,
+    max_bytes: int = MAX_BYTES,
+) -> None:
+    """Unpack `archive` into an existing `directory`.
+
+    Args:
+        archive: the zip file.
+        directory: where to.
+        only: the members to unpack, all of them when None.
+        flat: drop the members' folders.
+        max_bytes: what the unpacked members may add up to.
+
+    Raises:
+        DataError: not a zip file, damaged or encrypted; a member of `only` is missing; a member is
+            a link or would be written outside of `directory`; or they are too large together.
+        UserError: the disk has no space for them.
+    """
+    try:
+        with zipfile.ZipFile(archive) as file:
+            members = [entry for entry in file.infolist() if only is None or entry.filename in only]
+            size = _check(archive, members, only or (), max_bytes)
+            check_space(directory, size, f"what is in {archive.name}")
+            for entry in members:
+                if not entry.is_dir():
+                    name = PurePosixPath(entry.filename)
+                    target = directory / (name.name if flat else name)
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    # A member yields at most the size it declares, so that the sum checked holds.
+                    with file.open(entry) as source, target.open("wb") as sink:
+                        shutil.copyfileobj(source, sink)
+    except FileNotFoundError as error:
+        raise DataError(archive, "no such file; check the path") from error
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        problem = f"not a zip file or a damaged one ({error}); bring the official zip file"
+        raise DataError(archive, problem) from error
+    except OSError as error:
+        problem = f"cannot be unpacked into {directory} ({error.strerror or error})"
+        raise DataError(archive, problem) from error
+
+
+def _check(
+    archive: Path, members: list[zipfile.ZipInfo], only: Collection[str], max_bytes: int
+) -> int:
+    """The bytes that the members unpack to; raises as :func:`unpack`."""
+    missing = sorted(set(only) - {entry.filename for entry in members})
+    if missing:
+        raise DataError(archive, f"does not hold '{missing[0]}'; it is not the expected file")
+    for entry in members:
+        name = entry.filename
+        if entry.flag_bits & _ENCRYPTED:
+            raise DataError(archive, f"member '{name}' is encrypted; bring the official file")
+        if stat.S_ISLNK(entry.external_attr >> 16):
+            raise DataError(archive, f"member '{name}' is a link; bring the official file")
+        # Windows paths too: they would leave the directory there, and are never official here.
+        outside = PurePosixPath(name).is_absolute() or PureWindowsPath(name).anchor
+        if outside or ".." in PureWindowsPath(name).parts:
+            problem = f"member '{name}' would be written outside; bring the official file"
+            raise DataError(archive, problem)
+    total = sum(entry.file_size for entry in members)
+    if total > max_bytes:
+        problem = f"unpacks to {total:,} bytes, allowed are {max_bytes:,}; bring the official file"
+        raise DataError(archive, problem)
+    return total

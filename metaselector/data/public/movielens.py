@@ -1,0 +1,205 @@
+"""MovieLens-100K and MovieLens-1M in the format of GroupLens' own files.
+
+Source: F. M. Harper and J. A. Konstan, "The MovieLens Datasets: History and Context", ACM TiiS
+5(4), 2015; formats as in the README of each data set.
+
+The release year is the one in the title, as in RecBole's conversion of the same data, so that both
+formats give the same features. It is the year the film was made; the release date of MovieLens-100K
+(which is often that of the United States) is used where a title names no year.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterable, Iterator
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+
+from metaselector.data.interactions import Feature, Interactions, InteractionTable
+from metaselector.data.raw.tabular import Layout, index_by, read_rows, read_table
+from metaselector.data.raw.values import Column
+from metaselector.errors import DataError, nearest
+
+GENRES_100K = (
+    "unknown",
+    "Action",
+    "Adventure",
+    "Animation",
+    "Children's",
+    "Comedy",
+    "Crime",
+    "Documentary",
+    "Drama",
+    "Fantasy",
+    "Film-Noir",
+    "Horror",
+    "Musical",
+    "Mystery",
+    "Romance",
+    "Sci-Fi",
+    "Thriller",
+    "War",
+    "Western",
+)
+"""Order of the flags in ``u.item``; MovieLens-1M uses the same names."""
+
+FILES_100K = ("u.data", "u.user", "u.item")
+FILES_1M = ("ratings.dat", "users.dat", "movies.dat")
+
+RATING_COLUMNS = (
+    Column("user", "key"),
+    Column("item", "key"),
+    Column("rating", "number"),
+    Column("timestamp", "seconds"),
+)
+USER_FEATURES = (Feature("age"), Feature("gender"), Feature("occupation"))
+ITEM_FEATURES = (Feature("genres", "multivalued", profile=True), Feature("release_year"))
+BEST = 5.0
+_TITLE_YEAR = re.compile(r"\(([0-9]{4})\)")
+_RELEASE_DATE = re.compile(r"[0-9]{1,2}-[A-Z][a-z]{2}-([0-9]{4})")
+
+
+def read_movielens_100k(directory: Path) -> InteractionTable:
+    """Read ``u.data``, ``u.user`` and ``u.item`` (and ``u.genre``, if it is there).
+
+    Args:
+        directory: the folder that holds them, or one with the folder ``ml-100k`` in it.
+
+    Raises:
+        DataError: a file is missing or a line of it is wrong; of the ratings, when they are read.
+    """
+    folder = folder_of(directory, "ml-100k", FILES_100K[0])
+    source, user_path, item_path = (folder / file for file in FILES_100K)
+    user_columns = (Column("user", "key"), *map(Column, ("age", "gender", "occupation", "zip")))
+    users = index_by(read_table(user_path, Layout(user_columns, "|")), "user", user_path)
+    items = index_by(_items_100k(item_path, _genre_order(folder / "u.genre")), "item", item_path)
+    return InteractionTable(
+        name="movielens-100k",
+        source=source,
+        read=partial(read_ratings, source, Layout(RATING_COLUMNS), step=1.0),
+        users=users[["age", "gender", "occupation"]],
+        describe_items=lambda names: items,
+        user_features=USER_FEATURES,
+        item_features=ITEM_FEATURES,
+    )
+
+
+def read_movielens_1m(directory: Path) -> InteractionTable:
+    """Read ``ratings.dat``, ``users.dat`` and ``movies.dat``; age and occupation are codes.
+
+    Args:
+        directory: the folder that holds them, or one with the folder ``ml-1m`` in it.
+
+    Raises:
+        DataError: a file is missing or a line of it is wrong; of the ratings, when they are read.
+    """
+    folder = folder_of(directory, "ml-1m", FILES_1M[0])
+    source, user_path, item_path = (folder / file for file in FILES_1M)
+    user_columns = (Column("user", "key"), *map(Column, ("gender", "age", "occupation", "zip")))
+    users = index_by(read_table(user_path, Layout(user_columns, "::")), "user", user_path)
+    item_columns = (Column("item", "key"), Column("title"), Column("genres"))
+    items = described(item_path, Layout(item_columns, "::", "latin-1"), GENRES_100K)
+    return InteractionTable(
+        name="movielens-1m",
+        source=source,
+        read=partial(read_ratings, source, Layout(RATING_COLUMNS, "::"), step=1.0),
+        users=users[["age", "gender", "occupation"]],
+        describe_items=lambda names: items,
+        user_features=USER_FEATURES,
+        item_features=ITEM_FEATURES,
+    )
+
+
+def read_ratings(path: Path, layout: Layout, step: float) -> Iterator[Interactions]:
+    """Read a file with the :data:`RATING_COLUMNS`.
+
+    Args:
+        path: the file.
+        layout: how it is laid out.
+        step: the worst rating, and the distance from one rating to the next.
+
+    Raises:
+        DataError: as :func:`read_rows`, or a rating is not on the scale.
+    """
+    scale = f"a rating in {'whole' if step == 1 else 'half'} stars, {step:g} to {BEST:g}"
+    for records in read_rows(path, layout):
+        ratings = records.numbers("rating")
+        right = (ratings >= step) & (ratings <= BEST) & (ratings % step == 0)
+        records.require(right, path, "rating", scale)
+        yield records.interactions("user", "item", "rating", records.seconds("timestamp"))
+
+
+def described(path: Path, layout: Layout, genres: Iterable[str]) -> pd.DataFrame:
+    """Read a file of items, titles and genres, which must be among `genres`."""
+    items = read_table(path, layout)
+    listed = [tuple(filter(None, entry.split("|"))) for entry in items["genres"]]
+    check_genres(path, items["line"], listed, genres)
+    items = items.assign(
+        release_year=[year_in_title(title) for title in items["title"]],
+        genres=pd.Series(listed, dtype=object),
+    )
+    return index_by(items, "item", path)[["title", "release_year", "genres"]]
+
+
+def year_in_title(title: str) -> str:
+    """``"1995"`` of ``"Toy Story (1995)"``, the last one of several; empty where there is none."""
+    years = _TITLE_YEAR.findall(title)
+    return years[-1] if years else ""
+
+
+def folder_of(directory: Path, name: str, ratings: str) -> Path:
+    """`directory`, or the official sub-folder `name` of it where only that holds the ratings."""
+    inner = directory / name
+    return inner if not (directory / ratings).exists() and inner.is_dir() else directory
+
+
+def _genre_order(path: Path) -> tuple[str, ...]:
+    if not path.exists():
+        return GENRES_100K
+    order = read_table(path, Layout((Column("genres", "key"), Column("position", "number")), "|"))
+    check_genres(path, order["line"], [(genre,) for genre in order["genres"]], GENRES_100K)
+    return tuple(order.sort_values("position")["genres"])
+
+
+def _items_100k(path: Path, genres: tuple[str, ...]) -> pd.DataFrame:
+    words = ("title", "release date", "video date", "url", *genres)
+    layout = Layout((Column("item", "key"), *map(Column, words)), "|", "latin-1")
+    frame = read_table(path, layout)
+    for genre in genres:
+        for line, flag in zip(frame["line"], frame[genre], strict=True):
+            if flag not in ("0", "1"):
+                problem = f"'{flag}' is not a genre flag; write 0 or 1"
+                raise DataError(path, problem, line=int(line), column=genre)
+    flags = frame[list(genres)].to_numpy() == "1"
+    chosen = [tuple(itertools.compress(genres, row)) for row in flags]
+    dated = zip(frame["line"], frame["title"], frame["release date"], strict=True)
+    years = [
+        year_in_title(title) or _release_year(path, int(line), date) for line, title, date in dated
+    ]
+    items = frame[["line", "item", "title"]]
+    return items.assign(release_year=years, genres=pd.Series(chosen, dtype=object))
+
+
+def _release_year(path: Path, line: int, date: str) -> str:
+    if not date:
+        return ""
+    match = _RELEASE_DATE.fullmatch(date)
+    if match is None:
+        problem = f"'{date}' is not a date such as 01-Jan-1995; correct it or leave it empty"
+        raise DataError(path, problem, line=line, column="release date")
+    return match[1]
+
+
+def check_genres(
+    path: Path, lines: Iterable[int], genres: Iterable[Iterable[str]], known: Iterable[str]
+) -> None:
+    """Raise :class:`DataError` for the first line whose genres are not all `known`."""
+    names = frozenset(known)
+    for line, entry in zip(lines, genres, strict=True):
+        for genre in entry:
+            if genre not in names:
+                problem = f"unknown genre '{genre}', {nearest(genre, names)}"
+                raise DataError(path, problem, line=int(line), column="genres")

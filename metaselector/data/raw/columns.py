@@ -1,0 +1,169 @@
+"""Columns of a user's file, whatever their type, checked and made what a table holds.
+
+Each function takes a column of some rows and returns one value a row, or raises
+:class:`BadValue` for the first row that is wrong.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from metaselector.data.raw.values import from_text, shown
+
+Raw = Literal["word", "number", "text"]
+"""What a column of a text file is parsed into: words that repeat, numbers, or texts that do not."""
+
+WORDS = pa.dictionary(pa.int32(), pa.string())
+EMPTY = "is empty; correct or remove the row"
+_FLAGS = {"0": 0.0, "0.0": 0.0, "false": 0.0, "1": 1.0, "1.0": 1.0, "true": 1.0, "": math.nan}
+
+
+class RawBlock(NamedTuple):
+    """Some rows of a file, not checked.
+
+    Attributes:
+        path: the file.
+        lines: int64 ``[n]``, 1-based line of a text file or row of a Parquet file.
+        columns: what was asked for, each ``[n]``, of any type.
+    """
+
+    path: Path
+    lines: NDArray[np.int64]
+    columns: Mapping[str, pa.Array]
+
+
+class BadValue(Exception):
+    """A value that its column must not hold.
+
+    Attributes:
+        row: 0-based row of the column.
+        problem: what is wrong and what to do.
+    """
+
+    def __init__(self, row: int, problem: str) -> None:
+        super().__init__(problem)
+        self.row, self.problem = row, problem
+
+
+def keys(column: pa.Array) -> pa.DictionaryArray:
+    """Users or items as words; none may be missing or empty."""
+    if pa.types.is_floating(column.type):
+        # 1 and 1.0 would be two users, and large ones are rounded.
+        problem = f"{column[0].as_py()} is no id but a floating-point number; save whole numbers"
+        raise BadValue(0, f"{problem} or text, and remove rows without an id")
+    found = words(column)
+    if found.null_count or pc.min(pc.binary_length(found.dictionary)).as_py() == 0:
+        texts = found.dictionary_decode().fill_null("")
+        refuse(pc.equal(texts, "").to_numpy(zero_copy_only=False), lambda row: EMPTY)
+    return found
+
+
+def words(column: pa.Array, separator: str = "|") -> pa.DictionaryArray:
+    """Words; lists of them are joined by `separator`. Null stays null."""
+    type_ = column.type
+    if pa.types.is_list(type_) or pa.types.is_large_list(type_):
+        column = _joined(column, separator)
+    elif pa.types.is_floating(type_):
+        column = pc.if_else(pc.is_nan(column), None, column)
+    elif pa.types.is_dictionary(type_) and type_ != WORDS and not is_text(type_.value_type):
+        column = column.dictionary_decode()
+    try:
+        if not pa.types.is_dictionary(column.type):
+            column = column.dictionary_encode()
+        return column if column.type == WORDS else column.cast(WORDS)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        pass
+    try:  # only the distinct values are turned into text
+        return pa.DictionaryArray.from_arrays(column.indices, column.dictionary.cast(pa.string()))
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, AttributeError) as error:
+        problem = f"values of type {type_} cannot be words; save text or whole numbers"
+        raise BadValue(0, problem) from error
+
+
+def numbers(column: pa.Array) -> NDArray[np.float64]:
+    """Finite numbers, nan where missing."""
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if is_text(column.type):
+        found = _parsed(column)
+    else:
+        try:
+            found = column.cast(pa.float64(), safe=False)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise BadValue(0, f"values of type {column.type} are no numbers") from error
+    values: NDArray[np.float64] = found.to_numpy(zero_copy_only=False)
+    refuse(np.isinf(values), lambda row: f"{values[row]} is not a finite number; correct it")
+    return values
+
+
+def flags(column: pa.Array) -> NDArray[np.float64]:
+    """Labels that are 0 or 1 (or false or true), nan where missing."""
+    if not pa.types.is_dictionary(column.type) and not is_text(column.type):
+        values = numbers(column)
+        bad = ~(np.isnan(values) | (values == 0) | (values == 1))
+        refuse(bad, lambda row: _no_flag(f"{values[row]:.15g}"))
+        return values
+    found = words(column)
+    texts = [text or "" for text in found.dictionary.to_pylist()]
+    known = np.array([_FLAGS.get(text.lower(), math.inf) for text in texts] + [math.nan])
+    codes = found.indices.fill_null(len(texts)).to_numpy(zero_copy_only=False)
+    values = known[codes]
+    refuse(np.isinf(values), lambda row: _no_flag(shown(texts[codes[row]])))
+    return values
+
+
+def observed(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`values`, none of which may be missing."""
+    refuse(np.isnan(values), lambda row: "is empty; every row needs the first of the labels")
+    return values
+
+
+def refuse(bad: NDArray[np.bool_], problem: Callable[[int], str]) -> None:
+    """Raise :class:`BadValue` for the first row that is `bad`."""
+    if bad.any():
+        row = int(bad.argmax())
+        raise BadValue(row, problem(row))
+
+
+def is_text(type_: pa.DataType) -> bool:
+    """Whether values are strings, plainly encoded."""
+    return pa.types.is_string(type_) or pa.types.is_large_string(type_)
+
+
+def _joined(column: pa.Array, separator: str) -> pa.Array:
+    inner = column.cast(pa.list_(pa.string()))
+    holds = pc.match_substring(inner.flatten(), separator)
+    if pc.any(holds).as_py():
+        word = inner.flatten()[holds.index(True).as_py()].as_py()
+        row = pc.list_parent_indices(inner)[holds.index(True).as_py()].as_py()
+        raise BadValue(row, f"{shown(word)} holds the separator {separator!r}; set another one")
+    return pc.binary_join(inner, separator)
+
+
+def _parsed(column: pa.Array) -> pa.Array:
+    """Text as numbers; the slow half accepts more (``+5``), and names the first bad value."""
+    column = pc.if_else(pc.equal(column, ""), None, column)
+    try:
+        return column.cast(pa.float64())
+    except pa.ArrowInvalid:
+        pass
+    values: list[float | None] = []
+    for row, text in enumerate(column.to_pylist()):
+        try:
+            missing = text is None or text.strip().lower() in ("", "nan")
+            values.append(None if missing else float(from_text(text, "number")))
+        except ValueError as error:
+            raise BadValue(row, f"{error}; correct it, or leave it empty if unknown") from None
+    return pa.array(values, pa.float64())
+
+
+def _no_flag(text: str) -> str:
+    return f"{text} is not 0 or 1; correct it, or give the label a threshold"

@@ -1,0 +1,94 @@
+"""Delimited text with a header, quoted or not, some megabytes at a time.
+
+Blocks of lines go through pyarrow's parser. A block that it refuses is split line by line by a slow
+twin, which either accepts it after all or names the first bad line.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import csv
+
+from metaselector.data.raw.columns import WORDS, Raw, RawBlock
+from metaselector.data.raw.csv_lines import read_slowly, text_header
+from metaselector.data.raw.lines import Block, read_blocks
+
+_ARROW = {"word": WORDS, "number": pa.float64(), "text": pa.string()}
+_ENDS = (b"\n", b"\r\n")
+_THREADS = 2  # blocks parsed at a time
+_BLOCK_BYTES = 2**25
+"""More than elsewhere: a row is longer, and words are looked up once a block."""
+
+
+def text_blocks(
+    path: Path, separator: str, columns: Mapping[str, Raw], size: int = _BLOCK_BYTES
+) -> Iterator[RawBlock]:
+    """Read some columns of every row; blank lines at the end of the file are ignored.
+
+    Memory stays within a few times `size`, bytes of text.
+
+    Yields:
+        Rows in the order of the file. A column is of the type that was asked for, or strings where
+        the fast parser refused the block.
+
+    Raises:
+        DataError: as :func:`text_header`, or a line is blank, has too few or too many values, ends
+            within quotes, or is not UTF-8 in one of `columns`.
+    """
+    names = text_header(path, separator)
+
+    def parse(block: Block) -> RawBlock:
+        found = _fast(block, separator, names, columns)
+        if found is None:
+            found = read_slowly(path, block, separator, names, columns)
+        lines = np.arange(len(next(iter(found.values()))), dtype=np.int64)
+        return RawBlock(path, block.first_line + lines, found)
+
+    blocks = (block.after(1) for block in read_blocks(path, size))
+    yield from _ahead(parse, (block for block in blocks if block.data))
+
+
+def _ahead(work: Callable[[Block], RawBlock], blocks: Iterable[Block]) -> Iterator[RawBlock]:
+    """`work` on each block in their order, some at a time."""
+    with ThreadPoolExecutor(_THREADS) as pool:
+        waiting: deque[Future[RawBlock]] = deque()
+        for block in blocks:
+            waiting.append(pool.submit(work, block))
+            if len(waiting) > _THREADS:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _fast(
+    block: Block, separator: str, names: list[str], columns: Mapping[str, Raw]
+) -> dict[str, pa.Array] | None:
+    """The columns, or None where anything is unusual."""
+    if block.data.startswith(_ENDS) or any(b"\n" + end in block.data for end in _ENDS):
+        return None  # a blank line, of which pyarrow makes a row
+    if block.data.count(b"\r") != block.data.count(b"\r\n"):
+        return None  # pyarrow ends a line at a lone carriage return
+    rows = block.data.count(b"\n") + (not block.data.endswith(b"\n"))
+    try:
+        table = csv.read_csv(
+            pa.BufferReader(block.data),
+            # One chunk, so that a column has one dictionary.
+            csv.ReadOptions(use_threads=False, column_names=names, block_size=len(block.data) + 1),
+            csv.ParseOptions(delimiter=separator, ignore_empty_lines=False),
+            csv.ConvertOptions(
+                column_types={name: _ARROW[raw] for name, raw in columns.items()},
+                include_columns=list(columns),
+                null_values=[""],
+            ),
+        )
+    except pa.ArrowInvalid:
+        return None
+    if table.num_rows != rows:
+        return None  # a line break within quotes
+    return {name: table[name].combine_chunks() for name in columns}

@@ -1,0 +1,81 @@
+"""A user's file of any format, known by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from metaselector.data.raw.columns import Raw, RawBlock
+from metaselector.data.raw.csv_blocks import text_blocks
+from metaselector.data.raw.csv_lines import text_header
+from metaselector.data.raw.parquet_blocks import parquet_blocks, parquet_header
+from metaselector.errors import DataError, nearest
+
+_TEXT = {".csv": ",", ".tsv": "\t", ".txt": ","}
+
+
+@dataclass(frozen=True)
+class RawFile:
+    """A file of rows with named columns.
+
+    Attributes:
+        path: a text file, a Parquet file, or a folder of those.
+        separator: between columns of a text file; None is a tab for .tsv, else a comma.
+    """
+
+    path: Path
+    separator: str | None = None
+
+    @property
+    def suffix(self) -> str:
+        """``.csv`` of ``clicks.csv.gz``; ``.parquet`` also for a folder."""
+        if self.path.is_dir():
+            return ".parquet"
+        return Path(self.path.name.lower().removesuffix(".gz")).suffix
+
+    @property
+    def is_text(self) -> bool:
+        return self.suffix in _TEXT
+
+    @property
+    def usual_separator(self) -> str:
+        """Of a file with this name."""
+        return _TEXT.get(self.suffix, "")
+
+    @cached_property
+    def header(self) -> list[str]:
+        """Names of the columns.
+
+        Raises:
+            DataError: the file is missing, is none of the formats, or has no proper header.
+        """
+        if not self.path.exists():
+            raise DataError(self.path, "no such file; correct the path, see also the schema")
+        if self.is_text:
+            return text_header(self.path, self._separator)
+        if self.suffix != ".parquet":
+            known = ".csv, .tsv or .txt (also with .gz), .parquet, or a folder of .parquet files"
+            raise DataError(self.path, f"the name does not say what it is; bring {known}")
+        return parquet_header(self.path)
+
+    def require(self, columns: Mapping[str, str]) -> None:
+        """Raise :class:`DataError` where one of `columns`, role to name, is not in the header."""
+        for role, name in columns.items():
+            if name not in self.header:
+                problem = f"there is no such column, which the schema names as {role}; "
+                line = 1 if self.is_text else None
+                raise DataError(
+                    self.path, problem + nearest(name, self.header), line=line, column=name
+                )
+
+    def blocks(self, columns: Mapping[str, Raw]) -> Iterator[RawBlock]:
+        """Some rows at a time, as :func:`text_blocks` or :func:`parquet_blocks`."""
+        if self.is_text:
+            return text_blocks(self.path, self._separator, columns)
+        return parquet_blocks(self.path, columns)
+
+    @property
+    def _separator(self) -> str:
+        return self.separator or self.usual_separator

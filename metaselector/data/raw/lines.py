@@ -1,0 +1,108 @@
+"""The lines of a text file, gzipped or not, some megabytes at a time."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Iterator
+from io import BufferedIOBase
+from pathlib import Path
+from typing import NamedTuple
+
+from metaselector.errors import DataError
+
+BLOCK_BYTES = 2**23
+MAX_LINE_BYTES = 2**26
+_TAIL_BYTES = 2**12
+_GZIP_MAGIC = b"\x1f\x8b"
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+class Block(NamedTuple):
+    """Whole lines of a file.
+
+    Attributes:
+        first_line: 1-based number of the first one.
+        data: the lines with their ends; blank ones at the end of the file are left out.
+        last: whether the file ends here. Its last line alone may have no end.
+    """
+
+    first_line: int
+    data: bytes
+    last: bool = False
+
+    def lines(self) -> list[bytes]:
+        """The lines without their ends."""
+        return [line.removesuffix(b"\r") for line in self.data.removesuffix(b"\n").split(b"\n")]
+
+    def after(self, line: int) -> Block:
+        """The lines after number `line`, as a block that may be empty."""
+        cut = 0
+        for _ in range(self.first_line, line + 1):
+            cut = self.data.find(b"\n", cut) + 1
+            if not cut:
+                return self._replace(first_line=line + 1, data=b"")
+        return self._replace(first_line=max(self.first_line, line + 1), data=self.data[cut:])
+
+
+def read_blocks(path: Path, size: int = BLOCK_BYTES) -> Iterator[Block]:
+    """Read a file, unzipping it if it is gzipped, whatever its name.
+
+    Args:
+        path: the file.
+        size: bytes of text read at a time; memory stays within a few times this.
+
+    Raises:
+        DataError: the file is missing, unreadable or empty; its gzip data are cut short or
+            damaged; or a line is longer than 64 MiB.
+    """
+    number, rest = 1, b""
+    try:
+        with _open(path) as file:
+            while chunk := file.read(size):
+                rest += chunk if number > 1 or rest else chunk.removeprefix(_BYTE_ORDER_MARK)
+                # The last line that is not blank stays until it is known to be whole.
+                cut = rest.rfind(b"\n", 0, _text_end(rest)) + 1
+                if cut:
+                    yield Block(number, rest[:cut])
+                    number += rest.count(b"\n", 0, cut)
+                    rest = rest[cut:]
+                if len(rest) > MAX_LINE_BYTES:
+                    problem = "is longer than 64 MiB; put each record on a line of its own"
+                    raise DataError(path, problem, line=number)
+    except FileNotFoundError as error:
+        raise DataError(path, "no such file; check the path, or fetch the data again") from error
+    except EOFError as error:
+        problem = "the gzip file is cut short here; copy or fetch it again"
+        raise DataError(path, problem, line=number + rest.count(b"\n")) from error
+    except (gzip.BadGzipFile, zlib.error) as error:
+        problem = f"the gzip file is damaged ({error}); copy or fetch it again"
+        raise DataError(path, problem, line=number + rest.count(b"\n")) from error
+    except OSError as error:
+        raise DataError(path, f"cannot be read ({error.strerror or error})") from error
+    end = rest.find(b"\n", _text_end(rest)) + 1
+    if not rest.isspace() and rest:
+        yield Block(number, rest[:end] if end else rest, last=True)
+    elif number == 1:
+        raise DataError(path, "the file is empty; copy or fetch it again")
+
+
+def _text_end(data: bytes) -> int:
+    """Length of `data` without white space at the end; mostly without copying all of them."""
+    tail = data[-_TAIL_BYTES:]
+    return len(data) - len(tail) + len(tail.rstrip()) if tail.strip() else len(data.rstrip())
+
+
+def decode(path: Path, line: int, raw: bytes) -> str:
+    """The text of a line; raises :class:`DataError` where it is not UTF-8."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as error:
+        problem = f"byte 0x{raw[error.start]:02x} at position {error.start + 1} is not utf-8 text"
+        raise DataError(path, f"{problem}; save the file as utf-8", line=line) from error
+
+
+def _open(path: Path) -> BufferedIOBase:
+    with path.open("rb") as file:
+        zipped = file.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
+    return gzip.open(path, "rb") if zipped else path.open("rb")

@@ -1,0 +1,95 @@
+"""Parquet files, some rows at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import parquet
+
+from metaselector.data.raw.columns import RawBlock
+from metaselector.errors import DataError
+
+BLOCK_ROWS = 2**18
+
+
+def parquet_files(path: Path) -> list[Path]:
+    """`path`, or the Parquet files of that folder by name; raises :class:`DataError` for none."""
+    if not path.is_dir():
+        return [path]
+    files = sorted(path.glob("*.parquet"))
+    if not files:
+        raise DataError(path, "the folder holds no .parquet files; check the path")
+    return files
+
+
+def parquet_header(path: Path) -> list[str]:
+    """The names of the columns; raises :class:`DataError` where two are the same."""
+    with _opened(parquet_files(path)[0]) as file:
+        names: list[str] = file.schema_arrow.names
+    for position, name in enumerate(names):
+        if name in names[:position]:
+            raise DataError(path, "two columns have this name; rename one of them", column=name)
+    return names
+
+
+def parquet_blocks(
+    path: Path, columns: Collection[str], rows: int = BLOCK_ROWS
+) -> Iterator[RawBlock]:
+    """Read some columns of every row of a file, or of all files of a folder by name.
+
+    Yields:
+        At most `rows` rows each. Text is dictionary-encoded, other columns are of the file's type.
+
+    Raises:
+        DataError: a file is missing, unreadable or no Parquet, or files of a folder disagree on
+            the type of one of `columns`.
+    """
+    expected: dict[str, str] | None = None
+    files = parquet_files(path)
+    for name in files:
+        first = 1
+        with _opened(name) as file:
+            schema = file.schema_arrow
+            types = {column: _type(schema, column) for column in columns}
+            expected = types if expected is None else expected
+            for column, type_ in types.items():
+                if type_ != expected[column]:
+                    problem = f"is of {type_}, but of {expected[column]} in {files[0].name}; write "
+                    raise DataError(name, problem + "all files with the same types", column=column)
+            for batch in file.iter_batches(rows, columns=list(columns)):
+                if batch.num_rows:
+                    lines = np.arange(first, first + batch.num_rows, dtype=np.int64)
+                    yield RawBlock(name, lines, {c: batch.column(c) for c in columns})
+                    first += batch.num_rows
+
+
+def _type(schema: pa.Schema, column: str) -> str:
+    if column not in schema.names:
+        return "no type"
+    type_ = schema.field(column).type
+    return f"type {type_.value_type if pa.types.is_dictionary(type_) else type_}"
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[parquet.ParquetFile]:
+    """A Parquet file whose text is read as words, and whose damages are the user's to mend."""
+    try:
+        with parquet.ParquetFile(path) as file:
+            schema = file.schema_arrow
+        text = [field.name for field in schema if field.type in (pa.string(), pa.large_string())]
+        with parquet.ParquetFile(path, read_dictionary=text) as file:
+            yield file
+    except FileNotFoundError as error:
+        raise DataError(path, "no such file; check the path") from error
+    except pa.ArrowException as error:
+        problem = " ".join(str(error).split())
+        raise DataError(
+            path, f"no Parquet file, or a damaged one ({problem}); copy it again"
+        ) from error
+    except OSError as error:
+        problem = " ".join(str(error).split())
+        raise DataError(path, f"cannot be read ({problem}); copy it again") from error

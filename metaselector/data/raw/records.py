@@ -1,0 +1,87 @@
+"""Records of a raw file, some lines of it at a time, as every format is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from metaselector.data.interactions import Interactions
+from metaselector.data.raw.values import MEND, Column, plausible, typed
+from metaselector.errors import DataError
+
+
+class Records(NamedTuple):
+    """Some lines of a file, each a record, after the checks of :class:`Column`.
+
+    Attributes:
+        first_line: 1-based line of the first record; the others follow without a gap.
+        table: the columns: strings, plain or dictionary-encoded; float64; or, for seconds, int64.
+    """
+
+    first_line: int
+    table: pa.Table
+
+    def lines(self) -> NDArray[np.int64]:
+        """1-based line of each record."""
+        return np.arange(self.first_line, self.first_line + self.table.num_rows, dtype=np.int64)
+
+    def words(self, column: str) -> pa.Array:
+        """A column of strings, plain or dictionary-encoded."""
+        return self.table[column].combine_chunks()
+
+    def numbers(self, column: str) -> NDArray[np.float64]:
+        """A column of numbers."""
+        return self.table[column].to_numpy()
+
+    def seconds(self, column: str) -> NDArray[np.int64]:
+        """A column of seconds."""
+        return self.table[column].to_numpy()
+
+    def require(
+        self, right: NDArray[np.bool_], path: Path, column: str, expected: str, remedy: str = MEND
+    ) -> None:
+        """Raise :class:`DataError` for the first number of a column that is not `right`."""
+        if not right.all():
+            row = int(np.argmin(right))
+            problem = f"{self.numbers(column)[row]:.15g} is not {expected}; {remedy}"
+            raise DataError(path, problem, line=self.first_line + row, column=column)
+
+    def interactions(
+        self, user: str, item: str, rating: str, timestamps: NDArray[np.int64]
+    ) -> Interactions:
+        """The records as interactions, given their times and the names of the other columns."""
+        labels = self.numbers(rating)[:, None]
+        return Interactions(
+            self.words(user), self.words(item), labels, timestamps, lines=self.lines()
+        )
+
+
+def checked(table: pa.Table, columns: Sequence[Column]) -> pa.Table | None:
+    """A table that pyarrow parsed, as :class:`Records` holds it; None if the slow twin may object.
+
+    Args:
+        table: has the `columns`, seconds as float64.
+        columns: those of the result.
+    """
+    if not all(plausible(table[name], kind) for name, kind in columns):
+        return None
+    found = {
+        name: table[name].cast(pa.int64()) if kind == "seconds" else table[name]
+        for name, kind in columns
+    }
+    return pa.table(found)
+
+
+def frame_of(blocks: Iterable[Records], columns: Sequence[Column]) -> pd.DataFrame:
+    """All records at once, for small files: str, float64 or int64 by kind, and int64 ``line``."""
+    frames = []
+    for records in blocks:
+        values = {name: typed(records.table[name].to_pandas(), kind) for name, kind in columns}
+        frames.append(pd.DataFrame(values | {"line": records.lines()}))
+    return pd.concat(frames, ignore_index=True)
