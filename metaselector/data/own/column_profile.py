@@ -1,0 +1,148 @@
+"""What the columns of an unknown file look like, from its first rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from metaselector.data.raw.columns import BadValue, RawBlock, flags, numbers, words
+from metaselector.data.raw.file import RawFile
+from metaselector.data.raw.lines import read_blocks
+from metaselector.data.raw.times import seconds
+from metaselector.data.raw.values import shown
+from metaselector.errors import DataError
+
+Look = Literal["flag", "whole", "number", "time", "words", "lists", "other"]
+ROWS = 100_000
+_SAID = {
+    "flag": "0 or 1",
+    "whole": "whole numbers",
+    "number": "numbers",
+    "time": "times",
+    "words": "words",
+    "lists": "lists of words",
+    "other": "of a type that cannot be used",
+}
+_SEPARATORS = ",\t;|"
+_LISTED = 0.2  # share of values that hold a separator, from which a column is one of lists
+
+
+@dataclass(frozen=True, eq=False)
+class Profile:
+    """One column.
+
+    Attributes:
+        name: of the column.
+        look: what all its values could be.
+        rows, missing, distinct: numbers of rows, of empty ones, and of different values.
+        example: the first value.
+        numbers: float64, the different numbers in order, if the values are numbers.
+        separator: of lists.
+        native: whether the file's type says that these are times, or is a float.
+    """
+
+    name: str
+    look: Look
+    rows: int
+    missing: int = 0
+    distinct: int = 0
+    example: str = ""
+    numbers: NDArray[np.float64] | None = None
+    separator: str = "|"
+    native: bool = False
+
+    def __str__(self) -> str:
+        missing = 100 * self.missing / max(self.rows, 1)
+        example = f", such as {shown(self.example)}" if self.distinct else ""
+        return f"{_SAID[self.look]}, {self.distinct:,} distinct, {missing:.3g} % missing{example}"
+
+
+def sniffed(path: Path) -> RawFile:
+    """The file with the separator that its header has most of.
+
+    Raises:
+        DataError: as :attr:`RawFile.header`.
+    """
+    file = RawFile(path)
+    if file.is_text and path.is_file():
+        header = next(read_blocks(path, 2**16)).lines()[0].decode(errors="replace")
+        best = max(_SEPARATORS, key=header.count)
+        file = replace(file, separator=best)
+    return file
+
+
+def profiles(file: RawFile, rows: int = ROWS) -> list[Profile]:
+    """Look at each column in the first `rows` rows.
+
+    Raises:
+        DataError: the file is missing, wrong, or holds no rows.
+    """
+    first = list(_first(file, rows))
+    if not first:
+        raise DataError(file.path, "holds no interactions, only names of columns")
+    return [
+        _profile(name, pa.chunked_array([block.columns[name] for block in first]))
+        for name in file.header
+    ]
+
+
+def _first(file: RawFile, rows: int) -> Iterator[RawBlock]:
+    for block in file.blocks(dict.fromkeys(file.header, "text")):
+        columns = {name: column.slice(0, rows) for name, column in block.columns.items()}
+        yield block._replace(columns=columns)
+        rows -= len(block.lines)
+        if rows <= 0:
+            return
+
+
+def _profile(name: str, chunks: pa.ChunkedArray) -> Profile:
+    column = chunks.unify_dictionaries().combine_chunks()
+    if isinstance(column, pa.ChunkedArray):
+        column = column.chunk(0)
+    rows, type_ = len(column), column.type
+    try:
+        found = words(column).dictionary_decode()
+    except BadValue:
+        return Profile(name, "other", rows)
+    present = found.is_valid().to_numpy(zero_copy_only=False)
+    present &= np.array([text != "" for text in found.to_pylist()])
+    values, texts = column.filter(pa.array(present)), found.filter(pa.array(present))
+    distinct = len(texts.unique())
+    profile = Profile(
+        name, "words", rows, rows - len(texts), distinct, texts[0].as_py() if distinct else ""
+    )
+    if not distinct:
+        return profile
+    if pa.types.is_list(type_) or pa.types.is_large_list(type_):
+        return replace(profile, look="lists")
+    if pa.types.is_timestamp(type_) or pa.types.is_date(type_):
+        return replace(profile, look="time", native=True)
+    with suppress(BadValue):
+        different = np.unique(numbers(values))
+        different = different[~np.isnan(different)]
+        profile = replace(profile, numbers=different, native=pa.types.is_floating(type_))
+        if np.isin(different, (0, 1)).all():
+            return replace(profile, look="flag")
+        return replace(profile, look="whole" if (different % 1 == 0).all() else "number")
+    with suppress(BadValue):
+        flags(texts)
+        return replace(profile, look="flag")
+    with suppress(BadValue):
+        seconds(texts, "iso")
+        return replace(profile, look="time")
+    return _lists(profile, texts.to_pylist())
+
+
+def _lists(profile: Profile, texts: list[str]) -> Profile:
+    """The profile of words, or of lists where many values hold a separator."""
+    for separator in "|;":
+        if sum(separator in text for text in texts) >= _LISTED * len(texts):
+            return replace(profile, look="lists", separator=separator)
+    return profile

@@ -1,0 +1,181 @@
+"""A first schema for an unknown file, for its owner to correct."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from metaselector.data.interactions import TIME_PARTS
+from metaselector.data.own.column_profile import Profile, profiles, sniffed
+from metaselector.data.own.draft_guesses import (
+    Guess,
+    guess_keys,
+    guess_labels,
+    guess_time,
+    parts,
+    threshold,
+    unit_of,
+)
+from metaselector.data.own.yaml_file import CHANGE_ME
+from metaselector.data.raw.file import RawFile
+from metaselector.errors import UserError
+from metaselector.files import write_text
+
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_YAML_WORDS = {"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
+_TIME_PARTS = ("day_of_week", "season")
+_FEW = 50  # different whole numbers that may be codes of something
+
+
+def draft(path: Path, folder: Path | None = None) -> str:
+    """A schema in YAML for the interactions at `path`, guessed from its first 100,000 rows.
+
+    Each column is described in a comment, and ``# check:`` marks guesses. Where the user, item or
+    time cannot be guessed, ``CHANGE_ME`` stands.
+
+    Args:
+        path: text or Parquet, as :class:`RawFile`.
+        folder: where the schema will be; by default the working directory.
+
+    Raises:
+        DataError: the file is missing, wrong, or holds no rows.
+    """
+    file = sniffed(path)
+    return "\n".join(_lines(file, profiles(file), folder)) + "\n"
+
+
+def write_draft(path: Path, output: Path) -> None:
+    """Write :func:`draft` to `output`; raises :class:`UserError` where that exists."""
+    if output.exists():
+        raise UserError(f"{output}: exists already; remove it, or choose another --output")
+    write_text(output, draft(path, output.parent))
+
+
+def _lines(file: RawFile, columns: list[Profile], folder: Path | None) -> Iterator[str]:
+    path = file.path if folder is None else Path(os.path.relpath(file.path, folder))
+    yield f"# Drafted from the first {columns[0].rows:,} rows of {file.path.name}. Correct what is"
+    yield "# marked `# check:`; then `metaselector reproduce --dataset` takes this file."
+    yield "version: 1"
+    yield f"name: {_name(file.path)}"
+    yield f"interactions: {_quoted(path.as_posix())}"
+    if file.separator not in (None, file.usual_separator):
+        yield f"separator: {json.dumps(file.separator)}"
+    time = guess_time(columns)
+    rest = [column for column in columns if column is not time.column]
+    user, item = guess_keys(rest)
+    yield _key("user", user)
+    yield _key("item", item)
+    yield _time(time)
+    labels = guess_labels([c for c in rest if c not in (user.column, item.column)])
+    names = {"user", "item", "timestamp", "line", *_TIME_PARTS}
+    yield from _labels(labels, names)
+    used = [user.column, item.column, time.column, *(label.column for label in labels)]
+    yield from _features([column for column in columns if column not in used], names)
+    yield f"time_parts: [{', '.join(_TIME_PARTS)}]  # any of {', '.join(TIME_PARTS)}"
+    yield "# users: {file: users.csv, key: user_id, features: {age: {kind: categorical}}}"
+    yield "# items: {file: items.csv, key: item_id, features: {genres: {kind: multivalued}}}"
+
+
+def _key(role: str, guess: Guess) -> str:
+    if guess.column is None:
+        return f"{role}: {CHANGE_ME}  # check: give the column that says which {role}"
+    return f"{role}: {_quoted(guess.column.name)}  # {guess.column}{_check(guess.doubt)}"
+
+
+def _time(guess: Guess) -> str:
+    column = guess.column
+    if column is None:
+        return f"time: {{column: {CHANGE_ME}}}  # check: give the column of the time, and its unit"
+    name = f"column: {_quoted(column.name)}"
+    if column.native and column.look == "time":  # its type says the unit
+        return f"time: {{{name}}}  # {column}{_check(guess.doubt)}"
+    unit = unit_of(column, by_name=True) or CHANGE_ME
+    return f"time: {{{name}, unit: {unit}}}  # {column}{_check(guess.doubt)}"
+
+
+def _labels(guesses: list[Guess], taken: set[str]) -> Iterator[str]:
+    if not guesses:
+        yield "# check: no label was found, so all rows count as positives"
+        yield "negatives: {per_positive: 4, sampling: uniform, seed: 0}"
+        return
+    yield "labels:  # check: the first one is evaluated"
+    for guess in guesses:
+        column = guess.column
+        assert column is not None
+        name = _free("_".join(parts(column.name)), taken)
+        setting = f"column: {_quoted(column.name)}"
+        doubt = guess.doubt
+        if column.look != "flag":
+            setting += f", threshold: {threshold(column):.15g}"
+            doubt = doubt or "is a value from the threshold on a positive?"
+        yield f"  {_quoted(name)}: {{{setting}}}  # {column}{_check(doubt)}"
+
+
+def _features(columns: list[Profile], taken: set[str]) -> Iterator[str]:
+    yield "features:"
+    for column in columns:
+        name = _free(column.name, taken)
+        alias = [] if name == column.name else [f"column: {_quoted(column.name)}"]
+        setting, doubt = _feature(column)
+        line = f"{_quoted(name)}: {{{', '.join([*alias, *setting])}}}  # {column}"
+        reason = _useless(column)
+        yield f"  # {line}; left out: {reason}" if reason else f"  {line}{_check(doubt)}"
+
+
+def _useless(column: Profile) -> str:
+    """Why a column is not to be a feature; empty where it may be."""
+    present = column.rows - column.missing
+    if not column.name:
+        return "it has no name"
+    if column.distinct <= 1:
+        return "constant" if column.distinct else "empty in all rows"
+    if column.look in ("time", "other"):
+        return "a second time" if column.look == "time" else "its type is not read"
+    is_id = parts(column.name)[-1:] == ["id"]
+    # Prices may all differ, but whole numbers that do are counters.
+    is_counter = column.look == "whole" and column.distinct == present
+    if ((column.look == "words" or is_id) and column.distinct > present / 2) or is_counter:
+        return "nearly every row has its own value"
+    return ""
+
+
+def _feature(column: Profile) -> tuple[list[str], str]:
+    """The settings of a feature, and what to check."""
+    if column.look == "lists":
+        return ["kind: multivalued", f"separator: {json.dumps(column.separator)}"], ""
+    if column.look == "flag":
+        return ["kind: categorical"], "known before the outcome, or a label?"
+    if column.look == "words":
+        return ["kind: categorical"], ""
+    is_code = column.distinct <= _FEW or parts(column.name)[-1:] == ["id"]
+    if column.look == "whole" and is_code:
+        return ["kind: categorical"], "codes, or amounts (numeric)?"
+    return ["kind: numeric"], "amounts, or codes (categorical)?" if column.look == "whole" else ""
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """A name for a field that no other has; it is taken from then on."""
+    name = f"column_{name}" if name.startswith("history_") or not name else name
+    while name in taken:
+        name += "_column"
+    taken.add(name)
+    return name
+
+
+def _check(doubt: str) -> str:
+    return f"  # check: {doubt}" if doubt else ""
+
+
+def _name(path: Path) -> str:
+    """A data set's name from that of a file."""
+    stem = path.name.partition(".")[0]
+    return _quoted(re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-") or "log")
+
+
+def _quoted(text: str) -> str:
+    if _PLAIN.fullmatch(text) and text.lower() not in _YAML_WORDS:
+        return text
+    return json.dumps(text, ensure_ascii=False)

@@ -1,0 +1,141 @@
+"""Interactions of a user's own, in files that a schema in YAML describes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from metaselector.data.interactions import (
+    Interactions,
+    InteractionTable,
+    Negatives,
+    Task,
+    nothing_known,
+)
+from metaselector.data.own.log_columns import interactions, raw_kinds
+from metaselector.data.own.log_schema import LogSchema, load_schema
+from metaselector.data.own.side_file import note_missing, note_strangers, open_side, read_side
+from metaselector.data.raw.file import RawFile
+from metaselector.errors import ConfigError, DataError
+
+SUFFIXES = (".yaml", ".yml")
+POSITIVE = "interaction"
+"""The task of a log of positives only."""
+
+
+def is_schema(name: str) -> bool:
+    """Whether a data set's name is the path of a schema of one's own."""
+    return name.endswith(SUFFIXES)
+
+
+@dataclass(frozen=True)
+class OwnLog:
+    """A data set whose name is the path of its schema.
+
+    Attributes:
+        schema: the YAML file.
+    """
+
+    schema: Path
+
+    @property
+    def licence(self) -> str:
+        """Nothing is known of it."""
+        return "files of your own; their licence is for you to know"
+
+    @property
+    def expected(self) -> str:
+        """What should be there, for messages."""
+        return f"the interactions that {self.schema} describes"
+
+    @property
+    def interactions(self) -> Path:
+        """Where the schema says the interactions are; raises :class:`ConfigError` if it is bad."""
+        return self.schema.parent / load_schema(self.schema).interactions
+
+    def read(self, path: Path) -> InteractionTable:
+        """Read the interactions at `path` as the schema says; raises as :func:`read_log`."""
+        return read_log(self.schema, path)
+
+
+def read_log(schema_path: Path, data: Path | None = None) -> InteractionTable:
+    """Interactions of one's own.
+
+    All headers and what is known of users are read at once, the interactions as they are asked
+    for. Lines of a folder of Parquet files count the rows of each file from 1.
+
+    Args:
+        schema_path: the YAML file.
+        data: interactions to read instead of those that the schema names.
+
+    Raises:
+        ConfigError: the schema is wrong.
+        DataError: a file is missing or wrong; while reading, a value is.
+    """
+    schema = load_schema(schema_path)
+    folder = schema_path.parent
+    log = RawFile(data or folder / schema.interactions, schema.separator)
+    _require(schema_path, schema, log)
+    items = open_side(folder, schema.items, "items") if schema.items else None
+    repairs: list[str] = []
+    users = nothing_known("user")
+    if schema.users:
+        side = open_side(folder, schema.users, "users")
+        users = read_side(side, schema.users, "user", None, repairs)
+
+    def read() -> Iterator[Interactions]:
+        seen: set[str] = set()
+        rows, known = 0, users.empty
+        for raw in log.blocks(raw_kinds(schema_path, schema)):
+            block = interactions(schema, raw, seen)
+            rows += len(block.lines)
+            known = known or bool(users.index.isin(block.user.unique().to_pylist()).any())
+            yield block
+        if not rows:
+            raise DataError(log.path, "holds no interactions, only names of columns")
+        note_missing(repairs, log.path, schema.columns, seen)
+        if schema.users and not known:
+            note_strangers(repairs, folder / schema.users.file, schema.users, "user")
+
+    def describe_items(keys: Iterable[str]) -> pd.DataFrame:
+        if schema.items is None or items is None:
+            return nothing_known("item")
+        return read_side(items, schema.items, "item", keys, repairs)
+
+    labels, negatives = schema.labels or {}, schema.negatives
+    return InteractionTable(
+        name=schema.name,
+        source=log.path,
+        read=read,
+        users=users,
+        describe_items=describe_items,
+        # Given a threshold, since without one a task takes the setting for ratings.
+        tasks=tuple(
+            Task(name, 1.0 if label.threshold is None else label.threshold)
+            for name, label in labels.items()
+        )
+        or (Task(POSITIVE, 1.0),),
+        negatives=Negatives(**negatives.model_dump()) if negatives else None,
+        features=schema.as_features(),
+        user_features=schema.users.as_features() if schema.users else (),
+        item_features=schema.items.as_features() if schema.items else (),
+        time_parts=schema.time_parts,
+        repairs=repairs,
+    )
+
+
+def _require(path: Path, schema: LogSchema, log: RawFile) -> None:
+    """Check all that the header of the interactions tells."""
+    labels = schema.labels or {}
+    log.require(
+        {"user": schema.user, "item": schema.item, "time.column": schema.time.column}
+        | {f"labels.{name}": label.column for name, label in labels.items()}
+        | {f"features.{name}": column for name, column in schema.columns.items()}
+    )
+    if log.is_text and schema.time.unit is None:
+        units = "seconds, milliseconds or iso"
+        raise ConfigError(f"{path}: time.unit: is missing; say what {log.path.name} has: {units}")
+    raw_kinds(path, schema)

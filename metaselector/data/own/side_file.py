@@ -1,0 +1,123 @@
+"""What a user's file says of users or items."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from metaselector.data.interactions import Feature
+from metaselector.data.own.log_columns import all_missing, checked, converted, raw_kind
+from metaselector.data.own.log_schema import SideFile
+from metaselector.data.raw.columns import keys
+from metaselector.data.raw.file import RawFile
+from metaselector.data.raw.values import shown
+from metaselector.errors import DataError
+
+_DTYPE: dict[str, Any] = {"categorical": "str", "numeric": "float64"}
+
+
+def open_side(folder: Path, side: SideFile, role: str) -> RawFile:
+    """The file, which has all that `side` names; `role`, ``users`` or ``items``, is for messages.
+
+    Raises:
+        DataError: it is missing, has no proper header, or lacks a column.
+    """
+    file = RawFile(folder / side.file, side.separator)
+    named = {f"{role}.features.{name}": column for name, column in side.columns.items()}
+    file.require({f"{role}.key": side.key, **named})
+    return file
+
+
+def read_side(
+    file: RawFile, side: SideFile, index: str, only: Iterable[str] | None, repairs: list[str]
+) -> pd.DataFrame:
+    """The rows of a file of users or items.
+
+    Args:
+        file: as :func:`open_side` returns it.
+        side: what its columns are.
+        index: name of the index.
+        only: the keys to keep, None for all.
+        repairs: a sentence is added for each feature that is missing everywhere.
+
+    Returns:
+        A column for each feature, indexed by the key: words, tuples of words, or float64.
+
+    Raises:
+        DataError: a value is wrong, a key is empty, or one that is kept occurs twice.
+    """
+    features = side.as_features()
+    kinds = {side.columns[feature.name]: raw_kind(feature) for feature in features}
+    wanted = None if only is None else pa.array(list(only), pa.string())
+    parts: list[pd.DataFrame] = []
+    lines: dict[str, tuple[Path, int]] = {}
+    seen: set[str] = set()
+    for block in file.blocks({side.key: "word", **kinds}):
+        found = checked(block, side.key, keys).dictionary_decode()
+        kept = np.ones(len(found), bool)
+        if wanted is not None:
+            kept = pc.is_in(found, wanted).to_numpy(zero_copy_only=False)
+        names = found.filter(pa.array(kept)).to_pylist()
+        for name, line in zip(names, block.lines[kept].tolist(), strict=True):
+            if name in lines:
+                place, earlier = lines[name]
+                where = f"line {earlier}" if place == block.path else f"{place.name}:{earlier}"
+                problem = f"{shown(name)} was already described in {where}; remove one of the two"
+                raise DataError(block.path, problem, line=line, column=side.key)
+            lines[name] = block.path, line
+        columns: dict[str, Any] = {}
+        for feature in features:
+            column = converted(block, side.columns[feature.name], feature, seen)
+            columns[feature.name] = _listed(column.filter(pa.array(kept)), feature)
+        parts.append(pd.DataFrame(columns, index=pd.Index(names, dtype="str", name=index)))
+    note_missing(repairs, file.path, side.columns, seen)
+    if wanted is not None and len(wanted) and not lines:
+        note_strangers(repairs, file.path, side, index)
+    if not parts:
+        columns = {feature.name: [] for feature in features}
+        parts = [pd.DataFrame(columns, index=pd.Index([], dtype="str", name=index))]
+    return pd.concat(parts).astype(
+        {feature.name: _DTYPE[feature.kind] for feature in features if feature.kind in _DTYPE}
+    )
+
+
+def note_strangers(repairs: list[str], path: Path, side: SideFile, index: str) -> None:
+    """Add a sentence for a file that describes none of those who occur, once."""
+    sentence = (
+        f"{path}: column '{side.key}' has none of the {index}s of the interactions; compare the "
+        "spelling of both"
+    )
+    if sentence not in repairs:
+        repairs.append(sentence)
+
+
+def note_missing(
+    repairs: list[str], path: Path, columns: dict[str, str], seen: Collection[str]
+) -> None:
+    """Add a sentence for each feature that no row has, once."""
+    for name, column in columns.items():
+        sentence = all_missing(path, column)
+        if name not in seen and sentence not in repairs:
+            repairs.append(sentence)
+
+
+def _listed(column: pa.Array, feature: Feature) -> Any:
+    """A column as pandas holds it."""
+    if feature.kind == "numeric":
+        return column.to_numpy(zero_copy_only=False)
+    if feature.kind == "categorical":
+        return column.dictionary_decode().fill_null("").to_pylist()
+    found = np.empty(len(column.dictionary) + 1, dtype=object)
+    for code, text in enumerate([*column.dictionary.to_pylist(), None]):
+        found[code] = _words(text, feature.separator)
+    return found[column.indices.fill_null(len(column.dictionary)).to_numpy(zero_copy_only=False)]
+
+
+def _words(text: str | None, separator: str) -> tuple[str, ...]:
+    return tuple(word for word in (text or "").split(separator) if word)
