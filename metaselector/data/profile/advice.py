@@ -1,0 +1,110 @@
+"""What in a profile deserves a warning: one line each, with what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from metaselector.data.interactions import Feature, InteractionTable, Task
+from metaselector.data.profile.figures import SHORT, FeatureProfile, Profile, TaskProfile
+
+HIGH_RATE, LOW_RATE = 0.95, 0.01
+"""Label rates above and below which there is little to learn."""
+MANY_WORDS = 0.9
+"""Distinct words an entry from which on a feature names its entries."""
+FEW_NUMBERS = 20
+"""Distinct whole numbers up to which they may be names of something."""
+ENTRIES_TO_JUDGE = 20
+"""Entries from which on the number of distinct words or numbers says something."""
+
+
+def advice(table: InteractionTable, profile: Profile) -> Iterator[str]:
+    """The warnings that `profile`, made from `table`, deserves."""
+    yield from _about_times(profile)
+    if table.negatives is None:  # otherwise the negatives are still to be sampled
+        for task, found in zip(table.tasks, profile.tasks, strict=True):
+            yield from _about_label(task, found)
+    yield from _about_users(profile)
+    features = (*table.features, *table.user_features, *table.item_features)
+    for feature, result in zip(features, profile.features, strict=True):
+        yield from _about_feature(feature, result)
+
+
+def _about_times(profile: Profile) -> Iterator[str]:
+    if profile.first_time == profile.last_time and profile.rows > 1:
+        yield (
+            f"all rows have the time {profile.first_time}: windows and histories would follow the "
+            "order of the file; bring times, or make sure that the file is in order of time"
+        )
+    elif profile.users_at_one_time:
+        yield (
+            f"{profile.users_at_one_time:,} of {profile.users:,} users have more than half of "
+            "their rows at one time: the order among these is the file's; bring exact times, or "
+            "make sure that the file is in order of time"
+        )
+    for count, when in (
+        (profile.rows_before_1995, f"before 1995 (from {profile.first_time} on)"),
+        (profile.rows_in_future, f"in the future (until {profile.last_time})"),
+    ):
+        if count:
+            yield (
+                f"{count:,} of {profile.rows:,} rows have a time {when}: check that times are "
+                "seconds since 1970 UTC, and correct or remove the rows"
+            )
+
+
+def _about_label(task: Task, found: TaskProfile) -> Iterator[str]:
+    setting = "data.label_threshold" if task.threshold is None else "threshold of the task"
+    choose = f"choose another {setting}"
+    if found.rate is None:
+        yield f"label '{found.name}' has no value in any row: correct the column, or drop the task"
+    elif found.rate in (0, 1):
+        kind = "positive" if found.rate else "negative"
+        yield (
+            f"label '{found.name}' is {kind} in every row (positive is {found.threshold:g} or "
+            f"more, values are {found.lowest:g} to {found.highest:g}): {choose}"
+        )
+    elif not LOW_RATE <= found.rate <= HIGH_RATE:
+        yield (
+            f"label '{found.name}' is positive in {100 * found.rate:.2f} % of the rows (positive "
+            f"is {found.threshold:g} or more): few users will have both classes; {choose}"
+        )
+
+
+def _about_users(profile: Profile) -> Iterator[str]:
+    if profile.single_row_users:
+        yield (
+            f"{profile.single_row_users:,} of {profile.users:,} users have a single row, which "
+            "cannot be split: remove them, or set data.drop_short_users=true"
+        )
+    if profile.short_users:
+        yield (
+            f"{profile.short_users:,} of {profile.users:,} users have fewer than {SHORT} rows: "
+            "one row at most for each of valid and test in a 60/80/90 % split, too few for "
+            "metrics of their own; bring more rows of them, or leave them out"
+        )
+
+
+def _about_feature(feature: Feature, found: FeatureProfile) -> Iterator[str]:
+    name = f"feature '{found.name}' of {found.side}s"
+    present = found.entries - found.missing
+    enough = present >= ENTRIES_TO_JUDGE
+    if not present:
+        yield f"{name} is missing everywhere: correct the column, or drop the feature"
+    elif found.distinct == 1 and not found.missing and found.entries > 1:
+        yield f"{name} is constant: it says nothing; drop the feature"
+    elif found.kind == "categorical" and enough and (found.distinct or 0) >= MANY_WORDS * present:
+        yield (
+            f"{name} has {found.distinct:,} words for {present:,} {found.side}s: hardly any "
+            "occurs again; drop the feature, or make it coarser"
+        )
+    elif (
+        found.numbers is not None
+        and feature.buckets is None
+        and enough
+        and found.numbers.whole
+        and (found.distinct or 0) <= FEW_NUMBERS
+    ):
+        yield (
+            f"{name} has only {found.distinct} distinct whole numbers: if they are names of "
+            "something rather than amounts, make it categorical"
+        )

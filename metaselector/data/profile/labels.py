@@ -1,0 +1,52 @@
+"""The profile of one label, gathered block by block."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metaselector.data.interactions import Task
+from metaselector.data.profile.figures import TaskProfile
+from metaselector.data.profile.tally import Tally
+
+
+class LabelSummary:
+    """Counts observed and positive rows, of all users and of each.
+
+    Args:
+        task: whose label it is.
+        threshold: a value at or above it is a positive, unless the task has a threshold.
+    """
+
+    def __init__(self, task: Task, threshold: float) -> None:
+        self._name = task.name
+        self._threshold = threshold if task.threshold is None else task.threshold
+        self._observed, self._positive = Tally(), Tally()
+        self._low, self._high = math.inf, -math.inf
+
+    def add(self, user: NDArray[np.int32], values: NDArray[np.float64]) -> None:
+        """Add the users' codes ``[n]`` and the label's values ``[n]``, nan where not observed."""
+        observed = ~np.isnan(values)
+        self._observed.add(user[observed])
+        self._positive.add(user[values >= self._threshold])
+        self._low = min(self._low, float(values[observed].min(initial=math.inf)))
+        self._high = max(self._high, float(values[observed].max(initial=-math.inf)))
+
+    def profile(self, rows: int, n_users: int) -> TaskProfile:
+        """The label, as far as it was added; `rows` and `n_users` are those of the table."""
+        observed, positive = self._observed.counts(n_users), self._positive.counts(n_users)
+        n, positives = int(observed.sum()), int(positive.sum())
+        one_class = (observed > 0) & ((positive == 0) | (positive == observed))
+        return TaskProfile(
+            name=self._name,
+            threshold=self._threshold,
+            observed=n,
+            positives=positives,
+            share_observed=n / rows,
+            rate=positives / n if n else None,
+            lowest=self._low if n else None,
+            highest=self._high if n else None,
+            users_of_one_class=int(one_class.sum()),
+        )

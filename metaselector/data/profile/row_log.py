@@ -1,0 +1,111 @@
+"""Which rows share user, item or time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+PART_ROWS = 2**21
+"""Rows whose sorting needs memory at a time, unless one user has more."""
+
+
+class Sharing(NamedTuple):
+    """What :meth:`RowLog.sharing` counts.
+
+    Attributes:
+        pairs: distinct pairs of user and item.
+        repeats: rows that repeat user, item and time of an earlier one.
+        users_at_one_time: users of two rows or more, more than half of which share one time.
+    """
+
+    pairs: int
+    repeats: int
+    users_at_one_time: int
+
+
+class RowLog:
+    """User, item and time of every row: 16 bytes a row."""
+
+    def __init__(self) -> None:
+        self._blocks: list[tuple[NDArray[np.int32], NDArray[np.int32], Ints]] = []
+
+    def add(self, user: NDArray[np.int32], item: NDArray[np.int32], time: Ints) -> None:
+        """Keep a block: codes of user and item, and seconds, ``[n]`` each."""
+        # A copy: a reader's block may be a view that would keep the whole of a larger one alive.
+        self._blocks.append((user, item, time.copy()))
+
+    def sharing(self, rows_per_user: Ints, n_items: int, part_rows: int = PART_ROWS) -> Sharing:
+        """Find the rows that share something, for some users after others.
+
+        Args:
+            rows_per_user: int64 ``[n_users]``.
+            n_items: how many items there are.
+            part_rows: most rows at a time, unless one user has more.
+        """
+        total = Sharing(0, 0, 0)
+        for low, high in _ranges(rows_per_user, part_rows):
+            picks = [
+                (user[chosen].astype(np.int64) - low, item[chosen], time[chosen])
+                for user, item, time in self._blocks
+                if (chosen := (user >= low) & (user < high)).any()
+            ]
+            user, item, time = (np.concatenate(part) for part in zip(*picks, strict=True))
+            part = _sharing(user, item, time, rows_per_user[low:high], n_items)
+            total = Sharing(*(a + b for a, b in zip(total, part, strict=True)))
+        return total
+
+
+def _ranges(rows_per_user: Ints, part_rows: int) -> Iterator[tuple[int, int]]:
+    """Users `low` to before `high`, who have at most `part_rows` rows unless they are one."""
+    ends = np.cumsum(rows_per_user)
+    low = 0
+    while low < len(ends):
+        before = ends[low - 1] if low else 0
+        high = max(low + 1, int(np.searchsorted(ends, before + part_rows, side="right")))
+        yield low, high
+        low = high
+
+
+def _sharing(user: Ints, item: NDArray[np.int32], time: Ints, rows: Ints, n_items: int) -> Sharing:
+    pair = user * n_items + item
+    order = np.argsort(pair)
+    new = _starts(pair[order])
+    events, _ = _keys(np.cumsum(new) - 1, time[order])
+    events.sort()
+
+    times, width = _keys(user, time)
+    times.sort()
+    first = np.flatnonzero(_starts(times))
+    longest = np.zeros(len(rows), dtype=np.int64)
+    np.maximum.at(longest, times[first] // width, np.diff(first, append=len(times)))
+    return Sharing(
+        pairs=int(new.sum()),
+        repeats=len(events) - int(_starts(events).sum()),
+        users_at_one_time=int(((longest >= 2) & (2 * longest > rows)).sum()),
+    )
+
+
+def _starts(ordered: Ints) -> NDArray[np.bool_]:
+    """Where a run of equal values starts."""
+    starts = np.ones(len(ordered), dtype=bool)
+    starts[1:] = ordered[1:] != ordered[:-1]
+    return starts
+
+
+def _keys(major: Ints, minor: Ints) -> tuple[Ints, int]:
+    """One number for each pair of numbers, and the `width` with which ``key // width`` is major.
+
+    Args:
+        major: int64 ``[n]``, n > 0, none negative.
+        minor: int64 ``[n]``, any.
+    """
+    low = int(minor.min())
+    width = int(minor.max()) - low + 1
+    if (int(major.max()) + 1) * width >= 2**63:
+        minor = np.unique(minor, return_inverse=True)[1]
+        low, width = 0, int(minor.max()) + 1
+    return major * width + (minor - low), width

@@ -1,0 +1,127 @@
+"""The profile of raw data on the terminal and as JSON."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from metaselector.data.profile.figures import FeatureProfile, Profile, Side, Spread
+from metaselector.files import write_text
+
+
+def write_profile(profile: Profile, path: Path) -> None:
+    """Write `profile` as JSON: its attributes, shares from 0 to 1, null where nothing is known."""
+    write_text(path, json.dumps(asdict(profile), indent=1, ensure_ascii=False) + "\n")
+
+
+def print_profile(profile: Profile, console: Console) -> None:
+    """Print `profile`; words of the data are cut where the terminal is too narrow for them."""
+    console.print(_overview(profile))
+    console.print(_labels(profile))
+    console.print(_counts(profile))
+    if profile.features:
+        console.print(_features(profile))
+    for repair in profile.repairs:
+        console.print(Text(f"repaired: {repair}"), soft_wrap=True)
+    for warning in profile.warnings:
+        console.print(Text.assemble(("warning: ", "bold yellow"), warning), soft_wrap=True)
+    if not profile.warnings:
+        console.print("No warnings.")
+
+
+def _overview(profile: Profile) -> Table:
+    table = Table(title=profile.dataset, title_justify="left", show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    lines = {
+        "file": profile.source,
+        "rows": f"{profile.rows:,}",
+        "users": f"{profile.users:,}{_unknown(profile.users_unknown)}",
+        "items": f"{profile.items:,}{_unknown(profile.items_unknown)}",
+        "density": f"{100 * profile.density:.4g} % ({profile.pairs:,} distinct pairs)",
+        "times (UTC)": f"{_time(profile.first_time)} to {_time(profile.last_time)}",
+        "repeated rows": f"{profile.repeated_rows:,} (user, item and time of an earlier one)",
+    }
+    for name, text in lines.items():
+        table.add_row(name, Text(text))
+    return table
+
+
+def _labels(profile: Profile) -> Table:
+    table = Table("label")
+    for title in ("observed", "positive", "positive is", "values", "users of one class"):
+        table.add_column(title, justify="right")
+    for task in profile.tasks:
+        known = task.lowest is not None and task.highest is not None
+        table.add_row(
+            Text(task.name),
+            _percent(task.share_observed),
+            "-" if task.rate is None else _percent(task.rate),
+            f">= {task.threshold:g}",
+            f"{task.lowest:g} to {task.highest:g}" if known else "-",
+            f"{task.users_of_one_class:,}",
+        )
+    return table
+
+
+def _counts(profile: Profile) -> Table:
+    table = Table("rows per")
+    for title in ("min", "25 %", "median", "75 %", "max", "mean"):
+        table.add_column(title, justify="right")
+    for name, spread in {"user": profile.rows_per_user, "item": profile.rows_per_item}.items():
+        table.add_row(name, *_spread(spread))
+    return table
+
+
+def _features(profile: Profile) -> Table:
+    table = Table("feature", "kind")
+    for title in ("missing", "distinct"):
+        table.add_column(title, justify="right")
+    table.add_column("most frequent words, or numbers", overflow="ellipsis", ratio=1)
+    side: Side | None = None
+    for feature in profile.features:
+        if feature.side != side:
+            table.add_section()
+            table.add_row(Text(f"of {feature.side}s", style="italic"))
+        side = feature.side
+        distinct = "many" if feature.distinct is None else f"{feature.distinct:,}"
+        table.add_row(
+            Text(feature.name),
+            feature.kind,
+            _percent(feature.share_missing),
+            distinct,
+            Text(_values(feature), no_wrap=True),
+        )
+    return table
+
+
+def _values(feature: FeatureProfile) -> str:
+    if feature.numbers is not None:
+        numbers = feature.numbers
+        return (
+            f"{numbers.mean:.4g} ± {numbers.std:.4g}, {numbers.minimum:.4g} to "
+            f"{numbers.maximum:.4g}"
+        )
+    return ", ".join(f"{word} ({count:,})" for word, count in feature.frequent)
+
+
+def _spread(spread: Spread) -> list[str]:
+    quartiles = (spread.minimum, spread.lower, spread.median, spread.upper, spread.maximum)
+    return [*(f"{value:,.10g}" for value in quartiles), f"{spread.mean:,.2f}"]
+
+
+def _unknown(count: int | None) -> str:
+    return f" ({count:,} of them not described)" if count else ""
+
+
+def _time(iso: str) -> str:
+    return iso.replace("T", " ").removesuffix("Z")
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2f} %"

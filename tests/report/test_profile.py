@@ -1,0 +1,99 @@
+"""Profiles on the terminal and as JSON."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from metaselector.data.profile.figures import (
+    FeatureProfile,
+    NumberProfile,
+    Profile,
+    Spread,
+    TaskProfile,
+)
+from metaselector.report.profile import print_profile, write_profile
+
+PROFILE = Profile(
+    dataset="tiny",
+    source="raw/[b]tiny.csv",
+    rows=12345,
+    users=100,
+    items=50,
+    pairs=400,
+    density=0.08,
+    repeated_rows=7,
+    first_time="2001-01-01T00:00:00Z",
+    last_time="2002-02-03T04:05:06Z",
+    rows_before_1995=0,
+    rows_in_future=0,
+    tasks=(
+        TaskProfile("rating", 4.0, 12345, 6789, 1.0, 6789 / 12345, 0.5, 5.0, 3),
+        TaskProfile("click", 1.0, 0, 0, 0.0, None, None, None, 0),
+    ),
+    rows_per_user=Spread(1, 2.5, 10, 20, 1234567, 123.45),
+    rows_per_item=Spread(2, 3, 4, 5, 6, 7),
+    single_row_users=1,
+    short_users=2,
+    users_at_one_time=0,
+    users_unknown=3,
+    items_unknown=None,
+    features=(
+        FeatureProfile("device", "row", "categorical", 4, 1, 0.25, 2, (("[red]", 2), ("b", 1))),
+        FeatureProfile(
+            "price", "row", "numeric", 4, 0, 0.0, None, (), NumberProfile(1.5, 2, -3, 4, False)
+        ),
+        FeatureProfile("genres", "item", "multivalued", 4, 4, 1.0, 0),
+    ),
+    repairs=("one [bold] line was mended",),
+    warnings=("something [x] is odd: " + "do this " * 30,),
+)
+
+
+def shown(profile: Profile, width: int = 100) -> str:
+    console = Console(width=width)
+    with console.capture() as capture:
+        print_profile(profile, console)
+    return capture.get()
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_everything_is_shown(width: int) -> None:
+    text = shown(PROFILE, width)
+    for part in ("raw/[b]tiny.csv", "12,345", "100 (3 of them not described)", "8 %", "400"):
+        assert part in text
+    assert "2001-01-01 00:00:00 to 2002-02-03 04:05:06" in text or width < 80
+    assert "repaired: one [bold] line was mended\n" in text
+    assert f"warning: {PROFILE.warnings[0]}\n" in text
+    assert "No warnings." not in text
+
+
+def test_numbers_of_a_wide_terminal() -> None:
+    lines = [" ".join(line.replace("│", " ").split()) for line in shown(PROFILE).splitlines()]
+    assert "rating 100.00 % 54.99 % >= 4 0.5 to 5 3" in lines
+    assert "click 0.00 % - >= 1 - 0" in lines
+    assert "user 1 2.5 10 20 1,234,567 123.45" in lines
+    assert "device categorical 25.00 % 2 [red] (2), b (1)" in lines
+    assert "price numeric 0.00 % many 1.5 ± 2, -3 to 4" in lines
+    assert "genres multivalued 100.00 % 0" in lines
+    assert lines.index("of rows") < lines.index("of items")
+
+
+def test_nothing_to_say() -> None:
+    text = shown(replace(PROFILE, warnings=(), repairs=(), features=()))
+    assert text.endswith("No warnings.\n")
+    assert "feature" not in text
+
+
+def test_json(tmp_path: Path) -> None:
+    path = tmp_path / "made" / "profile.json"
+    write_profile(PROFILE, path)
+    found = json.loads(path.read_text(encoding="utf-8"))
+    assert found["rows_per_user"]["maximum"] == 1234567
+    assert found["tasks"][1]["rate"] is None
+    assert found["features"][0]["frequent"] == [["[red]", 2], ["b", 1]]
+    assert [entry.name for entry in path.parent.iterdir()] == ["profile.json"]
