@@ -22,6 +22,9 @@ class _Section(BaseModel):
 class DataConfig(_Section):
     label_threshold: float = Field(4.0, description="a rating at or above it is a positive label")
     history_length: int = Field(20, ge=1, description="latest positives kept as history slots")
+    min_count: int = Field(
+        1, ge=1, description="words in fewer rows of train than this count as unseen"
+    )
     drop_short_users: bool = Field(
         False, description="drop users with a single row instead of stopping with an error"
     )

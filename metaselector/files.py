@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from metaselector.errors import UserError
@@ -43,7 +43,11 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_directory(path: Path) -> Iterator[Path]:
-    """Like :func:`atomic_file` for a directory; an existing one is replaced as a whole."""
+    """Like :func:`atomic_file` for a directory; an existing one is replaced as a whole.
+
+    On failure the directories above that were made for it are removed too, where they are empty.
+    """
+    above = [parent for parent in path.parents if not parent.exists()]
     with _as_user_error(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
@@ -59,6 +63,34 @@ def atomic_directory(path: Path) -> Iterator[Path]:
                 os.replace(temporary, path)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+            if not path.exists():
+                for parent in above:
+                    with suppress(OSError):  # somebody else has put something there
+                        parent.rmdir()
+
+
+def check_space(directory: Path, size: int, purpose: str) -> None:
+    """Raise a UserError unless `size` bytes are free where the existing `directory` is.
+
+    Args:
+        purpose: what they are for, to go on after "for".
+    """
+    free = shutil.disk_usage(directory).free
+    if free < size:
+        raise UserError(
+            f"{directory}: {about(size)} are needed for {purpose}, {about(free)} are free; free "
+            "some space or choose another place"
+        )
+
+
+def about(size: int) -> str:
+    """A number of bytes for people, such as ``about 5.6 MiB``."""
+    amount, unit = float(size), "bytes"
+    for larger in ("KiB", "MiB", "GiB", "TiB"):
+        if amount < 1024:
+            break
+        amount, unit = amount / 1024, larger
+    return f"about {amount:.{0 if unit == 'bytes' else 1}f} {unit}"
 
 
 def write_text(path: Path, text: str) -> None:

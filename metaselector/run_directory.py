@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+import yaml
 from torch import nn
 
 from metaselector import registry
 from metaselector.checkpoint import load_checkpoint, matches, save_checkpoint
 from metaselector.config import Config
 from metaselector.data.dataset import EncodedDataset
+from metaselector.data.own.own_log import is_schema
 from metaselector.errors import CheckpointError
+from metaselector.files import write_text
 from metaselector.meta_trainer import MetaLearned, Variant, make_mixture
 from metaselector.mixture import Mixture
 from metaselector.pretrain import Pretrained
@@ -43,10 +46,13 @@ class Run:
         dataset = EncodedDataset.load(self.data_directory)
         schema, config = dataset.schema, self.config
         split = config.split
+        # The data of a schema of one's own are called what the schema says.
+        name = schema.dataset if is_schema(config.dataset) else config.dataset
         for key, prepared, wanted in (
-            ("dataset", schema.dataset, config.dataset),
+            ("dataset", schema.dataset, name),
             ("data.label_threshold", schema.label_threshold, config.data.label_threshold),
             ("data.history_length", schema.history_length, config.data.history_length),
+            ("data.min_count", schema.min_count, config.data.min_count),
             ("split", schema.windows, (split.early, split.train, split.valid)),
         ):
             if prepared != wanted:
@@ -155,3 +161,9 @@ class Run:
         config = self.config.model_dump(mode="json", include={"split", "base_models"})
         config["base_models"] = {name: config["base_models"][name] for name in models}
         return config | {"seed": seed, "data_sha256": self._digest}
+
+
+def save_config(run: Run) -> None:
+    """Leave the run's settings beside its results, where the next step finds them."""
+    settings = yaml.safe_dump(run.config.model_dump(mode="json"), sort_keys=False)
+    write_text(run.directory / "config.yaml", settings)

@@ -4,55 +4,124 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from dataclasses import field as dataclass_field
+from functools import cached_property
 from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from metaselector.data.array_file import ArrayFile
 from metaselector.data.batch import Batch
-from metaselector.data.schema import Schema
+from metaselector.data.schema import OWNERS, Schema
+from metaselector.data.slots import Layout, Slots
 from metaselector.errors import DataError
 from metaselector.files import atomic_directory
 
-_ARRAYS = {
-    "ids": np.int32,
-    "values": np.float32,
-    "labels": np.float32,
+_ARRAYS: dict[str, type] = {
+    "task_labels": np.float32,
     "timestamps": np.int64,
     "source_rows": np.int64,
     "user_offsets": np.int64,
+    "items": np.int32,
+    "cells": np.int32,
+    "user_cells": np.int32,
+    "item_cells": np.int32,
+    "liked": np.int32,
+    "liked_offsets": np.int64,
+    "history_sizes": np.int32,
+    "profiles": np.float32,
 }
+_PREPARE = "run `metaselector data prepare` again"
 
 
 @dataclass(frozen=True)
 class EncodedDataset:
     """Rows sorted by (user, timestamp, original order), so that a user's rows are one slice.
 
+    What belongs to a user or an item is kept once for each, and a history is a view into its
+    user's positives; :meth:`batch` puts the slots of rows together. Cells are one int32 for each
+    slot, as in :mod:`metaselector.data.preparation.fields`.
+
     Attributes:
         schema: what the ids mean.
-        ids: int32 ``[N, C]``.
-        values: float32 ``[N, C]``.
-        labels: float32 ``[N]``, 0 or 1.
+        task_labels: float32 ``[N, T]``: 0, 1, or nan where a task was not observed. The first task
+            is observed in every row.
         timestamps: int64 ``[N]``, seconds since 1970 UTC.
         source_rows: int64 ``[N]``, position of the row in the file it came from.
-        user_offsets: int64 ``[n_users + 1]``; user u owns rows ``offsets[u]:offsets[u + 1]``.
+        user_offsets: int64 ``[U + 1]``; user u owns rows ``offsets[u]:offsets[u + 1]``.
         user_names: the users as they are called in the file.
+        cells: int32 ``[N, C_row]``, cells of the rows' own fields.
+        items: int32 ``[N]``, index of the row's item.
+        user_cells, item_cells: int32 ``[U, C_user]`` and ``[I, C_item]``.
+        liked: int32 ``[P]``, ids of the users' positives in the history field, users in order,
+            oldest first.
+        liked_offsets: int64 ``[U + 1]``, where each user's begin in `liked`.
+        history_sizes: int32 ``[N]``: the row's history is that many of its user's `liked`.
+        profiles: float32 ``[P + U, G]``; of user u after k positives in row
+            ``liked_offsets[u] + u + k``.
     """
 
     schema: Schema
-    ids: NDArray[np.int32]
-    values: NDArray[np.float32]
-    labels: NDArray[np.float32]
+    task_labels: NDArray[np.float32]
     timestamps: NDArray[np.int64]
     source_rows: NDArray[np.int64]
     user_offsets: NDArray[np.int64]
     user_names: tuple[str, ...]
+    cells: NDArray[np.int32]
+    items: NDArray[np.int32]
+    user_cells: NDArray[np.int32]
+    item_cells: NDArray[np.int32]
+    liked: NDArray[np.int32]
+    liked_offsets: NDArray[np.int64]
+    history_sizes: NDArray[np.int32]
+    profiles: NDArray[np.float32]
+    sha256: str = dataclass_field(default="", compare=False)
+    """Of a saved data set, as computed when it was written."""
+
+    @classmethod
+    def of_rows(
+        cls,
+        schema: Schema,
+        cells: NDArray[np.int32],
+        labels: NDArray[np.float32],
+        user_offsets: NDArray[np.int64],
+        user_names: tuple[str, ...],
+        source_rows: NDArray[np.int64] | None = None,
+    ) -> Self:
+        """A data set whose fields are all the rows' own; one row a second.
+
+        Args:
+            cells: int32 ``[N, C]``.
+            labels: float32 ``[N]``.
+        """
+        n, users = len(cells), len(user_names)
+        return cls(
+            schema=schema,
+            task_labels=labels[:, None],
+            timestamps=np.arange(n, dtype=np.int64),
+            source_rows=np.arange(n) if source_rows is None else source_rows,
+            user_offsets=user_offsets,
+            user_names=user_names,
+            cells=cells,
+            items=np.zeros(n, dtype=np.int32),
+            user_cells=np.zeros((users, 0), dtype=np.int32),
+            item_cells=np.zeros((1, 0), dtype=np.int32),
+            liked=np.zeros(0, dtype=np.int32),
+            liked_offsets=np.zeros(users + 1, dtype=np.int64),
+            history_sizes=np.zeros(n, dtype=np.int32),
+            profiles=np.zeros((users, 0), dtype=np.float32),
+        )
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.task_labels)
 
     @property
     def num_users(self) -> int:
@@ -63,36 +132,55 @@ class EncodedDataset:
         """User index of every row, int64 ``[N]``."""
         return np.repeat(np.arange(self.num_users), np.diff(self.user_offsets))
 
+    @property
+    def labels(self) -> NDArray[np.float32]:
+        """Labels of the first task, 0 or 1, float32 ``[N]``."""
+        return self.task_labels[:, 0]
+
+    @cached_property
+    def _layout(self) -> Layout:
+        return Layout(self.schema)
+
     def batch(self, rows: NDArray[np.int64]) -> Batch:
         """The given rows as a batch; `rows` of any shape ``[...]`` gives slots ``[..., C]``."""
-        return Batch(
-            torch.from_numpy(np.asarray(self.ids[rows])).long(),
-            torch.from_numpy(np.asarray(self.values[rows])),
-        )
+        rows = np.asarray(rows)
+        flat = rows.ravel()
+        user = np.searchsorted(self.user_offsets, flat, side="right") - 1
+        slots = Slots(len(flat), self._layout)
+        slots.put("user", self.user_cells[user])
+        slots.put("item", self.item_cells[self.items[flat]])
+        offset, size = self.liked_offsets[user], self.history_sizes[flat]
+        slots.put_history(self.liked, offset, size)
+        slots.put_profiles(self.profiles[offset + user + size])
+        slots.put("row", self.cells[flat])
+        return slots.batch(rows.shape)
 
     def label(self, rows: NDArray[np.int64]) -> Tensor:
-        """float32 labels of the given rows, in the shape of `rows`."""
+        """float32 labels of the given rows in the first task, in the shape of `rows`."""
         return torch.from_numpy(np.asarray(self.labels[rows]))
 
     def digest(self) -> str:
-        """SHA-256 of the schema and of every array."""
-        sha = hashlib.sha256(self.schema.model_dump_json().encode())
-        for name in _ARRAYS:
-            sha.update(np.ascontiguousarray(getattr(self, name)).data)
-        return sha.hexdigest()
+        """SHA-256 of the schema, the users' names and every array."""
+        if self.sha256:
+            return self.sha256
+        with tempfile.TemporaryDirectory(prefix="metaselector-") as directory:
+            self.save(Path(directory) / "data")
+            return type(self).load(Path(directory) / "data").sha256
+
+    def in_memory(self) -> Self:
+        """A copy that needs no files."""
+        copies: dict[str, Any] = {name: np.array(getattr(self, name)) for name in _ARRAYS}
+        return replace(self, **copies)
 
     def save(self, directory: Path) -> None:
         """Write the schema as JSON and the arrays as ``.npy``, all or nothing."""
-        with atomic_directory(directory) as target:
+        with atomic_directory(directory) as target, Writer(target, self.schema) as writer:
             for name in _ARRAYS:
-                np.save(target / f"{name}.npy", getattr(self, name), allow_pickle=False)
-            (target / "users.json").write_text(json.dumps(self.user_names), encoding="utf-8")
-            (target / "schema.json").write_text(
-                self.schema.model_dump_json(indent=1), encoding="utf-8"
-            )
+                writer.append(name, getattr(self, name))
+            writer.finish(self.user_names)
 
     @classmethod
-    def load(cls, directory: Path) -> EncodedDataset:
+    def load(cls, directory: Path) -> Self:
         """Open a saved data set; arrays are memory-mapped, read-only.
 
         Raises:
@@ -100,33 +188,95 @@ class EncodedDataset:
         """
         schema = Schema.load(directory / "schema.json")
         arrays = {name: _open(directory / f"{name}.npy", dtype) for name, dtype in _ARRAYS.items()}
-        try:
-            names = tuple(json.loads((directory / "users.json").read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
-            problem = f"missing or damaged ({error}); run `metaselector data prepare` again"
-            raise DataError(directory / "users.json", problem) from error
-        n = len(arrays["labels"])
-        shapes = dict.fromkeys(_ARRAYS, (n,)) | dict.fromkeys(
-            ("ids", "values"), (n, schema.num_slots)
-        )
-        shapes["user_offsets"] = (len(names) + 1,)
-        for name, shape in shapes.items():
+        names = tuple(_read_json(directory / "users.json", list))
+        sha256 = _read_json(directory / "sha256.json", str)
+        n, users = len(arrays["timestamps"]), len(names)
+        liked, items = len(arrays["liked"]), len(arrays["item_cells"])
+        for name, shape in _shapes(schema, n, users, items, liked).items():
             if arrays[name].shape != shape:
                 raise DataError(
                     directory / f"{name}.npy",
-                    f"shape {arrays[name].shape} does not match schema, labels and users {shape}; "
-                    "run `metaselector data prepare` again",
+                    f"shape {arrays[name].shape} does not match the other files {shape}; "
+                    f"{_PREPARE}",
                 )
-        return cls(schema=schema, user_names=names, **arrays)
+        return cls(schema=schema, user_names=names, sha256=sha256, **arrays)
+
+
+class Writer:
+    """Writes a data set piece by piece into a directory.
+
+    Use it as a context; the data set is complete after :meth:`finish`.
+    """
+
+    def __init__(self, directory: Path, schema: Schema) -> None:
+        self._directory, self._schema = directory, schema
+        self._open = ExitStack()
+        self._files: dict[str, ArrayFile] = {}
+
+    def append(self, name: str, rows: NDArray[Any]) -> None:
+        """Add rows to one of the arrays of :class:`EncodedDataset`, cast to its type."""
+        if name not in self._files:
+            row = _shapes(self._schema, 0, 0, 0, 0)[name][1:]
+            path = self._directory / f"{name}.npy"
+            self._files[name] = self._open.enter_context(ArrayFile(path, _ARRAYS[name], row))
+        self._files[name].append(rows)
+
+    def finish(self, user_names: Sequence[str]) -> None:
+        """Complete the files; an array without rows must have been given as an empty one."""
+        self._open.close()
+        names = json.dumps(list(user_names))
+        schema = self._schema.model_dump_json(indent=1)
+        sha = hashlib.sha256((schema + names).encode())
+        for name in _ARRAYS:
+            sha.update(f"{name} {self._files[name].sha256}".encode())
+        for file, text in (
+            ("users.json", names),
+            ("sha256.json", json.dumps(sha.hexdigest())),
+            ("schema.json", schema),
+        ):
+            (self._directory / file).write_text(text, encoding="utf-8")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._open.__exit__(*error)
+
+
+def _shapes(
+    schema: Schema, n: int, users: int, items: int, liked: int
+) -> dict[str, tuple[int, ...]]:
+    """Shapes of the arrays of a data set of so many rows, users, items and positives."""
+    width = {owner: sum(field.slots for field in schema.fields_of(owner)) for owner in OWNERS}
+    profiles = sum(f.slots for f in schema.fields_of("history") if f.kind == "profile")
+    return dict.fromkeys(_ARRAYS, (n,)) | {
+        "task_labels": (n, len(schema.tasks)),
+        "user_offsets": (users + 1,),
+        "cells": (n, width["row"]),
+        "user_cells": (users, width["user"]),
+        "item_cells": (items, width["item"]),
+        "liked": (liked,),
+        "liked_offsets": (users + 1,),
+        "profiles": (liked + users, profiles),
+    }
+
+
+def _read_json(path: Path, kind: type) -> Any:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(path, f"missing or damaged ({error}); {_PREPARE}") from error
+    if not isinstance(found, kind):
+        raise DataError(path, f"missing or damaged (no {kind.__name__}); {_PREPARE}")
+    return found
 
 
 def _open(path: Path, dtype: type) -> np.ndarray:
     try:
-        array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+        # A plain view of the mapped file: NumPy's own class for them is slow to index.
+        array = np.load(path, mmap_mode="r", allow_pickle=False).view(np.ndarray)
     except (OSError, ValueError, EOFError) as error:
-        raise DataError(
-            path, f"missing or damaged ({error}); run `metaselector data prepare` again"
-        ) from error
+        raise DataError(path, f"missing or damaged ({error}); {_PREPARE}") from error
     if array.dtype != dtype:
         raise DataError(path, f"holds {array.dtype}, expected {np.dtype(dtype)}")
     return array

@@ -106,7 +106,7 @@ def window_episodes(
     """
     users = np.arange(dataset.num_users) if users is None else users
     offsets = dataset.user_offsets
-    cut, stop = (boundaries(offsets, percent)[users] for percent in window)
+    cut, stop = (boundaries(offsets, percent, users) for percent in window)
     filled = stop > cut
     users, cut, stop = users[filled], cut[filled], stop[filled]
     return rows_around(users, offsets[users], cut, stop, support_size, None)
@@ -126,7 +126,7 @@ def sample_episodes(
     out-of-sample for base models that were trained on rows before the window.
     """
     offsets = dataset.user_offsets
-    start, stop = (boundaries(offsets, percent)[users] for percent in window)
+    start, stop = (boundaries(offsets, percent, users) for percent in window)
     filled = stop > start
     users, start, stop = users[filled], start[filled], stop[filled]
     cut = generator.integers(start, stop)
@@ -136,11 +136,11 @@ def sample_episodes(
 def load_rows(dataset: EncodedDataset, rows: Ints) -> Rows:
     """Read rows ``[U, R]`` with -1 for padding."""
     present = rows >= 0
-    batch = dataset.batch(np.where(present, rows, 0))
-    mask = torch.from_numpy(present)
+    rows = np.where(present, rows, 0)
+    batch, mask = dataset.batch(rows), torch.from_numpy(present)
     return Rows(
-        Batch(batch.ids * mask.unsqueeze(-1), batch.values * mask.unsqueeze(-1)),
-        dataset.label(np.where(present, rows, 0)) * mask,
+        Batch(*(slots.mul_(mask.unsqueeze(-1)) for slots in batch)),
+        dataset.label(rows) * mask,
         mask.to(batch.values.dtype),
     )
 

@@ -83,13 +83,10 @@ def planted_world(
     schema = _schema(items)
     first = np.array([field.first_id for field in schema.fields])
     return PlantedWorld(
-        EncodedDataset(
-            schema=schema,
-            ids=(first + 1 + codes).astype(np.int32),
-            values=np.ones(codes.shape, dtype=np.float32),
+        EncodedDataset.of_rows(
+            schema,
+            cells=(first + 1 + codes).astype(np.int32),
             labels=labels.astype(np.float32),
-            timestamps=np.tile(np.arange(rows_per_user), 2 * users_per_type).astype(np.int64),
-            source_rows=np.arange(len(users)),
             user_offsets=np.arange(2 * users_per_type + 1) * rows_per_user,
             user_names=tuple(str(user) for user in range(2 * users_per_type)),
         ),

@@ -7,21 +7,22 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from metaselector.data.amazon_files import AmazonFiles
-from metaselector.data.interactions import InteractionTable, without_repeats
-from metaselector.data.movielens import (
+from metaselector.data.interactions import InteractionTable
+from metaselector.data.own.own_log import OwnLog, is_schema
+from metaselector.data.public.amazon_files import AmazonFiles
+from metaselector.data.public.movielens import (
     FILES_1M,
     FILES_100K,
     read_movielens_1m,
     read_movielens_100k,
 )
-from metaselector.data.movielens_large import (
+from metaselector.data.public.movielens_large import (
     FILES_10M,
     FILES_CSV,
     read_movielens_10m,
     read_movielens_csv,
 )
-from metaselector.data.official import OfficialFolder
+from metaselector.data.public.official import OfficialFolder
 from metaselector.errors import ConfigError, nearest
 
 
@@ -81,7 +82,13 @@ DATASETS: dict[str, DatasetSource] = {
 
 
 def dataset(name: str) -> DatasetSource:
-    """The data set called `name`; raises :class:`ConfigError` where there is none."""
+    """The data set called `name`, which may be the path of a schema in YAML.
+
+    Raises:
+        ConfigError: there is no such data set.
+    """
+    if is_schema(name):
+        return OwnLog(Path(name))
     if name not in DATASETS:
         raise ConfigError(f"unknown dataset '{name}', {nearest(name, DATASETS)}")
     return DATASETS[name]
@@ -90,16 +97,18 @@ def dataset(name: str) -> DatasetSource:
 def read(name: str, path: Path) -> InteractionTable:
     """Read the data set called `name` from `path`, by what is found there.
 
-    Rows that repeat the user, item and time of an earlier one are dropped; the table's ``repairs``
-    count them.
+    The interactions themselves are read, and errors in them raised, when the table's ``read`` is
+    called.
 
     Args:
-        name: a key of :data:`DATASETS`.
+        name: a key of :data:`DATASETS`, or the path of a schema in YAML, which names the table.
         path: a directory with the files of the data set, or one file: MovieLens' zip file, or a
-            file of Amazon reviews.
+            file of Amazon reviews; with a schema, the interactions.
 
     Raises:
         ConfigError: there is no such data set.
         DataError: nothing that can be read is found at `path`, or a file of it is wrong.
     """
-    return without_repeats(replace(dataset(name).read(path), name=name))
+    source = dataset(name)
+    table = source.read(path)
+    return table if isinstance(source, OwnLog) else replace(table, name=name)

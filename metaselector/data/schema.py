@@ -5,14 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from metaselector.errors import DataError
 
 PADDING_ID = 0
 
 
-Kind = Literal["categorical", "multivalued", "sequence", "profile"]
+Kind = Literal["categorical", "multivalued", "numeric", "sequence", "profile"]
+Owner = Literal["user", "item", "history", "row"]
+OWNERS: tuple[Owner, ...] = ("user", "item", "history", "row")
+NUMBER = "(number)"
+"""The one word of a standardised number."""
 
 
 class Field(BaseModel):
@@ -20,15 +24,30 @@ class Field(BaseModel):
 
     Its out-of-vocabulary id is ``first_id``; the i-th word of the vocabulary has id
     ``first_id + 1 + i``.
+
+    Attributes:
+        kind: ``"categorical"`` is one slot with value 1; ``"multivalued"`` and ``"sequence"`` are
+            several, each of n words with value 1/n; a ``"profile"`` has a slot for each word, with
+            its share as the value; ``"numeric"`` is one slot of the word :data:`NUMBER` with the
+            standardised number as the value, or, where that is missing, the unseen word with 1.
+        of: whose feature it is; fields stand in the order of :data:`OWNERS`.
+        center, scale: a ``"numeric"`` field's values are ``(number - center) / scale``, at most
+            :data:`~metaselector.data.preparation.fields.MAX_DEVIATIONS` from 0.
+        edges: where a number became words: word i is for numbers from ``edges[i - 1]`` up to below
+            ``edges[i]``.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
     kind: Kind
+    of: Owner = "row"
     slots: int
     first_id: int
     vocabulary: tuple[str, ...]
+    center: float = 0.0
+    scale: float = 1.0
+    edges: tuple[float, ...] = ()
 
     @property
     def num_ids(self) -> int:
@@ -44,12 +63,22 @@ class Schema(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    version: Literal[1] = 1
+    version: Literal[2] = 2
     dataset: str
+    tasks: tuple[str, ...] = ("rating",)
     label_threshold: float
     history_length: int
+    min_count: int = 1
     windows: tuple[int, int, int]
     fields: tuple[Field, ...]
+
+    @field_validator("fields")
+    @classmethod
+    def _in_order(cls, fields: tuple[Field, ...]) -> tuple[Field, ...]:
+        owners = [OWNERS.index(field.of) for field in fields]
+        if owners != sorted(owners):
+            raise ValueError(f"the fields' owners must stand in the order {', '.join(OWNERS)}")
+        return fields
 
     @property
     def num_ids(self) -> int:
@@ -60,6 +89,10 @@ class Schema(BaseModel):
     def num_slots(self) -> int:
         """C."""
         return sum(field.slots for field in self.fields)
+
+    def fields_of(self, owner: Owner) -> tuple[Field, ...]:
+        """The fields of one owner, in slot order."""
+        return tuple(field for field in self.fields if field.of == owner)
 
     @property
     def slot_fields(self) -> list[int]:

@@ -26,18 +26,24 @@ class Windows(NamedTuple):
 DEFAULT_WINDOWS = Windows()
 
 
-def boundaries(user_offsets: NDArray[np.int64], percent: int) -> NDArray[np.int64]:
+def boundaries(
+    user_offsets: NDArray[np.int64], percent: int, users: NDArray[np.int64] | None = None
+) -> NDArray[np.int64]:
     """Position in the sorted rows where each user's first `percent` of rows ends.
 
     Args:
         user_offsets: int64 ``[n_users + 1]``; user u owns rows ``offsets[u]:offsets[u + 1]``.
         percent: 0 to 100.
+        users: int64 ``[U]``, all by default.
 
     Returns:
-        int64 ``[n_users]`` positions.
+        int64 ``[U]`` positions.
     """
-    counts = np.diff(user_offsets)
-    return user_offsets[:-1] + counts * percent // 100
+    if users is None:
+        first, stop = user_offsets[:-1], user_offsets[1:]
+    else:
+        first, stop = user_offsets[users], user_offsets[users + 1]
+    return first + (stop - first) * percent // 100
 
 
 def window_rows(user_offsets: NDArray[np.int64], start: int, stop: int) -> NDArray[np.int64]:

@@ -57,7 +57,7 @@ def evaluate(run: Run, progress: Progress) -> None:
     weights = pd.concat([part.weights for part in parts], ignore_index=True)
     best_single = dict(zip(run.config.seeds, (part.best_single for part in parts), strict=True))
     results = score(
-        predictions, dataset=run.config.dataset, protocol=PROTOCOL, best_single=best_single
+        predictions, dataset=run.dataset.schema.dataset, protocol=PROTOCOL, best_single=best_single
     )
     directory = run.directory
     save_predictions(predictions, directory / "predictions.parquet")

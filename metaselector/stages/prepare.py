@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
 
 from metaselector.config import Config
 from metaselector.data.dataset import EncodedDataset
-from metaselector.data.encode import encode
-from metaselector.data.interactions import InteractionTable
+from metaselector.data.interactions import InteractionTable, Task
+from metaselector.data.preparation.encode import Settings, encode_to
+from metaselector.data.public.fetch import fetch
 from metaselector.data.registry import read
-from metaselector.data.split import Windows, boundaries, window_rows
+from metaselector.data.split import Windows, boundaries
 from metaselector.errors import DataError
+from metaselector.files import atomic_directory
+from metaselector.run_directory import Run, save_config
+
+
+def prepare_run(run: Run, source: Path | None, data_directory: Path) -> None:
+    """Fetch the run's data set unless `source` has it, and prepare it in the run's directory."""
+    if source is None:
+        source = fetch(run.config.dataset, data_directory)
+    prepare(run.config, source, run.data_directory)
+    save_config(run)
 
 
 def prepare(config: Config, source: Path, directory: Path) -> None:
@@ -24,35 +36,44 @@ def prepare(config: Config, source: Path, directory: Path) -> None:
         DataError: as reading and encoding, or all labels of *train* or of *test* are the same.
     """
     table = read(config.dataset, source)
-    for repair in table.repairs:
-        print(f"warning: {repair}", file=sys.stderr)
-    if config.data.drop_short_users:
-        table = _without_short_users(table)
     windows = Windows(config.split.early, config.split.train, config.split.valid)
-    dataset = encode(
-        table,
-        windows,
+    settings = Settings(
+        windows=windows,
         label_threshold=config.data.label_threshold,
         history_length=config.data.history_length,
+        min_count=config.data.min_count,
+        drop_short_users=config.data.drop_short_users,
     )
-    _check_labels(table, dataset, windows, config.data.label_threshold)
-    _count_short_users(dataset, windows)
-    dataset.save(directory)
+    with atomic_directory(directory) as target:
+        encode_to(table, target, settings)
+        for repair in table.repairs:
+            print(f"warning: {repair}", file=sys.stderr)
+        dataset = EncodedDataset.load(target)
+        _check_labels(table, dataset, settings)
+        _count_short_users(dataset, windows)
 
 
-def _check_labels(
-    table: InteractionTable, dataset: EncodedDataset, windows: Windows, threshold: float
-) -> None:
+def _check_labels(table: InteractionTable, dataset: EncodedDataset, settings: Settings) -> None:
     """Without both classes there is nothing to learn in *train*, and no AUC in *test*."""
+    windows, offsets = settings.windows, dataset.user_offsets
+    before = np.concatenate([[0], np.cumsum(dataset.labels == 1)])  # positives before a row
     for name, edges in {"train": (0, windows.train), "test": (windows.valid, 100)}.items():
-        labels = dataset.labels[window_rows(dataset.user_offsets, *edges)]
-        if (labels == labels[0]).all():
-            kind = "positive" if labels[0] else "negative"
-            problem = (
-                f"all {len(labels):,} rows of the {name} window are {kind} (positive is a rating "
-                f"of {threshold:g} or more); choose another data.label_threshold"
-            )
-            raise DataError(table.source, problem, column="rating")
+        start, stop = (boundaries(offsets, percent) for percent in edges)
+        rows, positives = int((stop - start).sum()), int((before[stop] - before[start]).sum())
+        if positives in (0, rows):
+            kind = "positive" if positives else "negative"
+            problem = f"all {rows:,} rows of the {name} window are {kind} "
+            problem += _what_is_positive(table.tasks[0], settings.label_threshold)
+            raise DataError(table.source, problem, column=table.tasks[0].name)
+
+
+def _what_is_positive(task: Task, label_threshold: float) -> str:
+    if task.threshold is None:
+        return (
+            f"(positive is a {task.name} of {label_threshold:g} or more); choose another "
+            "data.label_threshold"
+        )
+    return f"(positive is a {task.name} of {task.threshold:g} or more); choose another label"
 
 
 def _count_short_users(dataset: EncodedDataset, windows: Windows) -> None:
@@ -67,9 +88,3 @@ def _count_short_users(dataset: EncodedDataset, windows: Windows) -> None:
                 f"window {name} ({start}-{stop} %)",
                 file=sys.stderr,
             )
-
-
-def _without_short_users(table: InteractionTable) -> InteractionTable:
-    rows = table.interactions
-    counts = rows["user"].map(rows["user"].value_counts())
-    return replace(table, interactions=rows[counts > 1])

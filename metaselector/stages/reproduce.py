@@ -6,33 +6,17 @@ import json
 import time
 from pathlib import Path
 
-import yaml
 from rich.console import Console
 
 from metaselector import environment
-from metaselector.data.fetch import fetch
 from metaselector.files import write_text
 from metaselector.progress import Progress
 from metaselector.report.figures import write_figures
 from metaselector.report.tables import print_summary, write_tables
-from metaselector.run_directory import Run
+from metaselector.run_directory import Run, save_config
 from metaselector.stages.evaluate import evaluate
-from metaselector.stages.prepare import prepare
+from metaselector.stages.prepare import prepare_run
 from metaselector.stages.train import meta_train_selectors, pretrain_base_models
-
-
-def prepare_run(run: Run, source: Path | None, data_directory: Path) -> None:
-    """Fetch the run's data set unless `source` has it, and prepare it in the run's directory."""
-    if source is None:
-        source = fetch(run.config.dataset, data_directory)
-    prepare(run.config, source, run.data_directory)
-    save_config(run)
-
-
-def save_config(run: Run) -> None:
-    """Leave the run's settings beside its results, where the next step finds them."""
-    settings = yaml.safe_dump(run.config.model_dump(mode="json"), sort_keys=False)
-    write_text(run.directory / "config.yaml", settings)
 
 
 def evaluate_and_report(run: Run, progress: Progress, started: float | None = None) -> None:

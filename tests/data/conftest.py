@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from metaselector.data.dataset import EncodedDataset
-from metaselector.data.interactions import InteractionTable
+from metaselector.data.interactions import Feature, Interactions, InteractionTable
 from metaselector.data.schema import Field, Schema
 
 Row = tuple[str, str, float, int]
@@ -25,19 +26,32 @@ ITEMS = {
 }
 
 
-def table_of(rows: Sequence[Row]) -> InteractionTable:
-    """A table in which row i of the file is on line i + 1."""
-    columns = ["user", "item", "rating", "timestamp"]
-    interactions = pd.DataFrame(rows, columns=columns).astype(
-        {"user": "str", "item": "str", "rating": np.float64, "timestamp": np.int64}
+def table_of(rows: Sequence[Row], block_rows: int = 3) -> InteractionTable:
+    """A table in which row i of the file is on line i + 1, read `block_rows` at a time."""
+
+    def read() -> Iterator[Interactions]:
+        for start in range(0, max(len(rows), 1), block_rows):  # no rows are one empty block
+            block = rows[start : start + block_rows]
+            users, items, ratings, times = zip(*block, strict=True) if block else ([], [], [], [])
+            yield Interactions(
+                pa.array(users, pa.string()),
+                pa.array(items, pa.string()).dictionary_encode(),
+                np.array(ratings, dtype=np.float64)[:, None],
+                np.array(times, dtype=np.int64),
+                np.arange(start + 1, start + 1 + len(block)),
+            )
+
+    items = pd.DataFrame.from_dict(
+        ITEMS, orient="index", columns=["title", "release_year", "genres"]
     )
-    interactions["line"] = np.arange(1, len(rows) + 1)
     return InteractionTable(
         "tiny",
         Path("tiny.csv"),
-        interactions,
+        read,
         pd.DataFrame.from_dict(USERS, orient="index", columns=["age", "gender", "occupation"]),
-        pd.DataFrame.from_dict(ITEMS, orient="index", columns=["title", "release_year", "genres"]),
+        lambda names: items,
+        user_features=(Feature("age"), Feature("gender"), Feature("occupation")),
+        item_features=(Feature("genres", "multivalued", profile=True), Feature("release_year")),
     )
 
 
@@ -45,19 +59,16 @@ def dataset_of(rows_per_user: Sequence[int]) -> EncodedDataset:
     """One slot a row, whose id is 1 + the row's position; labels alternate."""
     n = sum(rows_per_user)
     words = tuple(str(i) for i in range(n - 1))  # with the unseen word, n ids
-    return EncodedDataset(
-        schema=Schema(
+    return EncodedDataset.of_rows(
+        Schema(
             dataset="counted",
             label_threshold=1,
             history_length=0,
             windows=(60, 80, 90),
             fields=(Field(name="row", kind="categorical", slots=1, first_id=1, vocabulary=words),),
         ),
-        ids=np.arange(1, n + 1, dtype=np.int32)[:, None],
-        values=np.ones((n, 1), dtype=np.float32),
+        cells=np.arange(1, n + 1, dtype=np.int32)[:, None],
         labels=(np.arange(n) % 2).astype(np.float32),
-        timestamps=np.arange(n),
-        source_rows=np.arange(n),
         user_offsets=np.concatenate([[0], np.cumsum(rows_per_user)]).astype(np.int64),
         user_names=tuple(f"user {u}" for u in range(len(rows_per_user))),
     )

@@ -23,12 +23,12 @@ def world() -> PlantedWorld:
 def signs(world: PlantedWorld, name: str) -> np.ndarray:
     """The field ``cluster``, ``taste`` or ``mood`` of every row as -1 and +1."""
     schema = world.dataset.schema
-    ids = world.dataset.ids[:, schema.first_slot(name)]
+    ids = world.dataset.cells[:, schema.first_slot(name)]
     return np.array([int(schema.word(id_).removeprefix(f"{name}=")) for id_ in ids])
 
 
 def items(world: PlantedWorld) -> np.ndarray:
-    return world.dataset.ids[:, 0] - world.dataset.schema.fields[0].first_id - 1
+    return world.dataset.cells[:, 0] - world.dataset.schema.fields[0].first_id - 1
 
 
 def row_types(world: PlantedWorld) -> np.ndarray:
@@ -54,7 +54,7 @@ def test_the_generator_decides_everything() -> None:
 
 def test_ids_stay_in_their_fields(world: PlantedWorld) -> None:
     for slot, field in enumerate(world.dataset.schema.fields):
-        ids = world.dataset.ids[:, slot]
+        ids = world.dataset.cells[:, slot]
         assert ids.min() > field.first_id
         assert ids.max() < field.first_id + field.num_ids
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -12,10 +13,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from metaselector.data.atomic import read_atomic
 from metaselector.data.interactions import InteractionTable
-from metaselector.data.movielens import GENRES_100K, read_movielens_1m, read_movielens_100k
-from metaselector.data.movielens_large import read_movielens_10m, read_movielens_csv
+from metaselector.data.public.atomic import read_atomic
+from metaselector.data.public.movielens import GENRES_100K, read_movielens_1m, read_movielens_100k
+from metaselector.data.public.movielens_large import read_movielens_10m, read_movielens_csv
 from metaselector.errors import DataError
 
 RATINGS = [
@@ -138,6 +139,13 @@ def description(request: pytest.FixtureRequest) -> tuple[Format, str]:
     return FORMATS[name], FORMATS[name].files[i]
 
 
+def read_all(format_: Format, directory: Path) -> InteractionTable:
+    """The table, after everything that it reads late has been read."""
+    table = format_.read(directory)
+    assert len(table.items.columns) == 3
+    return table
+
+
 def _message(error: pytest.ExceptionInfo[DataError]) -> str:
     text = str(error.value)
     assert "\n" not in text
@@ -172,6 +180,28 @@ def test_table_is_the_world(format_: Format, tmp_path: Path) -> None:
         }
     )
     pd.testing.assert_frame_equal(table.items, items)
+    assert [feature.name for feature in table.user_features] == list(users)
+    assert [(feature.name, feature.kind, feature.profile) for feature in table.item_features] == [
+        ("genres", "multivalued", True),
+        ("release_year", "categorical", False),
+    ]
+
+
+def test_interactions_can_be_read_again(format_: Format, tmp_path: Path) -> None:
+    format_.write(tmp_path)
+    table = format_.read(tmp_path)
+    for _ in range(2):
+        assert sum(len(block.lines) for block in table.read()) == len(RATINGS)
+
+
+def test_ids_are_text_however_large(format_: Format, tmp_path: Path) -> None:
+    format_.write(tmp_path)
+    path = tmp_path / format_.files[0]
+    huge, last = "9876543210123456789012345", RATINGS[-1]
+    row = format_.separator.join([huge, "4294967297", *last[2:]])
+    path.write_text(path.read_text() + row + "\n")
+    found = format_.read(tmp_path).interactions.iloc[-1]
+    assert (found["user"], found["item"]) == (huge, "4294967297")
 
 
 @pytest.mark.parametrize(
@@ -180,8 +210,9 @@ def test_table_is_the_world(format_: Format, tmp_path: Path) -> None:
         lambda data: data + b"\n\r\n  \n",
         lambda data: data.replace(b"\n", b"\r\n"),
         lambda data: b"\xef\xbb\xbf" + data,
+        gzip.compress,
     ],
-    ids=["blank lines at the end", "Windows line ends", "byte order mark"],
+    ids=["blank lines at the end", "Windows line ends", "byte order mark", "gzip"],
 )
 def test_harmless_differences(
     format_: Format, tmp_path: Path, change: Callable[[bytes], bytes]
@@ -207,6 +238,7 @@ def test_official_sub_folder(tmp_path: Path, name: str, format_name: str) -> Non
 BAD_LINES = {  # what is done to the fields of a rating; its column; what the message shows
     "too few": (lambda f: f[:3], 3, "has 3 instead of 4 columns"),
     "too many": (lambda f: [*f, "extra"], 3, "has 5 instead of 4 columns"),
+    "separator": (lambda f: [";".join(f)], 1, "has 1 instead of 4 columns separated by"),
     "blank": (lambda f: [""], 1, "'' has 1 instead of 4 columns"),
     "user empty": (lambda f: ["", *f[1:]], 0, "'' is empty"),
     "item empty": (lambda f: [f[0], "", *f[2:]], 1, "'' is empty"),
@@ -220,7 +252,12 @@ BAD_LINES = {  # what is done to the fields of a rating; its column; what the me
     "time empty": (lambda f: [*f[:3], ""], 3, "'' is not a finite number"),
     "time half": (lambda f: [*f[:3], "881250949.5"], 3, "'881250949.5' is not a time"),
     "time before 1970": (lambda f: [*f[:3], "-1"], 3, "'-1' is not a time"),
-    "time in ms": (lambda f: [*f[:3], "881250949000"], 3, "'881250949000' is not a time"),
+    "time in ms": (
+        lambda f: [*f[:3], "881250949000"],
+        3,
+        "'881250949000' is not a time in whole seconds since 1970, up to year 2200; it looks like "
+        "milliseconds, divide by 1000; ",
+    ),
     "bytes": (lambda f: ["\udcff", *f[1:]], 0, "byte 0xff in '\ufffd' is not utf-8 text"),
 }
 
@@ -238,11 +275,37 @@ def test_first_bad_line_is_named(format_: Format, tmp_path: Path, bad: str) -> N
     path.write_text("\n".join(lines), errors="surrogateescape")
 
     with pytest.raises(DataError) as error:
-        format_.read(tmp_path)
+        read_all(format_, tmp_path)
     message = _message(error)
     assert message.startswith(f"{path}:{row + 1} (column {format_.columns[column]}): ")
     assert shown in message
     assert message.endswith(("correct or remove the line", "save the file as utf-8"))
+
+
+@pytest.mark.parametrize("rating", ["-1", "-0.5", "0", "5.5"])
+def test_rating_off_the_scale(format_: Format, tmp_path: Path, rating: str) -> None:
+    format_.write(tmp_path)
+    path = tmp_path / format_.files[0]
+    old, new = (format_.separator.join(["2", "30", value]) for value in ("1", rating))
+    path.write_text(path.read_text().replace(old, new))
+    if format_ is FORMATS["atomic"]:  # which hold data sets with other scales
+        assert float(rating) in set(format_.read(tmp_path).interactions["rating"])
+        return
+    with pytest.raises(DataError) as error:
+        read_all(format_, tmp_path)
+    message = _message(error)
+    assert message.startswith(f"{path}:{4 + format_.header_lines} (column rating): {rating} is not")
+    assert message.endswith("; correct or remove the line")
+
+
+def test_truncated_gzip(format_: Format, tmp_path: Path) -> None:
+    format_.write(tmp_path)
+    path = tmp_path / format_.files[0]
+    path.write_bytes(gzip.compress(path.read_bytes())[:-9])
+    with pytest.raises(DataError) as error:
+        read_all(format_, tmp_path)
+    assert _message(error).startswith(f"{path}:")
+    assert "the gzip file is cut short here; copy or fetch it again" in _message(error)
 
 
 def test_file_truncated_inside_its_last_number(format_: Format, tmp_path: Path) -> None:
@@ -252,7 +315,7 @@ def test_file_truncated_inside_its_last_number(format_: Format, tmp_path: Path) 
     path.write_bytes(data[:-2])
     last = data.count(b"\n")
     with pytest.raises(DataError) as error:
-        format_.read(tmp_path)
+        read_all(format_, tmp_path)
     assert _message(error).startswith(f"{path}:{last} (column timestamp): ")
     assert "no line end, as in a truncated file" in _message(error)
 
@@ -265,7 +328,7 @@ def test_truncated_file(file_of_format: tuple[Format, str], tmp_path: Path) -> N
     last = data.rstrip(b"\n").rfind(b"\n") + 1
     path.write_bytes(data[: last + 1])
     with pytest.raises(DataError) as error:
-        format_.read(tmp_path)
+        read_all(format_, tmp_path)
     message = _message(error)
     number = data.count(b"\n")
     assert message.startswith(f"{path}:{number} (column ")
@@ -280,7 +343,7 @@ def test_empty_file(file_of_format: tuple[Format, str], tmp_path: Path, content:
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(DataError) as error:
-        format_.read(tmp_path)
+        read_all(format_, tmp_path)
     assert _message(error).startswith(f"{path}: the file is empty")
 
 
@@ -289,11 +352,11 @@ def test_missing_interactions(format_: Format, tmp_path: Path) -> None:
     path = tmp_path / format_.files[0]
     path.unlink()
     with pytest.raises(DataError) as error:
-        format_.read(tmp_path)
+        read_all(format_, tmp_path)
     assert _message(error).startswith(f"{path}: no such file")
     path.mkdir()
     with pytest.raises(DataError) as error:
-        format_.read(tmp_path)
+        read_all(format_, tmp_path)
     assert _message(error).startswith(f"{path}: cannot be read")
 
 
@@ -304,7 +367,7 @@ def test_key_described_twice(description: tuple[Format, str], tmp_path: Path) ->
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join([*lines, lines[-1]]))
     with pytest.raises(DataError) as error:
-        format_.read(tmp_path)
+        read_all(format_, tmp_path)
     message = _message(error)
     assert message.startswith(f"{path}:{len(lines) + 1} (column ")
     assert f"already described in line {len(lines)};" in message

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import gc
+import tempfile
 import zipfile
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from metaselector.data.movielens import GENRES_100K
-from metaselector.data.official import OfficialFolder
+from metaselector.data.public.movielens import GENRES_100K
+from metaselector.data.public.official import OfficialFolder
 from metaselector.data.registry import DATASETS, read
 from metaselector.errors import ConfigError, DataError
 
@@ -76,10 +78,38 @@ def test_reads_what_is_there(tmp_path: Path, name: str, kind: str, shape: str) -
 def test_errors_inside_a_zip_file_name_the_zip_file(tmp_path: Path) -> None:
     files = {**FILES["movielens-1m", "official"], "ratings.dat": "1::10::3::7\n1::10::x::7\n"}
     path = _bring(tmp_path, files, "inner zip", "ml-1m")
+    table = read("movielens-1m", path)
     with pytest.raises(DataError) as error:
-        read("movielens-1m", path)
+        list(table.read())
     expected = f"{path}/ml-1m/ratings.dat:2 (column rating): 'x' is not a finite number"
     assert str(error.value).startswith(expected)
+    path = _bring(tmp_path, {**files, "users.dat": "1::F\n"}, "inner zip", "ml-1m")
+    with pytest.raises(DataError) as error:
+        read("movielens-1m", path)
+    assert str(error.value).startswith(f"{path}/ml-1m/users.dat:1 (column age): ")
+
+
+def test_a_zip_file_is_unpacked_for_as_long_as_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = _bring(tmp_path, FILES["movielens-1m", "official"], "zip", "")
+    place = tmp_path / "temporary"
+    place.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
+    table = read("movielens-1m", path)
+    for _ in range(2):
+        assert [len(block.lines) for block in table.read()] == [1]
+    blocks = table.read()
+    del table
+    assert len(next(blocks).lines) == 1
+    assert len(list(place.iterdir())) == 1
+    del blocks
+    assert list(place.iterdir()) == []
+    path.write_text("text")
+    with pytest.raises(DataError, match="not a zip file"):
+        read("movielens-1m", path)
+    gc.collect()  # the error's traceback held it
+    assert list(place.iterdir()) == []
 
 
 @pytest.mark.parametrize("shape", ["folder", "zip"])

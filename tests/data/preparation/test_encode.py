@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metaselector.data import encode as encode_module
 from metaselector.data.dataset import EncodedDataset
-from metaselector.data.encode import encode
-from metaselector.data.interactions import InteractionTable, nothing_known
+from metaselector.data.interactions import Feature, InteractionTable, nothing_known
+from metaselector.data.preparation import fields as fields_module
+from metaselector.data.preparation.encode import Settings, encode
 from metaselector.data.schema import Schema
 from metaselector.data.split import Windows, boundaries, window_rows
 from metaselector.errors import DataError
@@ -24,6 +24,7 @@ MakeTable = Callable[[Sequence[tuple[str, str, float, int]]], InteractionTable]
 DAY = 86_400
 THURSDAY = 881_193_600  # 4 December 1997, 00:00 UTC
 WINDOWS = Windows(early=20, train=60, valid=80)  # of 5 rows: 1, 3, 4
+SETTINGS = Settings(WINDOWS, history_length=2)
 
 # In the order of the file; ann's rows by time are lines 2, 5, 1, 7, 9 and bob's 3, 4, 6, 8, 10.
 ROWS = [
@@ -42,7 +43,7 @@ ROWS = [
 
 @pytest.fixture
 def dataset(make_table: MakeTable) -> EncodedDataset:
-    return encode(make_table(ROWS), WINDOWS, history_length=2)
+    return encode(make_table(ROWS), SETTINGS)
 
 
 def field(dataset: EncodedDataset, name: str) -> list[Any]:
@@ -50,7 +51,7 @@ def field(dataset: EncodedDataset, name: str) -> list[Any]:
     width = next(f.slots for f in dataset.schema.fields if f.name == name)
     first = dataset.schema.first_slot(name)
     rows = []
-    for ids, values in zip(dataset.ids, dataset.values, strict=True):
+    for ids, values in zip(*features(dataset), strict=True):
         cells = zip(ids[first : first + width], values[first : first + width], strict=True)
         rows.append(
             [
@@ -109,8 +110,9 @@ def test_id_ranges_of_fields_follow_each_other(dataset: EncodedDataset) -> None:
         assert f.first_id == expected
         expected += f.num_ids
     assert dataset.schema.num_ids == expected
-    assert dataset.ids.shape == dataset.values.shape == (10, dataset.schema.num_slots)
-    assert dataset.ids.max() < dataset.schema.num_ids
+    ids, values = features(dataset)
+    assert ids.shape == values.shape == (10, dataset.schema.num_slots)
+    assert ids.max() < dataset.schema.num_ids
 
 
 @pytest.mark.parametrize(
@@ -208,15 +210,27 @@ def test_history_genres_are_the_mean_profile_of_all_liked(dataset: EncodedDatase
 def with_items(table: InteractionTable, **categories: tuple[str, ...]) -> InteractionTable:
     """`table` of a shop that knows nothing of its users, and of items their categories."""
     items = pd.DataFrame({"categories": pd.Series(categories, dtype=object)})
-    return replace(table, users=nothing_known("user"), items=items)
+    return replace(
+        table,
+        users=nothing_known("user"),
+        describe_items=lambda _: items,
+        user_features=(),
+        item_features=(Feature("categories", "multivalued", profile=True),),
+    )
 
 
 def test_fields_exist_where_the_data_has_them(make_table: MakeTable) -> None:
     table = make_table(ROWS)
-    bare = replace(table, users=nothing_known("user"), items=nothing_known("item"))
-    names = [f.name for f in encode(bare, WINDOWS).schema.fields]
+    bare = replace(
+        table,
+        users=nothing_known("user"),
+        describe_items=lambda _: nothing_known("item"),
+        user_features=(),
+        item_features=(),
+    )
+    names = [f.name for f in encode(bare, Settings(WINDOWS)).schema.fields]
     assert names == ["user", "item", "history_items", "day_of_week", "season"]
-    shop = encode(with_items(table, i1=("Shop",)), WINDOWS)
+    shop = encode(with_items(table, i1=("Shop",)), Settings(WINDOWS))
     assert [f.name for f in shop.schema.fields] == [
         "user",
         "item",
@@ -231,7 +245,10 @@ def test_fields_exist_where_the_data_has_them(make_table: MakeTable) -> None:
 def test_categories_are_encoded_as_genres_are(make_table: MakeTable) -> None:
     table = make_table(ROWS)
     names = {name: table.items.loc[name, "genres"] for name in ("i1", "i2", "i4")}  # i3 has none
-    films, shop = encode(table, WINDOWS), encode(with_items(table, **names), WINDOWS)
+    films, shop = (
+        encode(table, Settings(WINDOWS)),
+        encode(with_items(table, **names), Settings(WINDOWS)),
+    )
     for theirs, ours in (("genres", "categories"), ("history_genres", "history_categories")):
         assert vocabulary(shop.schema, ours) == vocabulary(films.schema, theirs)
         assert field(shop, ours) == field(films, theirs)
@@ -241,20 +258,21 @@ def test_a_profile_keeps_the_words_most_frequent_in_train(
     make_table: MakeTable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """i1 is in train twice, i2 three times and i3 once; c and d come with i2."""
-    monkeypatch.setattr(encode_module, "PROFILE_WORDS", 2)
+    monkeypatch.setattr(fields_module, "PROFILE_WORDS", 2)
     table = with_items(make_table(ROWS), i1=("a", "b"), i2=("c", "d"), i3=("e",))
-    dataset = encode(table, WINDOWS)
+    dataset = encode(table, Settings(WINDOWS))
     assert vocabulary(dataset.schema, "categories") == ("a", "b", "c", "d", "e")
     assert vocabulary(dataset.schema, "history_categories") == ("c", "d")
     # ann's fourth row: i1, i3 and i2 were liked, and i2 spreads its third over c and d.
     sixth = 1 / 6
     assert field(dataset, "history_categories")[3] == [("c", sixth), ("d", sixth)]
-    assert encode(table, WINDOWS, schema=dataset.schema).schema == dataset.schema
+    assert encode(table, Settings(WINDOWS), schema=dataset.schema).schema == dataset.schema
 
 
 def test_padding_slots_have_id_and_value_zero(dataset: EncodedDataset) -> None:
-    assert not dataset.values[dataset.ids == 0].any()
-    assert (dataset.ids == 0).any()
+    ids, values = features(dataset)
+    assert not values[ids == 0].any()
+    assert (ids == 0).any()
 
 
 def test_vocabulary_is_what_occurs_in_train(dataset: EncodedDataset) -> None:
@@ -267,7 +285,7 @@ def test_vocabulary_is_what_occurs_in_train(dataset: EncodedDataset) -> None:
 
 def test_vocabulary_sorts_numbers_as_numbers(make_table: MakeTable) -> None:
     rows = [(user, item, 4.0, t) for user in ("2", "10") for t, item in enumerate(["i1"] * 5)]
-    assert vocabulary(encode(make_table(rows), WINDOWS).schema, "user") == ("2", "10")
+    assert vocabulary(encode(make_table(rows), Settings(WINDOWS)).schema, "user") == ("2", "10")
 
 
 def test_schema_records_how_it_was_made(dataset: EncodedDataset) -> None:
@@ -281,29 +299,28 @@ def test_encoding_with_a_schema_uses_its_vocabularies(
 ) -> None:
     """bob alone, in ids of the world with both."""
     bob = make_table([row for row in ROWS if row[0] == "bob"])
-    again = encode(bob, WINDOWS, history_length=2, schema=dataset.schema)
+    again = encode(bob, SETTINGS, schema=dataset.schema)
     assert again.schema == dataset.schema
-    assert np.array_equal(again.ids, dataset.ids[5:])
-    assert np.array_equal(again.values, dataset.values[5:])
+    assert_same(features(again), features(dataset, slice(5, None)))
 
 
 def test_unknown_user_and_item_are_unseen_words(
     make_table: MakeTable, dataset: EncodedDataset
 ) -> None:
     strangers = make_table([("eve", "i9", 4.0, t) for t in range(5)])
-    again = encode(strangers, WINDOWS, history_length=2, schema=dataset.schema)
+    again = encode(strangers, SETTINGS, schema=dataset.schema)
     for name in ("user", "age", "item", "release_year"):
         assert words(again, name) == ["(unseen)"] * 5
 
 
 def test_single_row_user_is_named_with_file_and_line(make_table: MakeTable) -> None:
     with pytest.raises(DataError, match=r"tiny\.csv:11 \(column user\): user 'eve' has a single"):
-        encode(make_table([*ROWS, ("eve", "i1", 4.0, 0)]), WINDOWS)
+        encode(make_table([*ROWS, ("eve", "i1", 4.0, 0)]), Settings(WINDOWS))
 
 
 def test_no_interactions(make_table: MakeTable) -> None:
     with pytest.raises(DataError, match=r"tiny\.csv: the file holds no interactions"):
-        encode(make_table([]), WINDOWS)
+        encode(make_table([]), Settings(WINDOWS))
 
 
 @pytest.mark.parametrize(
@@ -316,7 +333,7 @@ def test_no_interactions(make_table: MakeTable) -> None:
 )
 def test_empty_window_is_named(make_table: MakeTable, windows: Windows, name: str) -> None:
     with pytest.raises(DataError, match=name):
-        encode(make_table(ROWS), windows)
+        encode(make_table(ROWS), Settings(windows))
 
 
 # --- no feature depends on the same time or later ---
@@ -337,7 +354,8 @@ def random_rows(draw: st.DrawFn) -> list[tuple[str, str, float, int]]:
 
 
 def features(dataset: EncodedDataset, rows: Any = slice(None)) -> tuple[np.ndarray, np.ndarray]:
-    return dataset.ids[rows], dataset.values[rows]
+    batch = dataset.batch(np.arange(len(dataset))[rows])
+    return batch.ids.numpy(), batch.values.numpy()
 
 
 def assert_same(a: tuple[np.ndarray, np.ndarray], b: tuple[np.ndarray, np.ndarray]) -> None:
@@ -349,7 +367,7 @@ def encode_until(
 ) -> tuple[EncodedDataset, np.ndarray]:
     """Encode the rows up to a time; also their positions in `full`."""
     kept = [i for i, row in enumerate(rows) if row[3] <= last]
-    part = encode(make_table([rows[i] for i in kept]), windows, schema=full.schema)
+    part = encode(make_table([rows[i] for i in kept]), Settings(windows), schema=full.schema)
     position = {int(source): i for i, source in enumerate(full.source_rows)}
     return part, np.array([position[kept[source]] for source in part.source_rows])
 
@@ -361,7 +379,7 @@ def test_deleting_what_comes_after_a_time_changes_no_earlier_row(
 ) -> None:
     """Here only the last row of a user is in test, so no history is cut short by freezing."""
     windows = Windows(early=25, train=50, valid=99)
-    full = encode(make_table(rows), windows)
+    full = encode(make_table(rows), Settings(windows))
     part, position = encode_until(make_table, full, rows, windows, last)
     assert_same(features(part), features(full, position))
 
@@ -378,7 +396,7 @@ def test_deleting_what_comes_after_a_time_changes_no_earlier_row_up_to_test(
     to the first test row of the shorter table; later ones are test rows there, with less history.
     """
     windows = Windows(early=20, train=40, valid=60)
-    full = encode(make_table(rows), windows)
+    full = encode(make_table(rows), Settings(windows))
     part, position = encode_until(make_table, full, rows, windows, last)
     first_test = boundaries(part.user_offsets, windows.valid)[part.users]
     unaffected = np.arange(len(part)) <= first_test
@@ -390,10 +408,10 @@ def test_deleting_what_comes_after_a_time_changes_no_earlier_row_up_to_test(
 def test_ratings_of_the_same_time_or_later_change_no_feature(
     make_table: MakeTable, rows: Any, time: int, data: st.DataObject
 ) -> None:
-    full = encode(make_table(rows), WINDOWS)
+    full = encode(make_table(rows), Settings(WINDOWS))
     later = [i for i, row in enumerate(rows) if row[3] >= time]
     changed = with_ratings(rows, later, data)
-    other = encode(make_table(changed), WINDOWS, schema=full.schema)
+    other = encode(make_table(changed), Settings(WINDOWS), schema=full.schema)
     until = full.timestamps <= time
     assert_same(features(other, until), features(full, until))
 
@@ -404,9 +422,9 @@ def test_ratings_of_the_test_window_change_no_feature_and_no_vocabulary(
     make_table: MakeTable, rows: Any, data: st.DataObject
 ) -> None:
     windows = Windows(early=20, train=40, valid=60)
-    full = encode(make_table(rows), windows)
+    full = encode(make_table(rows), Settings(windows))
     test = full.source_rows[window_rows(full.user_offsets, windows.valid, 100)]
-    other = encode(make_table(with_ratings(rows, test.tolist(), data)), windows)
+    other = encode(make_table(with_ratings(rows, test.tolist(), data)), Settings(windows))
     assert other.schema == full.schema
     assert_same(features(other), features(full))
 
@@ -417,15 +435,21 @@ def test_vocabularies_come_from_train_rows_only(
     make_table: MakeTable, rows: Any, data: st.DataObject
 ) -> None:
     """Whatever valid and test hold, items included."""
+    # Repeats would be dropped, and the windows move with how many there are.
+    rows = list(
+        {
+            (user, item, time): (user, item, rating, time) for user, item, rating, time in rows
+        }.values()
+    )
     windows = Windows(early=20, train=40, valid=60)
-    full = encode(make_table(rows), windows)
+    full = encode(make_table(rows), Settings(windows))
     rest = full.source_rows[window_rows(full.user_offsets, windows.train, 100)]
     changed = list(rows)
     for i in rest:
         user, _, _, time = rows[i]
-        item = data.draw(st.sampled_from(["i1", "i2", "i3", "i4", "new"]))
+        item = data.draw(st.sampled_from([rows[i][1], f"new{i}"]))
         changed[i] = (user, item, data.draw(st.sampled_from([2.0, 5.0])), time)
-    assert encode(make_table(changed), windows).schema == full.schema
+    assert encode(make_table(changed), Settings(windows)).schema == full.schema
 
 
 def with_ratings(rows: Any, which: list[int], data: st.DataObject) -> list[Any]:

@@ -1,0 +1,106 @@
+"""What is dropped from raw interactions: repeats, and users too short to split."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metaselector.data.preparation.staging import Lines, StagedRows
+from metaselector.errors import DataError
+
+
+@dataclass
+class Cleaning:
+    """Counts what it drops.
+
+    Attributes:
+        source: the file the interactions come from, for messages.
+        drop_short_users: drop users of a single row instead of refusing them.
+    """
+
+    source: Path
+    drop_short_users: bool
+    _repeats: int = 0
+    _first_repeat: int | None = None
+    """Its place in the source."""
+
+    _short: int = 0
+    _first_short: tuple[int, int] | None = None
+    """Its place in the source, and the user."""
+
+    def clean(self, records: StagedRows) -> StagedRows:
+        """Drop from records of whole users, sorted as :func:`whole_users` sorts them.
+
+        Of the records of one user, item and time the first of the file stays, whatever the labels
+        of the others: they are one interaction that was recorded more than once.
+        """
+        repeated = _repeats(records)
+        if repeated.any():
+            self._repeats += int(repeated.sum())
+            first = int(records["row"][repeated].min())
+            self._first_repeat = min(self._first_repeat or first, first)
+            records = records[~repeated]
+        _, index, counts = np.unique(records["user"], return_index=True, return_counts=True)
+        short = index[counts == 1]
+        if len(short):
+            self._short += len(short)
+            if self._first_short is None:  # users come in order of appearance
+                first = records[short[0]]
+                self._first_short = (int(first["row"]), int(first["user"]))
+            records = np.delete(records, short)
+        return records
+
+    def repairs(self, users: list[str], lines: Lines) -> list[str]:
+        """What was dropped, one counted sentence each.
+
+        Args:
+            users: the users by code.
+            lines: which line of the source a record comes from.
+
+        Raises:
+            DataError: there are users of a single row, and they are not to be dropped.
+        """
+        said = []
+        if self._first_repeat is not None:
+            rows = "1 row repeats" if self._repeats == 1 else f"{self._repeats:,} rows repeat"
+            said.append(
+                f"{self.source}: {rows} the user, item and time of an earlier row "
+                f"(the first in line {lines.of(self._first_repeat)}); dropped"
+            )
+        if self._first_short and not self.drop_short_users:
+            row, user = self._first_short
+            raise DataError(
+                self.source,
+                f"user '{users[user]}' has a single row ({self._short} such users); a "
+                "chronological split needs two or more: remove them, or drop them with "
+                "data.drop_short_users=true",
+                line=lines.of(row),
+                column="user",
+            )
+        if self._short:
+            who = "1 user" if self._short == 1 else f"{self._short:,} users"
+            said.append(f"{self.source}: {who} with a single row dropped")
+        return said
+
+
+def _repeats(records: StagedRows) -> NDArray[np.bool_]:
+    """Which records have the user, item and time of an earlier one."""
+    repeated = np.zeros(len(records), dtype=bool)
+    # Only records that share user and time with a neighbour can; mostly they are few.
+    tied = (records["user"][1:] == records["user"][:-1]) & (
+        records["time"][1:] == records["time"][:-1]
+    )
+    near = np.zeros(len(records), dtype=bool)
+    near[1:] = tied
+    near[:-1] |= tied
+    where = np.flatnonzero(near)
+    # lexsort is stable: among equals, the first of the file stays in front.
+    where = where[np.lexsort([records[where][name] for name in ("item", "time", "user")])]
+    same = np.ones(max(len(where) - 1, 0), dtype=bool)
+    for name in ("user", "time", "item"):
+        same &= records[name][where[1:]] == records[name][where[:-1]]
+    repeated[where[1:][same]] = True
+    return repeated

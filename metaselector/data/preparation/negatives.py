@@ -1,0 +1,96 @@
+"""Sampled negatives for logs in which every row is a positive."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metaselector.data.interactions import Negatives
+from metaselector.data.preparation.staging import StagedRows
+
+_TRIES = 100
+"""Rounds of drawing before the items left to a user are listed instead."""
+
+
+class NegativeSampler:
+    """Adds to every positive some items that its user never interacts with.
+
+    A negative has the time and the features of its positive; its place in the file is the number
+    of the log's rows plus ``place * per_positive + k``, so that it too has a name of its own.
+    The negatives of one positive are different items.
+
+    Args:
+        settings: how many, and how items are drawn.
+        item_rows: int64 ``[I]``, how often each item occurs in the log.
+    """
+
+    def __init__(self, settings: Negatives, item_rows: NDArray[np.int64]) -> None:
+        self._settings = settings
+        self._rows = int(item_rows.sum())
+        weights = item_rows if settings.sampling == "popularity" else np.ones_like(item_rows)
+        self._ends = np.cumsum(weights)
+        self._generator = np.random.default_rng(settings.seed)
+        self.short = 0
+        """Negatives that could not be drawn: their users have seen (nearly) every item."""
+
+    def add(self, records: StagedRows) -> StagedRows:
+        """`records` of whole users, each followed by its negatives."""
+        n = self._settings.per_positive
+        items = len(self._ends)
+        taken = np.unique(_pairs(records["user"], records["item"], items))
+        drawn = np.full((len(records), n), -1, dtype=np.int64)
+        open_ = np.ones((len(records), n), dtype=bool)
+        for _ in range(_TRIES):
+            row, column = np.nonzero(open_)
+            if not len(row):
+                break
+            item = self._draw(len(row))
+            free = ~_contains(taken, _pairs(records["user"][row], item, items))
+            drawn[row[free], column[free]] = item[free]
+            open_ = (drawn < 0) | _repeated(drawn)
+            drawn[open_] = -1
+        user = records["user"]
+        for place in np.flatnonzero(open_.any(axis=1)).tolist():
+            mine = slice(*np.searchsorted(user, [user[place], user[place] + 1]).tolist())
+            self._complete(drawn[place], records["item"][mine])
+        self.short += int((drawn < 0).sum())
+        every = np.repeat(records, n + 1).reshape(-1, n + 1)
+        every["item"][:, 1:] = drawn
+        every["labels"][:, 1:] = 0
+        every["row"][:, 1:] = self._rows + records["row"][:, None] * n + np.arange(n)
+        kept = np.ones(every.shape, dtype=bool)
+        kept[:, 1:] = drawn >= 0
+        return every[kept]
+
+    def _draw(self, n: int) -> NDArray[np.int64]:
+        place = self._generator.integers(self._ends[-1], size=n)
+        return np.searchsorted(self._ends, place, side="right")
+
+    def _complete(self, drawn: NDArray[np.int64], seen: NDArray[np.int32]) -> None:
+        """Fill what is left open of one positive from the items that are left, while there are."""
+        left = np.setdiff1d(np.arange(len(self._ends)), np.concatenate([seen, drawn]))
+        where = np.flatnonzero(drawn < 0)
+        weights = np.diff(self._ends, prepend=0)[left]
+        chosen = self._generator.permutation(left)
+        if len(left) > len(where):
+            share = weights / weights.sum()
+            chosen = self._generator.choice(left, len(where), replace=False, p=share)
+        drawn[where[: len(chosen)]] = chosen[: len(where)]
+
+
+def _pairs(user: NDArray[np.int32], item: NDArray[np.integer], items: int) -> NDArray[np.int64]:
+    return user.astype(np.int64) * items + item
+
+
+def _contains(ordered: NDArray[np.int64], values: NDArray[np.int64]) -> NDArray[np.bool_]:
+    where = np.searchsorted(ordered, values)
+    found: NDArray[np.bool_] = ordered[np.minimum(where, len(ordered) - 1)] == values
+    return found
+
+
+def _repeated(drawn: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which entries equal an earlier one of their row; -1 is no entry."""
+    again = np.zeros(drawn.shape, dtype=bool)
+    for column in range(1, drawn.shape[1]):
+        again[:, column] = (drawn[:, :column] == drawn[:, column, None]).any(axis=1)
+    return again & (drawn >= 0)

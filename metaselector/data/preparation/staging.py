@@ -1,0 +1,269 @@
+"""Raw interactions as records of a fixed size on disk, and back as whole users in order of time.
+
+Memory holds the distinct words, a counter for each user and item, and a few times
+:data:`ROWS_AT_ONCE` rows; only the rows of a single user must fit.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metaselector.data.interactions import Interactions, InteractionTable
+from metaselector.data.preparation.ahead import ahead
+from metaselector.data.preparation.codes import Codes
+from metaselector.errors import DataError
+
+StagedRows = NDArray[Any]
+"""Structured array ``[n]`` of :func:`staged_type`."""
+ROWS_AT_ONCE = 2**18
+USERS_IN_FILE = 2**11
+_PIECE = 2**13
+
+
+def staged_type(tasks: int, words: int, numbers: int) -> np.dtype[Any]:
+    """One interaction: codes of user and item, time, place in the file, labels and features.
+
+    Labels are 0, 1, or nan where not observed; word features are codes, -1 where missing.
+    """
+    return np.dtype(
+        [
+            ("user", np.int32),
+            ("item", np.int32),
+            ("time", np.int64),
+            ("row", np.int64),
+            ("labels", np.float32, (tasks,)),
+            ("words", np.int32, (words,)),
+            ("numbers", np.float64, (numbers,)),
+        ]
+    )
+
+
+@dataclass(frozen=True)
+class Staged:
+    """Raw interactions on disk.
+
+    Attributes:
+        directory: holds a file of records for every :data:`USERS_IN_FILE` users, by code, in the
+            order of the source.
+        dtype: of a record.
+        users, items: their strings, in order of appearance.
+        words: for each word feature of the table, its distinct entries.
+        user_rows, item_rows: int64, how often each of them occurs.
+        lines: which line of the source a record comes from.
+    """
+
+    directory: Path
+    dtype: np.dtype[Any]
+    users: list[str]
+    items: list[str]
+    words: list[list[str]]
+    user_rows: NDArray[np.int64]
+    item_rows: NDArray[np.int64]
+    lines: Lines
+
+    def __len__(self) -> int:
+        return int(self.user_rows.sum())
+
+
+class Lines:
+    """Lines of rows, remembered where they do not just follow each other."""
+
+    def __init__(self) -> None:
+        self._rows: list[int] = []
+        self._shifts: list[int] = []
+
+    def add(self, first_row: int, lines: NDArray[np.int64]) -> None:
+        """Add the lines ``[n]`` of the next rows."""
+        shifts = lines - np.arange(first_row, first_row + len(lines))
+        last = self._shifts[-1] if self._shifts else None
+        for place in np.flatnonzero(np.diff(shifts, prepend=shifts[:1] - 1)).tolist():
+            if shifts[place] != last or place:
+                self._rows.append(first_row + place)
+                self._shifts.append(int(shifts[place]))
+
+    def of(self, row: int) -> int:
+        """The line of a row."""
+        return row + self._shifts[bisect_right(self._rows, row) - 1]
+
+
+def stage(table: InteractionTable, scratch: Path, label_threshold: float) -> Staged:
+    """Read all of `table` and write it to the directory `scratch`.
+
+    Args:
+        table: what a reader returned.
+        scratch: an existing directory.
+        label_threshold: for tasks that have none of their own.
+
+    Raises:
+        DataError: as reading, or there are no interactions, or one without its first label.
+    """
+    coder = _Coder(table, label_threshold)
+    for columns in ahead(coder.columns()):
+        _write(scratch, columns, coder.dtype)
+    if not coder.rows:
+        raise DataError(table.source, "the file holds no interactions")
+    return Staged(
+        scratch,
+        coder.dtype,
+        coder.users.words,
+        coder.items.words,
+        [codes.words for codes in coder.words.values()],
+        coder.user_rows,
+        coder.item_rows,
+        coder.lines,
+    )
+
+
+_Columns = Mapping[str, NDArray[Any] | list[NDArray[Any]]]
+"""Columns of records by name; several that share a name are a list."""
+
+
+class _Coder:
+    """Makes numbers of a table's words, and counts."""
+
+    def __init__(self, table: InteractionTable, label_threshold: float) -> None:
+        self._table = table
+        self._thresholds = [
+            label_threshold if task.threshold is None else task.threshold for task in table.tasks
+        ]
+        self._numbers = [f.name for f in table.features if f.kind == "numeric"]
+        self.words = {f.name: Codes() for f in table.features if f.kind != "numeric"}
+        self.users, self.items, self.lines = Codes(), Codes(), Lines()
+        self.user_rows = self.item_rows = np.zeros(0, dtype=np.int64)
+        self.rows = 0
+        tasks = 1 if table.negatives else len(table.tasks)
+        self.dtype = staged_type(tasks, len(self.words), len(self._numbers))
+
+    def columns(self) -> Iterator[_Columns]:
+        """All records, block by block."""
+        for block in ahead(self._table.read()):
+            n = len(block.timestamps)
+            user, item = self.users.add(block.user), self.items.add(block.item)
+            self.user_rows = _count(self.user_rows, user, len(self.users))
+            self.item_rows = _count(self.item_rows, item, len(self.items))
+            self.lines.add(self.rows, block.lines)
+            yield {
+                "user": user,
+                "item": item,
+                "time": block.timestamps,
+                "row": np.arange(self.rows, self.rows + n),
+                "labels": list(self._labels(block).T),
+                "words": [codes.add(block.features[name]) for name, codes in self.words.items()],
+                "numbers": [
+                    block.features[name].to_numpy(zero_copy_only=False) for name in self._numbers
+                ],
+            }
+            self.rows += n
+
+    def _labels(self, block: Interactions) -> NDArray[np.float32]:
+        if self._table.negatives:
+            return np.ones((len(block.timestamps), 1), dtype=np.float32)
+        observed = ~np.isnan(block.labels)
+        missing = np.flatnonzero(~observed[:, 0])
+        if len(missing):
+            raise DataError(
+                self._table.source,
+                "the label is missing, and the first task needs one in every row; remove the row, "
+                "or name another task first",
+                line=int(block.lines[missing[0]]),
+                column=self._table.tasks[0].name,
+            )
+        labels = (block.labels >= self._thresholds).astype(np.float32)
+        labels[~observed] = np.nan
+        return labels
+
+
+def _write(folder: Path, columns: _Columns, dtype: np.dtype[Any]) -> None:
+    """Add records to the files of their users, filled piece by piece to stay in the cache."""
+    n = len(columns["user"])
+    records = np.empty(n, dtype)
+    for start in range(0, n, _PIECE):
+        piece = slice(start, start + _PIECE)
+        for name, column in columns.items():
+            if isinstance(column, list):
+                for place, values in enumerate(column):
+                    records[name][piece, place] = values[piece]
+            else:
+                records[name][piece] = column[piece]
+    if n:
+        _append(folder, records, records["user"] // USERS_IN_FILE)
+
+
+def whole_users(staged: Staged) -> Iterator[StagedRows]:
+    """All records, each time some whole users, sorted by (user, time, place in the source).
+
+    The users are in the order of their codes.
+    """
+    waiting: list[StagedRows] = []
+    for path in _files(staged):
+        waiting.append(np.fromfile(path, staged.dtype))
+        if sum(map(len, waiting)) >= ROWS_AT_ONCE:
+            yield _sorted(waiting)
+            waiting = []
+    if waiting:
+        yield _sorted(waiting)
+
+
+def _files(staged: Staged) -> Iterator[Path]:
+    """Files of records in the order of users; where they are many, those of few users each."""
+    for number, first in enumerate(range(0, len(staged.user_rows), USERS_IN_FILE)):
+        path = staged.directory / str(number)
+        rows = staged.user_rows[first : first + USERS_IN_FILE]
+        # Up to a few times as many still fit, and splitting costs another pass.
+        _, part = np.unique((np.cumsum(rows) - rows) // (4 * ROWS_AT_ONCE), return_inverse=True)
+        if not part[-1]:
+            yield path
+            continue
+        folder = staged.directory / f"{number}-parts"
+        if not folder.exists():
+            folder.mkdir()
+            with path.open("rb") as file:
+                while len(records := np.fromfile(file, staged.dtype, ROWS_AT_ONCE)):
+                    _append(folder, records, part[records["user"] - first])
+            path.unlink()
+        yield from (folder / str(number) for number in range(part[-1] + 1))
+
+
+def _append(folder: Path, records: StagedRows, part: NDArray[np.integer]) -> None:
+    """Add records to the files of their parts, in their order."""
+    if part.min() < part.max():
+        order = np.argsort(_narrow(part), kind="stable")
+        records, part = taken(records, order), part[order]
+    starts = np.flatnonzero(np.diff(part, prepend=-1))
+    for start, stop in pairwise([*starts.tolist(), len(part)]):
+        with (folder / str(part[start])).open("ab") as file:
+            file.write(records[start:stop].data)
+
+
+def _sorted(files: list[StagedRows]) -> StagedRows:
+    """Records of consecutive users, each file in the order of the source."""
+    records = files[0] if len(files) == 1 else np.concatenate(files)
+    by_time = np.argsort(records["time"], kind="stable")
+    user = records["user"] - records["user"].min()
+    by_user = np.argsort(_narrow(user)[by_time], kind="stable")
+    return taken(records, by_time[by_user])
+
+
+def taken(records: StagedRows, order: NDArray[np.int64]) -> StagedRows:
+    """``records[order]``, several times as fast: NumPy moves fields one by one."""
+    opaque = records.view(np.dtype((np.void, records.dtype.itemsize)))
+    return opaque.take(order).view(records.dtype)
+
+
+def _narrow(codes: NDArray[np.integer]) -> NDArray[Any]:
+    """The same numbers in 16 bits if they fit, which NumPy sorts by radix: ten times as fast."""
+    return codes.astype(np.uint16) if codes.max() < 2**16 else codes
+
+
+def _count(counts: NDArray[np.int64], codes: NDArray[np.int32], size: int) -> NDArray[np.int64]:
+    total = np.bincount(codes, minlength=size)
+    total[: len(counts)] += counts
+    return total

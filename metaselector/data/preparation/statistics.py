@@ -1,0 +1,165 @@
+"""What is counted in the rows of *train*, and of nothing else, before fields are made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metaselector.data.history import history_sizes, times_shown
+from metaselector.data.interactions import InteractionTable
+from metaselector.data.preparation.staging import Staged, StagedRows
+from metaselector.data.preparation.time_parts import time_codes, words_of
+from metaselector.data.split import Windows, boundaries
+
+Counts = NDArray[np.int64]
+QUANTILE_SAMPLE = 1_000_000
+"""Most numbers of a column that its quantiles are taken of."""
+
+
+@dataclass
+class Numbers:
+    """Mean and spread of a column of numbers, and a sample of it, collected piece by piece.
+
+    Attributes:
+        stride: every so many rows of the file go into the sample.
+    """
+
+    stride: int = 1
+    count: int = 0
+    mean: float = 0.0
+    squares: float = 0.0
+    """Sum of squared distances from the mean."""
+
+    sample: list[NDArray[np.float64]] = field(default_factory=list)
+
+    def add(self, values: NDArray[np.float64], rows: Counts) -> None:
+        """Add `values` ``[n]``, nan where missing, of the given rows of the file."""
+        present = ~np.isnan(values)
+        values, rows = values[present], rows[present]
+        n = len(values)
+        if not n:
+            return
+        # Two sets are joined as in T. Chan et al., "Updating formulae and a pairwise algorithm for
+        # computing sample variances", 1979: sums of squares would lose the digits that count.
+        mean = float(values.mean())
+        step = mean - self.mean
+        total = self.count + n
+        self.squares += float(((values - mean) ** 2).sum()) + step**2 * self.count * n / total
+        self.mean += step * n / total
+        self.count = total
+        self.sample.append(values[rows % self.stride == 0])
+
+    @property
+    def deviation(self) -> float:
+        """Standard deviation, or 1 where all numbers are the same, or there are none."""
+        spread = (self.squares / self.count) ** 0.5 if self.count else 0.0
+        return spread or 1.0
+
+    def edges(self, buckets: int) -> tuple[float, ...]:
+        """Where quantiles cut the numbers into at most that many parts."""
+        values = np.concatenate([np.zeros(0), *self.sample])
+        if not len(values):
+            return ()
+        cuts = np.unique(np.quantile(values, np.arange(1, buckets) / buckets))
+        return tuple(float(cut) for cut in cuts if cut > values.min())
+
+
+@dataclass
+class Statistics:
+    """Counts over the rows of *train*.
+
+    Attributes:
+        user_offsets: int64 ``[U + 1]``, where the rows of users begin, of all windows, as the
+            users came; those without rows are left out.
+        users, items: int64, rows of each.
+        history_items: int64 ``[I]``, rows that show the item among the latest liked.
+        words: for each word feature, int64, rows of each entry.
+        time_parts: for each time part, int64, rows of each of its words.
+        numbers: for each numeric feature.
+    """
+
+    user_offsets: Counts
+    users: Counts
+    items: Counts
+    history_items: Counts
+    words: list[Counts]
+    time_parts: list[Counts]
+    numbers: list[Numbers]
+
+    @classmethod
+    def empty(cls, table: InteractionTable, staged: Staged) -> Self:
+        def zeros(size: int) -> Counts:
+            return np.zeros(size, dtype=np.int64)
+
+        stride = -(-len(staged) // QUANTILE_SAMPLE)
+        return cls(
+            user_offsets=zeros(1),
+            users=zeros(len(staged.users)),
+            items=zeros(len(staged.items)),
+            history_items=zeros(len(staged.items)),
+            words=[zeros(len(entries)) for entries in staged.words],
+            time_parts=[zeros(len(words_of(part))) for part in table.time_parts],
+            numbers=[Numbers(stride) for f in table.features if f.kind == "numeric"],
+        )
+
+    def add(
+        self, table: InteractionTable, records: StagedRows, windows: Windows, length: int
+    ) -> None:
+        """Count the *train* rows of whole users; `length` is that of the history."""
+        offsets = user_offsets(records)
+        self.user_offsets = np.append(self.user_offsets, self.user_offsets[-1] + offsets[1:])
+        ranks = np.arange(len(records))
+        train = ranks < np.repeat(boundaries(offsets, windows.train), np.diff(offsets))
+        seen = records[train]
+        _count(self.users, seen["user"])
+        _count(self.items, seen["item"])
+        for counts, codes in zip(self.words, seen["words"].T, strict=True):
+            _count(counts, codes[codes >= 0])
+        for counts, part in zip(self.time_parts, table.time_parts, strict=True):
+            _count(counts, time_codes(seen["time"], part))
+        for numbers, values in zip(self.numbers, seen["numbers"].T, strict=True):
+            numbers.add(values, seen["row"])
+        past = Past.of(records, offsets, windows)
+        shown = times_shown(past.offset[train], past.size[train], length, len(past.items))
+        self.history_items += np.bincount(
+            past.items, weights=shown, minlength=len(self.history_items)
+        ).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Past:
+    """The histories of some whole users' rows.
+
+    Attributes:
+        items: int32 ``[P]``, codes of the liked items, users in order, oldest first.
+        offsets: int64 ``[U + 1]``, where each user's begin in `items`.
+        offset: int64 ``[n]``, the same for every row.
+        size: int64 ``[n]``, as in :func:`metaselector.data.history.history_sizes`.
+    """
+
+    items: NDArray[np.int32]
+    offsets: Counts
+    offset: Counts
+    size: Counts
+
+    @classmethod
+    def of(cls, records: StagedRows, offsets: Counts, windows: Windows) -> Self:
+        """`offsets` are those of the users' rows in `records`."""
+        positive = records["labels"][:, 0] == 1
+        frozen = boundaries(offsets, windows.valid)
+        size = history_sizes(offsets, records["time"], positive, frozen)
+        liked = np.concatenate([[0], np.cumsum(positive)]).astype(np.int64)[offsets]
+        return cls(records["item"][positive], liked, np.repeat(liked[:-1], np.diff(offsets)), size)
+
+
+def user_offsets(records: StagedRows) -> Counts:
+    """Where the users of `records`, which are sorted by user, begin; int64 ``[U + 1]``."""
+    starts = np.flatnonzero(np.diff(records["user"], prepend=-1))
+    return np.append(starts, len(records)).astype(np.int64)
+
+
+def _count(counts: Counts, codes: NDArray[np.integer]) -> None:
+    counts += np.bincount(codes, minlength=len(counts))

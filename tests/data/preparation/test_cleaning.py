@@ -1,0 +1,80 @@
+"""Rows that are there twice, and users of a single row."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from metaselector.data.preparation.cleaning import Cleaning
+from metaselector.data.preparation.staging import Lines, StagedRows, staged_type
+from metaselector.errors import DataError
+
+SOURCE = Path("tiny.csv")
+USERS = ["ann", "bob", "cy"]
+LINES = Lines()
+LINES.add(0, np.arange(2, 100))
+Row = tuple[int, int, int]
+"""User, item, time."""
+
+
+def records_of(rows: list[Row], first: int = 0) -> StagedRows:
+    """Sorted as groups of whole users are; row i of the file is on line i + 2."""
+    records = np.zeros(len(rows), staged_type(1, 0, 0))
+    for i, (user, item, time) in enumerate(rows):
+        record = records[i]
+        record["user"], record["item"], record["time"] = user, item, time
+        record["row"] = first + i
+    return records[np.lexsort((records["time"], records["user"]))]
+
+
+def test_the_first_of_repeated_rows_stays() -> None:
+    rows = [(0, 1, 7), (0, 2, 7), (1, 1, 7), (0, 1, 8), (0, 1, 7), (1, 1, 7), (1, 2, 7)]
+    cleaning = Cleaning(SOURCE, drop_short_users=False)
+    assert cleaning.clean(records_of(rows))["row"].tolist() == [0, 1, 3, 2, 6]
+    assert cleaning.repairs(USERS, LINES) == [
+        "tiny.csv: 2 rows repeat the user, item and time of an earlier row (the first in line 6); "
+        "dropped"
+    ]
+
+
+def test_groups_are_counted_together() -> None:
+    cleaning = Cleaning(SOURCE, drop_short_users=True)
+    cleaning.clean(records_of([(0, 1, 7), (0, 1, 7), (0, 1, 8)], first=10))
+    cleaning.clean(records_of([(1, 1, 7), (1, 1, 7), (2, 1, 7)], first=3))
+    assert cleaning.repairs(USERS, LINES) == [
+        "tiny.csv: 2 rows repeat the user, item and time of an earlier row (the first in line 6); "
+        "dropped",
+        "tiny.csv: 2 users with a single row dropped",
+    ]
+
+
+def test_a_user_of_a_single_row_is_named() -> None:
+    cleaning = Cleaning(SOURCE, drop_short_users=False)
+    kept = cleaning.clean(records_of([(0, 1, 1), (0, 1, 2), (1, 1, 3), (2, 1, 4)]))
+    assert kept["user"].tolist() == [0, 0]
+    with pytest.raises(DataError, match=r"tiny\.csv:4 \(column user\): user 'bob'.*\(2 such"):
+        cleaning.repairs(USERS, LINES)
+
+
+@pytest.mark.parametrize("rows", [[], [(0, 1, 7), (0, 1, 8)]])
+def test_without_any_nothing_changes(rows: list[Row]) -> None:
+    cleaning = Cleaning(SOURCE, drop_short_users=False)
+    assert np.array_equal(cleaning.clean(records_of(rows)), records_of(rows))
+    assert cleaning.repairs(USERS, LINES) == []
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2), st.integers(0, 2)), max_size=14))
+def test_equals_a_look_at_every_earlier_row(rows: list[Row]) -> None:
+    first: dict[Row, int] = {}
+    for position, row in enumerate(rows):
+        first.setdefault(row, position)
+    users = [user for user, *_ in first]
+    expected = {i for row, i in first.items() if users.count(row[0]) > 1}
+    cleaning = Cleaning(SOURCE, drop_short_users=True)
+    kept = cleaning.clean(records_of(rows))
+    assert set(kept["row"].tolist()) == expected
+    assert kept["row"].tolist() == [i for i in records_of(rows)["row"] if i in expected]

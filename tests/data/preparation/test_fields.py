@@ -1,0 +1,208 @@
+"""Features of every kind, from raw values to slots."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from metaselector.data.dataset import EncodedDataset
+from metaselector.data.interactions import Feature, InteractionTable, Negatives, Task
+from metaselector.data.preparation.encode import Settings, encode
+from metaselector.data.split import Windows
+
+MakeTable = Callable[..., InteractionTable]
+SETTINGS = Settings(Windows(early=25, train=50, valid=75))
+ROWS = [("ann", f"i{t % 4 + 1}", 5.0 * (t % 2), 1000 * t) for t in range(8)]
+"""Train is rows 0 to 3, where items i1 to i4 occur once each."""
+
+
+def with_features(
+    table: InteractionTable, features: Sequence[Feature], columns: Mapping[str, Any]
+) -> InteractionTable:
+    """`table`, read at once, with features of its rows."""
+
+    def read() -> Any:
+        (block,) = table.read()
+        yield block._replace(features={name: pa.array(values) for name, values in columns.items()})
+
+    return replace(table, read=read, features=tuple(features))
+
+
+@pytest.fixture
+def table(make_table: MakeTable) -> InteractionTable:
+    return make_table(ROWS, len(ROWS))
+
+
+def decoded(dataset: EncodedDataset, name: str) -> list[Any]:
+    """Word and value of each slot of a field that is no padding, row by row."""
+    batch = dataset.batch(np.arange(len(dataset)))
+    first = dataset.schema.first_slot(name)
+    field = next(field for field in dataset.schema.fields if field.name == name)
+    rows = []
+    for ids, values in zip(
+        *(t[:, first : first + field.slots].tolist() for t in batch), strict=True
+    ):
+        words = [dataset.schema.word(id_).removeprefix(f"{name}=") for id_ in ids]
+        rows.append([pair for pair in zip(words, values, strict=True) if pair[0] != "(padding)"])
+    return rows
+
+
+def test_rows_fields_come_after_the_history_and_before_time(table: InteractionTable) -> None:
+    table = with_features(table, [Feature("device")], {"device": ["a"] * 8})
+    names = [field.name for field in encode(table, SETTINGS).schema.fields]
+    assert names[-4:] == ["history_genres", "device", "day_of_week", "season"]
+
+
+def test_categorical(table: InteractionTable) -> None:
+    """Of train are a, b, a and a missing value; only a is there twice."""
+    words = ["a", "b", "a", None, "a", "c", "", "b"]
+    table = with_features(
+        table, [Feature("device"), Feature("rare", min_count=2)], {"device": words, "rare": words}
+    )
+    dataset = encode(table, SETTINGS)
+    device, rare = (
+        [word for ((word, value),) in decoded(dataset, name) if value == 1]
+        for name in ("device", "rare")
+    )
+    unseen = "(unseen)"
+    assert device == ["a", "b", "a", unseen, "a", unseen, unseen, "b"]
+    assert rare == ["a", unseen, "a", unseen, "a", unseen, unseen, unseen]
+
+
+def test_min_count_of_the_settings_holds_for_every_field(table: InteractionTable) -> None:
+    """No item is in train twice, but genres are: Drama of i1 and i4, Comedy of i2 and i4."""
+    dataset = encode(table, replace(SETTINGS, min_count=2))
+    words = {field.name: field.vocabulary for field in dataset.schema.fields}
+    assert words["item"] == words["release_year"] == ()
+    assert words["genres"] == ("Comedy", "Drama", "War")
+    assert words["user"] == ("ann",)
+    assert dataset.schema.min_count == 2
+    assert encode(table, replace(SETTINGS, min_count=3)).schema.fields[5].vocabulary == ()
+
+
+def test_multivalued(table: InteractionTable) -> None:
+    """In train no row has more than two tags, so that the sixth row keeps its first two."""
+    tags = ["x", "y|x", "", None, "z|x", "x|y|x", "|y|", "q"]
+    table = with_features(table, [Feature("tags", "multivalued")], {"tags": tags})
+    half = 0.5
+    assert decoded(encode(table, SETTINGS), "tags") == [
+        [("x", 1.0)],
+        [("y", half), ("x", half)],
+        [],
+        [],
+        [("(unseen)", half), ("x", half)],
+        [("x", half), ("y", half)],
+        [("y", 1.0)],
+        [("(unseen)", 1.0)],
+    ]
+
+
+def test_numeric_is_standardised_on_train(table: InteractionTable) -> None:
+    prices = [1.0, 3.0, np.nan, 5.0, 100.0, np.nan, 3.0, -1.0]
+    dataset = encode(
+        with_features(table, [Feature("price", "numeric")], {"price": prices}), SETTINGS
+    )
+    deviation = np.std([1, 3, 5])
+    expected = [
+        ("(unseen)", 1.0) if np.isnan(p) else ("(number)", pytest.approx((p - 3) / deviation))
+        for p in prices
+    ]
+    assert [row[0] for row in decoded(dataset, "price")] == expected
+
+
+def test_numeric_in_buckets(table: InteractionTable) -> None:
+    """The median of 1, 3, 5 and 7 cuts train in two."""
+    prices = [1.0, 3.0, 5.0, 7.0, 100.0, np.nan, 4.0, 3.99]
+    table = with_features(table, [Feature("price", "numeric", buckets=2)], {"price": prices})
+    found = [word for ((word, value),) in decoded(encode(table, SETTINGS), "price") if value == 1]
+    low, high = "below 4", "from 4"
+    assert found == [low, low, high, high, high, "(unseen)", high, low]
+
+
+def test_a_constant_or_absent_number_does_no_harm(table: InteractionTable) -> None:
+    features = [Feature(name, "numeric", buckets=b) for name, b in (("a", None), ("b", 3))]
+    features += [Feature(name, "numeric", buckets=b) for name, b in (("c", None), ("d", 3))]
+    constant, absent = [2.0] * 8, [np.nan] * 8
+    columns = {"a": constant, "b": constant, "c": absent, "d": absent}
+    dataset = encode(with_features(table, features, columns), SETTINGS)
+    assert decoded(dataset, "a") == [[("(number)", 0.0)]] * 8
+    assert decoded(dataset, "b") == [[("any", 1.0)]] * 8
+    assert decoded(dataset, "c") == decoded(dataset, "d") == [[("(unseen)", 1.0)]] * 8
+
+
+def test_an_outlier_after_train_stays_finite(table: InteractionTable) -> None:
+    prices = [1.0, 1.0, 1.0, 1.0 + 1e-9, 1e300, -1e300, 1.0, 1.0]
+    dataset = encode(
+        with_features(table, [Feature("price", "numeric")], {"price": prices}), SETTINGS
+    )
+    prices = [row[0][1] for row in decoded(dataset, "price")]
+    assert prices[4:6] == [100, -100]
+    assert all(abs(price) < 100 for price in prices[:4])
+
+
+def test_numbers_of_items(table: InteractionTable) -> None:
+    """Every item of train counts once; i4 has none."""
+    items = pd.DataFrame({"price": [1.0, 3.0, 5.0]}, index=["i1", "i2", "i3"])
+    table = replace(
+        table,
+        describe_items=lambda _: items,
+        item_features=(Feature("price", "numeric"),),
+    )
+    found = [row[0] for row in decoded(encode(table, SETTINGS), "price")]
+    far = np.sqrt(1.5)  # 2 from the mean of 3, in deviations of 1, 3 and 5
+    expected = [("(number)", pytest.approx(z)) for z in (-far, 0, far)]
+    assert found == [*expected, ("(unseen)", 1.0)] * 2
+
+
+def test_tasks_and_their_masks(table: InteractionTable) -> None:
+    def read() -> Any:
+        (block,) = table.read()
+        more = np.array([1, np.nan, 0, 1, np.nan, 1, 0, 0])[:, None]
+        yield block._replace(labels=np.concatenate([block.labels, more], axis=1))
+
+    tasks = (Task("rating"), Task("bought", 0.5))
+    dataset = encode(replace(table, read=read, tasks=tasks), SETTINGS)
+    assert dataset.schema.tasks == ("rating", "bought")
+    assert dataset.labels.tolist() == dataset.task_labels[:, 0].tolist() == [0, 1] * 4
+    bought = dataset.task_labels[:, 1]
+    assert np.array_equal(bought, [1, np.nan, 0, 1, np.nan, 1, 0, 0], equal_nan=True)
+
+
+def test_a_log_of_positives(make_table: MakeTable) -> None:
+    """Histories hold what was really liked; windows and batches hold the negatives too."""
+    rows = [(user, f"i{t}", 0.0, t) for user in ("ann", "bob") for t in range(user == "bob", 8)]
+    table = replace(
+        make_table(rows, 99), negatives=Negatives(1), item_features=(), user_features=()
+    )
+    dataset = encode(table, SETTINGS)
+    # bob misses i0, and ann has seen everything.
+    assert dataset.labels.tolist() == [1] * 8 + [1, 0] * 7
+    assert table.repairs == [
+        "tiny.csv: 8 negatives were not sampled, because their users have seen nearly every item"
+    ]
+    history = decoded(dataset, "history_items")
+    # The test window starts at bob's row 10, and a negative does not see its positive.
+    assert [len(row) for row in history[8:]] == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 5, 5]
+
+
+def test_a_schema_of_other_settings_is_refused(table: InteractionTable) -> None:
+    schema = encode(table, SETTINGS).schema
+    with pytest.raises(ValueError, match=r"the schema was made with label_threshold=4\.0, not 3"):
+        encode(table, replace(SETTINGS, label_threshold=3), schema)
+
+
+def test_a_schema_brings_its_numbers(table: InteractionTable) -> None:
+    features = [Feature("price", "numeric"), Feature("cost", "numeric", buckets=2)]
+    columns = {"price": np.arange(8.0), "cost": np.arange(8.0)}
+    first = encode(with_features(table, features, columns), SETTINGS)
+    other = {name: values + 3 for name, values in columns.items()}
+    again = encode(with_features(table, features, other), SETTINGS, first.schema)
+    assert again.schema == first.schema
+    for name in columns:
+        assert decoded(again, name)[:4] == decoded(first, name)[3:7]
