@@ -5,7 +5,7 @@
 #   make test               the test suite
 #   make peers              the libraries of the engines higher and learn2learn
 #   make benchmark          speed beside other libraries, into benchmarks/results/speed/
-#   make benchmark-peers    the libraries that benchmarks/base_model_speed.py times ours beside
+#   make benchmark-peers    the libraries that base models and preparation are timed beside
 #   make check              formatter, linter, type checker
 #   make format             let the formatter and linter mend what they can
 
@@ -89,12 +89,13 @@ benchmark_options := $(if $(DATA),--data "$(DATA)")
 benchmark: $(STAMP) peers benchmark-peers
 	$(BIN)/python -m benchmarks.engine_speed --json benchmarks/results/speed/engine.json $(benchmark_options)
 	$(BIN)/python -m benchmarks.base_model_speed --json benchmarks/results/speed/base_models.json $(benchmark_options)
+	$(BIN)/python -m benchmarks.prepare_speed --json benchmarks/results/speed/prepare.json $(benchmark_options)
 
 .PHONY: benchmark-peers
 benchmark-peers: $(BENCHMARK_PEERS)
 
 $(BENCHMARK_PEERS): $(STAMP)
-	$(BIN)/$(PEERS_PIP) -c constraints.txt deepctr-torch torch-rechub
+	$(BIN)/$(PEERS_PIP) -c constraints.txt deepctr-torch torch-rechub fuxictr
 	@echo 'requirements of learn2learn that pip misses are for parts of it that we do not use'
 	@touch $@
 

@@ -219,15 +219,9 @@ def _peak_of_one_call(task: Task, device: str) -> float | None:
         Path("/proc/self/clear_refs").write_text("5")  # resets the peak to the present
     except (AttributeError, OSError):
         return None
-    before = _status("VmRSS")
+    before = measure.held("VmRSS")
     task()
-    return (_status("VmHWM") - before) / 2**10
-
-
-def _status(key: str) -> int:
-    """Kilobytes, from the kernel's account of this process."""
-    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    return int(next(line.split()[1] for line in lines if line.startswith(f"{key}:")))
+    return (measure.held("VmHWM") - before) / 2**10
 
 
 def measure_peers(dataset: EncodedDataset, device: str, repeats: int) -> dict[str, dict[str, Any]]:

@@ -8,17 +8,20 @@ import os
 import platform
 import shlex
 import statistics
+import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
+from benchmarks import watch
 from metaselector.environment import processor
+from metaselector.errors import UserError
 from metaselector.files import write_text
 
 LONG = 5.0
@@ -67,6 +70,44 @@ def interleaved(
 def median(seconds: list[float]) -> float:
     """The median; the mean of a noisy machine's timings says little."""
     return statistics.median(seconds)
+
+
+class Cost(NamedTuple):
+    """What a command took: seconds, and the most megabytes (10^6 bytes) it held."""
+
+    seconds: float
+    peak_mb: float
+
+
+def cost(command: Sequence[str]) -> Cost:
+    """Run `command` as a process of its own, from its start to its end.
+
+    What waits to be written to disk is written before, so that the command does not pay for it.
+
+    Raises:
+        UserError: it fails; the message ends with what it said.
+    """
+    os.sync()
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", watch.__file__, *command],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    seconds, kilobytes, exit_code = done.stdout.split()
+    if int(exit_code):
+        raise UserError(f"`{shlex.join(command)}` failed: {done.stderr.strip()}")
+    return Cost(float(seconds), int(kilobytes) * 1024 / 1e6)
+
+
+def held(key: str) -> int:
+    """Kilobytes, from the kernel's account of this process: ``VmRSS``, ``RssAnon``, …
+
+    Raises:
+        OSError: the kernel is not Linux.
+    """
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return int(next(line.split()[1] for line in lines if line.startswith(f"{key}:")))
 
 
 def machine(device: str = "cpu") -> dict[str, Any]:

@@ -7,8 +7,13 @@ from pathlib import Path
 
 from metaselector.config import Config
 from metaselector.data.dataset import EncodedDataset
-from metaselector.data.fetch import fetch
+from metaselector.data.public.fetch import fetch
 from metaselector.stages.prepare import prepare
+
+
+def files(own: Path | None, data_directory: Path = Path("data")) -> Path:
+    """Where the raw files are: `own`, or fetched into `data_directory`."""
+    return fetch(Config().dataset, data_directory) if own is None else own
 
 
 def load(source: Path | None, data_directory: Path = Path("data")) -> EncodedDataset:
@@ -18,8 +23,7 @@ def load(source: Path | None, data_directory: Path = Path("data")) -> EncodedDat
         source: your own copy of the raw files; fetched into `data_directory` by default.
     """
     config = Config()
-    if source is None:
-        source = fetch(config.dataset, data_directory)
+    source = files(source, data_directory)
     with tempfile.TemporaryDirectory() as directory:
         prepare(config, source, Path(directory) / "prepared")
         return EncodedDataset.load(Path(directory) / "prepared")  # mapped files stay readable
