@@ -21,7 +21,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-data_app = typer.Typer(help="Fetch and prepare data sets.", no_args_is_help=True)
+data_app = typer.Typer(help="Fetch, describe and prepare data sets.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 
 # Named here too, because the registry is slow to import; a test compares the two.
@@ -29,7 +29,10 @@ FETCHED = (
     "movielens-100k, movielens-1m, movielens-10m, movielens-20m, movielens-25m, movielens-32m, "
     "amazon-electronics or amazon-musical-instruments"
 )
-DATASETS = f"{FETCHED}; amazon is any other file of Amazon reviews, given with --data"
+DATASETS = (
+    f"{FETCHED}; amazon is any other file of Amazon reviews, given with --data; or a .yaml schema "
+    "of your own file"
+)
 
 RunOption = Annotated[
     Path | None,
@@ -82,8 +85,9 @@ DataOption = Annotated[
     typer.Option(
         "--data",
         help="Your own copy of the raw files, so that nothing is fetched: a directory, MovieLens' "
-        "official zip, or a file of Amazon reviews (.json or .jsonl, also with .gz).",
-        show_default="fetched into --data-directory",
+        "official zip, a file of Amazon reviews (.json or .jsonl, also with .gz), or a schema's "
+        "interactions.",
+        show_default="fetched, or named by the schema",
     ),
 ]
 DataDirectoryOption = Annotated[
@@ -107,11 +111,14 @@ def _run(
         flags: top-level settings; None means not given.
     """
     from metaselector.config import load_config
+    from metaselector.data.own.own_log import is_schema
     from metaselector.run_directory import Run
 
     changes = {key: value for key, value in flags.items() if value is not None}
     if run is None:
-        run = Path("runs") / load_config(config, overrides or (), changes).dataset
+        name = load_config(config, overrides or (), changes).dataset
+        # Of a schema of one's own, the name is a path.
+        run = Path("runs") / (Path(name).stem if is_schema(name) else name)
     saved = run / "config.yaml"
     if config is None and not fresh and saved.exists():
         config = saved
@@ -150,10 +157,45 @@ def data_fetch(
     name: Annotated[str, typer.Argument(help=f"Data set to fetch: {FETCHED}.")],
     data_directory: DataDirectoryOption = DATA_DIRECTORY,
 ) -> None:
-    """Download a data set, verify its checksum, and say where it is."""
-    from metaselector.data.fetch import fetch
+    """Download a data set, verify its checksum, and say where it is.
+
+    Licence, size, address and place are shown before anything is downloaded.
+    """
+    from metaselector.data.public.fetch import fetch
 
     typer.echo(fetch(name, data_directory))
+
+
+@data_app.command("describe")
+def data_describe(
+    dataset: DatasetOption = None,
+    data: DataOption = None,
+    data_directory: DataDirectoryOption = DATA_DIRECTORY,
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+    json: Annotated[
+        Path | None,
+        typer.Option("--json", help="File to write the same to as JSON.", show_default="none"),
+    ] = None,
+) -> None:
+    """Print what raw data looks like: counts, labels, times, features, and warnings.
+
+    Of the settings, dataset and data.label_threshold matter.
+    """
+    from rich.console import Console
+
+    from metaselector.config import load_config
+    from metaselector.data.profile.describe import describe
+    from metaselector.data.public.fetch import fetch
+    from metaselector.data.registry import read
+    from metaselector.report.profile import print_profile, write_profile
+
+    settings = load_config(config, overrides or (), {"dataset": dataset} if dataset else {})
+    source = fetch(settings.dataset, data_directory) if data is None else data
+    profile = describe(read(settings.dataset, source), settings.data.label_threshold)
+    print_profile(profile, Console())
+    if json is not None:
+        write_profile(profile, json)
 
 
 @data_app.command("prepare")
@@ -166,11 +208,39 @@ def data_prepare(
     overrides: SetOption = None,
 ) -> None:
     """Read raw files, encode them, and save the prepared data set in the run's directory."""
-    from metaselector.stages.reproduce import prepare_run
+    from metaselector.stages.prepare import prepare_run
 
     this = _run(run, config, overrides, fresh=True, dataset=dataset)
     prepare_run(this, data, data_directory)
     typer.echo(this.data_directory)
+
+
+@data_app.command("schema")
+def data_schema(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="Interactions of your own: .csv, .tsv or .txt (also with .gz), .parquet, or a "
+            "folder of .parquet files.",
+        ),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            help="File to write, which must not exist; --dataset takes it.",
+            show_default="standard output",
+        ),
+    ] = None,
+) -> None:
+    """Draft a schema, the YAML file that says what your columns mean; guesses are marked."""
+    from metaselector.data.own.draft import draft, write_draft
+
+    if output is None:
+        typer.echo(draft(file), nl=False)
+    else:
+        write_draft(file, output)
+        typer.echo(output)
 
 
 @app.command()
@@ -184,7 +254,7 @@ def pretrain(
 ) -> None:
     """Train the base models of a run whose data is prepared."""
     from metaselector.progress import Bars
-    from metaselector.stages.reproduce import save_config
+    from metaselector.run_directory import save_config
     from metaselector.stages.train import pretrain_base_models
 
     this = _run(run, config, overrides, seeds=seed or None, device=device, threads=threads)
@@ -203,7 +273,7 @@ def meta_train(
 ) -> None:
     """Train the sample-level selector and MetaSelector (simplified, joint) on pretrained models."""
     from metaselector.progress import Bars
-    from metaselector.stages.reproduce import save_config
+    from metaselector.run_directory import save_config
     from metaselector.stages.train import meta_train_selectors
 
     this = _run(run, config, overrides, seeds=seed or None, device=device, threads=threads)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from typer.testing import CliRunner
 
 from metaselector.cli import app, main
 from metaselector.data.registry import DATASETS
+from metaselector.stages import prepare as prepare_stage
 
 TINY = """
 base_models:
@@ -118,7 +120,7 @@ COMMANDS = dict(commands(typer.main.get_command(app)))
 
 def help_of(name: str) -> str:
     # Wide, so that no option is broken over lines.
-    done = CliRunner().invoke(app, [*name.split(), "--help"], env={"COLUMNS": "300"})
+    done = CliRunner().invoke(app, [*name.split(), "--help"], env={"COLUMNS": "400"})
     assert done.exit_code == 0
     return done.output
 
@@ -129,7 +131,9 @@ def test_the_commands_are_those_of_the_readme() -> None:
         "config",
         "data",
         "data fetch",
+        "data describe",
         "data prepare",
+        "data schema",
         "pretrain",
         "meta-train",
         "evaluate",
@@ -173,7 +177,7 @@ def test_help_does_not_wait_for_torch() -> None:
     assert not heavy & set(done.stdout.split())
 
 
-@pytest.mark.parametrize("name", ["data fetch", "data prepare", "reproduce"])
+@pytest.mark.parametrize("name", ["data fetch", "data describe", "data prepare", "reproduce"])
 def test_help_names_every_data_set(name: str) -> None:
     text = " ".join(help_of(name).replace("│", " ").split())
     for dataset in DATASETS:
@@ -193,6 +197,73 @@ def test_settings_are_printed(invoke: Invoke, settings: Path) -> None:
     assert done.code == 0
     assert "steps: 3  # inner steps" in done.out
     assert "deepfm" not in done.out
+
+
+def test_raw_data_is_described(invoke: Invoke, raw: Path, tmp_path: Path) -> None:
+    path = tmp_path / "profile.json"
+    done = invoke("data", "describe", "--data", raw, "--json", path)
+    assert done.code == 0, done.err
+    assert done.err == ""
+    for shown in ("movielens-100k", "1,200", "1997-11-20", "occupation", "writer (40)"):
+        assert shown in done.out
+    assert "warning: feature 'occupation' of users is constant" in done.out
+    profile = json.loads(path.read_text())
+    assert (profile["rows"], profile["users"], profile["items"]) == (1200, 40, 25)
+    assert profile["tasks"][0]["threshold"] == 4
+
+    done = invoke("data", "describe", "--data", raw, "--set", "data.label_threshold=1")
+    assert "warning: label 'rating' is positive in every row" in done.out
+
+
+def test_a_failed_description_writes_nothing(invoke: Invoke, raw: Path, tmp_path: Path) -> None:
+    edit_line(raw, 4, "u3\ti7")
+    done = invoke("data", "describe", "--data", raw, "--json", tmp_path / "profile.json")
+    assert done.lone_error.startswith(f"{raw / 'ml-100k.inter'}:4")
+    assert done.out == ""
+    assert not (tmp_path / "profile.json").exists()
+
+
+# A log of one's own
+
+
+LOG = "user_id,item_id,timestamp,rating\nann,1,1600000000,5\nbob,2,1600000001,1\n"
+
+
+def test_a_schema_is_drafted(invoke: Invoke, tmp_path: Path) -> None:
+    log, output = tmp_path / "log.csv", tmp_path / "shop.yaml"
+    log.write_text(LOG)
+    done = invoke("data", "schema", log)
+    assert done.code == 0
+    assert f'interactions: "{log}"' in done.out
+    assert "labels:" in done.out
+    assert invoke("data", "schema", log, "--output", output).out == f"{output}\n"
+    assert "interactions: log.csv" in output.read_text().replace('"', "")
+    before = output.read_bytes()
+    error = invoke("data", "schema", log, "--output", output).lone_error
+    assert error == f"{output}: exists already; remove it, or choose another --output"
+    assert output.read_bytes() == before
+
+
+def test_no_file_to_draft_from(invoke: Invoke, tmp_path: Path) -> None:
+    error = invoke("data", "schema", tmp_path / "none.csv").lone_error
+    assert error.startswith(f"{tmp_path / 'none.csv'}: no such file")
+
+
+def test_the_run_of_a_schema_is_called_like_it(
+    invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prepare_stage, "prepare_run", lambda *_: None)
+    done = invoke("data", "prepare", "--dataset", tmp_path / "shop.yaml")
+    assert done.code == 0
+    assert done.out == f"{Path('runs', 'shop', 'data')}\n"
+
+
+def test_a_wrong_schema(invoke: Invoke, tmp_path: Path) -> None:
+    schema, run = tmp_path / "shop.yaml", tmp_path / "run"
+    schema.write_text("version: 1\nusr: a\n")
+    done = invoke("data", "prepare", "--dataset", schema, "--run", run)
+    assert done.lone_error == f"{schema}: unknown key 'usr'; did you mean 'user'?"
+    assert not run.exists()
 
 
 # Mistakes: raw files
@@ -366,7 +437,7 @@ def test_data_prepared_with_other_settings(invoke: Invoke, prepared: Path) -> No
     assert invoke("pretrain", "--run", prepared).code == 0  # the mistake was not remembered
 
 
-@pytest.mark.parametrize("name", ["ids.npy", "labels.npy", "schema.json", "users.json"])
+@pytest.mark.parametrize("name", ["cells.npy", "task_labels.npy", "schema.json", "users.json"])
 @pytest.mark.parametrize("kept", [None, 0, 60])
 def test_damaged_prepared_data(invoke: Invoke, prepared: Path, name: str, kept: int | None) -> None:
     path = prepared / "data" / name
@@ -429,8 +500,7 @@ def test_full_disk_while_preparing(raw: Path, settings: Path, tmp_path: Path) ->
         4096, "data", "prepare", "--run", run, "--data", raw, "--config", settings
     )
     assert done.lone_error.startswith(f"{run / 'data'}: cannot be written (")
-    assert contents(run) == {}
-    assert list(run.iterdir()) == []
+    assert not run.exists()
 
 
 def test_full_disk_while_training(prepared: Path) -> None:

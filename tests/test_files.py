@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from metaselector.errors import UserError
-from metaselector.files import atomic_directory, atomic_file, write_text
+from metaselector.files import about, atomic_directory, atomic_file, check_space, write_text
 
 Fail = Callable[[Path, BaseException], None]
 
@@ -104,6 +104,12 @@ def test_a_directory_is_replaced_as_a_whole(tmp_path: Path) -> None:
     assert everything(tmp_path) == ["folder", "folder/new.txt"]
 
 
+def test_a_folder_that_failed_leaves_no_folders_above_it(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="mine"):
+        fail_filling(tmp_path / "a" / "b" / "target", ValueError("mine"))
+    assert everything(tmp_path) == []
+
+
 def test_a_file_in_the_way_of_a_folder(tmp_path: Path) -> None:
     (tmp_path / "way").write_text("here")
     with pytest.raises(UserError, match="cannot be written"):
@@ -159,3 +165,26 @@ def test_files_may_not_grow(tmp_path: Path, writer: str) -> None:
     assert done.stdout.startswith(f"{tmp_path / 'x.png'}: cannot be written (")
     assert done.stdout.count("\n") == 1
     assert everything(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (0, "0 bytes"),
+        (1023, "1023 bytes"),
+        (1024, "1.0 KiB"),
+        (5_917_549, "5.6 MiB"),
+        (3 * 2**30, "3.0 GiB"),
+        (2**50, "1024.0 TiB"),
+    ],
+)
+def test_sizes_for_people(size: int, text: str) -> None:
+    assert about(size) == f"about {text}"
+
+
+def test_space_on_the_disk(tmp_path: Path) -> None:
+    check_space(tmp_path, 1, "a byte")
+    with pytest.raises(
+        UserError, match=r"about 1024\.0 TiB are needed for a lot, about .* are free"
+    ):
+        check_space(tmp_path, 2**50, "a lot")

@@ -387,7 +387,7 @@ def test_untouched_rows_stay_as_they_are(
         "metaselector", dataset, early=early, config=with_adapt(granularity=granularity)
     )
     unused = [field.first_id for field in dataset.schema.fields]
-    assert not set(unused) & set(np.unique(dataset.ids))
+    assert not set(unused) & set(np.unique(dataset.cells))
     for name in early.tables:
         now = early.get_parameter(name)
         assert torch.equal(now[unused], before[name][unused])

@@ -30,19 +30,16 @@ def dataset() -> EncodedDataset:
     codes = np.arange(n) % WORDS
     words = tuple(str(i) for i in range(WORDS))
     field = Field(name="word", kind="categorical", slots=1, first_id=1, vocabulary=words)
-    return EncodedDataset(
-        schema=Schema(
+    return EncodedDataset.of_rows(
+        Schema(
             dataset="separable",
             label_threshold=1,
             history_length=0,
             windows=(60, 80, 90),
             fields=(field,),
         ),
-        ids=(2 + codes[:, None]).astype(np.int32),
-        values=np.ones((n, 1), dtype=np.float32),
+        cells=(2 + codes[:, None]).astype(np.int32),
         labels=(codes % 2 == 0).astype(np.float32),
-        timestamps=np.arange(n),
-        source_rows=np.arange(n),
         user_offsets=np.array([0, n]),
         user_names=("ann",),
     )

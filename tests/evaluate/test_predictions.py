@@ -23,14 +23,12 @@ from metaselector.evaluate.predictions import (
 
 @pytest.fixture
 def dataset() -> EncodedDataset:
-    return EncodedDataset(
-        schema=Schema(
+    return EncodedDataset.of_rows(
+        Schema(
             dataset="tiny", label_threshold=4, history_length=1, windows=(60, 80, 90), fields=()
         ),
-        ids=np.zeros((5, 0), dtype=np.int32),
-        values=np.zeros((5, 0), dtype=np.float32),
+        cells=np.zeros((5, 0), dtype=np.int32),
         labels=np.array([1, 0, 1, 1, 0], dtype=np.float32),
-        timestamps=np.arange(5),
         source_rows=np.array([30, 10, 20, 50, 40]),
         user_offsets=np.array([0, 2, 2, 5]),
         user_names=("ann", "bob", "cy"),

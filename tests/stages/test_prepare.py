@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -131,3 +134,30 @@ def test_users_with_too_few_rows_for_a_window_are_counted(
         "note: 1 of 42 users have too few rows for one in the window early to train (60-80 %)\n"
         "note: 2 of 42 users have too few rows for one in the window valid (80-90 %)\n"
     )
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from metaselector.config import Config
+from metaselector.data.dataset import Writer
+from metaselector.stages.prepare import prepare
+
+Writer.finish = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+prepare(Config(), Path(sys.argv[1]), Path(sys.argv[2]))
+"""
+
+
+def test_a_killed_preparation_leaves_nothing_that_looks_complete(
+    write_world: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Not even what was prepared before is touched."""
+    directory = write_world(tmp_path / "raw")
+    target = tmp_path / "run" / "data"
+    command = [sys.executable, "-c", KILLED, str(directory), str(target)]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    assert not target.exists()
+    prepare(Config(), directory, target)
+    digest = EncodedDataset.load(target).digest()
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    assert EncodedDataset.load(target).digest() == digest

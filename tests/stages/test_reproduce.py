@@ -18,7 +18,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 from metaselector.cli import main
 from metaselector.config import load_config
-from metaselector.data.fetch import fetch
+from metaselector.data.public.fetch import fetch
 from metaselector.errors import UserError
 from metaselector.evaluate.predictions import load_predictions
 from metaselector.run_directory import Run
