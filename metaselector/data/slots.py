@@ -76,8 +76,9 @@ class Slots:
             if field.kind == "sequence" and len(liked):
                 where = latest(offset, size, field.slots)
                 present = where >= 0
-                self._ids[:, slots] = liked[where] * present
-                self._values[:, slots] = present * shares[np.minimum(size, field.slots), None]
+                np.multiply(liked[where], present, out=self._ids[:, slots])
+                share = shares[np.minimum(size, field.slots), None]
+                np.multiply(present, share, out=self._values[:, slots])
             elif field.kind == "sequence":
                 self._ids[:, slots], self._values[:, slots] = PADDING_ID, 0
 
@@ -88,7 +89,7 @@ class Slots:
             if field.kind == "profile":
                 values = shares[:, column : column + field.slots]
                 ids = np.arange(field.first_id + 1, field.first_id + field.num_ids)
-                self._ids[:, slots] = (values > 0) * ids
+                np.multiply(values > 0, ids, out=self._ids[:, slots])
                 self._values[:, slots] = values
                 column += field.slots
 

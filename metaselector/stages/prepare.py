@@ -5,18 +5,18 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import numpy as np
-
 from metaselector.config import Config
 from metaselector.data.dataset import EncodedDataset
 from metaselector.data.interactions import InteractionTable, Task
 from metaselector.data.preparation.encode import Settings, encode_to
 from metaselector.data.public.fetch import fetch
 from metaselector.data.registry import read
-from metaselector.data.split import Windows, boundaries
+from metaselector.data.split import Windows, boundaries, window_rows
 from metaselector.errors import DataError
 from metaselector.files import atomic_directory
 from metaselector.run_directory import Run, save_config
+
+_USERS_AT_ONCE = 2**14
 
 
 def prepare_run(run: Run, source: Path | None, data_directory: Path) -> None:
@@ -55,16 +55,25 @@ def prepare(config: Config, source: Path, directory: Path) -> None:
 
 def _check_labels(table: InteractionTable, dataset: EncodedDataset, settings: Settings) -> None:
     """Without both classes there is nothing to learn in *train*, and no AUC in *test*."""
-    windows, offsets = settings.windows, dataset.user_offsets
-    before = np.concatenate([[0], np.cumsum(dataset.labels == 1)])  # positives before a row
+    windows = settings.windows
     for name, edges in {"train": (0, windows.train), "test": (windows.valid, 100)}.items():
-        start, stop = (boundaries(offsets, percent) for percent in edges)
-        rows, positives = int((stop - start).sum()), int((before[stop] - before[start]).sum())
+        rows, positives = _window_counts(dataset, edges)
         if positives in (0, rows):
             kind = "positive" if positives else "negative"
             problem = f"all {rows:,} rows of the {name} window are {kind} "
             problem += _what_is_positive(table.tasks[0], settings.label_threshold)
             raise DataError(table.source, problem, column=table.tasks[0].name)
+
+
+def _window_counts(dataset: EncodedDataset, edges: tuple[int, int]) -> tuple[int, int]:
+    """Rows and positives of a window, counted for some users at a time."""
+    rows = positives = 0
+    for first in range(0, dataset.num_users, _USERS_AT_ONCE):
+        offsets = dataset.user_offsets[first : first + _USERS_AT_ONCE + 1]
+        labels = dataset.labels[offsets[0] : offsets[-1]]
+        inside = window_rows(offsets - offsets[0], *edges)
+        rows, positives = rows + len(inside), positives + int((labels[inside] == 1).sum())
+    return rows, positives
 
 
 def _what_is_positive(task: Task, label_threshold: float) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from metaselector.data import dataset as module
 from metaselector.data.array_file import ArrayFile
 from metaselector.data.dataset import EncodedDataset
 from metaselector.errors import DataError, UserError
@@ -45,6 +46,18 @@ def test_batch_takes_rows_of_any_shape(dataset: EncodedDataset) -> None:
     assert batch.ids.tolist() == [[[1], [8]], [[3], [3]]]
     assert batch.values.dtype == torch.float32
     assert dataset.label(np.array([[0, 7], [2, 2]])).tolist() == [[0, 1], [0, 0]]
+
+
+def test_small_data_is_put_together_once(
+    dataset: EncodedDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = np.array([[5, 0], [5, 7]])
+    at_once = replace(dataset).batch(rows)
+    monkeypatch.setattr(module, "WHOLE_SLOTS", 0)
+    each_time = replace(dataset).batch(rows)
+    for ours, theirs in zip(at_once, each_time, strict=True):
+        assert ours.dtype == theirs.dtype
+        assert torch.equal(ours, theirs)
 
 
 def test_roundtrip(dataset: EncodedDataset, saved: Path) -> None:
