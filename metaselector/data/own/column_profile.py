@@ -31,6 +31,9 @@ _SAID = {
     "other": "of a type that cannot be used",
 }
 _SEPARATORS = ",\t;|"
+TYPES = ("token", "token_seq", "float", "float_seq")
+"""What columns of atomic files are declared as."""
+
 _LISTED = 0.2  # share of values that hold a separator, from which a column is one of lists
 
 
@@ -39,7 +42,7 @@ class Profile:
     """One column.
 
     Attributes:
-        name: of the column.
+        name: of the column, in an atomic file with its type.
         look: what all its values could be.
         rows, missing, distinct: numbers of rows, of empty ones, and of different values.
         example: the first value.
@@ -58,6 +61,12 @@ class Profile:
     separator: str = "|"
     native: bool = False
 
+    @property
+    def title(self) -> str:
+        """The name without the type."""
+        title, _, type_ = self.name.rpartition(":")
+        return title if type_ in TYPES else self.name
+
     def __str__(self) -> str:
         missing = 100 * self.missing / max(self.rows, 1)
         example = f", such as {shown(self.example)}" if self.distinct else ""
@@ -71,7 +80,7 @@ def sniffed(path: Path) -> RawFile:
         DataError: as :attr:`RawFile.header`.
     """
     file = RawFile(path)
-    if file.is_text and path.is_file():
+    if file.is_text and path.is_file() and not file.is_atomic:
         header = next(read_blocks(path, 2**16)).lines()[0].decode(errors="replace")
         best = max(_SEPARATORS, key=header.count)
         file = replace(file, separator=best)
@@ -122,6 +131,13 @@ def _profile(name: str, chunks: pa.ChunkedArray) -> Profile:
         return profile
     if pa.types.is_list(type_) or pa.types.is_large_list(type_):
         return replace(profile, look="lists")
+    declared = name.rpartition(":")[2]
+    if declared == "token_seq":
+        return replace(profile, look="lists", separator=" ")
+    if declared == "float_seq":
+        return replace(profile, look="other")
+    if declared == "token":
+        return profile
     if pa.types.is_timestamp(type_) or pa.types.is_date(type_):
         return replace(profile, look="time", native=True)
     with suppress(BadValue):

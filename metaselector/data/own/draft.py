@@ -27,6 +27,10 @@ from metaselector.files import write_text
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _YAML_WORDS = {"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
 _TIME_PARTS = ("day_of_week", "season")
+_SIDE_FILES = {
+    "user": "{file: users.csv, key: user_id, features: {age: {kind: categorical}}}",
+    "item": "{file: items.csv, key: item_id, features: {genres: {kind: multivalued}}}",
+}
 _FEW = 50  # different whole numbers that may be codes of something
 
 
@@ -75,8 +79,24 @@ def _lines(file: RawFile, columns: list[Profile], folder: Path | None) -> Iterat
     used = [user.column, item.column, time.column, *(label.column for label in labels)]
     yield from _features([column for column in columns if column not in used], names)
     yield f"time_parts: [{', '.join(_TIME_PARTS)}]  # any of {', '.join(TIME_PARTS)}"
-    yield "# users: {file: users.csv, key: user_id, features: {age: {kind: categorical}}}"
-    yield "# items: {file: items.csv, key: item_id, features: {genres: {kind: multivalued}}}"
+    for role, example in _SIDE_FILES.items():
+        side = file.path.with_suffix(f".{role}")
+        if file.is_atomic and side.exists():
+            yield from _side(side, path.with_suffix(f".{role}"), role, names)
+        else:
+            yield f"# {role}s: {example}"
+
+
+def _side(file: Path, shown_as: Path, role: str, taken: set[str]) -> Iterator[str]:
+    """What an atomic file says of users or items; `taken` are names of fields."""
+    columns = profiles(RawFile(file))
+    user, item = guess_keys(columns)
+    key = (user if role == "user" else item).column
+    yield f"{role}s:"
+    yield f"  file: {_quoted(shown_as.as_posix())}"
+    yield f"  key: {_quoted(key.name) if key else CHANGE_ME}"
+    for line in _features([column for column in columns if column is not key], taken):
+        yield f"  {line}"
 
 
 def _key(role: str, guess: Guess) -> str:
@@ -105,7 +125,7 @@ def _labels(guesses: list[Guess], taken: set[str]) -> Iterator[str]:
     for guess in guesses:
         column = guess.column
         assert column is not None
-        name = _free("_".join(parts(column.name)), taken)
+        name = _free("_".join(parts(column.title)), taken)
         setting = f"column: {_quoted(column.name)}"
         doubt = guess.doubt
         if column.look != "flag":
@@ -117,7 +137,7 @@ def _labels(guesses: list[Guess], taken: set[str]) -> Iterator[str]:
 def _features(columns: list[Profile], taken: set[str]) -> Iterator[str]:
     yield "features:"
     for column in columns:
-        name = _free(column.name, taken)
+        name = _free(column.title, taken)
         alias = [] if name == column.name else [f"column: {_quoted(column.name)}"]
         setting, doubt = _feature(column)
         line = f"{_quoted(name)}: {{{', '.join([*alias, *setting])}}}  # {column}"
@@ -134,7 +154,7 @@ def _useless(column: Profile) -> str:
         return "constant" if column.distinct else "empty in all rows"
     if column.look in ("time", "other"):
         return "a second time" if column.look == "time" else "its type is not read"
-    is_id = parts(column.name)[-1:] == ["id"]
+    is_id = parts(column.title)[-1:] == ["id"]
     # Prices may all differ, but whole numbers that do are counters.
     is_counter = column.look == "whole" and column.distinct == present
     if ((column.look == "words" or is_id) and column.distinct > present / 2) or is_counter:
@@ -145,12 +165,14 @@ def _useless(column: Profile) -> str:
 def _feature(column: Profile) -> tuple[list[str], str]:
     """The settings of a feature, and what to check."""
     if column.look == "lists":
-        return ["kind: multivalued", f"separator: {json.dumps(column.separator)}"], ""
+        is_text = column.distinct > (column.rows - column.missing) / 2
+        doubt = "nearly every row has its own; the words of a text?" if is_text else ""
+        return ["kind: multivalued", f"separator: {json.dumps(column.separator)}"], doubt
     if column.look == "flag":
         return ["kind: categorical"], "known before the outcome, or a label?"
     if column.look == "words":
         return ["kind: categorical"], ""
-    is_code = column.distinct <= _FEW or parts(column.name)[-1:] == ["id"]
+    is_code = column.distinct <= _FEW or parts(column.title)[-1:] == ["id"]
     if column.look == "whole" and is_code:
         return ["kind: categorical"], "codes, or amounts (numeric)?"
     return ["kind: numeric"], "amounts, or codes (categorical)?" if column.look == "whole" else ""

@@ -73,7 +73,7 @@ def guess_keys(columns: Sequence[Profile]) -> tuple[Guess, Guess]:
             column = max(rest, key=lambda column: column.distinct)
             rest.remove(column)
             doubt = f"guessed from its values; is this the {role}?"
-        elif column is not None and len(parts(column.name)) > 2:
+        elif column is not None and len(parts(column.title)) > 2:
             doubt = f"is this the {role}?"
         guesses.append(Guess(column, (_gaps(column) if column else "") or doubt))
     return guesses[0], guesses[1]
@@ -81,7 +81,7 @@ def guess_keys(columns: Sequence[Profile]) -> tuple[Guess, Guess]:
 
 def is_called(column: Profile, names: Sequence[str]) -> bool:
     """Whether one of `names` is a word of the column's name, or all of it."""
-    words = parts(column.name)
+    words = parts(column.title)
     return bool({*words, "".join(words)} & set(names))
 
 
@@ -89,12 +89,12 @@ def _named(columns: Sequence[Profile], names: Sequence[str]) -> Profile | None:
     """The column called like the first of `names` that fits, an exact match before others."""
     for name in names:
         for column in columns:
-            if "".join(parts(column.name)) in (name, name + "id"):
+            if "".join(parts(column.title)) in (name, name + "id"):
                 return column
     for name in names:
         for column in columns:
             # Not the name or the price of an item.
-            if parts(column.name)[:1] == [name] and parts(column.name)[-1] in _KEYS:
+            if parts(column.title)[:1] == [name] and parts(column.title)[-1] in _KEYS:
                 return column
     return None
 

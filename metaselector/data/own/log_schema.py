@@ -117,11 +117,11 @@ class LogSchema(_Featured):
     name: str = Field(description="of the data set; by default, the file's")
     interactions: str = Field(
         min_length=1,
-        description=".csv, .tsv or .txt, also with .gz; .parquet; or a folder of .parquet files",
+        description=".csv, .tsv, .txt or .inter, also with .gz; .parquet; or a folder of .parquet",
     )
     separator: Separator | None = Field(
         None,
-        description="between columns of text files; None: a tab in .tsv, else a comma",
+        description="between columns of text; None: a tab in .tsv and .inter, else a comma",
     )
     user: str = Field(min_length=1, description="the column that says who")
     item: str = Field(min_length=1, description="the column that says what")

@@ -27,11 +27,20 @@ _BLOCK_BYTES = 2**25
 
 
 def text_blocks(
-    path: Path, separator: str, columns: Mapping[str, Raw], size: int = _BLOCK_BYTES
+    path: Path,
+    separator: str,
+    columns: Mapping[str, Raw],
+    size: int = _BLOCK_BYTES,
+    quoted: bool = True,
 ) -> Iterator[RawBlock]:
     """Read some columns of every row; blank lines at the end of the file are ignored.
 
-    Memory stays within a few times `size`, bytes of text.
+    Args:
+        path: the file, gzipped or not.
+        separator: between columns.
+        columns: what to read, by name.
+        size: bytes of text read at a time; memory stays within a few times this.
+        quoted: whether values may stand in double quotes.
 
     Yields:
         Rows in the order of the file. A column is of the type that was asked for, or strings where
@@ -41,12 +50,12 @@ def text_blocks(
         DataError: as :func:`text_header`, or a line is blank, has too few or too many values, ends
             within quotes, or is not UTF-8 in one of `columns`.
     """
-    names = text_header(path, separator)
+    names = text_header(path, separator, quoted)
 
     def parse(block: Block) -> RawBlock:
-        found = _fast(block, separator, names, columns)
+        found = _fast(block, separator, names, columns, quoted)
         if found is None:
-            found = read_slowly(path, block, separator, names, columns)
+            found = read_slowly(path, block, separator, names, columns, quoted)
         lines = np.arange(len(next(iter(found.values()))), dtype=np.int64)
         return RawBlock(path, block.first_line + lines, found)
 
@@ -67,7 +76,7 @@ def _ahead(work: Callable[[Block], RawBlock], blocks: Iterable[Block]) -> Iterat
 
 
 def _fast(
-    block: Block, separator: str, names: list[str], columns: Mapping[str, Raw]
+    block: Block, separator: str, names: list[str], columns: Mapping[str, Raw], quoted: bool
 ) -> dict[str, pa.Array] | None:
     """The columns, or None where anything is unusual."""
     if block.data.startswith(_ENDS) or any(b"\n" + end in block.data for end in _ENDS):
@@ -80,7 +89,9 @@ def _fast(
             pa.BufferReader(block.data),
             # One chunk, so that a column has one dictionary.
             csv.ReadOptions(use_threads=False, column_names=names, block_size=len(block.data) + 1),
-            csv.ParseOptions(delimiter=separator, ignore_empty_lines=False),
+            csv.ParseOptions(
+                delimiter=separator, quote_char='"' if quoted else False, ignore_empty_lines=False
+            ),
             csv.ConvertOptions(
                 column_types={name: _ARROW[raw] for name, raw in columns.items()},
                 include_columns=list(columns),

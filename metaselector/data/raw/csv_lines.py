@@ -17,8 +17,8 @@ _COMMON = ",;\t|"
 _HEADER_BYTES = 2**16
 
 
-def text_header(path: Path, separator: str) -> list[str]:
-    """The names in the first line.
+def text_header(path: Path, separator: str, quoted: bool = True) -> list[str]:
+    """The names in the first line; arguments as for :func:`text_blocks`.
 
     Raises:
         DataError: as :func:`read_blocks`, or the line is no header: a name
@@ -27,7 +27,7 @@ def text_header(path: Path, separator: str) -> list[str]:
     first = next(read_blocks(path, _HEADER_BYTES))
     line = first.lines()[0]
     decode(path, 1, line)
-    names = _split(path, 1, line, separator)
+    names = _split(path, 1, line, separator, quoted)
     if len(names) == 1:
         found = [other for other in _COMMON if other != separator and other in names[0]]
         problem = f"the header has one column, {shown(names[0])}; set separator in the schema"
@@ -45,14 +45,19 @@ def text_header(path: Path, separator: str) -> list[str]:
 
 
 def read_slowly(
-    path: Path, block: Block, separator: str, names: list[str], columns: Mapping[str, Raw]
+    path: Path,
+    block: Block,
+    separator: str,
+    names: list[str],
+    columns: Mapping[str, Raw],
+    quoted: bool = True,
 ) -> dict[str, pa.Array]:
     """The columns as strings; raises :class:`DataError` for the first line that is wrong."""
     wanted = [(name, names.index(name)) for name in columns]
     found: dict[str, list[str]] = {name: [] for name in columns}
     lines = block.lines()
     for number, raw in enumerate(lines, block.first_line):
-        values = _split(path, number, raw, separator)
+        values = _split(path, number, raw, separator, quoted)
         if len(values) != len(names):
             is_cut = number == block.first_line + len(lines) - 1 and not block.data.endswith(b"\n")
             raise _wrong_count(path, number, values, names, separator, is_cut)
@@ -61,11 +66,13 @@ def read_slowly(
     return {name: pa.array(values, pa.string()) for name, values in found.items()}
 
 
-def _split(path: Path, number: int, raw: bytes, separator: str) -> list[str]:
+def _split(path: Path, number: int, raw: bytes, separator: str, quoted: bool) -> list[str]:
     """The values of a line; bytes that are not text go round unchanged."""
     if not raw.strip():
         raise DataError(path, "the line is blank; remove it", line=number)
     text = raw.decode(errors="surrogateescape")
+    if not quoted:
+        return text.split(separator)
     try:
         return next(csv.reader([text], delimiter=separator, strict=True))
     except csv.Error as error:

@@ -13,7 +13,9 @@ from metaselector.data.raw.csv_lines import text_header
 from metaselector.data.raw.parquet_blocks import parquet_blocks, parquet_header
 from metaselector.errors import DataError, nearest
 
-_TEXT = {".csv": ",", ".tsv": "\t", ".txt": ","}
+ATOMIC = (".inter", ".user", ".item")
+"""RecBole's atomic files: values are never quoted, and names of columns end in ``:type``."""
+_TEXT = {".csv": ",", ".tsv": "\t", ".txt": ","} | dict.fromkeys(ATOMIC, "\t")
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,8 @@ class RawFile:
 
     Attributes:
         path: a text file, a Parquet file, or a folder of those.
-        separator: between columns of a text file; None is a tab for .tsv, else a comma.
+        separator: between columns of a text file; None is a tab for .tsv and atomic files, else a
+            comma.
     """
 
     path: Path
@@ -54,9 +57,9 @@ class RawFile:
         if not self.path.exists():
             raise DataError(self.path, "no such file; correct the path, see also the schema")
         if self.is_text:
-            return text_header(self.path, self._separator)
+            return text_header(self.path, self._separator, self._quoted)
         if self.suffix != ".parquet":
-            known = ".csv, .tsv or .txt (also with .gz), .parquet, or a folder of .parquet files"
+            known = ".csv, .tsv, .txt or .inter (also with .gz), .parquet, or a folder of .parquet"
             raise DataError(self.path, f"the name does not say what it is; bring {known}")
         return parquet_header(self.path)
 
@@ -73,8 +76,16 @@ class RawFile:
     def blocks(self, columns: Mapping[str, Raw]) -> Iterator[RawBlock]:
         """Some rows at a time, as :func:`text_blocks` or :func:`parquet_blocks`."""
         if self.is_text:
-            return text_blocks(self.path, self._separator, columns)
+            return text_blocks(self.path, self._separator, columns, quoted=self._quoted)
         return parquet_blocks(self.path, columns)
+
+    @property
+    def is_atomic(self) -> bool:
+        return self.suffix in ATOMIC
+
+    @property
+    def _quoted(self) -> bool:
+        return not self.is_atomic
 
     @property
     def _separator(self) -> str:

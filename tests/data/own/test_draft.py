@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from metaselector.data.own.draft import draft, write_draft
 from metaselector.data.own.draft_guesses import parts, threshold
 from metaselector.data.own.log_schema import LogSchema, load_schema
 from metaselector.data.own.own_log import read_log
+from metaselector.data.public.atomic import read_atomic
 from metaselector.errors import ConfigError, DataError, UserError
 
 N = 200
@@ -296,3 +298,40 @@ def test_every_draft_can_be_read(tmp_path_factory: pytest.TempPathFactory, more:
         folder = tmp_path_factory.mktemp("drafts")
         _, schema, _ = drafted(folder, COLUMNS | others, "log" + suffix)
         assert (schema.user, schema.item) == ("user_id", "item_id")
+
+
+def test_atomic_files_of_any_collection(tmp_path: Path) -> None:
+    """Their headers say what words are; nothing in them is quoted; side files come along."""
+    inter = "user_id:token\titem_id:token\tlabel:float\ttimestamp:float\tprice:float\n"
+    inter += "".join(f"{u}\t{i}\t{(u + i) % 2}\t{1_600_000_000 + i}\t{i}.5\n" for u, i in PAIRS)
+    (tmp_path / "shop.inter").write_text(inter)
+    items = "item_id:token\tcategories:token_seq\ttitle:token\tvector:float_seq\n"
+    items += "".join(f'{i}\tred "big{i % 3}\t"{i}\t0.1 0.2\n' for i in range(9))
+    (tmp_path / "shop.item").write_text(items)
+    write_draft(tmp_path / "shop.inter", tmp_path / "shop.yaml")
+    schema = load_schema(tmp_path / "shop.yaml")
+    assert (schema.user, schema.item) == ("user_id:token", "item_id:token")
+    assert schema.labels is not None
+    assert schema.labels["label"].column == "label:float"
+    assert schema.users is None
+    table = read_log(tmp_path / "shop.yaml")
+    assert [(f.name, f.kind) for f in table.features] == [("price", "numeric")]
+    assert [(f.name, f.kind) for f in table.item_features] == [("categories", "multivalued")]
+    assert table.interactions["user"].tolist() == [str(u) for u, _ in PAIRS]
+    assert table.items.loc["4", "categories"] == ("red", '"big1')
+
+
+PAIRS = [(u, i) for u in range(6) for i in range(9)]
+
+
+def test_drafts_of_atomic_files_read_as_their_own_reader_does(
+    tmp_path: Path, write_world: Callable[..., Path]
+) -> None:
+    raw = write_world(tmp_path / "raw")
+    write_draft(raw / "ml-100k.inter", tmp_path / "ml.yaml")
+    ours, theirs = read_log(tmp_path / "ml.yaml"), read_atomic(raw, "ml-100k")
+    pd.testing.assert_frame_equal(
+        ours.interactions, theirs.interactions[ours.interactions.columns], check_dtype=False
+    )
+    ages = ours.users["age"], theirs.users["age"]
+    pd.testing.assert_series_equal(*ages, check_names=False, check_index_type=False)

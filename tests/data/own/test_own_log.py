@@ -141,7 +141,7 @@ def test_empty_values_at_the_end_of_a_file_with_tabs(tmp_path: Path) -> None:
 
 
 def test_blocks_carry_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(csv_blocks.text_blocks, "__defaults__", (60,))
+    monkeypatch.setattr(csv_blocks.text_blocks, "__defaults__", (60, True))
     table = read_log(write(tmp_path))
     assert len(list(table.read())) == 3
     check(table)
@@ -243,7 +243,7 @@ def test_wrong_row(tmp_path: Path, row: str, message: str) -> None:
 def test_the_line_is_right_in_a_later_block(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(csv_blocks.text_blocks, "__defaults__", (100,))
+    monkeypatch.setattr(csv_blocks.text_blocks, "__defaults__", (100, True))
     text = HEADER + "\n".join(ROWS * 5 + ["u,i,1,?,1,1,,,"] + ROWS) + "\n"
     assert problem(write(tmp_path, text)).startswith("log.csv:17 (column stars): '?' is not")
 
