@@ -62,10 +62,14 @@ class Cell(NamedTuple):
 
 
 def best_single(results: pd.DataFrame) -> pd.DataFrame:
-    """(seed, model) of the models that RelaImpr and gap closed are relative to: their own are 0."""
+    """(seed, model) of the models that RelaImpr and gap closed are relative to: their own are 0.
+
+    A combination or an oracle that does the very same stands below it in the table.
+    """
     # With few test rows another model may have the same AUC, but hardly the same logloss as well.
     same_loss = results["gap_closed_logloss"].fillna(0) == 0
-    return results.loc[(results["rela_impr"] == 0) & same_loss, ["seed", "model"]]
+    found = results.loc[(results["rela_impr"] == 0) & same_loss, ["seed", "model"]]
+    return found.drop_duplicates("seed")
 
 
 def summary_frame(results: pd.DataFrame, differences: pd.DataFrame | None = None) -> pd.DataFrame:

@@ -180,5 +180,10 @@ def test_another_model_with_the_auc_of_the_best_single_one_is_not_it() -> None:
     results = _results([0, 1])
     results.loc[results["model"] == "uniform", "rela_impr"] = 0.0
     assert best_single(results)["model"].tolist() == ["my_model"] * 2
-    without_oracle = results.assign(gap_closed_logloss=np.nan)
-    assert set(best_single(without_oracle)["model"]) == {"my_model", "uniform"}
+
+
+def test_an_oracle_that_always_takes_the_best_single_model_is_not_it() -> None:
+    """Then there is no gap to close, and its share is not a number."""
+    results = _results([0, 1]).assign(gap_closed_logloss=np.nan)
+    results.loc[results["model"].isin(["uniform", "oracle-user"]), "rela_impr"] = 0.0
+    assert best_single(results)["model"].tolist() == ["my_model"] * 2
