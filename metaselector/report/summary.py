@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from metaselector.report.groups import ORACLE, group_of, in_groups
+from metaselector.report.groups import ORACLE, SINGLE, group_of, in_groups
 
 RESULT_COLUMNS = (
     "dataset",
@@ -64,11 +64,12 @@ class Cell(NamedTuple):
 def best_single(results: pd.DataFrame) -> pd.DataFrame:
     """(seed, model) of the models that RelaImpr and gap closed are relative to: their own are 0.
 
-    A combination or an oracle that does the very same stands below it in the table.
+    Where a combination or an oracle does the very same, they are not it.
     """
     # With few test rows another model may have the same AUC, but hardly the same logloss as well.
     same_loss = results["gap_closed_logloss"].fillna(0) == 0
-    found = results.loc[(results["rela_impr"] == 0) & same_loss, ["seed", "model"]]
+    single = results["model"].map(group_of) == SINGLE
+    found = results.loc[(results["rela_impr"] == 0) & same_loss & single, ["seed", "model"]]
     return found.drop_duplicates("seed")
 
 
