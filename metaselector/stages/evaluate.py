@@ -1,8 +1,9 @@
 """Predict the test window with everything that was trained, and score it.
 
-Nothing is trained here but the combiners, which are fitted on *valid*, predicted by the base models
-trained on *train*, and then combine the refitted ones without seeing a label of *test*. All rows of the table have equal information: the base models behind them are refitted on *train*
-and *valid*. The rows ``<model>-train`` show the single models without that refit.
+Nothing is trained here but the combiners: they are fitted on *valid* as the base models of *train*
+predict it, then combine the refitted ones and see no label of *test*. All rows of the table have
+equal information: the base models behind them are refitted on *train* and *valid*. The rows
+``<model>-train`` show the single models without that refit.
 """
 
 from __future__ import annotations
@@ -92,7 +93,9 @@ def evaluate_seed(run: Run, seed: int) -> SeedEvaluation:
 
     columns = {name: full[:, k] for k, name in enumerate(names)}
     columns |= {f"{name}-train": train_only[:, k] for k, name in enumerate(names)}
-    fitting = Predictions(on_valid, users[valid], order=valid, y=dataset.labels[valid])
+    fitting = Predictions(
+        on_valid, users[valid], order=valid, y=dataset.labels[valid].astype(np.float64)
+    )
     unseen = Predictions(full, users[test], order=test)
     for name, make in usable_combiners().items():
         columns[name] = make().fit(fitting).predict(unseen)

@@ -59,8 +59,9 @@ def map_biases(y: Floats, scores: Floats, codes: Ints, variance: float) -> Float
     """The b of :class:`UserBias` of all users at once, by Newton's method kept in a bracket.
 
     The derivative ``sum_i (sigmoid(scores_i + b) - y_i) + b / variance`` rises with b and changes
-    sign within ``±n_u variance``; where a step would leave what is left of that bracket, its middle
-    is taken.
+    sign within ``±n_u variance``. Where a step would leave what is left of that bracket, or is more
+    than half of the one before (Newton's may swing to and fro for ever), the middle is taken: Press
+    et al., "Numerical Recipes", section 9.4.
 
     Args:
         y, scores: ``[M]``; labels, and logits without a bias.
@@ -75,15 +76,18 @@ def map_biases(y: Floats, scores: Floats, codes: Ints, variance: float) -> Float
     if variance == 0:
         return bias
     low, high = -variance * size, variance * size
+    moved_before = high - low
     for _ in range(_ITERATIONS):
         p = expit(scores + bias[codes])
         slope = np.bincount(codes, weights=p - y) + bias / variance
         curvature = np.bincount(codes, weights=p * (1 - p)) + 1 / variance
         low, high = np.where(slope < 0, bias, low), np.where(slope > 0, bias, high)
-        step = bias - slope / curvature
-        moved = np.where((low <= step) & (step <= high), step, (low + high) / 2)
-        done = np.abs(moved - bias).max(initial=0) < _TOLERANCE
-        bias = moved
-        if done:
+        step = -slope / curvature
+        inside = (low <= bias + step) & (bias + step <= high)
+        small = np.abs(step) <= np.maximum(moved_before / 2, _TOLERANCE)
+        step = np.where(inside & small, step, (low + high) / 2 - bias)
+        bias = bias + step
+        moved_before = np.abs(step)
+        if moved_before.max(initial=0) <= _TOLERANCE:
             break
     return bias
