@@ -19,6 +19,15 @@ CS = tuple(10.0**power for power in range(-4, 4))
 """Candidates for the inverse strength of the L2 penalty, the most cautious first."""
 ROUNDS, PATIENCE = 500, 25
 """Most trees, and how many without a better loss before stopping."""
+_TREES = {
+    "objective": "binary",
+    "learning_rate": 0.05,
+    "num_leaves": 7,
+    "deterministic": True,
+    "force_col_wise": True,
+    "num_threads": 1,
+    "verbosity": -1,
+}
 
 Folds = list[tuple[NDArray[np.int64], NDArray[np.int64]]]
 
@@ -57,16 +66,6 @@ class StackingLightGBM:
     the library lightgbm. Where all labels are the same, the mean is predicted.
     """
 
-    _SETTINGS = {  # noqa: RUF012
-        "objective": "binary",
-        "learning_rate": 0.05,
-        "num_leaves": 7,
-        "deterministic": True,
-        "force_col_wise": True,
-        "num_threads": 1,
-        "verbosity": -1,
-    }
-
     def fit(self, fitting: Predictions) -> Self:
         """Choose the number of trees, then fit on all rows."""
         import lightgbm
@@ -80,14 +79,14 @@ class StackingLightGBM:
         rounds = 1
         if folds:
             found = lightgbm.cv(
-                self._SETTINGS,
+                _TREES,
                 lightgbm.Dataset(features, y),
                 ROUNDS,
                 folds=folds,
                 callbacks=[lightgbm.early_stopping(PATIENCE, verbose=False)],
             )
             rounds = len(found["valid binary_logloss-mean"])
-        self._model = lightgbm.train(self._SETTINGS, lightgbm.Dataset(features, y), rounds)
+        self._model = lightgbm.train(_TREES, lightgbm.Dataset(features, y), rounds)
         return self
 
     def predict(self, test: Predictions) -> Floats:

@@ -29,23 +29,26 @@ class UserBias:
         variance: of the prior; None chooses among :data:`VARIANCES` by :func:`halves.choose`.
 
     Attributes:
+        variance: the one given, or the one that the latest :meth:`fit` chose.
         biases: float64 ``[U + 1]`` by user in order of appearance, and 0; after :meth:`fit`.
     """
 
     biases: Floats
 
     def __init__(self, variance: float | None = None) -> None:
-        self.variance = variance
+        self._given = self.variance = variance
 
     def fit(self, fitting: Predictions) -> Self:
-        """Find the biases on all rows, with `variance` if it was given."""
-        if self.variance is None:
+        """Find the biases on all rows, with the variance given or chosen on them."""
+        variance = self._given
+        if variance is None:
             labelled(fitting)
-            self.variance = choose(VARIANCES, UserBias, fitting)
+            variance = choose(VARIANCES, UserBias, fitting)
+        self.variance = variance
         codes, self._names = user_codes(fitting.users)
         scores = logits(fitting.base.mean(axis=1))
         # The last is for users without rows, whose position is -1.
-        self.biases = np.append(map_biases(fitting.labels(), scores, codes, self.variance), 0.0)
+        self.biases = np.append(map_biases(fitting.labels(), scores, codes, variance), 0.0)
         return self
 
     def predict(self, test: Predictions) -> Floats:

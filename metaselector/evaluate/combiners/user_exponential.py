@@ -25,21 +25,26 @@ class UserExponential:
 
     Args:
         eta: the rate; None chooses among :data:`ETAS` by :func:`halves.choose`.
+
+    Attributes:
+        eta: the one given, or the one that the latest :meth:`fit` chose.
     """
 
     def __init__(self, eta: float | None = None) -> None:
-        self.eta = eta
+        self._given = self.eta = eta
 
     def fit(self, fitting: Predictions) -> Self:
-        """Weigh by the losses of all rows, with `eta` if it was given."""
-        if self.eta is None:
+        """Weigh by the losses of all rows, by the rate given or chosen on them."""
+        eta = self._given
+        if eta is None:
             labelled(fitting)
-            self.eta = choose(ETAS, UserExponential, fitting)
+            eta = choose(ETAS, UserExponential, fitting)
+        self.eta = eta
         codes, self._names = user_codes(fitting.users)
         losses = user_losses(fitting.labels(), fitting.base, codes)  # [U, K]
         # The last row is for users without rows, whose position is -1.
         losses = np.vstack([losses, np.zeros(losses.shape[1])])
-        self._weights = softmax(-self.eta * losses, axis=1)
+        self._weights = softmax(-eta * losses, axis=1)
         return self
 
     def predict(self, test: Predictions) -> Floats:

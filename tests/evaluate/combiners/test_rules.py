@@ -124,6 +124,13 @@ def test_eta_is_above_0_where_users_differ(good: float, chosen: tuple[float, ...
     assert UserExponential().fit(rows(np.stack([first, 1 - first], 1), users, y)).eta in chosen
 
 
+@pytest.mark.parametrize("make", [UserExponential, UserBias])
+def test_fitting_again_chooses_again(make: type[UserExponential] | type[UserBias]) -> None:
+    first, second = random_rows(0), rows([[0.9, 0.1]] * 40, [0] * 40, [1] * 40)
+    again = make().fit(second).fit(first).predict(first)
+    np.testing.assert_array_equal(again, make().fit(first).predict(first))
+
+
 @pytest.mark.parametrize("variance", [0.01, 1.0, 50.0])
 @pytest.mark.parametrize("spread", [1.0, 30.0])
 def test_biases_are_those_of_one_minimisation_a_user(variance: float, spread: float) -> None:
