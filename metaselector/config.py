@@ -121,8 +121,13 @@ class EvaluateConfig(_Section):
 
 TABLE_ROWS = (
     "uniform",
+    "convex",
+    "stacking-logistic",
+    "stacking-lightgbm",
     "sample-selector",
     "user-best",
+    "user-exponential",
+    "user-bias",
     "metaselector-simplified",
     "metaselector",
     "oracle-sample",

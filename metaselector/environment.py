@@ -7,12 +7,13 @@ import platform
 import shlex
 import subprocess
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("torch", "numpy", "pandas", "scikit-learn", "scipy", "pyarrow", "pydantic")
+PACKAGES = ("torch", "numpy", "pandas", "scikit-learn", "scipy", "pyarrow", "pydantic", "lightgbm")
 
 
 def describe(
@@ -36,7 +37,7 @@ def describe(
         "metaselector": version("metaselector"),
         "commit": _commit(),
         "python": platform.python_version(),
-        "packages": {name: version(name) for name in PACKAGES},
+        "packages": _versions(),
         "platform": platform.platform(),
         "processor": processor(),
         "cores": os.cpu_count(),
@@ -44,6 +45,15 @@ def describe(
         "device": device,
         "gpu": gpu,
     }
+
+
+def _versions() -> dict[str, str]:
+    """Of :data:`PACKAGES`, without optional ones that are not installed."""
+    found = {}
+    for name in PACKAGES:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def processor() -> str:

@@ -20,6 +20,9 @@ class Progress(Protocol):
     def skipped(self, description: str) -> None:
         """Say that a step was done before and its result is used again."""
 
+    def note(self, text: str) -> None:
+        """Say something that the user may want to act on."""
+
 
 class Silent:
     """Shows nothing: the default of the library."""
@@ -29,6 +32,9 @@ class Silent:
         yield lambda: None
 
     def skipped(self, description: str) -> None:
+        pass
+
+    def note(self, text: str) -> None:
         pass
 
 
@@ -59,3 +65,6 @@ class Bars:
 
     def skipped(self, description: str) -> None:
         print(f"{description:<38} done before with the same settings", file=sys.stderr)
+
+    def note(self, text: str) -> None:
+        print(text, file=sys.stderr)

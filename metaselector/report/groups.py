@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from metaselector.config import TABLE_ROWS
+
 SINGLE, COMBINATION, METASELECTOR, ORACLE = GROUPS = (
     "single models",
     "combinations",
@@ -12,8 +14,6 @@ SINGLE, COMBINATION, METASELECTOR, ORACLE = GROUPS = (
 )
 """In the order in which they are shown."""
 
-_COMBINATIONS = frozenset({"uniform", "sample-selector", "user-best"})
-
 
 def group_of(model: str) -> str:
     """The group of a model; any name that is not one of ours is a single model."""
@@ -21,7 +21,7 @@ def group_of(model: str) -> str:
         return ORACLE
     if model == "metaselector" or model.startswith("metaselector-"):
         return METASELECTOR
-    return COMBINATION if model in _COMBINATIONS else SINGLE
+    return COMBINATION if model in TABLE_ROWS else SINGLE
 
 
 def in_groups(models: Iterable[str]) -> list[str]:

@@ -1,7 +1,9 @@
-"""Predict the test window with everything that was trained, and score it. Nothing is trained here.
+"""Predict the test window with everything that was trained, and score it.
 
-All rows of the table have equal information: the base models behind them are refitted on *train*
-and *valid*. The rows ``<model>-train`` show the single models without that refit.
+Nothing is trained here but the combiners: they are fitted on *valid* as the base models of *train*
+predict it, then combine the refitted ones and see no label of *test*. All rows of the table have
+equal information: the base models behind them are refitted on *train* and *valid*. The rows
+``<model>-train`` show the single models without that refit.
 """
 
 from __future__ import annotations
@@ -15,8 +17,9 @@ from numpy.typing import NDArray
 
 from metaselector.config import TABLE_ROWS
 from metaselector.data.split import window_rows
-from metaselector.evaluate import baselines, oracles
+from metaselector.evaluate import oracles
 from metaselector.evaluate.bootstrap import bootstrap_difference
+from metaselector.evaluate.combiners import OPTIONAL, Predictions, usable_combiners
 from metaselector.evaluate.losses import row_logloss
 from metaselector.evaluate.predictions import long_table, save_predictions
 from metaselector.evaluate.results import best_model_counts, score
@@ -48,6 +51,11 @@ class SeedEvaluation(NamedTuple):
 
 def evaluate(run: Run, progress: Progress) -> None:
     """Write predictions, weights, results, intervals and training records to the run directory."""
+    for name in OPTIONAL.keys() - usable_combiners().keys():
+        progress.note(
+            f"{name} is left out: {OPTIONAL[name]} cannot be imported; "
+            f"pip install 'metaselector[{OPTIONAL[name]}]' brings it"
+        )
     with progress.task("evaluate", len(run.config.seeds)) as advance:
         parts = []
         for seed in run.config.seeds:
@@ -85,10 +93,12 @@ def evaluate_seed(run: Run, seed: int) -> SeedEvaluation:
 
     columns = {name: full[:, k] for k, name in enumerate(names)}
     columns |= {f"{name}-train": train_only[:, k] for k, name in enumerate(names)}
-    columns["uniform"] = baselines.uniform(full)
-    columns["user-best"] = baselines.user_best(
-        dataset.labels[valid], on_valid, users[valid], full, users[test]
+    fitting = Predictions(
+        on_valid, users[valid], order=valid, y=dataset.labels[valid].astype(np.float64)
     )
+    unseen = Predictions(full, users[test], order=test)
+    for name, make in usable_combiners().items():
+        columns[name] = make().fit(fitting).predict(unseen)
     weights = []
     for variant in VARIANTS:
         learned = run.load_learned(variant, seed)
@@ -106,7 +116,11 @@ def evaluate_seed(run: Run, seed: int) -> SeedEvaluation:
     columns["oracle-sample"] = oracles.oracle_sample(y, full)[0]
     columns["oracle-user"] = oracles.oracle_user(y, full, users[test])[0]
     order = (*names, *(f"{name}-train" for name in names), *TABLE_ROWS)
-    tables = [long_table(seed, model, dataset, test, columns[model]) for model in order]
+    tables = [
+        long_table(seed, model, dataset, test, columns[model])
+        for model in order
+        if model in columns
+    ]
     return SeedEvaluation(
         pd.concat(tables, ignore_index=True),
         pd.concat(weights, ignore_index=True),

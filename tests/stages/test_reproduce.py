@@ -20,6 +20,7 @@ from metaselector.cli import main
 from metaselector.config import load_config
 from metaselector.data.public.fetch import fetch
 from metaselector.errors import UserError
+from metaselector.evaluate.combiners import usable_combiners
 from metaselector.evaluate.predictions import load_predictions
 from metaselector.run_directory import Run
 
@@ -28,9 +29,8 @@ SMOKE = ROOT / "benchmarks" / "configs" / "smoke.yaml"
 SINGLE = ["lr", "fm", "deepfm"]
 MODELS = {
     *SINGLE,
-    "uniform",
+    *usable_combiners(),
     "sample-selector",
-    "user-best",
     "metaselector-simplified",
     "metaselector",
     "oracle-sample",

@@ -1,0 +1,86 @@
+"""What every row of the table that combines base models by a simple rule is given and gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import logit
+
+from metaselector.evaluate.losses import Floats, Ints
+
+_EPS = 1e-6
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What K base models predict for M rows.
+
+    Attributes:
+        base: probabilities ``[M, K]``, kept as float64.
+        users: ``[M]``, strings or integers.
+        order: ``[M]``, distinct; puts the rows of a user into their order of time.
+        y: ``[M]``, 0 or 1, kept as float64; None on rows to be predicted, so that no combiner can
+            see their labels.
+
+    Raises:
+        ValueError: shapes do not agree.
+    """
+
+    base: Floats
+    users: NDArray[Any]
+    order: NDArray[Any]
+    y: Floats | None = None
+
+    def __post_init__(self) -> None:
+        kept = {"base": np.asarray(self.base, dtype=np.float64), "users": np.asarray(self.users)}
+        kept["order"] = np.asarray(self.order)
+        if self.y is not None:
+            kept["y"] = np.asarray(self.y, dtype=np.float64)
+        for name, value in kept.items():
+            if value.ndim != 1 + (name == "base") or len(value) != len(kept["base"]):
+                raise ValueError(f"{name} {value.shape} beside base {kept['base'].shape}")
+            object.__setattr__(self, name, value)
+
+    def labels(self) -> Floats:
+        """``y``; raises :class:`ValueError` on rows without labels."""
+        if self.y is None:
+            raise ValueError("these rows have no labels")
+        return self.y
+
+    def some(self, rows: NDArray[np.bool_], *, labels: bool) -> Predictions:
+        """The rows where `rows` ``[M]`` is true, with their labels or without."""
+        y = self.labels()[rows] if labels else None
+        return Predictions(self.base[rows], self.users[rows], self.order[rows], y)
+
+
+class Combiner(Protocol):
+    """Fitted once on rows that the base models have not been trained on, then predicts others."""
+
+    def fit(self, fitting: Predictions) -> Self:
+        """Learn from labelled rows; raises :class:`ValueError` where there are none."""
+
+    def predict(self, test: Predictions) -> Floats:
+        """Probabilities float64 ``[N]`` from `test`, whose ``y`` is not read."""
+
+
+def labelled(fitting: Predictions) -> Floats:
+    """Labels of `fitting`; raises :class:`ValueError` where there is not one row."""
+    if not len(fitting.users):
+        raise ValueError("there is no row to fit a combiner on")
+    return fitting.labels()
+
+
+def positions(users: ArrayLike, names: ArrayLike) -> Ints:
+    """Position int64 ``[N]`` of every row's user in `names` ``[U]``; -1 where not among them."""
+    found: Ints = pd.Index(np.asarray(names)).get_indexer(np.asarray(users)).astype(np.int64)
+    return found
+
+
+def logits(p: ArrayLike) -> Floats:
+    """``log(p / (1 - p))`` of probabilities clipped to 1e-6 from 0 and 1, so within ±13.8."""
+    found: Floats = logit(np.clip(np.asarray(p, dtype=np.float64), _EPS, 1 - _EPS))
+    return found

@@ -1,0 +1,119 @@
+"""Stacking: a classifier on the logits of the base models (Wolpert, "Stacked generalization",
+Neural Networks 5, 1992)."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, GroupKFold
+
+from metaselector.evaluate.combiners.contract import Predictions, labelled, logits
+from metaselector.evaluate.losses import Floats, row_logloss
+
+FOLDS = 5
+CS = tuple(10.0**power for power in range(-4, 4))
+"""Candidates for the inverse strength of the L2 penalty, the most cautious first."""
+ROUNDS, PATIENCE = 500, 25
+"""Most trees, and how many without a better loss before stopping."""
+_TREES = {
+    "objective": "binary",
+    "learning_rate": 0.05,
+    "num_leaves": 7,
+    "deterministic": True,
+    "force_col_wise": True,
+    "num_threads": 1,
+    "verbosity": -1,
+}
+
+Folds = list[tuple[NDArray[np.int64], NDArray[np.int64]]]
+
+
+class StackingLogistic:
+    """scikit-learn's logistic regression; C is chosen by cross-validation over users.
+
+    Where all labels are the same there is nothing to learn, and the mean is predicted.
+    """
+
+    def fit(self, fitting: Predictions) -> Self:
+        """Choose C, then fit on all rows."""
+        y = labelled(fitting)
+        self._model: Any = None
+        if one_class(y):
+            return self
+        folds = user_folds(fitting)
+        model = LogisticRegression(C=CS[0], tol=1e-8, max_iter=1000)
+        if folds:
+            model = GridSearchCV(model, {"C": CS}, scoring=_score, cv=folds)
+        self._model = model.fit(logits(fitting.base), y)
+        return self
+
+    def predict(self, test: Predictions) -> Floats:
+        """float64 ``[N]``."""
+        if self._model is None:
+            return np.asarray(test.base.mean(axis=1))
+        return np.asarray(self._model.predict_proba(logits(test.base))[:, 1])
+
+
+class StackingLightGBM:
+    """LightGBM's trees; how many is chosen by cross-validation over users.
+
+    Small and slow, as befits a few features (7 leaves, rate 0.05), and not tuned further. Source:
+    Ke et al., "LightGBM: A Highly Efficient Gradient Boosting Decision Tree", NeurIPS 2017. Needs
+    the library lightgbm. Where all labels are the same, the mean is predicted.
+    """
+
+    def fit(self, fitting: Predictions) -> Self:
+        """Choose the number of trees, then fit on all rows."""
+        import lightgbm
+
+        y = labelled(fitting)
+        self._model: Any = None
+        if one_class(y):
+            return self
+        folds = user_folds(fitting)
+        features = logits(fitting.base)
+        rounds = 1
+        if folds:
+            found = lightgbm.cv(
+                _TREES,
+                lightgbm.Dataset(features, y),
+                ROUNDS,
+                folds=folds,
+                callbacks=[lightgbm.early_stopping(PATIENCE, verbose=False)],
+            )
+            rounds = len(found["valid binary_logloss-mean"])
+        self._model = lightgbm.train(_TREES, lightgbm.Dataset(features, y), rounds)
+        return self
+
+    def predict(self, test: Predictions) -> Floats:
+        """float64 ``[N]``."""
+        if self._model is None:
+            return np.asarray(test.base.mean(axis=1))
+        return np.asarray(self._model.predict(logits(test.base), num_threads=1))
+
+
+def one_class(y: Floats) -> bool:
+    """Whether all labels are the same."""
+    return bool((y == y[0]).all())
+
+
+def user_folds(fitting: Predictions) -> Folds:
+    """Up to 5 ways to part users into those to fit on and those to score.
+
+    Rows of a user stay together; which users do depends on their names. Parts to fit on that hold
+    one class only are left out; with a single user there are none.
+    """
+    y, (codes, names) = fitting.labels(), pd.factorize(fitting.users, sort=True)
+    if len(names) < 2:
+        return []
+    parts = GroupKFold(min(FOLDS, len(names))).split(fitting.base, groups=codes)
+    return [(fitted, scored) for fitted, scored in parts if not one_class(y[fitted])]
+
+
+def _score(model: Any, features: Floats, y: Floats) -> float:
+    """Minus the logloss, also of rows of one class."""
+    return -float(row_logloss(y, model.predict_proba(features)[:, 1]).mean())
