@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic.fields import FieldInfo
 
 from metaselector.errors import ConfigError, nearest
+from metaselector.yaml_mapping import read_mapping
 
 
 class _Section(BaseModel):
@@ -198,7 +199,7 @@ def load_config(
     settings: dict[str, Any] = Config().model_dump(mode="json")
     known_models = settings["base_models"]
     if path is not None:
-        given = _read_yaml(path)
+        given = read_mapping(path)
         if isinstance(given.get("base_models"), dict):
             settings["base_models"] = {}
         _merge(settings, given, known_models)
@@ -221,20 +222,6 @@ def load_config(
         return Config.model_validate(settings)
     except ValidationError as error:
         raise ConfigError(_explain(error)) from error
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        given = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from error
-    if given is None:
-        return {}
-    if not isinstance(given, dict):
-        raise ConfigError(f"{path}: expected `key: value` lines, found {type(given).__name__}")
-    return given
 
 
 def _merge(

@@ -148,8 +148,9 @@ def test_malformed_override_is_shown(override: str) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"adapt: [1, 2", "not valid YAML"),
-        (b"adapt:\n\tsteps: 3\n", "not valid YAML"),
+        (b"adapt: [1, 2", ":1: not valid YAML"),
+        (b"adapt:\n\tsteps: 3\n", ":2: not valid YAML"),
+        (b"seeds: [0]\nseeds: [1]\n", ":2: not valid YAML .'seeds' is given twice"),
         (b"\xff\xfe\x00", "not valid YAML"),
         (b"- a\n- b\n", "found list"),
         (b"steps\n", "found str"),
@@ -159,7 +160,7 @@ def test_a_file_that_is_no_settings_file(file: Path, content: bytes, message: st
     file.write_bytes(content)
     with pytest.raises(ConfigError, match=message) as caught:
         load_config(file)
-    assert str(caught.value).startswith(f"{file}: ")
+    assert str(caught.value).startswith(f"{file}:")
     assert "\n" not in str(caught.value)
 
 

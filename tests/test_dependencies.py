@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-LEAVES = "errors files config progress early_stopping environment"
+LEAVES = "errors files yaml_mapping config progress early_stopping environment"
 """Modules of metaselector that import no other layer, and that every layer may import."""
 
 LAYERS = [

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from metaselector.errors import ConfigError, nearest
+from metaselector.yaml_mapping import read_mapping
 
 CHANGE_ME = "CHANGE_ME"
 """What stands in a drafted file where nothing could be guessed."""
@@ -40,44 +40,13 @@ def load_yaml(path: Path, model: type[Model], defaults: Mapping[str, Any] = {}) 
         ConfigError: the file cannot be read, is not valid YAML, repeats a key, has an unknown key
             or an impossible value, or still says ``CHANGE_ME`` somewhere.
     """
-    given = _read(path)
+    given = read_mapping(path)
     for key in _unchanged(given):
         raise ConfigError(f"{path}: {key}: replace {CHANGE_ME} by what the comment beside it asks")
     try:
         return model.model_validate({**defaults, **given})
     except ValidationError as error:
         raise ConfigError(f"{path}: {_explain(error)}") from error
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML's safe loader, which takes the last of two equal keys, made to refuse them."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode):
-                if key.value in seen:
-                    problem = f"'{key.value}' is given twice; remove one of the two"
-                    raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
-                seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        given = yaml.load(path.read_text(encoding="utf-8-sig"), _Loader)
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except yaml.MarkedYAMLError as error:
-        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise ConfigError(f"{path}{line}: not valid YAML ({error.problem})") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        problem = " ".join(str(error).split())
-        raise ConfigError(f"{path}: not valid YAML ({problem})") from error
-    if not isinstance(given, dict):
-        found = "nothing" if given is None else type(given).__name__
-        raise ConfigError(f"{path}: expected `key: value` lines, found {found}")
-    return given
 
 
 def _unchanged(value: Any, key: str = "") -> Iterator[str]:

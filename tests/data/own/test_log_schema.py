@@ -163,7 +163,7 @@ def test_missing_keys(tmp_path: Path, key: str) -> None:
         ("features:\n  a: {}\n  a: {}\n", ":3: not valid YAML ('a' is given twice"),
         ("user: [\n", ":2: not valid YAML ("),
         ("user: \x00", ": not valid YAML ("),
-        ("", ": expected `key: value` lines, found nothing"),
+        ("", ": version: is missing; add it"),
         ("- user\n", ": expected `key: value` lines, found list"),
     ],
 )
