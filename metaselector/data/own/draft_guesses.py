@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from metaselector.data.own.column_profile import Profile
-from metaselector.data.own.log_schema import Unit
+from metaselector.data.raw.times import Unit
 
 # fmt: off
 USER = (

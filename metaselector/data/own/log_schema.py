@@ -11,8 +11,8 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from metaselector.data.interactions import Feature, FeatureKind, Sampling, TimePart
 from metaselector.data.own.yaml_file import Section, load_yaml
+from metaselector.data.raw.times import Unit
 
-Unit = Literal["seconds", "milliseconds", "iso"]
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
 _SEPARATOR = re.compile(r"[\t !#-~]")
 _RESERVED = ("user", "item", "timestamp", "line")

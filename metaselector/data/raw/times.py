@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from metaselector.data.own.log_schema import Unit
 from metaselector.data.raw.columns import EMPTY, BadValue, is_text, numbers, refuse
 from metaselector.data.raw.values import shown
 
+Unit = Literal["seconds", "milliseconds", "iso"]
 _YEAR_1980 = 315_532_800
 _YEAR_2200 = 7_258_118_400
 
