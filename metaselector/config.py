@@ -117,7 +117,9 @@ class MetaTrainConfig(_Section):
 
 
 class EvaluateConfig(_Section):
-    resamples: int = Field(1000, ge=1, description="user-bootstrap resamples behind the intervals")
+    resamples: int = Field(
+        10_000, ge=1, description="user-bootstrap resamples behind intervals and p-values"
+    )
 
 
 TABLE_ROWS = (

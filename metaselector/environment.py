@@ -13,7 +13,17 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("torch", "numpy", "pandas", "scikit-learn", "scipy", "pyarrow", "pydantic", "lightgbm")
+PACKAGES = (
+    "torch",
+    "numpy",
+    "pandas",
+    "scikit-learn",
+    "scipy",
+    "statsmodels",
+    "pyarrow",
+    "pydantic",
+    "lightgbm",
+)
 
 
 def describe(

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from metaselector.config import TABLE_ROWS
 from metaselector.data.split import window_rows
 from metaselector.evaluate import oracles
-from metaselector.evaluate.bootstrap import bootstrap_difference
 from metaselector.evaluate.combiners import OPTIONAL, Predictions, usable_combiners
+from metaselector.evaluate.comparisons import compare
 from metaselector.evaluate.losses import row_logloss
 from metaselector.evaluate.predictions import long_table, save_predictions
 from metaselector.evaluate.results import best_model_counts, score
@@ -31,8 +31,6 @@ from metaselector.progress import Progress
 from metaselector.run_directory import VARIANTS, WINDOWS, Run, Window
 
 PROTOCOL = "warm-chronological"
-METRICS = ("auc", "logloss")
-JOINT = "metaselector"
 
 
 class SeedEvaluation(NamedTuple):
@@ -72,7 +70,8 @@ def evaluate(run: Run, progress: Progress) -> None:
     with atomic_file(directory / "weights.parquet") as temporary:
         weights.to_parquet(temporary, compression="zstd", index=False)
     _write_csv(run, "results", results)
-    _write_csv(run, "differences", _differences(run, predictions, best_single, progress))
+    resamples = run.config.evaluate.resamples
+    _write_csv(run, "differences", compare(predictions, best_single, resamples, progress))
     _write_csv(run, "best_counts", best_model_counts(predictions, list(run.config.base_models)))
     _write_csv(run, "history", _history(run))
     _write_csv(run, "rates", _rates(run))
@@ -154,36 +153,6 @@ def _weights_table(
             "weight": weights.reshape(-1),  # [n, K] to [n * K]
         }
     )
-
-
-def _differences(
-    run: Run, predictions: pd.DataFrame, best_single: dict[int, str], progress: Progress
-) -> pd.DataFrame:
-    """Every model against the best single one, and MetaSelector against every other one."""
-    models = [m for m in predictions["model"].unique() if not m.startswith("oracle-")]
-    pairs = {
-        seed: [(model, best) for model in models if model != best]
-        + [(JOINT, model) for model in models if model not in (JOINT, best)]
-        for seed, best in best_single.items()
-    }
-    records = []
-    with progress.task("bootstrap over users", sum(map(len, pairs.values()))) as advance:
-        for seed, compared in pairs.items():
-            table = predictions[predictions["seed"] == seed]
-            for model, baseline in compared:
-                for metric in METRICS:
-                    found = bootstrap_difference(
-                        table,
-                        model,
-                        baseline,
-                        metric,
-                        run.config.evaluate.resamples,
-                        np.random.default_rng(seed),
-                    )
-                    records.append((seed, model, baseline, metric, *found))
-                advance()
-    columns = ["seed", "model", "baseline", "metric", "difference", "low", "high"]
-    return pd.DataFrame(records, columns=columns)
 
 
 def _history(run: Run) -> pd.DataFrame:

@@ -1,8 +1,9 @@
-"""The paired bootstrap over users, against rows that are really copied."""
+"""The paired bootstrap over users, against scikit-learn and against rows that are really copied."""
 
 from __future__ import annotations
 
 import math
+from contextlib import contextmanager
 
 import numpy as np
 import pandas as pd
@@ -12,11 +13,23 @@ from hypothesis import strategies as st
 from sklearn.metrics import log_loss, roc_auc_score
 
 from metaselector.errors import UserError
-from metaselector.evaluate.bootstrap import bootstrap_difference, weighted_auc, weighted_logloss
+from metaselector.evaluate.bootstrap import (
+    Difference,
+    difference,
+    resample,
+    weighted_auc,
+    weighted_logloss,
+)
+from metaselector.progress import Silent
+
+SCORE = {"auc": roc_auc_score, "logloss": log_loss}
 
 
 def _predictions(n: int, n_users: int, gain: float, seed: int = 0) -> pd.DataFrame:
-    """`worse` and `same` see the logit through the same noise, `better` through less."""
+    """`worse` and `same` see the logit through the same noise, `better` through less.
+
+    Probabilities are rounded, so that there are ties.
+    """
     rng = np.random.default_rng(seed)
     logit, noise = rng.normal(size=(2, n))
     y = (rng.random(n) < 1 / (1 + np.exp(-logit))).astype(np.float32)
@@ -25,13 +38,13 @@ def _predictions(n: int, n_users: int, gain: float, seed: int = 0) -> pd.DataFra
     frames = [
         pd.DataFrame(
             {
-                "seed": 0,
+                "seed": seed,
                 "model": model,
                 "user": users,
                 "row": np.arange(n),
                 "task": "label",
                 "y": y,
-                "p": 1 / (1 + np.exp(-value)),
+                "p": (1 / (1 + np.exp(-value))).round(2).clip(0.01, 0.99),
             }
         )
         for model, value in seen.items()
@@ -39,60 +52,115 @@ def _predictions(n: int, n_users: int, gain: float, seed: int = 0) -> pd.DataFra
     return pd.concat(frames, ignore_index=True)
 
 
+def _difference(
+    predictions: pd.DataFrame, model: str, baseline: str, metric: str, n_resamples: int
+) -> Difference:
+    scores = resample(predictions, [metric], n_resamples, np.random.default_rng(5))[metric]
+    return difference(scores, dict.fromkeys(predictions["seed"].unique(), (model, baseline)))
+
+
 @given(st.integers(0, 10_000))
 def test_user_weights_equal_copied_rows(seed: int) -> None:
     rng = np.random.default_rng(seed)
     codes = np.concatenate([np.arange(5), rng.integers(5, size=30)])
     y, p = rng.integers(2, size=35), rng.integers(1, 8, size=35) / 8
-    weights = rng.multinomial(5, np.full(5, 0.2))
-    rows = np.repeat(np.arange(35), weights[codes])
-    expected = log_loss(y[rows], p[rows], labels=[0, 1])
-    weights = weights.astype(np.float64)
-    assert weighted_logloss(y, p, codes)(weights) == pytest.approx(expected, abs=1e-12)
-    area = weighted_auc(y, p, codes)(weights)
-    if y[rows].min() == y[rows].max():
-        assert math.isnan(area)
-    else:
-        assert area == pytest.approx(roc_auc_score(y[rows], p[rows]), abs=1e-12)
+    weights = rng.multinomial(5, np.full(5, 0.2), size=3).T  # [U, R]
+    found = {
+        "logloss": weighted_logloss(y, p, codes, 5)(weights.astype(np.float64)),
+        "auc": weighted_auc(y, p, codes, 5)(weights.astype(np.float64)),
+    }
+    for i, counts in enumerate(weights.T):
+        rows = np.repeat(np.arange(35), counts[codes])
+        expected = log_loss(y[rows], p[rows], labels=[0, 1])
+        assert found["logloss"][i] == pytest.approx(expected, abs=1e-12)
+        if y[rows].min() == y[rows].max():
+            assert math.isnan(found["auc"][i])
+        else:
+            assert found["auc"][i] == pytest.approx(roc_auc_score(y[rows], p[rows]), abs=1e-12)
 
 
 @pytest.mark.parametrize("metric", ["auc", "logloss"])
-def test_interval_equals_its_slow_twin(metric: str) -> None:
-    predictions = _predictions(300, 20, gain=0.3)
-    result = bootstrap_difference(
-        predictions, "better", "worse", metric, 50, np.random.default_rng(5)
-    )
-    score = {"auc": roc_auc_score, "logloss": log_loss}[metric]
-    frames = dict(list(predictions.groupby("model")))
-    names = frames["worse"]["user"].unique()
+def test_difference_over_seeds_equals_its_slow_twin(metric: str) -> None:
+    """One draw after the other, and scikit-learn with a weight for every row."""
+    seeds = {seed: _predictions(100, 20, gain=0.02, seed=seed) for seed in (3, 1)}
+    found = _difference(pd.concat(seeds.values()), "better", "worse", metric, 100)
     generator, differences = np.random.default_rng(5), []
-    for _ in range(50):
-        drawn = [names[i] for i in generator.integers(20, size=20)]
-        better, worse = (
-            pd.concat([frames[model][frames[model]["user"] == user] for user in drawn])
-            for model in ("better", "worse")
-        )
-        differences.append(score(better["y"], better["p"]) - score(worse["y"], worse["p"]))
-    assert (result.low, result.high) == pytest.approx(np.percentile(differences, [2.5, 97.5]))
+    names = list(dict.fromkeys(pd.concat(seeds.values())["user"]))
+    assert len(names) == 20
+    for _ in range(100):
+        counts = dict(zip(names, generator.multinomial(20, np.full(20, 0.05)), strict=True))
+        of_seeds = []
+        for table in seeds.values():
+            better, worse = (
+                SCORE[metric](of.y, of.p, sample_weight=of.user.map(counts))
+                for of in (table[table["model"] == model] for model in ("better", "worse"))
+            )
+            of_seeds.append(better - worse)
+        differences.append(np.mean(of_seeds))
+    low, high = np.percentile(differences, [2.5, 97.5])
+    tail = min(np.less_equal(differences, 0).sum(), np.greater_equal(differences, 0).sum())
+    assert 0 < tail < 50  # or the p-value tests nothing
+    whole = np.mean(
+        [
+            SCORE[metric](of["better"].y, of["better"].p)
+            - SCORE[metric](of["worse"].y, of["worse"].p)
+            for of in (dict(list(table.groupby("model"))) for table in seeds.values())
+        ]
+    )
+    assert found == pytest.approx((whole, low, high, 2 * (1 + tail) / 101), abs=1e-12)
+
+
+def test_seeds_may_be_compared_with_different_models() -> None:
+    predictions = pd.concat([_predictions(200, 10, gain=0.5, seed=seed) for seed in (0, 1)])
+    scores = resample(predictions, ["logloss"], 30, np.random.default_rng(0))["logloss"]
+    found = difference(scores, {0: ("better", "worse"), 1: ("better", "better")})
+    alone = difference(scores, {0: ("better", "worse")})
+    halves = [value / 2 for value in alone[:3]]
+    assert found == pytest.approx((*halves, alone.p))
+
+
+def test_seeds_may_have_different_users() -> None:
+    tables = [_predictions(200, 10, gain=0.5, seed=seed) for seed in (0, 1)]
+    tables[1]["user"] = "other " + tables[1]["user"]
+    scores = resample(pd.concat(tables), ["auc"], 200, np.random.default_rng(0))["auc"]
+    # Draws of different users are nearly independent.
+    one, two = (scores[seed, "worse"][1:] for seed in (0, 1))
+    assert abs(np.corrcoef(one, two)[0, 1]) < 0.25
+    assert scores[1, "worse"][0] == pytest.approx(
+        roc_auc_score(tables[1].y[:200], tables[1].p[:200])
+    )
 
 
 def test_a_clear_difference_excludes_zero_on_the_right_side() -> None:
     predictions = _predictions(2000, 100, gain=0.8)
-    of = {
-        metric: bootstrap_difference(
-            predictions, "better", "worse", metric, 200, np.random.default_rng(0)
-        )
-        for metric in ("auc", "logloss")
-    }
+    of = {m: _difference(predictions, "better", "worse", m, 200) for m in ("auc", "logloss")}
     assert 0 < of["auc"].low < of["auc"].difference < of["auc"].high
     assert of["logloss"].low < of["logloss"].difference < of["logloss"].high < 0
+    assert of["auc"].p == of["logloss"].p == 2 / 201  # as small as 200 resamples can show
 
 
 @pytest.mark.parametrize("metric", ["auc", "logloss"])
 def test_equal_predictions_differ_by_nothing(metric: str) -> None:
     predictions = _predictions(200, 10, gain=0.5)
-    generator = np.random.default_rng(0)
-    assert bootstrap_difference(predictions, "same", "worse", metric, 20, generator) == (0, 0, 0)
+    assert _difference(predictions, "same", "worse", metric, 20) == (0, 0, 0, 1)
+
+
+def test_p_values_keep_their_level_where_rows_of_a_user_depend_on_each_other() -> None:
+    """Models that err by user, none of them better: rows taken one by one would reject far more."""
+    rejected = 0
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        users = np.repeat(np.arange(40), 10)
+        logit = rng.normal(size=400)
+        y = rng.random(400) < 1 / (1 + np.exp(-logit))
+        columns = {"seed": 0, "user": users, "row": np.arange(400), "task": "label", "y": y * 1.0}
+        of_users = [rng.normal(size=40)[users] for _ in range(2)]
+        predictions = pd.concat(
+            pd.DataFrame({**columns, "model": name, "p": 1 / (1 + np.exp(-logit - error))})
+            for name, error in zip("ab", of_users, strict=True)
+        )
+        rejected += _difference(predictions, "a", "b", "logloss", 199).p <= 0.05
+    assert 1 <= rejected <= 12  # binomial(100, 0.05) is in here 99.6 % of the time
 
 
 def test_resamples_of_one_class_are_left_out() -> None:
@@ -108,16 +176,37 @@ def test_resamples_of_one_class_are_left_out() -> None:
             "p": [0.2, 0.8, 0.8, 0.2],
         }
     )
-    result = bootstrap_difference(predictions, "a", "b", "auc", 40, np.random.default_rng(0))
-    assert result == (1, 1, 1)
-    none = bootstrap_difference(predictions, "a", "b", "auc", 0, np.random.default_rng(0))
-    assert none.difference == 1
+    scores = resample(predictions, ["auc"], 40, np.random.default_rng(0))["auc"]
+    left = 40 - np.isnan(scores[0, "a"]).sum()
+    assert 5 < left < 35
+    assert difference(scores, {0: ("a", "b")}) == (1, 1, 1, 2 / (left + 1))
+    none = _difference(predictions, "a", "b", "auc", 0)
+    assert (none.difference, none.p) == (1, 1)
     assert math.isnan(none.low)
 
 
 def test_names_what_does_not_exist() -> None:
-    predictions, generator = _predictions(20, 3, gain=0.5), np.random.default_rng(0)
+    predictions = _predictions(20, 3, gain=0.5)
     with pytest.raises(UserError, match="metric 'aux'; did you mean 'auc'"):
-        bootstrap_difference(predictions, "better", "worse", "aux", 5, generator)
-    with pytest.raises(UserError, match="model 'bettr'; did you mean 'better'"):
-        bootstrap_difference(predictions, "bettr", "worse", "auc", 5, generator)
+        _difference(predictions, "better", "worse", "aux", 5)
+    with pytest.raises(UserError, match="seed 0: no model 'bettr'; did you mean 'better'"):
+        _difference(predictions, "bettr", "worse", "auc", 5)
+
+
+def test_progress_counts_resamples() -> None:
+    class Counter(Silent):
+        total = done = 0
+
+        @contextmanager
+        def task(self, description, total):  # type: ignore[no-untyped-def]
+            self.total = total
+
+            def advance() -> None:
+                self.done += 1
+
+            yield advance
+
+    counter = Counter()
+    predictions = _predictions(50, 5, gain=0.5)
+    resample(predictions, ["logloss"], 37, np.random.default_rng(0), counter)
+    assert (counter.done, counter.total) == (37, 37)
