@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
+from metaselector.evaluate.comparisons import BEST_SINGLE, TARGET
 from metaselector.report.groups import ORACLE, SINGLE, group_of, in_groups
 
 RESULT_COLUMNS = (
@@ -23,7 +26,6 @@ RESULT_COLUMNS = (
     "n_test",
     "gauc_users",
 )
-DIFFERENCE_COLUMNS = ("seed", "model", "baseline", "metric", "difference", "low", "high")
 
 
 class Shown(NamedTuple):
@@ -51,7 +53,29 @@ SHOWN = (
     Shown("gauc", "GAUC"),
     Shown("gap_closed_logloss", "gap closed %", "{:.1f}", scale=100.0),
 )
-INTERVAL_TITLE = "Δ logloss, 95 %"
+
+
+class Compared(NamedTuple):
+    """How a family of ``differences.csv`` is shown: a column of logloss differences.
+
+    Attributes:
+        family: of the differences.
+        row: the column of ``differences.csv`` that names the line.
+        title: what it is called.
+        with_p: whether Holm's p-value is shown too.
+    """
+
+    family: str
+    row: str
+    title: str
+    with_p: bool
+
+
+COMPARED = (
+    Compared(BEST_SINGLE, "model", "Δ logloss, 95 %", with_p=False),
+    Compared(TARGET, "baseline", f"{TARGET} − row, 95 %, Holm's p", with_p=True),
+)
+_DIFFERENCE = ("difference", "low", "high", "p_holm")
 
 
 class Cell(NamedTuple):
@@ -78,13 +102,13 @@ def summary_frame(results: pd.DataFrame, differences: pd.DataFrame | None = None
 
     Args:
         results: ``results.csv``.
-        differences: ``differences.csv``; only logloss against the best single model is used.
+        differences: ``differences.csv``; only logloss is used.
 
     Returns:
         Indexed by model, sorted by group: ``group``; for every column of :data:`SHOWN` its mean
         and, as ``<column>_std``, the sample standard deviation (nan for one seed), scaled as
-        shown; ``low`` and ``high``, the ends of the 95 % interval, averaged over seeds, nan where
-        there is none.
+        shown; for every family of :data:`COMPARED`, ``<family>_difference``, the ends ``_low`` and
+        ``_high`` of its 95 % interval, and ``_p_holm``, nan where there is none.
     """
     by_model = results.groupby("model")
     columns: dict[str, pd.Series] = {}
@@ -94,10 +118,21 @@ def summary_frame(results: pd.DataFrame, differences: pd.DataFrame | None = None
     frame = pd.DataFrame(columns).reindex(in_groups(results["model"]))
     frame.insert(0, "group", [group_of(model) for model in frame.index])
     if differences is None:
-        return frame.assign(low=float("nan"), high=float("nan"))
-    against = best_single(results).rename(columns={"model": "baseline"})
-    ends = differences[differences["metric"] == "logloss"].merge(against, on=["seed", "baseline"])
-    return frame.join(ends.groupby("model")[["low", "high"]].mean())
+        return frame
+    for family, row, *_ in COMPARED:
+        of_family = (differences["family"] == family) & (differences["metric"] == "logloss")
+        values = differences[of_family].set_index(row)[list(_DIFFERENCE)]
+        frame = frame.join(values.add_prefix(f"{family}_"))
+    return frame
+
+
+def compared(frame: pd.DataFrame) -> list[Compared]:
+    """The families that :func:`summary_frame` holds."""
+    return [
+        each
+        for each in COMPARED
+        if f"{each.family}_low" in frame and frame[f"{each.family}_low"].notna().any()
+    ]
 
 
 def cells(frame: pd.DataFrame) -> dict[str, list[Cell]]:
@@ -119,15 +154,15 @@ def cells(frame: pd.DataFrame) -> dict[str, list[Cell]]:
                 )
             ]
         )
-    if frame["low"].notna().any():
-        ends = zip(frame["low"], frame["high"], strict=True)
-        columns.append([Cell(_interval(low, high)) for low, high in ends])
+    for family, _, _, with_p in compared(frame):
+        values = frame[[f"{family}_{name}" for name in _DIFFERENCE]].to_numpy(np.float64)
+        columns.append([Cell(_difference(*line, with_p=with_p)) for line in values])
     return dict(zip(frame.index, map(list, zip(*columns, strict=True)), strict=True))
 
 
 def titles(frame: pd.DataFrame) -> list[str]:
     """Titles of the columns of :func:`cells`."""
-    return [shown.title for shown in SHOWN] + [INTERVAL_TITLE] * bool(frame["low"].notna().any())
+    return [shown.title for shown in SHOWN] + [each.title for each in compared(frame)]
 
 
 def _with_std(mean: str, std: float, pattern: str) -> str:
@@ -136,5 +171,10 @@ def _with_std(mean: str, std: float, pattern: str) -> str:
     return mean if pd.isna(std) else f"{mean} ± {pattern.format(std)}"
 
 
-def _interval(low: float, high: float) -> str:
-    return "" if pd.isna(low) else f"[{low:+.4f}, {high:+.4f}]"
+def _difference(difference: float, low: float, high: float, p: float, *, with_p: bool) -> str:
+    if math.isnan(low):
+        return ""
+    text = f"{difference:+.4f} [{low:+.4f}, {high:+.4f}]"
+    if with_p:
+        text += f", p = {p:.3f}" if p >= 0.001 else ", p < 0.001"
+    return text

@@ -11,15 +11,17 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from metaselector.evaluate.comparisons import BEST_SINGLE, TARGET
+from metaselector.evaluate.comparisons import COLUMNS as DIFFERENCE_COLUMNS
 from metaselector.files import write_text
 from metaselector.report.groups import group_of
 from metaselector.report.inputs import only_value, read_command, read_table
 from metaselector.report.summary import (
-    DIFFERENCE_COLUMNS,
     RESULT_COLUMNS,
     Cell,
     best_single,
     cells,
+    compared,
     summary_frame,
     titles,
 )
@@ -50,7 +52,7 @@ class _Summary(NamedTuple):
 def write_tables(run_dir: Path) -> list[Path]:
     """Write ``summary.md`` and ``summary.tex`` from ``results.csv``.
 
-    ``differences.csv`` adds a column where it exists; ``environment.json`` names the command. The
+    ``differences.csv`` adds columns where it exists; ``environment.json`` names the command. The
     LaTeX needs the packages booktabs and graphicx.
 
     Raises:
@@ -103,12 +105,12 @@ def _read(run_dir: Path) -> _Summary:
         (group, [(model, lines[model]) for model in models])
         for group, models in groupby(lines, key=group_of)
     ]
-    has_interval = bool(frame["low"].notna().any())
+    families = {each.family for each in compared(frame)}
     command = read_command(run_dir / "environment.json")
-    return _Summary(name, _notes(results, has_interval), titles(frame), groups, command)
+    return _Summary(name, _notes(results, families), titles(frame), groups, command)
 
 
-def _notes(results: pd.DataFrame, has_interval: bool) -> list[str]:
+def _notes(results: pd.DataFrame, families: set[str]) -> list[str]:
     seeds = list(dict.fromkeys(results["seed"]))
     several = len(seeds) > 1
     notes = [
@@ -123,11 +125,16 @@ def _notes(results: pd.DataFrame, has_interval: bool) -> list[str]:
         f"RelaImpr and gap closed (logloss; 100 % is oracle-user) are relative to {singles}, "
         "the best single model on valid."
     )
-    if has_interval:
-        averaged = ", its ends averaged over seeds" if several else ""
+    averaged = "; averaged over seeds, all with the same draws" if several else ""
+    if BEST_SINGLE in families:
         notes.append(
-            "Δ logloss: 95 % interval of the difference to that model, paired bootstrap over "
+            "Δ logloss: difference to that model and its 95 % interval, by paired bootstrap over "
             f"users{averaged}."
+        )
+    if TARGET in families:
+        notes.append(
+            f"{TARGET} − row: the same of {TARGET}'s logloss to the row's, and the two-sided "
+            "p-value, corrected by Holm's method over the rows of this column."
         )
     return notes
 
@@ -184,4 +191,5 @@ def _tex(text: str, minus: str = "$-$") -> str:
     special = {character: f"\\{character}" for character in "&%$#_{}"}
     special |= {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
     special |= {"±": r"$\pm$", "Δ": r"$\Delta$", "-": minus, "+": "$+$"}
+    special |= {"−": "$-$", "<": "$<$"}
     return "".join(special.get(character, character) for character in text)

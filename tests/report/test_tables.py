@@ -12,6 +12,7 @@ import pytest
 from rich.console import Console
 
 from metaselector.errors import DataError
+from metaselector.evaluate.comparisons import BEST_SINGLE, COLUMNS, TARGET
 from metaselector.report.groups import group_of, in_groups
 from metaselector.report.summary import RESULT_COLUMNS, best_single, cells, summary_frame
 from metaselector.report.tables import print_summary, write_tables
@@ -38,24 +39,21 @@ def _results(seeds: list[int]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(RESULT_COLUMNS))
 
 
-def _differences(seeds: list[int]) -> pd.DataFrame:
+def _differences() -> pd.DataFrame:
     rows = [
-        (seed, "metaselector", baseline, metric, 0.0, low + 0.01 * seed, 0.1 + 0.01 * seed)
-        for seed in seeds
-        for baseline, metric, low in (
-            ("my_model", "logloss", -0.03),
-            ("my_model", "auc", 5.0),
-            ("other", "logloss", 7.0),
-        )
+        (BEST_SINGLE, "metaselector", "my_model", "logloss", -0.02, -0.03, 0.1, 0.04, 0.2, 1),
+        (BEST_SINGLE, "metaselector", "my_model", "auc", 5.0, 5.0, 5.0, 0.5, 0.5, 1),
+        (TARGET, "metaselector", "my_model", "logloss", -0.02, -0.03, 0.1, 0.04, 0.08, 1),
+        (TARGET, "metaselector", "other", "logloss", -0.03, -0.04, -0.02, 0.0002, 0.0006, 1),
+        (TARGET, "metaselector", "other", "auc", 7.0, 7.0, 7.0, 0.5, 0.5, 1),
     ]
-    columns = ["seed", "model", "baseline", "metric", "difference", "low", "high"]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def _write(run_dir: Path, seeds: list[int], differences: bool = True) -> Path:
     _results(seeds).to_csv(run_dir / "results.csv", index=False)
     if differences:
-        _differences(seeds).to_csv(run_dir / "differences.csv", index=False)
+        _differences().to_csv(run_dir / "differences.csv", index=False)
     command = {"command": "metaselector reproduce\n --x_y 50%"}
     (run_dir / "environment.json").write_text(json.dumps(command), encoding="utf-8")
     return run_dir
@@ -70,20 +68,22 @@ def test_groups() -> None:
 
 
 def test_summary_of_one_seed() -> None:
-    frame = summary_frame(_results([0]), _differences([0]))
+    frame = summary_frame(_results([0]), _differences())
     assert frame.index.tolist() == ["my_model", "other", "uniform", "metaselector", "oracle-user"]
     assert frame.loc["metaselector", "logloss"] == 0.53
     assert frame.loc["metaselector", "gap_closed_logloss"] == pytest.approx(40)
     assert frame["auc_std"].isna().all()
-    assert frame.loc["metaselector", ["low", "high"]].tolist() == [-0.03, 0.1]
-    assert frame.drop("metaselector")["low"].isna().all()
+    of = {family: frame.filter(like=f"{family}_").dropna() for family in (BEST_SINGLE, TARGET)}
+    assert of[BEST_SINGLE].index.tolist() == ["metaselector"]
+    assert of[TARGET].index.tolist() == ["my_model", "other"]
+    assert of[BEST_SINGLE].loc["metaselector"].tolist() == [-0.02, -0.03, 0.1, 0.2]
+    assert of[TARGET].loc["other"].tolist() == [-0.03, -0.04, -0.02, 0.0006]
 
 
 def test_summary_averages_seeds() -> None:
-    frame = summary_frame(_results([0, 2]), _differences([0, 2]))
+    frame = summary_frame(_results([0, 2]), _differences())
     assert frame.loc["my_model", "auc"] == pytest.approx(0.751)
     assert frame.loc["my_model", "auc_std"] == pytest.approx(0.001 * 2**0.5)
-    assert frame.loc["metaselector", ["low", "high"]].tolist() == pytest.approx([-0.02, 0.11])
 
 
 def test_best_is_no_oracle_and_ties_are_both_best() -> None:
@@ -106,12 +106,14 @@ def test_markdown(tmp_path: Path) -> None:
     assert "Seed 0; 12 users, 1,234 test rows;" in text
     assert "relative to my_model" in text
     assert "Command: `metaselector reproduce --x_y 50%`" in text
-    assert (
-        "| metaselector | **0.7700** | **0.5300** | **+8.00** |  | **40.0** | [-0.0300, +0.1000] |"
-        in text
-    )
+    assert "paired bootstrap over users." in text
+    assert "Holm" in text
+    numbers = "| metaselector | **0.7700** | **0.5300** | **+8.00** |  | **40.0** |"
+    assert f"{numbers} -0.0200 [-0.0300, +0.1000] |  |" in text
+    assert "|  | -0.0200 [-0.0300, +0.1000], p = 0.080 |" in text
+    assert "|  | -0.0300 [-0.0400, -0.0200], p < 0.001 |" in text
     table = [line for line in text.splitlines() if line.startswith("|")]
-    assert {line.count("|") for line in table} == {8}
+    assert {line.count("|") for line in table} == {9}
     groups = [line.split("*")[1] for line in table if line.startswith("| *")]
     assert groups == ["single models", "combinations", "MetaSelector", "oracles"]
 
@@ -122,6 +124,7 @@ def test_markdown_over_seeds_without_differences(tmp_path: Path) -> None:
     assert "Seeds 0, 2;" in text
     assert "0.7510 ± 0.0014" in text
     assert "bootstrap" not in text
+    assert "Holm" not in text
 
 
 def test_latex(tmp_path: Path) -> None:
@@ -130,7 +133,8 @@ def test_latex(tmp_path: Path) -> None:
     assert text.startswith("% Command: metaselector reproduce --x_y 50%\n")
     assert r"my\_model & 0.7510 $\pm$ 0.0014 &" in text
     assert r"\textbf{0.7710 $\pm$ 0.0014}" in text
-    assert "[$-$0.0200, $+$0.1100]" in text
+    assert "$-$0.0200 [$-$0.0300, $+$0.1000], p = 0.080" in text
+    assert "p $<$ 0.001" in text
     assert text.count(r"\midrule") == 4
     assert text.isascii()
     for opening, closing in ("{}", "[]"):
@@ -143,7 +147,7 @@ def test_terminal_shows_what_fits(tmp_path: Path, width: int) -> None:
     print_summary(_write(tmp_path, [0]), console)
     assert isinstance(console.file, io.StringIO)
     lines = console.file.getvalue().splitlines()
-    line = next(line for line in lines if "metaselector" in line)
+    line = next(line for line in lines if line.startswith("│ metaselector"))
     assert "0.7700" in line
     assert ("[-0.0300, +0.1000]" in line) == (width == 200)
     assert max(map(len, lines)) <= width
