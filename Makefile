@@ -2,6 +2,7 @@
 #
 #   make reproduce          the main job on real data     SMOKE=1: a short one   DATA=path: your own copy
 #   make publish            the main job, its results copied into benchmarks/results/
+#   make tables             the long table over five seeds, into benchmarks/results/movielens-100k-warm/
 #   make test               the test suite
 #   make peers              the libraries of the engines higher and learn2learn
 #   make benchmark          speed beside other libraries, into benchmarks/results/speed/
@@ -44,6 +45,10 @@ publish: $(STAMP)
 	$(BIN)/metaselector reproduce
 	mkdir -p benchmarks/results/movielens-100k
 	cp $(addprefix runs/movielens-100k/,$(PUBLISHED)) benchmarks/results/movielens-100k/
+
+.PHONY: tables
+tables: $(STAMP)
+	$(BIN)/python -m benchmarks.tables --dataset movielens-100k --protocol warm --seeds 5 $(if $(DATA),--data "$(DATA)")
 
 # CI must test all engines; elsewhere, say without a C compiler, their tests are skipped.
 .PHONY: try-peers

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import torch
 
 from benchmarks import watch
-from metaselector.environment import processor
+from metaselector.environment import command, processor
 from metaselector.errors import UserError
 from metaselector.files import write_text
 
@@ -139,6 +139,5 @@ def versions(*packages: str) -> dict[str, str | None]:
 
 def save(path: Path, figures: Mapping[str, Any]) -> None:
     """Write `figures` as JSON, with the command and the day, atomically."""
-    command = shlex.join(["python", "-m", f"benchmarks.{Path(sys.argv[0]).stem}", *sys.argv[1:]])
-    when = {"command": command, "date": datetime.now(UTC).isoformat(timespec="seconds")}
+    when = {"command": command(), "date": datetime.now(UTC).isoformat(timespec="seconds")}
     write_text(path, json.dumps({**figures, **when}, indent=1) + "\n")

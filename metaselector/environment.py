@@ -39,7 +39,7 @@ def describe(
 
     gpu = torch.cuda.get_device_name(device) if device.startswith("cuda") else None
     return {
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": command(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": round(seconds, 1),
         "training_seconds": round(training_seconds, 1),
@@ -55,6 +55,16 @@ def describe(
         "device": device,
         "gpu": gpu,
     }
+
+
+def command() -> str:
+    """The command line of this process, as one would type it."""
+    main = sys.modules["__main__"]
+    spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
+    program = [Path(sys.argv[0]).name]
+    if spec is not None and sys.argv[0] == file:  # python -m, which puts the module's file there
+        program = ["python", "-m", spec.name.removesuffix(".__main__")]
+    return shlex.join([*program, *sys.argv[1:]])
 
 
 def _versions() -> dict[str, str]:

@@ -134,7 +134,7 @@ def _notes(results: pd.DataFrame, families: set[str]) -> list[str]:
     if TARGET in families:
         notes.append(
             f"{TARGET} − row: the same of {TARGET}'s logloss to the row's, and the two-sided "
-            "p-value, corrected by Holm's method over the rows of this column."
+            "p-value, corrected by Holm's method over the rows of this column (intervals are not)."
         )
     return notes
 

@@ -1,0 +1,90 @@
+"""The long tables: everything from raw data to the table over several seeds, kept in results/.
+
+    python -m benchmarks.tables --dataset movielens-100k --protocol warm --seeds 5
+
+writes ``benchmarks/results/movielens-100k-warm/``. What an interrupted run had trained with the
+same settings is used again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from benchmarks.command import new_app
+from benchmarks.command import run as run_app
+from metaselector.config import load_config
+from metaselector.data.own.own_log import is_schema
+from metaselector.errors import UserError, nearest
+from metaselector.files import write_text
+from metaselector.progress import Bars, Progress
+from metaselector.run_directory import Run
+from metaselector.stages.reproduce import reproduce
+
+FILES = (
+    "results.csv",
+    "differences.csv",
+    "summary.md",
+    "summary.tex",
+    "config.yaml",
+    "environment.json",
+)
+"""What is kept of a run."""
+
+Protocol = Callable[[Run, Path | None, Path, Progress], None]
+"""``(run, raw files or None, where to fetch them into, progress)``: leaves :data:`FILES` in the
+run's directory."""
+
+PROTOCOLS: dict[str, Protocol] = {"warm": reproduce}
+
+app = new_app()
+
+
+@app.command()
+def main(
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            help="Data set, as `metaselector reproduce` takes it.", show_default="movielens-100k"
+        ),
+    ] = None,
+    protocol: Annotated[str, typer.Option(help=f"One of: {', '.join(PROTOCOLS)}.")] = "warm",
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds 0 to this number less one.")] = 5,
+    run: Annotated[
+        Path | None,
+        typer.Option(help="Run directory.", show_default="runs/<dataset>-<protocol>"),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Your own copy of the raw files.", show_default="fetched into data/"),
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="YAML file of settings.", show_default="the defaults")
+    ] = None,
+    output: Annotated[
+        Path, typer.Option(help="Where <dataset>-<protocol>/ with the results goes.")
+    ] = Path("benchmarks/results"),
+) -> None:
+    """Train and evaluate all models for several seeds; keep the tables and what they come from."""
+    if protocol not in PROTOCOLS:
+        raise UserError(f"--protocol {protocol}: no such protocol; {nearest(protocol, PROTOCOLS)}")
+    changes = {"seeds": list(range(seeds))} | ({"dataset": dataset} if dataset else {})
+    settings = load_config(config, changes=changes)
+    torch.set_num_threads(settings.threads)
+    # Of a schema of one's own, the name is a path.
+    of = Path(settings.dataset).stem if is_schema(settings.dataset) else settings.dataset
+    name = f"{of}-{protocol}"
+    made = Run(Path("runs") / name if run is None else run, settings)
+    PROTOCOLS[protocol](made, data, Path("data"), Bars())
+    for file in FILES:
+        text = (made.directory / file).read_text(encoding="utf-8")
+        write_text(output / name / file, text)
+        typer.echo(output / name / file)
+
+
+if __name__ == "__main__":
+    run_app(app)

@@ -1,0 +1,101 @@
+"""The command that makes the long tables, on a tiny world."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+import pytest
+import torch
+import yaml
+
+from benchmarks import tables
+from metaselector.errors import UserError
+
+ROOT = Path(__file__).parents[2]
+SETTINGS = """
+base_models: {lr: {pretrain: {epochs: 1}}, fm: {pretrain: {epochs: 1}}}
+adapt: {support_size: 5}
+meta_train: {epochs: 1}
+evaluate: {resamples: 20}
+threads: 1
+"""
+
+
+class Made(NamedTuple):
+    """What the command was given, and what it left."""
+
+    arguments: list[str]
+    run: Path
+    output: Path
+
+
+@pytest.fixture(scope="module")
+def made(
+    write_world: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Made]:
+    folder = tmp_path_factory.mktemp("tables")
+    (folder / "tiny.yaml").write_text(SETTINGS)
+    options = {
+        "--protocol": "warm",
+        "--seeds": "2",
+        "--run": str(folder / "run"),
+        "--data": str(write_world(folder / "raw")),
+        "--config": str(folder / "tiny.yaml"),
+        "--output": str(folder / "results"),
+    }
+    arguments = [part for option in options.items() for part in option]
+    command = [sys.executable, "-m", "benchmarks.tables", *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert not done.returncode, done.stderr
+    before = torch.get_num_threads()
+    yield Made(arguments, folder / "run", folder / "results" / "movielens-100k-warm")
+    torch.set_num_threads(before)
+
+
+def test_the_tables_and_what_they_come_from_are_kept(made: Made) -> None:
+    assert sorted(path.name for path in made.output.iterdir()) == sorted(tables.FILES)
+    for name in tables.FILES:
+        assert (made.output / name).read_bytes() == (made.run / name).read_bytes()
+
+
+def test_results_are_of_the_first_seeds(made: Made) -> None:
+    results = pd.read_csv(made.output / "results.csv")
+    assert set(results["seed"]) == {0, 1}
+    differences = pd.read_csv(made.output / "differences.csv")
+    assert (differences["n_seeds"] == 2).all()
+    assert differences.notna().all(axis=None)
+    summary = (made.output / "summary.md").read_text(encoding="utf-8")
+    assert "Seeds 0, 1;" in summary
+    assert "metaselector − row" in summary
+
+
+def test_settings_and_environment_say_how_to_make_them_again(made: Made) -> None:
+    settings = yaml.safe_load((made.output / "config.yaml").read_text())
+    assert settings["seeds"] == [0, 1]
+    assert settings["adapt"]["support_size"] == 5
+    made_with = json.loads((made.output / "environment.json").read_text())
+    expected = shlex.join(["python", "-m", "benchmarks.tables", *made.arguments])
+    assert made_with["command"] == expected
+
+
+def test_a_second_time_uses_the_checkpoints(made: Made) -> None:
+    checkpoints = sorted(made.run.rglob("*.safetensors"))
+    assert checkpoints
+    before = [path.stat().st_mtime_ns for path in checkpoints]
+    results = (made.output / "results.csv").read_bytes()
+    tables.app(made.arguments, standalone_mode=False)
+    assert [path.stat().st_mtime_ns for path in checkpoints] == before
+    assert (made.output / "results.csv").read_bytes() == results
+
+
+def test_an_unknown_protocol_is_named_before_anything_is_made(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--protocol wam: no such protocol; did you mean 'warm'"):
+        tables.main(protocol="wam", run=tmp_path / "run", output=tmp_path / "results")
+    assert not list(tmp_path.iterdir())
