@@ -20,7 +20,7 @@ from metaselector.cli import main
 from metaselector.config import load_config
 from metaselector.data.public.fetch import fetch
 from metaselector.errors import UserError
-from metaselector.evaluate.combiners import usable_combiners
+from metaselector.evaluate.combiners import COMBINERS, usable_combiners
 from metaselector.evaluate.predictions import load_predictions
 from metaselector.run_directory import Run
 
@@ -201,6 +201,20 @@ def test_the_data_are_those_of_the_published_numbers(run: Path, raw: Path) -> No
         for path in (run / "environment.json", published)
     )
     assert found == expected
+
+
+def test_figures_are_the_committed_ones(run: Path, raw: Path, results: pd.DataFrame) -> None:
+    """`python -m benchmarks.smoke` made them, and says why the tolerance is what it is."""
+    if not (raw / "ml-100k.inter").exists():
+        pytest.skip("the committed figures were made from the atomic files")
+    committed = json.loads((ROOT / "benchmarks" / "results" / "smoke.json").read_text())
+    left_out = COMBINERS.keys() - usable_combiners().keys()  # libraries that are not installed
+    found, tolerance = results.set_index("model"), committed["tolerance"]
+    assert set(found.index) == committed["rows"].keys() - left_out
+    for model, row in found.iterrows():
+        for metric, expected in committed["rows"][model].items():
+            close = pytest.approx(expected, abs=tolerance.get(model, tolerance["default"]))
+            assert row[metric] == close, f"{metric} of {model}"
 
 
 def test_a_second_run_uses_the_checkpoints_and_gives_the_same_bytes(run: Path, raw: Path) -> None:
