@@ -29,7 +29,7 @@ def describe(
 
     gpu = torch.cuda.get_device_name(device) if device.startswith("cuda") else None
     return {
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": command(),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "seconds": round(seconds, 1),
         "training_seconds": round(training_seconds, 1),
@@ -45,6 +45,11 @@ def describe(
         "device": device,
         "gpu": gpu,
     }
+
+
+def command() -> str:
+    """The command line of this process, as a shell takes it."""
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
 
 
 def _versions() -> dict[str, str]:

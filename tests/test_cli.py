@@ -136,6 +136,7 @@ def test_the_commands_are_those_of_the_readme() -> None:
         "data schema",
         "pretrain",
         "meta-train",
+        "tune",
         "evaluate",
         "reproduce",
     }
@@ -154,12 +155,12 @@ def test_help_explains_every_option(name: str) -> None:
 
 @pytest.mark.parametrize("name", [n for n, c in COMMANDS.items() if not hasattr(c, "commands")])
 def test_help_states_defaults(name: str) -> None:
-    """Of every option but --set, which has none."""
+    """Of every option but --set, which has none, and those that must be given."""
     lines = help_of(name).splitlines()
     for param in COMMANDS[name].params:
         if param.param_type_name == "option" and param.name not in ("help", "overrides"):
             line = next(line for line in lines if f" {param.opts[-1]} " in line and "│" in line)
-            assert "[default: " in line, line
+            assert "[default: " in line or param.required, line
 
 
 @pytest.mark.parametrize("name", [n for n, c in COMMANDS.items() if hasattr(c, "commands")])
