@@ -286,9 +286,9 @@ def tune(
     space: Annotated[
         Path,
         typer.Option(
-            help="YAML file of what to try, such as adapt.steps: {low: 1, high: 4} (whole numbers, "
-            "as both ends are), adapt.phi_rate: {low: 0.1, high: 3.0, log: true} or adapt.rule: "
-            "{choices: [maml, meta-sgd]}; a range may have a step.",
+            help="YAML file of what to try: lines such as adapt.steps: {low: 1, high: 4} (whole "
+            "numbers, as both ends are) or adapt.phi_rate: {low: 0.1, high: 3.0, log: true}; "
+            "instead of log, step; instead of a range, choices, a list.",
         ),
     ],
     run: RunOption = None,
