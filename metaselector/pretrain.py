@@ -59,6 +59,9 @@ def pretrain(
             None trains for exactly `epochs`, which is how a model is refitted.
         epochs: passes over `rows`, at most where `valid` is given.
         description: what the progress bar calls it.
+
+    Raises:
+        ConfigError: the loss on `valid` is infinite or no number after every epoch.
     """
     started = time.perf_counter()
     device = next(model.parameters()).device

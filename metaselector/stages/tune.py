@@ -107,7 +107,7 @@ def _open_study(path: Path, name: str, fingerprint: dict[str, Any]) -> Iterator[
             pruner=optuna.pruners.MedianPruner(),
             load_if_exists=True,
         )
-        if not study.user_attrs and not study.trials:
+        if not study.trials and study.user_attrs.keys() <= {"fingerprint"}:
             study.set_user_attr("fingerprint", fingerprint)
         made_with = study.user_attrs.get("fingerprint")
         difference = first_difference(made_with, fingerprint) if made_with else "it is not ours"

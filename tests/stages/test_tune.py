@@ -164,6 +164,7 @@ def test_base_models_with_other_settings_are_not_replaced(
     with pytest.raises(CheckpointError, match=r"base_models\.lr\.pretrain\.epochs was 2, now 1"):
         tune(other, space(RATES), SIMPLIFIED, 1, Silent())
     assert checkpoints(run) == before
+    tune(run, space(RATES), SIMPLIFIED, 1, Silent())  # the study without a trial is no obstacle
 
 
 def test_a_loss_that_is_no_number_is_infinite(run: Run) -> None:
@@ -188,11 +189,11 @@ def test_an_infinite_loss_is_a_trial_like_any_other(
 
 @pytest.mark.usefixtures("simple", "global_state")
 def test_the_search_finds_what_is_better(run: Run, space: Callable[[str], Path]) -> None:
-    found = tune(run, space(RATES), SIMPLIFIED, 40, Silent())
+    found = tune(run, space(RATES), SIMPLIFIED, 25, Silent())
     assert found.before == pytest.approx(0.25 + 1 + 0.03)
-    assert found.best < 0.1
+    assert found.best < 0.2
     assert found.chosen["adapt.steps"] == 3
-    assert found.finished == len(trials(run)) == 40
+    assert found.finished == len(trials(run)) == 25
 
 
 @pytest.mark.usefixtures("simple")
