@@ -57,7 +57,7 @@ def load_checkpoint(
         raise CheckpointError(
             f"{path}: damaged or not a MetaSelector checkpoint ({error}); train it again"
         ) from error
-    difference = _first_difference(made_with, json.loads(json.dumps(settings)))
+    difference = first_difference(made_with, json.loads(json.dumps(settings)))
     if difference:
         raise CheckpointError(
             f"{path}: made with another configuration: {difference}; "
@@ -75,11 +75,12 @@ def matches(path: Path, settings: Mapping[str, Any]) -> bool:
     return True
 
 
-def _first_difference(made_with: Any, wanted: Any, key: str = "") -> str | None:
+def first_difference(made_with: Any, wanted: Any, key: str = "") -> str | None:
+    """``key was X, now Y`` of the first setting that differs, or None; both come from JSON."""
     if isinstance(made_with, dict) and isinstance(wanted, dict):
         for name in sorted({*made_with, *wanted}):
             inner = f"{key}.{name}" if key else name
-            found = _first_difference(made_with.get(name), wanted.get(name), inner)
+            found = first_difference(made_with.get(name), wanted.get(name), inner)
             if found:
                 return found
         return None

@@ -216,10 +216,30 @@ def load_config(
             raise ConfigError(
                 f"--set {override}: the value is not valid YAML ({problem})"
             ) from error
-        for part in reversed(key.split(".")):
-            nested = {part: nested}
-        _merge(settings, nested, known_models)
+        _merge(settings, _nested(key, nested), known_models)
     _merge(settings, changes, known_models)
+    return _validated(settings)
+
+
+def change_config(config: Config, changes: Mapping[str, Any]) -> Config:
+    """`config` with other values of the settings whose dotted names are the keys of `changes`.
+
+    Raises:
+        ConfigError: a key is unknown, or a value impossible.
+    """
+    settings = config.model_dump(mode="json")
+    for key, value in changes.items():
+        _merge(settings, _nested(key, value), {})
+    return _validated(settings)
+
+
+def _nested(key: str, value: Any) -> Any:
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    return value
+
+
+def _validated(settings: Mapping[str, Any]) -> Config:
     try:
         return Config.model_validate(settings)
     except ValidationError as error:

@@ -19,6 +19,7 @@ from metaselector.config import PretrainConfig
 from metaselector.data.batch import Batch
 from metaselector.data.dataset import EncodedDataset
 from metaselector.early_stopping import EarlyStopping
+from metaselector.errors import ConfigError
 from metaselector.progress import Progress
 
 
@@ -58,6 +59,9 @@ def pretrain(
             None trains for exactly `epochs`, which is how a model is refitted.
         epochs: passes over `rows`, at most where `valid` is given.
         description: what the progress bar calls it.
+
+    Raises:
+        ConfigError: the loss on `valid` is infinite or no number after every epoch.
     """
     started = time.perf_counter()
     device = next(model.parameters()).device
@@ -95,6 +99,11 @@ def pretrain(
     model.eval()
     if valid is None:
         return Pretrained(epochs, history, time.perf_counter() - started)
+    if not best:
+        raise ConfigError(
+            f"{description}: the valid logloss is infinite or no number after every epoch; lower "
+            "the model's pretrain.learning_rate"
+        )
     model.load_state_dict(best)
     return Pretrained(stopping.best_epoch, history, time.perf_counter() - started)
 

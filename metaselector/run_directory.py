@@ -94,6 +94,10 @@ class Run:
         options = self.config.base_models[name].options
         return registry.create(name, self.dataset.schema, options, seed).to(self.config.device)
 
+    def keeps_base(self, name: str, window: Window, seed: int) -> bool:
+        """Whether there is a checkpoint of it, be it made with other settings."""
+        return self._base(name, window, seed)[0].exists()
+
     def has_base(self, name: str, window: Window, seed: int) -> bool:
         return matches(*self._base(name, window, seed))
 

@@ -21,7 +21,7 @@ LAYERS = [
     "selector mixture registry pretrain predict meta_trainer sample_selector checkpoint",
     "evaluate",
     "report",
-    "run_directory stages pipeline",
+    "run_directory search_space stages pipeline",
     "cli __main__",
 ]
 """The layers of metaselector, lowest first. A module may import its own layer, lower ones and the

@@ -18,6 +18,7 @@ from metaselector.run_directory import Run
 from metaselector.stages.evaluate import evaluate
 from metaselector.stages.prepare import prepare_run
 from metaselector.stages.train import meta_train_selectors, pretrain_base_models
+from metaselector.stages.tune import tune
 
 CONFIG: Config = load_config(
     overrides=(
@@ -129,6 +130,31 @@ def test_test_labels_change_no_prediction(runs: dict[str, Run]) -> None:
     pd.testing.assert_frame_equal(
         predictions(runs["plain"]), predictions(runs["test"]), check_exact=True
     )
+
+
+@pytest.fixture(scope="module")
+def trials(runs: dict[str, Run], tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Settings and loss of every trial, as text, of a search in each run."""
+    space = tmp_path_factory.mktemp("space") / "space.yaml"
+    space.write_text(
+        "adapt.phi_rate: {low: 0.1, high: 3.0}\n"
+        "base_models.fm.pretrain.learning_rate: {low: 0.001, high: 0.05, log: true}\n"
+    )
+    return {
+        name: pd.read_csv(tune(run, space, "metaselector", 3, Silent()).trials)
+        .drop(columns="seconds")
+        .to_csv()
+        for name, run in runs.items()
+    }
+
+
+def test_test_labels_change_no_trial(trials: dict[str, str]) -> None:
+    assert trials["test"] == trials["plain"]
+
+
+def test_valid_labels_change_trials(trials: dict[str, str]) -> None:
+    """Guards the test above."""
+    assert trials["valid"] != trials["plain"]
 
 
 def test_the_comparison_sees_a_change(runs: dict[str, Run]) -> None:

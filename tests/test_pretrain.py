@@ -16,6 +16,7 @@ from metaselector import pretrain as module
 from metaselector.config import PretrainConfig
 from metaselector.data.dataset import EncodedDataset
 from metaselector.data.schema import Field, Schema
+from metaselector.errors import ConfigError
 from metaselector.pretrain import Pretrained, logloss, predict, pretrain
 from metaselector.progress import Silent
 
@@ -131,6 +132,17 @@ def test_the_last_epoch_may_be_the_best(
     model = new_model(dataset)
     assert fit(model, dataset, epochs=3).epochs == 3
     assert equal(weights(model), seen[-1])
+
+
+@pytest.mark.parametrize("loss", [float("nan"), float("inf")])
+def test_a_loss_that_is_never_a_number(
+    dataset: EncodedDataset, monkeypatch: pytest.MonkeyPatch, loss: float
+) -> None:
+    script_valid_losses(monkeypatch, [loss] * 20)
+    with pytest.raises(
+        ConfigError, match=r"fit: the valid logloss is .*lower the model's pretrain"
+    ):
+        fit(new_model(dataset), dataset)
 
 
 def test_refit_trains_for_exactly_the_epochs(dataset: EncodedDataset) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
 from numpy.typing import NDArray
 
 from metaselector.data.split import window_rows
-from metaselector.meta_trainer import meta_train
+from metaselector.meta_trainer import Variant, meta_train
 from metaselector.pretrain import pretrain
 from metaselector.progress import Progress
 from metaselector.run_directory import VARIANTS, WINDOWS, Run, Window
@@ -31,14 +31,14 @@ def _frozen_imports() -> Iterator[None]:
 
 
 @_frozen_imports()
-def pretrain_base_models(run: Run, progress: Progress) -> None:
+def pretrain_base_models(run: Run, progress: Progress, windows: Sequence[Window] = WINDOWS) -> None:
     """Fit every base model on the early window, on *train*, and refit it on *train* and *valid*.
 
     The first two stop early on *valid*; the refit trains for the epochs that *train* took.
     """
     for seed in run.config.seeds:
         for name in run.config.base_models:
-            for window in WINDOWS:
+            for window in windows:
                 description = f"seed {seed}: pretrain {name} ({window})"
                 if run.has_base(name, window, seed):
                     progress.skipped(description)
@@ -72,10 +72,12 @@ def _pretrain_one(
 
 
 @_frozen_imports()
-def meta_train_selectors(run: Run, progress: Progress) -> None:
+def meta_train_selectors(
+    run: Run, progress: Progress, variants: Sequence[Variant] = VARIANTS
+) -> None:
     """Train the sample-level selector and both variants of MetaSelector."""
     for seed in run.config.seeds:
-        for variant in VARIANTS:
+        for variant in variants:
             description = f"seed {seed}: train {variant}"
             if run.has_learned(variant, seed):
                 progress.skipped(description)

@@ -1,0 +1,84 @@
+"""What a target loses on *valid* with some settings, in memory.
+
+Base models that the run keeps are used where the settings do not change them; nothing is saved, and
+no row of *test* is read.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import nn
+
+from metaselector.config import Config
+from metaselector.meta_trainer import MetaLearned, Variant
+from metaselector.pretrain import Pretrained
+from metaselector.progress import Silent
+from metaselector.run_directory import VARIANTS, Run, Window
+from metaselector.stages.train import meta_train_selectors, pretrain_base_models
+
+NEEDED: tuple[Window, ...] = ("early", "train")
+"""What the base models behind a selector are trained on."""
+
+
+def valid_losses(run: Run, target: str, config: Config) -> Iterator[float]:
+    """The target's loss on *valid* at its best epoch, seed by seed; infinite if it diverged."""
+    for seed in config.seeds:
+        only = relevant(config, target).model_copy(update={"seeds": (seed,)})
+        trial = _InMemory(run.directory, only)
+        if target in VARIANTS:
+            pretrain_base_models(trial, Silent(), NEEDED)
+            meta_train_selectors(trial, Silent(), tuple({"sample-selector": None, target: None}))
+            learned = trial.load_learned(target, seed)
+            history, best = learned.history, learned.best_epoch
+        else:
+            pretrain_base_models(trial, Silent(), ("train",))
+            made = trial.load_base(target, "train", seed)[1]
+            history, best = made.history, made.epochs
+        loss = next(row["valid_loss"] for row in history if row["epoch"] == best)
+        yield loss if math.isfinite(loss) else math.inf
+
+
+def relevant(config: Config, target: str) -> Config:
+    """`config` without the base models that a base model, as the target, stands beside."""
+    if target in VARIANTS:
+        return config
+    return config.model_copy(update={"base_models": {target: config.base_models[target]}})
+
+
+@dataclass(frozen=True)
+class _InMemory(Run):
+    """A run that saves nothing, and loads what it trained or what was saved with its settings."""
+
+    trained: dict[tuple[str | int, ...], Any] = field(default_factory=dict)
+
+    def save_base(
+        self, name: str, window: Window, seed: int, model: nn.Module, made: Pretrained
+    ) -> None:
+        self.trained[name, window, seed] = model.state_dict(), made
+
+    def load_base(self, name: str, window: Window, seed: int) -> tuple[nn.Module, Pretrained]:
+        if (name, window, seed) not in self.trained:
+            return super().load_base(name, window, seed)
+        tensors, made = self.trained[name, window, seed]
+        model = self.new_base(name, seed)  # a new one, because meta-training changes it in place
+        model.load_state_dict(tensors)
+        return model.eval(), made
+
+    def has_base(self, name: str, window: Window, seed: int) -> bool:
+        return (name, window, seed) in self.trained or super().has_base(name, window, seed)
+
+    def save_learned(self, variant: Variant, seed: int, learned: MetaLearned) -> None:
+        self.trained[variant, seed] = learned
+
+    def load_learned(self, variant: Variant, seed: int) -> MetaLearned:
+        if (variant, seed) not in self.trained:
+            return super().load_learned(variant, seed)
+        learned: MetaLearned = self.trained[variant, seed]
+        return learned
+
+    def has_learned(self, variant: Variant, seed: int) -> bool:
+        return (variant, seed) in self.trained or super().has_learned(variant, seed)
