@@ -84,6 +84,14 @@ class AdaptConfig(_Section):
         "tensor", description="Meta-SGD: one learned rate for all, one a tensor, or one an element"
     )
     steps: int = Field(2, ge=0, description="inner steps")
+    per_step: bool = Field(
+        False, description="rates of its own for every inner step (granularity scalar or tensor)"
+    )
+    half_lives: tuple[float | None, ...] = Field(
+        (),
+        description="for each inner step, how many later rows halve a support row's weight; null "
+        "weighs all alike; one value serves all steps, none weighs alike in all",
+    )
     engine: Literal["func", "higher", "learn2learn"] = Field(
         "func",
         description="what runs the inner loop, with equal results; func adapts all users at once",
@@ -102,6 +110,24 @@ class AdaptConfig(_Section):
     names: tuple[str, ...] = Field(
         ("*",), description="shell-style patterns of the parameters that adapt, such as selector.*"
     )
+
+    @model_validator(mode="after")
+    def _steps(self) -> AdaptConfig:
+        if any(half_life is not None and half_life <= 0 for half_life in self.half_lives):
+            raise ValueError(f"half_lives must be positive or null, got {list(self.half_lives)}")
+        if len(self.half_lives) not in (0, 1, self.steps):
+            raise ValueError(
+                f"half_lives has {len(self.half_lives)} values for {self.steps} steps; give one "
+                "for each step, or one for all"
+            )
+        if self.per_step and self.rule == "meta-sgd" and self.granularity == "element":
+            raise ValueError("per_step needs granularity scalar or tensor, got element")
+        return self
+
+    @property
+    def half_life_of_steps(self) -> tuple[float | None, ...]:
+        """``half_lives``, one for each step where any is given."""
+        return self.half_lives * self.steps if len(self.half_lives) == 1 else self.half_lives
 
 
 class MetaTrainConfig(_Section):

@@ -95,7 +95,13 @@ def make_adaptation(variant: Variant, mixture: Mixture, config: AdaptConfig) -> 
     steps = 0 if variant == "sample-selector" else config.steps
     if steps and not names:
         raise ConfigError(f"adapt.names={list(config.names)} selects no parameter of the selector")
-    return Adaptation(make_rule(config), steps, names if steps else ())
+    return Adaptation(
+        make_rule(config),
+        steps,
+        names if steps else (),
+        half_lives=config.half_life_of_steps if steps else (),
+        per_step=config.per_step,
+    )
 
 
 def make_mixture(
@@ -147,7 +153,7 @@ def meta_train(
     later_start = _copy(later)
     for mixture in (early, later):
         mixture.base_models.requires_grad_(joint)
-    alpha = adaptation.rule.init({name: start[name] for name in adaptation.names})
+    alpha = adaptation.initial_rates(start)
     episode = EpisodeLoss(early, alpha, adaptation, make_engine(config.adapt.engine), mean_loss)
     settings = config.meta_train
     if variant == "sample-selector":

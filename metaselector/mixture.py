@@ -84,5 +84,5 @@ def row_loss(output: Mixed, labels: Tensor) -> Tensor:
 
 
 def mean_loss(output: Mixed, labels: Tensor, mask: Tensor) -> Tensor:
-    """Mean logloss of the unmasked rows; 0, still connected to the graph, where there are none."""
+    """Mean logloss of the rows, weighted by `mask`; 0, still in the graph, where all of it is 0."""
     return (row_loss(output, labels) * mask).sum() / mask.sum().clamp_min(1)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor, nn
 
 from metaselector.adapt.rules import InnerRule, Tensors
@@ -14,7 +15,10 @@ from metaselector.data.episodes import Episodes
 from metaselector.errors import ConfigError, nearest
 
 Loss = Callable[[Any, Tensor, Tensor], Tensor]
-"""``loss(output, labels [R], mask [R]) -> scalar``: the mean loss of one user's unmasked rows."""
+"""``loss(output, labels [R], mask [R]) -> scalar``: the mean loss of one user's rows.
+
+The mask holds a weight for every row: 1, 0 for padding, or less than 1 for older support rows.
+"""
 
 
 class AdaptableModel(Protocol):
@@ -34,11 +38,51 @@ class Adaptation:
         rule: the inner rule.
         steps: inner steps, 0 or more.
         names: the parameters that adapt; the others keep their initial values.
+        half_lives: for each step, how many later rows halve the weight of a support row in the
+            loss, or None to weigh all rows alike; empty weighs them alike in every step.
+        per_step: whether every step has rates of its own (Antoniou et al., "How to train your
+            MAML", ICLR 2019, section 4); each rate is one number a tensor then, ``[steps]``.
     """
 
     rule: InnerRule
     steps: int
     names: tuple[str, ...]
+    half_lives: tuple[float | None, ...] = ()
+    per_step: bool = False
+
+    def initial_rates(self, params: Tensors) -> dict[str, Tensor]:
+        """Where the rates of the adapted `params` start.
+
+        Raises:
+            ConfigError: ``per_step`` with a rate for each element of a tensor.
+        """
+        rates = self.rule.init({name: params[name] for name in self.names})
+        if not self.per_step:
+            return rates
+        for name, rate in rates.items():
+            if rate.shape != (1,):
+                raise ConfigError(
+                    f"the rate of '{name}' has {rate.numel()} elements; rates for each step are "
+                    "one number a tensor: set adapt.granularity to tensor or scalar"
+                )
+        return {name: rate.repeat(self.steps) for name, rate in rates.items()}
+
+    def rates_at(self, step: int, rates: Tensors) -> dict[str, Tensor]:
+        """The rates of one step, counted from 0."""
+        if not self.per_step:
+            return dict(rates)
+        return {name: rate[step : step + 1] for name, rate in rates.items()}
+
+    def support_weights(self, step: int, mask: Tensor) -> Tensor:
+        """Weights ``[..., S]`` of support rows, oldest first, in the loss of one step.
+
+        The latest row has weight 1, padding 0.
+        """
+        half_life = self.half_lives[step] if self.half_lives else None
+        if half_life is None:
+            return mask
+        later = mask.flip(-1).cumsum(-1).flip(-1) - mask
+        return mask * torch.exp2(-later / half_life)
 
 
 class Engine(Protocol):

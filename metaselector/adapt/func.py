@@ -102,7 +102,7 @@ class _Users:
         self.lookups = Lookups()
         self.rows: Tensor | None = None
         self.episodes = episodes
-        self.rates = dict(rates)
+        self.rates = dict(rates)  # a table's are those of its gathered rows
         self.shared = {name: p for name, p in params.items() if name not in names}
         self.fixed: dict[str, Tensor] = {}  # rows of the tables that do not adapt
         if not tables.isdisjoint(names):
@@ -135,7 +135,9 @@ class _Users:
         outer = torch.is_grad_enabled()
         support = self.episodes.support
         create_graph = outer and adaptation.rule.second_order
-        for _ in range(adaptation.steps):
+        for step in range(adaptation.steps):
+            rates = adaptation.rates_at(step, self.rates)
+            weights = adaptation.support_weights(step, support.mask)
             with torch.enable_grad():
                 own = {
                     name: p if outer and p.requires_grad else p.detach().requires_grad_()
@@ -144,7 +146,7 @@ class _Users:
                 self.own = own
                 output = self.forward(support.batch)
                 uses = self.linears.uses()
-                total = vmap(loss)(output, support.labels, support.mask).sum()
+                total = vmap(loss)(output, support.labels, weights).sum()
                 grads = torch.autograd.grad(
                     total,
                     [*own.values(), *(use.outputs for use in uses)],
@@ -152,10 +154,10 @@ class _Users:
                     materialize_grads=True,
                 )
             by_name = dict(zip(own, grads, strict=False))
-            self.own = adaptation.rule.update(own, by_name, self.rates)
+            self.own = adaptation.rule.update(own, by_name, rates)
             for use, derivatives in zip(uses, grads[len(own) :], strict=True):
                 inputs = use.inputs if create_graph else use.inputs.detach()
-                rate = self.rates[SHARED if SHARED in self.rates else use.name]
+                rate = rates[SHARED if SHARED in rates else use.name]
                 self.weights[use.name] = self.weights[use.name].step(rate, inputs, derivatives)
 
     def forward(self, batch: Batch) -> Any:
@@ -200,7 +202,7 @@ def _with_factored(
         factored = {
             name
             for name in factorable(model, rows).intersection(adaptation.names)
-            if SHARED in rates or rates[name].numel() == 1
+            if SHARED in rates or adaptation.per_step or rates[name].numel() == 1
         }
     while True:
         try:

@@ -46,14 +46,15 @@ class HigherEngine:
         own = dict(model.named_parameters())
         # A model of which nothing adapts still needs one group: an optimizer cannot be empty.
         groups = [{"params": [own[name]]} for name in names or list(own)[:1]]
-        override = {"lr": list(rates_by_name(adaptation, rates).values())} if names else None
+        overrides = [
+            {"lr": list(of_step.values())} for of_step in rates_by_name(adaptation, rates) if names
+        ]
         callback = None if adaptation.rule.second_order else _detach
 
         with self._higher.innerloop_ctx(
             model,
             torch.optim.SGD(groups, lr=1.0),
             copy_initial_weights=False,
-            override=override,
             track_higher_grads=outer,
         ) as (patched, optimizer):
 
@@ -62,9 +63,12 @@ class HigherEngine:
                 patched.update_params(initial)
                 if names and len(labels):
                     with torch.enable_grad():
-                        for _ in range(adaptation.steps):
+                        for step, override in enumerate(overrides):
+                            weights = adaptation.support_weights(step, mask)
                             optimizer.step(
-                                loss(patched(support), labels, mask), grad_callback=callback
+                                loss(patched(support), labels, weights),
+                                override=override,
+                                grad_callback=callback,
                             )
                 return patched(query)
 

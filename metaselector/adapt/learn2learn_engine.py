@@ -46,17 +46,17 @@ class Learn2learnEngine:
     ) -> Any:
         outer, rule = torch.is_grad_enabled(), adaptation.rule
         names = adaptation.names if adaptation.steps else ()
-        rate_of = rates_by_name(adaptation, rates) if names else {}
+        rates_of_steps = rates_by_name(adaptation, rates) if names else []
         once = () if isinstance(rule, MAML) else names  # meta_sgd_update's own limit
         initial = self._start(model, initial_parameters(model, params, names), once)
 
         def predict(support: Batch, labels: Tensor, mask: Tensor, query: Batch) -> Any:
             with torch.enable_grad():
                 learner = self._clone(initial)
-                for _ in range(adaptation.steps if names and len(labels) else 0):
+                for step, rate_of in enumerate(rates_of_steps if len(labels) else []):
                     own = dict(learner.named_parameters())
                     grads = torch.autograd.grad(
-                        loss(learner(support), labels, mask),
+                        loss(learner(support), labels, adaptation.support_weights(step, mask)),
                         [own[name] for name in names],
                         create_graph=outer and rule.second_order,
                         materialize_grads=True,

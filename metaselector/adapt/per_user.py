@@ -58,8 +58,10 @@ def initial_parameters(model: nn.Module, params: Tensors, names: tuple[str, ...]
     return [start(name, params.get(name, own)) for name, own in model.named_parameters()]
 
 
-def rates_by_name(adaptation: Adaptation, rates: Tensors) -> dict[str, Tensor]:
-    """The rate of every adapted parameter, for libraries whose update is ``p - rate * gradient``.
+def rates_by_name(adaptation: Adaptation, rates: Tensors) -> list[dict[str, Tensor]]:
+    """By step, the rate of every adapted parameter.
+
+    For libraries whose update is ``p - rate * gradient``.
 
     Raises:
         ConfigError: the rule is another one.
@@ -69,4 +71,8 @@ def rates_by_name(adaptation: Adaptation, rates: Tensors) -> dict[str, Tensor]:
             f"rule {type(adaptation.rule).__name__} runs on adapt.engine=func only; "
             "higher and learn2learn run MAML and MetaSGD"
         )
-    return {name: rates[SHARED] if SHARED in rates else rates[name] for name in adaptation.names}
+    of_steps = (adaptation.rates_at(step, rates) for step in range(adaptation.steps))
+    return [
+        {name: rates[SHARED if SHARED in rates else name] for name in adaptation.names}
+        for rates in of_steps
+    ]

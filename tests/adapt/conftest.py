@@ -109,16 +109,18 @@ def loss_with_entropy(output: Mixed, labels: Tensor, mask: Tensor) -> Tensor:
 def make_adaptation() -> Callable[..., tuple[Adaptation, dict[str, Tensor]]]:
     """An adaptation and slightly uneven rates for it, as leaves."""
 
-    def make(world: World, rule: InnerRule, steps: int = 2, patterns: Any = ("*",)) -> Any:
-        names = select_names(world.params, patterns)
+    def make(
+        world: World, rule: InnerRule, steps: int = 2, patterns: Any = ("*",), **settings: Any
+    ) -> Any:
+        adaptation = Adaptation(rule, steps, select_names(world.params, patterns), **settings)
         generator = torch.Generator().manual_seed(1)
         rates = {
             name: (rate + 0.1 * torch.rand(rate.shape, generator=generator, dtype=rate.dtype))
             .detach()
             .requires_grad_()
-            for name, rate in rule.init({name: world.params[name] for name in names}).items()
+            for name, rate in adaptation.initial_rates(world.params).items()
         }
-        return Adaptation(rule, steps, names), rates
+        return adaptation, rates
 
     return make
 

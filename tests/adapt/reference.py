@@ -76,19 +76,26 @@ def _adapt_users(
     for user in range(len(episodes.support.labels)):
         batch, labels = _real_rows(episodes.support, user)
         adapted = {name: params[name] for name in adaptation.names}
-        for _ in range(adaptation.steps):
+        for step in range(adaptation.steps):
             if not len(labels):
                 break  # nothing to learn from
+            weights = torch.ones_like(labels)
+            if adaptation.half_lives and adaptation.half_lives[step] is not None:
+                for age in range(len(labels)):
+                    weights[len(labels) - 1 - age] = 0.5 ** (age / adaptation.half_lives[step])
+            now = rates
+            if adaptation.per_step:
+                now = {name: rate[step].unsqueeze(0) for name, rate in rates.items()}
             output = functional_call(model, {**params, **adapted}, (batch,))
             grads = torch.autograd.grad(
-                loss(output, labels, torch.ones_like(labels)),
+                loss(output, labels, weights),
                 list(adapted.values()),
                 create_graph=True,
                 materialize_grads=True,
             )
             if not adaptation.rule.second_order:
                 grads = tuple(grad.detach() for grad in grads)
-            adapted = adaptation.rule.update(adapted, dict(zip(adapted, grads, strict=True)), rates)
+            adapted = adaptation.rule.update(adapted, dict(zip(adapted, grads, strict=True)), now)
         own = {**params, **adapted}
         query, _ = _real_rows(episodes.query, user)
         results.append(UserResult(own, functional_call(model, own, (query,))))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
-from metaselector.adapt.engine import select_names
+from metaselector.adapt.engine import Adaptation, select_names
+from metaselector.adapt.rules import MAML, MetaSGD
 from metaselector.errors import ConfigError
 
 NAMES = {"base_models.lr.weight": 0, "selector.hidden.weight": 0, "selector.hidden.bias": 0}
@@ -34,3 +36,27 @@ def test_case_matters() -> None:
 def test_pattern_without_a_match_names_the_nearest() -> None:
     with pytest.raises(ConfigError, match=r"'selector.hiden.bias'.*'selector.hidden.bias'"):
         select_names(NAMES, ("*", "selector.hiden.bias"))
+
+
+def test_support_weights_halve_with_later_rows_and_leave_padding_out() -> None:
+    adaptation = Adaptation(MAML(0.1), 2, (), half_lives=(None, 1.0))
+    mask = torch.tensor([[0.0, 1.0, 1.0, 1.0], [0.0, 0.0, 0.0, 0.0]])
+    assert torch.equal(adaptation.support_weights(0, mask), mask)
+    halved = [[0.0, 0.25, 0.5, 1.0], [0.0, 0.0, 0.0, 0.0]]
+    assert adaptation.support_weights(1, mask).tolist() == halved
+
+
+def test_every_step_has_its_own_rate() -> None:
+    adaptation = Adaptation(MAML(0.1), 3, ("a",), per_step=True)
+    rates = adaptation.initial_rates({"a": torch.zeros(2, 2), "b": torch.zeros(1)})
+    assert {name: rate.tolist() for name, rate in rates.items()} == {
+        "a": pytest.approx([0.1, 0.1, 0.1])
+    }
+    rates["a"] = torch.tensor([1.0, 2.0, 3.0])
+    assert [adaptation.rates_at(step, rates)["a"].tolist() for step in range(3)] == [[1], [2], [3]]
+
+
+def test_an_element_cannot_have_a_rate_for_each_step() -> None:
+    adaptation = Adaptation(MetaSGD(0.1, granularity="element"), 3, ("a",), per_step=True)
+    with pytest.raises(ConfigError, match=r"rate of 'a' has 4 elements.*adapt\.granularity"):
+        adaptation.initial_rates({"a": torch.zeros(2, 2)})

@@ -123,6 +123,40 @@ def test_equals_slow_loop(
         )
 
 
+@pytest.mark.parametrize("half_lives", [(), (1.5, None, 0.5)], ids=["alike", "recent"])
+@pytest.mark.parametrize(
+    "step_rule",
+    [
+        MAML(RATE),
+        MetaSGD(RATE),
+        MetaSGD(RATE, granularity="scalar"),
+        MetaSGD(RATE, second_order=False),
+    ],
+    ids=["maml", "tensor", "scalar", "first-order"],
+)
+def test_rates_and_weights_of_each_step_equal_slow_loop(
+    runner: Runner,
+    step_rule: InnerRule,
+    half_lives: tuple[float | None, ...],
+    patterns: tuple[str, ...],
+    world: Any,
+    make_adaptation: Any,
+) -> None:
+    """Query losses and meta-gradients, with rates and recency weights of each step's own."""
+    adaptation, rates = make_adaptation(
+        world, step_rule, 3, patterns, half_lives=half_lives, per_step=True
+    )
+    assert all(rate.shape == (3,) for rate in rates.values())
+    losses = runner.losses(world, adaptation, rates)
+    wanted_losses, _ = runner.expected(world, adaptation, rates)
+    torch.testing.assert_close(losses, wanted_losses, rtol=0, atol=1e-10)
+    actual = meta_gradients(losses, world, rates)
+    for name, value in meta_gradients(wanted_losses, world, rates).items():
+        torch.testing.assert_close(
+            actual[name], value, rtol=0, atol=1e-10, msg=partial(_named, name)
+        )
+
+
 def _named(name: str, message: str) -> str:
     return f"{name}: {message}"
 
