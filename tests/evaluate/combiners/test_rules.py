@@ -9,7 +9,7 @@ from scipy.special import expit, logit
 
 from metaselector.evaluate.combiners import Predictions
 from metaselector.evaluate.combiners.convex import Convex
-from metaselector.evaluate.combiners.halves import choose, earlier_half
+from metaselector.evaluate.combiners.halves import choose, earlier_half, halves
 from metaselector.evaluate.combiners.simple import Uniform, UserBest
 from metaselector.evaluate.combiners.stacking import StackingLogistic, user_folds
 from metaselector.evaluate.combiners.user_bias import VARIANCES, UserBias, map_biases
@@ -191,6 +191,6 @@ def test_choosing_takes_the_first_of_equals_and_never_scores_what_it_fits_on() -
             return np.full(len(test.users), self.p)
 
     world = rows(np.full((4, 1), 0.5), list("aabb"), [0, 1, 0, 1])
-    assert choose([0.2, 0.9, 0.9 + 1e-17, 0.6], Constant, world) == 0.9
+    assert choose([0.2, 0.9, 0.9 + 1e-17, 0.6], Constant, *halves(world)) == 0.9
     assert fitted == [[0, 2]] * 4
     assert choose([0.3, 0.7], Constant, rows([[0.5]] * 2, list("aa"), [0, 1])) == 0.7
