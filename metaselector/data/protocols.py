@@ -12,6 +12,7 @@ from metaselector.data.dataset import EncodedDataset
 from metaselector.data.episodes import EpisodeRows, rows_around, sample_episodes, window_episodes
 from metaselector.data.protocol import EvaluationProtocol, Exam, Ints, Window
 from metaselector.data.split import rows_of, user_places, window_rows
+from metaselector.errors import UserError
 
 
 class Warm(EvaluationProtocol):
@@ -77,8 +78,18 @@ class Cold(EvaluationProtocol):
         self._liked_before = np.concatenate([[0], liked])
 
     def users(self, start: int, stop: int) -> Ints:
-        """The users between the given percentages, ascending."""
-        return np.flatnonzero((self._places >= start) & (self._places < stop))
+        """The users between the given percentages, ascending.
+
+        Raises:
+            UserError: there are none.
+        """
+        found = np.flatnonzero((self._places >= start) & (self._places < stop))
+        if not len(found):
+            raise UserError(
+                f"none of the {self.dataset.num_users:,} users falls between {start} and {stop} "
+                "percent of them; bring more users, or try another cold.split_seed"
+            )
+        return found
 
     def fitting_rows(self, window: Window) -> Ints:
         cold = self.config.cold
@@ -118,15 +129,21 @@ class Cold(EvaluationProtocol):
             Exam(
                 name=f"cold-{size}",
                 folder=f"support-{size}",
-                valid=self._first_rows(self.users(cold.train, cold.valid), size),
-                test=self._first_rows(self.users(cold.valid, 100), size),
+                valid=self._first_rows(cold.train, cold.valid, size),
+                test=self._first_rows(cold.valid, 100, size),
                 support_is_unseen=True,
             )
             for size in cold.support_sizes
         )
 
-    def _first_rows(self, users: Ints, size: int) -> EpisodeRows:
+    def _first_rows(self, start: int, stop: int, size: int) -> EpisodeRows:
+        users = self.users(start, stop)
         users = users[self._num_rows(users) > size]
+        if not len(users):
+            raise UserError(
+                f"no user between {start} and {stop} percent of the users has more than {size} "
+                f"rows; leave {size} out of cold.support_sizes"
+            )
         return self._episodes(users, np.full(len(users), size))
 
     def _episodes(self, users: Ints, sizes: Ints) -> EpisodeRows:

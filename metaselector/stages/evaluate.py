@@ -71,7 +71,7 @@ def evaluate(run: Run, progress: Progress) -> None:
 
 
 def _evaluate_exam(run: Run, exam: Exam, progress: Progress) -> pd.DataFrame:
-    """Write the files of one table, and return it, for new users with the metrics of the rows that all
+    """Write the files of one table; return it, for new users with metrics of the rows that all
     tables have."""
     with progress.task(f"evaluate {exam.name}", len(run.config.seeds)) as advance:
         parts = []

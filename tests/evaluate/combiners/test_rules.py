@@ -193,4 +193,4 @@ def test_choosing_takes_the_first_of_equals_and_never_scores_what_it_fits_on() -
     world = rows(np.full((4, 1), 0.5), list("aabb"), [0, 1, 0, 1])
     assert choose([0.2, 0.9, 0.9 + 1e-17, 0.6], Constant, *halves(world)) == 0.9
     assert fitted == [[0, 2]] * 4
-    assert choose([0.3, 0.7], Constant, rows([[0.5]] * 2, list("aa"), [0, 1])) == 0.7
+    assert choose([0.3, 0.7], Constant, *halves(rows([[0.5]] * 2, list("aa"), [0, 1]))) == 0.7
