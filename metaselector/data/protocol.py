@@ -51,6 +51,11 @@ class EvaluationProtocol(ABC):
     def __init__(self, dataset: EncodedDataset, config: Config) -> None:
         self.dataset, self.config = dataset, config
 
+    @property
+    def fitting_dataset(self) -> EncodedDataset:
+        """The data set as base models are trained on it."""
+        return self.dataset
+
     @abstractmethod
     def fitting_rows(self, window: Window) -> Ints:
         """Rows that the base models of `window` are fitted on."""

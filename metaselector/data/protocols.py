@@ -68,6 +68,9 @@ class Cold(EvaluationProtocol):
     meta-valid and the rest meta-test. A user's first n rows are the support, all later ones the
     query, and histories show no positive after the support. All but the first 60 % share the
     out-of-vocabulary user id. There is a table for every n; it leaves out users of n rows or fewer.
+
+    What is trained sees rows as they are in the test: histories in the base models' rows, too,
+    show no positive after the first n, which is drawn for each row.
     """
 
     def __init__(self, dataset: EncodedDataset, config: Config) -> None:
@@ -76,6 +79,16 @@ class Cold(EvaluationProtocol):
         self._sizes = np.array(config.cold.support_sizes)
         liked = np.cumsum(dataset.labels == 1, dtype=np.int64)
         self._liked_before = np.concatenate([[0], liked])
+
+    @cached_property
+    def fitting_dataset(self) -> EncodedDataset:
+        dataset, generator = self.dataset, np.random.default_rng(self.config.cold.split_seed)
+        first, stop = dataset.user_offsets[dataset.users], dataset.user_offsets[dataset.users + 1]
+        cut = np.minimum(first + generator.choice(self._sizes, len(dataset)), stop)
+        shown = np.minimum(
+            dataset.history_sizes, self._liked_before[cut] - self._liked_before[first]
+        )
+        return replace(dataset, history_sizes=shown.astype(dataset.history_sizes.dtype))
 
     def users(self, start: int, stop: int) -> Ints:
         """The users between the given percentages, ascending.

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from metaselector.report.groups import ORACLE, group_of, in_groups
 from metaselector.report.inputs import only_value, read_command, read_table
@@ -98,6 +99,7 @@ def support_sizes(support: pd.DataFrame) -> Figure:
             for size, shade in zip(sizes, shades, strict=True):
                 axes.plot(means[size][models], range(len(models)), "o", color=shade, markersize=3)
             axes.grid(axis="y")
+            axes.xaxis.set_major_locator(MaxNLocator(2))
         panels[0].set_xlabel("AUC\n(higher is better)")
         panels[1].set_xlabel("logloss\n(lower is better)")
         row_labels(panels[0], models)

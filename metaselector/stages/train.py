@@ -57,7 +57,7 @@ def _pretrain_one(
     model = run.new_base(name, seed)
     made = pretrain(
         model,
-        run.dataset,
+        run.protocol.fitting_dataset,
         run.protocol.fitting_rows(window),
         settings,
         np.random.default_rng(seed),
