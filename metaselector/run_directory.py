@@ -161,8 +161,6 @@ class Run:
             exclude={"adapt": {"engine", "max_users_per_chunk"}},  # which change nothing
         )
         settings = self._settings(seed, tuple(self.config.base_models)) | config
-        if self.config.protocol == "cold":
-            settings |= {"support_sizes": list(self.config.cold.support_sizes)}
         return self._checkpoint(seed, variant), settings | {"variant": variant}
 
     def _checkpoint(self, seed: int, name: str) -> Path:
@@ -171,9 +169,7 @@ class Run:
     def _settings(self, seed: int, models: tuple[str, ...]) -> dict[str, Any]:
         """What a checkpoint depends on: the data, the windows, the seed and the base models."""
         split = "cold" if self.config.protocol == "cold" else "split"
-        config = self.config.model_dump(
-            mode="json", include={split, "base_models"}, exclude={"cold": {"support_sizes"}}
-        )
+        config = self.config.model_dump(mode="json", include={split, "base_models"})
         config["base_models"] = {name: config["base_models"][name] for name in models}
         return config | {"seed": seed, "data_sha256": self._digest}
 

@@ -284,8 +284,9 @@ def test_new_users_from_raw_data_to_the_overview(
         text = (run / f"support-{size}" / "summary.md").read_text()
         assert f"movielens-100k, cold-{size}" in text
         assert str(run / f"support-{size}") in done.out
-    again = invoke("evaluate", "--run", run)
-    assert again.code == 0, again.err
+    assert invoke("evaluate", "--run", run).code == 0
+    other = invoke("evaluate", "--run", run, "--set", "cold.support_sizes=[3]")
+    assert "cold.support_sizes was [3, 6], now [3]" in other.error
 
 
 def test_the_run_of_new_users_has_a_place_of_its_own(
