@@ -1,6 +1,7 @@
 # Everything runs inside .venv, which the first target that needs it makes.
 #
 #   make reproduce          the main job on real data     SMOKE=1: a short one   DATA=path: your own copy
+#                           PROTOCOL=cold: the second protocol, users that base models have never seen
 #   make publish            the main job, its results copied into benchmarks/results/
 #   make tables             the long table over five seeds, into benchmarks/results/movielens-100k-warm/
 #   make test               the test suite
@@ -16,8 +17,10 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
 reproduce_options := $(if $(DATA),--data "$(DATA)") $(if $(SEEDS),$(foreach seed,$(SEEDS),--seed $(seed)))
+reproduce_options += $(if $(PROTOCOL),--protocol $(PROTOCOL))
 ifdef SMOKE
-reproduce_options += --config benchmarks/configs/smoke.yaml --run runs/movielens-100k-smoke
+reproduce_options += --config benchmarks/configs/smoke.yaml
+reproduce_options += --run runs/movielens-100k$(if $(filter cold,$(PROTOCOL)),-cold)-smoke
 endif
 
 .PHONY: setup reproduce publish peers test test-all check format clean

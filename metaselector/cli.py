@@ -39,7 +39,7 @@ RunOption = Annotated[
     typer.Option(
         "--run",
         help="Directory of the run: data, checkpoints, results.",
-        show_default="runs/<dataset>",
+        show_default="runs/<dataset>, with -cold added if that is the protocol",
     ),
 ]
 ConfigOption = Annotated[
@@ -80,6 +80,14 @@ DatasetOption = Annotated[
     str | None,
     typer.Option(help=f"Data set: {DATASETS}.", show_default="movielens-100k"),
 ]
+ProtocolOption = Annotated[
+    str | None,
+    typer.Option(
+        help="warm: predict the later rows of users whose earlier ones base models were trained "
+        "on; cold: predict users that they have never seen.",
+        show_default="warm",
+    ),
+]
 DataOption = Annotated[
     Path | None,
     typer.Option(
@@ -116,9 +124,10 @@ def _run(
 
     changes = {key: value for key, value in flags.items() if value is not None}
     if run is None:
-        name = load_config(config, overrides or (), changes).dataset
+        wanted = load_config(config, overrides or (), changes)
         # Of a schema of one's own, the name is a path.
-        run = Path("runs") / (Path(name).stem if is_schema(name) else name)
+        name = Path(wanted.dataset).stem if is_schema(wanted.dataset) else wanted.dataset
+        run = Path("runs") / (f"{name}-cold" if wanted.protocol == "cold" else name)
     saved = run / "config.yaml"
     if config is None and not fresh and saved.exists():
         config = saved
@@ -202,6 +211,7 @@ def data_describe(
 def data_prepare(
     run: RunOption = None,
     dataset: DatasetOption = None,
+    protocol: ProtocolOption = None,
     data: DataOption = None,
     data_directory: DataDirectoryOption = DATA_DIRECTORY,
     config: ConfigOption = None,
@@ -210,7 +220,7 @@ def data_prepare(
     """Read raw files, encode them, and save the prepared data set in the run's directory."""
     from metaselector.stages.prepare import prepare_run
 
-    this = _run(run, config, overrides, fresh=True, dataset=dataset)
+    this = _run(run, config, overrides, fresh=True, dataset=dataset, protocol=protocol)
     prepare_run(this, data, data_directory)
     typer.echo(this.data_directory)
 
@@ -371,6 +381,7 @@ def evaluate(
 def reproduce(
     run: RunOption = None,
     dataset: DatasetOption = None,
+    protocol: ProtocolOption = None,
     data: DataOption = None,
     data_directory: DataDirectoryOption = DATA_DIRECTORY,
     config: ConfigOption = None,
@@ -392,6 +403,7 @@ def reproduce(
         overrides,
         fresh=True,
         dataset=dataset,
+        protocol=protocol,
         seeds=seed or None,
         device=device,
         threads=threads,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -47,6 +48,31 @@ class SplitConfig(_Section):
                 f"early < train < valid must hold, got {self.early}, {self.train}, {self.valid}"
             )
         return self
+
+
+class ColdConfig(SplitConfig):
+    early: int = Field(
+        60, gt=0, lt=100, description="percent of the users that the early base models train on"
+    )
+    train: int = Field(
+        80, gt=0, lt=100, description="percent of the users where meta-training ones end"
+    )
+    valid: int = Field(
+        90, gt=0, lt=100, description="percent where validation ones end; the rest are test users"
+    )
+    split_seed: int = Field(0, ge=0, lt=10**16, description="another one splits users otherwise")
+    support_sizes: tuple[int, ...] = Field(
+        (5, 10, 20, 40),
+        min_length=1,
+        description="first rows that a new user adapts on, ascending; a table of results each",
+    )
+
+    @field_validator("support_sizes")
+    @classmethod
+    def _ascending(cls, sizes: tuple[int, ...]) -> tuple[int, ...]:
+        if sizes[0] < 1 or any(a >= b for a, b in pairwise(sizes)):
+            raise ValueError("1 or more rows each, every size once, in ascending order")
+        return sizes
 
 
 class PretrainConfig(_Section):
@@ -104,7 +130,7 @@ class AdaptConfig(_Section):
         description="apply the base models' dropout while meta-training, with a mask for each user "
         "and pass; predictions never use it",
     )
-    support_size: int = Field(40, ge=1, description="latest rows a user adapts on")
+    support_size: int = Field(40, ge=1, description="latest rows a user adapts on (warm)")
     theta_rate: float = Field(0.05, description="initial inner rate of base-model parameters")
     phi_rate: float = Field(0.5, description="initial inner rate of selector parameters")
     names: tuple[str, ...] = Field(
@@ -183,11 +209,17 @@ class Config(_Section):
         "movielens-100k",
         description="name of the data set, one of those that `metaselector reproduce --help` lists",
     )
+    protocol: Literal["warm", "cold"] = Field(
+        "warm",
+        description="warm: each user's later rows are predicted, of users whose earlier ones base "
+        "models are trained on; cold: users that base models have never seen",
+    )
     seeds: tuple[int, ...] = Field((0,), min_length=1, description="one run of everything a seed")
     device: str = Field("cpu", description="torch device, such as cpu or cuda")
     threads: int = Field(2, ge=1, description="CPU threads of torch")
     data: DataConfig = Field(default_factory=DataConfig)
     split: SplitConfig = Field(default_factory=SplitConfig)
+    cold: ColdConfig = Field(default_factory=ColdConfig)
     base_models: dict[str, BaseModelConfig] = Field(
         default_factory=_default_base_models, min_length=1
     )
@@ -195,6 +227,16 @@ class Config(_Section):
     adapt: AdaptConfig = Field(default_factory=AdaptConfig)
     meta_train: MetaTrainConfig = Field(default_factory=MetaTrainConfig)
     evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig)
+
+    @property
+    def percentages(self) -> SplitConfig:
+        """Those of the protocol: of each user's rows if it is warm, of the users if it is cold."""
+        return self.cold if self.protocol == "cold" else self.split
+
+    @property
+    def cold_seed(self) -> int | None:
+        """What splits the users; None if they are not."""
+        return self.cold.split_seed if self.protocol == "cold" else None
 
     @field_validator("base_models")
     @classmethod

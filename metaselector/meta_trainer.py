@@ -25,11 +25,13 @@ from metaselector.adapt.row_adam import RowAdam
 from metaselector.adapt.rules import MAML, InnerRule, MetaSGD
 from metaselector.config import AdaptConfig, Config, MetaTrainConfig
 from metaselector.data.dataset import EncodedDataset
-from metaselector.data.episodes import load_episodes, sample_episodes
+from metaselector.data.episodes import load_episodes
+from metaselector.data.protocol import EvaluationProtocol
+from metaselector.data.protocols import make_protocol
 from metaselector.early_stopping import EarlyStopping
 from metaselector.errors import ConfigError, UserError
 from metaselector.mixture import Mixture, mean_loss
-from metaselector.predict import predict_window
+from metaselector.predict import predict_episodes
 from metaselector.progress import Advance, Progress
 from metaselector.selector import GatedSelector
 
@@ -159,7 +161,7 @@ def meta_train(
     if variant == "sample-selector":
         settings = settings.model_copy(update={"phi_learning_rate": config.selector.learning_rate})
     optimizers = outer_optimizers(early, episode, settings)
-    window = (config.split.train, config.split.valid)
+    protocol = make_protocol(dataset, config)
 
     def learned() -> MetaLearned:
         now = _copy(early)
@@ -171,17 +173,22 @@ def meta_train(
 
     def valid_loss(candidate: MetaLearned) -> float:
         candidate.attach(later)
-        found = predict_window(later, candidate.alpha, adaptation, dataset, window, config.adapt)
+        losses = [
+            predict_episodes(
+                later, candidate.alpha, adaptation, dataset, exam.valid, config.adapt
+            ).loss()
+            for exam in protocol.exams
+        ]
         with torch.no_grad():
             for name, parameter in later.named_parameters():
                 parameter.copy_(later_start[name])
-        return found.loss()
+        return float(np.mean(losses))
 
     best = learned()
     history: list[dict[str, Any]] = []
     rates: list[dict[str, Any]] = []
     stopping = EarlyStopping(config.meta_train.patience)
-    batches = -(-dataset.num_users // config.meta_train.users_per_batch)
+    batches = -(-len(protocol.learners) // config.meta_train.users_per_batch)
     steps = config.meta_train.epochs * batches
     with progress.task(description, steps) as advance, torch.random.fork_rng():
         if config.adapt.inner_dropout:
@@ -189,7 +196,7 @@ def meta_train(
         for epoch in range(config.meta_train.epochs + 1):
             train_loss = None
             if epoch:  # epoch 0 is the untrained selector: a candidate like any other
-                train_loss = _train_epoch(episode, optimizers, dataset, config, generator, advance)
+                train_loss = _train_epoch(episode, optimizers, protocol, generator, advance)
             candidate = learned()
             loss = valid_loss(candidate)
             history.append({"epoch": epoch, "train_loss": train_loss, "valid_loss": loss})
@@ -206,25 +213,18 @@ def meta_train(
 def _train_epoch(
     episode: EpisodeLoss,
     optimizers: Sequence[torch.optim.Optimizer],
-    dataset: EncodedDataset,
-    config: Config,
+    protocol: EvaluationProtocol,
     generator: np.random.Generator,
     advance: Advance,
 ) -> float:
     """One pass over the users in random meta-batches; the mean query loss of the batches."""
+    dataset, config = protocol.dataset, protocol.config
     losses: list[float] = []
     episode.model.train(config.adapt.inner_dropout)
-    order = generator.permutation(dataset.num_users)
-    batches = -(-dataset.num_users // config.meta_train.users_per_batch)
+    order = generator.permutation(protocol.learners)
+    batches = -(-len(order) // config.meta_train.users_per_batch)
     for users in np.array_split(order, batches):
-        rows = sample_episodes(
-            dataset,
-            (config.split.early, config.split.train),
-            config.adapt.support_size,
-            config.meta_train.query_size,
-            users,
-            generator,
-        )
+        rows = protocol.sample(users, generator)
         if len(rows.users):  # users with few rows may have none in the window
             batch = load_episodes(dataset, rows).to(config.device)
             episode.zero_grad(set_to_none=True)
@@ -234,10 +234,7 @@ def _train_epoch(
         advance()
     episode.model.eval()
     if not losses:
-        raise UserError(
-            f"no user has rows between {config.split.early} and {config.split.train} percent of "
-            "theirs to learn from; widen split.early to split.train, or bring more rows a user"
-        )
+        raise UserError(protocol.nothing_to_learn)
     return float(np.mean(losses))
 
 

@@ -1,4 +1,4 @@
-"""Adapt every user and predict a window."""
+"""Adapt users and predict their next rows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from metaselector.mixture import Mixed, Mixture, mean_loss, row_loss
 
 
 class WindowPredictions(NamedTuple):
-    """Predictions for the rows of a window, in the order of the data set.
+    """Predictions for the query rows of episodes, in the order of the data set.
 
     Attributes:
         rows: int64 ``[n]``, positions in the data set.
@@ -37,7 +37,6 @@ class WindowPredictions(NamedTuple):
         return float(self.losses.mean())
 
 
-@torch.no_grad()
 def predict_window(
     mixture: Mixture,
     alpha: Tensors,
@@ -51,20 +50,31 @@ def predict_window(
     Args:
         window: start and end in percent of each user's rows.
     """
-    device = next(mixture.parameters()).device
     episodes = window_episodes(dataset, window, config.support_size)
+    return predict_episodes(mixture, alpha, adaptation, dataset, episodes, config)
+
+
+@torch.no_grad()
+def predict_episodes(
+    mixture: Mixture,
+    alpha: Tensors,
+    adaptation: Adaptation,
+    dataset: EncodedDataset,
+    episodes: EpisodeRows,
+    config: AdaptConfig,
+) -> WindowPredictions:
+    """Adapt each user on the support, then predict the query."""
+    device = next(mixture.parameters()).device
     sizes = (episodes.query >= 0).sum(axis=1)
     order = np.argsort(sizes, kind="stable")  # users of like size share a chunk: less padding
     params = dict(mixture.named_parameters())
     engine = make_engine(config.engine)
     parts: list[WindowPredictions] = []
     for i in range(0, len(order), config.max_users_per_chunk):
-        users = order[i : i + config.max_users_per_chunk]
-        query = episodes.query[users, : sizes[users].max()]
-        rows = EpisodeRows(episodes.users[users], episodes.support[users], query)
+        rows = episodes.some(order[i : i + config.max_users_per_chunk])
         batch = load_episodes(dataset, rows).to(device)
         output = engine(mixture, params, alpha, adaptation, batch, mean_loss)
-        parts.append(_unpad(output, batch.query.labels, query))
+        parts.append(_unpad(output, batch.query.labels, rows.query))
     by_row = np.argsort(np.concatenate([part.rows for part in parts]))
     return WindowPredictions(
         rows=np.concatenate([part.rows for part in parts])[by_row],

@@ -114,14 +114,24 @@ def _shuffled(n: int, size: int, generator: np.random.Generator) -> Iterator[Ten
 
 
 @torch.no_grad()
-def predict(model: nn.Module, dataset: EncodedDataset, rows: NDArray[np.int64]) -> Tensor:
-    """Logits of the given rows, ``[len(rows)]``, in evaluation mode, on the CPU."""
+def predict(
+    model: nn.Module,
+    dataset: EncodedDataset,
+    rows: NDArray[np.int64],
+    history_limits: NDArray[np.int64] | None = None,
+) -> Tensor:
+    """Logits of the given rows, ``[len(rows)]``, in evaluation mode, on the CPU.
+
+    Args:
+        history_limits: as in :meth:`EncodedDataset.batch`.
+    """
     device = next(model.parameters()).device
     model.eval()
-    chunks = [
-        model(dataset.batch(rows[i : i + PREDICTION_ROWS]).to(device)).cpu()
-        for i in range(0, len(rows), PREDICTION_ROWS)
-    ]
+    chunks = []
+    for i in range(0, len(rows), PREDICTION_ROWS):
+        piece = slice(i, i + PREDICTION_ROWS)
+        limits = None if history_limits is None else history_limits[piece]
+        chunks.append(model(dataset.batch(rows[piece], limits).to(device)).cpu())
     return torch.cat(chunks)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import yaml
@@ -16,15 +16,14 @@ from metaselector.checkpoint import load_checkpoint, matches, save_checkpoint
 from metaselector.config import Config
 from metaselector.data.dataset import EncodedDataset
 from metaselector.data.own.own_log import is_schema
+from metaselector.data.protocol import WINDOWS, EvaluationProtocol, Window
+from metaselector.data.protocols import make_protocol
 from metaselector.errors import CheckpointError
 from metaselector.files import write_text
 from metaselector.meta_trainer import MetaLearned, Variant, make_mixture
 from metaselector.mixture import Mixture
 from metaselector.pretrain import Pretrained
 
-Window = Literal["early", "train", "full"]
-"""What a base model was trained on: the early window, *train*, or all of *train* and *valid*."""
-WINDOWS: tuple[Window, ...] = ("early", "train", "full")
 VARIANTS: tuple[Variant, ...] = ("sample-selector", "metaselector-simplified", "metaselector")
 
 
@@ -45,7 +44,7 @@ class Run:
         """
         dataset = EncodedDataset.load(self.data_directory)
         schema, config = dataset.schema, self.config
-        split = config.split
+        split = config.percentages
         # The data of a schema of one's own are called what the schema says.
         name = schema.dataset if is_schema(config.dataset) else config.dataset
         for key, prepared, wanted in (
@@ -53,7 +52,13 @@ class Run:
             ("data.label_threshold", schema.label_threshold, config.data.label_threshold),
             ("data.history_length", schema.history_length, config.data.history_length),
             ("data.min_count", schema.min_count, config.data.min_count),
-            ("split", schema.windows, (split.early, split.train, split.valid)),
+            ("protocol", schema.protocol, config.protocol),
+            (
+                "split" if config.protocol == "warm" else "cold",
+                schema.windows,
+                (split.early, split.train, split.valid),
+            ),
+            ("cold.split_seed", schema.cold_seed, config.cold_seed),
         ):
             if prepared != wanted:
                 raise CheckpointError(
@@ -61,6 +66,11 @@ class Run:
                     "; run `metaselector data prepare` again or use another --run directory"
                 )
         return dataset
+
+    @cached_property
+    def protocol(self) -> EvaluationProtocol:
+        """Which rows every step uses; raises as :attr:`dataset`."""
+        return make_protocol(self.dataset, self.config)
 
     @cached_property
     def _digest(self) -> str:
@@ -162,7 +172,8 @@ class Run:
 
     def _settings(self, seed: int, models: tuple[str, ...]) -> dict[str, Any]:
         """What a checkpoint depends on: the data, the windows, the seed and the base models."""
-        config = self.config.model_dump(mode="json", include={"split", "base_models"})
+        split = "cold" if self.config.protocol == "cold" else "split"
+        config = self.config.model_dump(mode="json", include={split, "base_models"})
         config["base_models"] = {name: config["base_models"][name] for name in models}
         return config | {"seed": seed, "data_sha256": self._digest}
 

@@ -115,7 +115,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         def loss(self) -> float:
             return next(found)
 
-    monkeypatch.setattr(module, "predict_window", lambda *_: Found())
+    monkeypatch.setattr(module, "predict_episodes", lambda *_: Found())
     return losses
 
 
@@ -173,14 +173,15 @@ def test_validation_reads_the_later_base_models_with_phi_and_shift(
     early, later = mixture(dataset, 1), mixture(dataset, 2)
     early_before, later_before = parameters(early), parameters(later)
     judged: list[tuple[dict[str, Tensor], dict[str, Tensor]]] = []
-    predict_window = module.predict_window
+    predict_episodes = module.predict_episodes
 
     def spy(model: Mixture, *rest: Any) -> Any:
-        assert rest[3] == (80, 90)
+        valid = window_episodes(dataset, (80, 90), CONFIG.adapt.support_size)
+        assert np.array_equal(rest[3].query, valid.query)
         judged.append((parameters(model), parameters(early)))
-        return predict_window(model, *rest)
+        return predict_episodes(model, *rest)
 
-    monkeypatch.setattr(module, "predict_window", spy)
+    monkeypatch.setattr(module, "predict_episodes", spy)
     train("metaselector", dataset, early=early, later=later)
     assert len(judged) == EPOCHS + 1
     for seen, learned in judged:

@@ -151,20 +151,31 @@ class EncodedDataset:
         ids, values = self._assembled(np.arange(len(self)))
         return ids.numpy().astype(np.int32), values.numpy()
 
-    def batch(self, rows: NDArray[np.int64]) -> Batch:
-        """The given rows as a batch; `rows` of any shape ``[...]`` gives slots ``[..., C]``."""
-        if self._whole is None:
-            return self._assembled(np.asarray(rows))
+    def batch(
+        self, rows: NDArray[np.int64], history_limits: NDArray[np.int64] | None = None
+    ) -> Batch:
+        """The given rows as a batch; `rows` of any shape ``[...]`` gives slots ``[..., C]``.
+
+        Args:
+            history_limits: int64 ``[...]``: the row's history shows no more than so many of its
+                user's first positives; None leaves histories as they were encoded.
+        """
+        if history_limits is not None or self._whole is None:
+            return self._assembled(np.asarray(rows), history_limits)
         ids, values = self._whole
         return Batch(torch.from_numpy(ids[rows]).long(), torch.from_numpy(values[rows]))
 
-    def _assembled(self, rows: NDArray[np.int64]) -> Batch:
+    def _assembled(
+        self, rows: NDArray[np.int64], history_limits: NDArray[np.int64] | None = None
+    ) -> Batch:
         flat = rows.ravel()
         user = np.searchsorted(self.user_offsets, flat, side="right") - 1
         slots = Slots(len(flat), self._layout)
         slots.put("user", self.user_cells[user])
         slots.put("item", self.item_cells[self.items[flat]])
         offset, size = self.liked_offsets[user], self.history_sizes[flat]
+        if history_limits is not None:
+            size = np.minimum(size, history_limits.ravel()).astype(size.dtype)
         slots.put_history(self.liked, offset, size)
         slots.put_profiles(self.profiles[offset + user + size])
         slots.put("row", self.cells[flat])
@@ -240,7 +251,7 @@ class Writer:
         """Complete the files; an array without rows must have been given as an empty one."""
         self._open.close()
         names = json.dumps(list(user_names))
-        schema = self._schema.model_dump_json(indent=1)
+        schema = self._schema.model_dump_json(indent=1, exclude_none=True)
         sha = hashlib.sha256((schema + names).encode())
         for name in _ARRAYS:
             sha.update(f"{name} {self._files[name].sha256}".encode())

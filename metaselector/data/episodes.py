@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -25,11 +26,29 @@ class EpisodeRows:
         users: int64 ``[U]``.
         support: int64 ``[U, S]``, oldest first.
         query: int64 ``[U, Q]``, oldest first.
+        history_limits: int64 ``[U]``, how many of their positives the rows' histories show at most;
+            None leaves them as they were encoded.
     """
 
     users: Ints
     support: Ints
     query: Ints
+    history_limits: Ints | None = None
+
+    def some(self, index: Ints) -> EpisodeRows:
+        """The episodes at the given positions, with no more padding than their queries need."""
+        query = self.query[index]
+        width = int((query >= 0).sum(axis=1).max(initial=0))
+        limits = None if self.history_limits is None else self.history_limits[index]
+        return EpisodeRows(self.users[index], self.support[index], query[:, :width], limits)
+
+    def flat(self, part: Literal["support", "query"]) -> tuple[Ints, Ints | None]:
+        """All rows of one part, int64 ``[n]``, and the history limit of each."""
+        rows: Ints = getattr(self, part)
+        present = rows >= 0
+        if self.history_limits is None:
+            return rows[present], None
+        return rows[present], np.repeat(self.history_limits, present.sum(axis=1))
 
 
 @dataclass(frozen=True)
@@ -133,11 +152,14 @@ def sample_episodes(
     return rows_around(users, offsets[users], cut, stop, support_size, query_size)
 
 
-def load_rows(dataset: EncodedDataset, rows: Ints) -> Rows:
-    """Read rows ``[U, R]`` with -1 for padding."""
+def load_rows(dataset: EncodedDataset, rows: Ints, history_limits: Ints | None = None) -> Rows:
+    """Read rows ``[U, R]`` with -1 for padding; the limits are those of :class:`EpisodeRows`."""
     present = rows >= 0
     rows = np.where(present, rows, 0)
-    batch, mask = dataset.batch(rows), torch.from_numpy(present)
+    limits = (
+        None if history_limits is None else np.broadcast_to(history_limits[:, None], rows.shape)
+    )
+    batch, mask = dataset.batch(rows, limits), torch.from_numpy(present)
     return Rows(
         Batch(*(slots.mul_(mask.unsqueeze(-1)) for slots in batch)),
         dataset.label(rows) * mask,
@@ -147,4 +169,7 @@ def load_rows(dataset: EncodedDataset, rows: Ints) -> Rows:
 
 def load_episodes(dataset: EncodedDataset, rows: EpisodeRows) -> Episodes:
     """Read the rows of the episodes."""
-    return Episodes(load_rows(dataset, rows.support), load_rows(dataset, rows.query))
+    limits = rows.history_limits
+    return Episodes(
+        load_rows(dataset, rows.support, limits), load_rows(dataset, rows.query, limits)
+    )

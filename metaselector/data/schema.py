@@ -59,7 +59,12 @@ class Field(BaseModel):
 
 
 class Schema(BaseModel):
-    """The fields of an encoded data set, in slot order, and how its label was made."""
+    """The fields of an encoded data set, in slot order, and how its label was made.
+
+    Attributes:
+        windows: percentages that split each user's rows, or the users, into windows.
+        cold_seed: of the split of users; None where their rows are split.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -70,6 +75,7 @@ class Schema(BaseModel):
     history_length: int
     min_count: int = 1
     windows: tuple[int, int, int]
+    cold_seed: int | None = None
     fields: tuple[Field, ...]
 
     @field_validator("fields")
@@ -79,6 +85,11 @@ class Schema(BaseModel):
         if owners != sorted(owners):
             raise ValueError(f"the fields' owners must stand in the order {', '.join(OWNERS)}")
         return fields
+
+    @property
+    def protocol(self) -> str:
+        """The one that the data set was prepared for."""
+        return "warm" if self.cold_seed is None else "cold"
 
     @property
     def num_ids(self) -> int:

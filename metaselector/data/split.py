@@ -1,4 +1,4 @@
-"""Chronological windows of each user's rows.
+"""Chronological windows of each user's rows, and parts of the users.
 
 Rows of a user are ordered by (timestamp, original row order); a window is a range of ranks, given
 in whole percent so that boundaries are exact integers: ``floor(n * percent / 100)``.
@@ -6,9 +6,11 @@ in whole percent so that boundaries are exact integers: ``floor(n * percent / 10
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 
@@ -53,3 +55,27 @@ def window_rows(user_offsets: NDArray[np.int64], start: int, stop: int) -> NDArr
     low = np.repeat(boundaries(user_offsets, start), counts)
     high = np.repeat(boundaries(user_offsets, stop), counts)
     return position[(position >= low) & (position < high)]
+
+
+def rows_of(user_offsets: NDArray[np.int64], users: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Positions of all rows of the given users, in order."""
+    chosen = np.zeros(len(user_offsets) - 1, dtype=bool)
+    chosen[users] = True
+    return np.flatnonzero(np.repeat(chosen, np.diff(user_offsets)))
+
+
+def user_places(names: Sequence[str], seed: int) -> NDArray[np.float64]:
+    """Where users stand if all are put into a random order, in percent.
+
+    It is a hash (SipHash) of the name alone: a user keeps the place when others come or go, and a
+    share of the users is met but roughly.
+
+    Args:
+        names: of the users.
+        seed: 0 to 10**16 - 1; another one is another order.
+
+    Returns:
+        float64 ``[U]``, from 0 to below 100.
+    """
+    hashed = pd.util.hash_array(np.array(names, dtype=object), hash_key=f"{seed:016d}")
+    return (hashed >> np.uint64(11)).astype(np.float64) * (100 / 2**53)

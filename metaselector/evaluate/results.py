@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from metaselector.errors import UserError
 from metaselector.evaluate.alignment import Aligned, by_seed
@@ -58,6 +59,32 @@ def score(
         raise UserError("the table of predictions is empty")
     table = pd.concat(tables, ignore_index=True)
     return table.assign(dataset=dataset, protocol=protocol)[list(COLUMNS)]
+
+
+def with_common_rows(
+    results: pd.DataFrame,
+    predictions: pd.DataFrame,
+    rows: NDArray[np.int64],
+    best_single: Mapping[int, str],
+) -> pd.DataFrame:
+    """Add metrics of the given rows alone, so that tables of different rows can be compared.
+
+    Args:
+        results: what :func:`score` made of `predictions`.
+        rows: int64 ``[n]``, positions in the source, as in the column ``row``.
+        best_single: as in :func:`score`.
+
+    Returns:
+        `results` with the columns ``common_auc``, ``common_logloss``, ``common_users`` and
+        ``common_test``.
+    """
+    chosen = predictions[predictions["row"].isin(rows)]
+    common = score(chosen, dataset="", protocol="", best_single=best_single)
+    wanted = {"auc": "auc", "logloss": "logloss", "n_users": "users", "n_test": "test"}
+    common = common[["seed", "model", *wanted]].rename(
+        columns={name: f"common_{new}" for name, new in wanted.items()}
+    )
+    return results.merge(common, on=["seed", "model"], validate="one_to_one")
 
 
 def _score_seed(seed: int, aligned: Aligned, best_single: Mapping[int, str]) -> pd.DataFrame:

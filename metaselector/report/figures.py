@@ -13,6 +13,7 @@ from metaselector.report.inputs import read_table
 from metaselector.report.results_figures import comparison, heterogeneity, weights
 from metaselector.report.style import save
 from metaselector.report.summary import RESULT_COLUMNS
+from metaselector.report.support import SUPPORT_COLUMNS, SUPPORT_FILE, support_sizes
 from metaselector.report.training_figures import learned_rates, learning_curves
 
 
@@ -26,6 +27,7 @@ class _Source(NamedTuple):
 
 FIGURES = {
     "comparison": _Source(comparison, "results.csv", RESULT_COLUMNS),
+    "support_sizes": _Source(support_sizes, SUPPORT_FILE, SUPPORT_COLUMNS),
     "heterogeneity": _Source(heterogeneity, "best_counts.csv", ("seed", "model", "users", "share")),
     "weights": _Source(
         weights, "weights.parquet", ("seed", "model", "user", "row", "base_model", "weight")
@@ -47,16 +49,17 @@ def write_figures(run_dir: Path) -> list[Path]:
     """Write ``figures/<name>.png`` for every figure whose file exists and has rows.
 
     Returns:
-        The files written. ``results.csv`` must exist; a rule that learns no rates, for example,
-        leaves no ``rates.csv`` and so no ``learned_rates.png``.
+        The files written. ``results.csv`` must exist, or ``support.csv``; a rule that learns no
+        rates, for example, leaves no ``rates.csv`` and so no ``learned_rates.png``.
 
     Raises:
-        DataError: ``results.csv`` is missing, or a file is damaged or lacks a column.
+        DataError: both are missing, or a file is damaged or lacks a column.
     """
     written = []
+    needed = SUPPORT_FILE if (run_dir / SUPPORT_FILE).exists() else "results.csv"
     for name, (draw, file, columns) in FIGURES.items():
         source = run_dir / file
-        if file != "results.csv" and not source.exists():
+        if file != needed and not source.exists():
             continue
         frame = read_table(source, columns)
         if frame.empty:

@@ -85,6 +85,27 @@ class Cell(NamedTuple):
     best: bool = False
 
 
+Groups = list[tuple[str, list[tuple[str, list[Cell]]]]]
+
+
+class Summary(NamedTuple):
+    """What every form of a table is made of.
+
+    Attributes:
+        name: data set and protocol.
+        notes: sentences that say how to read the table.
+        titles: of the columns after the model's.
+        groups: lines by group: name of the group, and of each line model and cells.
+        command: what made the run.
+    """
+
+    name: str
+    notes: list[str]
+    titles: list[str]
+    groups: Groups
+    command: str
+
+
 def best_single(results: pd.DataFrame) -> pd.DataFrame:
     """(seed, model) of the models that RelaImpr and gap closed are relative to: their own are 0.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from itertools import groupby
 from pathlib import Path
-from typing import NamedTuple
 
 import pandas as pd
 from rich.console import Console
@@ -18,39 +17,20 @@ from metaselector.report.groups import group_of
 from metaselector.report.inputs import only_value, read_command, read_table
 from metaselector.report.summary import (
     RESULT_COLUMNS,
-    Cell,
+    Summary,
     best_single,
     cells,
     compared,
     summary_frame,
     titles,
 )
+from metaselector.report.support import SUPPORT_FILE, read_support
 
 _UNLIMITED = 1000  # characters
 
-Groups = list[tuple[str, list[tuple[str, list[Cell]]]]]
-
-
-class _Summary(NamedTuple):
-    """What every form of the summary is made of.
-
-    Attributes:
-        name: data set and protocol.
-        notes: sentences that say how to read the table.
-        titles: of the columns after the model's.
-        groups: lines by group: name of the group, and of each line model and cells.
-        command: what made the run.
-    """
-
-    name: str
-    notes: list[str]
-    titles: list[str]
-    groups: Groups
-    command: str
-
 
 def write_tables(run_dir: Path) -> list[Path]:
-    """Write ``summary.md`` and ``summary.tex`` from ``results.csv``.
+    """Write ``summary.md`` and ``summary.tex`` from ``results.csv``, or from ``support.csv``.
 
     ``differences.csv`` adds columns where it exists; ``environment.json`` names the command. The
     LaTeX needs the packages booktabs and graphicx.
@@ -79,7 +59,7 @@ def print_summary(run_dir: Path, console: Console) -> None:
         console.print(note, style="dim", markup=False, highlight=False)
 
 
-def _terminal(summary: _Summary, width: int) -> Table:
+def _terminal(summary: Summary, width: int) -> Table:
     """The table with its first `width` columns after the model's."""
     table = Table(title=summary.name, title_justify="left")
     table.add_column("model", no_wrap=True)
@@ -93,7 +73,9 @@ def _terminal(summary: _Summary, width: int) -> Table:
     return table
 
 
-def _read(run_dir: Path) -> _Summary:
+def _read(run_dir: Path) -> Summary:
+    if (run_dir / SUPPORT_FILE).exists():
+        return read_support(run_dir)
     path = run_dir / "results.csv"
     results = read_table(path, RESULT_COLUMNS)
     name = f"{only_value(results, 'dataset', path)}, {only_value(results, 'protocol', path)}"
@@ -107,7 +89,7 @@ def _read(run_dir: Path) -> _Summary:
     ]
     families = {each.family for each in compared(frame)}
     command = read_command(run_dir / "environment.json")
-    return _Summary(name, _notes(results, families), titles(frame), groups, command)
+    return Summary(name, _notes(results, families), titles(frame), groups, command)
 
 
 def _notes(results: pd.DataFrame, families: set[str]) -> list[str]:
@@ -144,7 +126,7 @@ def _count(column: pd.Series) -> str:
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
-def _markdown(summary: _Summary) -> str:
+def _markdown(summary: Summary) -> str:
     width = len(summary.titles)
     rows = [["model", *summary.titles], ["---", *["---:"] * width]]
     for group, lines in summary.groups:
@@ -156,7 +138,7 @@ def _markdown(summary: _Summary) -> str:
     return "\n".join([*head, *table, ""])
 
 
-def _latex(summary: _Summary) -> str:
+def _latex(summary: Summary) -> str:
     columns = len(summary.titles) + 1
     body: list[str] = []
     for group, lines in summary.groups:

@@ -1,14 +1,15 @@
 """Predict the test window with everything that was trained, and score it.
 
 Nothing is trained here but the combiners: they are fitted on *valid* as the base models of *train*
-predict it, then combine the refitted ones and see no label of *test*. All rows of the table have
-equal information: the base models behind them are refitted on *train* and *valid*. The rows
-``<model>-train`` show the single models without that refit.
+predict it (those by user, where users are new, on their support), then combine the refitted ones
+and see no label of *test*. All rows of the table have equal information: the base models behind
+them are refitted on *train* and *valid*. The rows ``<model>-train`` show the single models without
+that refit.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -16,21 +17,26 @@ import torch
 from numpy.typing import NDArray
 
 from metaselector.config import TABLE_ROWS
-from metaselector.data.split import window_rows
+from metaselector.data.episodes import EpisodeRows
+from metaselector.data.protocol import WINDOWS, Exam, Window
 from metaselector.evaluate import oracles
-from metaselector.evaluate.combiners import OPTIONAL, Predictions, usable_combiners
+from metaselector.evaluate.combiners import (
+    OPTIONAL,
+    Combiner,
+    PerUser,
+    Predictions,
+    usable_combiners,
+)
 from metaselector.evaluate.comparisons import compare
 from metaselector.evaluate.losses import row_logloss
 from metaselector.evaluate.predictions import long_table, save_predictions
-from metaselector.evaluate.results import best_model_counts, score
+from metaselector.evaluate.results import best_model_counts, score, with_common_rows
 from metaselector.files import atomic_file, write_text
 from metaselector.meta_trainer import PHI, make_adaptation
-from metaselector.predict import predict_window
+from metaselector.predict import predict_episodes
 from metaselector.pretrain import predict
 from metaselector.progress import Progress
-from metaselector.run_directory import VARIANTS, WINDOWS, Run, Window
-
-PROTOCOL = "warm-chronological"
+from metaselector.run_directory import VARIANTS, Run
 
 
 class SeedEvaluation(NamedTuple):
@@ -54,66 +60,72 @@ def evaluate(run: Run, progress: Progress) -> None:
             f"{name} is left out: {OPTIONAL[name]} cannot be imported; "
             f"pip install 'metaselector[{OPTIONAL[name]}]' brings it"
         )
-    with progress.task("evaluate", len(run.config.seeds)) as advance:
-        parts = []
-        for seed in run.config.seeds:
-            parts.append(evaluate_seed(run, seed))
-            advance()
-    predictions = pd.concat([part.predictions for part in parts], ignore_index=True)
-    weights = pd.concat([part.weights for part in parts], ignore_index=True)
-    best_single = dict(zip(run.config.seeds, (part.best_single for part in parts), strict=True))
-    results = score(
-        predictions, dataset=run.dataset.schema.dataset, protocol=PROTOCOL, best_single=best_single
-    )
-    directory = run.directory
-    save_predictions(predictions, directory / "predictions.parquet")
-    with atomic_file(directory / "weights.parquet") as temporary:
-        weights.to_parquet(temporary, compression="zstd", index=False)
-    _write_csv(run, "results", results)
-    resamples = run.config.evaluate.resamples
-    _write_csv(run, "differences", compare(predictions, best_single, resamples, progress))
-    _write_csv(run, "best_counts", best_model_counts(predictions, list(run.config.base_models)))
+    tables = [_evaluate_exam(run, exam, progress) for exam in run.protocol.exams]
+    if run.config.protocol == "cold":
+        _write_csv(run, "support", pd.concat(tables, ignore_index=True))
     _write_csv(run, "history", _history(run))
     _write_csv(run, "rates", _rates(run))
 
 
-def evaluate_seed(run: Run, seed: int) -> SeedEvaluation:
+def _evaluate_exam(run: Run, exam: Exam, progress: Progress) -> pd.DataFrame:
+    """Write the files of one table; return it, for new users with metrics of the rows that all
+    tables have."""
+    with progress.task(f"evaluate {exam.name}", len(run.config.seeds)) as advance:
+        parts = []
+        for seed in run.config.seeds:
+            parts.append(evaluate_seed(run, exam, seed))
+            advance()
+    predictions = pd.concat([part.predictions for part in parts], ignore_index=True)
+    weights = pd.concat([part.weights for part in parts], ignore_index=True)
+    best_single = dict(zip(run.config.seeds, (part.best_single for part in parts), strict=True))
+    dataset = run.dataset.schema.dataset
+    results = score(predictions, dataset=dataset, protocol=exam.name, best_single=best_single)
+    directory = run.directory / exam.folder
+    save_predictions(predictions, directory / "predictions.parquet")
+    with atomic_file(directory / "weights.parquet") as temporary:
+        weights.to_parquet(temporary, compression="zstd", index=False)
+    _write_csv(run, f"{exam.folder}/results", results)
+    differences = compare(predictions, best_single, run.config.evaluate.resamples, progress)
+    _write_csv(run, f"{exam.folder}/differences", differences)
+    counts = best_model_counts(predictions, list(run.config.base_models))
+    _write_csv(run, f"{exam.folder}/best_counts", counts)
+    if run.config.protocol == "warm":
+        return results
+    last, _ = run.protocol.exams[-1].test.flat("query")  # those that every support size leaves
+    found = with_common_rows(results, predictions, run.dataset.source_rows[last], best_single)
+    return found.assign(support_size=exam.test.support.shape[1])
+
+
+def evaluate_seed(run: Run, exam: Exam, seed: int) -> SeedEvaluation:
     """Predictions of all models of one seed, in the order of the table."""
     config, dataset = run.config, run.dataset
-    split, names = config.split, list(config.base_models)
-    valid = window_rows(dataset.user_offsets, split.train, split.valid)
-    test = window_rows(dataset.user_offsets, split.valid, 100)
-    users = dataset.users
-    y = dataset.labels[test]
-    on_valid = _base_probabilities(run, "train", seed, valid)
-    full = _base_probabilities(run, "full", seed, test)
-    train_only = _base_probabilities(run, "train", seed, test)
-    losses = row_logloss(dataset.labels[valid][:, None], on_valid)  # [n_valid, K]
+    names = list(config.base_models)
+    fitting = _predictions(run, "train", seed, exam.valid, "query")
+    unseen = _predictions(run, "full", seed, exam.test, "query")
+    test, y, full = unseen.order, unseen.labels(), unseen.base
+    train_only = _predictions(run, "train", seed, exam.test, "query").base
+    losses = row_logloss(fitting.labels()[:, None], fitting.base)  # [n_valid, K]
 
     columns = {name: full[:, k] for k, name in enumerate(names)}
     columns |= {f"{name}-train": train_only[:, k] for k, name in enumerate(names)}
-    fitting = Predictions(
-        on_valid, users[valid], order=valid, y=dataset.labels[valid].astype(np.float64)
-    )
-    unseen = Predictions(full, users[test], order=test)
-    for name, make in usable_combiners().items():
-        columns[name] = make().fit(fitting).predict(unseen)
+    for name, combiner in _fitted_combiners(run, exam, seed, fitting).items():
+        columns[name] = combiner.predict(unseen.unlabelled())
     weights = []
     for variant in VARIANTS:
         learned = run.load_learned(variant, seed)
         mixture = learned.attach(run.load_mixture("full", seed))
-        found = predict_window(
+        found = predict_episodes(
             mixture,
             learned.alpha,
             make_adaptation(variant, mixture, config.adapt),
             dataset,
-            (split.valid, 100),
+            exam.test,
             config.adapt,
         )
         columns[variant] = found.probabilities
         weights.append(_weights_table(run, seed, variant, found.rows, found.weights))
     columns["oracle-sample"] = oracles.oracle_sample(y, full)[0]
-    columns["oracle-user"] = oracles.oracle_user(y, full, users[test])[0]
+    columns["oracle-user"] = oracles.oracle_user(y, full, unseen.users)[0]
     order = (*names, *(f"{name}-train" for name in names), *TABLE_ROWS)
     tables = [
         long_table(seed, model, dataset, test, columns[model])
@@ -127,15 +139,38 @@ def evaluate_seed(run: Run, seed: int) -> SeedEvaluation:
     )
 
 
-def _base_probabilities(
-    run: Run, window: Window, seed: int, rows: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """Probabilities ``[len(rows), K]`` of the base models trained on `window`."""
+def _fitted_combiners(run: Run, exam: Exam, seed: int, fitting: Predictions) -> dict[str, Combiner]:
+    """The combiners by the row's name; `fitting` are the queries of *valid*."""
+    combiners = {name: make() for name, make in usable_combiners().items()}
+    if not exam.support_is_unseen:
+        return {name: combiner.fit(fitting) for name, combiner in combiners.items()}
+    support = _predictions(run, "train", seed, exam.valid, "support")
+    own = _predictions(run, "full", seed, exam.test, "support")
+    return {
+        name: combiner.tune(support, fitting).fit(own)
+        if isinstance(combiner, PerUser)
+        else combiner.fit(fitting)
+        for name, combiner in combiners.items()
+    }
+
+
+def _predictions(
+    run: Run,
+    window: Window,
+    seed: int,
+    episodes: EpisodeRows,
+    part: Literal["support", "query"],
+) -> Predictions:
+    """What the base models of `window` predict for one part of the episodes, with its labels."""
+    rows, limits = episodes.flat(part)
     logits = [
-        predict(run.load_base(name, window, seed)[0], run.dataset, rows)
+        predict(run.load_base(name, window, seed)[0], run.dataset, rows, limits)
         for name in run.config.base_models
     ]
-    return torch.sigmoid(torch.stack(logits, dim=-1).double()).numpy()
+    base = torch.sigmoid(torch.stack(logits, dim=-1).double()).numpy()
+    return Predictions(
+        base, run.dataset.users[rows], order=rows, y=run.dataset.labels[rows].astype(np.float64)
+    )
 
 
 def _weights_table(

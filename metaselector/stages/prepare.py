@@ -5,13 +5,16 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import numpy as np
+
 from metaselector.config import Config
 from metaselector.data.dataset import EncodedDataset
 from metaselector.data.interactions import InteractionTable, Task
 from metaselector.data.preparation.encode import Settings, encode_to
+from metaselector.data.protocols import Cold
 from metaselector.data.public.fetch import fetch
 from metaselector.data.registry import read
-from metaselector.data.split import Windows, boundaries, window_rows
+from metaselector.data.split import Windows, boundaries, rows_of, user_places, window_rows
 from metaselector.errors import DataError
 from metaselector.files import atomic_directory
 from metaselector.run_directory import Run, save_config
@@ -34,15 +37,18 @@ def prepare(config: Config, source: Path, directory: Path) -> None:
 
     Raises:
         DataError: as reading and encoding, or all labels of *train* or of *test* are the same.
+        UserError: there are too few users, or too few with enough rows, to test new ones.
     """
     table = read(config.dataset, source)
-    windows = Windows(config.split.early, config.split.train, config.split.valid)
+    split = config.percentages
+    windows = Windows(split.early, split.train, split.valid)
     settings = Settings(
         windows=windows,
         label_threshold=config.data.label_threshold,
         history_length=config.data.history_length,
         min_count=config.data.min_count,
         drop_short_users=config.data.drop_short_users,
+        cold_seed=config.cold_seed,
     )
     with atomic_directory(directory) as target:
         encode_to(table, target, settings)
@@ -50,28 +56,40 @@ def prepare(config: Config, source: Path, directory: Path) -> None:
             print(f"warning: {repair}", file=sys.stderr)
         dataset = EncodedDataset.load(target)
         _check_labels(table, dataset, settings)
-        _count_short_users(dataset, windows)
+        if config.protocol == "cold":
+            _count_cold_users(dataset, config)
+        else:
+            _count_short_users(dataset, windows)
 
 
 def _check_labels(table: InteractionTable, dataset: EncodedDataset, settings: Settings) -> None:
     """Without both classes there is nothing to learn in *train*, and no AUC in *test*."""
     windows = settings.windows
     for name, edges in {"train": (0, windows.train), "test": (windows.valid, 100)}.items():
-        rows, positives = _window_counts(dataset, edges)
+        rows, positives = _window_counts(dataset, edges, settings.cold_seed)
         if positives in (0, rows):
             kind = "positive" if positives else "negative"
-            problem = f"all {rows:,} rows of the {name} window are {kind} "
+            of = "window" if settings.cold_seed is None else "users"
+            problem = f"all {rows:,} rows of the {name} {of} are {kind} "
             problem += _what_is_positive(table.tasks[0], settings.label_threshold)
             raise DataError(table.source, problem, column=table.tasks[0].name)
 
 
-def _window_counts(dataset: EncodedDataset, edges: tuple[int, int]) -> tuple[int, int]:
-    """Rows and positives of a window, counted for some users at a time."""
+def _window_counts(
+    dataset: EncodedDataset, edges: tuple[int, int], cold_seed: int | None
+) -> tuple[int, int]:
+    """Rows and positives of a window of rows or of users, counted for some users at a time."""
     rows = positives = 0
     for first in range(0, dataset.num_users, _USERS_AT_ONCE):
         offsets = dataset.user_offsets[first : first + _USERS_AT_ONCE + 1]
         labels = dataset.labels[offsets[0] : offsets[-1]]
-        inside = window_rows(offsets - offsets[0], *edges)
+        if cold_seed is None:
+            inside = window_rows(offsets - offsets[0], *edges)
+        else:
+            names = dataset.user_names[first : first + _USERS_AT_ONCE]
+            places = user_places(names, cold_seed)
+            users = np.flatnonzero((places >= edges[0]) & (places < edges[1]))
+            inside = rows_of(offsets - offsets[0], users)
         rows, positives = rows + len(inside), positives + int((labels[inside] == 1).sum())
     return rows, positives
 
@@ -83,6 +101,28 @@ def _what_is_positive(task: Task, label_threshold: float) -> str:
             "data.label_threshold"
         )
     return f"(positive is a {task.name} of {task.threshold:g} or more); choose another label"
+
+
+def _count_cold_users(dataset: EncodedDataset, config: Config) -> None:
+    """Say how many users there are of every kind, and how many are too short for a support size."""
+    cold, protocol = config.cold, Cold(dataset, config)
+    early, learners = protocol.users(0, cold.early), protocol.users(cold.early, cold.train)
+    valid, test = protocol.users(cold.train, cold.valid), protocol.users(cold.valid, 100)
+    print(
+        f"note: base models train on {len(early):,} users, {len(learners):,} are meta-trained on, "
+        f"{len(valid):,} are for validation and {len(test):,} for the test",
+        file=sys.stderr,
+    )
+    for exam in protocol.exams:
+        size = exam.test.support.shape[1]
+        for name, users, kept in (("validation", valid, exam.valid), ("test", test, exam.test)):
+            short = len(users) - len(kept.users)
+            if short:
+                print(
+                    f"note: {short:,} of {len(users):,} {name} users have no rows after their "
+                    f"first {size}: they are left out where the support is {size}",
+                    file=sys.stderr,
+                )
 
 
 def _count_short_users(dataset: EncodedDataset, windows: Windows) -> None:

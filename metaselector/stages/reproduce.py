@@ -12,6 +12,7 @@ from metaselector import environment
 from metaselector.files import write_text
 from metaselector.progress import Progress
 from metaselector.report.figures import write_figures
+from metaselector.report.support import SUPPORT_FILE
 from metaselector.report.tables import print_summary, write_tables
 from metaselector.run_directory import Run, save_config
 from metaselector.stages.evaluate import evaluate
@@ -34,16 +35,20 @@ def evaluate_and_report(run: Run, progress: Progress, started: float | None = No
         device=run.config.device,
         data_sha256=run.dataset.digest(),
     )
-    write_text(run.directory / "environment.json", json.dumps(made_with, indent=1) + "\n")
     save_config(run)
-    with progress.task("tables and figures", 2) as advance:
-        tables = write_tables(run.directory)
-        advance()
-        figures = write_figures(run.directory)
-        advance()
+    folders = [run.directory / exam.folder for exam in run.protocol.exams]
+    folders = [folder for folder in folders if folder != run.directory] + [run.directory]
+    with progress.task("tables and figures", 2 * len(folders)) as advance:
+        for folder in folders:
+            write_text(folder / "environment.json", json.dumps(made_with, indent=1) + "\n")
+            tables = write_tables(folder)
+            advance()
+            figures = write_figures(folder)
+            advance()
     console = Console()
     print_summary(run.directory, console)
-    for path in (run.directory / "results.csv", *tables, *figures):
+    numbers = SUPPORT_FILE if run.config.protocol == "cold" else "results.csv"
+    for path in (*folders[:-1], run.directory / numbers, *tables, *figures):
         console.print(str(path), highlight=False, soft_wrap=True)
 
 

@@ -9,11 +9,11 @@ from contextlib import contextmanager
 import numpy as np
 from numpy.typing import NDArray
 
-from metaselector.data.split import window_rows
+from metaselector.data.protocol import WINDOWS, Window
 from metaselector.meta_trainer import Variant, meta_train
 from metaselector.pretrain import pretrain
 from metaselector.progress import Progress
-from metaselector.run_directory import VARIANTS, WINDOWS, Run, Window
+from metaselector.run_directory import VARIANTS, Run
 
 
 @contextmanager
@@ -32,7 +32,7 @@ def _frozen_imports() -> Iterator[None]:
 
 @_frozen_imports()
 def pretrain_base_models(run: Run, progress: Progress, windows: Sequence[Window] = WINDOWS) -> None:
-    """Fit every base model on the early window, on *train*, and refit it on *train* and *valid*.
+    """Fit every base model on the early part, on *train*, and refit it on *train* and *valid*.
 
     The first two stop early on *valid*; the refit trains for the epochs that *train* took.
     """
@@ -49,18 +49,16 @@ def pretrain_base_models(run: Run, progress: Progress, windows: Sequence[Window]
 def _pretrain_one(
     run: Run, name: str, window: Window, seed: int, description: str, progress: Progress
 ) -> None:
-    split, offsets = run.config.split, run.dataset.user_offsets
     settings = run.config.base_models[name].pretrain
-    end = {"early": split.early, "train": split.train, "full": split.valid}[window]
     epochs = settings.epochs
-    valid: NDArray[np.int64] | None = window_rows(offsets, split.train, split.valid)
+    valid: NDArray[np.int64] | None = run.protocol.stopping_rows()
     if window == "full":
         epochs, valid = run.load_base(name, "train", seed)[1].epochs, None
     model = run.new_base(name, seed)
     made = pretrain(
         model,
-        run.dataset,
-        window_rows(offsets, 0, end),
+        run.protocol.fitting_dataset,
+        run.protocol.fitting_rows(window),
         settings,
         np.random.default_rng(seed),
         valid=valid,

@@ -14,10 +14,11 @@ from typing import Any
 from torch import nn
 
 from metaselector.config import Config
+from metaselector.data.protocol import Window
 from metaselector.meta_trainer import MetaLearned, Variant
 from metaselector.pretrain import Pretrained
 from metaselector.progress import Silent
-from metaselector.run_directory import VARIANTS, Run, Window
+from metaselector.run_directory import VARIANTS, Run
 from metaselector.stages.train import meta_train_selectors, pretrain_base_models
 
 NEEDED: tuple[Window, ...] = ("early", "train")

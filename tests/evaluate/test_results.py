@@ -12,7 +12,7 @@ import pytest
 from metaselector.errors import UserError
 from metaselector.evaluate.metrics import auc, gauc, logloss
 from metaselector.evaluate.oracles import oracle_user
-from metaselector.evaluate.results import COLUMNS, best_model_counts, score
+from metaselector.evaluate.results import COLUMNS, best_model_counts, score, with_common_rows
 
 
 def _frame(
@@ -160,3 +160,16 @@ def test_best_model_counts_add_up(predictions: pd.DataFrame) -> None:
     counts = best_model_counts(predictions, ["lr", "fm"])
     assert counts.groupby("seed")["users"].sum().tolist() == [12, 12]
     assert counts.groupby("seed")["share"].sum().tolist() == pytest.approx([1, 1])
+
+
+def test_metrics_of_common_rows(predictions: pd.DataFrame) -> None:
+    best = {7: "lr", 2: "fm"}
+    results = score(predictions, dataset="tiny", protocol="cold-5", best_single=best)
+    chosen = np.arange(20, 60) * 10
+    found = with_common_rows(results, predictions, chosen, best)
+    pd.testing.assert_frame_equal(found[list(COLUMNS)], results)
+    mine = predictions.query("seed == 2 and model == 'lr' and row >= 200")
+    line = found.query("seed == 2 and model == 'lr'").iloc[0]
+    assert line["common_auc"] == auc(mine["y"], mine["p"])
+    assert line["common_logloss"] == logloss(mine["y"], mine["p"])
+    assert (line["common_users"], line["common_test"]) == (12, 40)

@@ -17,6 +17,7 @@ from metaselector.report.figures import FIGURES, write_figures
 from metaselector.report.results_figures import comparison, heterogeneity, weights
 from metaselector.report.style import GROUP_COLOURS, WIDTH
 from metaselector.report.summary import RESULT_COLUMNS
+from metaselector.report.support import SUPPORT_COLUMNS
 from metaselector.report.training_figures import learned_rates, learning_curves
 
 _MODELS = {  # AUC, logloss
@@ -73,9 +74,19 @@ def _frames(seeds: list[int]) -> dict[str, pd.DataFrame]:
         ],
         columns=["seed", "model", "epoch", "parameter", "group", "mean", "low", "high"],
     )
+    support = pd.DataFrame(
+        [
+            ("tiny", seed, model, size, area + 0.0001 * size, loss - 0.0001 * size, 9, 99)
+            for seed in seeds
+            for size in (5, 10, 20, 40)
+            for model, (area, loss) in _MODELS.items()
+        ],
+        columns=list(SUPPORT_COLUMNS),
+    )
     columns = ["seed", "model", "user", "row", "base_model", "weight"]
     return {
         "comparison": results,
+        "support_sizes": support,
         "heterogeneity": best_counts,
         "weights": pd.DataFrame(weight_rows, columns=columns),
         "learning_curves": history,
@@ -194,7 +205,7 @@ def test_skips_what_has_no_data(tmp_path: Path) -> None:
     (tmp_path / "rates.csv").unlink()
     pd.read_csv(tmp_path / "history.csv").iloc[:0].to_csv(tmp_path / "history.csv", index=False)
     names = [path.stem for path in write_figures(tmp_path)]
-    assert names == ["comparison", "heterogeneity", "weights"]
+    assert names == ["comparison", "support_sizes", "heterogeneity", "weights"]
 
 
 def test_needs_results(tmp_path: Path) -> None:

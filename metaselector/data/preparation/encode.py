@@ -5,6 +5,7 @@ cleaned and counted; encoded. Fields, if the data has anything of them: user and
 users; item and what is known of items; history items and profiles of what was liked; features of
 the interactions and parts of their time. Vocabularies, and whatever else is fitted, come from the
 *train* window only; any other word, and a missing one, takes its field's out-of-vocabulary id.
+*Train* are early rows of all users, or all rows of some users (:mod:`.parts`).
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from metaselector.data.preparation.ahead import ahead
 from metaselector.data.preparation.cleaning import Cleaning
 from metaselector.data.preparation.fields import Cells, Fields, number_cells
 from metaselector.data.preparation.negatives import NegativeSampler
+from metaselector.data.preparation.parts import Parts
 from metaselector.data.preparation.staging import Staged, StagedRows, stage, whole_users
 from metaselector.data.preparation.statistics import Counts, Numbers, Past, Statistics, user_offsets
 from metaselector.data.preparation.time_parts import time_codes, words_of
@@ -43,7 +45,8 @@ class Settings:
     """How a table is encoded.
 
     Attributes:
-        windows: the chronological windows, in percent of each user's rows.
+        windows: in percent of each user's rows, or of the users.
+        cold_seed: of the split of users; None splits each user's rows.
         label_threshold: of tasks that have none of their own.
         history_length: positives kept in the history field.
         min_count: words in fewer rows of *train* count as unseen.
@@ -55,6 +58,7 @@ class Settings:
     history_length: int = HISTORY_LENGTH
     min_count: int = 1
     drop_short_users: bool = False
+    cold_seed: int | None = None
 
 
 def encode(
@@ -89,17 +93,20 @@ def encode_to(
     scratch = directory / _STAGING
     scratch.mkdir()
     staged = stage(table, scratch, settings.label_threshold)
+    parts = Parts.of(settings.windows, staged.users, settings.cold_seed)
     statistics = Statistics.empty(table, staged)
     repairs: list[str] = []
     for records in ahead(_cleaned(table, staged, settings, repairs)):
-        statistics.add(table, records, settings.windows, settings.history_length)
+        statistics.add(table, records, parts, settings.history_length)
     table.repairs.extend(repairs)
-    _check_windows(table, statistics.user_offsets, settings.windows)
-    plan = _Plan.fit(table, staged, statistics, settings, schema)
+    if settings.cold_seed is None:
+        _check_windows(table, statistics.user_offsets, settings.windows)
+    named = statistics.users * parts.named
+    plan = _Plan.fit(table, staged, statistics, named, settings, schema)
     with Writer(directory, plan.schema) as writer:
         writer.append("user_offsets", statistics.user_offsets)
         groups = ahead(_cleaned(table, staged, settings, []))
-        _write(writer, plan, staged.users, groups, settings)
+        _write(writer, plan, staged.users, groups, parts)
     shutil.rmtree(scratch)
 
 
@@ -144,12 +151,14 @@ class _Plan:
         table: InteractionTable,
         staged: Staged,
         statistics: Statistics,
+        named_users: Counts,
         settings: Settings,
         known: Schema | None,
     ) -> _Plan:
+        """Make the fields; `named_users` are the rows of users that get an id of their own."""
         fields = Fields(settings.min_count, known)
         users = table.users.reindex(staged.users)
-        of_user = [fields.categorical("user", "user", staged.users, statistics.users)[:-1]]
+        of_user = [fields.categorical("user", "user", staged.users, named_users)[:-1]]
         of_user += [
             _entity(fields, "user", feature, users, statistics.users)
             for feature in table.user_features
@@ -176,6 +185,7 @@ class _Plan:
             history_length=settings.history_length,
             min_count=settings.min_count,
             windows=(*settings.windows,),
+            cold_seed=settings.cold_seed,
             fields=tuple(fields.made),
         )
         return cls(
@@ -246,7 +256,7 @@ def _write(
     plan: _Plan,
     users: Sequence[str],
     groups: Iterable[StagedRows],
-    settings: Settings,
+    parts: Parts,
 ) -> None:
     """Write all but the offsets of users; `users` are the strings of their codes."""
     writer.append("item_cells", plan.item_cells)
@@ -257,7 +267,7 @@ def _write(
         offsets = user_offsets(records)
         codes = records["user"][offsets[:-1]]
         names += [users[code] for code in codes.tolist()]
-        past = Past.of(records, offsets, settings.windows)
+        past = Past.of(records, offsets, parts)
         writer.append("task_labels", records["labels"])
         writer.append("timestamps", records["time"])
         writer.append("source_rows", records["row"])
@@ -285,6 +295,7 @@ def _lists(column: Iterable[Any]) -> list[tuple[str, ...]]:
 def _check_schema(schema: Schema, settings: Settings) -> None:
     for name, made, wanted in (
         ("windows", schema.windows, (*settings.windows,)),
+        ("cold_seed", schema.cold_seed, settings.cold_seed),
         ("label_threshold", schema.label_threshold, settings.label_threshold),
         ("history_length", schema.history_length, settings.history_length),
     ):

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from metaselector.data.history import history_sizes, times_shown
 from metaselector.data.interactions import InteractionTable
+from metaselector.data.preparation.parts import Parts
 from metaselector.data.preparation.staging import Staged, StagedRows
 from metaselector.data.preparation.time_parts import time_codes, words_of
-from metaselector.data.split import Windows, boundaries
 
 Counts = NDArray[np.int64]
 QUANTILE_SAMPLE = 1_000_000
@@ -105,14 +105,12 @@ class Statistics:
             numbers=[Numbers(stride) for f in table.features if f.kind == "numeric"],
         )
 
-    def add(
-        self, table: InteractionTable, records: StagedRows, windows: Windows, length: int
-    ) -> None:
+    def add(self, table: InteractionTable, records: StagedRows, parts: Parts, length: int) -> None:
         """Count the *train* rows of whole users; `length` is that of the history."""
         offsets = user_offsets(records)
         self.user_offsets = np.append(self.user_offsets, self.user_offsets[-1] + offsets[1:])
         ranks = np.arange(len(records))
-        train = ranks < np.repeat(boundaries(offsets, windows.train), np.diff(offsets))
+        train = ranks < np.repeat(parts.train_ends(records, offsets), np.diff(offsets))
         seen = records[train]
         _count(self.users, seen["user"])
         _count(self.items, seen["item"])
@@ -122,7 +120,7 @@ class Statistics:
             _count(counts, time_codes(seen["time"], part))
         for numbers, values in zip(self.numbers, seen["numbers"].T, strict=True):
             numbers.add(values, seen["row"])
-        past = Past.of(records, offsets, windows)
+        past = Past.of(records, offsets, parts)
         shown = times_shown(past.offset[train], past.size[train], length, len(past.items))
         self.history_items += np.bincount(
             past.items, weights=shown, minlength=len(self.history_items)
@@ -146,11 +144,10 @@ class Past:
     size: Counts
 
     @classmethod
-    def of(cls, records: StagedRows, offsets: Counts, windows: Windows) -> Self:
+    def of(cls, records: StagedRows, offsets: Counts, parts: Parts) -> Self:
         """`offsets` are those of the users' rows in `records`."""
         positive = records["labels"][:, 0] == 1
-        frozen = boundaries(offsets, windows.valid)
-        size = history_sizes(offsets, records["time"], positive, frozen)
+        size = history_sizes(offsets, records["time"], positive, parts.history_ends(offsets))
         liked = np.concatenate([[0], np.cumsum(positive)]).astype(np.int64)[offsets]
         return cls(records["item"][positive], liked, np.repeat(liked[:-1], np.diff(offsets)), size)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 
-from metaselector.evaluate.combiners.contract import Combiner, Predictions
+from metaselector.evaluate.combiners.contract import Combiner, PerUser, Predictions
 from metaselector.evaluate.combiners.convex import Convex
 from metaselector.evaluate.combiners.simple import Uniform, UserBest
 from metaselector.evaluate.combiners.stacking import StackingLightGBM, StackingLogistic
@@ -41,4 +41,4 @@ def _importable(library: str | None) -> bool:
     return True
 
 
-__all__ = ["COMBINERS", "OPTIONAL", "Combiner", "Predictions", "usable_combiners"]
+__all__ = ["COMBINERS", "OPTIONAL", "Combiner", "PerUser", "Predictions", "usable_combiners"]

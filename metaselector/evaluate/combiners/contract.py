@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -51,6 +51,10 @@ class Predictions:
             raise ValueError("these rows have no labels")
         return self.y
 
+    def unlabelled(self) -> Predictions:
+        """The same rows without their labels."""
+        return Predictions(self.base, self.users, self.order)
+
     def some(self, rows: NDArray[np.bool_], *, labels: bool) -> Predictions:
         """The rows where `rows` ``[M]`` is true, with their labels or without."""
         y = self.labels()[rows] if labels else None
@@ -65,6 +69,18 @@ class Combiner(Protocol):
 
     def predict(self, test: Predictions) -> Floats:
         """Probabilities float64 ``[N]`` from `test`, whose ``y`` is not read."""
+
+
+@runtime_checkable
+class PerUser(Combiner, Protocol):
+    """Learns for each user from their own rows; what it learns may depend on a setting."""
+
+    def tune(self, before: Predictions, after: Predictions) -> Self:
+        """Fix the setting, if any, that predicts `after` best once fitted on `before`.
+
+        Args:
+            before, after: labelled rows of the same users, the earlier and the later ones.
+        """
 
 
 def labelled(fitting: Predictions) -> Floats:

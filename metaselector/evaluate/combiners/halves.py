@@ -19,20 +19,27 @@ def earlier_half(fitting: Predictions) -> NDArray[np.bool_]:
     return (rank <= by_user.transform("size") // 2).to_numpy(dtype=np.bool_)
 
 
+def halves(fitting: Predictions) -> tuple[Predictions, Predictions]:
+    """The earlier half of every user's labelled rows, and the rest."""
+    early = earlier_half(fitting)
+    return fitting.some(early, labels=True), fitting.some(~early, labels=True)
+
+
 def choose(
-    settings: Sequence[float], make: Callable[[float], Combiner], fitting: Predictions
+    settings: Sequence[float],
+    make: Callable[[float], Combiner],
+    before: Predictions,
+    after: Predictions,
 ) -> float:
     """The setting that predicts users' later rows best after fitting on their earlier ones.
 
     Args:
         settings: candidates, the most cautious first, which is taken among equals.
         make: a combiner from a setting.
-        fitting: labelled rows; the earlier half of every user's is fitted on, the rest scored.
+        before, after: labelled rows, fitted on and scored.
     """
-    early = earlier_half(fitting)
-    before, after = fitting.some(early, labels=True), fitting.some(~early, labels=False)
-    y = fitting.labels()[~early]
+    y, unseen = after.labels(), after.unlabelled()
     losses = [
-        row_logloss(y, make(setting).fit(before).predict(after)).mean() for setting in settings
+        row_logloss(y, make(setting).fit(before).predict(unseen)).mean() for setting in settings
     ]
     return settings[int(np.argmin(losses))]

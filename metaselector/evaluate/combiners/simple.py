@@ -29,6 +29,10 @@ class UserBest:
     A user without rows takes the model with the lowest logloss on all rows; the first of equals.
     """
 
+    def tune(self, before: Predictions, after: Predictions) -> Self:
+        """Nothing: there is no setting."""
+        return self
+
     def fit(self, fitting: Predictions) -> Self:
         """Sum the losses of every user."""
         y = labelled(fitting)

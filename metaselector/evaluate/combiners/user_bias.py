@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import expit
 
 from metaselector.evaluate.combiners.contract import Predictions, labelled, logits, positions
-from metaselector.evaluate.combiners.halves import choose
+from metaselector.evaluate.combiners.halves import choose, halves
 from metaselector.evaluate.losses import Floats, Ints, user_codes
 
 VARIANCES = (0.0, *(2.0**power for power in range(-8, 4)))
@@ -38,12 +38,17 @@ class UserBias:
     def __init__(self, variance: float | None = None) -> None:
         self._given = self.variance = variance
 
+    def tune(self, before: Predictions, after: Predictions) -> Self:
+        """Fix the variance that predicts `after` best, fitted on `before`."""
+        self._given = self.variance = choose(VARIANCES, UserBias, before, after)
+        return self
+
     def fit(self, fitting: Predictions) -> Self:
         """Find the biases on all rows, with the variance given or chosen on them."""
         variance = self._given
         if variance is None:
             labelled(fitting)
-            variance = choose(VARIANCES, UserBias, fitting)
+            variance = choose(VARIANCES, UserBias, *halves(fitting))
         self.variance = variance
         codes, self._names = user_codes(fitting.users)
         scores = logits(fitting.base.mean(axis=1))

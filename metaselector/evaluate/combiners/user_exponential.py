@@ -8,7 +8,7 @@ import numpy as np
 from scipy.special import softmax
 
 from metaselector.evaluate.combiners.contract import Predictions, labelled, positions
-from metaselector.evaluate.combiners.halves import choose
+from metaselector.evaluate.combiners.halves import choose, halves
 from metaselector.evaluate.losses import Floats, user_codes, user_losses
 
 ETAS = (0.0, *(2.0**power for power in range(-6, 7)))
@@ -33,12 +33,17 @@ class UserExponential:
     def __init__(self, eta: float | None = None) -> None:
         self._given = self.eta = eta
 
+    def tune(self, before: Predictions, after: Predictions) -> Self:
+        """Fix the eta that predicts `after` best, fitted on `before`."""
+        self._given = self.eta = choose(ETAS, UserExponential, before, after)
+        return self
+
     def fit(self, fitting: Predictions) -> Self:
         """Weigh by the losses of all rows, by the rate given or chosen on them."""
         eta = self._given
         if eta is None:
             labelled(fitting)
-            eta = choose(ETAS, UserExponential, fitting)
+            eta = choose(ETAS, UserExponential, *halves(fitting))
         self.eta = eta
         codes, self._names = user_codes(fitting.users)
         losses = user_losses(fitting.labels(), fitting.base, codes)  # [U, K]

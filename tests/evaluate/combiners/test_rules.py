@@ -7,9 +7,9 @@ import pytest
 from scipy.optimize import minimize_scalar
 from scipy.special import expit, logit
 
-from metaselector.evaluate.combiners import Predictions
+from metaselector.evaluate.combiners import COMBINERS, PerUser, Predictions
 from metaselector.evaluate.combiners.convex import Convex
-from metaselector.evaluate.combiners.halves import choose, earlier_half
+from metaselector.evaluate.combiners.halves import choose, earlier_half, halves
 from metaselector.evaluate.combiners.simple import Uniform, UserBest
 from metaselector.evaluate.combiners.stacking import StackingLogistic, user_folds
 from metaselector.evaluate.combiners.user_bias import VARIANCES, UserBias, map_biases
@@ -191,6 +191,28 @@ def test_choosing_takes_the_first_of_equals_and_never_scores_what_it_fits_on() -
             return np.full(len(test.users), self.p)
 
     world = rows(np.full((4, 1), 0.5), list("aabb"), [0, 1, 0, 1])
-    assert choose([0.2, 0.9, 0.9 + 1e-17, 0.6], Constant, world) == 0.9
+    assert choose([0.2, 0.9, 0.9 + 1e-17, 0.6], Constant, *halves(world)) == 0.9
     assert fitted == [[0, 2]] * 4
-    assert choose([0.3, 0.7], Constant, rows([[0.5]] * 2, list("aa"), [0, 1])) == 0.7
+    assert choose([0.3, 0.7], Constant, *halves(rows([[0.5]] * 2, list("aa"), [0, 1]))) == 0.7
+
+
+@pytest.mark.parametrize(
+    ("make", "setting", "candidates"),
+    [(UserExponential, "eta", ETAS), (UserBias, "variance", VARIANCES)],
+)
+def test_tuning_keeps_its_setting_for_other_users(
+    make: type[UserExponential] | type[UserBias], setting: str, candidates: tuple[float, ...]
+) -> None:
+    world = random_rows(3)
+    before, after = halves(world)
+    others = rows(world.base[:20], ["z"] * 20, world.labels()[:20])
+    tuned = make().tune(before, after).fit(others)
+    assert getattr(tuned, setting) == choose(candidates, make, before, after)
+    expected = make(getattr(tuned, setting)).fit(others).predict(others)
+    np.testing.assert_array_equal(tuned.predict(others), expected)
+    assert isinstance(tuned, PerUser)
+
+
+def test_combiners_by_user_are_told_from_the_others() -> None:
+    by_user = {name for name, make in COMBINERS.items() if isinstance(make(), PerUser)}
+    assert by_user == {"user-best", "user-exponential", "user-bias"}

@@ -1,0 +1,61 @@
+"""What of staged records is *train*, and where histories end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metaselector.data.preparation.staging import StagedRows
+from metaselector.data.split import Windows, boundaries, user_places
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A split of each user's rows, or of the users.
+
+    Attributes:
+        windows: percentages of each user's rows, or of the users.
+        places: float64, the :func:`~metaselector.data.split.user_places` of users by code; None
+            where their rows are split.
+    """
+
+    windows: Windows
+    places: NDArray[np.float64] | None = None
+
+    @classmethod
+    def of(cls, windows: Windows, users: Sequence[str], cold_seed: int | None) -> Self:
+        """`users` are the strings of the codes; a seed of None splits their rows."""
+        return cls(windows, None if cold_seed is None else user_places(users, cold_seed))
+
+    @property
+    def named(self) -> NDArray[np.bool_] | bool:
+        """Users, by code, with an id of their own: those whom early base models are trained on.
+
+        Cold users have none when they come, so those meta-trained on must not have one either.
+        """
+        return True if self.places is None else self.places < self.windows.early
+
+    def train_ends(self, records: StagedRows, offsets: Ints) -> Ints:
+        """Where *train* ends in the rows of each of the users, int64 ``[U]``.
+
+        Args:
+            records: of whole users.
+            offsets: int64 ``[U + 1]``, where their rows begin.
+        """
+        if self.places is None:
+            return boundaries(offsets, self.windows.train)
+        inside = self.places[records["user"][offsets[:-1]]] < self.windows.train
+        return np.where(inside, offsets[1:], offsets[:-1])
+
+    def history_ends(self, offsets: Ints) -> Ints:
+        """From where on the rows of each user add nothing to histories, int64 ``[U]``.
+
+        Cold users' histories are cut when they are read, because that depends on the support.
+        """
+        return boundaries(offsets, self.windows.valid) if self.places is None else offsets[1:]
