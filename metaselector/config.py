@@ -159,6 +159,11 @@ class AdaptConfig(_Section):
 class MetaTrainConfig(_Section):
     users_per_batch: int = Field(32, ge=1, description="users sampled a step")
     query_size: int = Field(20, ge=1, description="most query rows a user in training")
+    cut: Literal["random", "start"] = Field(
+        "random",
+        description="where an episode's support ends in the window early to train (warm): at a "
+        "random row, or at its start, so that the base models know all of the support",
+    )
     epochs: int = Field(10, ge=1, description="most passes over the users")
     patience: int = Field(3, ge=1, description="epochs without a better valid loss before stopping")
     theta_learning_rate: float = Field(

@@ -32,15 +32,12 @@ class Warm(EvaluationProtocol):
         return np.arange(self.dataset.num_users)
 
     def sample(self, users: Ints, generator: np.random.Generator) -> EpisodeRows:
-        split, adapt = self.config.split, self.config.adapt
-        return sample_episodes(
-            self.dataset,
-            (split.early, split.train),
-            adapt.support_size,
-            self.config.meta_train.query_size,
-            users,
-            generator,
-        )
+        split, size = self.config.split, self.config.adapt.support_size
+        window, settings = (split.early, split.train), self.config.meta_train
+        if settings.cut == "start":
+            found = window_episodes(self.dataset, window, size, users)
+            return replace(found, query=found.query[:, : settings.query_size])
+        return sample_episodes(self.dataset, window, size, settings.query_size, users, generator)
 
     @property
     def nothing_to_learn(self) -> str:

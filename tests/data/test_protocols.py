@@ -56,6 +56,15 @@ def test_warm_is_made_of_windows(dataset: EncodedDataset) -> None:
     assert warm.fitting_dataset is dataset
 
 
+def test_warm_episodes_may_start_where_the_early_models_end(dataset: EncodedDataset) -> None:
+    settings = MetaTrainConfig(query_size=2, cut="start")
+    warm = Warm(dataset, CONFIG.model_copy(update={"protocol": "warm", "meta_train": settings}))
+    found = warm.sample(np.arange(3), np.random.default_rng(0))
+    first = np.arange(3) * ROWS + ROWS * 60 // 100
+    assert found.query.tolist() == [[row, row + 1] for row in first]
+    assert found.support.tolist() == [[row - 3, row - 2, row - 1] for row in first]
+
+
 # Users
 
 
