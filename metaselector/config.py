@@ -136,6 +136,15 @@ class AdaptConfig(_Section):
     names: tuple[str, ...] = Field(
         ("*",), description="shell-style patterns of the parameters that adapt, such as selector.*"
     )
+    compared_rules: tuple[Literal["maml", "first-order-maml"], ...] = Field(
+        (), description="rules that MetaSelector is trained with as well, a row of the table each"
+    )
+    finetune_steps: int = Field(5, ge=1, description="steps of the row user-finetuned")
+    finetune_rates: tuple[float, ...] = Field(
+        (0.01, 0.03, 0.1, 0.3, 1.0),
+        min_length=1,
+        description="learning rates that user-finetuned chooses from on valid",
+    )
 
     @model_validator(mode="after")
     def _steps(self) -> AdaptConfig:
@@ -188,7 +197,12 @@ TABLE_ROWS = (
     "user-best",
     "user-exponential",
     "user-bias",
+    "user-finetuned",
+    "metaselector-simplified-maml",
+    "metaselector-simplified-first-order-maml",
     "metaselector-simplified",
+    "metaselector-maml",
+    "metaselector-first-order-maml",
     "metaselector",
     "oracle-sample",
     "oracle-user",

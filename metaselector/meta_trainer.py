@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,8 +34,8 @@ from metaselector.mixture import Mixture, mean_loss
 from metaselector.predict import predict_episodes
 from metaselector.progress import Advance, Progress
 from metaselector.selector import GatedSelector
+from metaselector.variants import Variant, kind_of, settings_of
 
-Variant = Literal["sample-selector", "metaselector-simplified", "metaselector"]
 PHI = "selector."
 
 
@@ -90,11 +90,16 @@ def make_rule(config: AdaptConfig) -> InnerRule:
 
 
 def make_adaptation(variant: Variant, mixture: Mixture, config: AdaptConfig) -> Adaptation:
-    """What adapts: nothing (sample-selector), phi only (simplified), or both (joint)."""
+    """What adapts: nothing (sample-selector), phi only (simplified), both (joint), or theta only
+    (user-finetuned)."""
+    kind, config = kind_of(variant), settings_of(variant, config)
+    if kind == "user-finetuned":
+        theta = tuple(n for n, _ in mixture.named_parameters() if not n.startswith(PHI))
+        return Adaptation(MAML(0.0, second_order=False), config.finetune_steps, theta)
     names = select_names(dict(mixture.named_parameters()), config.names)
-    if variant != "metaselector":
+    if kind != "metaselector":
         names = tuple(name for name in names if name.startswith(PHI))
-    steps = 0 if variant == "sample-selector" else config.steps
+    steps = 0 if kind == "sample-selector" else config.steps
     if steps and not names:
         raise ConfigError(f"adapt.names={list(config.names)} selects no parameter of the selector")
     return Adaptation(
@@ -147,12 +152,11 @@ def meta_train(
         description: what the progress bar calls it.
     """
     started = time.perf_counter()
-    joint = variant == "metaselector"
+    joint = kind_of(variant) == "metaselector"
     if start_from is not None:
         start_from.attach(early)
     adaptation = make_adaptation(variant, early, config.adapt)
     start = _copy(early)
-    later_start = _copy(later)
     for mixture in (early, later):
         mixture.base_models.requires_grad_(joint)
     alpha = adaptation.initial_rates(start)
@@ -171,19 +175,6 @@ def meta_train(
             alpha={name: rate.detach().clone() for name, rate in episode.rates.items()},
         )
 
-    def valid_loss(candidate: MetaLearned) -> float:
-        candidate.attach(later)
-        losses = [
-            predict_episodes(
-                later, candidate.alpha, adaptation, dataset, exam.valid, config.adapt
-            ).loss()
-            for exam in protocol.exams
-        ]
-        with torch.no_grad():
-            for name, parameter in later.named_parameters():
-                parameter.copy_(later_start[name])
-        return float(np.mean(losses))
-
     best = learned()
     history: list[dict[str, Any]] = []
     rates: list[dict[str, Any]] = []
@@ -198,7 +189,7 @@ def meta_train(
             if epoch:  # epoch 0 is the untrained selector: a candidate like any other
                 train_loss = _train_epoch(episode, optimizers, protocol, generator, advance)
             candidate = learned()
-            loss = valid_loss(candidate)
+            loss = valid_loss(candidate, later, adaptation, protocol)
             history.append({"epoch": epoch, "train_loss": train_loss, "valid_loss": loss})
             rates += [{"epoch": epoch, **row} for row in _describe(candidate.alpha)]
             if stopping.improved(epoch, loss):
@@ -208,6 +199,30 @@ def meta_train(
     best.history, best.rates, best.best_epoch = history, rates, stopping.best_epoch
     best.seconds = time.perf_counter() - started
     return best
+
+
+def valid_loss(
+    candidate: MetaLearned, mixture: Mixture, adaptation: Adaptation, protocol: EvaluationProtocol
+) -> float:
+    """Mean logloss of the queries of *valid*, averaged over the protocol's tables.
+
+    Args:
+        candidate: what to attach.
+        mixture: on base models trained on *train*; restored.
+    """
+    before = _copy(mixture)
+    candidate.attach(mixture)
+    adapt = protocol.config.adapt
+    losses = [
+        predict_episodes(
+            mixture, candidate.alpha, adaptation, protocol.dataset, exam.valid, adapt
+        ).loss()
+        for exam in protocol.exams
+    ]
+    with torch.no_grad():
+        for name, parameter in mixture.named_parameters():
+            parameter.copy_(before[name])
+    return float(np.mean(losses))
 
 
 def _train_epoch(

@@ -20,11 +20,10 @@ from metaselector.data.protocol import WINDOWS, EvaluationProtocol, Window
 from metaselector.data.protocols import make_protocol
 from metaselector.errors import CheckpointError
 from metaselector.files import write_text
-from metaselector.meta_trainer import MetaLearned, Variant, make_mixture
+from metaselector.meta_trainer import MetaLearned, make_mixture
 from metaselector.mixture import Mixture
 from metaselector.pretrain import Pretrained
-
-VARIANTS: tuple[Variant, ...] = ("sample-selector", "metaselector-simplified", "metaselector")
+from metaselector.variants import Variant, settings_of, variants_of
 
 
 @dataclass(frozen=True)
@@ -79,6 +78,11 @@ class Run:
     @property
     def data_directory(self) -> Path:
         return self.directory / "data"
+
+    @property
+    def variants(self) -> tuple[Variant, ...]:
+        """The rows of the table that adapt."""
+        return variants_of(self.config.adapt)
 
     def save_base(
         self, name: str, window: Window, seed: int, model: nn.Module, made: Pretrained
@@ -150,7 +154,7 @@ class Run:
                 for name in self.config.base_models
                 for window in WINDOWS
             )
-            + sum(self.load_learned(variant, seed).seconds for variant in VARIANTS)
+            + sum(self.load_learned(variant, seed).seconds for variant in self.variants)
             for seed in self.config.seeds
         )
 
@@ -159,11 +163,15 @@ class Run:
         return path, self._settings(seed, (name,)) | {"window": window}
 
     def _learned(self, variant: Variant, seed: int) -> tuple[Path, dict[str, Any]]:
-        config = self.config.model_dump(
-            mode="json",
-            include={"selector", "adapt", "meta_train"},
-            exclude={"adapt": {"engine", "max_users_per_chunk"}},  # which change nothing
-        )
+        adapt = settings_of(variant, self.config.adapt)
+        finetuning = {"finetune_steps", "finetune_rates"}
+        if variant == "user-finetuned":
+            included = finetuning | {"support_size"}
+            config = {"adapt": adapt.model_dump(mode="json", include=included)}
+        else:
+            changes_nothing = {"engine", "max_users_per_chunk", "compared_rules", *finetuning}
+            config = self.config.model_dump(mode="json", include={"selector", "meta_train"})
+            config |= {"adapt": adapt.model_dump(mode="json", exclude=changes_nothing)}
         settings = self._settings(seed, tuple(self.config.base_models)) | config
         return self._checkpoint(seed, variant), settings | {"variant": variant}
 

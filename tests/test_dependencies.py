@@ -12,13 +12,13 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-LEAVES = "errors files yaml_mapping config progress early_stopping environment"
+LEAVES = "errors files yaml_mapping config variants progress early_stopping environment"
 """Modules of metaselector that import no other layer, and that every layer may import."""
 
 LAYERS = [
     "data",
     "adapt",
-    "selector mixture registry pretrain predict meta_trainer sample_selector checkpoint",
+    "selector mixture registry pretrain predict meta_trainer finetune checkpoint",
     "evaluate",
     "report",
     "run_directory search_space stages pipeline",

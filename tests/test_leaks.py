@@ -84,7 +84,7 @@ def changed_tensors(a: Run, b: Run) -> set[str]:
     """``checkpoint/tensor`` of every tensor that differs."""
     first, second = checkpoints(a), checkpoints(b)
     assert first.keys() == second.keys()
-    assert len(first) == 3 * 3 + 3
+    assert len(first) == 3 * 3 + 4
     changed = set()
     for name, tensors in first.items():
         assert tensors.keys() == second[name].keys()

@@ -25,7 +25,6 @@ from metaselector.data.planted import planted_world
 from metaselector.errors import ConfigError, UserError
 from metaselector.meta_trainer import (
     MetaLearned,
-    Variant,
     make_adaptation,
     make_mixture,
     make_rule,
@@ -34,8 +33,9 @@ from metaselector.meta_trainer import (
 )
 from metaselector.mixture import Mixture, mean_loss
 from metaselector.progress import Silent
+from metaselector.variants import Variant
 
-VARIANTS: tuple[Variant, ...] = get_args(Variant)
+VARIANTS: tuple[Variant, ...] = tuple(v for v in get_args(Variant) if v != "user-finetuned")
 EPOCHS = 3
 CONFIG = Config(
     selector=SelectorConfig(embedding_size=2, hidden_size=3),

@@ -36,7 +36,7 @@ from metaselector.meta_trainer import PHI, make_adaptation
 from metaselector.predict import predict_episodes
 from metaselector.pretrain import predict
 from metaselector.progress import Progress
-from metaselector.run_directory import VARIANTS, Run
+from metaselector.run_directory import Run
 
 
 class SeedEvaluation(NamedTuple):
@@ -111,7 +111,7 @@ def evaluate_seed(run: Run, exam: Exam, seed: int) -> SeedEvaluation:
     for name, combiner in _fitted_combiners(run, exam, seed, fitting).items():
         columns[name] = combiner.predict(unseen.unlabelled())
     weights = []
-    for variant in VARIANTS:
+    for variant in run.variants:
         learned = run.load_learned(variant, seed)
         mixture = learned.attach(run.load_mixture("full", seed))
         found = predict_episodes(
@@ -123,7 +123,8 @@ def evaluate_seed(run: Run, exam: Exam, seed: int) -> SeedEvaluation:
             config.adapt,
         )
         columns[variant] = found.probabilities
-        weights.append(_weights_table(run, seed, variant, found.rows, found.weights))
+        if variant != "user-finetuned":  # whose weights are all alike
+            weights.append(_weights_table(run, seed, variant, found.rows, found.weights))
     columns["oracle-sample"] = oracles.oracle_sample(y, full)[0]
     columns["oracle-user"] = oracles.oracle_user(y, full, unseen.users)[0]
     order = (*names, *(f"{name}-train" for name in names), *TABLE_ROWS)
@@ -201,7 +202,7 @@ def _history(run: Run) -> pd.DataFrame:
                 records += [
                     {"seed": seed, "model": name, "stage": stage, **e} for e in made.history
                 ]
-        for variant in VARIANTS:
+        for variant in run.variants:
             learned = run.load_learned(variant, seed)
             records += [
                 {"seed": seed, "model": variant, "stage": "meta-train", **e}
@@ -214,7 +215,7 @@ def _rates(run: Run) -> pd.DataFrame:
     """Inner learning rates by epoch; ``group`` is the base model, or the selector."""
     records = []
     for seed in run.config.seeds:
-        for variant in VARIANTS:
+        for variant in run.variants:
             learned = run.load_learned(variant, seed)
             for row in learned.rates:
                 name = row["parameter"]

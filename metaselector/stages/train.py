@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metaselector.data.protocol import WINDOWS, Window
-from metaselector.meta_trainer import Variant, meta_train
+from metaselector.finetune import choose_rate
+from metaselector.meta_trainer import MetaLearned, meta_train
 from metaselector.pretrain import pretrain
 from metaselector.progress import Progress
-from metaselector.run_directory import VARIANTS, Run
+from metaselector.run_directory import Run
+from metaselector.variants import Variant
 
 
 @contextmanager
@@ -71,28 +73,34 @@ def _pretrain_one(
 
 @_frozen_imports()
 def meta_train_selectors(
-    run: Run, progress: Progress, variants: Sequence[Variant] = VARIANTS
+    run: Run, progress: Progress, variants: Sequence[Variant] | None = None
 ) -> None:
-    """Train the sample-level selector and both variants of MetaSelector."""
+    """Train the rows that adapt, by default all that the settings ask for."""
     for seed in run.config.seeds:
-        for variant in variants:
+        for variant in run.variants if variants is None else variants:
             description = f"seed {seed}: train {variant}"
             if run.has_learned(variant, seed):
                 progress.skipped(description)
-                continue
-            learned = meta_train(
-                variant,
-                run.dataset,
-                run.load_mixture("early", seed),
-                run.load_mixture("train", seed),
-                run.config,
-                np.random.default_rng(seed),
-                start_from=(
-                    None
-                    if variant == "sample-selector"
-                    else run.load_learned("sample-selector", seed)
-                ),
-                description=description,
-                progress=progress,
-            )
-            run.save_learned(variant, seed, learned)
+            else:
+                learned = _learn(run, variant, seed, description, progress)
+                run.save_learned(variant, seed, learned)
+
+
+def _learn(
+    run: Run, variant: Variant, seed: int, description: str, progress: Progress
+) -> MetaLearned:
+    if variant == "user-finetuned":
+        later = run.load_mixture("train", seed)
+        return choose_rate(run.protocol, later, description=description, progress=progress)
+    first = variant == "sample-selector"
+    return meta_train(
+        variant,
+        run.dataset,
+        run.load_mixture("early", seed),
+        run.load_mixture("train", seed),
+        run.config,
+        np.random.default_rng(seed),
+        start_from=None if first else run.load_learned("sample-selector", seed),
+        description=description,
+        progress=progress,
+    )

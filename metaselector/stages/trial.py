@@ -15,11 +15,12 @@ from torch import nn
 
 from metaselector.config import Config
 from metaselector.data.protocol import Window
-from metaselector.meta_trainer import MetaLearned, Variant
+from metaselector.meta_trainer import MetaLearned
 from metaselector.pretrain import Pretrained
 from metaselector.progress import Silent
-from metaselector.run_directory import VARIANTS, Run
+from metaselector.run_directory import Run
 from metaselector.stages.train import meta_train_selectors, pretrain_base_models
+from metaselector.variants import LEARNED, Variant
 
 NEEDED: tuple[Window, ...] = ("early", "train")
 """What the base models behind a selector are trained on."""
@@ -30,7 +31,7 @@ def valid_losses(run: Run, target: str, config: Config) -> Iterator[float]:
     for seed in config.seeds:
         only = relevant(config, target).model_copy(update={"seeds": (seed,)})
         trial = _InMemory(run.directory, only)
-        if target in VARIANTS:
+        if target in LEARNED:
             pretrain_base_models(trial, Silent(), NEEDED)
             meta_train_selectors(trial, Silent(), tuple({"sample-selector": None, target: None}))
             learned = trial.load_learned(target, seed)
@@ -45,7 +46,7 @@ def valid_losses(run: Run, target: str, config: Config) -> Iterator[float]:
 
 def relevant(config: Config, target: str) -> Config:
     """`config` without the base models that a base model, as the target, stands beside."""
-    if target in VARIANTS:
+    if target in LEARNED:
         return config
     return config.model_copy(update={"base_models": {target: config.base_models[target]}})
 

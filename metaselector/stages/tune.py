@@ -24,11 +24,12 @@ from metaselector.checkpoint import first_difference
 from metaselector.config import change_config
 from metaselector.errors import CheckpointError, ConfigError, UserError, nearest
 from metaselector.progress import Progress
-from metaselector.run_directory import VARIANTS, Run
+from metaselector.run_directory import Run
 from metaselector.search_space import SearchSpace, load_space
 from metaselector.stages.train import pretrain_base_models
 from metaselector.stages.trial import NEEDED, relevant, valid_losses
 from metaselector.stages.tuned import Tuned, finished, write
+from metaselector.variants import LEARNED
 
 
 def tune(
@@ -54,7 +55,7 @@ def tune(
         ConfigError: target, space or settings are impossible.
         CheckpointError: the study, or a base model of the run, was made with other settings.
     """
-    targets = (*VARIANTS, *run.config.base_models)
+    targets = (*LEARNED, *run.config.base_models)
     if target not in targets:
         raise ConfigError(f"--target {target}: there is no such target; {nearest(target, targets)}")
     chosen_from = load_space(space)
@@ -62,7 +63,7 @@ def tune(
     search = _Search(run, chosen_from, target)
     path = run.directory / "tune" / f"{target}.db" if study is None else study
     with _open_study(path, target, search.fingerprint()) as opened:
-        if target in VARIANTS:
+        if target in LEARNED:
             _pretrain_missing(run, progress)
         search.go_on(opened, trials, timeout, progress)
         return write(run, chosen_from, target, opened)
@@ -72,7 +73,7 @@ def _check_space(run: Run, space: SearchSpace, target: str) -> None:
     """Refuse, before any trial, what cannot be tuned or is no value of its setting."""
     for key, configs in space.probes(run.config).items():
         section, name, *option = [*key.split("."), ""]
-        if target not in VARIANTS and (section, name) != ("base_models", target):
+        if target not in LEARNED and (section, name) != ("base_models", target):
             raise space.error(key, f"changes nothing for --target {target}")
         if section == "base_models" and option[0] == "options":
             for config in configs:
@@ -139,8 +140,8 @@ class _Search:
 
     def fingerprint(self) -> dict[str, Any]:
         """All that a trial's loss depends on, as JSON has it."""
-        sections = {"seeds", "base_models"}
-        if self.target in VARIANTS:
+        sections = {"seeds", "protocol", "split", "cold", "base_models"}
+        if self.target in LEARNED:
             sections |= {"selector", "adapt", "meta_train"}
         settings = relevant(self.run.config, self.target).model_dump(
             mode="json",
