@@ -28,10 +28,18 @@ from metaselector.variants import Variant, settings_of, variants_of
 
 @dataclass(frozen=True)
 class Run:
-    """A run: its directory, settings and prepared data."""
+    """A run: its directory, settings and prepared data.
+
+    Attributes:
+        directory: where its files are.
+        config: its settings.
+        parent: the directory of a run whose prepared data and base models this one uses, and keeps
+            its own base models beside; its own directory by default.
+    """
 
     directory: Path
     config: Config
+    parent: Path | None = None
 
     @cached_property
     def dataset(self) -> EncodedDataset:
@@ -77,7 +85,7 @@ class Run:
 
     @property
     def data_directory(self) -> Path:
-        return self.directory / "data"
+        return (self.parent or self.directory) / "data"
 
     @property
     def variants(self) -> tuple[Variant, ...]:
@@ -159,7 +167,7 @@ class Run:
         )
 
     def _base(self, name: str, window: Window, seed: int) -> tuple[Path, dict[str, Any]]:
-        path = self._checkpoint(seed, f"base-{name}-{window}")
+        path = _checkpoint(self.parent or self.directory, seed, f"base-{name}-{window}")
         return path, self._settings(seed, (name,)) | {"window": window}
 
     def _learned(self, variant: Variant, seed: int) -> tuple[Path, dict[str, Any]]:
@@ -173,10 +181,8 @@ class Run:
             config = self.config.model_dump(mode="json", include={"selector", "meta_train"})
             config |= {"adapt": adapt.model_dump(mode="json", exclude=changes_nothing)}
         settings = self._settings(seed, tuple(self.config.base_models)) | config
-        return self._checkpoint(seed, variant), settings | {"variant": variant}
-
-    def _checkpoint(self, seed: int, name: str) -> Path:
-        return self.directory / "checkpoints" / f"seed-{seed}" / f"{name}.safetensors"
+        path = _checkpoint(self.directory, seed, variant)
+        return path, settings | {"variant": variant}
 
     def _settings(self, seed: int, models: tuple[str, ...]) -> dict[str, Any]:
         """What a checkpoint depends on: the data, the windows, the seed and the base models."""
@@ -184,6 +190,10 @@ class Run:
         config = self.config.model_dump(mode="json", include={split, "base_models"})
         config["base_models"] = {name: config["base_models"][name] for name in models}
         return config | {"seed": seed, "data_sha256": self._digest}
+
+
+def _checkpoint(directory: Path, seed: int, name: str) -> Path:
+    return directory / "checkpoints" / f"seed-{seed}" / f"{name}.safetensors"
 
 
 def save_config(run: Run) -> None:

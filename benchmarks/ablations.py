@@ -1,0 +1,289 @@
+"""What each part of MetaSelector does: the table's settings with one change at a time.
+
+    python -m benchmarks.ablations
+
+writes ``benchmarks/results/<dataset>-ablations/``. Base models are those of the long table's run,
+trained first where they are not there yet; what was trained before is used again. Changes are
+compared on *valid*, by which settings were chosen, and on *test*, by which none was.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple, get_args
+
+import numpy as np
+import pandas as pd
+import torch
+import typer
+
+from benchmarks.command import new_app
+from benchmarks.command import run as run_app
+from metaselector import environment
+from metaselector.config import change_config, load_config
+from metaselector.data.protocol import WINDOWS, Window
+from metaselector.errors import ConfigError, nearest
+from metaselector.evaluate.bootstrap import difference, resample
+from metaselector.evaluate.metrics import auc
+from metaselector.evaluate.predictions import long_table
+from metaselector.files import write_text
+from metaselector.meta_trainer import make_adaptation, meta_train
+from metaselector.predict import WindowPredictions, predict_episodes
+from metaselector.progress import Bars, Progress
+from metaselector.run_directory import Run, save_config
+from metaselector.stages.prepare import prepare_run
+from metaselector.stages.train import pretrain_base_models
+from metaselector.variants import LEARNED, Variant
+from metaselector.yaml_mapping import read_mapping
+
+CONFIG = Path(__file__).parent / "configs" / "tables.yaml"
+CHANGES = Path(__file__).parent / "configs" / "ablations-movielens-100k.yaml"
+SEPARATE = {"learn_on": "early", "test_with": "full"}
+"""Keys that are no settings, and which base models they choose by default."""
+UNCHANGED = "as in the table"
+
+app = new_app()
+
+
+class Change(NamedTuple):
+    """One line of the table.
+
+    Attributes:
+        group, name: what it is called.
+        rows: which rows are trained.
+        settings: dotted settings.
+        learn_on: the base models that are meta-trained against.
+        test_with: the base models that are tested.
+    """
+
+    group: str
+    name: str
+    rows: tuple[Variant, ...]
+    settings: dict[str, Any]
+    learn_on: Window = "early"
+    test_with: Window = "full"
+
+
+@dataclass(frozen=True)
+class Made:
+    """What one row of one seed came to: its losses on *valid*, and its predictions of *test*."""
+
+    valid_logloss: float
+    seconds: float
+    test: WindowPredictions
+
+
+def load_changes(path: Path) -> list[Change]:
+    """Read the changes to make.
+
+    Raises:
+        ConfigError: a group without ``rows`` and ``settings``, an unknown row or base models.
+    """
+    changes = []
+    for group, described in read_mapping(path).items():
+        if not isinstance(described, dict) or described.keys() != {"rows", "settings"}:
+            raise ConfigError(f"{path}: {group}: give it rows and settings, and nothing else")
+        for row in described["rows"]:
+            if row not in LEARNED:
+                raise ConfigError(f"{path}: {group}: no such row '{row}'; {nearest(row, LEARNED)}")
+        for name, settings in described["settings"].items():
+            chosen = {key: settings.get(key, default) for key, default in SEPARATE.items()}
+            for key, window in chosen.items():
+                if window not in WINDOWS:
+                    known = nearest(str(window), get_args(Window))
+                    raise ConfigError(f"{path}: {group}: {name}: {key}: no '{window}'; {known}")
+            rest = {key: value for key, value in settings.items() if key not in SEPARATE}
+            changes.append(Change(group, name, tuple(described["rows"]), rest, **chosen))
+    return changes
+
+
+@app.command()
+def main(
+    run: Annotated[
+        Path | None,
+        typer.Option(
+            help="Run of the long table, whose data and base models are used; changes are kept "
+            "below it.",
+            show_default="runs/<dataset>-warm",
+        ),
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds 0 to this number less one.")] = 1,
+    changes: Annotated[Path, typer.Option(help="YAML file of the changes.")] = CHANGES,
+    config: Annotated[Path, typer.Option(help="YAML file of settings.")] = CONFIG,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Your own copy of the raw files.", show_default="fetched into data/"),
+    ] = None,
+    output: Annotated[
+        Path, typer.Option(help="Where <dataset>-ablations/ with the results goes.")
+    ] = Path("benchmarks/results"),
+) -> None:
+    """Train MetaSelector with every change; keep the table."""
+    started = time.perf_counter()
+    settings = load_config(config, changes={"seeds": list(range(seeds))})
+    torch.set_num_threads(settings.threads)
+    directory = run or Path("runs") / f"{settings.dataset}-warm"
+    base = Run(directory, settings)
+    listed = load_changes(changes)
+    runs = [(each, _run_of(base, each)) for each in listed]  # so that no setting fails late
+    progress = Bars()
+    if not base.data_directory.exists():
+        prepare_run(base, data, Path("data"))
+    pretrain_base_models(base, progress)
+    table = _table(base, runs, progress)
+    target = output / f"{settings.dataset}-ablations"
+    write_text(target / "ablations.csv", table.to_csv(index=False))
+    made_with = environment.describe(
+        seconds=time.perf_counter() - started,
+        training_seconds=float(table["seconds"].sum()),
+        threads=settings.threads,
+        device=settings.device,
+        data_sha256=base.dataset.digest(),
+    )
+    write_text(target / "environment.json", json.dumps(made_with, indent=1) + "\n")
+    write_text(target / "ablations.md", _markdown(table, made_with["command"]))
+    for file in ("ablations.csv", "ablations.md", "environment.json"):
+        typer.echo(target / file)
+
+
+def _run_of(base: Run, change: Change) -> Run:
+    """The run of one change, below the one of the table."""
+    try:
+        config = change_config(base.config, change.settings)
+    except ConfigError as error:
+        raise ConfigError(f"{change.group}: {change.name}: {error}") from error
+    folder = re.sub(r"[^a-z0-9]+", "-", f"{change.group} {change.name}".lower())
+    return Run(base.directory / "ablations" / folder, config, parent=base.directory)
+
+
+def _table(base: Run, runs: list[tuple[Change, Run]], progress: Progress) -> pd.DataFrame:
+    rows: tuple[Variant, ...] = ("metaselector-simplified", "metaselector")
+    unchanged = Change("", UNCHANGED, rows, {})
+    runs = [(unchanged, _run_of(base, unchanged)), *runs]
+    records = []
+    for row in rows:
+        lines = [(change, run) for change, run in runs if row in change.rows]
+        tables = []
+        for change, run in lines:
+            for seed, made in _made(run, change, row, progress):
+                tables.append(_long(base, seed, change, made))
+                records.append(
+                    {
+                        "row": row,
+                        "group": change.group,
+                        "change": change.name,
+                        "seed": seed,
+                        "valid_logloss": made.valid_logloss,
+                        "logloss": made.test.loss(),
+                        "auc": auc(base.dataset.labels[made.test.rows], made.test.probabilities),
+                        "seconds": made.seconds,
+                    }
+                )
+        _compare(records, row, [change for change, _ in lines], pd.concat(tables), base)
+    of_seeds = pd.DataFrame(records)
+    keys = ["row", "group", "change"]
+    return of_seeds.groupby(keys, sort=False, as_index=False).agg(
+        seeds=("seed", "count"),
+        **{
+            name: (name, "mean")
+            for name in ("valid_logloss", "logloss", "auc", "difference", "low", "high", "seconds")
+        },
+    )
+
+
+def _made(run: Run, change: Change, row: Variant, progress: Progress) -> Iterator[tuple[int, Made]]:
+    """Train one row, or load it, and predict *test*, seed by seed."""
+    save_config(run)
+    for seed in run.config.seeds:
+        for variant in dict.fromkeys(("sample-selector", row)):
+            if not run.has_learned(variant, seed):
+                first = variant == "sample-selector"
+                learned = meta_train(
+                    variant,
+                    run.dataset,
+                    run.load_mixture(change.learn_on, seed),
+                    run.load_mixture("train", seed),
+                    run.config,
+                    np.random.default_rng(seed),
+                    start_from=None if first else run.load_learned("sample-selector", seed),
+                    description=f"{change.name}, seed {seed}: {variant}",
+                    progress=progress,
+                )
+                run.save_learned(variant, seed, learned)
+        learned = run.load_learned(row, seed)
+        mixture = learned.attach(run.load_mixture(change.test_with, seed))
+        adapt = run.config.adapt
+        adaptation = make_adaptation(row, mixture, adapt)
+        (exam,) = run.protocol.exams
+        found = predict_episodes(mixture, learned.alpha, adaptation, run.dataset, exam.test, adapt)
+        valid = min(epoch["valid_loss"] for epoch in learned.history)
+        yield seed, Made(valid, learned.seconds, found)
+
+
+def _long(base: Run, seed: int, change: Change, made: Made) -> pd.DataFrame:
+    name = f"{change.group}: {change.name}"
+    return long_table(seed, name, base.dataset, made.test.rows, made.test.probabilities)
+
+
+def _compare(
+    records: list[dict[str, Any]],
+    row: str,
+    lines: list[Change],
+    predictions: pd.DataFrame,
+    base: Run,
+) -> None:
+    """Add to `records` each change's difference in logloss to no change."""
+    resamples = base.config.evaluate.resamples
+    scores = resample(predictions, ["logloss"], resamples, np.random.default_rng(0))["logloss"]
+    seeds, unchanged = base.config.seeds, f": {UNCHANGED}"
+    for change in lines:
+        name = f"{change.group}: {change.name}"
+        found = difference(scores, dict.fromkeys(seeds, (name, unchanged)))
+        for record in records:
+            if (record["row"], record["group"], record["change"]) == (row, *change[:2]):
+                record |= found._asdict()
+
+
+def _markdown(table: pd.DataFrame, command: str) -> str:
+    seeds = int(table["seeds"].max())
+    lines = [
+        "## What each part does",
+        "",
+        f"One change at a time to the settings of the table; mean of {seeds} seed(s). valid: "
+        "logloss of the best epoch on the window by which settings and epochs were chosen. Δ: "
+        "logloss on test minus that without the change, 95 % interval of the paired bootstrap over "
+        "users, not corrected for the number of lines; above 0 the change is worse.",
+        "",
+        f"Command: `{command}`",
+        "",
+    ]
+    for row, of_row in table.groupby("row", sort=False):
+        lines += [
+            f"### {row}",
+            "",
+            "| group | change | valid | logloss | AUC | Δ | interval | training s |",
+            "|---|---|---:|---:|---:|---:|---:|---:|",
+        ]
+        for each in of_row.itertuples():
+            cells = [
+                str(each.group),
+                str(each.change),
+                f"{each.valid_logloss:.4f}",
+                f"{each.logloss:.4f}",
+                f"{each.auc:.4f}",
+                f"{each.difference:+.4f}" if each.group else "",
+                f"[{each.low:+.4f}, {each.high:+.4f}]" if each.group else "",
+                f"{each.seconds:.0f}",
+            ]
+            lines.append(f"| {' | '.join(cells)} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    run_app(app)
