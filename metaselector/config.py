@@ -111,12 +111,12 @@ class AdaptConfig(_Section):
     )
     steps: int = Field(2, ge=0, description="inner steps")
     per_step: bool = Field(
-        False, description="rates of its own for every inner step (granularity scalar or tensor)"
+        True, description="rates of its own for every inner step (granularity scalar or tensor)"
     )
     half_lives: tuple[float | None, ...] = Field(
-        (),
-        description="for each inner step, how many later rows halve a support row's weight; null "
-        "weighs all alike; one value serves all steps, none weighs alike in all",
+        (2.0,),
+        description="for the last inner steps, how many later rows halve a support row's weight; "
+        "null weighs all alike, as the steps before do",
     )
     engine: Literal["func", "higher", "learn2learn"] = Field(
         "func",
@@ -131,7 +131,7 @@ class AdaptConfig(_Section):
         "and pass; predictions never use it",
     )
     support_size: int = Field(40, ge=1, description="latest rows a user adapts on (warm)")
-    theta_rate: float = Field(0.05, description="initial inner rate of base-model parameters")
+    theta_rate: float = Field(0.1, description="initial inner rate of base-model parameters")
     phi_rate: float = Field(0.5, description="initial inner rate of selector parameters")
     names: tuple[str, ...] = Field(
         ("*",), description="shell-style patterns of the parameters that adapt, such as selector.*"
@@ -150,10 +150,10 @@ class AdaptConfig(_Section):
     def _steps(self) -> AdaptConfig:
         if any(half_life is not None and half_life <= 0 for half_life in self.half_lives):
             raise ValueError(f"half_lives must be positive or null, got {list(self.half_lives)}")
-        if len(self.half_lives) not in (0, 1, self.steps):
+        if len(self.half_lives) > max(self.steps, 1):
             raise ValueError(
-                f"half_lives has {len(self.half_lives)} values for {self.steps} steps; give one "
-                "for each step, or one for all"
+                f"half_lives has {len(self.half_lives)} values for {self.steps} steps; give one a "
+                "step at most"
             )
         if self.per_step and self.rule == "meta-sgd" and self.granularity == "element":
             raise ValueError("per_step needs granularity scalar or tensor, got element")
@@ -161,25 +161,26 @@ class AdaptConfig(_Section):
 
     @property
     def half_life_of_steps(self) -> tuple[float | None, ...]:
-        """``half_lives``, one for each step where any is given."""
-        return self.half_lives * self.steps if len(self.half_lives) == 1 else self.half_lives
+        """One for every step."""
+        given = self.half_lives[: self.steps]
+        return (None,) * (self.steps - len(given)) + given
 
 
 class MetaTrainConfig(_Section):
     users_per_batch: int = Field(32, ge=1, description="users sampled a step")
-    query_size: int = Field(20, ge=1, description="most query rows a user in training")
+    query_size: int = Field(100, ge=1, description="most query rows a user in training")
     cut: Literal["random", "start"] = Field(
-        "random",
+        "start",
         description="where an episode's support ends in the window early to train (warm): at a "
         "random row, or at its start, so that the base models know all of the support",
     )
     epochs: int = Field(10, ge=1, description="most passes over the users")
     patience: int = Field(3, ge=1, description="epochs without a better valid loss before stopping")
     theta_learning_rate: float = Field(
-        3e-4, ge=0, description="outer Adam's rate for theta (joint)"
+        1e-4, ge=0, description="outer Adam's rate for theta (joint)"
     )
-    phi_learning_rate: float = Field(3e-4, ge=0, description="outer Adam's rate for phi")
-    alpha_learning_rate: float = Field(3e-2, ge=0, description="outer Adam's rate for alpha")
+    phi_learning_rate: float = Field(5e-4, ge=0, description="outer Adam's rate for phi")
+    alpha_learning_rate: float = Field(5e-2, ge=0, description="outer Adam's rate for alpha")
 
 
 class EvaluateConfig(_Section):

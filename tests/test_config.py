@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from metaselector.config import BaseModelConfig, Config, documented_yaml, load_config
+from metaselector.config import AdaptConfig, BaseModelConfig, Config, documented_yaml, load_config
 from metaselector.errors import ConfigError
 
 
@@ -231,3 +231,26 @@ def test_settings_cannot_be_changed_in_place() -> None:
 def test_base_model_names_that_cannot_be_used(name: str) -> None:
     with pytest.raises(ConfigError, match="base_models"):
         load_config(changes={"base_models": {name: {}}})
+
+
+# Inner steps
+
+
+def test_half_lives_are_those_of_the_last_steps() -> None:
+    assert AdaptConfig(steps=3, half_lives=(2.0,)).half_life_of_steps == (None, None, 2.0)
+    assert AdaptConfig(steps=2, half_lives=(None, 4.0)).half_life_of_steps == (None, 4.0)
+    assert AdaptConfig(steps=1, half_lives=()).half_life_of_steps == (None,)
+    assert AdaptConfig(steps=0, half_lives=(2.0,)).half_life_of_steps == ()
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("adapt.half_lives=[1, 2, 3]", "half_lives has 3 values for 2 steps"),
+        ("adapt.half_lives=[0.0]", r"half_lives must be positive or null, got \[0.0\]"),
+        ("adapt.granularity=element", "per_step needs granularity scalar or tensor, got element"),
+    ],
+)
+def test_impossible_steps(override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_config(overrides=[override])
