@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -94,12 +94,34 @@ class BaseModelConfig(_Section):
     )
 
 
+SelectorInput = Literal["fields", "outputs", "disagreement"]
+
+
 class SelectorConfig(_Section):
+    sees: tuple[SelectorInput, ...] = Field(
+        ("fields", "outputs"),
+        min_length=1,
+        description="inputs, in any order: fields (its own embeddings of a row's features), "
+        "outputs (the base models' log-odds), disagreement (how far each is from their mean)",
+    )
     embedding_size: int = Field(8, ge=1, description="width of the selector's own embeddings")
     hidden_size: int = Field(32, ge=1, description="width of the gated layer")
+    temperature: float = Field(
+        1.0, gt=0, description="divides the logits of the weights; higher is closer to uniform"
+    )
+    uniform_share: float = Field(
+        0.0, ge=0, lt=1, description="share x of uniform weights: (1 - x) softmax + x / K"
+    )
     learning_rate: float = Field(
         1e-3, ge=0, description="Adam's rate for the sample-level selector, from which phi starts"
     )
+
+    @field_validator("sees")
+    @classmethod
+    def _each_once(cls, sees: tuple[SelectorInput, ...]) -> tuple[SelectorInput, ...]:
+        if len(set(sees)) < len(sees):
+            raise ValueError("every kind of input once")
+        return tuple(kind for kind in get_args(SelectorInput) if kind in sees)
 
 
 class AdaptConfig(_Section):
@@ -181,6 +203,12 @@ class MetaTrainConfig(_Section):
     )
     phi_learning_rate: float = Field(5e-4, ge=0, description="outer Adam's rate for phi")
     alpha_learning_rate: float = Field(5e-2, ge=0, description="outer Adam's rate for alpha")
+    weight_decay: float = Field(
+        0.0,
+        ge=0,
+        description="pulls phi, but for its embeddings, towards 0 by this times its rate a step "
+        "(AdamW)",
+    )
 
 
 class EvaluateConfig(_Section):

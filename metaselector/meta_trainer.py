@@ -123,6 +123,9 @@ def make_mixture(
             len(base_models),
             config.selector.embedding_size,
             config.selector.hidden_size,
+            sees=config.selector.sees,
+            temperature=config.selector.temperature,
+            uniform_share=config.selector.uniform_share,
         )
     return Mixture(base_models, selector).to(config.device).eval()
 
@@ -263,7 +266,8 @@ def outer_optimizers(
     """Adam, with a rate each for phi, theta if it is not frozen, and alpha if it is learned.
 
     For the embedding tables it is :class:`RowAdam`, which leaves rows alone that the meta-batch
-    does not touch. Nothing decays weights here.
+    does not touch. The other parameters of phi decay where ``weight_decay`` asks for it, decoupled
+    from the gradient (AdamW: Loshchilov and Hutter, ICLR 2019, Algorithm 2); nothing else does.
     """
     tables = {name: p for name, p in mixture.named_parameters() if name in mixture.tables}
     row_sparse = {id(p) for p in tables.values()} | {
@@ -273,17 +277,19 @@ def outer_optimizers(
     }
     dense: list[dict[str, Any]] = []
     sparse: list[dict[str, Any]] = []
-    for module, rate in (
-        (mixture.selector, config.phi_learning_rate),
-        (mixture.base_models, config.theta_learning_rate),
-        (episode.alpha, config.alpha_learning_rate),
+    for module, rate, decay in (
+        (mixture.selector, config.phi_learning_rate, config.weight_decay),
+        (mixture.base_models, config.theta_learning_rate, 0.0),
+        (episode.alpha, config.alpha_learning_rate, 0.0),
     ):
         learned = [p for p in module.parameters() if p.requires_grad]
-        dense.append({"params": [p for p in learned if id(p) not in row_sparse], "lr": rate})
+        own = [p for p in learned if id(p) not in row_sparse]
+        dense.append({"params": own, "lr": rate, "weight_decay": decay})
         sparse.append({"params": [p for p in learned if id(p) in row_sparse], "lr": rate})
+    adam = torch.optim.AdamW if config.weight_decay else torch.optim.Adam
     return [
         optimizer([group for group in groups if group["params"]])
-        for optimizer, groups in ((partial(torch.optim.Adam, fused=True), dense), (RowAdam, sparse))
+        for optimizer, groups in ((partial(adam, fused=True), dense), (RowAdam, sparse))
         if any(group["params"] for group in groups)
     ]
 

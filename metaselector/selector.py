@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from metaselector.config import SelectorInput
 from metaselector.data.batch import Batch
 
 PROBABILITY_FLOOR = 1e-6
@@ -16,19 +17,30 @@ PROBABILITY_FLOOR = 1e-6
 class GatedSelector(nn.Module):
     """Features and base outputs to a distribution over the K base models.
 
-    With x the pooled field embeddings of the row beside the base models' log-odds,
-    ``h = relu(A x) * sigmoid(G x)`` and ``weights = softmax(W h + b)``. W and b start at 0, so an
-    untrained selector is the uniform average.
+    With x what the selector sees of a row, ``h = relu(A x) * sigmoid(G x)`` and
+    ``weights = (1 - uniform_share) softmax((W h + b) / temperature) + uniform_share / K``. W and b
+    start at 0, so an untrained selector is the uniform average.
+
+    x has, in this order, those that are asked for of
+
+    - fields: the pooled embeddings of the row's fields (F * D numbers),
+    - outputs: the base models' log-odds o (K),
+    - disagreement: ``d_k = o_k - mean_j o_j``, and ``|d_k|`` (2 K). A and G can make d of the
+      outputs, as it is linear in them; how far the models are apart, in whichever direction, they
+      cannot.
 
     Args:
         num_ids: rows of the embedding table (V).
         slot_fields: field index of every slot, length C; the slots of a field are adjacent.
         num_models: K.
-        embedding_size: width of the selector's own embeddings.
+        embedding_size: width of the selector's own embeddings (D).
         hidden_size: width of the gated layer.
+        sees: one or more kinds of input; without fields there is no embedding table.
+        temperature: above 0.
+        uniform_share: at least 0, less than 1.
     """
 
-    tables = frozenset({"embedding"})
+    tables: frozenset[str]
     first_slots: Tensor
 
     def __init__(
@@ -38,15 +50,26 @@ class GatedSelector(nn.Module):
         num_models: int,
         embedding_size: int = 8,
         hidden_size: int = 32,
+        *,
+        sees: Collection[SelectorInput] = ("fields", "outputs"),
+        temperature: float = 1.0,
+        uniform_share: float = 0.0,
     ) -> None:
         super().__init__()
-        fields = torch.as_tensor(list(slot_fields))
-        first_slots = torch.searchsorted(fields, torch.arange(int(fields.max()) + 1))
-        self.register_buffer("first_slots", first_slots, persistent=False)
-        inputs = len(first_slots) * embedding_size + num_models
-        self.embedding = nn.Parameter(torch.randn(num_ids, embedding_size) * 0.01)
-        self.hidden = nn.Linear(inputs, hidden_size)
-        self.gate = nn.Linear(inputs, hidden_size)
+        self.sees = frozenset(sees)
+        self.temperature = temperature
+        self.uniform_share = uniform_share
+        self.tables = frozenset({"embedding"} if "fields" in self.sees else ())
+        inputs = {"outputs": num_models, "disagreement": 2 * num_models}
+        if "fields" in self.sees:
+            fields = torch.as_tensor(list(slot_fields))
+            first_slots = torch.searchsorted(fields, torch.arange(int(fields.max()) + 1))
+            self.register_buffer("first_slots", first_slots, persistent=False)
+            self.embedding = nn.Parameter(torch.randn(num_ids, embedding_size) * 0.01)
+            inputs["fields"] = len(first_slots) * embedding_size
+        width = sum(inputs[kind] for kind in self.sees)
+        self.hidden = nn.Linear(width, hidden_size)
+        self.gate = nn.Linear(width, hidden_size)
         self.output = nn.Linear(hidden_size, num_models)
         nn.init.zeros_(self.output.weight)
         nn.init.zeros_(self.output.bias)
@@ -61,6 +84,29 @@ class GatedSelector(nn.Module):
         Returns:
             ``[..., B, K]``, non-negative, summing to 1 over K.
         """
+        x = torch.cat(self._inputs(batch, base_probabilities), dim=-1)
+        h = F.relu(self.hidden(x)) * torch.sigmoid(self.gate(x))
+        logits = self.output(h)
+        if self.temperature != 1:
+            logits = logits / self.temperature
+        weights = F.softmax(logits, dim=-1)
+        if self.uniform_share:  # written so that uniform weights stay exactly that
+            weights = weights + self.uniform_share * (1 / weights.shape[-1] - weights)
+        return weights
+
+    def _inputs(self, batch: Batch, base_probabilities: Tensor) -> list[Tensor]:
+        """What is seen, each ``[..., B, numbers]``."""
+        inputs = [self._fields(batch)] if "fields" in self.sees else []
+        odds = torch.logit(base_probabilities, eps=PROBABILITY_FLOOR)
+        if "outputs" in self.sees:
+            inputs.append(odds)
+        if "disagreement" in self.sees:
+            deviations = odds - odds.mean(-1, keepdim=True)
+            inputs += [deviations, deviations.abs()]
+        return inputs
+
+    def _fields(self, batch: Batch) -> Tensor:
+        """``[..., B, F * D]``."""
         ids, values = batch
         row_starts = torch.arange(0, ids.numel(), ids.shape[-1], device=ids.device)
         fields = F.embedding_bag(  # sums over each field's slots, [all rows * F, D]
@@ -70,8 +116,5 @@ class GatedSelector(nn.Module):
             mode="sum",
             per_sample_weights=values.reshape(-1),
         )
-        odds = torch.logit(base_probabilities, eps=PROBABILITY_FLOOR)
-        features = fields.reshape(*ids.shape[:-1], self.hidden.in_features - odds.shape[-1])
-        x = torch.cat([features, odds], dim=-1)  # [..., B, F * D + K]
-        h = F.relu(self.hidden(x)) * torch.sigmoid(self.gate(x))
-        return F.softmax(self.output(h), dim=-1)
+        width = len(self.first_slots) * self.embedding.shape[-1]
+        return fields.reshape(*ids.shape[:-1], width)

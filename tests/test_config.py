@@ -82,6 +82,12 @@ def test_an_override_of_a_model_the_file_left_out_adds_it(file: Path) -> None:
     assert models["lr"].pretrain.weight_decay == Config().base_models["lr"].pretrain.weight_decay
 
 
+def test_the_order_of_what_the_selector_sees_is_no_setting() -> None:
+    given = load_config(overrides=["selector.sees=[outputs, fields]"])
+    assert given == load_config()
+    assert given.selector.sees == ("fields", "outputs")
+
+
 def test_loading_does_not_change_the_defaults() -> None:
     load_config(overrides=["base_models.deepfm.options.dropout=0.9"])
     assert load_config() == Config()
@@ -126,6 +132,13 @@ def test_unknown_key_unlike_any_other_lists_them() -> None:
         ("seeds=[]", r"seeds: .*at least 1 item"),
         ("base_models=3", r"base_models: .*\(got 3\)"),
         ("base_models.fm=3", r"base_models\.fm: .*\(got 3\)"),
+        ("selector.sees=[]", r"selector\.sees: .*at least 1 item"),
+        ("selector.sees=[field]", r"selector\.sees\.0: .*'fields'.*\(got 'field'\)"),
+        ("selector.sees=[outputs, outputs]", r"selector\.sees: .*every kind of input once"),
+        ("selector.temperature=0", r"selector\.temperature: .*greater than 0"),
+        ("selector.uniform_share=1", r"selector\.uniform_share: .*less than 1"),
+        ("selector.uniform_share=-0.1", r"selector\.uniform_share: .*greater than or equal to 0"),
+        ("meta_train.weight_decay=-1", r"meta_train\.weight_decay: .*greater than or equal to 0"),
         ("split.early=80", r"split: .*early < train < valid must hold, got 80, 80, 90"),
         ("split.valid=80", r"early < train < valid must hold, got 60, 80, 80"),
         ("split.valid=100", r"split\.valid: .*less than 100"),

@@ -40,7 +40,12 @@ EPOCHS = 3
 CONFIG = Config(
     selector=SelectorConfig(embedding_size=2, hidden_size=3),
     adapt=AdaptConfig(
-        rule="meta-sgd", granularity="tensor", support_size=5, theta_rate=0.1, phi_rate=0.1
+        rule="meta-sgd",
+        granularity="tensor",
+        per_step=False,
+        support_size=5,
+        theta_rate=0.1,
+        phi_rate=0.1,
     ),
     meta_train=MetaTrainConfig(users_per_batch=4, query_size=3, epochs=EPOCHS, patience=EPOCHS),
 )
@@ -282,6 +287,14 @@ def test_learned_rates_move(
     assert any((rate != 0.1).any() for rate in learned.alpha.values())
 
 
+def test_every_step_learns_rates_of_its_own(dataset: EncodedDataset, scripted: list[float]) -> None:
+    scripted += [4.0, 3.0, 2.0, 1.0]
+    config = with_adapt(per_step=True, steps=3, half_lives=(1.0,))
+    learned = train("metaselector", dataset, config=config)
+    assert all(rate.shape == (3,) for rate in learned.alpha.values())
+    assert any(len(set(rate.tolist())) == 3 for rate in learned.alpha.values())
+
+
 @pytest.mark.parametrize("rule", ["maml", "first-order-maml"])
 def test_fixed_rates_stay(rule: str, dataset: EncodedDataset, scripted: list[float]) -> None:
     scripted += [4.0, 3.0, 2.0, 1.0]
@@ -341,6 +354,36 @@ def test_a_new_selector_comes_from_the_seed(dataset: EncodedDataset) -> None:
     assert equal(parameters(first), parameters(same))
     assert not equal(parameters(first), parameters(other))
     assert not first.training
+
+
+def test_the_selector_is_the_one_in_the_settings(dataset: EncodedDataset) -> None:
+    settings = SelectorConfig(sees=("disagreement",), temperature=2.0, uniform_share=0.1)
+    models = {"lr": LR(dataset.schema.num_ids, dataset.schema.slot_fields)}
+    made = make_mixture(models, dataset, CONFIG.model_copy(update={"selector": settings}), 0)
+    selector = made.selector
+    assert (selector.sees, selector.temperature, selector.uniform_share) == (
+        {"disagreement"},
+        2.0,
+        0.1,
+    )
+    assert made.tables == {"base_models.lr.linear.weight"}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_selector_without_fields_learns(
+    variant: Variant, dataset: EncodedDataset, scripted: list[float]
+) -> None:
+    scripted += [4.0, 3.0, 2.0, 1.0]
+    blind = CONFIG.selector.model_copy(update={"sees": ("outputs", "disagreement")})
+    config = CONFIG.model_copy(update={"selector": blind})
+    early, later = (
+        make_mixture(dict(mixture(dataset, seed).base_models.items()), dataset, config, 0)
+        for seed in (1, 2)
+    )
+    before = parameters(early)
+    learned = train(variant, dataset, config=config, early=early, later=later)
+    assert "selector.embedding" not in learned.phi
+    assert not any(torch.equal(before[name], p) for name, p in learned.phi.items())
 
 
 @pytest.mark.parametrize("engine", ["higher", "learn2learn"])
@@ -424,6 +467,46 @@ def test_the_first_step_equals_dense_adams_on_touched_rows(dataset: EncodedDatas
         results.append({name: p.detach() for name, p in episode.named_parameters()})
     for name, p in results[0].items():
         torch.testing.assert_close(p, results[1][name], rtol=0, atol=1e-12, msg=name)
+
+
+def step_outer(dataset: EncodedDataset, steps: int = 3, **changes: Any) -> dict[str, Tensor]:
+    """The parameters of the joint episode, theta, phi and alpha, after some outer steps."""
+    model = mixture(dataset, 1)
+    adaptation = make_adaptation("metaselector", model, CONFIG.adapt)
+    rates = adaptation.initial_rates(parameters(model))
+    episode = EpisodeLoss(model, rates, adaptation, FuncEngine(), mean_loss)
+    batch = load_episodes(dataset, window_episodes(dataset, (60, 80), 5))
+    optimizers = outer_optimizers(
+        model, episode, CONFIG.meta_train.model_copy(update={"phi_learning_rate": 0.1, **changes})
+    )
+    for _ in range(steps):
+        episode.zero_grad()
+        episode(batch).backward()
+        for optimizer in optimizers:
+            optimizer.step()
+    return {name: p.detach() for name, p in episode.named_parameters()}
+
+
+def test_phi_decays_but_for_its_table(dataset: EncodedDataset) -> None:
+    """The first step is Adam's from parameters that are smaller by rate times decay."""
+    start = parameters(mixture(dataset, 1))
+    plain, decayed = (step_outer(dataset, 1, weight_decay=decay) for decay in (0.0, 0.5))
+    for name, p in plain.items():
+        own = name.removeprefix("model.")
+        if own.startswith("selector.") and own != "selector.embedding":
+            torch.testing.assert_close(decayed[name], p - 0.1 * 0.5 * start[own], msg=name)
+        else:
+            assert torch.equal(decayed[name], p), name
+    assert not torch.equal(
+        decayed["model.selector.hidden.weight"], plain["model.selector.hidden.weight"]
+    )
+
+
+def test_no_decay_is_adam(dataset: EncodedDataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the last bit, of several steps; a decay of next to nothing is AdamW, and the same."""
+    expected = step_outer(dataset, weight_decay=1e-30)
+    monkeypatch.setattr(torch.optim, "AdamW", None)
+    assert equal(step_outer(dataset), expected)
 
 
 def test_users_at_a_time_change_nothing(dataset: EncodedDataset, scripted: list[float]) -> None:

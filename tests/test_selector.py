@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+from typing import Any, get_args
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn import functional as F
 
+from metaselector.config import SelectorInput
 from metaselector.data.batch import Batch
 from metaselector.selector import GatedSelector
 
 SLOT_FIELDS = [0, 1, 1]
 MODELS = 3
+SEES = [kinds for n in (1, 2, 3) for kinds in combinations(get_args(SelectorInput), n)]
 
 
-def build(scale: float | None = None, seed: int = 0) -> GatedSelector:
+def build(scale: float | None = None, seed: int = 0, **settings: Any) -> GatedSelector:
     """An untrained selector, or one with random parameters of the given scale."""
     generator = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        selector = GatedSelector(6, SLOT_FIELDS, MODELS, embedding_size=2, hidden_size=4).double()
+        selector = GatedSelector(
+            6, SLOT_FIELDS, MODELS, embedding_size=2, hidden_size=4, **settings
+        ).double()
     if scale is not None:
         with torch.no_grad():
             for p in selector.parameters():
@@ -38,17 +47,149 @@ def inputs(*shape: int, seed: int = 0) -> tuple[Batch, Tensor]:
 
 
 @settings(deadline=None, max_examples=30)
-@given(st.integers(0, 1000), st.floats(0, 100))
-def test_weights_lie_on_the_simplex(seed: int, scale: float) -> None:
-    weights = build(scale, seed)(*inputs(2, 5, seed=seed))
+@given(
+    st.integers(0, 1000),
+    st.floats(0, 100),
+    st.sampled_from(SEES),
+    st.floats(0.01, 100),
+    st.floats(0, 1, exclude_max=True),
+)
+def test_weights_lie_on_the_simplex(
+    seed: int, scale: float, sees: tuple[SelectorInput, ...], temperature: float, share: float
+) -> None:
+    selector = build(scale, seed, sees=sees, temperature=temperature, uniform_share=share)
+    weights = selector(*inputs(2, 5, seed=seed))
     assert weights.shape == (2, 5, MODELS)
-    assert (weights >= 0).all()
+    assert (weights >= share / MODELS - 1e-12).all()
     torch.testing.assert_close(weights.sum(-1), torch.ones(2, 5).double())
 
 
-def test_untrained_selector_is_the_uniform_average() -> None:
-    weights = build()(*inputs(5))
+@pytest.mark.parametrize("share", [0.0, 0.3])
+def test_untrained_selector_is_the_uniform_average(share: float) -> None:
+    weights = build(uniform_share=share)(*inputs(5))
     assert torch.equal(weights, torch.full_like(weights, 1 / MODELS))
+
+
+class Plain(nn.Module):
+    """The selector of fields and outputs, without settings, for rows ``[B, 3]``."""
+
+    def __init__(self, num_ids: int, num_models: int) -> None:
+        super().__init__()
+        self.embedding = nn.Parameter(torch.randn(num_ids, 2) * 0.01)
+        self.hidden = nn.Linear(2 * 2 + num_models, 4)
+        self.gate = nn.Linear(2 * 2 + num_models, 4)
+        self.output = nn.Linear(4, num_models)
+        nn.init.zeros_(self.output.weight)
+        nn.init.zeros_(self.output.bias)
+
+    def forward(self, batch: Batch, probabilities: Tensor) -> Tensor:
+        starts = torch.tensor(
+            [3 * row + first for row in range(len(batch.ids)) for first in (0, 1)]
+        )
+        pooled = F.embedding_bag(
+            batch.ids.flatten(),
+            self.embedding,
+            starts,
+            mode="sum",
+            per_sample_weights=batch.values.flatten(),
+        )
+        x = torch.cat([pooled.view(-1, 4), torch.logit(probabilities, eps=1e-6)], -1)
+        return F.softmax(self.output(F.relu(self.hidden(x)) * torch.sigmoid(self.gate(x))), -1)
+
+
+def test_defaults_are_the_plain_selector() -> None:
+    """The same draws for the same parameters, and the same weights and gradients, exactly."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        plain = Plain(6, MODELS).double()
+    untrained = build().state_dict()
+    assert list(untrained) == list(plain.state_dict())
+    assert all(torch.equal(untrained[name], p) for name, p in plain.state_dict().items())
+
+    selector = build(1.0)
+    plain.load_state_dict(selector.state_dict())
+    batch, probabilities = inputs(5)
+    results = [model(batch, probabilities) for model in (selector, plain)]
+    assert torch.equal(*results)
+    for result in results:
+        result[:, 0].sum().backward()
+    for name, p in plain.named_parameters():
+        assert torch.equal(selector.get_parameter(name).grad, p.grad), name
+
+
+@pytest.mark.parametrize("sees", SEES)
+def test_what_it_sees_decides_parameters_and_tables(sees: tuple[SelectorInput, ...]) -> None:
+    numbers = {"fields": 2 * 2, "outputs": MODELS, "disagreement": 2 * MODELS}
+    selector = build(sees=sees)
+    assert selector.hidden.in_features == sum(numbers[kind] for kind in sees)
+    assert selector.tables == ({"embedding"} if "fields" in sees else set())
+    assert ("embedding" in dict(selector.named_parameters())) == ("fields" in sees)
+
+
+@pytest.mark.parametrize("sees", SEES)
+def test_weights_depend_on_what_it_sees_alone(sees: tuple[SelectorInput, ...]) -> None:
+    selector = build(1.0, sees=sees)
+    batch, probabilities = inputs(5)
+    expected = selector(batch, probabilities)
+    others = {
+        "fields": (Batch(batch.ids % 5 + 1, batch.values), probabilities),
+        "outputs": (batch, torch.sigmoid(torch.logit(probabilities) + 1)),  # deviations stay
+        "disagreement": (batch, probabilities**2),
+    }
+    for kind, changed in others.items():
+        same = torch.allclose(selector(*changed), expected, rtol=0, atol=1e-12)
+        reads = {kind} if kind != "disagreement" else {"outputs", "disagreement"}
+        assert same == reads.isdisjoint(sees), kind
+
+
+def test_the_order_of_what_it_sees_does_not_matter() -> None:
+    a, b = (build(1.0, sees=sees) for sees in (("fields", "outputs"), ("outputs", "fields")))
+    assert torch.equal(a(*inputs(5)), b(*inputs(5)))
+
+
+def test_disagreement_by_hand() -> None:
+    """Log-odds 1, 2, 6 lie -2, -1, 3 from their mean."""
+    selector = build(sees=("disagreement",))
+    odds = torch.tensor([[1.0, 2.0, 6.0]]).double()
+    seen = torch.cat(selector._inputs(inputs(1)[0], torch.sigmoid(odds)), dim=-1)
+    expected = torch.tensor([[-2.0, -1.0, 3.0, 2.0, 1.0, 3.0]]).double()
+    torch.testing.assert_close(seen, expected)
+
+
+@pytest.mark.parametrize(
+    ("temperature", "share", "expected"),
+    [
+        (1.0, 0.0, [0.8, 0.1, 0.1]),  # e^(ln 8), 1, 1
+        (3.0, 0.0, [0.5, 0.25, 0.25]),  # 8^(1/3), 1, 1
+        (1.0, 0.5, [0.8 / 2 + 1 / 6, 0.1 / 2 + 1 / 6, 0.1 / 2 + 1 / 6]),
+        (3.0, 0.4, [0.5 * 0.6 + 0.4 / 3, 0.25 * 0.6 + 0.4 / 3, 0.25 * 0.6 + 0.4 / 3]),
+    ],
+)
+def test_temperature_and_uniform_share_by_hand(
+    temperature: float, share: float, expected: list[float]
+) -> None:
+    selector = build(temperature=temperature, uniform_share=share)
+    with torch.no_grad():
+        selector.output.bias.copy_(torch.tensor([8.0, 1.0, 1.0]).double().log())
+    weights = selector(*inputs(1))
+    torch.testing.assert_close(weights, torch.tensor([expected]).double())
+
+
+@pytest.mark.parametrize("sees", SEES)
+def test_gradients_equal_finite_differences(sees: tuple[SelectorInput, ...]) -> None:
+    selector = build(1.0, sees=sees, temperature=0.7, uniform_share=0.2)
+    batch, probabilities = inputs(2)
+    names = [name for name, _ in selector.named_parameters()]
+
+    def weights(probabilities: Tensor, *parameters: Tensor) -> Tensor:
+        changed = dict(zip(names, parameters, strict=True))
+        result: Tensor = functional_call(selector, changed, (batch, probabilities))
+        return result
+
+    leaves = (probabilities.requires_grad_(), *selector.parameters())
+    assert torch.autograd.gradcheck(weights, leaves)
+    if "fields" not in sees:  # embedding_bag has no second derivative; the engines give it one
+        assert torch.autograd.gradgradcheck(weights, leaves)
 
 
 def test_untrained_selector_can_learn() -> None:

@@ -134,7 +134,7 @@ def no_collector() -> Iterator[None]:
 
 
 @pytest.fixture
-def make_world() -> Callable[[torch.dtype], World]:
+def make_world() -> Callable[..., World]:
     return build_world
 
 
@@ -143,7 +143,7 @@ def world() -> World:
     return build_world(torch.float64)
 
 
-def build_world(dtype: torch.dtype) -> World:
+def build_world(dtype: torch.dtype, **selector: Any) -> World:
     generator = torch.Generator().manual_seed(0)
     with torch.random.fork_rng(devices=[]):
         model = Mixture(
@@ -152,7 +152,7 @@ def build_world(dtype: torch.dtype) -> World:
                 "fm": FM(NUM_IDS, SLOT_FIELDS, embedding_size=2),
                 "deepfm": DeepFM(NUM_IDS, SLOT_FIELDS, embedding_size=2, hidden_sizes=(3,)),
             },
-            GatedSelector(NUM_IDS, SLOT_FIELDS, 3, embedding_size=2, hidden_size=4),
+            GatedSelector(NUM_IDS, SLOT_FIELDS, 3, embedding_size=2, hidden_size=4, **selector),
         ).to(dtype)
     params = {
         name: (torch.randn(p.shape, generator=generator, dtype=torch.float64) * 0.5)

@@ -157,6 +157,36 @@ def test_rates_and_weights_of_each_step_equal_slow_loop(
         )
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"sees": ("outputs",)},
+        {"sees": ("outputs", "disagreement"), "temperature": 0.5, "uniform_share": 0.1},
+        {"sees": ("fields",), "temperature": 2.0, "uniform_share": 0.3},
+    ],
+    ids=["outputs", "disagreement", "fields"],
+)
+def test_other_selectors_equal_slow_loop(
+    runner: Runner,
+    settings: Mapping[str, Any],
+    patterns: tuple[str, ...],
+    make_world: Any,
+    make_adaptation: Any,
+) -> None:
+    """Query losses and meta-gradients; without fields, the selector has no table that adapts."""
+    world = make_world(torch.float64, **settings)
+    assert ("selector.embedding" in world.model.tables) == ("fields" in settings["sees"])
+    adaptation, rates = make_adaptation(world, MetaSGD(RATE), 2, patterns)
+    losses = runner.losses(world, adaptation, rates)
+    wanted_losses, _ = runner.expected(world, adaptation, rates)
+    torch.testing.assert_close(losses, wanted_losses, rtol=0, atol=1e-10)
+    actual = meta_gradients(losses, world, rates)
+    for name, value in meta_gradients(wanted_losses, world, rates).items():
+        torch.testing.assert_close(
+            actual[name], value, rtol=0, atol=1e-10, msg=partial(_named, name)
+        )
+
+
 def _named(name: str, message: str) -> str:
     return f"{name}: {message}"
 
