@@ -41,6 +41,8 @@ run's directory."""
 
 PROTOCOLS: dict[str, Protocol] = {"warm": reproduce}
 
+CONFIG = Path(__file__).parent / "configs" / "tables.yaml"
+
 app = new_app()
 
 
@@ -62,9 +64,7 @@ def main(
         Path | None,
         typer.Option(help="Your own copy of the raw files.", show_default="fetched into data/"),
     ] = None,
-    config: Annotated[
-        Path | None, typer.Option(help="YAML file of settings.", show_default="the defaults")
-    ] = None,
+    config: Annotated[Path, typer.Option(help="YAML file of settings.")] = CONFIG,
     output: Annotated[
         Path, typer.Option(help="Where <dataset>-<protocol>/ with the results goes.")
     ] = Path("benchmarks/results"),

@@ -321,7 +321,7 @@ def test_every_rule_can_be_asked_for(
 @pytest.mark.parametrize("granularity", ["tensor", "element"])
 def test_phi_and_theta_start_at_their_own_rates(granularity: Any) -> None:
     rule = make_rule(
-        AdaptConfig(rule="meta-sgd", granularity=granularity, theta_rate=0.25, phi_rate=3.0)
+        AdaptConfig(granularity=granularity, per_step=False, theta_rate=0.25, phi_rate=3.0)
     )
     params = {"base_models.lr.bias": torch.zeros(2, 3), "selector.output.bias": torch.zeros(4)}
     rates = rule.init(params)
