@@ -137,6 +137,7 @@ def test_the_commands_are_those_of_the_readme() -> None:
         "pretrain",
         "meta-train",
         "evaluate",
+        "analyse",
         "reproduce",
     }
 
@@ -472,6 +473,14 @@ def test_nothing_meta_trained(invoke: Invoke, pretrained: Path) -> None:
     before = contents(pretrained)
     error = invoke("evaluate", "--run", pretrained).error
     assert "sample-selector.safetensors: no such checkpoint" in error
+    assert contents(pretrained) == before
+
+
+def test_nothing_evaluated(invoke: Invoke, pretrained: Path) -> None:
+    before = contents(pretrained)
+    error = invoke("analyse", "--run", pretrained).lone_error
+    assert error.startswith(f"{pretrained / 'predictions.parquet'}: no predictions here")
+    assert "run `metaselector evaluate` again" in error
     assert contents(pretrained) == before
 
 

@@ -23,5 +23,6 @@ def quantile_bins(values: ArrayLike, bins: int) -> Ints:
         int64 ``[N]``.
     """
     numbers = np.asarray(values, dtype=np.float64)
-    edges = np.quantile(numbers, np.linspace(0, 1, bins + 1)[1:-1])
+    # percentile and not quantile: scikit-learn rounds that way.
+    edges = np.percentile(numbers, 100 * np.linspace(0, 1, bins + 1)[1:-1])
     return np.unique(np.searchsorted(edges, numbers), return_inverse=True)[1].astype(np.int64)

@@ -56,13 +56,16 @@ def heterogeneity(
         test: the long table on *test*; without rows ``<model>-train``, what is fitted on *train*
             is compared on *valid* alone.
         base_models: names of the K base models.
+
+    Raises:
+        UserError: a base model has no predictions.
     """
     best = [_best("valid", TRAIN, valid, base_models)]
     pairs = []
     for fitted_on in FITTED_ON:
         suffix = "" if fitted_on == REFIT else "-train"
         columns = {f"{model}{suffix}": model for model in base_models}
-        if columns.keys() - set(test["model"]):
+        if fitted_on == TRAIN and columns.keys() - set(test["model"]):
             continue
         mine = test[test["model"].isin(columns)]
         mine = mine.assign(model=mine["model"].map(columns))

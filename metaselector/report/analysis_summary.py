@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from pathlib import Path
 from typing import NamedTuple
@@ -242,8 +243,8 @@ def _markdown(frame: pd.DataFrame, table: _Table) -> str:
     rows = [[*keys, *(title for title, _ in table.columns.values())]]
     rows.append(["---"] * len(keys) + ["---:"] * len(table.columns))
     patterns = [pattern for _, pattern in table.columns.values()]
-    for line, mean, std in zip(list(means.index), means.to_numpy(), stds.to_numpy(), strict=True):
-        names: list[object] = list(line) if isinstance(line, tuple) else [line]
+    lines = means.index.to_frame().itertuples(index=False)
+    for names, mean, std in zip(lines, means.to_numpy(), stds.to_numpy(), strict=True):
         rows.append(
             [f"{name:.4g}" if isinstance(name, float) else str(name) for name in names]
             + [_cell(*cell) for cell in zip(mean, std, patterns, strict=True)]
@@ -252,9 +253,9 @@ def _markdown(frame: pd.DataFrame, table: _Table) -> str:
 
 
 def _cell(mean: float, std: float, pattern: str) -> str:
-    if pd.isna(mean):
+    if math.isnan(mean):
         return ""
     text = pattern.format(mean).removesuffix("%")
-    if pd.isna(std) or std == 0:
+    if math.isnan(std) or std == 0:
         return text
     return f"{text} ± {pattern.replace('+', '').format(std).removesuffix('%')}"

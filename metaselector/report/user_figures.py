@@ -40,7 +40,7 @@ def confusion(confusion: pd.DataFrame) -> Figure:
         models = list(dict.fromkeys(confusion["valid_best"]))
         kinds = list(dict.fromkeys(confusion["fitted_on"]))
         side = 0.3 + 0.26 * len(models)
-        figure = new_figure(0.45 + (0.65 + side) * len(kinds))
+        figure = new_figure(0.45 + (0.75 + side) * len(kinds))
         panels = figure.subplots(len(kinds), 1, squeeze=False)[:, 0]
         for axes, fitted_on in zip(panels, kinds, strict=True):
             counts = confusion[confusion["fitted_on"] == fitted_on].pivot_table(
@@ -53,8 +53,8 @@ def confusion(confusion: pd.DataFrame) -> Figure:
             if sum(map(len, models)) > 30:  # they would touch
                 axes.tick_params(axis="x", labelrotation=90)
             axes.set_ylabel("best on valid\n(fitted on train)")
-            axes.set_xlabel(f"best on test (fitted on {fitted_on})")
-        panels[0].set_title("Users by their best base model (% of users)")
+            axes.set_xlabel(f"best on test\n(fitted on {fitted_on})")
+        panels[0].set_title("Users by best base model (%)")
         return finish(figure)
 
 
@@ -76,7 +76,7 @@ def stability(correlation: pd.DataFrame) -> Figure:
     with styled():
         models = list(dict.fromkeys(correlation["model"]))
         kinds = list(dict.fromkeys(correlation["fitted_on"]))
-        figure = new_figure(0.95 + 0.3 * len(models))
+        figure = new_figure(1.1 + 0.3 * len(models))
         axes = figure.subplots()
         height = 0.75 / len(kinds)
         for i, kind in enumerate(kinds):
@@ -90,8 +90,8 @@ def stability(correlation: pd.DataFrame) -> Figure:
                     axes.plot(dots, [at] * len(dots), ".", color=BLACK, markersize=3)
         axes.axvline(0, color=BLACK, linewidth=0.6)
         axes.xaxis.set_major_locator(MaxNLocator(5))
-        axes.set_xlabel("rank correlation over users, valid with test (1: same order)")
-        axes.set_title("How lasting a base model's advantage is")
+        axes.set_xlabel("rank correlation of valid and test\n(over users; 1: same order)")
+        axes.set_title("How lasting an advantage is")
         row_labels(axes, models)
         figure.legend(title="models of test fitted on", loc="outside upper center", ncols=2)
         return finish(figure)
