@@ -378,6 +378,24 @@ def evaluate(
 
 
 @app.command()
+def analyse(
+    run: RunOption = None,
+    device: DeviceOption = None,
+    threads: ThreadsOption = None,
+) -> None:
+    """Say how an evaluated run comes to its results: users, weights, calibration, inner steps.
+
+    Writes analysis/ in the run's directory: tables, figures, and summary.md, which explains them.
+    """
+    from metaselector.progress import Bars
+    from metaselector.stages.analyse import analyse as analyse_run
+
+    this = _run(run, None, None, device=device, threads=threads)
+    for path in analyse_run(this, Bars()):
+        typer.echo(path)
+
+
+@app.command()
 def reproduce(
     run: RunOption = None,
     dataset: DatasetOption = None,

@@ -48,7 +48,9 @@ class MetaLearned:
         shift: change of the base models' initial parameters, by their name in the mixture; empty
             where the base models are frozen.
         alpha: inner learning rates.
-        history: per epoch ``epoch, train_loss, valid_loss`` (epoch 0 is before training).
+        history: per epoch ``epoch, train_loss, valid_loss`` (epoch 0 is before training) and
+            ``seconds``, wall-clock time from the start of the training to the end of the epoch,
+            with its validation.
         rates: per epoch and parameter ``epoch, parameter, mean, low, high``.
         best_epoch: the epoch these were taken from, by the loss on *valid*.
         seconds: wall-clock time of the training.
@@ -193,7 +195,10 @@ def meta_train(
                 train_loss = _train_epoch(episode, optimizers, protocol, generator, advance)
             candidate = learned()
             loss = valid_loss(candidate, later, adaptation, protocol)
-            history.append({"epoch": epoch, "train_loss": train_loss, "valid_loss": loss})
+            seconds = time.perf_counter() - started
+            history.append(
+                {"epoch": epoch, "train_loss": train_loss, "valid_loss": loss, "seconds": seconds}
+            )
             rates += [{"epoch": epoch, **row} for row in _describe(candidate.alpha)]
             if stopping.improved(epoch, loss):
                 best = candidate

@@ -138,6 +138,7 @@ def test_the_commands_are_those_of_the_readme() -> None:
         "meta-train",
         "tune",
         "evaluate",
+        "analyse",
         "reproduce",
     }
 
@@ -596,6 +597,14 @@ def test_nothing_meta_trained(invoke: Invoke, pretrained: Path) -> None:
     before = contents(pretrained)
     error = invoke("evaluate", "--run", pretrained).error
     assert "sample-selector.safetensors: no such checkpoint" in error
+    assert contents(pretrained) == before
+
+
+def test_nothing_evaluated(invoke: Invoke, pretrained: Path) -> None:
+    before = contents(pretrained)
+    error = invoke("analyse", "--run", pretrained).lone_error
+    assert error.startswith(f"{pretrained / 'predictions.parquet'}: no predictions here")
+    assert "run `metaselector evaluate` again" in error
     assert contents(pretrained) == before
 
 

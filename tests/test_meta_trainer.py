@@ -221,6 +221,8 @@ def test_the_best_epoch_is_kept(
     assert learned.best_epoch == best
     assert [entry["valid_loss"] for entry in learned.history] == losses
     assert [entry["epoch"] for entry in learned.history] == list(range(EPOCHS + 1))
+    seconds = [0.0, *(entry["seconds"] for entry in learned.history), learned.seconds]
+    assert seconds == sorted(set(seconds))
     kept = [row["mean"] for row in learned.rates if row["epoch"] == best]
     assert [rate.mean().item() for rate in learned.alpha.values()] == kept
 
@@ -269,6 +271,9 @@ def test_the_seed_decides_what_is_learned(
     first, same, other = (train(variant, dataset, seed=seed) for seed in (1, 1, 2))
     for part in ("phi", "shift", "alpha"):
         assert equal(getattr(first, part), getattr(same, part))
+    for learned in (first, same):
+        for entry in learned.history:
+            del entry["seconds"]
     assert first.history == same.history
     assert not equal(first.phi, other.phi)
 

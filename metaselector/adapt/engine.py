@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any, Protocol
 
@@ -68,10 +68,15 @@ class Adaptation:
         return {name: rate.repeat(self.steps) for name, rate in rates.items()}
 
     def rates_at(self, step: int, rates: Tensors) -> dict[str, Tensor]:
-        """The rates of one step, counted from 0."""
+        """The rates of one step, counted from 0; a step beyond those learned has the last one's."""
         if not self.per_step:
             return dict(rates)
-        return {name: rate[step : step + 1] for name, rate in rates.items()}
+        return {name: rate[: step + 1][-1:] for name, rate in rates.items()}
+
+    def with_steps(self, steps: int) -> Adaptation:
+        """The first of these steps, or all of them and the last one again."""
+        half_lives = (*self.half_lives, *self.half_lives[-1:] * (steps - self.steps))[:steps]
+        return replace(self, steps=steps, half_lives=half_lives)
 
     def support_weights(self, step: int, mask: Tensor) -> Tensor:
         """Weights ``[..., S]`` of support rows, oldest first, in the loss of one step.

@@ -12,10 +12,12 @@ import pyarrow as pa
 from metaselector.errors import DataError
 
 _MEND = "run `metaselector evaluate` again"
+# A model may be called 1; nothing else that is text looks like a number.
+_NAMES = ("model", "baseline", "group", "base_model", "valid_best", "test_best")
 
 
-def read_table(path: Path, columns: Collection[str]) -> pd.DataFrame:
-    """Read a ``.csv`` or ``.parquet`` file.
+def read_table(path: Path, columns: Collection[str], mend: str = _MEND) -> pd.DataFrame:
+    """Read a ``.csv`` or ``.parquet`` file; `mend` says what makes it anew.
 
     Raises:
         DataError: it is missing or damaged, or lacks one of `columns`.
@@ -24,17 +26,16 @@ def read_table(path: Path, columns: Collection[str]) -> pd.DataFrame:
         frame = (
             pd.read_parquet(path)
             if path.suffix == ".parquet"
-            # A model may be called 1; nothing else that is text looks like a number.
-            else pd.read_csv(path, dtype={"model": "str", "baseline": "str"})
+            else pd.read_csv(path, dtype=dict.fromkeys(_NAMES, "str"))
         )
     except FileNotFoundError as error:
-        raise DataError(path, f"no such file; {_MEND}") from error
+        raise DataError(path, f"no such file; {mend}") from error
     except (OSError, ValueError, pa.ArrowException) as error:
         reason = str(error).strip().splitlines()[0]
-        raise DataError(path, f"cannot be read ({reason}); {_MEND}") from error
+        raise DataError(path, f"cannot be read ({reason}); {mend}") from error
     missing = [column for column in columns if column not in frame]
     if missing:
-        raise DataError(path, f"has no such column; {_MEND}", column=missing[0])
+        raise DataError(path, f"has no such column; {mend}", column=missing[0])
     return frame
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,8 @@ BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILION, PURPLE = PALETTE = (
 )
 CYCLE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK)
 GROUP_COLOURS = {SINGLE: BLUE, COMBINATION: GREEN, METASELECTOR: VERMILION, ORACLE: BLACK}
+MODEL_COLOURS = {"metaselector-simplified": VERMILION, "metaselector": GREEN}
+"""Where a colour is a model's and not its group's."""
 GRID = "#D9D9D9"
 
 _SETTINGS: dict[Any, Any] = {
@@ -89,6 +92,12 @@ def save(figure: Figure, path: Path) -> None:
     """Write a PNG, atomically; equal figures give equal bytes."""
     with styled(), atomic_file(path) as temporary:
         figure.savefig(temporary, format="png", dpi=DPI, metadata={"Software": None})
+
+
+def model_colours(models: Iterable[str]) -> dict[str, str]:
+    """A colour for each model: :data:`MODEL_COLOURS`, and the others in turn."""
+    others = cycle(colour for colour in CYCLE if colour not in MODEL_COLOURS.values())
+    return {model: MODEL_COLOURS.get(model) or next(others) for model in models}
 
 
 def row_labels(axes: Axes, labels: list[str]) -> None:

@@ -44,11 +44,13 @@ class SeedEvaluation(NamedTuple):
 
     Attributes:
         predictions: the long table.
+        valid_predictions: the long table of the base models fitted on *train* alone, on *valid*.
         weights: ``seed, model, user, row, base_model, weight``.
         best_single: the single model with the lowest logloss on *valid*.
     """
 
     predictions: pd.DataFrame
+    valid_predictions: pd.DataFrame
     weights: pd.DataFrame
     best_single: str
 
@@ -82,6 +84,8 @@ def _evaluate_exam(run: Run, exam: Exam, progress: Progress) -> pd.DataFrame:
     results = score(predictions, dataset=dataset, protocol=exam.name, best_single=best_single)
     directory = run.directory / exam.folder
     save_predictions(predictions, directory / "predictions.parquet")
+    valid = pd.concat([part.valid_predictions for part in parts], ignore_index=True)
+    save_predictions(valid, directory / "valid_predictions.parquet")
     with atomic_file(directory / "weights.parquet") as temporary:
         weights.to_parquet(temporary, compression="zstd", index=False)
     _write_csv(run, f"{exam.folder}/results", results)
@@ -133,8 +137,13 @@ def evaluate_seed(run: Run, exam: Exam, seed: int) -> SeedEvaluation:
         for model in order
         if model in columns
     ]
+    valid_tables = [
+        long_table(seed, name, dataset, fitting.order, fitting.base[:, k])
+        for k, name in enumerate(names)
+    ]
     return SeedEvaluation(
         pd.concat(tables, ignore_index=True),
+        pd.concat(valid_tables, ignore_index=True),
         pd.concat(weights, ignore_index=True),
         names[int(losses.mean(axis=0).argmin())],
     )

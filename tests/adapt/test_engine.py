@@ -60,3 +60,15 @@ def test_an_element_cannot_have_a_rate_for_each_step() -> None:
     adaptation = Adaptation(MetaSGD(0.1, granularity="element"), 3, ("a",), per_step=True)
     with pytest.raises(ConfigError, match=r"rate of 'a' has 4 elements.*adapt\.granularity"):
         adaptation.initial_rates({"a": torch.zeros(2, 2)})
+
+
+def test_more_steps_repeat_the_last_and_fewer_are_the_first() -> None:
+    adaptation = Adaptation(MetaSGD(0.1), 2, ("a",), half_lives=(None, 2.0), per_step=True)
+    rates = {"a": torch.tensor([1.0, 2.0])}
+    more, fewer, none = (adaptation.with_steps(steps) for steps in (4, 1, 0))
+    assert more.half_lives == (None, 2.0, 2.0, 2.0)
+    assert [more.rates_at(step, rates)["a"].item() for step in range(4)] == [1, 2, 2, 2]
+    assert (fewer.steps, fewer.half_lives) == (1, (None,))
+    assert (none.steps, none.half_lives) == (0, ())
+    assert adaptation.with_steps(2) == adaptation
+    assert Adaptation(MetaSGD(0.1), 2, ("a",)).with_steps(3).half_lives == ()

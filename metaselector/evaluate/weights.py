@@ -1,0 +1,48 @@
+"""How selectors spread their weight over base models."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+from scipy.special import entr
+
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+
+
+def weight_summary(weights: pd.DataFrame) -> pd.DataFrame:
+    """Distribution over test rows of the weight on each base model.
+
+    Args:
+        weights: ``weights.parquet``.
+
+    Returns:
+        ``seed, model, base_model, mean, std`` and the quantiles ``q05`` to ``q95``.
+    """
+    keys = ["seed", "model", "base_model"]
+    groups = weights.groupby(keys, sort=False)["weight"]
+    quantiles = groups.quantile(np.array(QUANTILES)).unstack()
+    quantiles.columns = pd.Index([f"q{100 * q:02.0f}" for q in QUANTILES])
+    spread = pd.DataFrame({"mean": groups.mean(), "std": groups.std()})
+    return spread.join(quantiles).reset_index()
+
+
+def user_entropy(weights: pd.DataFrame) -> pd.DataFrame:
+    """How evenly each user's rows weigh the base models.
+
+    The entropy ``-sum_k w_k log w_k`` of a row over ``log K``, its mean over the user's rows: 0
+    where all weight is on one base model, 1 where all K weigh the same; nan where K is 1.
+
+    Args:
+        weights: ``weights.parquet``.
+
+    Returns:
+        ``seed, model, user, entropy, rows``.
+    """
+    most = math.log(weights["base_model"].nunique())
+    parts = weights.assign(entropy=entr(weights["weight"].astype(np.float64)))
+    rows = parts.groupby(["seed", "model", "user", "row"], sort=False)["entropy"].sum()
+    rows = rows / most if most else rows * math.nan
+    by_user = rows.groupby(["seed", "model", "user"], sort=False)
+    return by_user.agg(entropy="mean", rows="size").reset_index()
