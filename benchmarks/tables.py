@@ -2,15 +2,14 @@
 
     python -m benchmarks.tables --dataset movielens-100k --protocol warm --seeds 5
 
-writes ``benchmarks/results/movielens-100k-warm/``. What an interrupted run had trained with the
-same settings is used again.
+writes ``benchmarks/results/movielens-100k-warm/``; ``--protocol cold`` is of new users. What an
+interrupted run had trained with the same settings is used again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import typer
@@ -21,25 +20,17 @@ from metaselector.config import load_config
 from metaselector.data.own.own_log import is_schema
 from metaselector.errors import UserError, nearest
 from metaselector.files import write_text
-from metaselector.progress import Bars, Progress
+from metaselector.progress import Bars
 from metaselector.run_directory import Run
 from metaselector.stages.reproduce import reproduce
 
-FILES = (
-    "results.csv",
-    "differences.csv",
-    "summary.md",
-    "summary.tex",
-    "config.yaml",
-    "environment.json",
-)
-"""What is kept of a run."""
-
-Protocol = Callable[[Run, Path | None, Path, Progress], None]
-"""``(run, raw files or None, where to fetch them into, progress)``: leaves :data:`FILES` in the
-run's directory."""
-
-PROTOCOLS: dict[str, Protocol] = {"warm": reproduce}
+TABLE = ("results.csv", "differences.csv", "summary.md", "summary.tex")
+MADE_WITH = ("config.yaml", "environment.json")
+PROTOCOLS = {
+    "warm": (*TABLE, *MADE_WITH),
+    "cold": ("support.csv", "summary.md", "summary.tex", *MADE_WITH),
+}
+"""What is kept of a run; with new users, so is :data:`TABLE` of every size of support."""
 
 CONFIG = Path(__file__).parent / "configs" / "tables.yaml"
 
@@ -72,15 +63,18 @@ def main(
     """Train and evaluate all models for several seeds; keep the tables and what they come from."""
     if protocol not in PROTOCOLS:
         raise UserError(f"--protocol {protocol}: no such protocol; {nearest(protocol, PROTOCOLS)}")
-    changes = {"seeds": list(range(seeds))} | ({"dataset": dataset} if dataset else {})
+    changes: dict[str, Any] = {"seeds": list(range(seeds)), "protocol": protocol}
+    changes |= {"dataset": dataset} if dataset else {}
     settings = load_config(config, changes=changes)
     torch.set_num_threads(settings.threads)
     # Of a schema of one's own, the name is a path.
     of = Path(settings.dataset).stem if is_schema(settings.dataset) else settings.dataset
     name = f"{of}-{protocol}"
     made = Run(Path("runs") / name if run is None else run, settings)
-    PROTOCOLS[protocol](made, data, Path("data"), Bars())
-    for file in FILES:
+    reproduce(made, data, Path("data"), Bars())
+    folders = [exam.folder for exam in made.protocol.exams if exam.folder != "."]
+    files = [f"{folder}/{file}" for folder in folders for file in TABLE]
+    for file in (*PROTOCOLS[protocol], *files):
         text = (made.directory / file).read_text(encoding="utf-8")
         write_text(output / name / file, text)
         typer.echo(output / name / file)

@@ -60,8 +60,8 @@ def made(
 
 
 def test_the_tables_and_what_they_come_from_are_kept(made: Made) -> None:
-    assert sorted(path.name for path in made.output.iterdir()) == sorted(tables.FILES)
-    for name in tables.FILES:
+    assert sorted(path.name for path in made.output.iterdir()) == sorted(tables.PROTOCOLS["warm"])
+    for name in tables.PROTOCOLS["warm"]:
         assert (made.output / name).read_bytes() == (made.run / name).read_bytes()
 
 
@@ -99,3 +99,24 @@ def test_an_unknown_protocol_is_named_before_anything_is_made(tmp_path: Path) ->
     with pytest.raises(UserError, match="--protocol wam: no such protocol; did you mean 'warm'"):
         tables.main(protocol="wam", run=tmp_path / "run", output=tmp_path / "results")
     assert not list(tmp_path.iterdir())
+
+
+def test_new_users_have_a_table_for_every_support(
+    write_world: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    (tmp_path / "tiny.yaml").write_text(SETTINGS + "cold: {support_sizes: [3, 6]}\n")
+    before = torch.get_num_threads()
+    tables.main(
+        protocol="cold",
+        seeds=1,
+        run=tmp_path / "run",
+        data=write_world(tmp_path / "raw"),
+        config=tmp_path / "tiny.yaml",
+        output=tmp_path / "results",
+    )
+    torch.set_num_threads(before)
+    kept = tmp_path / "results" / "movielens-100k-cold"
+    found = {str(path.relative_to(kept)) for path in kept.rglob("*.*")}
+    of_sizes = {f"support-{n}/{file}" for n in (3, 6) for file in tables.TABLE}
+    assert found == {*tables.PROTOCOLS["cold"], *of_sizes}
+    assert set(pd.read_csv(kept / "support.csv")["support_size"]) == {3, 6}
