@@ -19,6 +19,9 @@ BUILT_IN = {
     "lr": "base_models.lr:LR",
     "fm": "base_models.fm:FM",
     "deepfm": "base_models.deepfm:DeepFM",
+    "additive": "base_models.additive:Additive",
+    "itemknn": "base_models.itemknn:ItemKNN",
+    "sequence": "base_models.sequence:SequenceAttention",
 }
 _registered: dict[str, type[nn.Module]] = {}
 
