@@ -30,7 +30,8 @@ class SequenceAttention(BaseModel):
         embedding_size: D.
         length: most of the history's items that are read, the newest.
         attention_size: width of the hidden layer of a.
-        hidden_sizes: widths of the MLP's hidden layers, which read 3 * D numbers.
+        hidden_sizes: widths of the MLP's hidden layers, which read 3 * D numbers; with none, it is
+            one linear layer.
         dropout: after every hidden layer of the MLP, 0 to 1.
     """
 
