@@ -6,7 +6,7 @@ copied and reused by itself.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from torch import Tensor, nn
@@ -28,12 +28,17 @@ class BaseModel(nn.Module):
     ``F.embedding`` and ``F.embedding_bag`` (modes sum and mean) are the fast way to do so; their
     options ``max_norm``, ``scale_grad_by_freq`` and any ``padding_idx`` but 0 cannot be adapted.
 
+    A model that must know which field is the user, the item or so has a constructor argument for
+    each and names it in ``fields`` with the field's usual name. A configuration may give another
+    name as the option of that argument; the constructor gets the field's index.
+
     Args (of every subclass's constructor, before its own options):
         num_ids: rows of a table indexed by ids (V).
         slot_fields: field index of every slot, length C; the slots of a field are adjacent.
     """
 
     tables: ClassVar[tuple[str, ...]] = ()
+    fields: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, num_ids: int, slot_fields: Sequence[int]) -> None:
         super().__init__()

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from base_models.contract import Batch
+
 EMBEDDING_STD = 0.01
 
 
@@ -23,6 +25,18 @@ def weighted_sum(table: Tensor, ids: Tensor, values: Tensor) -> Tensor:
         ids.reshape(-1, slots), table, mode="sum", per_sample_weights=values.reshape(-1, slots)
     )
     return rows.view(*ids.shape[:-1], table.shape[-1])
+
+
+def field_slots(slot_fields: Sequence[int], field: int) -> slice:
+    """Where in a row the adjacent slots of `field` stand."""
+    first = list(slot_fields).index(field)
+    return slice(first, first + list(slot_fields).count(field))
+
+
+def pick(batch: Batch, slots: slice) -> Batch:
+    """These slots of every row."""
+    ids, values = batch
+    return ids[..., slots], values[..., slots]
 
 
 class Linear(nn.Module):

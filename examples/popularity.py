@@ -5,6 +5,7 @@ python examples/popularity.py
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -17,16 +18,16 @@ class Popularity(BaseModel):
     """``logit = bias + effect[user] + effect[item]``, whatever else the row says."""
 
     tables = ("effect",)  # parameters indexed by ids, so that the engine can adapt single rows
+    fields: ClassVar = {"user_field": "user", "item_field": "item"}  # options with field names
     used: Tensor
 
     def __init__(
-        self, num_ids: int, slot_fields: Sequence[int], fields: Sequence[int] = (0, 4)
+        self, num_ids: int, slot_fields: Sequence[int], user_field: int, item_field: int
     ) -> None:
         super().__init__(num_ids, slot_fields)
         self.effect = nn.Parameter(torch.zeros(num_ids, 1))
         self.bias = nn.Parameter(torch.zeros(1))
-        # Fields 0 and 4 of MovieLens-100K and 1M: user and item; other data order theirs otherwise.
-        used = [float(field in fields) for field in slot_fields]
+        used = [float(field in (user_field, item_field)) for field in slot_fields]
         self.register_buffer("used", torch.tensor(used), persistent=False)
 
     def forward(self, batch: Batch) -> Tensor:

@@ -19,6 +19,9 @@ BUILT_IN = {
     "lr": "base_models.lr:LR",
     "fm": "base_models.fm:FM",
     "deepfm": "base_models.deepfm:DeepFM",
+    "additive": "base_models.additive:Additive",
+    "itemknn": "base_models.itemknn:ItemKNN",
+    "sequence": "base_models.sequence:SequenceAttention",
 }
 _registered: dict[str, type[nn.Module]] = {}
 
@@ -56,19 +59,33 @@ def model_class(name: str) -> type[nn.Module]:
 def create(name: str, schema: Schema, options: Mapping[str, Any], seed: int) -> nn.Module:
     """Build the base model `name` for the data of `schema`, initialised from `seed`.
 
+    Args:
+        options: the constructor's arguments; those in the model's ``fields`` are names of fields,
+            of which the constructor gets the index.
+
     Raises:
-        ConfigError: unknown model or option.
+        ConfigError: unknown model or option, or a field that the data has not.
     """
     cls = model_class(name)
     valid = set(inspect.signature(cls).parameters) - {"num_ids", "slot_fields"}
     for option in options:
         if option not in valid:
             raise ConfigError(
-                f"base_models.{name}.{option}: unknown option; "
+                f"base_models.{name}.options.{option}: unknown option; "
                 + (nearest(option, valid) if valid else "this model has none")
             )
+    positions = [field.name for field in schema.fields]
+    arguments = dict(options)
+    for option, usual in getattr(cls, "fields", {}).items():
+        field = str(options.get(option, usual))
+        if field not in positions:
+            raise ConfigError(
+                f"base_models.{name}.options.{option}: the data has no field '{field}'; "
+                + nearest(field, positions)
+            )
+        arguments[option] = positions.index(field)
     # The global generator is used by torch's initialisers; fork it, so that ours leaves no trace.
     # torch.manual_seed would also seed every device.
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        return cls(schema.num_ids, schema.slot_fields, **options)
+        return cls(schema.num_ids, schema.slot_fields, **arguments)

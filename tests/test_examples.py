@@ -27,7 +27,7 @@ from metaselector.progress import Silent
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "popularity.py"
 NAME = "popularity"
-OPTIONS = {"fields": (0, 3)}  # item and mood, in the planted world
+OPTIONS = {"user_field": "mood"}  # the planted world has no user field
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.metadata import EntryPoint
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -18,7 +19,12 @@ SCHEMA = Schema(
     label_threshold=1,
     history_length=0,
     windows=(60, 80, 90),
-    fields=(Field(name="item", kind="categorical", slots=1, first_id=1, vocabulary=("x",)),),
+    fields=(
+        Field(name="user", kind="categorical", slots=1, first_id=1, vocabulary=("u",)),
+        Field(name="item", kind="categorical", slots=1, first_id=3, vocabulary=("x",)),
+        Field(name="seen", kind="sequence", slots=2, first_id=5, vocabulary=("x",)),
+        Field(name="history_items", kind="sequence", slots=2, first_id=7, vocabulary=("x",)),
+    ),
 )
 
 
@@ -69,13 +75,15 @@ def test_unknown_model_names_the_nearest() -> None:
 
 
 def test_unknown_option_names_the_nearest() -> None:
-    with pytest.raises(ConfigError, match=r"fm.embeding_size.*did you mean 'embedding_size'"):
+    with pytest.raises(
+        ConfigError, match=r"fm.options.embeding_size.*did you mean 'embedding_size'"
+    ):
         registry.create("fm", SCHEMA, {"embeding_size": 5}, 0)
 
 
 def test_unknown_option_of_a_model_without_any() -> None:
     with pytest.raises(
-        ConfigError, match=r"lr.embedding_size: unknown option; this model has none"
+        ConfigError, match=r"lr.options.embedding_size: unknown option; this model has none"
     ):
         registry.create("lr", SCHEMA, {"embedding_size": 5}, 0)
 
@@ -84,6 +92,56 @@ def test_unknown_option_of_a_model_without_any() -> None:
 def test_what_the_data_decides_is_no_option(option: str) -> None:
     with pytest.raises(ConfigError, match="unknown option"):
         registry.create("fm", SCHEMA, {option: 5}, 0)
+
+
+class Reader(LR):
+    """Remembers what its constructor got."""
+
+    fields: ClassVar = {"item_field": "item", "history_field": "history_items"}
+
+    def __init__(
+        self, num_ids: int, slot_fields: list[int], item_field: int, history_field: int
+    ) -> None:
+        super().__init__(num_ids, slot_fields)
+        self.found = item_field, history_field
+
+
+@pytest.mark.parametrize(
+    ("options", "indices"),
+    [
+        ({}, (1, 3)),
+        ({"history_field": "seen"}, (1, 2)),
+        ({"item_field": "user", "history_field": "item"}, (0, 1)),
+    ],
+)
+@pytest.mark.usefixtures("registered")
+def test_names_of_fields_become_indices(options: dict[str, str], indices: tuple[int, int]) -> None:
+    registry.register("reader", Reader)
+    given = dict(options)
+    model: Any = registry.create("reader", SCHEMA, options, 0)
+    assert model.found == indices
+    assert options == given
+
+
+@pytest.mark.parametrize(
+    ("option", "field", "problem"),
+    [
+        ("history_field", "history_item", "did you mean 'history_items'"),
+        ("item_field", 1, "valid names: history_items, item, seen, user"),
+    ],
+)
+def test_a_field_that_the_data_has_not_names_the_nearest(
+    option: str, field: Any, problem: str
+) -> None:
+    expected = rf"base_models.itemknn.options.{option}: the data has no field '{field}'; {problem}"
+    with pytest.raises(ConfigError, match=expected):
+        registry.create("itemknn", SCHEMA, {option: field}, 0)
+
+
+def test_the_usual_field_may_be_missing_in_the_data() -> None:
+    plain = SCHEMA.model_copy(update={"fields": SCHEMA.fields[:2]})
+    with pytest.raises(ConfigError, match=r"sequence.*'history_items'; valid names: item, user"):
+        registry.create("sequence", plain, {}, 0)
 
 
 @pytest.mark.usefixtures("registered")

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from base_models import FM, LR, DeepFM
+from base_models import FM, LR, Additive, DeepFM, ItemKNN, SequenceAttention
 from metaselector.adapt.engine import Adaptation, Engine, Loss, select_names
 from metaselector.adapt.engines import ENGINES, make_engine
 from metaselector.adapt.rules import MAML, InnerRule, MetaSGD
@@ -143,16 +143,41 @@ def world() -> World:
     return build_world(torch.float64)
 
 
-def build_world(dtype: torch.dtype, **selector: Any) -> World:
+@pytest.fixture
+def world_of_fields() -> World:
+    """As `world`, of the models that know which field is the user, the item and the history."""
+    return build_world(torch.float64, [0, 1, 2, 2], models_of_fields)
+
+
+def plain_models(slot_fields: list[int]) -> dict[str, nn.Module]:
+    return {
+        "lr": LR(NUM_IDS, slot_fields),
+        "fm": FM(NUM_IDS, slot_fields, embedding_size=2),
+        "deepfm": DeepFM(NUM_IDS, slot_fields, embedding_size=2, hidden_sizes=(3,)),
+    }
+
+
+def models_of_fields(slot_fields: list[int]) -> dict[str, nn.Module]:
+    return {
+        "additive": Additive(NUM_IDS, slot_fields, 0, embedding_size=2),
+        "itemknn": ItemKNN(NUM_IDS, slot_fields, 0, 1, 2, embedding_size=2),
+        "sequence": SequenceAttention(
+            NUM_IDS, slot_fields, 1, 2, embedding_size=2, attention_size=3, hidden_sizes=(3,)
+        ),
+    }
+
+
+def build_world(
+    dtype: torch.dtype,
+    slot_fields: list[int] = SLOT_FIELDS,
+    models: Callable[[list[int]], dict[str, nn.Module]] = plain_models,
+    **selector: Any,
+) -> World:
     generator = torch.Generator().manual_seed(0)
     with torch.random.fork_rng(devices=[]):
         model = Mixture(
-            {
-                "lr": LR(NUM_IDS, SLOT_FIELDS),
-                "fm": FM(NUM_IDS, SLOT_FIELDS, embedding_size=2),
-                "deepfm": DeepFM(NUM_IDS, SLOT_FIELDS, embedding_size=2, hidden_sizes=(3,)),
-            },
-            GatedSelector(NUM_IDS, SLOT_FIELDS, 3, embedding_size=2, hidden_size=4, **selector),
+            models(slot_fields),
+            GatedSelector(NUM_IDS, slot_fields, 3, embedding_size=2, hidden_size=4, **selector),
         ).to(dtype)
     params = {
         name: (torch.randn(p.shape, generator=generator, dtype=torch.float64) * 0.5)
@@ -165,13 +190,16 @@ def build_world(dtype: torch.dtype, **selector: Any) -> World:
     return World(
         model,
         params,
-        Episodes(random_rows(support_mask, generator), random_rows(query_mask, generator)),
+        Episodes(
+            random_rows(support_mask, len(slot_fields), generator),
+            random_rows(query_mask, len(slot_fields), generator),
+        ),
     )
 
 
-def random_rows(mask: Tensor, generator: torch.Generator) -> Rows:
+def random_rows(mask: Tensor, slots: int, generator: torch.Generator) -> Rows:
     """Rows with ids 1 to NUM_IDS - 3: the last two rows of every table stay untouched."""
-    shape = (*mask.shape, len(SLOT_FIELDS))
+    shape = (*mask.shape, slots)
     ids = torch.randint(1, NUM_IDS - 2, shape, generator=generator)
     values = torch.rand(shape, generator=generator, dtype=torch.float64).to(mask.dtype)
     labels = torch.randint(0, 2, mask.shape, generator=generator).to(mask.dtype)

@@ -187,6 +187,25 @@ def test_other_selectors_equal_slow_loop(
         )
 
 
+@pytest.mark.parametrize("granularity", ["tensor", "element"])
+def test_models_that_know_their_fields_equal_slow_loop(
+    runner: Runner, granularity: Any, world_of_fields: Any, make_adaptation: Any
+) -> None:
+    """Query losses, predictions, and meta-gradients of theta, phi, alpha."""
+    world = world_of_fields
+    adaptation, rates = make_adaptation(world, MetaSGD(RATE, granularity=granularity), 2)
+    output = runner.output(world, adaptation, rates)
+    losses = runner.losses_of(output, world)
+    wanted_losses, wanted_predictions = runner.expected(world, adaptation, rates)
+    predictions = output.log_positive[world.episodes.query.mask.bool()]
+    torch.testing.assert_close(predictions, wanted_predictions, rtol=0, atol=1e-10)
+    actual = meta_gradients(losses, world, rates)
+    for name, value in meta_gradients(wanted_losses, world, rates).items():
+        torch.testing.assert_close(
+            actual[name], value, rtol=0, atol=1e-10, msg=partial(_named, name)
+        )
+
+
 def _named(name: str, message: str) -> str:
     return f"{name}: {message}"
 
