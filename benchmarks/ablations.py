@@ -34,7 +34,7 @@ from metaselector.evaluate.predictions import long_table
 from metaselector.files import write_text
 from metaselector.meta_trainer import make_adaptation, meta_train
 from metaselector.predict import WindowPredictions, predict_episodes
-from metaselector.progress import Bars, Progress
+from metaselector.progress import Bars, Progress, Silent
 from metaselector.run_directory import Run, save_config
 from metaselector.stages.prepare import prepare_run
 from metaselector.stages.train import pretrain_base_models
@@ -199,6 +199,7 @@ def _table(base: Run, runs: list[tuple[Change, Run]], progress: Progress) -> pd.
 def _made(run: Run, change: Change, row: Variant, progress: Progress) -> Iterator[tuple[int, Made]]:
     """Train one row, or load it, and predict *test*, seed by seed."""
     save_config(run)
+    pretrain_base_models(run, Silent())  # those that a change adds
     for seed in run.config.seeds:
         for variant in dict.fromkeys(("sample-selector", row)):
             if not run.has_learned(variant, seed):
