@@ -140,6 +140,12 @@ class AdaptConfig(_Section):
         description="for the last inner steps, how many later rows halve a support row's weight; "
         "null weighs all alike, as the steps before do",
     )
+    prior_rows: float = Field(
+        0.0,
+        ge=0,
+        description="a user's support loss counts n / (n + this), n their support rows, so that "
+        "few rows move the parameters less",
+    )
     engine: Literal["func", "higher", "learn2learn"] = Field(
         "func",
         description="what runs the inner loop, with equal results; func adapts all users at once",

@@ -110,6 +110,7 @@ def make_adaptation(variant: Variant, mixture: Mixture, config: AdaptConfig) -> 
         names if steps else (),
         half_lives=config.half_life_of_steps if steps else (),
         per_step=config.per_step,
+        prior_rows=config.prior_rows,
     )
 
 

@@ -40,6 +40,8 @@ class Adaptation:
         names: the parameters that adapt; the others keep their initial values.
         half_lives: for each step, how many later rows halve the weight of a support row in the
             loss, or None to weigh all rows alike; empty weighs them alike in every step.
+        prior_rows: a user's support loss is multiplied by ``n / (n + prior_rows)``, n the sum of
+            the weights of their support rows, so that few rows move the parameters less.
         per_step: whether every step has rates of its own (Antoniou et al., "How to train your
             MAML", ICLR 2019, section 4); each rate is one number a tensor then, ``[steps]``.
     """
@@ -49,6 +51,7 @@ class Adaptation:
     names: tuple[str, ...]
     half_lives: tuple[float | None, ...] = ()
     per_step: bool = False
+    prior_rows: float = 0.0
 
     def initial_rates(self, params: Tensors) -> dict[str, Tensor]:
         """Where the rates of the adapted `params` start.
@@ -88,6 +91,13 @@ class Adaptation:
             return mask
         later = mask.flip(-1).cumsum(-1).flip(-1) - mask
         return mask * torch.exp2(-later / half_life)
+
+    def shrunk(self, losses: Tensor, weights: Tensor) -> Tensor:
+        """Support losses ``[...]`` of users whose support rows have `weights` ``[..., S]``."""
+        if not self.prior_rows:
+            return losses
+        rows = weights.sum(-1)
+        return losses * (rows / (rows + self.prior_rows))
 
 
 class Engine(Protocol):

@@ -146,7 +146,8 @@ class _Users:
                 self.own = own
                 output = self.forward(support.batch)
                 uses = self.linears.uses()
-                total = vmap(loss)(output, support.labels, weights).sum()
+                losses = vmap(loss)(output, support.labels, weights)
+                total = adaptation.shrunk(losses, weights).sum()
                 grads = torch.autograd.grad(
                     total,
                     [*own.values(), *(use.outputs for use in uses)],

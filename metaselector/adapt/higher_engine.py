@@ -65,8 +65,9 @@ class HigherEngine:
                     with torch.enable_grad():
                         for step, override in enumerate(overrides):
                             weights = adaptation.support_weights(step, mask)
+                            support_loss = loss(patched(support), labels, weights)
                             optimizer.step(
-                                loss(patched(support), labels, weights),
+                                adaptation.shrunk(support_loss, weights),
                                 override=override,
                                 grad_callback=callback,
                             )

@@ -55,8 +55,10 @@ class Learn2learnEngine:
                 learner = self._clone(initial)
                 for step, rate_of in enumerate(rates_of_steps if len(labels) else []):
                     own = dict(learner.named_parameters())
+                    weights = adaptation.support_weights(step, mask)
+                    support_loss = loss(learner(support), labels, weights)
                     grads = torch.autograd.grad(
-                        loss(learner(support), labels, adaptation.support_weights(step, mask)),
+                        adaptation.shrunk(support_loss, weights),
                         [own[name] for name in names],
                         create_graph=outer and rule.second_order,
                         materialize_grads=True,

@@ -83,12 +83,13 @@ def _adapt_users(
             if adaptation.half_lives and adaptation.half_lives[step] is not None:
                 for age in range(len(labels)):
                     weights[len(labels) - 1 - age] = 0.5 ** (age / adaptation.half_lives[step])
+            share = float(weights.sum()) / (float(weights.sum()) + adaptation.prior_rows)
             now = rates
             if adaptation.per_step:
                 now = {name: rate[step].unsqueeze(0) for name, rate in rates.items()}
             output = functional_call(model, {**params, **adapted}, (batch,))
             grads = torch.autograd.grad(
-                loss(output, labels, weights),
+                share * loss(output, labels, weights),
                 list(adapted.values()),
                 create_graph=True,
                 materialize_grads=True,

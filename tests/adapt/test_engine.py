@@ -72,3 +72,10 @@ def test_more_steps_repeat_the_last_and_fewer_are_the_first() -> None:
     assert (none.steps, none.half_lives) == (0, ())
     assert adaptation.with_steps(2) == adaptation
     assert Adaptation(MetaSGD(0.1), 2, ("a",)).with_steps(3).half_lives == ()
+
+
+def test_few_rows_count_less() -> None:
+    losses, weights = torch.tensor([1.0, 1.0, 1.0]), torch.tensor([[1.0, 1.0], [0.0, 1.0], [0, 0]])
+    assert torch.equal(Adaptation(MAML(0.1), 1, ()).shrunk(losses, weights), losses)
+    shrunk = Adaptation(MAML(0.1), 1, (), prior_rows=3.0).shrunk(losses, weights)
+    assert shrunk.tolist() == pytest.approx([0.4, 0.25, 0.0])

@@ -123,7 +123,11 @@ def test_equals_slow_loop(
         )
 
 
-@pytest.mark.parametrize("half_lives", [(), (1.5, None, 0.5)], ids=["alike", "recent"])
+@pytest.mark.parametrize(
+    ("half_lives", "prior_rows"),
+    [((), 0.0), ((1.5, None, 0.5), 0.0), ((1.5, None, 0.5), 2.5)],
+    ids=["alike", "recent", "shrunk"],
+)
 @pytest.mark.parametrize(
     "step_rule",
     [
@@ -138,13 +142,14 @@ def test_rates_and_weights_of_each_step_equal_slow_loop(
     runner: Runner,
     step_rule: InnerRule,
     half_lives: tuple[float | None, ...],
+    prior_rows: float,
     patterns: tuple[str, ...],
     world: Any,
     make_adaptation: Any,
 ) -> None:
-    """Query losses and meta-gradients, with rates and recency weights of each step's own."""
+    """Query losses and meta-gradients; rates and weights of support rows are each step's own."""
     adaptation, rates = make_adaptation(
-        world, step_rule, 3, patterns, half_lives=half_lives, per_step=True
+        world, step_rule, 3, patterns, half_lives=half_lives, per_step=True, prior_rows=prior_rows
     )
     assert all(rate.shape == (3,) for rate in rates.values())
     losses = runner.losses(world, adaptation, rates)
