@@ -219,7 +219,7 @@ def test_figures_are_the_committed_ones(run: Path, raw: Path, results: pd.DataFr
 
 def test_a_second_run_uses_the_checkpoints_and_gives_the_same_bytes(run: Path, raw: Path) -> None:
     checkpoints = sorted(run.rglob("*.safetensors"))
-    assert len(checkpoints) == 3 * len(SINGLE) + 3
+    assert len(checkpoints) == 3 * len(SINGLE) + 4
     before = [path.stat().st_mtime_ns for path in checkpoints]
     results = (run / "results.csv").read_bytes()
     command("reproduce", "--run", run, "--data", raw, *settings())
