@@ -41,13 +41,17 @@ $(STAMP): setup.cfg pyproject.toml constraints.txt
 reproduce: $(STAMP)
 	$(BIN)/metaselector reproduce $(reproduce_options)
 
-PUBLISHED := config.yaml environment.json results.csv differences.csv summary.md figures/comparison.png
+PUBLISHED := config.yaml environment.json results.csv differences.csv summary.md
 
 publish: $(STAMP)
 	rm -rf runs/movielens-100k
 	$(BIN)/metaselector reproduce
+	$(BIN)/metaselector analyse
 	mkdir -p benchmarks/results/movielens-100k
 	cp $(addprefix runs/movielens-100k/,$(PUBLISHED)) benchmarks/results/movielens-100k/
+	rm -rf benchmarks/results/movielens-100k/analysis
+	cp -r runs/movielens-100k/analysis runs/movielens-100k/figures benchmarks/results/movielens-100k/
+	cd benchmarks/results/movielens-100k/analysis && rm -f rows.csv entropy.csv
 
 .PHONY: tables
 tables: $(STAMP)
