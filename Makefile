@@ -51,7 +51,7 @@ publish: $(STAMP)
 	cp $(addprefix runs/movielens-100k/,$(PUBLISHED)) benchmarks/results/movielens-100k/
 	rm -rf benchmarks/results/movielens-100k/analysis
 	cp -r runs/movielens-100k/analysis runs/movielens-100k/figures benchmarks/results/movielens-100k/
-	cd benchmarks/results/movielens-100k/analysis && rm -f rows.csv entropy.csv
+	rm benchmarks/results/movielens-100k/analysis/rows.csv
 
 .PHONY: tables
 tables: $(STAMP)
