@@ -16,9 +16,22 @@ METRICS = ("auc", "logloss")
 TARGET = "metaselector"
 """The row that all others are compared with: joint MetaSelector."""
 
+SIMPLIFIED = "metaselector-simplified"
+WEIGHING = (
+    "uniform",
+    "convex",
+    "stacking-logistic",
+    "stacking-lightgbm",
+    "sample-selector",
+    "user-best",
+    "user-exponential",
+)
+"""Rows that :data:`SIMPLIFIED` is compared with: like it, they only weigh outputs of frozen base
+models."""
+
 BEST_SINGLE = "best-single"
-"""The family of comparisons of every row with the best single model; the other is :data:`TARGET`'s,
-of it with every other row."""
+"""The family of comparisons of every row with the best single model; the others are
+:data:`TARGET`'s, of it with every other row, and :data:`SIMPLIFIED`'s."""
 
 COLUMNS = (
     "family",
@@ -98,11 +111,11 @@ def _comparisons(rows: list[str], best_single: Mapping[int, str]) -> list[Compar
         for row in rows
         if [row] != singles
     ]
-    if TARGET in rows:
+    for target, others in ((TARGET, rows), (SIMPLIFIED, WEIGHING)):
         compared += [
-            Comparison(TARGET, TARGET, row, dict.fromkeys(best_single, (TARGET, row)))
+            Comparison(target, target, row, dict.fromkeys(best_single, (target, row)))
             for row in rows
-            if row != TARGET
+            if target in rows and row in others and row != target
         ]
     return compared
 

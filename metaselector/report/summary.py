@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from metaselector.evaluate.comparisons import BEST_SINGLE, TARGET
+from metaselector.evaluate.comparisons import BEST_SINGLE, SIMPLIFIED, TARGET
 from metaselector.report.groups import ORACLE, SINGLE, group_of, in_groups
 
 RESULT_COLUMNS = (
@@ -74,6 +74,7 @@ class Compared(NamedTuple):
 COMPARED = (
     Compared(BEST_SINGLE, "model", "Δ logloss, 95 %", with_p=False),
     Compared(TARGET, "baseline", f"{TARGET} − row, 95 %, Holm's p", with_p=True),
+    Compared(SIMPLIFIED, "baseline", "simplified − row, 95 %, Holm's p", with_p=True),
 )
 _DIFFERENCE = ("difference", "low", "high", "p_holm")
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from metaselector.evaluate.comparisons import BEST_SINGLE, TARGET
+from metaselector.evaluate.comparisons import BEST_SINGLE, SIMPLIFIED, TARGET
 from metaselector.evaluate.comparisons import COLUMNS as DIFFERENCE_COLUMNS
 from metaselector.files import write_text
 from metaselector.report.groups import group_of
@@ -117,6 +117,10 @@ def _notes(results: pd.DataFrame, families: set[str]) -> list[str]:
         notes.append(
             f"{TARGET} − row: the same of {TARGET}'s logloss to the row's, and the two-sided "
             "p-value, corrected by Holm's method over the rows of this column (intervals are not)."
+        )
+    if SIMPLIFIED in families:
+        notes.append(
+            f"simplified − row: the same of {SIMPLIFIED}, to rows that only weigh frozen outputs."
         )
     return notes
 

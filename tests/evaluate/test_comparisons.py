@@ -6,7 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from metaselector.evaluate.comparisons import BEST_SINGLE, COLUMNS, METRICS, TARGET, compare
+from metaselector.evaluate.comparisons import (
+    BEST_SINGLE,
+    COLUMNS,
+    METRICS,
+    SIMPLIFIED,
+    TARGET,
+    compare,
+)
 from metaselector.evaluate.results import score
 
 GAIN = {"lr": 0.0, "fm": 0.02, "uniform": 0.05, "metaselector": 0.15, "oracle-user": 1.0}
@@ -102,3 +109,12 @@ def test_without_metaselector_only_the_best_single_model_is_compared_with() -> N
     predictions = _predictions((0,))
     table = compare(predictions[predictions["model"] != TARGET], {0: "fm"}, 5)
     assert set(table["family"]) == {BEST_SINGLE}
+
+
+def test_simplified_is_compared_with_rows_that_only_weigh() -> None:
+    predictions = _predictions((0,))
+    simplified = predictions[predictions["model"] == TARGET].assign(model=SIMPLIFIED)
+    table = compare(pd.concat([predictions, simplified], ignore_index=True), {0: "fm"}, 5)
+    of_family = table[table["family"] == SIMPLIFIED]
+    assert set(of_family["model"]) == {SIMPLIFIED}
+    assert set(of_family["baseline"]) == {"uniform"}
