@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from metaselector.errors import UserError
-from metaselector.evaluate.bootstrap import bootstrap_difference
+from metaselector.evaluate.bootstrap import difference, resample
 from metaselector.evaluate.breakdown import best_on_valid, breakdown, improvements
 from metaselector.evaluate.losses import row_logloss
 from metaselector.evaluate.metrics import logloss
@@ -107,7 +107,8 @@ def test_the_interval_is_that_of_the_bootstrap_over_users() -> None:
     improved = improvements(table, {0: "lr"}, ["convex"])
     found = breakdown(improved, facts_of(table), 4000, generator())
     mine = found[found["fact"] == "rows_per_active_day"].iloc[0]
-    other = bootstrap_difference(table, "convex", "lr", "logloss", 4000, generator())
+    scores = resample(table, ["logloss"], 4000, generator())["logloss"]
+    other = difference(scores, {0: ("convex", "lr")})
     assert mine["improvement"] == pytest.approx(-other.difference)
     assert (mine["low"], mine["high"]) == pytest.approx((-other.high, -other.low), abs=0.02)
     assert other.high - other.low > 0.2
