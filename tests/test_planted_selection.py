@@ -44,12 +44,19 @@ CONFIG = Config(
     },
     selector=SelectorConfig(embedding_size=8, hidden_size=32),
     # Forty noisy labels must move a user from one model to the other in one step.
+    # Their order says nothing in this world, so none is weighed more.
     adapt=AdaptConfig(
-        rule="meta-sgd", granularity="tensor", steps=1, phi_rate=3.0, support_size=40
+        rule="meta-sgd",
+        granularity="tensor",
+        steps=1,
+        half_lives=(),
+        phi_rate=3.0,
+        support_size=40,
     ),
     meta_train=MetaTrainConfig(
         users_per_batch=32,
         query_size=20,
+        cut="random",
         epochs=30,
         patience=10,
         phi_learning_rate=0.01,

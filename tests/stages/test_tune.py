@@ -336,7 +336,7 @@ def test_optuna_is_quiet_and_as_it_was(
     [
         (RATES.replace("3.0", "2.0"), {}, r"space\.adapt\.phi_rate\.attributes\.high was 3.0, now"),
         (RATES + FM, {}, r"space\.base_models\.fm\.pretrain\.learning_rate was null, now "),
-        (RATES, {"meta_train.query_size": 7}, r"meta_train\.query_size was 20, now 7"),
+        (RATES, {"meta_train.query_size": 7}, r"meta_train\.query_size was 100, now 7"),
         (RATES, {"seeds": [3, 4]}, r"seeds was \[3\], now \[3, 4\]"),
     ],
 )
