@@ -258,9 +258,9 @@ def _markdown(table: pd.DataFrame, command: str) -> str:
         f"One change at a time to the settings of the table; mean of {seeds} seed(s). valid: "
         "logloss of the best epoch on the window by which settings and epochs were chosen. Δ: "
         "logloss on test minus that without the change, 95 % interval of the paired bootstrap over "
-        "users, not corrected for the number of lines; above 0 the change is worse. The intervals do "
-        "not hold what training again would change: rounding alone (another number of threads) moved "
-        "metaselector's logloss by 0.0018.",
+        "users, not corrected for the number of lines; above 0 the change is worse. The intervals "
+        "do not hold what training again would change: rounding alone (another number of threads) "
+        "moved metaselector's logloss by 0.0018.",
         "",
         f"Command: `{command}`",
         "",
