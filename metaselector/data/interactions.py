@@ -52,10 +52,12 @@ class Task:
         name: of the label's column.
         threshold: a value at or above it is a positive; None takes the setting
             ``data.label_threshold``.
+        after: name of the earlier task that must be positive for this one to be observed.
     """
 
     name: str
     threshold: float | None = None
+    after: str | None = None
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,9 @@ class Schema(BaseModel):
     """The fields of an encoded data set, in slot order, and how its label was made.
 
     Attributes:
+        tasks: names of the labels.
+        task_after: for each task the index of the earlier one that must be 1 for it to be observed,
+            -1 where there is none; None where no task has one.
         windows: percentages that split each user's rows, or the users, into windows.
         cold_seed: of the split of users; None where their rows are split.
     """
@@ -71,6 +74,7 @@ class Schema(BaseModel):
     version: Literal[2] = 2
     dataset: str
     tasks: tuple[str, ...] = ("rating",)
+    task_after: tuple[int, ...] | None = None
     label_threshold: float
     history_length: int
     min_count: int = 1
@@ -90,6 +94,13 @@ class Schema(BaseModel):
     def protocol(self) -> str:
         """The one that the data set was prepared for."""
         return "warm" if self.cold_seed is None else "cold"
+
+    @property
+    def parents(self) -> tuple[int | None, ...]:
+        """For each task the index of the one that must be 1 for it to be observed, if any."""
+        if self.task_after is None:
+            return (None,) * len(self.tasks)
+        return tuple(None if parent < 0 else parent for parent in self.task_after)
 
     @property
     def num_ids(self) -> int:
