@@ -164,6 +164,11 @@ class AdaptConfig(_Section):
     names: tuple[str, ...] = Field(
         ("*",), description="shell-style patterns of the parameters that adapt, such as selector.*"
     )
+    task_weights: dict[str, float] = Field(
+        default_factory=dict,
+        description="of several tasks, what the loss of each counts by its name, both where users "
+        "adapt and where selectors learn; 1 for those not named",
+    )
     compared_rules: tuple[Literal["maml", "first-order-maml"], ...] = Field(
         (), description="rules that MetaSelector is trained with as well, a row of the table each"
     )

@@ -30,7 +30,7 @@ from metaselector.data.protocol import EvaluationProtocol
 from metaselector.data.protocols import make_protocol
 from metaselector.early_stopping import EarlyStopping
 from metaselector.errors import ConfigError, UserError
-from metaselector.mixture import Mixture, mean_loss
+from metaselector.mixture import Mixture, make_loss
 from metaselector.predict import predict_episodes
 from metaselector.progress import Advance, Progress
 from metaselector.selector import GatedSelector
@@ -129,8 +129,9 @@ def make_mixture(
             sees=config.selector.sees,
             temperature=config.selector.temperature,
             uniform_share=config.selector.uniform_share,
+            num_tasks=len(dataset.schema.tasks),
         )
-    return Mixture(base_models, selector).to(config.device).eval()
+    return Mixture(base_models, selector, len(dataset.schema.tasks)).to(config.device).eval()
 
 
 def meta_train(
@@ -166,7 +167,8 @@ def meta_train(
     for mixture in (early, later):
         mixture.base_models.requires_grad_(joint)
     alpha = adaptation.initial_rates(start)
-    episode = EpisodeLoss(early, alpha, adaptation, make_engine(config.adapt.engine), mean_loss)
+    loss = make_loss(dataset.schema.tasks, config.adapt.task_weights)
+    episode = EpisodeLoss(early, alpha, adaptation, make_engine(config.adapt.engine), loss)
     settings = config.meta_train
     if variant == "sample-selector":
         settings = settings.model_copy(update={"phi_learning_rate": config.selector.learning_rate})
@@ -195,13 +197,13 @@ def meta_train(
             if epoch:  # epoch 0 is the untrained selector: a candidate like any other
                 train_loss = _train_epoch(episode, optimizers, protocol, generator, advance)
             candidate = learned()
-            loss = valid_loss(candidate, later, adaptation, protocol)
+            lost = valid_loss(candidate, later, adaptation, protocol)
             seconds = time.perf_counter() - started
             history.append(
-                {"epoch": epoch, "train_loss": train_loss, "valid_loss": loss, "seconds": seconds}
+                {"epoch": epoch, "train_loss": train_loss, "valid_loss": lost, "seconds": seconds}
             )
             rates += [{"epoch": epoch, **row} for row in _describe(candidate.alpha)]
-            if stopping.improved(epoch, loss):
+            if stopping.improved(epoch, lost):
                 best = candidate
             elif stopping.exhausted(epoch):
                 break

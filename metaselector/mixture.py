@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -14,13 +15,13 @@ from metaselector.errors import ConfigError, nearest
 
 
 class Mixed(NamedTuple):
-    """What the mixture says of every row.
+    """What the mixture says of every row, and, of several tasks, of each: then T comes last.
 
     Attributes:
-        log_positive: ``[..., B]``, log of the predicted probability.
-        log_negative: ``[..., B]``, log of one minus it, without cancellation.
-        weights: ``[..., B, K]``, the selector's distribution.
-        base_probabilities: ``[..., B, K]``.
+        log_positive: ``[..., B]`` or ``[..., B, T]``, log of the predicted probability.
+        log_negative: of the same shape, log of one minus it, without cancellation.
+        weights: ``[..., B, K]`` or ``[..., B, K, T]``, the selector's distribution over the models.
+        base_probabilities: of the same shape.
     """
 
     log_positive: Tensor
@@ -35,16 +36,22 @@ class Mixture(nn.Module):
     Parameters are named ``base_models.<name>.*`` (theta) and ``selector.*`` (phi).
 
     Args:
-        base_models: K modules by name, each ``batch -> logits [..., B]`` with ``tables``.
-        selector: ``(batch, base_probabilities) -> weights``, both ``[..., B, K]``, with ``tables``.
+        base_models: K modules by name, each ``batch -> logits [..., B]`` with ``tables``; of
+            several tasks ``[..., B, T]``.
+        selector: ``(batch, base_probabilities) -> weights``, both ``[..., B, K]``, with ``tables``;
+            of several tasks ``[..., B, K, T]``.
+        num_tasks: T.
     """
 
     base_models: nn.ModuleDict
     selector: nn.Module
     tables: frozenset[str]
 
-    def __init__(self, base_models: Mapping[str, nn.Module], selector: nn.Module) -> None:
+    def __init__(
+        self, base_models: Mapping[str, nn.Module], selector: nn.Module, num_tasks: int = 1
+    ) -> None:
         super().__init__()
+        self.models_axis = -1 if num_tasks == 1 else -2
         self.base_models = nn.ModuleDict(dict(base_models))
         self.selector = selector
         self.tables = frozenset(_tables("selector", selector)).union(
@@ -52,14 +59,15 @@ class Mixture(nn.Module):
         )
 
     def forward(self, batch: Batch) -> Mixed:
-        logits = torch.stack([model(batch) for model in self.base_models.values()], dim=-1)
-        probabilities = torch.sigmoid(logits)  # [..., B, K]
+        axis = self.models_axis
+        logits = torch.stack([model(batch) for model in self.base_models.values()], dim=axis)
+        probabilities = torch.sigmoid(logits)  # [..., B, K] or [..., B, K, T]
         weights = self.selector(batch, probabilities)
         # In logs, so that a confident base model costs neither precision nor gradient.
         log_weights = weights.clamp_min(torch.finfo(weights.dtype).tiny).log()
         return Mixed(
-            torch.logsumexp(log_weights + F.logsigmoid(logits), dim=-1),
-            torch.logsumexp(log_weights + F.logsigmoid(-logits), dim=-1),
+            torch.logsumexp(log_weights + F.logsigmoid(logits), dim=axis),
+            torch.logsumexp(log_weights + F.logsigmoid(-logits), dim=axis),
             weights,
             probabilities,
         )
@@ -83,6 +91,53 @@ def row_loss(output: Mixed, labels: Tensor) -> Tensor:
     return -(labels * output.log_positive + (1 - labels) * output.log_negative)
 
 
-def mean_loss(output: Mixed, labels: Tensor, mask: Tensor) -> Tensor:
-    """Mean logloss of the rows, weighted by `mask`; 0, still in the graph, where all of it is 0."""
-    return (row_loss(output, labels) * mask).sum() / mask.sum().clamp_min(1)
+@dataclass(frozen=True)
+class MeanLoss:
+    """Mean logloss of rows; of several tasks, of the weighted sum of theirs.
+
+    ``sum_i m_i sum_t w_t o_it l_it / sum_i m_i``, with the mask m, and o 1 where a task is
+    observed, else 0. A task that is seldom observed therefore counts less: a mean over each task's
+    own rows would not be the mean of what some users lose and what the others do.
+
+    Attributes:
+        weights: T of them; None where there is one task.
+    """
+
+    weights: tuple[float, ...] | None = None
+
+    def rows(self, output: Mixed, labels: Tensor) -> Tensor:
+        """``[..., R]`` from labels ``[..., R]``, or ``[..., R, T]``, nan where not observed."""
+        if self.weights is None:
+            return row_loss(output, labels)
+        observed = ~labels.isnan()
+        losses = row_loss(output, labels.nan_to_num()) * observed
+        return (losses * losses.new_tensor(self.weights)).sum(-1)
+
+    def __call__(self, output: Mixed, labels: Tensor, mask: Tensor) -> Tensor:
+        """A scalar, weighted by `mask` ``[..., R]``; 0, still in the graph, where that is all 0."""
+        return (self.rows(output, labels) * mask).sum() / mask.sum().clamp_min(1)
+
+
+mean_loss = MeanLoss()
+
+
+def make_loss(tasks: Sequence[str], weights: Mapping[str, float]) -> MeanLoss:
+    """The loss that users adapt by and selectors learn from.
+
+    Args:
+        tasks: names of the tasks.
+        weights: by name; 1 for those that are not named.
+
+    Raises:
+        ConfigError: there is no such task.
+    """
+    for name in weights:
+        if name not in tasks:
+            raise ConfigError(
+                f"adapt.task_weights: the data has no task '{name}'; {nearest(name, tasks)}"
+            )
+    if len(tasks) == 1:
+        if weights:
+            raise ConfigError("adapt.task_weights: the data has one task, which needs no weight")
+        return mean_loss
+    return MeanLoss(tuple(weights.get(name, 1.0) for name in tasks))

@@ -14,7 +14,7 @@ from metaselector.adapt.rules import Tensors
 from metaselector.config import AdaptConfig
 from metaselector.data.dataset import EncodedDataset
 from metaselector.data.episodes import EpisodeRows, load_episodes, window_episodes
-from metaselector.mixture import Mixed, Mixture, mean_loss, row_loss
+from metaselector.mixture import Mixed, Mixture, make_loss
 
 
 class WindowPredictions(NamedTuple):
@@ -22,9 +22,10 @@ class WindowPredictions(NamedTuple):
 
     Attributes:
         rows: int64 ``[n]``, positions in the data set.
-        probabilities: float64 ``[n]``.
-        weights: float32 ``[n, K]``.
-        losses: float64 ``[n]``, logloss of each row in nats.
+        probabilities: float64 ``[n]``, or ``[n, T]`` of several tasks.
+        weights: float32 ``[n, K]`` or ``[n, K, T]``.
+        losses: float64 ``[n]``, what each row adds to the loss, in nats: its logloss, or the
+            weighted sum of those of the tasks that are observed.
     """
 
     rows: NDArray[np.int64]
@@ -33,7 +34,7 @@ class WindowPredictions(NamedTuple):
     losses: NDArray[np.float64]
 
     def loss(self) -> float:
-        """Mean logloss of all rows."""
+        """Mean of all rows."""
         return float(self.losses.mean())
 
 
@@ -69,12 +70,13 @@ def predict_episodes(
     order = np.argsort(sizes, kind="stable")  # users of like size share a chunk: less padding
     params = dict(mixture.named_parameters())
     engine = make_engine(config.engine)
+    loss = make_loss(dataset.schema.tasks, config.task_weights)
     parts: list[WindowPredictions] = []
     for i in range(0, len(order), config.max_users_per_chunk):
         rows = episodes.some(order[i : i + config.max_users_per_chunk])
         batch = load_episodes(dataset, rows).to(device)
-        output = engine(mixture, params, alpha, adaptation, batch, mean_loss)
-        parts.append(_unpad(output, batch.query.labels, rows.query))
+        output = engine(mixture, params, alpha, adaptation, batch, loss)
+        parts.append(_unpad(output, loss.rows(output, batch.query.labels), rows.query))
     by_row = np.argsort(np.concatenate([part.rows for part in parts]))
     return WindowPredictions(
         rows=np.concatenate([part.rows for part in parts])[by_row],
@@ -84,11 +86,11 @@ def predict_episodes(
     )
 
 
-def _unpad(output: Mixed, labels: torch.Tensor, query: NDArray[np.int64]) -> WindowPredictions:
+def _unpad(output: Mixed, losses: torch.Tensor, query: NDArray[np.int64]) -> WindowPredictions:
     present = query >= 0
     return WindowPredictions(
         query[present],
         output.log_positive.exp().double().cpu().numpy()[present],
         output.weights.cpu().numpy()[present],
-        row_loss(output, labels).double().cpu().numpy()[present],
+        losses.double().cpu().numpy()[present],
     )

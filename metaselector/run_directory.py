@@ -88,6 +88,12 @@ class Run:
         return (self.parent or self.directory) / "data"
 
     @property
+    def task_folders(self) -> tuple[str, ...]:
+        """Where in the run's directory the tables of each task are: in it, if there is one task."""
+        tasks = self.dataset.schema.tasks
+        return (".",) if len(tasks) == 1 else tuple(f"task-{name}" for name in tasks)
+
+    @property
     def variants(self) -> tuple[Variant, ...]:
         """The rows of the table that adapt."""
         return variants_of(self.config.adapt)

@@ -24,10 +24,10 @@ class GatedSelector(nn.Module):
     x has, in this order, those that are asked for of
 
     - fields: the pooled embeddings of the row's fields (F * D numbers),
-    - outputs: the base models' log-odds o (K),
-    - disagreement: ``d_k = o_k - mean_j o_j``, and ``|d_k|`` (2 K). A and G can make d of the
-      outputs, as it is linear in them; how far the models are apart, in whichever direction, they
-      cannot.
+    - outputs: the base models' log-odds o (K T),
+    - disagreement: ``d_k = o_k - mean_j o_j``, and ``|d_k|`` (2 K T), by task. A and G can make d
+      of the outputs, as it is linear in them; how far the models are apart, in whichever
+      direction, they cannot.
 
     Args:
         num_ids: rows of the embedding table (V).
@@ -38,6 +38,7 @@ class GatedSelector(nn.Module):
         sees: one or more kinds of input; without fields there is no embedding table.
         temperature: above 0.
         uniform_share: at least 0, less than 1.
+        num_tasks: T.
     """
 
     tables: frozenset[str]
@@ -54,13 +55,16 @@ class GatedSelector(nn.Module):
         sees: Collection[SelectorInput] = ("fields", "outputs"),
         temperature: float = 1.0,
         uniform_share: float = 0.0,
+        num_tasks: int = 1,
     ) -> None:
         super().__init__()
+        self.num_tasks = num_tasks
         self.sees = frozenset(sees)
         self.temperature = temperature
         self.uniform_share = uniform_share
         self.tables = frozenset({"embedding"} if "fields" in self.sees else ())
-        inputs = {"outputs": num_models, "disagreement": 2 * num_models}
+        outputs = num_models * num_tasks
+        inputs = {"outputs": outputs, "disagreement": 2 * outputs}
         if "fields" in self.sees:
             fields = torch.as_tensor(list(slot_fields))
             first_slots = torch.searchsorted(fields, torch.arange(int(fields.max()) + 1))
@@ -70,7 +74,7 @@ class GatedSelector(nn.Module):
         width = sum(inputs[kind] for kind in self.sees)
         self.hidden = nn.Linear(width, hidden_size)
         self.gate = nn.Linear(width, hidden_size)
-        self.output = nn.Linear(hidden_size, num_models)
+        self.output = nn.Linear(hidden_size, outputs)
         nn.init.zeros_(self.output.weight)
         nn.init.zeros_(self.output.bias)
 
@@ -79,31 +83,41 @@ class GatedSelector(nn.Module):
 
         Args:
             batch: slots ``[..., B, C]``.
-            base_probabilities: ``[..., B, K]``.
+            base_probabilities: ``[..., B, K]``, or ``[..., B, K, T]`` of several tasks.
 
         Returns:
-            ``[..., B, K]``, non-negative, summing to 1 over K.
+            weights of that shape, non-negative, summing to 1 over K.
         """
         x = torch.cat(self._inputs(batch, base_probabilities), dim=-1)
         h = F.relu(self.hidden(x)) * torch.sigmoid(self.gate(x))
         logits = self.output(h)
         if self.temperature != 1:
             logits = logits / self.temperature
-        weights = F.softmax(logits, dim=-1)
+        logits = logits.reshape(base_probabilities.shape)  # [..., B, K * T] to [..., B, K, T]
+        weights = F.softmax(logits, dim=self._models_axis)
         if self.uniform_share:  # written so that uniform weights stay exactly that
-            weights = weights + self.uniform_share * (1 / weights.shape[-1] - weights)
+            models = weights.shape[self._models_axis]
+            weights = weights + self.uniform_share * (1 / models - weights)
         return weights
+
+    @property
+    def _models_axis(self) -> int:
+        return -1 if self.num_tasks == 1 else -2
 
     def _inputs(self, batch: Batch, base_probabilities: Tensor) -> list[Tensor]:
         """What is seen, each ``[..., B, numbers]``."""
         inputs = [self._fields(batch)] if "fields" in self.sees else []
         odds = torch.logit(base_probabilities, eps=PROBABILITY_FLOOR)
         if "outputs" in self.sees:
-            inputs.append(odds)
+            inputs.append(self._flat(odds))
         if "disagreement" in self.sees:
-            deviations = odds - odds.mean(-1, keepdim=True)
+            deviations = self._flat(odds - odds.mean(self._models_axis, keepdim=True))
             inputs += [deviations, deviations.abs()]
         return inputs
+
+    def _flat(self, outputs: Tensor) -> Tensor:
+        """``[..., B, K * T]``."""
+        return outputs if self.num_tasks == 1 else outputs.flatten(-2)
 
     def _fields(self, batch: Batch) -> Tensor:
         """``[..., B, F * D]``."""

@@ -31,7 +31,12 @@ _MEND = "run `metaselector evaluate` again"
 
 
 def long_table(
-    seed: int, model: str, dataset: EncodedDataset, rows: NDArray[np.int64], p: ArrayLike
+    seed: int,
+    model: str,
+    dataset: EncodedDataset,
+    rows: NDArray[np.int64],
+    p: ArrayLike,
+    task: int = 0,
 ) -> pd.DataFrame:
     """The predictions of one model of one seed as rows of the long table.
 
@@ -41,6 +46,7 @@ def long_table(
         dataset: what was predicted.
         rows: int64 ``[N]``, positions in `dataset`.
         p: probabilities ``[N]``, in the order of `rows`.
+        task: its index; it is observed in all of the rows.
 
     Returns:
         `N` rows with the columns :data:`COLUMNS`.
@@ -61,11 +67,17 @@ def long_table(
             "model": pd.array([model] * len(rows), dtype="str"),
             "user": pd.array(names[dataset.users[rows]], dtype="str"),
             "row": np.asarray(dataset.source_rows[rows], dtype=np.int64),
-            "task": pd.array([TASK] * len(rows), dtype="str"),
-            "y": np.asarray(dataset.labels[rows], dtype=np.float32),
+            "task": pd.array([task_name(dataset, task)] * len(rows), dtype="str"),
+            "y": np.asarray(dataset.task_labels[rows, task], dtype=np.float32),
             "p": probabilities,
         }
     )
+
+
+def task_name(dataset: EncodedDataset, task: int) -> str:
+    """What the long table calls a task: by its name where there are several."""
+    tasks = dataset.schema.tasks
+    return TASK if len(tasks) == 1 else tasks[task]
 
 
 def save_predictions(predictions: pd.DataFrame, path: Path) -> None:
