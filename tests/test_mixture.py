@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from base_models import FM, LR
 from metaselector.data.batch import Batch
-from metaselector.mixture import Mixed, Mixture, mean_loss, row_loss
+from metaselector.errors import ConfigError
+from metaselector.mixture import MeanLoss, Mixed, Mixture, make_loss, mean_loss, row_loss
 from metaselector.selector import GatedSelector
 
 EXTREMES = list(itertools.product([-60.0, 0.0, 60.0], repeat=2))
@@ -167,3 +168,74 @@ def test_untrained_selector_mixes_evenly() -> None:
     output = model(Batch(NO_SLOTS.ids, NO_SLOTS.values.double()))
     expected = torch.sigmoid(torch.tensor([-1.0, 2.0]).double()).mean()
     torch.testing.assert_close(output.log_positive.exp().squeeze(), expected)
+
+
+class Tasks(nn.Module):
+    """Several constant models of one task each, as one of several tasks, or a selector of them."""
+
+    tables: tuple[str, ...] = ()
+
+    def __init__(self, parts: list[Constant]) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(parts)
+
+    def forward(self, batch: Batch, base_probabilities: Tensor | None = None) -> Tensor:
+        if base_probabilities is None:
+            return torch.stack([part(batch) for part in self.parts], -1)
+        each = zip(self.parts, base_probabilities.unbind(-1), strict=True)
+        return torch.stack([part(batch, p) for part, p in each], -1)
+
+
+def test_each_task_is_mixed_as_if_it_were_the_only_one() -> None:
+    logits, scores = ([[-1.0, 2.0, 0.5], [0.3, -4.0, 1.0]], [[0.0, 1.0, 2.0], [-3.0, 0.0, 0.5]])
+    models = {
+        f"model{k}": Tasks([Constant(logits[task][k]) for task in range(2)]) for k in range(3)
+    }
+    several = Mixture(models, Tasks([Constant(s) for s in scores]), num_tasks=2)(NO_SLOTS)
+    for task in range(2):
+        one = mixture(logits[task], scores[task])(NO_SLOTS)
+        for mine, expected in zip(several, one, strict=True):
+            assert torch.equal(mine[..., task], expected)
+
+
+def mixed_tasks(probabilities: list[list[float]]) -> Mixed:
+    p = torch.tensor(probabilities, dtype=torch.float64, requires_grad=True)  # [R, T]
+    return Mixed(p.log(), (1 - p).log(), torch.ones(len(p), 1, p.shape[1]), p.unsqueeze(-2))
+
+
+def test_loss_of_tasks_by_hand() -> None:
+    """The second task is observed in the first row only; the third row is padding."""
+    nan = math.nan
+    labels = torch.tensor([[1.0, 0.0], [0.0, nan], [nan, nan]]).double()
+    output = mixed_tasks([[0.2, 0.4], [0.3, 0.9], [0.5, 0.5]])
+    loss = make_loss(("watched", "liked"), {"liked": 3.0})
+    found = loss(output, labels, torch.tensor([1.0, 0.5, 0.0]))
+    rows = [-math.log(0.2) - 3 * math.log(0.6), -math.log(0.7)]
+    assert loss.rows(output, labels).tolist() == pytest.approx([*rows, 0.0])
+    assert found.item() == pytest.approx((rows[0] + 0.5 * rows[1]) / 1.5)
+    positive, negative = torch.autograd.grad(found, output[:2])
+    taught = (positive + negative) != 0
+    assert taught.tolist() == [[True, True], [True, False], [False, False]]
+
+
+def test_loss_of_tasks_is_the_mean_of_its_chunks() -> None:
+    """What the outer loop relies on: chunks weighted by their rows."""
+    generator = torch.Generator().manual_seed(0)
+    p = torch.rand(10, 2, generator=generator).double()
+    labels = torch.randint(0, 2, (10, 2), generator=generator).double()
+    labels[torch.rand(10, generator=generator) < 0.5, 1] = math.nan
+    loss = MeanLoss((1.0, 2.0))
+    parts = [
+        loss(mixed_tasks(p[rows].tolist()), labels[rows], torch.ones(len(labels[rows])))
+        for rows in (slice(0, 3), slice(3, 10))
+    ]
+    whole = loss(mixed_tasks(p.tolist()), labels, torch.ones(10))
+    torch.testing.assert_close(0.3 * parts[0] + 0.7 * parts[1], whole)
+
+
+def test_task_weights_are_of_tasks_that_exist() -> None:
+    with pytest.raises(ConfigError, match=r"no task 'like'.*liked"):
+        make_loss(("watched", "liked"), {"like": 1.0})
+    with pytest.raises(ConfigError, match="needs no weight"):
+        make_loss(("rating",), {"rating": 2.0})
+    assert make_loss(("rating",), {}) is mean_loss

@@ -70,6 +70,27 @@ def test_untrained_selector_is_the_uniform_average(share: float) -> None:
     assert torch.equal(weights, torch.full_like(weights, 1 / MODELS))
 
 
+@pytest.mark.parametrize("sees", SEES)
+def test_each_task_has_a_distribution_of_its_own(sees: tuple[SelectorInput, ...]) -> None:
+    selector = build(1.0, sees=sees, num_tasks=2, uniform_share=0.1)
+    batch, probabilities = inputs(2, 5)
+    weights = selector(batch, torch.stack([probabilities, probabilities**2], -1))
+    assert weights.shape == (2, 5, MODELS, 2)
+    torch.testing.assert_close(weights.sum(-2), torch.ones(2, 5, 2).double())
+    assert not torch.allclose(weights[..., 0], weights[..., 1])
+    single = build(num_tasks=2)(batch, torch.stack([probabilities, probabilities], -1))
+    assert torch.equal(single, torch.full_like(single, 1 / MODELS)), "untrained, it is uniform"
+
+
+def test_disagreement_is_measured_within_a_task() -> None:
+    """Log-odds 1, 2, 6 of one task and 0, 0, 3 of the other, each around their own mean."""
+    selector = build(sees=("disagreement",), num_tasks=2)
+    odds = torch.tensor([[[1.0, 0.0], [2.0, 0.0], [6.0, 3.0]]]).double()  # [B, K, T]
+    seen = torch.cat(selector._inputs(inputs(1)[0], torch.sigmoid(odds)), dim=-1)
+    deviations = torch.tensor([-2.0, -1.0, -1.0, -1.0, 3.0, 2.0]).double()
+    torch.testing.assert_close(seen[0], torch.cat([deviations, deviations.abs()]))
+
+
 class Plain(nn.Module):
     """The selector of fields and outputs, without settings, for rows ``[B, 3]``."""
 

@@ -14,6 +14,7 @@ from metaselector.report.results_figures import comparison, heterogeneity, weigh
 from metaselector.report.style import save
 from metaselector.report.summary import RESULT_COLUMNS
 from metaselector.report.support import SUPPORT_COLUMNS, SUPPORT_FILE, support_sizes
+from metaselector.report.tasks import TASKS_FILE
 from metaselector.report.training_figures import learned_rates, learning_curves
 
 
@@ -49,14 +50,15 @@ def write_figures(run_dir: Path) -> list[Path]:
     """Write ``figures/<name>.png`` for every figure whose file exists and has rows.
 
     Returns:
-        The files written. ``results.csv`` must exist, or ``support.csv``; a rule that learns no
-        rates, for example, leaves no ``rates.csv`` and so no ``learned_rates.png``.
+        The files written. ``results.csv`` must exist, ``support.csv`` or ``tasks.csv``; a rule that
+        learns no rates, for example, leaves no ``rates.csv`` and so no ``learned_rates.png``.
 
     Raises:
-        DataError: both are missing, or a file is damaged or lacks a column.
+        DataError: all are missing, or a file is damaged or lacks a column.
     """
     written = []
-    needed = SUPPORT_FILE if (run_dir / SUPPORT_FILE).exists() else "results.csv"
+    overviews = (TASKS_FILE, SUPPORT_FILE)
+    needed = next((name for name in overviews if (run_dir / name).exists()), "results.csv")
     for name, (draw, file, columns) in FIGURES.items():
         source = run_dir / file
         if file != needed and not source.exists():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -180,6 +181,26 @@ def cells(frame: pd.DataFrame) -> dict[str, list[Cell]]:
         values = frame[[f"{family}_{name}" for name in _DIFFERENCE]].to_numpy(np.float64)
         columns.append([Cell(_difference(*line, with_p=with_p)) for line in values])
     return dict(zip(frame.index, map(list, zip(*columns, strict=True)), strict=True))
+
+
+def mean_cells(results: pd.DataFrame, models: Sequence[str], metric: str) -> list[Cell]:
+    """A metric of `models`, averaged over seeds; the best is no oracle's.
+
+    Args:
+        metric: a column whose name ends in auc or logloss.
+    """
+    values = results.groupby("model")[metric]
+    means, stds = values.mean(), values.std()
+    shown = {model: f"{means[model]:.4f}" for model in models}
+    eligible = [text for model, text in shown.items() if group_of(model) != ORACLE]
+    best = (min if metric.endswith("logloss") else max)(eligible)
+    return [
+        Cell(
+            text if pd.isna(stds[model]) else f"{text} ± {stds[model]:.4f}",
+            text == best and group_of(model) != ORACLE,
+        )
+        for model, text in shown.items()
+    ]
 
 
 def titles(frame: pd.DataFrame) -> list[str]:

@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from metaselector.report.groups import ORACLE, group_of, in_groups
+from metaselector.report.groups import group_of, in_groups
 from metaselector.report.inputs import only_value, read_command, read_table
 from metaselector.report.style import finish, new_figure, row_labels, styled
-from metaselector.report.summary import Cell, Summary
+from metaselector.report.summary import Summary, mean_cells
 
 SUPPORT_FILE = "support.csv"
 SUPPORT_COLUMNS = (
@@ -42,7 +42,11 @@ def read_support(run_dir: Path) -> Summary:
     support = read_table(path, SUPPORT_COLUMNS)
     sizes = sorted(support["support_size"].unique())
     models = in_groups(support["model"])
-    columns = [_column(support, models, metric, size) for metric in _METRICS for size in sizes]
+    columns = [
+        mean_cells(support[support["support_size"] == size], models, metric)
+        for metric in _METRICS
+        for size in sizes
+    ]
     lines = dict(zip(models, map(list, zip(*columns, strict=True)), strict=True))
     users, rows = (support[name].iloc[0] for name in ("common_users", "common_test"))
     seeds = list(dict.fromkeys(support["seed"]))
@@ -62,21 +66,6 @@ def read_support(run_dir: Path) -> Summary:
         groups=[(g, [(m, lines[m]) for m in mine]) for g, mine in groupby(models, key=group_of)],
         command=read_command(run_dir / "environment.json"),
     )
-
-
-def _column(support: pd.DataFrame, models: list[str], metric: str, size: int) -> list[Cell]:
-    values = support[support["support_size"] == size].groupby("model")[metric]
-    means, stds = values.mean(), values.std()
-    shown = {model: f"{means[model]:.4f}" for model in models}
-    eligible = [text for model, text in shown.items() if group_of(model) != ORACLE]
-    best = (min if metric == "common_logloss" else max)(eligible)
-    return [
-        Cell(
-            text if pd.isna(stds[model]) else f"{text} ± {stds[model]:.4f}",
-            text == best and group_of(model) != ORACLE,
-        )
-        for model, text in shown.items()
-    ]
 
 
 def support_sizes(support: pd.DataFrame) -> Figure:

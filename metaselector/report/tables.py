@@ -25,12 +25,13 @@ from metaselector.report.summary import (
     titles,
 )
 from metaselector.report.support import SUPPORT_FILE, read_support
+from metaselector.report.tasks import TASKS_FILE, read_tasks
 
 _UNLIMITED = 1000  # characters
 
 
 def write_tables(run_dir: Path) -> list[Path]:
-    """Write ``summary.md`` and ``summary.tex`` from ``results.csv``, or from ``support.csv``.
+    """Write ``summary.md`` and ``summary.tex`` from ``results.csv``, or the file of an overview.
 
     ``differences.csv`` adds columns where it exists; ``environment.json`` names the command. The
     LaTeX needs the packages booktabs and graphicx.
@@ -74,6 +75,8 @@ def _terminal(summary: Summary, width: int) -> Table:
 
 
 def _read(run_dir: Path) -> Summary:
+    if (run_dir / TASKS_FILE).exists():
+        return read_tasks(run_dir)
     if (run_dir / SUPPORT_FILE).exists():
         return read_support(run_dir)
     path = run_dir / "results.csv"

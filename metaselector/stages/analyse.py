@@ -48,8 +48,14 @@ def analyse(run: Run, progress: Progress) -> list[Path]:
     Raises:
         DataError: a file of evaluation is missing or damaged.
         CheckpointError: what was trained is missing, or was trained with other settings.
-        UserError: the run is one of new users.
+        UserError: the run is one of new users, or of several tasks.
     """
+    if len(run.task_folders) > 1:
+        raise UserError(
+            f"{run.directory}: analyse looks at one task, and this run has "
+            f"{', '.join(run.dataset.schema.tasks)}; their tables are in {run.task_folders[0]} and "
+            "the folders beside it"
+        )
     if run.config.protocol != "warm":
         raise UserError(
             f"{run.directory}: analyse compares windows of known users, which protocol="

@@ -14,6 +14,7 @@ from metaselector.progress import Progress
 from metaselector.report.figures import write_figures
 from metaselector.report.support import SUPPORT_FILE
 from metaselector.report.tables import print_summary, write_tables
+from metaselector.report.tasks import TASKS_FILE
 from metaselector.run_directory import Run, save_config
 from metaselector.stages.evaluate import evaluate
 from metaselector.stages.prepare import prepare_run
@@ -36,8 +37,7 @@ def evaluate_and_report(run: Run, progress: Progress, started: float | None = No
         data_sha256=run.dataset.digest(),
     )
     save_config(run)
-    folders = [run.directory / exam.folder for exam in run.protocol.exams]
-    folders = [folder for folder in folders if folder != run.directory] + [run.directory]
+    folders = _folders(run)
     with progress.task("tables and figures", 2 * len(folders)) as advance:
         for folder in folders:
             write_text(folder / "environment.json", json.dumps(made_with, indent=1) + "\n")
@@ -47,9 +47,22 @@ def evaluate_and_report(run: Run, progress: Progress, started: float | None = No
             advance()
     console = Console()
     print_summary(run.directory, console)
-    numbers = SUPPORT_FILE if run.config.protocol == "cold" else "results.csv"
+    numbers = next(
+        name
+        for name in (TASKS_FILE, SUPPORT_FILE, "results.csv")
+        if (run.directory / name).exists()
+    )
     for path in (*folders[:-1], run.directory / numbers, *tables, *figures):
         console.print(str(path), highlight=False, soft_wrap=True)
+
+
+def _folders(run: Run) -> list[Path]:
+    """Those that get a summary, the overviews after what they are of."""
+    found = []
+    for task in run.task_folders:
+        found += [run.directory / task / exam.folder for exam in run.protocol.exams]
+        found.append(run.directory / task)
+    return list(dict.fromkeys([*found, run.directory]))
 
 
 def reproduce(run: Run, source: Path | None, data_directory: Path, progress: Progress) -> None:

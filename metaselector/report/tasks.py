@@ -1,0 +1,55 @@
+"""The overview of a run with several tasks: every model by task."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from pathlib import Path
+
+from metaselector.report.groups import group_of, in_groups
+from metaselector.report.inputs import only_value, read_command, read_table
+from metaselector.report.summary import Summary, mean_cells
+
+TASKS_FILE = "tasks.csv"
+TASKS_COLUMNS = ("dataset", "protocol", "seed", "model", "task", "auc", "logloss", "n_test")
+_METRICS = {"auc": "AUC", "logloss": "logloss"}
+
+
+def read_tasks(run_dir: Path) -> Summary:
+    """The overview from ``tasks.csv``: means over seeds, of new users over support sizes too.
+
+    Raises:
+        DataError: ``tasks.csv`` or ``environment.json`` is missing or damaged.
+    """
+    path = run_dir / TASKS_FILE
+    results = read_table(path, TASKS_COLUMNS)
+    models = in_groups(results["model"])
+    tasks = list(dict.fromkeys(results["task"]))
+    by_seed = results.groupby(["task", "seed", "model"], sort=False)[list(_METRICS)].mean()
+    averaged = by_seed.reset_index()
+    columns = [
+        mean_cells(averaged[averaged["task"] == task], models, metric)
+        for task in tasks
+        for metric in _METRICS
+    ]
+    lines = dict(zip(models, map(list, zip(*columns, strict=True)), strict=True))
+    seeds = list(dict.fromkeys(results["seed"]))
+    rows = results.groupby("task", sort=False)["n_test"].first()
+    several = len(seeds) > 1
+    notes = [
+        f"{'Seeds' if several else 'Seed'} {', '.join(map(str, seeds))}; test rows: "
+        + ", ".join(f"{rows[task]:,} of {task}" for task in tasks)
+        + ". Each task is evaluated where it is observed; the folders task-<name> have its whole "
+        "table, with intervals.",
+    ]
+    if several:
+        notes.append("Mean ± standard deviation over seeds.")
+    protocols = list(dict.fromkeys(results["protocol"]))
+    if len(protocols) > 1:
+        notes.append(f"Averaged over {', '.join(protocols)}.")
+    return Summary(
+        name=f"{only_value(results, 'dataset', path)}, {' and '.join(tasks)}",
+        notes=notes,
+        titles=[f"{task} {title}" for task in tasks for title in _METRICS.values()],
+        groups=[(g, [(m, lines[m]) for m in mine]) for g, mine in groupby(models, key=group_of)],
+        command=read_command(run_dir / "environment.json"),
+    )
