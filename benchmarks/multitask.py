@@ -1,0 +1,235 @@
+"""Multi-task recommenders beside single-task ones of the same structure, on real data.
+
+    python -m benchmarks.multitask
+
+writes ``benchmarks/results/multitask/<dataset>/``: of every model the AUC and logloss on *test* of
+each task where it is observed, over several seeds, and the gain over the control ``single-task``,
+which has an embedding, a bottom and a tower for each task. All models are fitted on *train* and
+stopped early on *valid*; none is refitted. What was trained before with the same settings is used
+again.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import pandas as pd
+import torch
+import typer
+
+from benchmarks.command import new_app
+from benchmarks.command import run as run_app
+from metaselector import environment
+from metaselector.config import load_config
+from metaselector.data.split import window_rows
+from metaselector.errors import UserError, nearest
+from metaselector.evaluate.bootstrap import difference, resample
+from metaselector.files import write_text
+from metaselector.pretrain import predict
+from metaselector.progress import Bars, Progress
+from metaselector.run_directory import Run, save_config
+from metaselector.stages.prepare import prepare_run
+from metaselector.stages.train import pretrain_base_models
+
+CONFIGS = Path(__file__).parent / "configs"
+DATASETS = ("movielens-100k-funnel", "census-income")
+CONTROL = "single-task"
+METRICS = ("auc", "logloss")
+
+app = new_app()
+
+
+@app.command()
+def main(
+    dataset: Annotated[
+        list[str] | None,
+        typer.Option(help="May be repeated.", show_default=" and ".join(DATASETS)),
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds 0 to this number less one.")] = 5,
+    runs: Annotated[Path, typer.Option(help="Where the runs are kept.")] = Path("runs/multitask"),
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="Your own copy of the raw files of the one --dataset.",
+            show_default="fetched into data/",
+        ),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            help="YAML file of settings.",
+            show_default="benchmarks/configs/multitask-<dataset>.yaml",
+        ),
+    ] = None,
+    output: Annotated[Path, typer.Option(help="Where the tables go.")] = Path(
+        "benchmarks/results/multitask"
+    ),
+) -> None:
+    """Train every model for several seeds, test it, and compare it with the control."""
+    chosen = dataset or list(DATASETS)
+    if len(chosen) > 1 and (data or config):
+        raise UserError("--data and --config are of one data set: name it with --dataset")
+    for name in chosen:
+        if name not in DATASETS:
+            raise UserError(f"--dataset {name}: none of this table's; {nearest(name, DATASETS)}")
+        path = config or CONFIGS / f"multitask-{name}.yaml"
+        settings = load_config(path, changes={"seeds": list(range(seeds)), "dataset": name})
+        torch.set_num_threads(settings.threads)
+        _tabulate(Run(runs / name, settings), data, output / name)
+
+
+def _tabulate(run: Run, data: Path | None, output: Path) -> None:
+    started, progress = time.perf_counter(), Bars()
+    if CONTROL not in run.config.base_models:
+        raise UserError(f"the settings have no base model '{CONTROL}' to compare with")
+    if data is not None or not run.data_directory.exists():
+        prepare_run(run, data, Path("data"))
+    pretrain_base_models(run, progress, ("train",))
+    table = compare(predictions(run), run.config.evaluate.resamples, progress)
+    seconds = {
+        (name, seed): run.load_base(name, "train", seed)[1].seconds
+        for name in run.config.base_models
+        for seed in run.config.seeds
+    }
+    table["training_seconds"] = [
+        float(np.mean([seconds[name, seed] for seed in run.config.seeds]))
+        for name in table["model"]
+    ]
+    made_with = environment.describe(
+        seconds=time.perf_counter() - started,
+        training_seconds=sum(seconds.values()),
+        threads=run.config.threads,
+        device=run.config.device,
+        data_sha256=run.dataset.digest(),
+    )
+    save_config(run)
+    files = {
+        "multitask.csv": table.to_csv(index=False),
+        "multitask.md": markdown(table, run.dataset.schema.dataset, made_with["command"]),
+        "environment.json": json.dumps(made_with, indent=1) + "\n",
+        "config.yaml": (run.directory / "config.yaml").read_text(encoding="utf-8"),
+    }
+    for name, text in files.items():
+        write_text(output / name, text)
+        typer.echo(output / name)
+
+
+def predictions(run: Run) -> pd.DataFrame:
+    """The long table of *test*: each task where it is observed, and, of a task after another, both
+    together, over all rows."""
+    dataset, schema = run.dataset, run.dataset.schema
+    rows = window_rows(dataset.user_offsets, run.config.split.valid, 100)
+    labels = dataset.task_labels[rows].astype(np.float64)  # [n, T]
+    users = np.asarray(dataset.user_names, dtype=object)[dataset.users[rows]]
+    frames = []
+    for seed in run.config.seeds:
+        for name in run.config.base_models:
+            model, _ = run.load_base(name, "train", seed)
+            p = torch.sigmoid(predict(model, dataset, rows).double()).numpy()  # [n, T]
+            columns = {task: (labels[:, t], p[:, t]) for t, task in enumerate(schema.tasks)}
+            for t, parent in enumerate(schema.parents):
+                if parent is not None:
+                    both = f"{schema.tasks[parent]} and {schema.tasks[t]}"
+                    happened = labels[:, parent] * np.nan_to_num(labels[:, t])
+                    columns[both] = happened, p[:, parent] * p[:, t]
+            for task, (y, predicted) in columns.items():
+                seen = ~np.isnan(y)
+                frames.append(
+                    pd.DataFrame(
+                        {
+                            "seed": seed,
+                            "model": name,
+                            "user": users[seen],
+                            "row": dataset.source_rows[rows[seen]],
+                            "task": task,
+                            "y": y[seen],
+                            "p": predicted[seen],
+                        }
+                    )
+                )
+    return pd.concat(frames, ignore_index=True)
+
+
+def compare(predicted: pd.DataFrame, resamples: int, progress: Progress) -> pd.DataFrame:
+    """Metrics of every model and task, and the gain over the control.
+
+    Returns:
+        A row per model, task and metric: ``mean`` and ``std`` over seeds; ``gain`` is the metric
+        minus the control's, or the reverse where lower is better, averaged over seeds, with its
+        95 % interval ``low`` to ``high`` of the paired bootstrap over users, nan for the control.
+    """
+    records = []
+    seeds = list(dict.fromkeys(predicted["seed"]))
+    for task, of_task in predicted.groupby("task", sort=False):
+        scores = resample(of_task, METRICS, resamples, np.random.default_rng(0), progress)
+        for model in dict.fromkeys(of_task["model"]):
+            for metric in METRICS:
+                values = [scores[metric][seed, model][0] for seed in seeds]
+                record = {"model": model, "task": task, "metric": metric, "mean": np.mean(values)}
+                record["std"] = np.std(values, ddof=1) if len(seeds) > 1 else np.nan
+                if model != CONTROL:
+                    pair = (model, CONTROL) if metric == "auc" else (CONTROL, model)
+                    found = difference(scores[metric], dict.fromkeys(seeds, pair))
+                    record |= {"gain": found.difference, "low": found.low, "high": found.high}
+                records.append(record)
+    return pd.DataFrame(records, columns=[*records[0], "gain", "low", "high"])
+
+
+def transfer(gains: Sequence[tuple[str, float, float, float]]) -> str:
+    """What sharing did to the tasks, in words.
+
+    Negative transfer is a gain below 0; a seesaw is a gain above 0 of one task beside one below 0
+    of another (Tang et al., "Progressive Layered Extraction", RecSys 2020).
+
+    Args:
+        gains: of each task its name, gain, and the ends of the interval.
+    """
+    losers = [(task, high < 0) for task, gain, _, high in gains if gain < 0]
+    winners = [task for task, gain, _, _ in gains if gain > 0]
+    if not losers:
+        return "gain on all" if len(winners) == len(gains) else ""
+    named = ", ".join(task + ("" if sure else " (unsure)") for task, sure in losers)
+    return f"seesaw: {named} loses" if winners else f"negative transfer: {named}"
+
+
+def markdown(table: pd.DataFrame, dataset: str, command: str) -> str:
+    """The table by model, of AUC; logloss is in the CSV file."""
+    of_auc = table[table["metric"] == "auc"]
+    tasks = list(dict.fromkeys(of_auc["task"]))
+    own = [task for task in tasks if " and " not in task]
+    lines = [
+        f"## Multi-task models, {dataset}",
+        "",
+        "AUC on test, mean ± standard deviation over seeds; gain: difference to "
+        f"{CONTROL}, 95 % interval of the paired bootstrap over users, averaged over seeds, not "
+        "corrected for the number of models. A loss is called unsure where its interval holds 0. "
+        "Tasks are evaluated where they are observed"
+        + (", both together on all rows." if len(own) < len(tasks) else "."),
+        "",
+        f"Command: `{command}`",
+        "",
+        "| model | " + " | ".join(f"{task} | gain" for task in tasks) + " | transfer | s |",
+        "|---|" + "---:|---:|" * len(tasks) + "---|---:|",
+    ]
+    for model, rows in of_auc.groupby("model", sort=False):
+        cells = [str(model)]
+        by_task = rows.set_index("task")
+        for task in tasks:
+            mean, std, gain, low, high = by_task.loc[task, ["mean", "std", "gain", "low", "high"]]
+            cells.append(f"{mean:.4f}" + ("" if np.isnan(std) else f" ± {std:.4f}"))
+            shown = f"{gain:+.4f} [{low:+.4f}, {high:+.4f}]"
+            cells.append("" if model == CONTROL else shown)
+        gains = [(task, *by_task.loc[task, ["gain", "low", "high"]]) for task in own]
+        cells.append("the control" if model == CONTROL else transfer(gains))
+        cells.append(f"{rows['training_seconds'].iloc[0]:.1f}")
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*lines, ""])
+
+
+if __name__ == "__main__":
+    run_app(app)
