@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
+from metaselector.default_models import KNOWN, default_base_models
 from metaselector.errors import ConfigError, nearest
 from metaselector.yaml_mapping import read_mapping
 
@@ -250,15 +251,8 @@ TABLE_ROWS = (
 """Rows of the results table that combine base models, in its order."""
 
 
-def _default_base_models() -> dict[str, BaseModelConfig]:
-    # Chosen on the valid window of MovieLens-100K.
-    return {
-        "lr": BaseModelConfig(pretrain=PretrainConfig(weight_decay=1e-5)),
-        "fm": BaseModelConfig(pretrain=PretrainConfig(weight_decay=1e-4)),
-        "deepfm": BaseModelConfig(
-            options={"dropout": 0.2}, pretrain=PretrainConfig(weight_decay=2e-4)
-        ),
-    }
+def _base_models(described: Mapping[str, Any]) -> dict[str, BaseModelConfig]:
+    return {name: BaseModelConfig.model_validate(model) for name, model in described.items()}
 
 
 class Config(_Section):
@@ -280,7 +274,8 @@ class Config(_Section):
     split: SplitConfig = Field(default_factory=SplitConfig)
     cold: ColdConfig = Field(default_factory=ColdConfig)
     base_models: dict[str, BaseModelConfig] = Field(
-        default_factory=_default_base_models, min_length=1
+        default_factory=lambda given: _base_models(default_base_models(given["dataset"])),
+        min_length=1,
     )
     selector: SelectorConfig = Field(default_factory=SelectorConfig)
     adapt: AdaptConfig = Field(default_factory=AdaptConfig)
@@ -325,27 +320,31 @@ def load_config(
     Raises:
         ConfigError: the file cannot be read, a key is unknown, or a value impossible.
     """
-    settings: dict[str, Any] = Config().model_dump(mode="json")
-    known_models = settings["base_models"]
-    if path is not None:
-        given = read_mapping(path)
-        if isinstance(given.get("base_models"), dict):
-            settings["base_models"] = {}
-        _merge(settings, given, known_models)
-    for override in overrides:
-        key, equals, text = override.partition("=")
-        if not equals:
-            raise ConfigError(f"--set {override}: expected KEY=VALUE, such as adapt.steps=3")
-        try:
-            nested: Any = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            problem = " ".join(str(error).split())
-            raise ConfigError(
-                f"--set {override}: the value is not valid YAML ({problem})"
-            ) from error
-        _merge(settings, _nested(key, nested), known_models)
-    _merge(settings, changes, known_models)
+    layers = [{} if path is None else read_mapping(path)]
+    layers += [_override(text) for text in overrides] + [dict(changes)]
+    named = [layer["dataset"] for layer in layers if isinstance(layer.get("dataset"), str)]
+    start = Config(dataset=named[-1]) if named else Config()
+    settings: dict[str, Any] = start.model_dump(mode="json")
+    if isinstance(layers[0].get("base_models"), dict):
+        settings["base_models"] = {}
+    known = {name: model.model_dump(mode="json") for name, model in _base_models(KNOWN).items()}
+    for layer in layers:
+        _merge(settings, layer, known)
     return _validated(settings)
+
+
+def _override(text: str) -> dict[str, Any]:
+    """``section.key=value`` as nested settings."""
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise ConfigError(f"--set {text}: expected KEY=VALUE, such as adapt.steps=3")
+    try:
+        parsed = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        problem = " ".join(str(error).split())
+        raise ConfigError(f"--set {text}: the value is not valid YAML ({problem})") from error
+    nested: dict[str, Any] = _nested(key, parsed)
+    return nested
 
 
 def change_config(config: Config, changes: Mapping[str, Any]) -> Config:

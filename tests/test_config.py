@@ -17,6 +17,21 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "settings.yaml"
 
 
+def test_data_of_several_tasks_have_base_models_of_their_own(tmp_path: Path) -> None:
+    multi_task = Config(dataset="movielens-100k-funnel").base_models
+    assert "ple" in multi_task
+    assert "lr" not in multi_task
+    file = tmp_path / "config.yaml"
+    file.write_text("dataset: census-income\n")
+    assert load_config(file).base_models.keys() == multi_task.keys()
+    assert load_config(file, ["dataset=movielens-100k"]).base_models == Config().base_models
+    changed = load_config(file, changes={"dataset": "movielens-1m"})
+    assert changed.base_models == Config().base_models
+    file.write_text("dataset: census-income\nbase_models: {deepfm: }\n")
+    deepfm = Config().base_models["deepfm"]
+    assert load_config(file).base_models == {"deepfm": deepfm}, "chosen, from its own defaults"
+
+
 def test_defaults() -> None:
     assert load_config() == Config()
     assert Config().dataset == "movielens-100k"

@@ -12,7 +12,9 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-LEAVES = "errors files yaml_mapping config variants progress early_stopping environment"
+LEAVES = (
+    "errors files yaml_mapping config default_models variants progress early_stopping environment"
+)
 """Modules of metaselector that import no other layer, and that every layer may import."""
 
 LAYERS = [
