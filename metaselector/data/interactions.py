@@ -139,7 +139,8 @@ class InteractionTable:
         features, user_features, item_features: the columns that become fields, in this order.
         time_parts: parts of the timestamp (UTC) that become fields.
         tabular: rows have no item, so that no field of items or histories is made, and no time:
-            the timestamps count the rows.
+            the timestamps count the rows. Users are groups of rows; those of a single row are
+            dropped.
         repairs: what was mended while reading, one counted sentence each; complete once `read`
             has been read to its end and `describe_items` has been called.
     """

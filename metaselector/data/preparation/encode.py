@@ -115,7 +115,8 @@ def _cleaned(
     table: InteractionTable, staged: Staged, settings: Settings, repairs: list[str]
 ) -> Iterator[StagedRows]:
     """Records of whole users, the same ones each time; what is mended goes into `repairs`."""
-    cleaning = Cleaning(table.source, settings.drop_short_users)
+    # Groups are not what a user brought: nobody could mend a short one.
+    cleaning = Cleaning(table.source, settings.drop_short_users or table.tabular)
     sampler = NegativeSampler(table.negatives, staged.item_rows) if table.negatives else None
     for records in whole_users(staged):
         records = cleaning.clean(records)
