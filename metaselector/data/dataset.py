@@ -55,7 +55,7 @@ class EncodedDataset:
     Attributes:
         schema: what the ids mean.
         task_labels: float32 ``[N, T]``: 0, 1, or nan where a task was not observed. The first task
-            is observed in every row.
+            is observed in every row; histories and profiles are made of its positives.
         timestamps: int64 ``[N]``, seconds since 1970 UTC.
         source_rows: int64 ``[N]``, position of the row in the file it came from.
         user_offsets: int64 ``[U + 1]``; user u owns rows ``offsets[u]:offsets[u + 1]``.
@@ -182,8 +182,13 @@ class EncodedDataset:
         return slots.batch(rows.shape)
 
     def label(self, rows: NDArray[np.int64]) -> Tensor:
-        """float32 labels of the given rows in the first task, in the shape of `rows`."""
-        return torch.from_numpy(np.asarray(self.labels[rows]))
+        """float32 labels of the given rows ``[...]``.
+
+        Of a single task in the shape of `rows`; of several ``[..., T]``, nan where a task was not
+        observed.
+        """
+        several = len(self.schema.tasks) > 1
+        return torch.from_numpy(np.asarray((self.task_labels if several else self.labels)[rows]))
 
     def digest(self) -> str:
         """SHA-256 of the schema, the users' names and every array."""

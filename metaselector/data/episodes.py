@@ -57,7 +57,8 @@ class Rows:
 
     Attributes:
         batch: slots ``[U, R, C]``; padding rows hold padding ids.
-        labels: float ``[U, R]``.
+        labels: float ``[U, R]``, 0 in padding rows; of several tasks ``[U, R, T]``, nan where one
+            was not observed and in padding rows.
         mask: float ``[U, R]``, 1 for a row, 0 for padding.
     """
 
@@ -159,10 +160,18 @@ def load_rows(dataset: EncodedDataset, rows: Ints, history_limits: Ints | None =
     limits = (
         None if history_limits is None else np.broadcast_to(history_limits[:, None], rows.shape)
     )
-    batch, mask = dataset.batch(rows, limits), torch.from_numpy(present)
+    batch, mask, labels = (
+        dataset.batch(rows, limits),
+        torch.from_numpy(present),
+        dataset.label(rows),
+    )
+    if labels.ndim > mask.ndim:
+        labels = labels.masked_fill(~mask.unsqueeze(-1), torch.nan)
+    else:
+        labels = labels * mask
     return Rows(
         Batch(*(slots.mul_(mask.unsqueeze(-1)) for slots in batch)),
-        dataset.label(rows) * mask,
+        labels,
         mask.to(batch.values.dtype),
     )
 

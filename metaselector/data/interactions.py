@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
+
+from metaselector.errors import ConfigError, nearest
 
 FeatureKind = Literal["categorical", "multivalued", "numeric"]
 Sampling = Literal["uniform", "popularity"]
@@ -60,27 +62,51 @@ class Task:
     after: str | None = None
 
 
+def task_parents(tasks: Sequence[Task]) -> tuple[int, ...] | None:
+    """For each task the index of the one that it comes after, -1 for none; None if all are -1.
+
+    Raises:
+        ConfigError: a task is to come after one that does not stand before it.
+    """
+    names = [task.name for task in tasks]
+    parents = []
+    for place, task in enumerate(tasks):
+        if task.after is not None and task.after not in names[:place]:
+            raise ConfigError(
+                f"task '{task.name}' comes after '{task.after}', which is none of the tasks before "
+                f"it, {nearest(task.after, names[:place])}"
+            )
+        parents.append(-1 if task.after is None else names.index(task.after))
+    return tuple(parents) if max(parents) >= 0 else None
+
+
 @dataclass(frozen=True)
 class Negatives:
-    """Negatives for a log of positives only.
+    """Negatives for a log of which every row is a positive of the first task.
 
     Attributes:
         per_positive: sampled for each row of the log, with its time and features.
         sampling: of items, ``"uniform"`` or ``"popularity"`` (in proportion to their rows).
         seed: of the sampling.
+        once: an item is a negative of a user at most once. Where users have an item once only,
+            drawing it twice would give the second time away: a pair that was seen before is never
+            a positive.
     """
 
     per_positive: int
     sampling: Sampling = "uniform"
     seed: int = 0
+    once: bool = False
 
 
 class Interactions(NamedTuple):
     """Some rows of a table, in the order of the file.
 
     Attributes:
-        user, item: strings ``[n]``, plain or dictionary-encoded; none is missing or empty.
-        labels: float64 ``[n, T]``, a column a task; nan where a task was not observed.
+        user, item: strings ``[n]``, plain or dictionary-encoded; none is missing or empty, but
+            that in a tabular table every item is null.
+        labels: float64 ``[n, T]``, a column a task; nan where a task was not observed, as one is
+            that comes after a task which is not positive.
         timestamps: int64 ``[n]``, seconds since 1970 UTC.
         lines: int64 ``[n]``, 1-based line of the file, or row of a file without lines.
         features: for each of the table's `features` an array ``[n]``: strings, plain or
@@ -108,9 +134,13 @@ class InteractionTable:
             features are tuples of strings, numbers float64.
         describe_items: the same of items, given the items that occur; rows of others do no harm.
         tasks: what the columns of the labels are; the first is the one that is evaluated.
-        negatives: where every row is a positive, the negatives to be sampled.
+        negatives: where every row is a positive of the first task, the negatives to be sampled;
+            they have no value in the tasks after it.
         features, user_features, item_features: the columns that become fields, in this order.
         time_parts: parts of the timestamp (UTC) that become fields.
+        tabular: rows have no item, so that no field of items or histories is made, and no time:
+            the timestamps count the rows. Users are groups of rows; those of a single row are
+            dropped.
         repairs: what was mended while reading, one counted sentence each; complete once `read`
             has been read to its end and `describe_items` has been called.
     """
@@ -126,6 +156,7 @@ class InteractionTable:
     user_features: tuple[Feature, ...] = ()
     item_features: tuple[Feature, ...] = ()
     time_parts: tuple[TimePart, ...] = ("day_of_week", "season")
+    tabular: bool = False
     repairs: list[str] = field(default_factory=list)
 
     @cached_property

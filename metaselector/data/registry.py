@@ -10,6 +10,8 @@ from typing import Protocol
 from metaselector.data.interactions import InteractionTable
 from metaselector.data.own.own_log import OwnLog, is_schema
 from metaselector.data.public.amazon_files import AmazonFiles
+from metaselector.data.public.census import CensusIncome
+from metaselector.data.public.funnel import Funnel
 from metaselector.data.public.movielens import (
     FILES_1M,
     FILES_100K,
@@ -66,8 +68,17 @@ def _csv(name: str) -> OfficialFolder:
     return OfficialFolder(name.replace("movielens", "ml"), FILES_CSV, reader, _GROUPLENS)
 
 
+_CENSUS = (
+    "Adult (census income) is licensed under CC BY 4.0 (https://creativecommons.org/licenses/by/4.0/)"
+    "; cite: B. Becker and R. Kohavi (1996), Adult, UCI Machine Learning Repository, "
+    "https://doi.org/10.24432/C5XW20"
+)
+
+_MOVIELENS_100K = OfficialFolder("ml-100k", FILES_100K, read_movielens_100k, _GROUPLENS)
+
 DATASETS: dict[str, DatasetSource] = {
-    "movielens-100k": OfficialFolder("ml-100k", FILES_100K, read_movielens_100k, _GROUPLENS),
+    "movielens-100k": _MOVIELENS_100K,
+    "movielens-100k-funnel": Funnel(_MOVIELENS_100K),
     "movielens-1m": OfficialFolder("ml-1m", FILES_1M, read_movielens_1m, _GROUPLENS),
     "movielens-10m": OfficialFolder(
         "ml-10m", FILES_10M, read_movielens_10m, _GROUPLENS, inner="ml-10M100K"
@@ -75,6 +86,7 @@ DATASETS: dict[str, DatasetSource] = {
     "movielens-20m": _csv("movielens-20m"),
     "movielens-25m": _csv("movielens-25m"),
     "movielens-32m": _csv("movielens-32m"),
+    "census-income": CensusIncome(_CENSUS),
     "amazon-electronics": AmazonFiles("Electronics", _AMAZON),
     "amazon-musical-instruments": AmazonFiles("Musical_Instruments", _AMAZON),
     "amazon": AmazonFiles(None, _AMAZON),

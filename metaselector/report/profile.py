@@ -38,15 +38,20 @@ def _overview(profile: Profile) -> Table:
     table = Table(title=profile.dataset, title_justify="left", show_header=False)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
-    lines = {
-        "file": profile.source,
-        "rows": f"{profile.rows:,}",
-        "users": f"{profile.users:,}{_unknown(profile.users_unknown)}",
-        "items": f"{profile.items:,}{_unknown(profile.items_unknown)}",
-        "density": f"{100 * profile.density:.4g} % ({profile.pairs:,} distinct pairs)",
-        "times (UTC)": f"{_time(profile.first_time)} to {_time(profile.last_time)}",
-        "repeated rows": f"{profile.repeated_rows:,} (user, item and time of an earlier one)",
-    }
+    users = f"{profile.users:,}{_unknown(profile.users_unknown)}"
+    lines = {"file": profile.source, "rows": f"{profile.rows:,}"}
+    if profile.sampled:
+        lines["sampled"] = f"{profile.sampled} more for every row, when it is prepared"
+    if profile.tabular:
+        lines["groups"] = f"{users} (in place of users; there are no items and no times)"
+    else:
+        lines |= {
+            "users": users,
+            "items": f"{profile.items:,}{_unknown(profile.items_unknown)}",
+            "density": f"{100 * profile.density:.4g} % ({profile.pairs:,} distinct pairs)",
+            "times (UTC)": f"{_time(profile.first_time)} to {_time(profile.last_time)}",
+            "repeated rows": f"{profile.repeated_rows:,} (user, item and time of an earlier one)",
+        }
     for name, text in lines.items():
         table.add_row(name, Text(text))
     return table
@@ -73,6 +78,9 @@ def _counts(profile: Profile) -> Table:
     table = Table("rows per")
     for title in ("min", "25 %", "median", "75 %", "max", "mean"):
         table.add_column(title, justify="right")
+    if profile.tabular:
+        table.add_row("group", *_spread(profile.rows_per_user))
+        return table
     for name, spread in {"user": profile.rows_per_user, "item": profile.rows_per_item}.items():
         table.add_row(name, *_spread(spread))
     return table

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from metaselector.config import Config
 from metaselector.data.dataset import EncodedDataset
@@ -36,7 +37,8 @@ def prepare(config: Config, source: Path, directory: Path) -> None:
     What reading mended is counted on standard error, and so are users with few rows.
 
     Raises:
-        DataError: as reading and encoding, or all labels of *train* or of *test* are the same.
+        DataError: as reading and encoding, or all labels of a task in *train* or in *test* are the
+            same.
         UserError: there are too few users, or too few with enough rows, to test new ones.
     """
     table = read(config.dataset, source)
@@ -67,22 +69,27 @@ def _check_labels(table: InteractionTable, dataset: EncodedDataset, settings: Se
     windows = settings.windows
     for name, edges in {"train": (0, windows.train), "test": (windows.valid, 100)}.items():
         rows, positives = _window_counts(dataset, edges, settings.cold_seed)
-        if positives in (0, rows):
-            kind = "positive" if positives else "negative"
-            of = "window" if settings.cold_seed is None else "users"
-            problem = f"all {rows:,} rows of the {name} {of} are {kind} "
-            problem += _what_is_positive(table.tasks[0], settings.label_threshold)
-            raise DataError(table.source, problem, column=table.tasks[0].name)
+        for task, n, positive in zip(table.tasks, rows.tolist(), positives.tolist(), strict=True):
+            if positive in (0, n):
+                kind = "positive" if positive else "negative"
+                of = "window" if settings.cold_seed is None else "users"
+                observed = "rows" if task is table.tasks[0] else "observed rows"
+                problem = f"all {n:,} {observed} of the {name} {of} are {kind} "
+                problem += _what_is_positive(task, settings.label_threshold)
+                raise DataError(table.source, problem, column=task.name)
 
 
 def _window_counts(
     dataset: EncodedDataset, edges: tuple[int, int], cold_seed: int | None
-) -> tuple[int, int]:
-    """Rows and positives of a window of rows or of users, counted for some users at a time."""
-    rows = positives = 0
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Observed rows and positives of a window of rows or of users, int64 ``[T]`` each.
+
+    They are counted for some users at a time.
+    """
+    rows = positives = np.zeros(len(dataset.schema.tasks), dtype=np.int64)
     for first in range(0, dataset.num_users, _USERS_AT_ONCE):
         offsets = dataset.user_offsets[first : first + _USERS_AT_ONCE + 1]
-        labels = dataset.labels[offsets[0] : offsets[-1]]
+        labels = dataset.task_labels[offsets[0] : offsets[-1]]
         if cold_seed is None:
             inside = window_rows(offsets - offsets[0], *edges)
         else:
@@ -90,7 +97,8 @@ def _window_counts(
             places = user_places(names, cold_seed)
             users = np.flatnonzero((places >= edges[0]) & (places < edges[1]))
             inside = rows_of(offsets - offsets[0], users)
-        rows, positives = rows + len(inside), positives + int((labels[inside] == 1).sum())
+        rows = rows + (~np.isnan(labels[inside])).sum(axis=0)
+        positives = positives + (labels[inside] == 1).sum(axis=0)
     return rows, positives
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -13,19 +11,18 @@ from numpy.typing import NDArray
 from metaselector.data.interactions import Feature, Interactions
 from metaselector.data.own.log_schema import Label, LogSchema
 from metaselector.data.raw.columns import (
-    BadValue,
     Raw,
     RawBlock,
+    checked,
     flags,
     keys,
     numbers,
     observed,
+    refuse,
     words,
 )
 from metaselector.data.raw.times import seconds
-from metaselector.errors import ConfigError, DataError
-
-T = TypeVar("T")
+from metaselector.errors import ConfigError
 
 
 def raw_kind(feature: Feature) -> Raw:
@@ -76,15 +73,6 @@ def interactions(schema: LogSchema, block: RawBlock, seen: set[str]) -> Interact
     )
 
 
-def checked(block: RawBlock, column: str, check: Callable[[pa.Array], T]) -> T:
-    """What `check` makes of a column; a bad value becomes a :class:`DataError`."""
-    try:
-        return check(block.columns[column])
-    except BadValue as error:
-        line = int(block.lines[error.row])
-        raise DataError(block.path, error.problem, line=line, column=column) from error
-
-
 def converted(block: RawBlock, column: str, feature: Feature, seen: set[str]) -> pa.Array:
     """A feature's words (dictionary-encoded, missing: null or empty) or float64 (missing: nan)."""
     if feature.kind == "numeric":
@@ -107,10 +95,36 @@ def _labels(schema: LogSchema, block: RawBlock) -> NDArray[np.float64]:
     """``[n, T]``; ones where every row is a positive."""
     if schema.labels is None:
         return np.ones((len(block.lines), 1))
-    columns = [_label(label, block) for label in schema.labels.values()]
-    first = next(iter(schema.labels.values())).column
-    checked(block, first, lambda _: observed(columns[0]))
-    return np.column_stack(columns)
+    columns = {name: _label(label, block) for name, label in schema.labels.items()}
+    first, label = next(iter(schema.labels.items()))
+    checked(block, label.column, lambda _: observed(columns[first]))
+    for name, label in schema.labels.items():
+        if label.after is not None:
+            _follow(block, label, columns[name], schema.labels[label.after], columns[label.after])
+    return np.column_stack(list(columns.values()))
+
+
+def _follow(
+    block: RawBlock,
+    label: Label,
+    values: NDArray[np.float64],
+    earlier: Label,
+    earlier_values: NDArray[np.float64],
+) -> None:
+    """Empty `values` where the earlier label is not positive; a positive there is refused.
+
+    A log of what was bought after a click has 0 where there was no click: that is no answer of a
+    user who was never asked.
+    """
+    outside = ~(earlier_values >= earlier.least)
+    problem = (
+        f"is positive, but column '{earlier.column}', after which it comes, is not; correct one of "
+        "the two, or remove `after` from the label"
+    )
+    checked(
+        block, label.column, lambda _: refuse(outside & (values >= label.least), lambda _: problem)
+    )
+    values[outside] = np.nan
 
 
 def _label(label: Label, block: RawBlock) -> NDArray[np.float64]:

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from metaselector.data.interactions import Feature, FeatureKind, Sampling, TimePart
 from metaselector.data.own.yaml_file import Section, load_yaml
 from metaselector.data.raw.times import Unit
+from metaselector.errors import nearest
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
 _SEPARATOR = re.compile(r"[\t !#-~]")
@@ -41,6 +42,16 @@ class Label(Section):
         allow_inf_nan=False,
         description="a value at or above it is a positive; None: the column holds 0 and 1",
     )
+    after: str | None = Field(
+        None,
+        description="an earlier label that must be positive for this one to have a value; where it "
+        "is not, a negative value counts as missing, and a positive one is an error",
+    )
+
+    @property
+    def least(self) -> float:
+        """The least positive value."""
+        return 1.0 if self.threshold is None else self.threshold
 
 
 class NegativeSampling(Section):
@@ -157,6 +168,7 @@ def _problems(schema: LogSchema) -> Iterator[str]:
     if (schema.labels is None) == (schema.negatives is None):
         found = "neither" if schema.labels is None else "both"
         yield f"labels: give either labels or negatives, found {found}"
+    yield from _order(schema)
     yield from _leaks(schema)
     if len(set(schema.time_parts)) < len(schema.time_parts):
         yield "time_parts: one is given twice; remove one of the two"
@@ -166,6 +178,16 @@ def _problems(schema: LogSchema) -> Iterator[str]:
         for name, feature in side.features.items() if side else ():
             if feature.profile:
                 yield f"{place}features.{name}.profile: only features of items have one; remove it"
+
+
+def _order(schema: LogSchema) -> Iterator[str]:
+    """Labels that come after one that does not stand before them."""
+    earlier: list[str] = []
+    for name, label in (schema.labels or {}).items():
+        if label.after is not None and label.after not in earlier:
+            hint = nearest(label.after, earlier) if earlier else "remove it"
+            yield f"labels.{name}.after: '{label.after}' is no label before this one; {hint}"
+        earlier.append(name)
 
 
 def _leaks(schema: LogSchema) -> Iterator[str]:

@@ -113,10 +113,7 @@ def read_log(schema_path: Path, data: Path | None = None) -> InteractionTable:
         users=users,
         describe_items=describe_items,
         # Given a threshold, since without one a task takes the setting for ratings.
-        tasks=tuple(
-            Task(name, 1.0 if label.threshold is None else label.threshold)
-            for name, label in labels.items()
-        )
+        tasks=tuple(Task(name, label.least, label.after) for name, label in labels.items())
         or (Task(POSITIVE, 1.0),),
         negatives=Negatives(**negatives.model_dump()) if negatives else None,
         features=schema.as_features(),

@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from metaselector.data.interactions import Feature
-from metaselector.data.own.log_columns import all_missing, checked, converted, raw_kind
+from metaselector.data.own.log_columns import all_missing, converted, raw_kind
 from metaselector.data.own.log_schema import SideFile
-from metaselector.data.raw.columns import keys
+from metaselector.data.raw.columns import checked, keys
 from metaselector.data.raw.file import RawFile
 from metaselector.data.raw.values import shown
 from metaselector.errors import DataError

@@ -2,7 +2,8 @@
 
 Raw interactions are walked through three times, in bounded memory: read and staged on disk; sorted,
 cleaned and counted; encoded. Fields, if the data has anything of them: user and what is known of
-users; item and what is known of items; history items and profiles of what was liked; features of
+users; item and what is known of items; history items and profiles of the positives of the first
+task; features of
 the interactions and parts of their time. Vocabularies, and whatever else is fitted, come from the
 *train* window only; any other word, and a missing one, takes its field's out-of-vocabulary id.
 *Train* are early rows of all users, or all rows of some users (:mod:`.parts`).
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,16 +24,16 @@ from numpy.typing import NDArray
 
 from metaselector.data.dataset import EncodedDataset, Writer
 from metaselector.data.history import running_means
-from metaselector.data.interactions import Feature, InteractionTable, TimePart
+from metaselector.data.interactions import Feature, InteractionTable, task_parents
 from metaselector.data.preparation.ahead import ahead
 from metaselector.data.preparation.cleaning import Cleaning
 from metaselector.data.preparation.fields import Cells, Fields, number_cells
 from metaselector.data.preparation.negatives import NegativeSampler
 from metaselector.data.preparation.parts import Parts
+from metaselector.data.preparation.row_columns import RowColumn, beside, row_columns_of
 from metaselector.data.preparation.staging import Staged, StagedRows, stage, whole_users
 from metaselector.data.preparation.statistics import Counts, Numbers, Past, Statistics, user_offsets
-from metaselector.data.preparation.time_parts import time_codes, words_of
-from metaselector.data.schema import Field, Owner, Schema
+from metaselector.data.schema import PADDING_ID, Owner, Schema
 from metaselector.data.split import DEFAULT_WINDOWS, Windows, boundaries
 from metaselector.errors import DataError
 
@@ -93,7 +94,7 @@ def encode_to(
     scratch = directory / _STAGING
     scratch.mkdir()
     staged = stage(table, scratch, settings.label_threshold)
-    parts = Parts.of(settings.windows, staged.users, settings.cold_seed)
+    parts = Parts.of(settings.windows, staged.users, settings.cold_seed, not table.tabular)
     statistics = Statistics.empty(table, staged)
     repairs: list[str] = []
     for records in ahead(_cleaned(table, staged, settings, repairs)):
@@ -114,7 +115,8 @@ def _cleaned(
     table: InteractionTable, staged: Staged, settings: Settings, repairs: list[str]
 ) -> Iterator[StagedRows]:
     """Records of whole users, the same ones each time; what is mended goes into `repairs`."""
-    cleaning = Cleaning(table.source, settings.drop_short_users)
+    # Groups are not what a user brought: nobody could mend a short one.
+    cleaning = Cleaning(table.source, settings.drop_short_users or table.tabular)
     sampler = NegativeSampler(table.negatives, staged.item_rows) if table.negatives else None
     for records in whole_users(staged):
         records = cleaning.clean(records)
@@ -143,7 +145,7 @@ class _Plan:
     item_cells: Cells
     history_ids: Cells
     profiles: NDArray[np.float64]
-    row_columns: tuple[Callable[[StagedRows], Cells], ...]
+    row_columns: tuple[RowColumn, ...]
 
     @classmethod
     def fit(
@@ -163,24 +165,13 @@ class _Plan:
             _entity(fields, "user", feature, users, statistics.users)
             for feature in table.user_features
         ]
-        items = table.describe_items(staged.items).reindex(staged.items)
-        of_item = [fields.categorical("item", "item", staged.items, statistics.items)[:-1]]
-        of_item += [
-            _entity(fields, "item", feature, items, statistics.items)
-            for feature in table.item_features
-        ]
-        history_ids = fields.history(
-            "history_items", staged.items, statistics.history_items, settings.history_length
-        )
-        profiles = [np.zeros((len(items), 0))]
-        for feature, cells in zip(table.item_features, of_item[1:], strict=True):
-            if feature.profile:
-                entries = _lists(items[feature.name])
-                profiles.append(fields.profile(feature.name, entries, cells, statistics.items))
-        row_columns = _row_columns(fields, table, staged, statistics)
+        length = settings.history_length
+        of_item, history_ids, profiles = _of_items(fields, table, staged, statistics, length)
+        row_columns = row_columns_of(fields, table, staged, statistics)
         schema = known or Schema(
             dataset=table.name,
             tasks=tuple(task.name for task in table.tasks),
+            task_after=task_parents(table.tasks),
             label_threshold=settings.label_threshold,
             history_length=settings.history_length,
             min_count=settings.min_count,
@@ -189,9 +180,32 @@ class _Plan:
             fields=tuple(fields.made),
         )
         return cls(
-            schema, _beside(of_user), _beside(of_item), history_ids,
+            schema, beside(of_user), beside(of_item, 1), history_ids,
             np.concatenate(profiles, axis=1), row_columns,
         )  # fmt: skip
+
+
+def _of_items(
+    fields: Fields, table: InteractionTable, staged: Staged, statistics: Statistics, length: int
+) -> tuple[list[Cells], Cells, list[NDArray[np.float64]]]:
+    """Cells of the items' fields, their ids in the history field, and shares in the profiles.
+
+    A tabular table has none of these fields.
+    """
+    if table.tabular:
+        return [], np.full(1, PADDING_ID, dtype=np.int32), [np.zeros((1, 0))]
+    items = table.describe_items(staged.items).reindex(staged.items)
+    of_item = [fields.categorical("item", "item", staged.items, statistics.items)[:-1]]
+    of_item += [
+        _entity(fields, "item", feature, items, statistics.items) for feature in table.item_features
+    ]
+    ids = fields.history("history_items", staged.items, statistics.history_items, length)
+    profiles = [np.zeros((len(items), 0))]
+    for feature, cells in zip(table.item_features, of_item[1:], strict=True):
+        if feature.profile:
+            entries = _lists(items[feature.name])
+            profiles.append(fields.profile(feature.name, entries, cells, statistics.items))
+    return of_item, ids, profiles
 
 
 def _entity(
@@ -211,44 +225,6 @@ def _entity(
     codes, words = pd.factorize(column.fillna(""))
     total = np.bincount(codes, counts, len(words)).astype(np.int64)
     return fields.categorical(feature.name, of, list(words), total, feature.min_count)[codes]
-
-
-def _row_columns(
-    fields: Fields, table: InteractionTable, staged: Staged, statistics: Statistics
-) -> tuple[Callable[[StagedRows], Cells], ...]:
-    columns: list[Callable[[StagedRows], Cells]] = []
-    word_columns = iter(enumerate(zip(staged.words, statistics.words, strict=True)))
-    number_columns = iter(enumerate(statistics.numbers))
-    for feature in table.features:
-        if feature.kind == "numeric":
-            column, numbers = next(number_columns)
-            columns.append(
-                _numbers(fields.numeric(feature.name, "row", numbers, feature.buckets), column)
-            )
-            continue
-        column, (entries, counts) = next(word_columns)
-        if feature.kind == "multivalued":
-            lists = [tuple(filter(None, entry.split(feature.separator))) for entry in entries]
-            cells = fields.multivalued(feature.name, "row", lists, counts, feature.min_count)
-        else:
-            cells = fields.categorical(feature.name, "row", entries, counts, feature.min_count)
-        columns.append(_words(cells, column))
-    for part, counts in zip(table.time_parts, statistics.time_parts, strict=True):
-        cells = fields.categorical(part, "row", words_of(part), counts)
-        columns.append(_time_part(cells, part))
-    return tuple(columns)
-
-
-def _words(cells: Cells, column: int) -> Callable[[StagedRows], Cells]:
-    return lambda records: cells[records["words"][:, column]]  # code -1 takes the last
-
-
-def _time_part(cells: Cells, part: TimePart) -> Callable[[StagedRows], Cells]:
-    return lambda records: cells[time_codes(records["time"], part)]
-
-
-def _numbers(field: Field, column: int) -> Callable[[StagedRows], Cells]:
-    return lambda records: number_cells(field, records["numbers"][:, column])
 
 
 def _write(
@@ -272,7 +248,7 @@ def _write(
         writer.append("timestamps", records["time"])
         writer.append("source_rows", records["row"])
         writer.append("items", records["item"])
-        writer.append("cells", _beside([c(records) for c in plan.row_columns], len(records)))
+        writer.append("cells", beside([c(records) for c in plan.row_columns], len(records)))
         writer.append("user_cells", plan.user_cells[codes])
         writer.append("history_sizes", past.size)
         writer.append("liked", plan.history_ids[past.items])
@@ -280,12 +256,6 @@ def _write(
         writer.append("profiles", running_means(past.offsets, plan.profiles[past.items]))
         liked += len(past.items)
     writer.finish(names)
-
-
-def _beside(columns: Sequence[Cells], rows: int = 0) -> Cells:
-    """Cells ``[n]`` and ``[n, slots]`` as one array ``[n, C]``."""
-    wide = [column if column.ndim == 2 else column[:, None] for column in columns]
-    return np.concatenate(wide, axis=1) if wide else np.zeros((rows, 0), dtype=np.int32)
 
 
 def _lists(column: Iterable[Any]) -> list[tuple[str, ...]]:

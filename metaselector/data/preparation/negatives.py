@@ -1,6 +1,17 @@
-"""Sampled negatives for logs in which every row is a positive."""
+"""Sampled negatives for logs in which every row is a positive of the first task.
+
+Items are drawn from all that the whole log has, and popularity is that in the whole log: the
+catalogue is taken as known, as is usual. An item first seen late can so be a negative of an early
+row, and a negative of *train* gives it a word of the vocabulary, as a positive would. Nothing of
+the row that is made shows it: it differs from its positive in the item alone.
+
+The user's own items are never drawn, those of later rows too. With popularity, the most popular
+items are therefore drawn less often than they occur: most users have them already.
+"""
 
 from __future__ import annotations
+
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +28,7 @@ class NegativeSampler:
 
     A negative has the time and the features of its positive; its place in the file is the number
     of the log's rows plus ``place * per_positive + k``, so that it too has a name of its own.
-    The negatives of one positive are different items.
+    The negatives of one positive are different items. Tasks after the first are not observed.
 
     Args:
         settings: how many, and how items are drawn.
@@ -36,6 +47,40 @@ class NegativeSampler:
     def add(self, records: StagedRows) -> StagedRows:
         """`records` of whole users, each followed by its negatives."""
         n = self._settings.per_positive
+        drawn = (self._once if self._settings.once else self._again)(records)
+        self.short += int((drawn < 0).sum())
+        every = np.repeat(records, n + 1).reshape(-1, n + 1)
+        every["item"][:, 1:] = drawn
+        every["labels"][:, 1:, 0] = 0
+        every["labels"][:, 1:, 1:] = np.nan
+        every["row"][:, 1:] = self._rows + records["row"][:, None] * n + np.arange(n)
+        kept = np.ones(every.shape, dtype=bool)
+        kept[:, 1:] = drawn >= 0
+        return every[kept]
+
+    def _once(self, records: StagedRows) -> NDArray[np.int64]:
+        """Items ``[n, per_positive]``, none twice for a user; -1 where there are too few.
+
+        They are drawn without replacement: those that ring first, if each has a clock that rings
+        after an exponential time with its weight as the rate (P. Efraimidis and P. Spirakis,
+        "Weighted random sampling with a reservoir", 2006). The order in which they are dealt out
+        to the user's rows is random, for the first ones drawn are the popular ones.
+        """
+        n, weights = self._settings.per_positive, np.diff(self._ends, prepend=0)
+        drawn = np.full(len(records) * n, -1, dtype=np.int64)
+        starts = np.flatnonzero(np.diff(records["user"], prepend=-1)).tolist()
+        for start, stop in pairwise([*starts, len(records)]):
+            free = weights > 0
+            free[records["item"][start:stop]] = False
+            items = np.flatnonzero(free)
+            rings = self._generator.exponential(size=len(items)) / weights[items]
+            places = self._generator.permutation(np.arange(start * n, stop * n))[: len(items)]
+            drawn[places] = items[np.argsort(rings)][: len(places)]
+        return drawn.reshape(-1, n)  # [n * per_positive] to [n, per_positive]
+
+    def _again(self, records: StagedRows) -> NDArray[np.int64]:
+        """Items ``[n, per_positive]``, none twice for a row; -1 where there are too few."""
+        n = self._settings.per_positive
         items = len(self._ends)
         taken = np.unique(_pairs(records["user"], records["item"], items))
         drawn = np.full((len(records), n), -1, dtype=np.int64)
@@ -53,14 +98,7 @@ class NegativeSampler:
         for place in np.flatnonzero(open_.any(axis=1)).tolist():
             mine = slice(*np.searchsorted(user, [user[place], user[place] + 1]).tolist())
             self._complete(drawn[place], records["item"][mine])
-        self.short += int((drawn < 0).sum())
-        every = np.repeat(records, n + 1).reshape(-1, n + 1)
-        every["item"][:, 1:] = drawn
-        every["labels"][:, 1:] = 0
-        every["row"][:, 1:] = self._rows + records["row"][:, None] * n + np.arange(n)
-        kept = np.ones(every.shape, dtype=bool)
-        kept[:, 1:] = drawn >= 0
-        return every[kept]
+        return drawn
 
     def _draw(self, n: int) -> NDArray[np.int64]:
         place = self._generator.integers(self._ends[-1], size=n)

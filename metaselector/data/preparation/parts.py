@@ -23,15 +23,24 @@ class Parts:
         windows: percentages of each user's rows, or of the users.
         places: float64, the :func:`~metaselector.data.split.user_places` of users by code; None
             where their rows are split.
+        histories: whether rows have one.
     """
 
     windows: Windows
     places: NDArray[np.float64] | None = None
+    histories: bool = True
 
     @classmethod
-    def of(cls, windows: Windows, users: Sequence[str], cold_seed: int | None) -> Self:
+    def of(
+        cls,
+        windows: Windows,
+        users: Sequence[str],
+        cold_seed: int | None,
+        histories: bool = True,
+    ) -> Self:
         """`users` are the strings of the codes; a seed of None splits their rows."""
-        return cls(windows, None if cold_seed is None else user_places(users, cold_seed))
+        places = None if cold_seed is None else user_places(users, cold_seed)
+        return cls(windows, places, histories)
 
     @property
     def named(self) -> NDArray[np.bool_] | bool:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metaselector.data.interactions import Interactions, InteractionTable
+from metaselector.data.interactions import Interactions, InteractionTable, task_parents
 from metaselector.data.preparation.ahead import ahead
 from metaselector.data.preparation.codes import Codes
 from metaselector.errors import DataError
@@ -54,7 +54,7 @@ class Staged:
         directory: holds a file of records for every :data:`USERS_IN_FILE` users, by code, in the
             order of the source.
         dtype: of a record.
-        users, items: their strings, in order of appearance.
+        users, items: their strings, in order of appearance; of a tabular table one empty item.
         words: for each word feature of the table, its distinct entries.
         user_rows, item_rows: int64, how often each of them occurs.
         lines: which line of the source a record comes from.
@@ -103,7 +103,9 @@ def stage(table: InteractionTable, scratch: Path, label_threshold: float) -> Sta
         label_threshold: for tasks that have none of their own.
 
     Raises:
-        DataError: as reading, or there are no interactions, or one without its first label.
+        ConfigError: a task comes after one that does not stand before it.
+        DataError: as reading, or there are no interactions, or one without its first label, or
+            with one that comes after a task which is not positive.
     """
     coder = _Coder(table, label_threshold)
     for columns in ahead(coder.columns()):
@@ -114,7 +116,7 @@ def stage(table: InteractionTable, scratch: Path, label_threshold: float) -> Sta
         scratch,
         coder.dtype,
         coder.users.words,
-        coder.items.words,
+        [""] if table.tabular else coder.items.words,
         [codes.words for codes in coder.words.values()],
         coder.user_rows,
         coder.item_rows,
@@ -139,14 +141,15 @@ class _Coder:
         self.users, self.items, self.lines = Codes(), Codes(), Lines()
         self.user_rows = self.item_rows = np.zeros(0, dtype=np.int64)
         self.rows = 0
-        tasks = 1 if table.negatives else len(table.tasks)
-        self.dtype = staged_type(tasks, len(self.words), len(self._numbers))
+        self._parents = task_parents(table.tasks)
+        self.dtype = staged_type(len(table.tasks), len(self.words), len(self._numbers))
 
     def columns(self) -> Iterator[_Columns]:
         """All records, block by block."""
         for block in ahead(self._table.read()):
             n = len(block.timestamps)
-            user, item = self.users.add(block.user), self.items.add(block.item)
+            user = self.users.add(block.user)
+            item = np.zeros(n, np.int32) if self._table.tabular else self.items.add(block.item)
             self.user_rows = _count(self.user_rows, user, len(self.users))
             self.item_rows = _count(self.item_rows, item, len(self.items))
             self.lines.add(self.rows, block.lines)
@@ -164,9 +167,9 @@ class _Coder:
             self.rows += n
 
     def _labels(self, block: Interactions) -> NDArray[np.float32]:
-        if self._table.negatives:
-            return np.ones((len(block.timestamps), 1), dtype=np.float32)
         observed = ~np.isnan(block.labels)
+        if self._table.negatives:
+            observed[:, 0] = True
         missing = np.flatnonzero(~observed[:, 0])
         if len(missing):
             raise DataError(
@@ -178,7 +181,24 @@ class _Coder:
             )
         labels = (block.labels >= self._thresholds).astype(np.float32)
         labels[~observed] = np.nan
+        if self._table.negatives:
+            labels[:, 0] = 1
+        self._check_order(block, labels)
         return labels
+
+    def _check_order(self, block: Interactions, labels: NDArray[np.float32]) -> None:
+        """A task is observed only where the one that it comes after is positive."""
+        tasks = self._table.tasks
+        for place, parent in enumerate(self._parents or ()):
+            wrong = np.flatnonzero(~np.isnan(labels[:, place]) & (labels[:, parent] != 1))
+            if parent >= 0 and len(wrong):
+                raise DataError(
+                    self._table.source,
+                    f"the label has a value, but comes after '{tasks[parent].name}', which is not "
+                    "positive here; leave it empty",
+                    line=int(block.lines[wrong[0]]),
+                    column=tasks[place].name,
+                )
 
 
 def _write(folder: Path, columns: _Columns, dtype: np.dtype[Any]) -> None:

@@ -146,7 +146,7 @@ class Past:
     @classmethod
     def of(cls, records: StagedRows, offsets: Counts, parts: Parts) -> Self:
         """`offsets` are those of the users' rows in `records`."""
-        positive = records["labels"][:, 0] == 1
+        positive = (records["labels"][:, 0] == 1) & parts.histories
         size = history_sizes(offsets, records["time"], positive, parts.history_ends(offsets))
         liked = np.concatenate([[0], np.cumsum(positive)]).astype(np.int64)[offsets]
         return cls(records["item"][positive], liked, np.repeat(liked[:-1], np.diff(offsets)), size)

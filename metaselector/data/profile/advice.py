@@ -19,9 +19,10 @@ ENTRIES_TO_JUDGE = 20
 
 def advice(table: InteractionTable, profile: Profile) -> Iterator[str]:
     """The warnings that `profile`, made from `table`, deserves."""
-    yield from _about_times(profile)
-    if table.negatives is None:  # otherwise the negatives are still to be sampled
-        for task, found in zip(table.tasks, profile.tasks, strict=True):
+    if not profile.tabular:
+        yield from _about_times(profile)
+    for place, (task, found) in enumerate(zip(table.tasks, profile.tasks, strict=True)):
+        if place or not profile.sampled:  # otherwise the negatives are still to be sampled
             yield from _about_label(task, found)
     yield from _about_users(profile)
     features = (*table.features, *table.user_features, *table.item_features)
@@ -71,7 +72,12 @@ def _about_label(task: Task, found: TaskProfile) -> Iterator[str]:
 
 
 def _about_users(profile: Profile) -> Iterator[str]:
-    if profile.single_row_users:
+    if profile.tabular and profile.single_row_users:
+        yield (
+            f"{profile.single_row_users:,} of {profile.users:,} groups have a single row, which "
+            "cannot be split: they are dropped"
+        )
+    elif profile.single_row_users:
         yield (
             f"{profile.single_row_users:,} of {profile.users:,} users have a single row, which "
             "cannot be split: remove them, or set data.drop_short_users=true"

@@ -47,7 +47,8 @@ def describe(
     for block in table.read():
         if not len(block.timestamps):
             continue
-        user, item = users.add(block.user), items.add(block.item)
+        user = users.add(block.user)
+        item = np.zeros(len(user), np.int32) if table.tabular else items.add(block.item)
         user_rows.add(user)
         item_rows.add(item)
         log.add(user, item, block.timestamps)
@@ -64,7 +65,8 @@ def describe(
         raise DataError(table.source, "the file holds no interactions")
 
     per_user, per_item = user_rows.counts(len(users)), item_rows.counts(len(items))
-    rows, sharing = int(per_user.sum()), log.sharing(per_user, len(items))
+    rows, sharing = int(per_user.sum()), log.sharing(per_user, max(len(items), 1))
+    pairs = 0 if table.tabular else sharing.pairs
     of_users, users_unknown = side_table(table.user_features, "user", table.users, users.words)
     described = table.describe_items(items.words)
     of_items, items_unknown = side_table(table.item_features, "item", described, items.words)
@@ -74,8 +76,8 @@ def describe(
         rows=rows,
         users=len(users),
         items=len(items),
-        pairs=sharing.pairs,
-        density=sharing.pairs / (len(users) * len(items)),
+        pairs=pairs,
+        density=pairs / (len(users) * max(len(items), 1)),
         repeated_rows=sharing.repeats,
         first_time=_iso(first),
         last_time=_iso(last),
@@ -89,6 +91,8 @@ def describe(
         users_at_one_time=sharing.users_at_one_time,
         users_unknown=users_unknown if table.user_features else None,
         items_unknown=items_unknown if table.item_features else None,
+        tabular=table.tabular,
+        sampled=table.negatives.per_positive if table.negatives else 0,
         features=(*(summary.profile() for summary in features.values()), *of_users, *of_items),
         repairs=tuple(table.repairs),
     )
@@ -96,6 +100,8 @@ def describe(
 
 
 def _spread(counts: NDArray[np.int64]) -> Spread:
+    if not len(counts):
+        return Spread(0, 0, 0, 0, 0, 0)
     low, lower, median, upper, high = np.quantile(counts, [0, 0.25, 0.5, 0.75, 1]).tolist()
     return Spread(low, lower, median, upper, high, float(counts.mean()))
 

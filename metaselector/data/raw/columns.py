@@ -1,6 +1,6 @@
 """Columns of a user's file, whatever their type, checked and made what a table holds.
 
-Each function takes a column of some rows and returns one value a row, or raises
+Each function but :func:`checked` takes a column of some rows and returns one value a row, or raises
 :class:`BadValue` for the first row that is wrong.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +17,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from metaselector.data.raw.values import from_text, shown
+from metaselector.errors import DataError
 
+T = TypeVar("T")
 Raw = Literal["word", "number", "text"]
 """What a column of a text file is parsed into: words that repeat, numbers, or texts that do not."""
 
@@ -51,6 +53,15 @@ class BadValue(Exception):
     def __init__(self, row: int, problem: str) -> None:
         super().__init__(problem)
         self.row, self.problem = row, problem
+
+
+def checked(block: RawBlock, column: str, check: Callable[[pa.Array], T]) -> T:
+    """What `check` makes of a column; a bad value becomes a :class:`DataError`."""
+    try:
+        return check(block.columns[column])
+    except BadValue as error:
+        line = int(block.lines[error.row])
+        raise DataError(block.path, error.problem, line=line, column=column) from error
 
 
 def keys(column: pa.Array) -> pa.DictionaryArray:
