@@ -74,6 +74,11 @@ class ColdConfig(SplitConfig):
 
 
 class BaseModelConfig(Section):
+    model: str | None = Field(
+        None,
+        description="which base model this is, so that there can be several of one kind; null: the "
+        "one of this name",
+    )
     options: dict[str, Any] = Field(
         default_factory=dict, description="arguments of the model's constructor"
     )
@@ -152,8 +157,8 @@ class AdaptConfig(Section):
     names: tuple[str, ...] = Field(
         ("*",), description="shell-style patterns of the parameters that adapt, such as selector.*"
     )
-    task_weights: dict[str, float] = Field(
-        default_factory=dict,
+    task_weights: dict[str, float] | None = Field(
+        None,
         description="of several tasks, what the loss of each counts by its name, both where users "
         "adapt and where selectors learn; 1 for those not named",
     )

@@ -121,7 +121,7 @@ class MeanLoss:
 mean_loss = MeanLoss()
 
 
-def make_loss(tasks: Sequence[str], weights: Mapping[str, float]) -> MeanLoss:
+def make_loss(tasks: Sequence[str], weights: Mapping[str, float] | None) -> MeanLoss:
     """The loss that users adapt by and selectors learn from.
 
     Args:
@@ -131,6 +131,7 @@ def make_loss(tasks: Sequence[str], weights: Mapping[str, float]) -> MeanLoss:
     Raises:
         ConfigError: there is no such task.
     """
+    weights = weights or {}
     for name in weights:
         if name not in tasks:
             raise ConfigError(

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from metaselector.config import BaseModelConfig
 from metaselector.data.schema import Schema
 from metaselector.errors import ConfigError, nearest
 
@@ -49,6 +50,11 @@ def names() -> list[str]:
     return sorted({*BUILT_IN, *_registered, *(point.name for point in entry_points(group=GROUP))})
 
 
+def create_for(name: str, settings: BaseModelConfig, schema: Schema, seed: int) -> nn.Module:
+    """:func:`create` what the settings of the base model called `name` ask for."""
+    return create(settings.model or name, schema, settings.options, seed, called=name)
+
+
 def model_class(name: str) -> type[nn.Module]:
     """The class behind `name`.
 
@@ -65,28 +71,32 @@ def model_class(name: str) -> type[nn.Module]:
     raise ConfigError(f"unknown base model '{name}'; {nearest(name, names())}")
 
 
-def create(name: str, schema: Schema, options: Mapping[str, Any], seed: int) -> nn.Module:
+def create(
+    name: str, schema: Schema, options: Mapping[str, Any], seed: int, called: str | None = None
+) -> nn.Module:
     """Build the base model `name` for the data of `schema`, initialised from `seed`.
 
     A model whose constructor takes ``tasks`` gets those of the data, as tuples (index of the task
-    it is after, if any; False, as no label is a number), and gives logits ``[..., B, T]``. Any
-    other gives ``[..., B]`` where the data have one task, and is made once for each of several.
+    it is after, if any; False, as no label is a number), and gives logits ``[..., B, T]``; the data
+    must have several. Any other gives ``[..., B]`` where the data have one task, and is made once
+    for each of several.
 
     Args:
         options: the constructor's arguments; those in the model's ``fields`` are names of fields,
             of which the constructor gets the index.
+        called: what the settings call it, for messages; `name` by default.
 
     Raises:
         ConfigError: unknown model or option, a field that the data has not, or what the model's
             constructor refuses, such as tasks that it cannot learn.
     """
-    cls = model_class(name)
+    cls, called = model_class(name), called or name
     parameters = set(inspect.signature(cls).parameters)
     valid = parameters - {"num_ids", "slot_fields", "tasks"}
     for option in options:
         if option not in valid:
             raise ConfigError(
-                f"base_models.{name}.options.{option}: unknown option; "
+                f"base_models.{called}.options.{option}: unknown option; "
                 + (nearest(option, valid) if valid else "this model has none")
             )
     positions = [field.name for field in schema.fields]
@@ -95,12 +105,17 @@ def create(name: str, schema: Schema, options: Mapping[str, Any], seed: int) -> 
         field = str(options.get(option, usual))
         if field not in positions:
             raise ConfigError(
-                f"base_models.{name}.options.{option}: the data has no field '{field}'; "
+                f"base_models.{called}.options.{option}: the data has no field '{field}'; "
                 + nearest(field, positions)
             )
         arguments[option] = positions.index(field)
     shape = schema.num_ids, schema.slot_fields
     tasks = [(parent, False) for parent in schema.parents]
+    if "tasks" in parameters and len(tasks) == 1:
+        raise ConfigError(
+            f"base_models.{called}: {name} is a model of several tasks, and the data have one, "
+            f"{schema.tasks[0]}; use a single-task model"
+        )
     # The global generator is used by torch's initialisers; fork it, so that ours leaves no trace.
     # torch.manual_seed would also seed every device.
     with torch.random.fork_rng(devices=[]):
@@ -112,7 +127,7 @@ def create(name: str, schema: Schema, options: Mapping[str, Any], seed: int) -> 
                 return cls(*shape, **arguments)
             return _load(PER_TASK)(*shape, tasks, lambda: cls(*shape, **arguments))
         except ValueError as error:
-            raise ConfigError(f"base_models.{name}: {error}") from error
+            raise ConfigError(f"base_models.{called}: {error}") from error
 
 
 def _load(target: str) -> type[nn.Module]:

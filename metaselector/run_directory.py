@@ -153,8 +153,9 @@ class Run:
 
     def new_base(self, name: str, seed: int) -> nn.Module:
         """An untrained base model."""
-        options = self.config.base_models[name].options
-        return registry.create(name, self.dataset.schema, options, seed).to(self.config.device)
+        settings = self.config.base_models[name]
+        model = registry.create_for(name, settings, self.dataset.schema, seed)
+        return model.to(self.config.device)
 
     def keeps_base(self, name: str, window: Window, seed: int) -> bool:
         """Whether there is a checkpoint of it, be it made with other settings."""

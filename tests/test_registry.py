@@ -11,6 +11,7 @@ from torch import nn
 
 from base_models import LR
 from metaselector import registry
+from metaselector.config import BaseModelConfig
 from metaselector.data.schema import Field, Schema
 from metaselector.errors import ConfigError
 
@@ -26,6 +27,7 @@ SCHEMA = Schema(
         Field(name="history_items", kind="sequence", slots=2, first_id=7, vocabulary=("x",)),
     ),
 )
+TWO_TASKS = SCHEMA.model_copy(update={"tasks": ("watched", "liked"), "task_after": (-1, 0)})
 
 
 @pytest.fixture
@@ -35,7 +37,7 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("name", sorted(registry.BUILT_IN))
 def test_the_seed_decides_the_weights(name: str) -> None:
-    first, same, other = (registry.create(name, SCHEMA, {}, seed) for seed in (1, 1, 2))
+    first, same, other = (registry.create(name, TWO_TASKS, {}, seed) for seed in (1, 1, 2))
     for a, b in zip(first.parameters(), same.parameters(), strict=True):
         assert torch.equal(a, b)
     if name != "lr":  # starts at 0
@@ -48,7 +50,7 @@ def test_the_seed_decides_the_weights(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(registry.BUILT_IN))
 def test_creation_leaves_the_global_generator_alone(name: str) -> None:
     before = torch.get_rng_state()
-    registry.create(name, SCHEMA, {}, 1)
+    registry.create(name, TWO_TASKS, {}, 1)
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -63,6 +65,22 @@ def test_creation_leaves_the_generators_of_devices_alone(monkeypatch: pytest.Mon
 def test_options_reach_the_model() -> None:
     model = registry.create("fm", SCHEMA, {"embedding_size": 5}, 0)
     assert model.get_parameter("embedding.weight").shape == (SCHEMA.num_ids, 5)
+
+
+def test_a_multi_task_model_needs_data_of_several_tasks() -> None:
+    with pytest.raises(ConfigError, match=r"base_models\.mine: ple .*have one, rating"):
+        registry.create("ple", SCHEMA, {}, 0, called="mine")
+
+
+def test_models_of_one_kind_may_have_names_of_their_own() -> None:
+    small = BaseModelConfig(model="fm", options={"embedding_size": 2})
+    model = registry.create_for("small", small, SCHEMA, 0)
+    assert model.get_parameter("embedding.weight").shape == (SCHEMA.num_ids, 2)
+    wrong = BaseModelConfig(model="fm", options={"embeding_size": 2})
+    with pytest.raises(ConfigError, match=r"base_models\.small\.options\.embeding_size"):
+        registry.create_for("small", wrong, SCHEMA, 0)
+    with pytest.raises(ConfigError, match=r"unknown base model 'fmm'.*fm"):
+        registry.create_for("small", BaseModelConfig(model="fmm"), SCHEMA, 0)
 
 
 def test_built_in_models_are_listed() -> None:

@@ -78,7 +78,7 @@ def _check_space(run: Run, space: SearchSpace, target: str) -> None:
         if section == "base_models" and option[0] == "options":
             for config in configs:
                 try:
-                    registry.create(name, run.dataset.schema, config.base_models[name].options, 0)
+                    registry.create_for(name, config.base_models[name], run.dataset.schema, 0)
                 except ConfigError as error:
                     raise ConfigError(f"{space.path}: {error}") from error
                 except (TypeError, ValueError, RuntimeError) as error:
