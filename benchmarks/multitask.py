@@ -3,8 +3,9 @@
     python -m benchmarks.multitask
 
 writes ``benchmarks/results/multitask/<dataset>/``: of every model the AUC and logloss on *test* of
-each task where it is observed, over several seeds, and the gain over the control ``single-task``,
-which has an embedding, a bottom and a tower for each task. All models are fitted on *train* and
+each task where it is observed, over several seeds, and the gain over the control: the same
+structure with an embedding, a bottom and a tower for each task, trained and stopped early for each
+task alone (the base models ``single-<task>`` of the settings). All models are fitted on *train* and
 stopped early on *valid*; none is refitted. What was trained before with the same settings is used
 again.
 """
@@ -13,7 +14,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +23,7 @@ import numpy as np
 import pandas as pd
 import torch
 import typer
+from torch import Tensor
 
 from benchmarks.command import new_app
 from benchmarks.command import run as run_app
@@ -39,6 +42,7 @@ from metaselector.stages.train import pretrain_base_models
 CONFIGS = Path(__file__).parent / "configs"
 DATASETS = ("movielens-100k-funnel", "census-income")
 CONTROL = "single-task"
+OF_CONTROL = "single-"
 METRICS = ("auc", "logloss")
 
 app = new_app()
@@ -85,21 +89,15 @@ def main(
 
 def _tabulate(run: Run, data: Path | None, output: Path) -> None:
     started, progress = time.perf_counter(), Bars()
-    if CONTROL not in run.config.base_models:
-        raise UserError(f"the settings have no base model '{CONTROL}' to compare with")
     if data is not None or not run.data_directory.exists():
         prepare_run(run, data, Path("data"))
     pretrain_base_models(run, progress, ("train",))
     table = compare(predictions(run), run.config.evaluate.resamples, progress)
-    seconds = {
-        (name, seed): run.load_base(name, "train", seed)[1].seconds
-        for name in run.config.base_models
-        for seed in run.config.seeds
-    }
-    table["training_seconds"] = [
-        float(np.mean([seconds[name, seed] for seed in run.config.seeds]))
-        for name in table["model"]
-    ]
+    seconds: dict[str, float] = {}
+    for name, seed in product(run.config.base_models, run.config.seeds):
+        row = CONTROL if name.startswith(OF_CONTROL) else name
+        seconds[row] = seconds.get(row, 0.0) + run.load_base(name, "train", seed)[1].seconds
+    table["training_seconds"] = table["model"].map(seconds) / len(run.config.seeds)
     made_with = environment.describe(
         seconds=time.perf_counter() - started,
         training_seconds=sum(seconds.values()),
@@ -128,9 +126,12 @@ def predictions(run: Run) -> pd.DataFrame:
     users = np.asarray(dataset.user_names, dtype=object)[dataset.users[rows]]
     frames = []
     for seed in run.config.seeds:
-        for name in run.config.base_models:
-            model, _ = run.load_base(name, "train", seed)
-            p = torch.sigmoid(predict(model, dataset, rows).double()).numpy()  # [n, T]
+        outputs = {
+            name: predict(run.load_base(name, "train", seed)[0], dataset, rows)  # [n, T]
+            for name in run.config.base_models
+        }
+        for name, logits in with_control(outputs, schema.tasks).items():
+            p = torch.sigmoid(logits.double()).numpy()
             columns = {task: (labels[:, t], p[:, t]) for t, task in enumerate(schema.tasks)}
             for t, parent in enumerate(schema.parents):
                 if parent is not None:
@@ -153,6 +154,20 @@ def predictions(run: Run) -> pd.DataFrame:
                     )
                 )
     return pd.concat(frames, ignore_index=True)
+
+
+def with_control(outputs: Mapping[str, Tensor], tasks: Sequence[str]) -> dict[str, Tensor]:
+    """Outputs ``[n, T]`` by row of the table: the control's of each task come from its own model.
+
+    Raises:
+        UserError: there is no model of a task alone.
+    """
+    for task in tasks:
+        if OF_CONTROL + task not in outputs:
+            raise UserError(f"the settings have no base model '{OF_CONTROL}{task}' to compare with")
+    own = [outputs[OF_CONTROL + task][:, t] for t, task in enumerate(tasks)]
+    shared = {name: each for name, each in outputs.items() if not name.startswith(OF_CONTROL)}
+    return {CONTROL: torch.stack(own, -1)} | shared
 
 
 def compare(predicted: pd.DataFrame, resamples: int, progress: Progress) -> pd.DataFrame:
