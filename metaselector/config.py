@@ -228,6 +228,7 @@ TABLE_ROWS = (
     "convex",
     "stacking-logistic",
     "stacking-lightgbm",
+    "stacking-lightgbm-features",
     "sample-selector",
     "user-best",
     "user-exponential",

@@ -31,6 +31,7 @@ from metaselector.evaluate.comparisons import compare
 from metaselector.evaluate.losses import row_logloss
 from metaselector.evaluate.predictions import long_table, save_predictions
 from metaselector.evaluate.results import best_model_counts, score, with_common_rows
+from metaselector.evaluate.row_features import row_features
 from metaselector.files import atomic_file, write_text
 from metaselector.meta_trainer import PHI, make_adaptation
 from metaselector.predict import predict_episodes
@@ -171,15 +172,22 @@ def _predictions(
     episodes: EpisodeRows,
     part: Literal["support", "query"],
 ) -> Predictions:
-    """What the base models of `window` predict for one part of the episodes, with its labels."""
+    """What the base models of `window` predict for one part of the episodes, with its labels and
+    features."""
     rows, limits = episodes.flat(part)
     logits = [
         predict(run.load_base(name, window, seed)[0], run.dataset, rows, limits)
         for name in run.config.base_models
     ]
     base = torch.sigmoid(torch.stack(logits, dim=-1).double()).numpy()
+    features, categorical = row_features(run.dataset, rows, limits)
     return Predictions(
-        base, run.dataset.users[rows], order=rows, y=run.dataset.labels[rows].astype(np.float64)
+        base,
+        run.dataset.users[rows],
+        order=rows,
+        y=run.dataset.labels[rows].astype(np.float64),
+        features=features,
+        categorical=categorical,
     )
 
 

@@ -29,6 +29,10 @@ _TREES = {
     "verbosity": -1,
 }
 
+_CATEGORIES = {"cat_smooth": 20.0, "cat_l2": 20.0}
+"""Cautious about categories of few rows, such as users: those of fewer than 20 are never split on,
+and the sums of the others are shrunk towards 0 (LightGBM's defaults are 10 and 10)."""
+
 Folds = list[tuple[NDArray[np.int64], NDArray[np.int64]]]
 
 
@@ -64,10 +68,22 @@ class StackingLightGBM:
     Small and slow, as befits a few features (7 leaves, rate 0.05), and not tuned further. Source:
     Ke et al., "LightGBM: A Highly Efficient Gradient Boosting Decision Tree", NeurIPS 2017. Needs
     the library lightgbm. Where all labels are the same, the mean is predicted.
+
+    Args:
+        features: whether the trees see the rows' features beside the logits of the base models. A
+            user who is scored in cross-validation is none that the trees know, so that what they
+            learn of single users does not count when their number is chosen.
     """
 
+    def __init__(self, *, features: bool = False) -> None:
+        self._sees_features = features
+
     def fit(self, fitting: Predictions) -> Self:
-        """Choose the number of trees, then fit on all rows."""
+        """Choose the number of trees, then fit on all rows.
+
+        Raises:
+            ValueError: rows have no features, and the trees are to see them.
+        """
         import lightgbm
 
         y = labelled(fitting)
@@ -75,25 +91,40 @@ class StackingLightGBM:
         if one_class(y):
             return self
         folds = user_folds(fitting)
-        features = logits(fitting.base)
+        seen, categories = self._seen(fitting)
+        settings = _TREES | (_CATEGORIES if categories else {})
+
+        def data() -> Any:
+            return lightgbm.Dataset(seen, y, categorical_feature=categories)
+
         rounds = 1
         if folds:
             found = lightgbm.cv(
-                _TREES,
-                lightgbm.Dataset(features, y),
+                settings,
+                data(),
                 ROUNDS,
                 folds=folds,
                 callbacks=[lightgbm.early_stopping(PATIENCE, verbose=False)],
             )
             rounds = len(found["valid binary_logloss-mean"])
-        self._model = lightgbm.train(_TREES, lightgbm.Dataset(features, y), rounds)
+        self._model = lightgbm.train(settings, data(), rounds)
         return self
 
     def predict(self, test: Predictions) -> Floats:
         """float64 ``[N]``."""
         if self._model is None:
             return np.asarray(test.base.mean(axis=1))
-        return np.asarray(self._model.predict(logits(test.base), num_threads=1))
+        return np.asarray(self._model.predict(self._seen(test)[0], num_threads=1))
+
+    def _seen(self, rows: Predictions) -> tuple[Floats, list[int]]:
+        """What the trees see, ``[M, K]`` or ``[M, K + G]``, and its columns of categories."""
+        outputs = logits(rows.base)
+        if not self._sees_features:
+            return outputs, []
+        if rows.features is None:
+            raise ValueError("these rows have no features")
+        first = outputs.shape[1]
+        return np.hstack([outputs, rows.features]), [first + column for column in rows.categorical]
 
 
 def one_class(y: Floats) -> bool:
