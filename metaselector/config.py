@@ -94,7 +94,7 @@ class BaseModelConfig(_Section):
     )
 
 
-SelectorInput = Literal["fields", "outputs", "disagreement"]
+SelectorInput = Literal["fields", "outputs", "disagreement", "support-losses"]
 
 
 class SelectorConfig(_Section):
@@ -102,7 +102,8 @@ class SelectorConfig(_Section):
         ("fields", "outputs"),
         min_length=1,
         description="inputs, in any order: fields (its own embeddings of a row's features), "
-        "outputs (the base models' log-odds), disagreement (how far each is from their mean)",
+        "outputs (the base models' log-odds), disagreement (how far each is from their mean), "
+        "support-losses (each one's mean logloss on the user's support before it adapts)",
     )
     embedding_size: int = Field(8, ge=1, description="width of the selector's own embeddings")
     hidden_size: int = Field(32, ge=1, description="width of the gated layer")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +37,7 @@ class Mixture(nn.Module):
     Args:
         base_models: K modules by name, each ``batch -> logits [..., B]`` with ``tables``.
         selector: ``(batch, base_probabilities) -> weights``, both ``[..., B, K]``, with ``tables``.
+            Its ``context``, if any, is the mixture's, see :mod:`metaselector.adapt.engine`.
     """
 
     base_models: nn.ModuleDict
@@ -47,6 +48,8 @@ class Mixture(nn.Module):
         super().__init__()
         self.base_models = nn.ModuleDict(dict(base_models))
         self.selector = selector
+        context: Mapping[str, Any] = getattr(selector, "context", {})
+        self.context = {f"selector.{name}": function for name, function in context.items()}
         self.tables = frozenset(_tables("selector", selector)).union(
             *(_tables(f"base_models.{name}", model) for name, model in base_models.items())
         )

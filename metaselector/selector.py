@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from metaselector.config import SelectorInput
 from metaselector.data.batch import Batch
+from metaselector.mixture import Mixed
 
 PROBABILITY_FLOOR = 1e-6
 
@@ -27,7 +28,9 @@ class GatedSelector(nn.Module):
     - outputs: the base models' log-odds o (K),
     - disagreement: ``d_k = o_k - mean_j o_j``, and ``|d_k|`` (2 K). A and G can make d of the
       outputs, as it is linear in them; how far the models are apart, in whichever direction, they
-      cannot.
+      cannot,
+    - support-losses: the buffer ``support_losses`` (K), the same for all rows of a user; an engine
+      fills it with :func:`support_losses`, and it is 0 elsewhere.
 
     Args:
         num_ids: rows of the embedding table (V).
@@ -42,6 +45,9 @@ class GatedSelector(nn.Module):
 
     tables: frozenset[str]
     first_slots: Tensor
+    support_losses: Tensor
+    context: dict[str, Callable[[Mixed, Tensor, Tensor], Tensor]]
+    """Buffers that an engine fills for each user; see :mod:`metaselector.adapt.engine`."""
 
     def __init__(
         self,
@@ -60,7 +66,12 @@ class GatedSelector(nn.Module):
         self.temperature = temperature
         self.uniform_share = uniform_share
         self.tables = frozenset({"embedding"} if "fields" in self.sees else ())
+        self.context = {}
         inputs = {"outputs": num_models, "disagreement": 2 * num_models}
+        if "support-losses" in self.sees:
+            self.context = {"support_losses": support_losses}
+            self.register_buffer("support_losses", torch.zeros(num_models), persistent=False)
+            inputs["support-losses"] = num_models
         if "fields" in self.sees:
             fields = torch.as_tensor(list(slot_fields))
             first_slots = torch.searchsorted(fields, torch.arange(int(fields.max()) + 1))
@@ -103,6 +114,8 @@ class GatedSelector(nn.Module):
         if "disagreement" in self.sees:
             deviations = odds - odds.mean(-1, keepdim=True)
             inputs += [deviations, deviations.abs()]
+        if "support-losses" in self.sees:
+            inputs.append(self.support_losses.expand(odds.shape))
         return inputs
 
     def _fields(self, batch: Batch) -> Tensor:
@@ -118,3 +131,16 @@ class GatedSelector(nn.Module):
         )
         width = len(self.first_slots) * self.embedding.shape[-1]
         return fields.reshape(*ids.shape[:-1], width)
+
+
+def support_losses(output: Mixed, labels: Tensor, mask: Tensor) -> Tensor:
+    """Mean logloss ``[K]`` of every base model on a user's rows; 0 where there are none.
+
+    Args:
+        output: of these rows, with base probabilities ``[R, K]``.
+        labels, mask: ``[R]``.
+    """
+    p = output.base_probabilities.clamp(PROBABILITY_FLOOR, 1 - PROBABILITY_FLOOR)
+    positive = labels.unsqueeze(-1)
+    losses = -(positive * p.log() + (1 - positive) * torch.log1p(-p))  # [R, K]
+    return (losses * mask.unsqueeze(-1)).sum(0) / mask.sum().clamp_min(1)
