@@ -29,9 +29,9 @@ _TREES = {
     "verbosity": -1,
 }
 
-_CATEGORIES = {"cat_smooth": 20.0, "cat_l2": 20.0}
-"""Cautious about categories of few rows, such as users: those of fewer than 20 are never split on,
-and the sums of the others are shrunk towards 0 (LightGBM's defaults are 10 and 10)."""
+CAUTION = (2000.0, 200.0, 20.0)
+"""Candidates for LightGBM's ``cat_smooth`` and ``cat_l2``, the most cautious first: categories of
+fewer rows are never split on, and the sums of the others are shrunk towards 0 (its own: 10)."""
 
 Folds = list[tuple[NDArray[np.int64], NDArray[np.int64]]]
 
@@ -70,16 +70,17 @@ class StackingLightGBM:
     the library lightgbm. Where all labels are the same, the mean is predicted.
 
     Args:
-        features: whether the trees see the rows' features beside the logits of the base models. A
-            user who is scored in cross-validation is none that the trees know, so that what they
-            learn of single users does not count when their number is chosen.
+        features: whether the trees see the rows' features beside the logits of the base models. How
+            careful they are with categories of few rows, such as items and users, is then chosen
+            from :data:`CAUTION` by the same cross-validation. A user who is scored in it is none
+            that the trees know, so that what they learn of single users counts for nothing.
     """
 
     def __init__(self, *, features: bool = False) -> None:
         self._sees_features = features
 
     def fit(self, fitting: Predictions) -> Self:
-        """Choose the number of trees, then fit on all rows.
+        """Choose the number of trees and their caution, then fit on all rows.
 
         Raises:
             ValueError: rows have no features, and the trees are to see them.
@@ -92,22 +93,23 @@ class StackingLightGBM:
             return self
         folds = user_folds(fitting)
         seen, categories = self._seen(fitting)
-        settings = _TREES | (_CATEGORIES if categories else {})
+        candidates = [{"cat_smooth": c, "cat_l2": c} for c in CAUTION] if categories else [{}]
+        chosen, rounds, lowest = candidates[0], 1, np.inf
 
         def data() -> Any:
             return lightgbm.Dataset(seen, y, categorical_feature=categories)
 
-        rounds = 1
-        if folds:
+        for settings in candidates if folds else []:
             found = lightgbm.cv(
-                settings,
+                _TREES | settings,
                 data(),
                 ROUNDS,
                 folds=folds,
                 callbacks=[lightgbm.early_stopping(PATIENCE, verbose=False)],
-            )
-            rounds = len(found["valid binary_logloss-mean"])
-        self._model = lightgbm.train(settings, data(), rounds)
+            )["valid binary_logloss-mean"]
+            if found[-1] < lowest:  # that of the best round: later ones are cut off
+                chosen, rounds, lowest = settings, len(found), found[-1]
+        self._model = lightgbm.train(_TREES | chosen, data(), rounds)
         return self
 
     def predict(self, test: Predictions) -> Floats:

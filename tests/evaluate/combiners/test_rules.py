@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
@@ -125,20 +123,21 @@ def test_trees_learn_from_features_what_base_models_do_not_know() -> None:
     assert without > np.log(2) - 0.03
 
 
-def test_trees_do_not_learn_from_categories_of_few_rows() -> None:
-    """Every user always says the same, and no other column says anything."""
+@pytest.mark.parametrize("of", ["item", "user"])
+def test_trees_learn_of_categories_what_holds_for_other_users(of: str) -> None:
+    """One of 40 items, or the user, says the label, and nothing else does."""
     pytest.importorskip("lightgbm")
-    few, many = planted(0, users=120, per_user=10), planted(0, users=20, per_user=60)
-    spread = []
-    for world in (few, many):
-        assert world.features is not None
-        features = world.features[:, 2:]
-        always = replace(world, y=world.users % 2, features=features, categorical=(0,))
-        model = StackingLightGBM(features=True).fit(always)
-        known = replace(always, base=np.full_like(world.base, 0.5))
-        spread.append(float(np.ptp(model.predict(known))))
-    assert spread[0] == 0
-    assert spread[1] > 0
+    n = 2400
+    user, item = np.arange(n) // 60, np.random.default_rng(0).integers(40, size=n)
+    category = item if of == "item" else user
+    world = Predictions(
+        np.full((n, 2), 0.5), user, np.arange(n), category % 2, category[:, None], categorical=(0,)
+    )
+    p = StackingLightGBM(features=True).fit(world).predict(world)
+    if of == "item":
+        assert logloss(world.labels(), p) < 0.3
+    else:
+        assert np.ptp(p) == 0
 
 
 def test_trees_need_the_features_that_they_are_to_see() -> None:
