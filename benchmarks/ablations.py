@@ -2,9 +2,10 @@
 
     python -m benchmarks.ablations
 
-writes ``benchmarks/results/<dataset>-ablations/``. Base models are those of the long table's run,
-trained first where they are not there yet; what was trained before is used again. Changes are
-compared on *valid*, by which settings were chosen, and on *test*, by which none was.
+writes ``benchmarks/results/<dataset>-ablations/``, and with ``--seeds 3`` its folder ``3-seeds/``.
+Base models are those of the long table's run, trained first where they are not there yet; what was
+trained before is used again. Changes are compared on *valid*, by which settings were chosen, and on
+*test*, by which none was.
 """
 
 from __future__ import annotations
@@ -15,58 +16,35 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, get_args
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
 import torch
 import typer
 
+from benchmarks import cross_fit
+from benchmarks.changes import CROSS_FITTED, UNCHANGED, Change, choose_changes, load_changes
 from benchmarks.command import new_app
 from benchmarks.command import run as run_app
 from metaselector import environment
 from metaselector.config import change_config, load_config
-from metaselector.data.protocol import WINDOWS, Window
-from metaselector.errors import ConfigError, nearest
+from metaselector.errors import ConfigError
 from metaselector.evaluate.bootstrap import difference, resample
 from metaselector.evaluate.metrics import auc
 from metaselector.evaluate.predictions import long_table
 from metaselector.files import write_text
-from metaselector.meta_trainer import make_adaptation, meta_train
+from metaselector.meta_trainer import MetaLearned, make_adaptation, meta_train
 from metaselector.predict import WindowPredictions, predict_episodes
 from metaselector.progress import Bars, Progress, Silent
 from metaselector.run_directory import Run, save_config
 from metaselector.stages.prepare import prepare_run
 from metaselector.stages.train import pretrain_base_models
-from metaselector.variants import LEARNED, Variant
-from metaselector.yaml_mapping import read_mapping
+from metaselector.variants import Variant
 
 CONFIG = Path(__file__).parent / "configs" / "tables.yaml"
 CHANGES = Path(__file__).parent / "configs" / "ablations-movielens-100k.yaml"
-SEPARATE = {"learn_on": "early", "test_with": "full"}
-"""Keys that are no settings, and which base models they choose by default."""
-UNCHANGED = "as in the table"
-
 app = new_app()
-
-
-class Change(NamedTuple):
-    """One line of the table.
-
-    Attributes:
-        group, name: what it is called.
-        rows: which rows are trained.
-        settings: dotted settings.
-        learn_on: the base models that are meta-trained against.
-        test_with: the base models that are tested.
-    """
-
-    group: str
-    name: str
-    rows: tuple[Variant, ...]
-    settings: dict[str, Any]
-    learn_on: Window = "early"
-    test_with: Window = "full"
 
 
 @dataclass(frozen=True)
@@ -76,30 +54,6 @@ class Made:
     valid_logloss: float
     seconds: float
     test: WindowPredictions
-
-
-def load_changes(path: Path) -> list[Change]:
-    """Read the changes to make.
-
-    Raises:
-        ConfigError: a group without ``rows`` and ``settings``, an unknown row or base models.
-    """
-    changes = []
-    for group, described in read_mapping(path).items():
-        if not isinstance(described, dict) or described.keys() != {"rows", "settings"}:
-            raise ConfigError(f"{path}: {group}: give it rows and settings, and nothing else")
-        for row in described["rows"]:
-            if row not in LEARNED:
-                raise ConfigError(f"{path}: {group}: no such row '{row}'; {nearest(row, LEARNED)}")
-        for name, settings in described["settings"].items():
-            chosen = {key: settings.get(key, default) for key, default in SEPARATE.items()}
-            for key, window in chosen.items():
-                if window not in WINDOWS:
-                    known = nearest(str(window), get_args(Window))
-                    raise ConfigError(f"{path}: {group}: {name}: {key}: no '{window}'; {known}")
-            rest = {key: value for key, value in settings.items() if key not in SEPARATE}
-            changes.append(Change(group, name, tuple(described["rows"]), rest, **chosen))
-    return changes
 
 
 @app.command()
@@ -113,6 +67,10 @@ def main(
         ),
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Seeds 0 to this number less one.")] = 1,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="Name of a change to make; again for others.", show_default="all"),
+    ] = None,
     changes: Annotated[Path, typer.Option(help="YAML file of the changes.")] = CHANGES,
     config: Annotated[Path, typer.Option(help="YAML file of settings.")] = CONFIG,
     data: Annotated[
@@ -129,7 +87,7 @@ def main(
     torch.set_num_threads(settings.threads)
     directory = run or Path("runs") / f"{settings.dataset}-warm"
     base = Run(directory, settings)
-    listed = load_changes(changes)
+    listed = choose_changes(load_changes(changes), only)
     runs = [(each, _run_of(base, each)) for each in listed]  # so that no setting fails late
     progress = Bars()
     if not base.data_directory.exists():
@@ -137,6 +95,7 @@ def main(
     pretrain_base_models(base, progress)
     table = _table(base, runs, progress)
     target = output / f"{settings.dataset}-ablations"
+    target = target / f"{seeds}-seeds" if seeds > 1 else target
     write_text(target / "ablations.csv", table.to_csv(index=False))
     made_with = environment.describe(
         seconds=time.perf_counter() - started,
@@ -187,8 +146,12 @@ def _table(base: Run, runs: list[tuple[Change, Run]], progress: Progress) -> pd.
         _compare(records, row, [change for change, _ in lines], pd.concat(tables), base)
     of_seeds = pd.DataFrame(records)
     keys = ["row", "group", "change"]
+    without = of_seeds.groupby(["row", "seed"])["logloss"].transform("first")
+    of_seeds["of_seed"] = of_seeds["logloss"] - without
     return of_seeds.groupby(keys, sort=False, as_index=False).agg(
         seeds=("seed", "count"),
+        logloss_std=("logloss", "std"),
+        difference_std=("of_seed", "std"),
         **{
             name: (name, "mean")
             for name in ("valid_logloss", "logloss", "auc", "difference", "low", "high", "seconds")
@@ -204,17 +167,8 @@ def _made(run: Run, change: Change, row: Variant, progress: Progress) -> Iterato
         for variant in dict.fromkeys(("sample-selector", row)):
             if not run.has_learned(variant, seed):
                 first = variant == "sample-selector"
-                learned = meta_train(
-                    variant,
-                    run.dataset,
-                    run.load_mixture(change.learn_on, seed),
-                    run.load_mixture("train", seed),
-                    run.config,
-                    np.random.default_rng(seed),
-                    start_from=None if first else run.load_learned("sample-selector", seed),
-                    description=f"{change.name}, seed {seed}: {variant}",
-                    progress=progress,
-                )
+                start_from = None if first else run.load_learned("sample-selector", seed)
+                learned = _learn(run, change, variant, seed, start_from, progress)
                 run.save_learned(variant, seed, learned)
         learned = run.load_learned(row, seed)
         mixture = learned.attach(run.load_mixture(change.test_with, seed))
@@ -224,6 +178,32 @@ def _made(run: Run, change: Change, row: Variant, progress: Progress) -> Iterato
         found = predict_episodes(mixture, learned.alpha, adaptation, run.dataset, exam.test, adapt)
         valid = min(epoch["valid_loss"] for epoch in learned.history)
         yield seed, Made(valid, learned.seconds, found)
+
+
+def _learn(
+    run: Run,
+    change: Change,
+    variant: Variant,
+    seed: int,
+    start_from: MetaLearned | None,
+    progress: Progress,
+) -> MetaLearned:
+    description = f"{change.name}, seed {seed}: {variant}"
+    if change.learn_on == CROSS_FITTED:
+        return cross_fit.meta_train(
+            variant, run, seed, start_from=start_from, description=description, progress=progress
+        )
+    return meta_train(
+        variant,
+        run.dataset,
+        run.load_mixture(change.learn_on, seed),
+        run.load_mixture("train", seed),
+        run.config,
+        np.random.default_rng(seed),
+        start_from=start_from,
+        description=description,
+        progress=progress,
+    )
 
 
 def _long(base: Run, seed: int, change: Change, made: Made) -> pd.DataFrame:
@@ -260,7 +240,8 @@ def _markdown(table: pd.DataFrame, command: str) -> str:
         "logloss on test minus that without the change, 95 % interval of the paired bootstrap over "
         "users, not corrected for the number of lines; above 0 the change is worse. The intervals "
         "do not hold what training again would change: rounding alone (another number of threads) "
-        "moved metaselector's logloss by 0.0018.",
+        "moved metaselector's logloss by 0.0018."
+        + (" ±: standard deviation over the seeds." if seeds > 1 else ""),
         "",
         f"Command: `{command}`",
         "",
@@ -277,15 +258,20 @@ def _markdown(table: pd.DataFrame, command: str) -> str:
                 str(each.group),
                 str(each.change),
                 f"{each.valid_logloss:.4f}",
-                f"{each.logloss:.4f}",
+                f"{each.logloss:.4f}{_spread(each.logloss_std)}",
                 f"{each.auc:.4f}",
-                f"{each.difference:+.4f}" if each.group else "",
+                f"{each.difference:+.4f}{_spread(each.difference_std)}" if each.group else "",
                 f"[{each.low:+.4f}, {each.high:+.4f}]" if each.group else "",
                 f"{each.seconds:.0f}",
             ]
             lines.append(f"| {' | '.join(cells)} |")
         lines.append("")
     return "\n".join(lines)
+
+
+def _spread(std: Any) -> str:
+    """Empty where there is one seed."""
+    return "" if np.isnan(std) else f" ± {std:.4f}"
 
 
 if __name__ == "__main__":

@@ -138,6 +138,12 @@ def versions(*packages: str) -> dict[str, str | None]:
 
 
 def save(path: Path, figures: Mapping[str, Any]) -> None:
-    """Write `figures` as JSON, with the command and the day, atomically."""
-    when = {"command": command(), "date": datetime.now(UTC).isoformat(timespec="seconds")}
+    """Write `figures` as JSON, with the command and the day, atomically.
+
+    Of absolute paths in the command, which say nothing elsewhere, the last part is kept.
+    """
+    words = [
+        Path(word).name if Path(word).is_absolute() else word for word in shlex.split(command())
+    ]
+    when = {"command": shlex.join(words), "date": datetime.now(UTC).isoformat(timespec="seconds")}
     write_text(path, json.dumps({**figures, **when}, indent=1) + "\n")

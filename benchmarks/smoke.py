@@ -25,7 +25,7 @@ RESULT = Path("benchmarks/results/smoke.json")
 CONFIG = Path(__file__).parent / "configs" / "smoke.yaml"
 CHANGES = ("evaluate.resamples=2", "threads=1")
 METRICS = ("auc", "logloss")
-DISCRETE = ("user-best", "stacking-lightgbm")
+DISCRETE = ("user-best", "stacking-lightgbm", "stacking-lightgbm-features")
 TOLERANCE = {"default": 2e-4, **dict.fromkeys(DISCRETE, 2e-3)}
 REASON = (
     "Rounding depends on the processor: the same run limited to SSE4.2 and to AVX2, and with "

@@ -87,7 +87,7 @@ class BaseModelConfig(Section):
     )
 
 
-SelectorInput = Literal["fields", "outputs", "disagreement"]
+SelectorInput = Literal["fields", "outputs", "disagreement", "support-losses"]
 
 
 class SelectorConfig(Section):
@@ -95,7 +95,8 @@ class SelectorConfig(Section):
         ("fields", "outputs"),
         min_length=1,
         description="inputs, in any order: fields (its own embeddings of a row's features), "
-        "outputs (the base models' log-odds), disagreement (how far each is from their mean)",
+        "outputs (the base models' log-odds), disagreement (how far each is from their mean), "
+        "support-losses (each one's mean logloss on the user's support before it adapts)",
     )
     embedding_size: int = Field(8, ge=1, description="width of the selector's own embeddings")
     hidden_size: int = Field(32, ge=1, description="width of the gated layer")
@@ -226,6 +227,7 @@ TABLE_ROWS = (
     "convex",
     "stacking-logistic",
     "stacking-lightgbm",
+    "stacking-lightgbm-features",
     "sample-selector",
     "user-best",
     "user-exponential",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -39,7 +39,8 @@ class Mixture(nn.Module):
         base_models: K modules by name, each ``batch -> logits [..., B]`` with ``tables``; of
             several tasks ``[..., B, T]``.
         selector: ``(batch, base_probabilities) -> weights``, both ``[..., B, K]``, with ``tables``;
-            of several tasks ``[..., B, K, T]``.
+            of several tasks ``[..., B, K, T]``. Its ``context``, if any, is the mixture's, see
+            :mod:`metaselector.adapt.engine`.
         num_tasks: T.
     """
 
@@ -54,6 +55,8 @@ class Mixture(nn.Module):
         self.models_axis = -1 if num_tasks == 1 else -2
         self.base_models = nn.ModuleDict(dict(base_models))
         self.selector = selector
+        context: Mapping[str, Any] = getattr(selector, "context", {})
+        self.context = {f"selector.{name}": function for name, function in context.items()}
         self.tables = frozenset(_tables("selector", selector)).union(
             *(_tables(f"base_models.{name}", model) for name, model in base_models.items())
         )

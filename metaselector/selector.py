@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from metaselector.config import SelectorInput
 from metaselector.data.batch import Batch
+from metaselector.mixture import Mixed
 
 PROBABILITY_FLOOR = 1e-6
 
@@ -27,7 +28,9 @@ class GatedSelector(nn.Module):
     - outputs: the base models' log-odds o (K T),
     - disagreement: ``d_k = o_k - mean_j o_j``, and ``|d_k|`` (2 K T), by task. A and G can make d
       of the outputs, as it is linear in them; how far the models are apart, in whichever
-      direction, they cannot.
+      direction, they cannot,
+    - support-losses: the buffer ``support_losses`` (K T), the same for all rows of a user; an
+      engine fills it with :func:`support_losses`, and it is 0 elsewhere.
 
     Args:
         num_ids: rows of the embedding table (V).
@@ -43,6 +46,9 @@ class GatedSelector(nn.Module):
 
     tables: frozenset[str]
     first_slots: Tensor
+    support_losses: Tensor
+    context: dict[str, Callable[[Mixed, Tensor, Tensor], Tensor]]
+    """Buffers that an engine fills for each user; see :mod:`metaselector.adapt.engine`."""
 
     def __init__(
         self,
@@ -63,8 +69,13 @@ class GatedSelector(nn.Module):
         self.temperature = temperature
         self.uniform_share = uniform_share
         self.tables = frozenset({"embedding"} if "fields" in self.sees else ())
+        self.context = {}
         outputs = num_models * num_tasks
         inputs = {"outputs": outputs, "disagreement": 2 * outputs}
+        if "support-losses" in self.sees:
+            self.context = {"support_losses": support_losses}
+            self.register_buffer("support_losses", torch.zeros(outputs), persistent=False)
+            inputs["support-losses"] = outputs
         if "fields" in self.sees:
             fields = torch.as_tensor(list(slot_fields))
             first_slots = torch.searchsorted(fields, torch.arange(int(fields.max()) + 1))
@@ -113,6 +124,8 @@ class GatedSelector(nn.Module):
         if "disagreement" in self.sees:
             deviations = self._flat(odds - odds.mean(self._models_axis, keepdim=True))
             inputs += [deviations, deviations.abs()]
+        if "support-losses" in self.sees:
+            inputs.append(self.support_losses.expand(*batch.ids.shape[:-1], -1))
         return inputs
 
     def _flat(self, outputs: Tensor) -> Tensor:
@@ -132,3 +145,23 @@ class GatedSelector(nn.Module):
         )
         width = len(self.first_slots) * self.embedding.shape[-1]
         return fields.reshape(*ids.shape[:-1], width)
+
+
+def support_losses(output: Mixed, labels: Tensor, mask: Tensor) -> Tensor:
+    """Mean logloss of every base model on a user's rows, ``[K]``, or ``[K * T]`` of several tasks.
+
+    Each task's is the mean of the rows where it is observed; 0 where there are none.
+
+    Args:
+        output: of these rows, with base probabilities ``[R, K]`` or ``[R, K, T]``.
+        labels: ``[R]`` or ``[R, T]``, nan where a task is not observed.
+        mask: ``[R]``.
+    """
+    p = output.base_probabilities.clamp(PROBABILITY_FLOOR, 1 - PROBABILITY_FLOOR)
+    rows = len(mask)
+    labels = labels.reshape(rows, 1, -1)  # [R, 1, T]
+    p = p.reshape(rows, -1, labels.shape[-1])  # [R, K, T]
+    counted = mask.view(rows, 1, 1) * ~labels.isnan()
+    positive = labels.nan_to_num()
+    losses = -(positive * p.log() + (1 - positive) * torch.log1p(-p))
+    return ((losses * counted).sum(0) / counted.sum(0).clamp_min(1)).flatten()

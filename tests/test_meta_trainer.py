@@ -374,12 +374,13 @@ def test_the_selector_is_the_one_in_the_settings(dataset: EncodedDataset) -> Non
     assert made.tables == {"base_models.lr.linear.weight"}
 
 
+@pytest.mark.parametrize("sees", [("outputs", "disagreement"), ("support-losses",)])
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_selector_without_fields_learns(
-    variant: Variant, dataset: EncodedDataset, scripted: list[float]
+    variant: Variant, sees: tuple[str, ...], dataset: EncodedDataset, scripted: list[float]
 ) -> None:
     scripted += [4.0, 3.0, 2.0, 1.0]
-    blind = CONFIG.selector.model_copy(update={"sees": ("outputs", "disagreement")})
+    blind = CONFIG.selector.model_copy(update={"sees": sees})
     config = CONFIG.model_copy(update={"selector": blind})
     early, later = (
         make_mixture(dict(mixture(dataset, seed).base_models.items()), dataset, config, 0)

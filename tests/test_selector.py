@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import combinations
 from typing import Any, get_args
 
@@ -15,11 +16,12 @@ from torch.nn import functional as F
 
 from metaselector.config import SelectorInput
 from metaselector.data.batch import Batch
-from metaselector.selector import GatedSelector
+from metaselector.mixture import Mixed
+from metaselector.selector import GatedSelector, support_losses
 
 SLOT_FIELDS = [0, 1, 1]
 MODELS = 3
-SEES = [kinds for n in (1, 2, 3) for kinds in combinations(get_args(SelectorInput), n)]
+SEES = [kinds for n in (1, 2, 3, 4) for kinds in combinations(get_args(SelectorInput), n)]
 
 
 def build(scale: float | None = None, seed: int = 0, **settings: Any) -> GatedSelector:
@@ -141,10 +143,16 @@ def test_defaults_are_the_plain_selector() -> None:
 @pytest.mark.parametrize("sees", SEES)
 def test_what_it_sees_decides_parameters_and_tables(sees: tuple[SelectorInput, ...]) -> None:
     numbers = {"fields": 2 * 2, "outputs": MODELS, "disagreement": 2 * MODELS}
+    numbers["support-losses"] = MODELS
     selector = build(sees=sees)
     assert selector.hidden.in_features == sum(numbers[kind] for kind in sees)
     assert selector.tables == ({"embedding"} if "fields" in sees else set())
     assert ("embedding" in dict(selector.named_parameters())) == ("fields" in sees)
+    told = {"support_losses"} if "support-losses" in sees else set()
+    assert (
+        selector.context.keys() == told == dict(selector.named_buffers()).keys() - {"first_slots"}
+    )
+    assert "support_losses" not in selector.state_dict()
 
 
 @pytest.mark.parametrize("sees", SEES)
@@ -161,11 +169,28 @@ def test_weights_depend_on_what_it_sees_alone(sees: tuple[SelectorInput, ...]) -
         same = torch.allclose(selector(*changed), expected, rtol=0, atol=1e-12)
         reads = {kind} if kind != "disagreement" else {"outputs", "disagreement"}
         assert same == reads.isdisjoint(sees), kind
+    told = {"support_losses": torch.tensor([0.2, 0.5, 0.9]).double()}
+    if "support-losses" in sees:
+        again = functional_call(selector, told, (batch, probabilities))
+        assert not torch.allclose(again, expected, rtol=0, atol=1e-12)
 
 
 def test_the_order_of_what_it_sees_does_not_matter() -> None:
     a, b = (build(1.0, sees=sees) for sees in (("fields", "outputs"), ("outputs", "fields")))
     assert torch.equal(a(*inputs(5)), b(*inputs(5)))
+
+
+def test_support_losses_by_hand() -> None:
+    """Log-odds of 0 cost ln 2; the last row is padding."""
+    p = torch.tensor([[0.5, 0.9], [0.5, 0.8], [0.1, 0.1]]).double()
+    rows = torch.zeros(3).double()
+    output = Mixed(rows, rows, p, p)
+    labels = torch.tensor([1, 0, 0]).double()
+    found = support_losses(output, labels, torch.tensor([1, 1, 0]).double())
+    expected = torch.tensor([2.0, -(math.log(0.9) + math.log(0.2)) / math.log(2)]) * math.log(2) / 2
+    torch.testing.assert_close(found, expected.double(), rtol=0, atol=1e-7)
+    nothing = torch.zeros(3).double()
+    assert torch.equal(support_losses(output, labels, nothing), torch.zeros(2).double())
 
 
 def test_disagreement_by_hand() -> None:

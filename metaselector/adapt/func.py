@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from metaselector.adapt.engine import Adaptation, Loss
+from metaselector.adapt.engine import Adaptation, Loss, context_of
 from metaselector.adapt.factored import FactoredLinears, UserWeights, factorable
 from metaselector.adapt.intercept import Intercept, UnexpectedUse
 from metaselector.adapt.lookups import Lookups
@@ -104,7 +104,8 @@ class _Users:
         self.episodes = episodes
         self.rates = dict(rates)  # a table's are those of its gathered rows
         self.shared = {name: p for name, p in params.items() if name not in names}
-        self.fixed: dict[str, Tensor] = {}  # rows of the tables that do not adapt
+        # Each user's own but not adapted: rows of the other tables, and the context.
+        self.fixed: dict[str, Tensor] = {}
         if not tables.isdisjoint(names):
             # The ids will be local, so every table must be: a missing one is a KeyError.
             rows, self.episodes = rows_of_users(episodes)
@@ -124,6 +125,14 @@ class _Users:
             for name in names
             if name not in factored
         }
+        if context := context_of(model):
+            support = self.episodes.support
+            with torch.no_grad():
+                output = self.forward(support.batch)
+                self.fixed |= {
+                    name: vmap(function)(output, support.labels, support.mask)
+                    for name, function in context.items()
+                }
 
     def _gather(self, table: Tensor, rows: Tensor) -> Tensor:
         """``[U, L, ...]``."""

@@ -15,7 +15,12 @@ from torch import Tensor, nn
 
 from metaselector.adapt.engine import Adaptation, Loss
 from metaselector.adapt.optional import import_library
-from metaselector.adapt.per_user import initial_parameters, predict_users, rates_by_name
+from metaselector.adapt.per_user import (
+    fill_context,
+    initial_parameters,
+    predict_users,
+    rates_by_name,
+)
 from metaselector.adapt.rules import Tensors
 from metaselector.data.batch import Batch
 from metaselector.data.episodes import Episodes
@@ -61,6 +66,7 @@ class HigherEngine:
             def predict(support: Batch, labels: Tensor, mask: Tensor, query: Batch) -> Any:
                 del patched._fast_params[1:]  # it would keep every step of every user
                 patched.update_params(initial)
+                fill_context(patched, model, support, labels, mask)
                 if names and len(labels):
                     with torch.enable_grad():
                         for step, override in enumerate(overrides):

@@ -15,7 +15,12 @@ from torch import Tensor, nn
 
 from metaselector.adapt.engine import Adaptation, Loss
 from metaselector.adapt.optional import import_library, without_init
-from metaselector.adapt.per_user import initial_parameters, predict_users, rates_by_name
+from metaselector.adapt.per_user import (
+    fill_context,
+    initial_parameters,
+    predict_users,
+    rates_by_name,
+)
 from metaselector.adapt.rules import MAML, InnerRule, Tensors
 from metaselector.data.batch import Batch
 from metaselector.data.episodes import Episodes
@@ -53,6 +58,7 @@ class Learn2learnEngine:
         def predict(support: Batch, labels: Tensor, mask: Tensor, query: Batch) -> Any:
             with torch.enable_grad():
                 learner = self._clone(initial)
+                fill_context(learner, model, support, labels, mask)
                 for step, rate_of in enumerate(rates_of_steps if len(labels) else []):
                     own = dict(learner.named_parameters())
                     weights = adaptation.support_weights(step, mask)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from metaselector.adapt.engine import Adaptation
+from metaselector.adapt.engine import Adaptation, context_of
 from metaselector.adapt.intercept import Intercept
 from metaselector.adapt.lookups import Lookups
 from metaselector.adapt.rules import MAML, SHARED, MetaSGD, Tensors
@@ -56,6 +56,30 @@ def initial_parameters(model: nn.Module, params: Tensors, names: tuple[str, ...]
         return p.detach().requires_grad_() if name in names and not p.requires_grad else p
 
     return [start(name, params.get(name, own)) for name, own in model.named_parameters()]
+
+
+@torch.no_grad()
+def fill_context(
+    user: nn.Module, model: nn.Module, support: Batch, labels: Tensor, mask: Tensor
+) -> None:
+    """Put the context of one user into the buffers of `user`, in place.
+
+    Args:
+        user: a copy of `model` with buffers of its own and the user's initial parameters.
+        support, labels, mask: real rows; where there are none, buffers are those of `model`.
+    """
+    context = context_of(model)
+    for name in context:
+        _set_buffer(user, name, model.get_buffer(name))
+    if context and len(labels):
+        output = user(support)
+        for name, function in context.items():
+            _set_buffer(user, name, function(output, labels, mask))
+
+
+def _set_buffer(module: nn.Module, name: str, value: Tensor) -> None:
+    owner, _, attribute = name.rpartition(".")
+    module.get_submodule(owner)._buffers[attribute] = value
 
 
 def rates_by_name(adaptation: Adaptation, rates: Tensors) -> list[dict[str, Tensor]]:

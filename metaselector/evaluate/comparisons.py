@@ -22,11 +22,12 @@ WEIGHING = (
     "convex",
     "stacking-logistic",
     "stacking-lightgbm",
+    "stacking-lightgbm-features",
     "sample-selector",
     "user-best",
     "user-exponential",
 )
-"""Rows that :data:`SIMPLIFIED` is compared with: like it, they only weigh outputs of frozen base
+"""Rows that :data:`SIMPLIFIED` is compared with: like it, they only combine outputs of frozen base
 models."""
 
 BEST_SINGLE = "best-single"

@@ -17,6 +17,7 @@ from metaselector.evaluate import oracles
 from metaselector.evaluate.combiners import Combiner, PerUser, Predictions, usable_combiners
 from metaselector.evaluate.losses import row_logloss
 from metaselector.evaluate.predictions import long_table
+from metaselector.evaluate.row_features import RowFeatures, row_features
 from metaselector.meta_trainer import make_adaptation
 from metaselector.predict import WindowPredictions, predict_episodes
 from metaselector.pretrain import predict
@@ -33,18 +34,27 @@ class Outputs:
         users: int64 ``[n]``.
         base: probabilities float64 ``[n, K, T]``.
         labels: float32 ``[n, T]``, nan where a task is not observed.
+        features: of the rows.
     """
 
     rows: NDArray[np.int64]
     users: NDArray[np.int64]
     base: NDArray[np.float64]
     labels: NDArray[np.float32]
+    features: RowFeatures
 
     def of(self, task: int) -> Predictions:
         """Those of the rows in which a task is observed."""
         seen = ~np.isnan(self.labels[:, task])
         y = self.labels[seen, task].astype(np.float64)
-        return Predictions(self.base[seen, :, task], self.users[seen], order=self.rows[seen], y=y)
+        return Predictions(
+            self.base[seen, :, task],
+            self.users[seen],
+            order=self.rows[seen],
+            y=y,
+            features=self.features.values[seen],
+            categorical=self.features.categorical,
+        )
 
 
 class SeedEvaluation(NamedTuple):
@@ -178,7 +188,8 @@ def _outputs(
     ]
     base = torch.sigmoid(torch.stack(logits, dim=1).double()).numpy()  # [n, K] or [n, K, T]
     base = base.reshape(len(rows), len(logits), len(dataset.schema.tasks))
-    return Outputs(rows, dataset.users[rows], base, dataset.task_labels[rows])
+    features = row_features(dataset, rows, limits)
+    return Outputs(rows, dataset.users[rows], base, dataset.task_labels[rows], features)
 
 
 def _weights_table(

@@ -75,6 +75,7 @@ def _adapt_users(
     results = []
     for user in range(len(episodes.support.labels)):
         batch, labels = _real_rows(episodes.support, user)
+        params = {**params, **_context(model, params, batch, labels)}
         adapted = {name: params[name] for name in adaptation.names}
         for step in range(adaptation.steps):
             if not len(labels):
@@ -101,6 +102,17 @@ def _adapt_users(
         query, _ = _real_rows(episodes.query, user)
         results.append(UserResult(own, functional_call(model, own, (query,))))
     return results
+
+
+def _context(model: nn.Module, params: Tensors, batch: Batch, labels: Tensor) -> dict[str, Tensor]:
+    """What the selector is told of the support: constants, and nothing where it does not ask."""
+    name = "selector.support_losses"
+    if name not in dict(model.named_buffers()):
+        return {}
+    if not len(labels):
+        return {name: torch.zeros_like(model.get_buffer(name))}
+    base = functional_call(model, dict(params), (batch,)).base_probabilities.detach()
+    return {name: torch.stack([F.binary_cross_entropy(p, labels) for p in base.unbind(-1)])}
 
 
 def query_losses(results: list[UserResult], episodes: Episodes, loss: Loss) -> Tensor:

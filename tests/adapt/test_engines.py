@@ -168,8 +168,9 @@ def test_rates_and_weights_of_each_step_equal_slow_loop(
         {"sees": ("outputs",)},
         {"sees": ("outputs", "disagreement"), "temperature": 0.5, "uniform_share": 0.1},
         {"sees": ("fields",), "temperature": 2.0, "uniform_share": 0.3},
+        {"sees": ("fields", "support-losses")},
     ],
-    ids=["outputs", "disagreement", "fields"],
+    ids=["outputs", "disagreement", "fields", "support-losses"],
 )
 def test_other_selectors_equal_slow_loop(
     runner: Runner,
@@ -190,6 +191,26 @@ def test_other_selectors_equal_slow_loop(
         torch.testing.assert_close(
             actual[name], value, rtol=0, atol=1e-10, msg=partial(_named, name)
         )
+
+
+@pytest.mark.parametrize("steps", [0, 2])
+def test_losses_on_the_support_are_those_of_the_initial_parameters(
+    runner: Runner, make_world: Any, make_adaptation: Any, steps: int
+) -> None:
+    """Also without an inner step; they are the user's own, and nothing stays in the model."""
+    world = make_world(torch.float64, sees=("support-losses",))
+    adaptation, rates = make_adaptation(world, MAML(RATE), steps)
+    output = runner.output(world, adaptation, rates)
+    wanted = runner.reference.adapt_users(
+        world.model, world.params, rates, adaptation, world.episodes, runner.loss
+    )
+    for user, result in enumerate(wanted):
+        real = world.episodes.query.mask[user].bool()
+        expected = result.output.weights
+        torch.testing.assert_close(output.weights[user][real], expected, rtol=0, atol=1e-10)
+        assert torch.equal(expected, expected[:1].expand_as(expected))  # the same for all rows
+    assert not torch.allclose(output.weights[0, 0], output.weights[1, 0], rtol=0, atol=1e-6)
+    assert torch.equal(world.model.selector.support_losses, torch.zeros(3).double())
 
 
 @pytest.mark.parametrize("granularity", ["tensor", "element"])

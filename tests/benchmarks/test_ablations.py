@@ -12,7 +12,7 @@ import torch
 
 from benchmarks import ablations
 from metaselector.config import load_config
-from metaselector.errors import ConfigError
+from metaselector.errors import ConfigError, UserError
 from metaselector.progress import Silent
 from metaselector.run_directory import Run
 from metaselector.stages.reproduce import reproduce
@@ -31,6 +31,7 @@ queries:
     seen: {learn_on: train}
     nothing: {}
     not refitted: {test_with: train}
+    folds: {learn_on: cross-fitted}
 selector:
   rows: [metaselector-simplified, metaselector]
   settings:
@@ -65,13 +66,13 @@ def made(
         "config": folder / "tiny.yaml",
         "output": folder / "results",
     }
-    ablations.main(seeds=1, data=None, **arguments)
+    ablations.main(seeds=1, data=None, only=None, **arguments)
     yield Made(arguments, run, table(folder))
     torch.set_num_threads(before)
 
 
-def table(folder: Path) -> pd.DataFrame:
-    found = pd.read_csv(folder / "results" / "movielens-100k-ablations" / "ablations.csv")
+def table(folder: Path, of: str = ".") -> pd.DataFrame:
+    found = pd.read_csv(folder / "results" / "movielens-100k-ablations" / of / "ablations.csv")
     return found.set_index(["row", "change"])
 
 
@@ -86,7 +87,7 @@ def test_no_change_gives_the_rows_of_the_table(made: Made) -> None:
 
 
 def test_every_change_is_trained_for_the_rows_of_its_group(made: Made) -> None:
-    joint = [ablations.UNCHANGED, "seen", "nothing", "not refitted", "one step"]
+    joint = [ablations.UNCHANGED, "seen", "nothing", "not refitted", "folds", "one step"]
     assert list(made.table.loc["metaselector"].index) == joint
     simplified = [ablations.UNCHANGED, "one step"]
     assert list(made.table.loc["metaselector-simplified"].index) == simplified
@@ -97,7 +98,7 @@ def test_changes_change_what_they_say(made: Made) -> None:
     plain = lines.loc[ablations.UNCHANGED]
     assert lines.loc["not refitted", "valid_logloss"] == plain["valid_logloss"]
     assert lines.loc["not refitted", "logloss"] != plain["logloss"]
-    for change in ("seen", "one step"):
+    for change in ("seen", "folds", "one step"):
         assert lines.loc[change, "valid_logloss"] != plain["valid_logloss"]
     for change, line in lines.iterrows():
         difference = line["logloss"] - plain["logloss"]
@@ -108,9 +109,26 @@ def test_what_was_trained_is_used_again(made: Made) -> None:
     before = {path: path.stat().st_mtime_ns for path in made.run.rglob("*.safetensors")}
     base_models = {path.parent for path in before if path.name.startswith("base-")}
     assert base_models == {made.run / "checkpoints" / "seed-0"}
-    ablations.main(seeds=1, data=None, **made.arguments)
+    ablations.main(seeds=1, data=None, only=None, **made.arguments)
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert table(made.run.parent).equals(made.table)
+
+
+def test_some_changes_of_several_seeds_have_a_table_of_their_own(made: Made) -> None:
+    before = table(made.run.parent)
+    ablations.main(seeds=2, data=None, only=["one step"], **made.arguments)
+    assert table(made.run.parent).equals(before)
+    found = table(made.run.parent, "2-seeds")
+    assert set(found.index.get_level_values("change")) == {ablations.UNCHANGED, "one step"}
+    assert set(found["seeds"]) == {2}
+    joint = found.loc["metaselector"]
+    assert (joint["logloss_std"] > 0).all()
+    assert joint.loc[ablations.UNCHANGED, "difference_std"] == 0
+    assert joint.loc["one step", "difference_std"] > 0
+    page = made.run.parent / "results" / "movielens-100k-ablations" / "2-seeds" / "ablations.md"
+    assert f" ± {joint.loc['one step', 'difference_std']:.4f}" in page.read_text(encoding="utf-8")
+    with pytest.raises(UserError, match=r"no change 'one stop'; did you mean 'one step'"):
+        ablations.main(seeds=2, data=None, only=["one stop"], **made.arguments)
 
 
 @pytest.mark.parametrize(
@@ -130,6 +148,7 @@ def test_wrong_changes_are_named_before_anything_is_made(
         ablations.main(
             run=tmp_path / "run",
             seeds=1,
+            only=None,
             changes=tmp_path / "changes.yaml",
             data=None,
             output=tmp_path / "results",
@@ -142,6 +161,6 @@ def test_the_changes_in_the_repository_are_possible() -> None:
     for change in ablations.load_changes(ablations.CHANGES):
         assert (
             ablations._run_of(base, change).config != base.config
-            or change.learn_on == "train"
+            or change.learn_on != "early"
             or (change.test_with == "train")
         )

@@ -116,6 +116,17 @@ def test_figures_take_medians_peaks_and_the_worse_format() -> None:
     }
 
 
+def test_recorded_commands_name_no_folder_of_this_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work, json_path = tmp_path / "my work", "results/prepare.json"
+    monkeypatch.setattr(sys, "argv", ["prepare", "--work", str(work), "--json", json_path])
+    measure.save(tmp_path / "found.json", {"seconds": 1.5})
+    found = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
+    assert found["command"] == "prepare --work 'my work' --json results/prepare.json"
+    assert found["seconds"] == 1.5
+
+
 def test_what_was_not_measured_is_none() -> None:
     assert prepare_speed.figures({}) == dict.fromkeys(prepare_speed.TARGETS)
 

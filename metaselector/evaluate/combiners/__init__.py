@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from functools import partial
 
 from metaselector.evaluate.combiners.contract import Combiner, PerUser, Predictions
 from metaselector.evaluate.combiners.convex import Convex
@@ -17,13 +18,14 @@ COMBINERS: dict[str, Callable[[], Combiner]] = {
     "convex": Convex,
     "stacking-logistic": StackingLogistic,
     "stacking-lightgbm": StackingLightGBM,
+    "stacking-lightgbm-features": partial(StackingLightGBM, features=True),
     "user-best": UserBest,
     "user-exponential": UserExponential,
     "user-bias": UserBias,
 }
 """By the row's name."""
 
-OPTIONAL = {"stacking-lightgbm": "lightgbm"}
+OPTIONAL = dict.fromkeys(("stacking-lightgbm", "stacking-lightgbm-features"), "lightgbm")
 """Rows that need a library which may be missing; an extra of the same name installs it."""
 
 

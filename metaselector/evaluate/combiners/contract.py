@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
@@ -25,6 +25,9 @@ class Predictions:
         order: ``[M]``, distinct; puts the rows of a user into their order of time.
         y: ``[M]``, 0 or 1, kept as float64; None on rows to be predicted, so that no combiner can
             see their labels.
+        features: what else is known of the rows, ``[M, G]``, kept as float64, nan where missing;
+            None where nothing is. :func:`metaselector.evaluate.row_features.row_features` has them.
+        categorical: the columns of `features` that hold categories, numbered from 0.
 
     Raises:
         ValueError: shapes do not agree.
@@ -34,14 +37,18 @@ class Predictions:
     users: NDArray[Any]
     order: NDArray[Any]
     y: Floats | None = None
+    features: Floats | None = None
+    categorical: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         kept = {"base": np.asarray(self.base, dtype=np.float64), "users": np.asarray(self.users)}
         kept["order"] = np.asarray(self.order)
         if self.y is not None:
             kept["y"] = np.asarray(self.y, dtype=np.float64)
+        if self.features is not None:
+            kept["features"] = np.asarray(self.features, dtype=np.float64)
         for name, value in kept.items():
-            if value.ndim != 1 + (name == "base") or len(value) != len(kept["base"]):
+            if value.ndim != 1 + (name in ("base", "features")) or len(value) != len(kept["base"]):
                 raise ValueError(f"{name} {value.shape} beside base {kept['base'].shape}")
             object.__setattr__(self, name, value)
 
@@ -53,12 +60,19 @@ class Predictions:
 
     def unlabelled(self) -> Predictions:
         """The same rows without their labels."""
-        return Predictions(self.base, self.users, self.order)
+        return replace(self, y=None)
 
     def some(self, rows: NDArray[np.bool_], *, labels: bool) -> Predictions:
         """The rows where `rows` ``[M]`` is true, with their labels or without."""
         y = self.labels()[rows] if labels else None
-        return Predictions(self.base[rows], self.users[rows], self.order[rows], y)
+        return replace(
+            self,
+            base=self.base[rows],
+            users=self.users[rows],
+            order=self.order[rows],
+            y=y,
+            features=None if self.features is None else self.features[rows],
+        )
 
 
 class Combiner(Protocol):

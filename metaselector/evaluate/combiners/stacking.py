@@ -29,6 +29,10 @@ _TREES = {
     "verbosity": -1,
 }
 
+CAUTION = (2000.0, 200.0, 20.0)
+"""Candidates for LightGBM's ``cat_smooth`` and ``cat_l2``, the most cautious first: categories of
+fewer rows are never split on, and the sums of the others are shrunk towards 0 (its own: 10)."""
+
 Folds = list[tuple[NDArray[np.int64], NDArray[np.int64]]]
 
 
@@ -64,10 +68,23 @@ class StackingLightGBM:
     Small and slow, as befits a few features (7 leaves, rate 0.05), and not tuned further. Source:
     Ke et al., "LightGBM: A Highly Efficient Gradient Boosting Decision Tree", NeurIPS 2017. Needs
     the library lightgbm. Where all labels are the same, the mean is predicted.
+
+    Args:
+        features: whether the trees see the rows' features beside the logits of the base models. How
+            careful they are with categories of few rows, such as items and users, is then chosen
+            from :data:`CAUTION` by the same cross-validation. A user who is scored in it is none
+            that the trees know, so that what they learn of single users counts for nothing.
     """
 
+    def __init__(self, *, features: bool = False) -> None:
+        self._sees_features = features
+
     def fit(self, fitting: Predictions) -> Self:
-        """Choose the number of trees, then fit on all rows."""
+        """Choose the number of trees and their caution, then fit on all rows.
+
+        Raises:
+            ValueError: rows have no features, and the trees are to see them.
+        """
         import lightgbm
 
         y = labelled(fitting)
@@ -75,25 +92,41 @@ class StackingLightGBM:
         if one_class(y):
             return self
         folds = user_folds(fitting)
-        features = logits(fitting.base)
-        rounds = 1
-        if folds:
+        seen, categories = self._seen(fitting)
+        candidates = [{"cat_smooth": c, "cat_l2": c} for c in CAUTION] if categories else [{}]
+        chosen, rounds, lowest = candidates[0], 1, np.inf
+
+        def data() -> Any:
+            return lightgbm.Dataset(seen, y, categorical_feature=categories)
+
+        for settings in candidates if folds else []:
             found = lightgbm.cv(
-                _TREES,
-                lightgbm.Dataset(features, y),
+                _TREES | settings,
+                data(),
                 ROUNDS,
                 folds=folds,
                 callbacks=[lightgbm.early_stopping(PATIENCE, verbose=False)],
-            )
-            rounds = len(found["valid binary_logloss-mean"])
-        self._model = lightgbm.train(_TREES, lightgbm.Dataset(features, y), rounds)
+            )["valid binary_logloss-mean"]
+            if found[-1] < lowest:  # that of the best round: later ones are cut off
+                chosen, rounds, lowest = settings, len(found), found[-1]
+        self._model = lightgbm.train(_TREES | chosen, data(), rounds)
         return self
 
     def predict(self, test: Predictions) -> Floats:
         """float64 ``[N]``."""
         if self._model is None:
             return np.asarray(test.base.mean(axis=1))
-        return np.asarray(self._model.predict(logits(test.base), num_threads=1))
+        return np.asarray(self._model.predict(self._seen(test)[0], num_threads=1))
+
+    def _seen(self, rows: Predictions) -> tuple[Floats, list[int]]:
+        """What the trees see, ``[M, K]`` or ``[M, K + G]``, and its columns of categories."""
+        outputs = logits(rows.base)
+        if not self._sees_features:
+            return outputs, []
+        if rows.features is None:
+            raise ValueError("these rows have no features")
+        first = outputs.shape[1]
+        return np.hstack([outputs, rows.features]), [first + column for column in rows.categorical]
 
 
 def one_class(y: Floats) -> bool:

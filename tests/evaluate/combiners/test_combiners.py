@@ -15,7 +15,7 @@ from metaselector.report.groups import COMBINATION, group_of
 
 USERS, ROWS, K = 12, 8, 3
 NAMES = sorted(COMBINERS)
-TUNED_BY_NAME = {"stacking-logistic", "stacking-lightgbm"}
+TUNED_BY_NAME = {"stacking-logistic", "stacking-lightgbm", "stacking-lightgbm-features"}
 """Their folds depend on the names of users."""
 
 
@@ -26,7 +26,10 @@ def world(seed: int, k: int = K, users: int = USERS, rows: int = ROWS) -> Predic
     noisy = truth[:, None] + rng.normal(size=(len(truth), k)) / np.arange(1, k + 1)
     y = (rng.random(len(truth)) < 1 / (1 + np.exp(-truth))).astype(np.float64)
     names = np.repeat([f"u{user:02}" for user in range(users)], rows).astype(object)
-    return Predictions(1 / (1 + np.exp(-noisy)), names, np.arange(len(y)), y)
+    features = np.stack([rng.normal(size=len(y)), rng.integers(9, size=len(y))], axis=1)
+    features[::7, 0] = np.nan
+    base = 1 / (1 + np.exp(-noisy))
+    return Predictions(base, names, np.arange(len(y)), y, features, categorical=(1,))
 
 
 def unlabelled(rows: Predictions) -> Predictions:
@@ -77,11 +80,14 @@ def test_twice_is_the_same_to_the_last_bit(name: str) -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_order_of_rows_does_not_matter(name: str, seed: int) -> None:
     order = np.random.default_rng(seed).permutation(len(FITTING.users))
+    assert FITTING.features is not None
     shuffled = Predictions(
         FITTING.base[order],
         FITTING.users[order],
         FITTING.order[order],
         FITTING.labels()[order],
+        FITTING.features[order],
+        FITTING.categorical,
     )
     expected = predict(name, FITTING, TEST)
     np.testing.assert_allclose(predict(name, shuffled, TEST), expected, atol=1e-6)
@@ -166,7 +172,20 @@ def test_rows_without_labels_cannot_be_fitted_on(name: str) -> None:
         predict(name, unlabelled(FITTING), TEST)
 
 
-@pytest.mark.parametrize("change", [{"y": np.ones(3)}, {"base": np.ones(5)}, {"order": [[1]]}])
+def test_features_stay_with_their_rows() -> None:
+    assert FITTING.features is not None
+    assert FITTING.unlabelled().features is FITTING.features
+    some = np.arange(len(FITTING.users)) % 3 == 0
+    kept = FITTING.some(some, labels=True)
+    np.testing.assert_array_equal(kept.features, FITTING.features[some])
+    assert kept.categorical == (1,)
+    assert replace(FITTING, features=None).some(some, labels=True).features is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"y": np.ones(3)}, {"base": np.ones(5)}, {"order": [[1]]}, {"features": np.ones((3, 1))}],
+)
 def test_shapes_that_do_not_agree(change: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="beside base"):
         replace(FITTING, **change)  # type: ignore[arg-type]
@@ -174,4 +193,4 @@ def test_shapes_that_do_not_agree(change: dict[str, object]) -> None:
 
 def test_a_row_whose_library_is_missing_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "lightgbm", None)
-    assert COMBINERS.keys() - usable_combiners().keys() == {"stacking-lightgbm"}
+    assert COMBINERS.keys() - usable_combiners().keys() == OPTIONAL.keys()

@@ -11,7 +11,11 @@ from metaselector.evaluate.combiners import COMBINERS, PerUser, Predictions
 from metaselector.evaluate.combiners.convex import Convex
 from metaselector.evaluate.combiners.halves import choose, earlier_half, halves
 from metaselector.evaluate.combiners.simple import Uniform, UserBest
-from metaselector.evaluate.combiners.stacking import StackingLogistic, user_folds
+from metaselector.evaluate.combiners.stacking import (
+    StackingLightGBM,
+    StackingLogistic,
+    user_folds,
+)
 from metaselector.evaluate.combiners.user_bias import VARIANCES, UserBias, map_biases
 from metaselector.evaluate.combiners.user_exponential import ETAS, UserExponential
 from metaselector.evaluate.losses import row_logloss
@@ -89,6 +93,57 @@ def test_stacking_undoes_a_wrong_scale() -> None:
     world = rows(expit(3 * scores)[:, None], np.arange(4000) // 10, y)
     p = StackingLogistic().fit(world).predict(world)
     np.testing.assert_allclose(logit(p), scores, atol=0.35)
+
+
+def planted(seed: int, users: int = 60, per_user: int = 20) -> Predictions:
+    """Base models that know nothing; the label follows a category, and for some a number.
+
+    Columns: the category (3 of them), the number, the user. Category 0 mostly likes, 1 mostly does
+    not, and 2 likes what is above 0.
+    """
+    rng = np.random.default_rng(seed)
+    n = users * per_user
+    category, number, user = rng.integers(3, size=n), rng.normal(size=n), np.arange(n) // per_user
+    likely = np.where(category == 2, number > 0, category == 0)
+    y = (rng.random(n) < np.where(likely, 0.9, 0.1)).astype(np.float64)
+    base = rng.uniform(0.3, 0.7, size=(n, 2))
+    features = np.stack([category, number, user], axis=1)
+    return Predictions(base, user, np.arange(n), y, features, categorical=(0, 2))
+
+
+def test_trees_learn_from_features_what_base_models_do_not_know() -> None:
+    pytest.importorskip("lightgbm")
+    fitting, test = planted(0), planted(1)
+    with_features, without = (
+        logloss(test.labels(), StackingLightGBM(features=seen).fit(fitting).predict(test))
+        for seen in (True, False)
+    )
+    entropy = -(0.9 * np.log(0.9) + 0.1 * np.log(0.1))  # 0.325 of one who knows the rule
+    assert with_features < entropy + 0.06
+    assert without > np.log(2) - 0.03
+
+
+@pytest.mark.parametrize("of", ["item", "user"])
+def test_trees_learn_of_categories_what_holds_for_other_users(of: str) -> None:
+    """One of 40 items, or the user, says the label, and nothing else does."""
+    pytest.importorskip("lightgbm")
+    n = 2400
+    user, item = np.arange(n) // 60, np.random.default_rng(0).integers(40, size=n)
+    category = item if of == "item" else user
+    world = Predictions(
+        np.full((n, 2), 0.5), user, np.arange(n), category % 2, category[:, None], categorical=(0,)
+    )
+    p = StackingLightGBM(features=True).fit(world).predict(world)
+    if of == "item":
+        assert logloss(world.labels(), p) < 0.3
+    else:
+        assert np.ptp(p) == 0
+
+
+def test_trees_need_the_features_that_they_are_to_see() -> None:
+    pytest.importorskip("lightgbm")
+    with pytest.raises(ValueError, match="no features"):
+        StackingLightGBM(features=True).fit(random_rows(0))
 
 
 def test_folds_keep_the_rows_of_a_user_together() -> None:

@@ -1,0 +1,195 @@
+"""Cross-fitted base models: meta-training on queries from all of *train* but its beginning.
+
+Each user's rows of *train* are parted, in order of time, into :data:`FOLDS` blocks. The base models
+of a fold are trained on all of *train* but one block, which gives the fold's queries; the support
+are the rows right before it. The first block has no rows before it and gives no queries. Those of
+the last block are the early base models, where *early* ends there.
+
+Unlike these, base models of the other folds know what users did *after* the queries. That is an
+advantage they will not have in the test.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from itertools import cycle, pairwise
+from typing import NamedTuple, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from metaselector.adapt.engines import make_engine
+from metaselector.adapt.episode import EpisodeLoss
+from metaselector.config import SplitConfig
+from metaselector.data.episodes import EpisodeRows, load_episodes, window_episodes
+from metaselector.data.protocol import Window
+from metaselector.data.split import window_rows
+from metaselector.early_stopping import EarlyStopping
+from metaselector.meta_trainer import (
+    PHI,
+    MetaLearned,
+    make_adaptation,
+    outer_optimizers,
+    valid_loss,
+)
+from metaselector.mixture import Mixture, mean_loss
+from metaselector.pretrain import pretrain
+from metaselector.progress import Progress
+from metaselector.run_directory import Run
+from metaselector.variants import Variant, kind_of
+
+FOLDS = 4
+
+Tensors = dict[str, Tensor]
+
+
+class Fold(NamedTuple):
+    """Attributes:
+
+    base_models: what the checkpoints of its base models are called.
+    start, stop: its block, in percent of a user's rows.
+    """
+
+    base_models: Window
+    start: int
+    stop: int
+
+
+def folds_of(split: SplitConfig) -> list[Fold]:
+    """The folds that give queries, in order of time."""
+    edges = [split.train * i // FOLDS for i in range(FOLDS + 1)]
+    return [
+        Fold(
+            "early" if start == split.early else cast(Window, f"without-{start}-{stop}"),
+            start,
+            stop,
+        )
+        for start, stop in pairwise(edges[1:])
+    ]
+
+
+def fitting_rows(run: Run, fold: Fold) -> NDArray[np.int64]:
+    """Rows of *train* outside of the fold's block."""
+    offsets, train = run.dataset.user_offsets, run.config.split.train
+    parts = ((0, fold.start), (fold.stop, train))
+    return np.sort(np.concatenate([window_rows(offsets, *part) for part in parts]))
+
+
+def pretrain_folds(run: Run, seed: int, progress: Progress) -> None:
+    """Train the base models of all folds, as early ones are, where they are not there yet."""
+    for fold in folds_of(run.config.split):
+        for name, settings in run.config.base_models.items():
+            if not run.has_base(name, fold.base_models, seed):
+                model = run.new_base(name, seed)
+                made = pretrain(
+                    model,
+                    run.protocol.fitting_dataset,
+                    fitting_rows(run, fold),
+                    settings.pretrain,
+                    np.random.default_rng(seed),
+                    valid=run.protocol.stopping_rows(),
+                    epochs=settings.pretrain.epochs,
+                    description=f"seed {seed}: pretrain {name} ({fold.base_models})",
+                    progress=progress,
+                )
+                run.save_base(name, fold.base_models, seed, model, made)
+
+
+def meta_train(
+    variant: Variant,
+    run: Run,
+    seed: int,
+    *,
+    start_from: MetaLearned | None,
+    description: str,
+    progress: Progress,
+) -> MetaLearned:
+    """Meta-train one variant, each meta-batch on the next fold.
+
+    phi, alpha and the shift of theta are one for all folds: theta of a fold are its base models'
+    parameters plus the shift. An epoch has as many meta-batches as without folds, and episodes are
+    cut where the block starts, whatever ``meta_train.cut`` says. Otherwise this is
+    :func:`metaselector.meta_trainer.meta_train`.
+    """
+    started, config = time.perf_counter(), run.config
+    pretrain_folds(run, seed, progress)
+    folds = folds_of(config.split)
+    mixture, later = (run.load_mixture(of, seed) for of in (folds[0].base_models, "train"))
+    bases = [_theta(run.load_mixture(fold.base_models, seed)) for fold in folds]
+    if start_from is not None:
+        start_from.attach(mixture)
+    adaptation = make_adaptation(variant, mixture, config.adapt)
+    joint = kind_of(variant) == "metaselector"
+    for each in (mixture, later):
+        each.base_models.requires_grad_(joint)
+    alpha = adaptation.initial_rates(dict(mixture.named_parameters()))
+    episode = EpisodeLoss(mixture, alpha, adaptation, make_engine(config.adapt.engine), mean_loss)
+    settings = config.meta_train
+    if variant == "sample-selector":
+        settings = settings.model_copy(update={"phi_learning_rate": config.selector.learning_rate})
+    optimizers = outer_optimizers(mixture, episode, settings)
+    generator, turn = np.random.default_rng(seed), cycle(range(len(folds)))
+    now = 0  # the fold whose base models are in the mixture
+
+    def learned() -> MetaLearned:
+        shift = {name: p - bases[now][name] for name, p in _theta(mixture).items()}
+        return MetaLearned(
+            phi={n: p.detach().clone() for n, p in mixture.named_parameters() if n.startswith(PHI)},
+            shift=shift if joint else {},
+            alpha={name: rate.detach().clone() for name, rate in episode.rates.items()},
+        )
+
+    best, history = learned(), []
+    stopping = EarlyStopping(settings.patience)
+    batches = -(-len(run.protocol.learners) // settings.users_per_batch)
+    with progress.task(description, settings.epochs * batches) as advance:
+        for epoch in range(settings.epochs + 1):
+            losses = []
+            parts = []  # epoch 0 is before training
+            if epoch:
+                parts = np.array_split(generator.permutation(run.protocol.learners), batches)
+            for users in parts:
+                before, now = now, next(turn)
+                if now != before:
+                    _change_base(mixture, bases[before], bases[now])
+                batch = load_episodes(run.dataset, _episodes(run, folds[now], users))
+                episode.zero_grad(set_to_none=True)
+                users_at_once = config.adapt.max_users_per_chunk
+                losses.append(episode.accumulate_gradients(batch.to(config.device), users_at_once))
+                for optimizer in optimizers:
+                    optimizer.step()
+                advance()
+            candidate = learned()
+            loss = valid_loss(candidate, later, adaptation, run.protocol)
+            train_loss = float(np.mean(losses)) if epoch else None
+            history.append({"epoch": epoch, "train_loss": train_loss, "valid_loss": loss})
+            if stopping.improved(epoch, loss):
+                best = candidate
+            elif stopping.exhausted(epoch):
+                break
+    best.history, best.best_epoch = history, stopping.best_epoch
+    best.seconds = time.perf_counter() - started
+    return best
+
+
+def _episodes(run: Run, fold: Fold, users: NDArray[np.int64]) -> EpisodeRows:
+    block = (fold.start, fold.stop)
+    found = window_episodes(run.dataset, block, run.config.adapt.support_size, users)
+    return replace(found, query=found.query[:, : run.config.meta_train.query_size])
+
+
+def _theta(mixture: Mixture) -> Tensors:
+    """A copy of the base models' parameters, by their name in the mixture."""
+    named = mixture.named_parameters()
+    return {name: p.detach().clone() for name, p in named if not name.startswith(PHI)}
+
+
+@torch.no_grad()
+def _change_base(mixture: Mixture, before: Tensors, after: Tensors) -> None:
+    """Put the shift from `before` upon `after`, in place; what is not shifted becomes `after`."""
+    for name, p in mixture.named_parameters():
+        if name in before:
+            p.copy_(after[name] + (p - before[name]))

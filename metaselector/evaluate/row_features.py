@@ -1,0 +1,93 @@
+"""The features of rows as a plain table, for models that read no slots."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metaselector.data.dataset import EncodedDataset
+from metaselector.data.schema import PADDING_ID, Field, Schema
+from metaselector.evaluate.losses import Floats
+
+MOST_WORDS = 64
+"""A multi-valued field has a column for each word up to so many."""
+_AT_ONCE = 65_536
+"""Rows whose slots are in memory at a time."""
+
+
+class RowFeatures(NamedTuple):
+    """Attributes:
+
+    values: float64 ``[M, G]``, nan where a number is missing.
+    categorical: the columns that hold categories.
+    """
+
+    values: Floats
+    categorical: tuple[int, ...]
+
+
+def row_features(
+    dataset: EncodedDataset, rows: NDArray[np.int64], history_limits: NDArray[np.int64] | None
+) -> RowFeatures:
+    """What the base models see of the rows, by column, in the order of the fields.
+
+    * categorical: one column of categories, 0 for words that are absent from *train*;
+    * numeric: the standardised number, nan where it is missing;
+    * profile: the share of every word;
+    * multi-valued: 0 or 1 for every word, or, of more than :data:`MOST_WORDS`, how many there are;
+    * sequence: its length, at most as long as base models see it, and not which items are in it.
+
+    Args:
+        rows: int64 ``[M]``, positions in the data set.
+        history_limits: int64 ``[M]`` or None, as :meth:`EncodedDataset.batch` takes it.
+    """
+    parts = []
+    for start in range(0, max(len(rows), 1), _AT_ONCE):
+        some = slice(start, start + _AT_ONCE)
+        limits = None if history_limits is None else history_limits[some]
+        ids, values = (slots.numpy() for slots in dataset.batch(rows[some], limits))
+        parts.append(_columns(dataset.schema, ids, values))
+    return RowFeatures(np.concatenate(parts), _categorical(dataset.schema))
+
+
+def _columns(schema: Schema, ids: NDArray[np.int64], values: NDArray[np.float32]) -> Floats:
+    """Slots ``[M, C]`` to columns ``[M, G]``."""
+    columns, first = [np.zeros((len(ids), 0))], 0
+    for field in schema.fields:
+        slots = slice(first, first + field.slots)
+        columns.append(_of_field(field, ids[:, slots], values[:, slots]))
+        first += field.slots
+    return np.hstack(columns)
+
+
+def _of_field(field: Field, ids: NDArray[np.int64], values: NDArray[np.float32]) -> Floats:
+    """``[M, _width(field)]`` from the field's slots."""
+    if field.kind == "categorical":
+        return (ids - field.first_id).astype(np.float64)
+    if field.kind == "numeric":  # the id of unseen words stands for a missing number
+        return np.where(ids == field.first_id, np.nan, values.astype(np.float64))
+    if field.kind == "profile":
+        return values.astype(np.float64)
+    if _width(field) > 1:
+        words = field.first_id + 1 + np.arange(len(field.vocabulary))
+        return (ids[:, :, None] == words).any(axis=1).astype(np.float64)  # [M, slots, words]
+    return np.count_nonzero(ids != PADDING_ID, axis=1, keepdims=True).astype(np.float64)
+
+
+def _width(field: Field) -> int:
+    if field.kind == "profile":
+        return field.slots
+    words = len(field.vocabulary)
+    return words if field.kind == "multivalued" and 1 < words <= MOST_WORDS else 1
+
+
+def _categorical(schema: Schema) -> tuple[int, ...]:
+    widths = [_width(field) for field in schema.fields]
+    first = np.cumsum([0, *widths])
+    return tuple(
+        int(column)
+        for column, field in zip(first, schema.fields, strict=False)
+        if field.kind == "categorical"
+    )
