@@ -34,7 +34,7 @@ def predict_users(
         support, labels = _real_rows(episodes.support, user)
         query = Batch(*(slots[user] for slots in episodes.query.batch))
         with Intercept(Lookups().handlers):
-            outputs.append(predict(support, labels, torch.ones_like(labels), query))
+            outputs.append(predict(support, labels, labels.new_ones(len(labels)), query))
     if isinstance(outputs[0], Tensor):
         return torch.stack(outputs)
     return type(outputs[0])(*(torch.stack(part) for part in zip(*outputs, strict=True)))

@@ -6,7 +6,7 @@ import gc
 import importlib.util
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from base_models import FM, LR, Additive, DeepFM, ItemKNN, SequenceAttention
+from base_models import AITM, ESMM, FM, LR, PLE, Additive, DeepFM, ItemKNN, SequenceAttention, Task
 from metaselector.adapt.engine import Adaptation, Engine, Loss, select_names
 from metaselector.adapt.engines import ENGINES, make_engine
 from metaselector.adapt.rules import MAML, InnerRule, MetaSGD
@@ -149,6 +149,39 @@ def world_of_fields() -> World:
     return build_world(torch.float64, [0, 1, 2, 2], models_of_fields)
 
 
+@pytest.fixture
+def world_of_tasks() -> World:
+    """As `world`, of multi-task models; the second task is observed where the first is 1."""
+    world = build_world(
+        torch.float64, SLOT_FIELDS, models_of_tasks, num_tasks=2, sees=("fields", "support-losses")
+    )
+    return replace(
+        world,
+        episodes=Episodes(*map(with_second_task, (world.episodes.support, world.episodes.query))),
+    )
+
+
+def with_second_task(rows: Rows) -> Rows:
+    watched = rows.labels
+    liked = (rows.batch.ids[..., 0] % 2).to(watched.dtype)
+    unobserved = (watched == 0) | (rows.mask == 0)
+    labels = torch.stack([watched, liked.masked_fill(unobserved, torch.nan)], -1)
+    return Rows(rows.batch, labels.masked_fill(rows.mask.unsqueeze(-1) == 0, torch.nan), rows.mask)
+
+
+def models_of_tasks(slot_fields: list[int]) -> dict[str, nn.Module]:
+    tasks = (Task(), Task(after=0))
+    return {
+        "ple": PLE(
+            NUM_IDS, slot_fields, tasks, embedding_size=2, expert_sizes=(3, 3), tower_sizes=(2,)
+        ),
+        "esmm": ESMM(NUM_IDS, slot_fields, tasks, embedding_size=2, hidden_sizes=(3,)),
+        "aitm": AITM(
+            NUM_IDS, slot_fields, tasks, embedding_size=2, bottom_sizes=(3,), tower_sizes=(2,)
+        ),
+    }
+
+
 def plain_models(slot_fields: list[int]) -> dict[str, nn.Module]:
     return {
         "lr": LR(NUM_IDS, slot_fields),
@@ -178,6 +211,7 @@ def build_world(
         model = Mixture(
             models(slot_fields),
             GatedSelector(NUM_IDS, slot_fields, 3, embedding_size=2, hidden_size=4, **selector),
+            selector.get("num_tasks", 1),
         ).to(dtype)
     params = {
         name: (torch.randn(p.shape, generator=generator, dtype=torch.float64) * 0.5)

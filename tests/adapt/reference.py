@@ -80,7 +80,7 @@ def _adapt_users(
         for step in range(adaptation.steps):
             if not len(labels):
                 break  # nothing to learn from
-            weights = torch.ones_like(labels)
+            weights = labels.new_ones(len(labels))
             if adaptation.half_lives and adaptation.half_lives[step] is not None:
                 for age in range(len(labels)):
                     weights[len(labels) - 1 - age] = 0.5 ** (age / adaptation.half_lives[step])
@@ -112,7 +112,14 @@ def _context(model: nn.Module, params: Tensors, batch: Batch, labels: Tensor) ->
     if not len(labels):
         return {name: torch.zeros_like(model.get_buffer(name))}
     base = functional_call(model, dict(params), (batch,)).base_probabilities.detach()
-    return {name: torch.stack([F.binary_cross_entropy(p, labels) for p in base.unbind(-1)])}
+    labels = labels.reshape(len(labels), -1)  # [R, T]
+    found = []
+    for of_model in base.reshape(len(labels), -1, labels.shape[1]).unbind(1):
+        for p, y in zip(of_model.unbind(1), labels.unbind(1), strict=True):
+            seen = ~y.isnan()
+            some = F.binary_cross_entropy(p[seen], y[seen]) if seen.any() else y.new_zeros(())
+            found.append(some)
+    return {name: torch.stack(found)}
 
 
 def query_losses(results: list[UserResult], episodes: Episodes, loss: Loss) -> Tensor:
@@ -120,7 +127,7 @@ def query_losses(results: list[UserResult], episodes: Episodes, loss: Loss) -> T
     losses = []
     for user, result in enumerate(results):
         _, labels = _real_rows(episodes.query, user)
-        losses.append(loss(result.output, labels, torch.ones_like(labels)))
+        losses.append(loss(result.output, labels, labels.new_ones(len(labels))))
     return torch.stack(losses)
 
 

@@ -21,7 +21,7 @@ from metaselector.adapt.rules import MAML, InnerRule, MetaSGD
 from metaselector.data.batch import Batch
 from metaselector.data.episodes import Episodes, Rows
 from metaselector.errors import ConfigError, UserError
-from metaselector.mixture import Mixed
+from metaselector.mixture import MeanLoss, Mixed
 
 RATE = 0.3
 Rates = Mapping[str, Tensor]
@@ -219,6 +219,29 @@ def test_models_that_know_their_fields_equal_slow_loop(
 ) -> None:
     """Query losses, predictions, and meta-gradients of theta, phi, alpha."""
     world = world_of_fields
+    adaptation, rates = make_adaptation(world, MetaSGD(RATE, granularity=granularity), 2)
+    output = runner.output(world, adaptation, rates)
+    losses = runner.losses_of(output, world)
+    wanted_losses, wanted_predictions = runner.expected(world, adaptation, rates)
+    predictions = output.log_positive[world.episodes.query.mask.bool()]
+    torch.testing.assert_close(predictions, wanted_predictions, rtol=0, atol=1e-10)
+    actual = meta_gradients(losses, world, rates)
+    for name, value in meta_gradients(wanted_losses, world, rates).items():
+        torch.testing.assert_close(
+            actual[name], value, rtol=0, atol=1e-10, msg=partial(_named, name)
+        )
+
+
+@pytest.mark.parametrize("granularity", ["tensor", "element"])
+def test_models_of_several_tasks_equal_slow_loop(
+    engine: Engine,
+    reference: ModuleType,
+    granularity: Any,
+    world_of_tasks: Any,
+    make_adaptation: Any,
+) -> None:
+    """Query losses, predictions, and meta-gradients; labels that are not observed count nothing."""
+    world, runner = world_of_tasks, Runner(engine, reference, MeanLoss((1.0, 0.7)))
     adaptation, rates = make_adaptation(world, MetaSGD(RATE, granularity=granularity), 2)
     output = runner.output(world, adaptation, rates)
     losses = runner.losses_of(output, world)
