@@ -28,6 +28,10 @@ SCHEMA = Schema(
 )
 
 
+FUNNEL = SCHEMA.model_copy(update={"tasks": ("click", "buy"), "task_after": (-1, 0)})
+"""The same data with a second task after the first one."""
+
+
 @pytest.fixture
 def registered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "_registered", {})
@@ -35,7 +39,7 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("name", sorted(registry.BUILT_IN))
 def test_the_seed_decides_the_weights(name: str) -> None:
-    first, same, other = (registry.create(name, SCHEMA, {}, seed) for seed in (1, 1, 2))
+    first, same, other = (registry.create(name, FUNNEL, {}, seed) for seed in (1, 1, 2))
     for a, b in zip(first.parameters(), same.parameters(), strict=True):
         assert torch.equal(a, b)
     if name != "lr":  # starts at 0
@@ -48,7 +52,7 @@ def test_the_seed_decides_the_weights(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(registry.BUILT_IN))
 def test_creation_leaves_the_global_generator_alone(name: str) -> None:
     before = torch.get_rng_state()
-    registry.create(name, SCHEMA, {}, 1)
+    registry.create(name, FUNNEL, {}, 1)
     assert torch.equal(torch.get_rng_state(), before)
 
 
