@@ -27,8 +27,13 @@ from base_models import (
     Task,
 )
 from base_models.contract import labelled_mean, observed_losses
+from metaselector.adapt.engine import Adaptation
+from metaselector.adapt.func import FuncEngine
 from metaselector.adapt.intercept import Intercept
 from metaselector.adapt.lookups import Lookups
+from metaselector.adapt.rules import MAML
+from metaselector.data.batch import Batch
+from metaselector.data.episodes import Episodes, Rows
 from metaselector.registry import BUILT_IN, model_class
 
 SIZES = {"embedding_size": 2, "tower_sizes": (4,)}
@@ -277,6 +282,47 @@ def test_users_at_once_equal_users_one_by_one(model: Any, rows: Any, labels: Ten
     torch.testing.assert_close(losses, expected_losses, rtol=1e-10, atol=1e-10)
     for key, grad, expected in zip(params, grads, expected_grads, strict=True):
         torch.testing.assert_close(grad, expected, rtol=1e-9, atol=1e-9, msg=key)
+
+
+def test_the_engine_adapts_them(name: str, model: Any, rows: Any, labels: Tensor) -> None:
+    """One step on two rows, so that linear layers' weights are factored; then five rows."""
+    params = dict(model.named_parameters())
+    rule = MAML(0.1)
+    adaptation = Adaptation(rule, 1, tuple(params))
+    ids, values = (torch.stack([part, part.flip(0)]) for part in rows)
+    of_users = torch.stack([labels, labels.flip(0)])
+    support, query = (
+        Rows(Batch(ids[:, part], values[:, part]), of_users[:, part], torch.ones(2, n).double())
+        for part, n in ((slice(2), 2), (slice(2, None), 5))
+    )
+
+    def loss(logits: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
+        return observed_losses(logits, labels, model.tasks).sum()
+
+    def alone(u: int) -> Tensor:
+        def logits(params: Any, rows: Rows) -> Tensor:
+            batch = Batch(rows.batch.ids[u], rows.batch.values[u])
+            with Intercept(Lookups().handlers):
+                return functional_call(model, params, (batch,))
+
+        first = loss(logits(params, support), support.labels[u], support.mask[u])
+        grads = torch.autograd.grad(
+            first, list(params.values()), create_graph=True, materialize_grads=True
+        )
+        rates = adaptation.initial_rates(params)
+        return logits(rule.update(params, dict(zip(params, grads, strict=True)), rates), query)
+
+    found = FuncEngine()(
+        model, params, adaptation.initial_rates(params), adaptation, Episodes(support, query), loss
+    )
+    expected = torch.stack([alone(u) for u in range(2)])
+    torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+    outer = [
+        torch.autograd.grad(logits.sin().sum(), list(params.values()), materialize_grads=True)
+        for logits in (found, expected)
+    ]
+    for key, grad, of_loop in zip(params, *outer, strict=True):
+        torch.testing.assert_close(grad, of_loop, rtol=1e-8, atol=1e-8, msg=key)
 
 
 @pytest.mark.parametrize(
