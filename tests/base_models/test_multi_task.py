@@ -24,9 +24,8 @@ from base_models import (
     RnR,
     SharedBottom,
     SingleTask,
-    Task,
 )
-from base_models.contract import labelled_mean, observed_losses
+from base_models.contract import observed_losses
 from metaselector.adapt.engine import Adaptation
 from metaselector.adapt.func import FuncEngine
 from metaselector.adapt.intercept import Intercept
@@ -211,22 +210,6 @@ def test_dropout_acts_in_training_only(build: Any, name: str, rows: Any) -> None
         assert torch.equal(model.eval()(rows), model(rows))
 
 
-@pytest.mark.parametrize("name", WITH_DROPOUT, indirect=True)
-def test_dropout_differs_between_users(build: Any, name: str, rows: Any) -> None:
-    """As the engine runs it."""
-    model = build(name, dropout=0.5)
-    twice = tuple(torch.stack([part, part]) for part in rows)
-
-    def forward(ids: Tensor, values: Tensor) -> Tensor:
-        with Intercept(Lookups().handlers):
-            return functional_call(model, dict(model.named_parameters()), ((ids, values),))
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        first, second = vmap(forward, randomness="different")(*twice)
-    assert not torch.equal(first, second)
-
-
 def users_of(model: nn.Module) -> dict[str, Tensor]:
     """Parameters of two users, as leaves ``[2, ...]``."""
     generator = torch.Generator().manual_seed(5)
@@ -323,32 +306,3 @@ def test_the_engine_adapts_them(name: str, model: Any, rows: Any, labels: Tensor
     ]
     for key, grad, of_loop in zip(params, *outer, strict=True):
         torch.testing.assert_close(grad, of_loop, rtol=1e-8, atol=1e-8, msg=key)
-
-
-@pytest.mark.parametrize(
-    ("tasks", "problem"),
-    [
-        ([], "at least one task"),
-        ([(0,)], "task 0 must be after an earlier task, not 0"),
-        ([(None,), (2,), (None,)], "task 1 must be after an earlier task, not 2"),
-        ([(None,), (-1,)], "task 1 must be after an earlier task, not -1"),
-        ([(None, True), (0,)], "task 1 cannot be after task 0, which is numeric"),
-    ],
-)
-def test_impossible_tasks(make: Any, tasks: Any, problem: str) -> None:
-    with pytest.raises(ValueError, match=problem):
-        make(SharedBottom, tasks)
-
-
-def test_losses_of_extreme_outputs_are_finite() -> None:
-    outputs = torch.tensor([[-2e4, 3.0], [2e4, 5.0]], requires_grad=True)
-    labels = torch.tensor([[1.0, torch.nan], [1.0, 2.0]])
-    losses = observed_losses(outputs, labels, [Task(), Task(numeric=True)])
-    assert losses.tolist() == [1e4, 9]
-    losses.sum().backward()
-    assert outputs.grad.tolist() == [[-0.5, 0], [0, 6]]
-
-
-def test_mean_of_labelled_rows() -> None:
-    labels = torch.tensor([[1.0, torch.nan], [torch.nan, torch.nan], [torch.nan, 0.0]])
-    assert labelled_mean(torch.tensor([1.0, 100.0, 2.0]), labels) == 1.5
