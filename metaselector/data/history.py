@@ -1,5 +1,8 @@
 """What a user had liked before each of their rows, without ever looking ahead.
 
+*Liked* are the items of rows that are positive in the first task, whatever its name: of a funnel
+that starts with *watched*, what was watched. Labels of later tasks are in no history.
+
 The history of a row is a view into the user's list of positives: its first ones, as many as have a
 strictly earlier timestamp. For rows of the test window it also stops where that window starts, so
 that no row's features reveal a label of the test window.

@@ -74,7 +74,7 @@ def task_parents(tasks: Sequence[Task]) -> tuple[int, ...] | None:
         if task.after is not None and task.after not in names[:place]:
             raise ConfigError(
                 f"task '{task.name}' comes after '{task.after}', which is none of the tasks before "
-                f"it, {nearest(task.after, names[:place])}"
+                f"it; {nearest(task.after, names[:place]) if place else 'it is the first one'}"
             )
         parents.append(-1 if task.after is None else names.index(task.after))
     return tuple(parents) if max(parents) >= 0 else None

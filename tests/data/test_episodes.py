@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -136,6 +137,29 @@ def test_loading_masks_and_empties_the_padding(make_dataset: MakeDataset) -> Non
     for rows in (support, query):
         assert not rows.batch.values[rows.mask == 0].any()
         assert not rows.labels[rows.mask == 0].any()
+
+
+def test_padding_is_not_observed_where_there_are_several_tasks(make_dataset: MakeDataset) -> None:
+    single = make_dataset([10, 20])
+    later = np.where(single.labels == 1, np.arange(30) % 4 == 1, np.nan).astype(np.float32)
+    dataset = replace(
+        single,
+        schema=single.schema.model_copy(update={"tasks": ("a", "b"), "task_after": (-1, 0)}),
+        task_labels=np.column_stack([single.labels, later]),
+    )
+    found = load_episodes(dataset, window_episodes(dataset, (80, 90), support_size=10))
+    plain = load_episodes(single, window_episodes(single, (80, 90), support_size=10))
+    for rows, expected in ((found.support, plain.support), (found.query, plain.query)):
+        present = rows.mask.bool()
+        assert rows.labels.shape == (*present.shape, 2)
+        assert rows.labels[~present].isnan().all()
+        assert torch.equal(rows.labels[present][:, 0], expected.labels[present])
+        seen = rows.labels[present]
+        assert torch.equal(seen[:, 1].isnan(), seen[:, 0] == 0)
+        halves = rows.split(1)
+        joined = torch.cat([half.labels for half in halves])
+        assert torch.equal(joined.nan_to_num(-1), rows.labels.nan_to_num(-1))
+        assert rows.to("cpu", torch.float64).labels.dtype == torch.float64
 
 
 def test_moving_keeps_ids_whole(make_dataset: MakeDataset) -> None:

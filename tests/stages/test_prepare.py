@@ -161,3 +161,33 @@ def test_a_killed_preparation_leaves_nothing_that_looks_complete(
     digest = EncodedDataset.load(target).digest()
     assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
     assert EncodedDataset.load(target).digest() == digest
+
+
+@pytest.mark.parametrize("window", ["train", "test"])
+def test_a_later_task_of_one_class_is_an_error(
+    write_world: Callable[..., Path], tmp_path: Path, window: str
+) -> None:
+    """Only where it is observed: sampled rows have no rating."""
+    films = np.arange(1200)
+
+    def flip(ratings: np.ndarray) -> np.ndarray:
+        ratings[:, slice(0, 25) if window == "train" else slice(26, 30)] = 5
+        return ratings
+
+    directory = write_world(tmp_path / "raw", flip)
+    path = directory / "ml-100k.inter"
+    header, *lines = path.read_text().splitlines()
+    parts = [line.split("\t") for line in lines]
+    # Many films, so that there are enough to sample from.
+    rows = [
+        f"{user}\tf{film}\t{rating}\t{time}"
+        for film, (user, _, rating, time) in zip(films, parts, strict=True)
+    ]
+    path.write_text("\n".join([header, *rows]) + "\n")
+    with pytest.raises(DataError) as error:
+        prepare(load_config(overrides=["dataset=movielens-100k-funnel"]), directory, tmp_path / "d")
+    assert f"{path} (column liked): all " in str(error.value)
+    assert (
+        f"observed rows of the {window} window are positive (positive is a liked of 4 or more)"
+        in (str(error.value))
+    )

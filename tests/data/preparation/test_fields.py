@@ -15,6 +15,7 @@ from metaselector.data.dataset import EncodedDataset
 from metaselector.data.interactions import Feature, InteractionTable, Negatives, Task
 from metaselector.data.preparation.encode import Settings, encode
 from metaselector.data.split import Windows
+from metaselector.errors import ConfigError, DataError
 
 MakeTable = Callable[..., InteractionTable]
 SETTINGS = Settings(Windows(early=25, train=50, valid=75))
@@ -172,6 +173,47 @@ def test_tasks_and_their_masks(table: InteractionTable) -> None:
     assert dataset.labels.tolist() == dataset.task_labels[:, 0].tolist() == [0, 1] * 4
     bought = dataset.task_labels[:, 1]
     assert np.array_equal(bought, [1, np.nan, 0, 1, np.nan, 1, 0, 0], equal_nan=True)
+
+
+def _with_bought(table: InteractionTable, bought: list[float]) -> InteractionTable:
+    """The table with a second task, observed where the first one is positive."""
+
+    def read() -> Any:
+        (block,) = table.read()
+        yield block._replace(labels=np.column_stack([block.labels[:, 0], bought]))
+
+    return replace(table, read=read, tasks=(Task("rating"), Task("bought", 0.5, "rating")))
+
+
+def test_tasks_after_another(table: InteractionTable) -> None:
+    positive = [bool(rating >= 4) for rating in table.interactions["rating"]]
+    bought = [float(place % 3 > 0) if yes else np.nan for place, yes in enumerate(positive)]
+    dataset = encode(_with_bought(table, bought), SETTINGS)
+    assert dataset.schema.task_after == (-1, 0)
+    assert dataset.schema.parents == (None, 0)
+    observed = ~np.isnan(dataset.task_labels[:, 1])
+    assert np.array_equal(observed, dataset.labels == 1)
+    labels = dataset.label(np.array([[0, 1], [2, 3]]))
+    assert labels.shape == (2, 2, 2)
+    assert np.array_equal(labels.reshape(4, 2), dataset.task_labels[:4], equal_nan=True)
+
+
+def test_a_label_after_one_that_is_not_positive_is_refused(table: InteractionTable) -> None:
+    positive = table.interactions["rating"].to_numpy() >= 4
+    first = int(np.flatnonzero(~positive)[0])
+    with pytest.raises(DataError) as error:
+        encode(_with_bought(table, [0.0] * 8), SETTINGS)
+    assert str(error.value) == (
+        f"tiny.csv:{first + 1} (column bought): the label has a value, but comes after 'rating', "
+        "which is not positive here; leave it empty"
+    )
+
+
+@pytest.mark.parametrize("after", ["bought", "ratting", "later"])
+def test_a_task_comes_after_an_earlier_one(table: InteractionTable, after: str) -> None:
+    tasks = (Task("rating"), Task("bought", 0.5, after), Task("later"))
+    with pytest.raises(ConfigError, match=rf"'bought' comes after '{after}'.*'?rating'?"):
+        encode(replace(table, tasks=tasks), SETTINGS)
 
 
 def test_a_log_of_positives(make_table: MakeTable) -> None:

@@ -431,3 +431,14 @@ def test_warns_of_features_of_items() -> None:
         {"user": user}, item_features=(Feature("title"),), describe_items=titles
     )
     assert warning.startswith("feature 'title' of items has 25 words for 25 items")
+
+
+def test_only_the_first_label_waits_for_its_negatives() -> None:
+    profile = profile_of(
+        {"user": ["ann"] * 4 + ["bob"] * 4, "watched": [1.0] * 8, "liked": [5.0] * 8},
+        tasks=(Task("watched", 1.0), Task("liked", 4.0, "watched")),
+        negatives=Negatives(2),
+    )
+    assert profile.sampled == 2
+    assert not any("'watched'" in warning for warning in profile.warnings)
+    assert any("label 'liked' is positive in every row" in w for w in profile.warnings)

