@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 from base_models import LR, DeepFM
 from metaselector import pretrain as module
-from metaselector.config import PretrainConfig
 from metaselector.data.dataset import EncodedDataset
 from metaselector.data.schema import Field, Schema
 from metaselector.errors import ConfigError
 from metaselector.pretrain import Pretrained, logloss, predict, pretrain
 from metaselector.progress import Silent
+from metaselector.training_config import PretrainConfig
 
 WORDS = 6
 CONFIG = PretrainConfig(learning_rate=0.1, weight_decay=0, batch_size=16, epochs=20, patience=3)
