@@ -268,6 +268,33 @@ def test_a_wrong_schema(invoke: Invoke, tmp_path: Path) -> None:
     assert not run.exists()
 
 
+# Transfer
+
+
+def test_base_models_start_from_another_run(
+    invoke: Invoke, pretrained: Path, raw: Path, settings: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "target"
+    assert invoke("data", "prepare", "--run", run, "--data", raw, "--config", settings).code == 0
+    options = ("--init-from", pretrained, "--freeze", "*.embedding.*", "--unfreeze-after", 1)
+    done = invoke("pretrain", "--run", run, *options)
+    assert done.code == 0, done.err
+    assert re.search(r"fm\.embedding\.weight .* by word .* (\d+) of \1 ", done.out)
+    assert done.out.endswith(f"{run / 'transfer.csv'}\n")
+    saved = (run / "config.yaml").read_text()
+    assert f"init_from: {pretrained}" in saved
+    assert "unfreeze_every: 1" in saved
+    again = invoke("pretrain", "--run", run)  # with the settings that were saved
+    assert again.err.count("done before with the same settings") == 6
+
+    error = invoke("pretrain", "--run", run, "--freeze", "fm.embeding.*").error
+    assert error.startswith(
+        "transfer.freeze: pattern 'fm.embeding.*' matches no parameter; did you"
+    )
+    error = invoke("pretrain", "--run", tmp_path / "run", "--freeze", "*").lone_error
+    assert "freeze needs init_from" in error
+
+
 # Tuning
 
 SPACE = "meta_train.phi_learning_rate: {low: 0.0001, high: 0.01, log: true}\n"

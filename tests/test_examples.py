@@ -15,7 +15,7 @@ from metaselector import registry
 from metaselector.adapt.engine import Adaptation
 from metaselector.adapt.func import FuncEngine
 from metaselector.adapt.rules import MetaSGD
-from metaselector.config import Config, PretrainConfig
+from metaselector.config import Config
 from metaselector.data.dataset import EncodedDataset
 from metaselector.data.episodes import load_episodes, window_episodes
 from metaselector.data.planted import planted_world
@@ -24,6 +24,7 @@ from metaselector.meta_trainer import make_mixture
 from metaselector.mixture import mean_loss
 from metaselector.pretrain import logloss, pretrain
 from metaselector.progress import Silent
+from metaselector.training_config import PretrainConfig
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "popularity.py"
 NAME = "popularity"

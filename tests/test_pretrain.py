@@ -11,14 +11,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from base_models import LR, DeepFM
+from base_models import FM, LR, DeepFM
 from metaselector import pretrain as module
-from metaselector.config import PretrainConfig
 from metaselector.data.dataset import EncodedDataset
 from metaselector.data.schema import Field, Schema
 from metaselector.errors import ConfigError
+from metaselector.freezing import Freezing
 from metaselector.pretrain import Pretrained, logloss, predict, pretrain
 from metaselector.progress import Silent
+from metaselector.training_config import PretrainConfig
 
 WORDS = 6
 CONFIG = PretrainConfig(learning_rate=0.1, weight_decay=0, batch_size=16, epochs=20, patience=3)
@@ -61,6 +62,7 @@ def fit(
     valid: np.ndarray | None = VALID,
     epochs: int = CONFIG.epochs,
     config: PretrainConfig = CONFIG,
+    freezing: Freezing | None = None,
 ) -> Pretrained:
     generator = np.random.default_rng(seed)
     return pretrain(
@@ -73,6 +75,7 @@ def fit(
         epochs=epochs,
         description="fit",
         progress=Silent(),
+        freezing=freezing,
     )
 
 
@@ -205,3 +208,37 @@ def test_prediction_in_chunks_changes_nothing(
     whole = predict(model, dataset, VALID)
     monkeypatch.setattr(module, "PREDICTION_ROWS", 7)
     assert torch.equal(predict(model, dataset, VALID), whole)
+
+
+# Parameters that wait
+
+
+def test_patterns_are_trained_from_their_epoch_on(dataset: EncodedDataset) -> None:
+    patterns = ("fm.linear.weight", "fm.embedding.*")
+    trained = {}
+    for epochs in (1, 2, 3):
+        model = FM(dataset.schema.num_ids, dataset.schema.slot_fields)
+        before = weights(model)
+        freezing = Freezing("fm", dict(model.named_parameters()), patterns, every=1)
+        fit(model, dataset, valid=None, epochs=epochs, freezing=freezing)
+        after = weights(model)
+        trained[epochs] = {name for name in before if not torch.equal(before[name], after[name])}
+        assert all(parameter.requires_grad for parameter in model.parameters())
+    assert trained == {
+        1: {"linear.bias"},
+        2: {"linear.bias", "embedding.weight"},
+        3: {"linear.bias", "embedding.weight", "linear.weight"},
+    }
+
+
+@pytest.mark.parametrize(("every", "epochs"), [(None, 3), (2, 4), (5, 7)])
+def test_patience_begins_anew_when_all_has_thawed(
+    dataset: EncodedDataset, monkeypatch: pytest.MonkeyPatch, every: int | None, epochs: int
+) -> None:
+    """The first epoch is the best; with a patience of 2, two more are needed, or two thawed."""
+    script_valid_losses(monkeypatch, [0.5, *[0.6] * 20])
+    model = new_model(dataset)
+    freezing = Freezing("lr", dict(model.named_parameters()), ("lr.linear.bias",), every)
+    config = CONFIG.model_copy(update={"patience": 2})
+    made = fit(model, dataset, config=config, freezing=freezing)
+    assert (len(made.history), made.epochs) == (epochs, 1)

@@ -24,9 +24,7 @@ def print_transfer(run_dir: Path, console: Console) -> None:
     shown.add_column("parameter", overflow="fold")
     shown.add_column("how")
     shown.add_column("rows", justify="right")
-    for line in (
-        table[list(COLUMNS)].drop(columns=["seed", "window"]).drop_duplicates().itertuples()
-    ):
+    for line in table[COLUMNS].drop_duplicates().itertuples():
         rows = f"{line.rows:,} of {line.of:,}"
         shown.add_row(f"{line.model}.{line.parameter}", str(line.how), rows)
     console.print(shown)
