@@ -39,7 +39,7 @@ class BaseModel(nn.Module):
         slot_fields: field index of every slot, length C; the slots of a field are adjacent.
     """
 
-    tables: ClassVar[tuple[str, ...]] = ()
+    tables: tuple[str, ...] = ()
     fields: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, num_ids: int, slot_fields: Sequence[int]) -> None:
@@ -76,6 +76,10 @@ class TaskLosses(NamedTuple):
     penalty: Tensor
 
 
+class TaskModules(nn.ModuleList):
+    """One module for each task, in order; its parameters belong to the task."""
+
+
 class MultiTaskModel(BaseModel):
     """Base class of models of several tasks: ``forward((ids, values)) -> logits [..., B, T]``.
 
@@ -83,14 +87,26 @@ class MultiTaskModel(BaseModel):
     observed*: of a task that is :attr:`Task.after` another, given that the other one is 1. Of a
     numeric task the output is the number itself.
 
+    What a task does not share with others is in :class:`TaskModules`.
+
     Args (of every subclass's constructor, before its own options):
         num_ids, slot_fields: as of :class:`BaseModel`.
-        tasks: the T tasks.
+        tasks: the T tasks; a plain tuple will do for a :class:`Task`.
+
+    Raises:
+        ValueError: there is no task, or one is after what is no earlier task of 0 and 1.
     """
 
     def __init__(self, num_ids: int, slot_fields: Sequence[int], tasks: Sequence[Task]) -> None:
         super().__init__(num_ids, slot_fields)
         self.tasks = tuple(Task(*task) for task in tasks)
+        if not self.tasks:
+            raise ValueError("a multi-task model needs at least one task")
+        for t, task in enumerate(self.tasks):
+            if task.after is not None and not 0 <= task.after < t:
+                raise ValueError(f"task {t} must be after an earlier task, not {task.after}")
+            if task.after is not None and self.tasks[task.after].numeric:
+                raise ValueError(f"task {t} cannot be after task {task.after}, which is numeric")
 
     def losses(self, batch: Batch, labels: Tensor) -> TaskLosses:
         """Mean loss of each task over the rows where it is observed.
@@ -102,8 +118,24 @@ class MultiTaskModel(BaseModel):
         return TaskLosses(observed_losses(logits, labels, self.tasks), logits.new_zeros(()))
 
     def parameter_groups(self) -> dict[str, tuple[str, ...]]:
-        """Names of all parameters by whom they serve: embedding, shared, task-0 to task-(T-1)."""
-        raise TypeError(f"{type(self).__name__} must define parameter_groups()")
+        """Names of all parameters by whom they serve: embedding, shared, task-0 to task-(T-1).
+
+        The tables are the embedding; a group may be empty.
+        """
+        owners = {
+            f"{name}.{t}.": f"task-{t}"
+            for name, module in self.named_modules()
+            if isinstance(module, TaskModules)
+            for t in range(len(self.tasks))
+        }
+        groups: dict[str, list[str]] = {"embedding": [], "shared": []}
+        groups.update({f"task-{t}": [] for t in range(len(self.tasks))})
+        for name, _ in self.named_parameters():
+            owner = next(
+                (own for prefix, own in owners.items() if name.startswith(prefix)), "shared"
+            )
+            groups["embedding" if name in self.tables else owner].append(name)
+        return {group: tuple(names) for group, names in groups.items()}
 
 
 def observed_losses(outputs: Tensor, labels: Tensor, tasks: Sequence[Task]) -> Tensor:
@@ -116,7 +148,6 @@ def observed_losses(outputs: Tensor, labels: Tensor, tasks: Sequence[Task]) -> T
     Returns:
         ``[T]``; 0, still in the graph, where nothing is observed.
     """
-    observed = ~labels.isnan()
     known = labels.nan_to_num()
     numeric = torch.tensor([task.numeric for task in tasks], device=outputs.device)
     losses = torch.where(
@@ -126,4 +157,16 @@ def observed_losses(outputs: Tensor, labels: Tensor, tasks: Sequence[Task]) -> T
             outputs, torch.where(numeric, 0.0, known), reduction="none"
         ),
     )
-    return (losses * observed).sum(-2) / observed.sum(-2).clamp_min(1)
+    return observed_mean(losses, labels)
+
+
+def observed_mean(losses: Tensor, labels: Tensor) -> Tensor:
+    """Mean of the losses ``[B, T]`` of each task where its label ``[B, T]`` is no nan: ``[T]``."""
+    observed = ~labels.isnan()
+    return torch.where(observed, losses, 0.0).sum(-2) / observed.sum(-2).clamp_min(1)
+
+
+def labelled_mean(values: Tensor, labels: Tensor) -> Tensor:
+    """Mean of the values ``[B]`` of rows of which any label ``[B, T]`` is no nan: a scalar."""
+    labelled = ~labels.isnan().all(-1)
+    return torch.where(labelled, values, 0.0).sum(-1) / labelled.sum(-1).clamp_min(1)

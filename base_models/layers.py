@@ -105,12 +105,16 @@ def pairwise(vectors: Tensor) -> Tensor:
     return 0.5 * ((total * total).sum(-1) - (flat * flat).sum(-1))
 
 
-def mlp(sizes: Sequence[int], dropout: float = 0.0) -> nn.Sequential:
-    """Linear layers through `sizes`, ReLU and dropout after each, and a final one to a scalar."""
+def hidden(sizes: Sequence[int], dropout: float = 0.0) -> nn.Sequential:
+    """Linear layers through `sizes`, ReLU and dropout after each."""
     layers: list[nn.Module] = []
     for inputs, outputs in neighbours(sizes):
         layers += [nn.Linear(inputs, outputs), nn.ReLU()]
         if dropout:
             layers.append(nn.Dropout(dropout))
-    layers.append(nn.Linear(sizes[-1], 1))
     return nn.Sequential(*layers)
+
+
+def mlp(sizes: Sequence[int], dropout: float = 0.0) -> nn.Sequential:
+    """The hidden layers of `sizes`, and a final one to a scalar."""
+    return hidden(sizes, dropout).append(nn.Linear(sizes[-1], 1))

@@ -1,0 +1,80 @@
+"""Tasks after another, seen over all rows: a task of which the one before did not happen is 0."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from base_models.contract import Task
+
+SMALLEST_GAP = 1e-6
+"""How much lower the logit of a task after another must be, to be read as a conditional one."""
+
+
+def refuse_numbers(model: str, tasks: Sequence[Task]) -> None:
+    """Raise ValueError if a task is numeric, since it has no probability."""
+    for t, task in enumerate(tasks):
+        if task.numeric:
+            raise ValueError(f"{model} predicts labels of 0 and 1 only, but task {t} is numeric")
+
+
+def labels_of_all_rows(labels: Tensor, tasks: Sequence[Task]) -> Tensor:
+    """Whether a task and all those it is after are 1: 0, 1, or nan where that is not known.
+
+    Args:
+        labels: ``[..., T]``, nan where a task is not observed; those of a task where the one before
+            is 0 are not read.
+    """
+    joint: list[Tensor] = []
+    for label, task in zip(labels.unbind(-1), tasks, strict=True):
+        if task.after is not None:
+            before = joint[task.after]
+            label = torch.where(before == 1, label, before)  # nan stays nan
+        joint.append(label)
+    return torch.stack(joint, dim=-1)
+
+
+def log_probabilities(logits: Tensor, tasks: Sequence[Task]) -> tuple[Tensor, Tensor]:
+    """Log of the probability, and of one minus it, that a task and all those it is after are 1.
+
+    Of two tasks, ``log pq = log p + log q`` and ``1 - pq = (1 - p) + p (1 - q)``. So nothing
+    cancels, unlike in ``log(1 - exp(log pq))``, however sure the model is.
+
+    Args:
+        logits: ``[..., T]``, each given that the task before is 1.
+    """
+    positive: list[Tensor] = []
+    negative: list[Tensor] = []
+    for logit, task in zip(logits.unbind(-1), tasks, strict=True):
+        yes, no = F.logsigmoid(logit), F.logsigmoid(-logit)
+        if task.after is not None:
+            before = positive[task.after]
+            no = torch.logaddexp(negative[task.after], before + no)
+            yes = before + yes
+        positive.append(yes)
+        negative.append(no)
+    return torch.stack(positive, dim=-1), torch.stack(negative, dim=-1)
+
+
+def conditional_logits(logits: Tensor, tasks: Sequence[Task]) -> Tensor:
+    """Logits of each task given that the one before is 1, from those over all rows.
+
+    With logits a of a task and b of the one before, ``sigmoid(a) / sigmoid(b)`` is a probability if
+    a < b. Its log-odds ``log sigmoid(a) - log(sigmoid(b) - sigmoid(a))`` are equal to ``a -
+    log sigmoid(b) - log(1 - exp(a - b))``, where ``a - b`` is clamped just below 0.
+
+    Args:
+        logits: ``[..., T]``, of the task and those it is after being 1.
+    """
+    given: list[Tensor] = []
+    for t, task in enumerate(tasks):
+        logit = logits[..., t]
+        if task.after is not None:
+            before = logits[..., task.after]
+            gap = (logit - before).clamp_max(-SMALLEST_GAP)
+            logit = logit - F.logsigmoid(before) - torch.log(-torch.expm1(gap))
+        given.append(logit)
+    return torch.stack(given, dim=-1)
