@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -36,13 +36,19 @@ def save_checkpoint(
             raise OSError(str(error)) from error
 
 
-def load_checkpoint(
-    path: Path, settings: Mapping[str, Any]
-) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read tensors and record.
+class Checkpoint(NamedTuple):
+    """What a file holds; settings and record as of :func:`save_checkpoint`."""
+
+    tensors: dict[str, Tensor]
+    settings: dict[str, Any]
+    record: dict[str, Any]
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint, whatever settings made it.
 
     Raises:
-        CheckpointError: the file is missing, damaged, or was made with other settings (named).
+        CheckpointError: the file is missing or damaged.
     """
     if not path.exists():
         raise CheckpointError(
@@ -52,18 +58,29 @@ def load_checkpoint(
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        made_with, record = json.loads(metadata["settings"]), json.loads(metadata["record"])
+        return Checkpoint(tensors, json.loads(metadata["settings"]), json.loads(metadata["record"]))
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise CheckpointError(
             f"{path}: damaged or not a MetaSelector checkpoint ({error}); train it again"
         ) from error
-    difference = first_difference(made_with, json.loads(json.dumps(settings)))
+
+
+def load_checkpoint(
+    path: Path, settings: Mapping[str, Any]
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read tensors and record.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, or was made with other settings (named).
+    """
+    found = read_checkpoint(path)
+    difference = first_difference(found.settings, json.loads(json.dumps(settings)))
     if difference:
         raise CheckpointError(
             f"{path}: made with another configuration: {difference}; "
             "use that configuration, another --run directory, or train again"
         )
-    return tensors, record
+    return found.tensors, found.record
 
 
 def matches(path: Path, settings: Mapping[str, Any]) -> bool:
@@ -73,6 +90,11 @@ def matches(path: Path, settings: Mapping[str, Any]) -> bool:
     except CheckpointError:
         return False
     return True
+
+
+def checkpoint_path(directory: Path, seed: int, name: str) -> Path:
+    """Where the run in `directory` keeps a checkpoint."""
+    return directory / "checkpoints" / f"seed-{seed}" / f"{name}.safetensors"
 
 
 def first_difference(made_with: Any, wanted: Any, key: str = "") -> str | None:

@@ -261,15 +261,66 @@ def pretrain(
     seed: SeedOption = None,
     device: DeviceOption = None,
     threads: ThreadsOption = None,
+    init_from: Annotated[
+        Path | None,
+        typer.Option(
+            "--init-from",
+            metavar="RUN",
+            help="Directory of another run: each base model starts from the one of the same name, "
+            "seed and window there. It must not have been trained on rows that this run validates "
+            "or tests with.",
+            show_default="transfer.init_from of the settings",
+        ),
+    ] = None,
+    freeze: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATTERN",
+            help="Leave parameters as they come from there: a shell-style pattern over <base "
+            "model>.<parameter>, such as '*.embedding.*'; may be repeated.",
+            show_default="transfer.freeze of the settings",
+        ),
+    ] = None,
+    unfreeze_after: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="EPOCHS",
+            help="Train one more of these patterns after every so many epochs, the last one first.",
+            show_default="transfer.unfreeze_every of the settings",
+        ),
+    ] = None,
 ) -> None:
     """Train the base models of a run whose data is prepared."""
+    from rich.console import Console
+
     from metaselector.progress import Bars
+    from metaselector.report.transfer import print_transfer
     from metaselector.run_directory import save_config
     from metaselector.stages.train import pretrain_base_models
 
-    this = _run(run, config, overrides, seeds=seed or None, device=device, threads=threads)
+    transfer = {
+        key: value
+        for key, value in (
+            ("init_from", None if init_from is None else str(init_from)),
+            ("freeze", freeze or None),
+            ("unfreeze_every", unfreeze_after),
+        )
+        if value is not None
+    }
+    this = _run(
+        run,
+        config,
+        overrides,
+        seeds=seed or None,
+        device=device,
+        threads=threads,
+        transfer=transfer or None,
+    )
     pretrain_base_models(this, Bars())
     save_config(this)
+    if this.source is not None:
+        print_transfer(this.directory, Console())
 
 
 @app.command("meta-train")

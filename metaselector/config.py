@@ -10,18 +10,15 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
 from metaselector.errors import ConfigError, nearest
+from metaselector.training_config import PretrainConfig, Section, TransferConfig
 from metaselector.yaml_mapping import read_mapping
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class DataConfig(_Section):
+class DataConfig(Section):
     label_threshold: float = Field(4.0, description="a rating at or above it is a positive label")
     history_length: int = Field(20, ge=1, description="latest positives kept as history slots")
     min_count: int = Field(
@@ -32,7 +29,7 @@ class DataConfig(_Section):
     )
 
 
-class SplitConfig(_Section):
+class SplitConfig(Section):
     early: int = Field(
         60, gt=0, lt=100, description="percent of a user's rows that the early base models train on"
     )
@@ -75,17 +72,7 @@ class ColdConfig(SplitConfig):
         return sizes
 
 
-class PretrainConfig(_Section):
-    learning_rate: float = Field(5e-3, gt=0, description="Adam's learning rate")
-    weight_decay: float = Field(1e-4, ge=0, description="Adam's L2 penalty on every parameter")
-    batch_size: int = Field(512, ge=1, description="rows a step")
-    epochs: int = Field(30, ge=1, description="most passes over the training rows")
-    patience: int = Field(
-        3, ge=1, description="epochs without a better valid logloss before stopping"
-    )
-
-
-class BaseModelConfig(_Section):
+class BaseModelConfig(Section):
     options: dict[str, Any] = Field(
         default_factory=dict, description="arguments of the model's constructor"
     )
@@ -97,7 +84,7 @@ class BaseModelConfig(_Section):
 SelectorInput = Literal["fields", "outputs", "disagreement"]
 
 
-class SelectorConfig(_Section):
+class SelectorConfig(Section):
     sees: tuple[SelectorInput, ...] = Field(
         ("fields", "outputs"),
         min_length=1,
@@ -124,7 +111,7 @@ class SelectorConfig(_Section):
         return tuple(kind for kind in get_args(SelectorInput) if kind in sees)
 
 
-class AdaptConfig(_Section):
+class AdaptConfig(Section):
     rule: Literal["maml", "first-order-maml", "meta-sgd"] = Field(
         "meta-sgd", description="inner rule"
     )
@@ -199,7 +186,7 @@ class AdaptConfig(_Section):
         return (None,) * (self.steps - len(given)) + given
 
 
-class MetaTrainConfig(_Section):
+class MetaTrainConfig(Section):
     users_per_batch: int = Field(32, ge=1, description="users sampled a step")
     query_size: int = Field(100, ge=1, description="most query rows a user in training")
     cut: Literal["random", "start"] = Field(
@@ -222,7 +209,7 @@ class MetaTrainConfig(_Section):
     )
 
 
-class EvaluateConfig(_Section):
+class EvaluateConfig(Section):
     resamples: int = Field(
         10_000, ge=1, description="user-bootstrap resamples behind intervals and p-values"
     )
@@ -261,7 +248,7 @@ def _default_base_models() -> dict[str, BaseModelConfig]:
     }
 
 
-class Config(_Section):
+class Config(Section):
     """All settings of a run."""
 
     dataset: str = Field(
@@ -282,6 +269,7 @@ class Config(_Section):
     base_models: dict[str, BaseModelConfig] = Field(
         default_factory=_default_base_models, min_length=1
     )
+    transfer: TransferConfig = Field(default_factory=TransferConfig)
     selector: SelectorConfig = Field(default_factory=SelectorConfig)
     adapt: AdaptConfig = Field(default_factory=AdaptConfig)
     meta_train: MetaTrainConfig = Field(default_factory=MetaTrainConfig)

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 import yaml
 from torch import nn
 
 from metaselector import registry
-from metaselector.checkpoint import load_checkpoint, matches, save_checkpoint
+from metaselector.checkpoint import checkpoint_path, load_checkpoint, matches, save_checkpoint
 from metaselector.config import Config
 from metaselector.data.dataset import EncodedDataset
 from metaselector.data.own.own_log import is_schema
 from metaselector.data.protocol import WINDOWS, EvaluationProtocol, Window
 from metaselector.data.protocols import make_protocol
-from metaselector.errors import CheckpointError
+from metaselector.errors import CheckpointError, ConfigError
 from metaselector.files import write_text
 from metaselector.meta_trainer import MetaLearned, make_mixture
 from metaselector.mixture import Mixture
 from metaselector.pretrain import Pretrained
+from metaselector.transfer import TRANSFER_FILE, Source, Transferred
 from metaselector.variants import Variant, settings_of, variants_of
 
 
@@ -80,6 +83,24 @@ class Run:
         return make_protocol(self.dataset, self.config)
 
     @cached_property
+    def source(self) -> Source | None:
+        """The run whose base models this one's start from, if there is one.
+
+        Raises:
+            ConfigError: it is this run itself.
+            UserError: its prepared data is missing or damaged.
+        """
+        if self.config.transfer.init_from is None:
+            return None
+        directory = Path(self.config.transfer.init_from)
+        if directory.resolve() == (self.parent or self.directory).resolve():
+            raise ConfigError(
+                f"transfer.init_from: {directory} is this run itself; name another one, or choose "
+                "another --run directory"
+            )
+        return Source(directory)
+
+    @cached_property
     def _digest(self) -> str:
         return self.dataset.digest()
 
@@ -103,6 +124,19 @@ class Run:
     ) -> None:
         path, settings = self._base(name, window, seed)
         save_checkpoint(path, model.state_dict(), settings, made._asdict())
+
+    def save_transferred(
+        self, name: str, window: Window, seed: int, report: Sequence[Transferred]
+    ) -> None:
+        """Keep what a base model got from the source, beside what the others did."""
+        path = self.directory / TRANSFER_FILE
+        key = {"seed": seed, "model": name, "window": window}
+        lines = pd.DataFrame([key | line._asdict() for line in report])
+        if path.exists():
+            kept = pd.read_csv(path, dtype={"model": "str"})
+            same = (kept[list(key)] == pd.Series(key)).all(axis=1)
+            lines = pd.concat([kept[~same], lines])
+        write_text(path, lines.to_csv(index=False))
 
     def load_base(self, name: str, window: Window, seed: int) -> tuple[nn.Module, Pretrained]:
         """A pretrained base model on the run's device, in evaluation mode."""
@@ -173,8 +207,8 @@ class Run:
         )
 
     def _base(self, name: str, window: Window, seed: int) -> tuple[Path, dict[str, Any]]:
-        path = _checkpoint(self.parent or self.directory, seed, f"base-{name}-{window}")
-        return path, self._settings(seed, (name,)) | {"window": window}
+        path = checkpoint_path(self.parent or self.directory, seed, f"base-{name}-{window}")
+        return path, self._settings(seed, (name,), (window,)) | {"window": window}
 
     def _learned(self, variant: Variant, seed: int) -> tuple[Path, dict[str, Any]]:
         adapt = settings_of(variant, self.config.adapt)
@@ -186,20 +220,28 @@ class Run:
             changes_nothing = {"engine", "max_users_per_chunk", "compared_rules", *finetuning}
             config = self.config.model_dump(mode="json", include={"selector", "meta_train"})
             config |= {"adapt": adapt.model_dump(mode="json", exclude=changes_nothing)}
-        settings = self._settings(seed, tuple(self.config.base_models)) | config
-        path = _checkpoint(self.directory, seed, variant)
+        models = tuple(self.config.base_models)
+        settings = self._settings(seed, models, ("early", "train")) | config
+        path = checkpoint_path(self.directory, seed, variant)
         return path, settings | {"variant": variant}
 
-    def _settings(self, seed: int, models: tuple[str, ...]) -> dict[str, Any]:
+    def _settings(
+        self, seed: int, models: tuple[str, ...], windows: tuple[Window, ...]
+    ) -> dict[str, Any]:
         """What a checkpoint depends on: the data, the windows, the seed and the base models."""
         split = "cold" if self.config.protocol == "cold" else "split"
         config = self.config.model_dump(mode="json", include={split, "base_models"})
         config["base_models"] = {name: config["base_models"][name] for name in models}
+        if self.source is not None:
+            # What the source has learned, not where it is.
+            learned = {
+                f"{name}-{window}": self.source.digest(name, window, seed)
+                for name in models
+                for window in windows
+            }
+            transfer = self.config.transfer.model_dump(mode="json", exclude={"init_from"})
+            config["transfer"] = transfer | {"init_sha256": learned}
         return config | {"seed": seed, "data_sha256": self._digest}
-
-
-def _checkpoint(directory: Path, seed: int, name: str) -> Path:
-    return directory / "checkpoints" / f"seed-{seed}" / f"{name}.safetensors"
 
 
 def save_config(run: Run) -> None:

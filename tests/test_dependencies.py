@@ -12,13 +12,16 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-LEAVES = "errors files yaml_mapping config variants progress early_stopping environment"
+LEAVES = (
+    "errors files yaml_mapping config training_config variants progress early_stopping environment"
+)
 """Modules of metaselector that import no other layer, and that every layer may import."""
 
 LAYERS = [
     "data",
     "adapt",
-    "selector mixture registry pretrain predict meta_trainer finetune checkpoint",
+    "selector mixture registry pretrain multi_task task_losses task_aggregation task_metrics "
+    "freezing transfer predict meta_trainer finetune checkpoint",
     "evaluate",
     "report",
     "run_directory search_space stages pipeline",

@@ -8,13 +8,16 @@ from contextlib import contextmanager
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
 from metaselector.data.protocol import WINDOWS, Window
 from metaselector.finetune import choose_rate
+from metaselector.freezing import Freezing, check_patterns
 from metaselector.meta_trainer import MetaLearned, meta_train
 from metaselector.pretrain import pretrain
 from metaselector.progress import Progress
 from metaselector.run_directory import Run
+from metaselector.transfer import Transferred, overlap, source_rows, transfer
 from metaselector.variants import Variant
 
 
@@ -36,8 +39,11 @@ def _frozen_imports() -> Iterator[None]:
 def pretrain_base_models(run: Run, progress: Progress, windows: Sequence[Window] = WINDOWS) -> None:
     """Fit every base model on the early part, on *train*, and refit it on *train* and *valid*.
 
-    The first two stop early on *valid*; the refit trains for the epochs that *train* took.
+    The first two stop early on *valid*; the refit trains for the epochs that *train* took. Where
+    the settings name a source, each starts from the source's of the same name, seed and window,
+    and ``transfer.csv`` says what it got from there.
     """
+    _check_transfer(run, progress)
     for seed in run.config.seeds:
         for name in run.config.base_models:
             for window in windows:
@@ -48,15 +54,28 @@ def pretrain_base_models(run: Run, progress: Progress, windows: Sequence[Window]
                     _pretrain_one(run, name, window, seed, description, progress)
 
 
+def _check_transfer(run: Run, progress: Progress) -> None:
+    """Refuse patterns that match nothing, and say what makes results of a transfer doubtful."""
+    if run.source is None:
+        return
+    seed = run.config.seeds[0]
+    models = {name: run.new_base(name, seed) for name in run.config.base_models}
+    names = [f"{name}.{each}" for name, m in models.items() for each, _ in m.named_parameters()]
+    check_patterns(run.config.transfer.freeze, names)
+    for note in overlap(run.source.dataset, run.dataset):
+        progress.note(note)
+
+
 def _pretrain_one(
     run: Run, name: str, window: Window, seed: int, description: str, progress: Progress
 ) -> None:
-    settings = run.config.base_models[name].pretrain
+    settings, chosen = run.config.base_models[name].pretrain, run.config.transfer
     epochs = settings.epochs
     valid: NDArray[np.int64] | None = run.protocol.stopping_rows()
     if window == "full":
         epochs, valid = run.load_base(name, "train", seed)[1].epochs, None
     model = run.new_base(name, seed)
+    report = start(run, name, window, seed, model)
     made = pretrain(
         model,
         run.protocol.fitting_dataset,
@@ -67,8 +86,22 @@ def _pretrain_one(
         epochs=epochs,
         description=description,
         progress=progress,
+        freezing=Freezing(
+            name, dict(model.named_parameters()), chosen.freeze, chosen.unfreeze_every
+        ),
     )
+    if report:
+        run.save_transferred(name, window, seed, report)
     run.save_base(name, window, seed, model, made)
+
+
+def start(run: Run, name: str, window: Window, seed: int, model: nn.Module) -> list[Transferred]:
+    """Start an untrained base model from the source's, in place, if the run has a source."""
+    if run.source is None:
+        return []
+    theirs, ours = run.source.dataset.schema, run.dataset.schema
+    learned = run.source.tensors(name, window, seed)
+    return transfer(model, learned, source_rows(theirs, ours), theirs.num_ids)
 
 
 @_frozen_imports()

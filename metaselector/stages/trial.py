@@ -7,7 +7,7 @@ no row of *test* is read.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +20,7 @@ from metaselector.pretrain import Pretrained
 from metaselector.progress import Silent
 from metaselector.run_directory import Run
 from metaselector.stages.train import meta_train_selectors, pretrain_base_models
+from metaselector.transfer import Transferred
 from metaselector.variants import LEARNED, Variant
 
 NEEDED: tuple[Window, ...] = ("early", "train")
@@ -61,6 +62,11 @@ class _InMemory(Run):
         self, name: str, window: Window, seed: int, model: nn.Module, made: Pretrained
     ) -> None:
         self.trained[name, window, seed] = model.state_dict(), made
+
+    def save_transferred(
+        self, name: str, window: Window, seed: int, report: Sequence[Transferred]
+    ) -> None:
+        pass
 
     def load_base(self, name: str, window: Window, seed: int) -> tuple[nn.Module, Pretrained]:
         if (name, window, seed) not in self.trained:

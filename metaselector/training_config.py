@@ -1,0 +1,109 @@
+"""Settings of training base models, and of starting from those of another run."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Section(BaseModel):
+    """Settings that belong together: frozen, and with no others than those named."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+
+
+class PretrainConfig(Section):
+    """How a base model is trained.
+
+    All that came later than the first five is null by default: a checkpoint that does not know of
+    a setting was made with null.
+    """
+
+    learning_rate: float = Field(5e-3, gt=0, description="Adam's learning rate")
+    weight_decay: float = Field(1e-4, ge=0, description="Adam's L2 penalty on every parameter")
+    batch_size: int = Field(512, ge=1, description="rows a step")
+    epochs: int = Field(30, ge=1, description="most passes over the training rows")
+    patience: int = Field(
+        3, ge=1, description="epochs without a better valid logloss before stopping"
+    )
+    embedding_learning_rate: float | None = Field(
+        None,
+        gt=0,
+        description="of a model of several tasks, Adam's rate for embeddings; null: learning_rate",
+    )
+    shared_learning_rate: float | None = Field(
+        None, gt=0, description="for what else the tasks share; null: learning_rate"
+    )
+    task_learning_rates: dict[str, Positive] | None = Field(
+        None, description="by task, for what is its own; null, or not named: learning_rate"
+    )
+    task_weights: dict[str, NotNegative] | None = Field(
+        None,
+        description="by task, what its loss counts in training and on valid; null: 1 each; "
+        "otherwise every task of the data is named",
+    )
+    balance: Literal["decaying", "uncertainty", "aggregator"] | None = Field(
+        None,
+        description="how the tasks' weighted losses become one step; null: their sum; decaying: "
+        "weights shrink by task_decay; uncertainty: learned variances; aggregator: TorchJD's",
+    )
+    task_decay: dict[str, Positive] | None = Field(
+        None,
+        description="decaying: by task, what its weight is multiplied by after every epoch; 1 for "
+        "those not named",
+    )
+    aggregator: str | None = Field(
+        None,
+        description="aggregator: a class of torchjd.aggregation, such as PCGrad, that makes one "
+        "gradient of the tasks' gradients of shared parameters",
+    )
+    aggregator_options: dict[str, Any] | None = Field(
+        None, description="aggregator: arguments of its constructor"
+    )
+
+    @model_validator(mode="after")
+    def _fitting_balance(self) -> PretrainConfig:
+        for name, value, needed in (
+            ("task_decay", self.task_decay, "decaying"),
+            ("aggregator", self.aggregator, "aggregator"),
+        ):
+            if (value is not None) != (self.balance == needed):
+                raise ValueError(f"balance={needed} and {name} go together: give both or neither")
+        if self.aggregator_options is not None and self.aggregator is None:
+            raise ValueError("aggregator_options needs aggregator")
+        return self
+
+
+class TransferConfig(Section):
+    """Starting base models from those of another run."""
+
+    init_from: str | None = Field(
+        None,
+        min_length=1,
+        description="directory of a run, each of whose base models the one of the same name, seed "
+        "and window starts from; null: from nothing",
+    )
+    freeze: tuple[str, ...] = Field(
+        (),
+        description="shell-style patterns of parameters, <base model>.<parameter>, that keep what "
+        "they got from that run, such as *.embedding.*",
+    )
+    unfreeze_every: int | None = Field(
+        None,
+        ge=1,
+        description="epochs after which one more of those patterns is trained again, the last "
+        "one first; null: none is",
+    )
+
+    @model_validator(mode="after")
+    def _complete(self) -> TransferConfig:
+        if self.freeze and self.init_from is None:
+            raise ValueError("freeze needs init_from: what would be frozen has learned nothing")
+        if self.unfreeze_every is not None and not self.freeze:
+            raise ValueError("unfreeze_every needs freeze: nothing is frozen")
+        return self
