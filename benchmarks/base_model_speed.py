@@ -32,13 +32,14 @@ from benchmarks.command import (
 from benchmarks.deepfm_peers import peers
 from benchmarks.peers import PEERS, Contender, Settings, columns
 from metaselector import registry
-from metaselector.config import Config, PretrainConfig
+from metaselector.config import Config
 from metaselector.data.dataset import EncodedDataset
 from metaselector.data.split import window_rows
 from metaselector.meta_trainer import make_adaptation, make_mixture
 from metaselector.predict import predict_window
 from metaselector.pretrain import predict, pretrain
 from metaselector.progress import Silent
+from metaselector.training_config import PretrainConfig
 
 OURS = ("lr", "fm", "deepfm")
 EMBEDDING_SIZE = 16
