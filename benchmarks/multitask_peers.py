@@ -223,7 +223,8 @@ def _torch_rechub(
             trainer.train_one_epoch(train)
 
     def predict() -> Tensor:
-        return of_all_rows(torch.tensor(trainer.predict(trainer.model, test)))
+        # Their loader gives labels too, which their prediction cannot read.
+        return of_all_rows(torch.tensor(trainer.predict(trainer.model, [x for x, _ in test])))
 
     def cut(rows: Tensor) -> dict[str, Tensor]:
         return {field: ids[rows].to(settings.device) for field, ids in inputs.items()}
