@@ -29,7 +29,8 @@ from benchmarks.command import (
     print_table,
     run,
 )
-from benchmarks.deepfm_peers import PEERS, Contender, Settings, columns, peers
+from benchmarks.deepfm_peers import peers
+from benchmarks.peers import PEERS, Contender, Settings, columns
 from metaselector import registry
 from metaselector.config import Config
 from metaselector.data.dataset import EncodedDataset

@@ -11,7 +11,7 @@ import torch
 
 from benchmarks import movielens
 from benchmarks.base_model_speed import figures
-from benchmarks.deepfm_peers import columns
+from benchmarks.peers import columns
 from metaselector.data.schema import PADDING_ID
 
 

@@ -1,0 +1,233 @@
+"""The multi-task models of DeepCTR-Torch and torch-rechub, as :mod:`benchmarks.peers` feeds them.
+
+Both have Shared-Bottom, MMoE, PLE and ESMM, torch-rechub has AITM. With our parameters,
+DeepCTR-Torch's first three and both libraries' ESMM predict what ours do, torch-rechub's others
+too if their batch-norm does nothing (tests/benchmarks/test_multitask_peers.py). Neither can leave
+out a label that was not observed, so that here every label is one of all rows. What differs:
+
+- DeepCTR-Torch's gates are made linear (no hidden units), and its penalties turned off. Its last
+  layers have no bias, and its PLE computes a shared gate on the last level that nothing reads.
+- torch-rechub's MLP has batch-norm that cannot be turned off, in the gates too; its ESMM looks
+  every embedding up twice after once for the batch size; its AITM is trained without the
+  calibrator, its ESMM by its own trainer as ours.
+- Ours have an L2 penalty in Adam. Theirs is off, which is faster.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.peers import (
+    Column,
+    Contender,
+    Settings,
+    adam,
+    bare,
+    deepctr_torch_features,
+    deepctr_torch_inputs,
+    hide_progress,
+    installed,
+    silence_deepctr_torch,
+    torch_rechub_features,
+    torch_rechub_inputs,
+    torch_rechub_loaders,
+)
+from metaselector.pretrain import PREDICTION_ROWS
+
+New = Callable[[], nn.Module]
+TASKS = 2
+
+
+class Sizes(NamedTuple):
+    """What the models of all libraries share, by the model it belongs to.
+
+    Attributes:
+        hidden: layers of Shared-Bottom's bottom, and of each expert.
+        tower: hidden layers of each tower, but for ESMM.
+        experts: MMoE's.
+        levels, task_experts, shared_experts: PLE's; the last two of each level.
+        esmm: hidden layers of ESMM's towers.
+        aitm: layers of AITM's bottoms.
+    """
+
+    hidden: tuple[int, ...] = (64,)
+    tower: tuple[int, ...] = (32,)
+    experts: int = 4
+    levels: int = 2
+    task_experts: int = 2
+    shared_experts: int = 2
+    esmm: tuple[int, ...] = (64, 64)
+    aitm: tuple[int, ...] = (64, 32)
+
+
+def our_options(sizes: Sizes, embedding_size: int) -> dict[str, dict[str, Any]]:
+    """Options of our models of these sizes, by their names in the registry."""
+    width, tower = {"embedding_size": embedding_size}, {"tower_sizes": sizes.tower}
+    experts = {"expert_sizes": sizes.hidden} | tower
+    return {
+        "shared-bottom": {"bottom_sizes": sizes.hidden} | tower | width,
+        "mmoe": {"experts": sizes.experts} | experts | width,
+        "ple": {
+            "levels": sizes.levels,
+            "task_experts": sizes.task_experts,
+            "shared_experts": sizes.shared_experts,
+        }
+        | experts
+        | width,
+        "esmm": {"hidden_sizes": sizes.esmm} | width,
+        "aitm": {"bottom_sizes": sizes.aitm} | tower | width,
+    }
+
+
+def deepctr_torch_models(
+    fields: Mapping[str, Column], sizes: Sizes, embedding_size: int, device: str = "cpu"
+) -> dict[str, New]:
+    """What makes DeepCTR-Torch's models, by the names of ours."""
+    silence_deepctr_torch()
+    from deepctr_torch.models.multitask import ESMM, MMOE, PLE, SharedBottom
+
+    features = deepctr_torch_features(fields, embedding_size)
+    same: dict[str, Any] = {"l2_reg_linear": 0, "l2_reg_embedding": 0, "device": device}
+    tower = {"tower_dnn_hidden_units": sizes.tower} | same
+    experts = {"expert_dnn_hidden_units": sizes.hidden, "gate_dnn_hidden_units": ()} | tower
+    return {
+        "shared-bottom": lambda: SharedBottom(
+            features, bottom_dnn_hidden_units=sizes.hidden, **tower
+        ),
+        "mmoe": lambda: MMOE(features, num_experts=sizes.experts, **experts),
+        "ple": lambda: PLE(
+            features,
+            shared_expert_num=sizes.shared_experts,
+            specific_expert_num=sizes.task_experts,
+            num_levels=sizes.levels,
+            **experts,
+        ),
+        "esmm": lambda: ESMM(features, **{**same, "tower_dnn_hidden_units": sizes.esmm}),
+    }
+
+
+def torch_rechub_models(
+    fields: Mapping[str, Column], sizes: Sizes, embedding_size: int
+) -> dict[str, New]:
+    """What makes torch-rechub's models, by the names of ours."""
+    from torch_rechub.models.multi_task import AITM, ESMM, MMOE, PLE, SharedBottom
+
+    def features() -> list[Any]:
+        return torch_rechub_features(fields, embedding_size)
+
+    types = ["classification"] * TASKS
+    hidden, tower, towers = (
+        {"dims": list(sizes.hidden)},
+        {"dims": list(sizes.esmm)},
+        [{"dims": list(sizes.tower)}] * TASKS,
+    )
+    return {
+        "shared-bottom": lambda: SharedBottom(features(), types, hidden, towers),
+        "mmoe": lambda: MMOE(features(), types, sizes.experts, hidden, towers),
+        "ple": lambda: PLE(
+            features(),
+            types,
+            sizes.levels,
+            sizes.task_experts,
+            sizes.shared_experts,
+            hidden,
+            towers,
+        ),
+        "esmm": lambda: _esmm(ESMM, features(), tower),
+        "aitm": lambda: AITM(features(), TASKS, {"dims": list(sizes.aitm)}, towers),
+    }
+
+
+def _esmm(model: Callable[..., nn.Module], features: list[Any], tower: dict[str, Any]) -> nn.Module:
+    """It wants the features in two parts, and joins them again."""
+    return model(features[:1], features[1:], cvr_params=tower, ctr_params=tower)
+
+
+def of_all_rows(outputs: Tensor) -> Tensor:
+    """The probabilities of both tasks: without pCVR, which torch-rechub's ESMM puts first."""
+    return outputs[:, -TASKS:]
+
+
+def peers(
+    fields: Mapping[str, Column], labels: Tensor, settings: Settings, sizes: Sizes
+) -> dict[str, dict[str, Contender]]:
+    """By model: both peers, each in the loop of its library and in a bare one, Adam plain or fused.
+
+    Args:
+        labels: float ``[n, 2]``, without nan; where the first is 0, so is the second.
+        settings: whose `hidden_sizes` is not read.
+
+    Raises:
+        UserError: a peer is not installed.
+    """
+    found: dict[str, dict[str, Contender]] = {}
+    with installed():
+        deepctr_torch = deepctr_torch_models(
+            fields, sizes, settings.embedding_size, settings.device
+        )
+        torch_rechub = torch_rechub_models(fields, sizes, settings.embedding_size)
+        for name, new in torch_rechub.items():
+            found[name] = _torch_rechub(name, new, fields, labels, settings)
+            if name in deepctr_torch:
+                found[name] |= _deepctr_torch(deepctr_torch[name], fields, labels, settings)
+    return found
+
+
+def _deepctr_torch(
+    new: New, fields: Mapping[str, Column], labels: Tensor, settings: Settings
+) -> dict[str, Contender]:
+    inputs = deepctr_torch_inputs(fields)
+    x, y = inputs.numpy(), labels.numpy()
+    model: Any = new()
+    model.compile(adam(model, settings), ["binary_crossentropy"] * TASKS)
+
+    def fit() -> None:
+        with redirect_stdout(io.StringIO()):
+            model.fit([x], y, settings.batch_size, verbose=0)
+
+    def predict() -> Tensor:
+        return torch.from_numpy(model.predict([x], PREDICTION_ROWS))
+
+    def cut(rows: Tensor) -> Tensor:
+        return inputs[rows].to(settings.device)
+
+    loops = bare("deepctr-torch", new, cut, labels, settings, of_all_rows)
+    return {"deepctr-torch fit": Contender(fit, predict)} | loops
+
+
+def _torch_rechub(
+    name: str, new: New, fields: Mapping[str, Column], labels: Tensor, settings: Settings
+) -> dict[str, Contender]:
+    from torch_rechub.trainers import MTLTrainer, mtl_trainer
+
+    hide_progress(mtl_trainer)
+    inputs = torch_rechub_inputs(fields)
+    # A column for each output: the trainer does not read the one of ESMM's pCVR.
+    answers = labels[:, [1, 0, 1]] if name == "esmm" else labels
+    train, test = torch_rechub_loaders(inputs, answers, settings)
+    trainer = MTLTrainer(
+        new(),
+        ["classification"] * answers.shape[1],
+        optimizer_params={"lr": settings.learning_rate},
+        device=settings.device,
+    )
+
+    def fit() -> None:
+        with redirect_stdout(io.StringIO()):
+            trainer.train_one_epoch(train)
+
+    def predict() -> Tensor:
+        # Their loader gives labels too, which their prediction cannot read.
+        return of_all_rows(torch.tensor(trainer.predict(trainer.model, [x for x, _ in test])))
+
+    def cut(rows: Tensor) -> dict[str, Tensor]:
+        return {field: ids[rows].to(settings.device) for field, ids in inputs.items()}
+
+    loops = bare("torch-rechub", new, cut, labels, settings, of_all_rows)
+    return {"torch-rechub fit": Contender(fit, predict)} | loops

@@ -1,0 +1,183 @@
+"""How fast multi-task models train, beside those of the same name and size in two libraries.
+
+``python -m benchmarks.multitask_speed --json FILE``, after ``make benchmark-peers``. Everything is
+timed in turns. Our models train in the loop that `metaselector pretrain` uses, reading the rows
+included; the peers as :mod:`benchmarks.multitask_peers` describes, and the fastest of them counts.
+
+The rows are MovieLens-100K's with the labels *rating ≥ 3* and *rating ≥ 4*, both known in every
+row, as the peers need it. To our ESMM and AITM the second task is after the first.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from base_models.contract import Task
+from base_models.funnel import log_probabilities
+from benchmarks import measure, movielens
+from benchmarks.base_model_speed import check_learned
+from benchmarks.command import (
+    DataOption,
+    DeviceOption,
+    JsonOption,
+    RepeatsOption,
+    ThreadsOption,
+    new_app,
+    print_figures,
+    print_table,
+    run,
+)
+from benchmarks.multitask_peers import Sizes, our_options, peers
+from benchmarks.peers import PEERS, Contender, Settings, columns
+from metaselector import registry
+from metaselector.config import Config, change_config
+from metaselector.data.dataset import EncodedDataset
+from metaselector.data.split import window_rows
+from metaselector.pretrain import predict, pretrain
+from metaselector.progress import Silent
+from metaselector.stages.prepare import prepare
+from metaselector.training_config import PretrainConfig
+
+THRESHOLDS = (3, 4)
+EMBEDDING_SIZE = 16
+SEQUENTIAL = ("esmm", "aitm")
+"""Models that want to know which task is after which."""
+EVERY = 4
+"""Of so many rows one is taken: all of them would only take more time."""
+TARGET = "≥ 2"
+
+app = new_app()
+
+
+def load(data: Path | None) -> EncodedDataset:
+    """MovieLens-100K with a task for each of :data:`THRESHOLDS`, each after the one before."""
+    source = movielens.files(data)
+    with tempfile.TemporaryDirectory() as directory:
+        parts = []
+        for threshold in THRESHOLDS:
+            config = change_config(Config(), {"data.label_threshold": threshold})
+            prepare(config, source, Path(directory) / str(threshold))
+            parts.append(EncodedDataset.load(Path(directory) / str(threshold)))
+    names = tuple(f"rating-{threshold}" for threshold in THRESHOLDS)
+    return replace(
+        parts[-1],
+        schema=parts[-1].schema.model_copy(update={"tasks": names, "task_after": (-1, 0)}),
+        task_labels=np.concatenate([part.task_labels for part in parts], axis=1),  # [N, 2]
+    )
+
+
+def for_model(name: str, dataset: EncodedDataset) -> EncodedDataset:
+    """The same rows; tasks stand for themselves where the model is none of :data:`SEQUENTIAL`."""
+    if name in SEQUENTIAL:
+        return dataset
+    return replace(dataset, schema=dataset.schema.model_copy(update={"task_after": None}))
+
+
+def contender(
+    name: str,
+    dataset: EncodedDataset,
+    rows: NDArray[np.int64],
+    config: PretrainConfig,
+    device: str,
+) -> Contender:
+    """One of our models in our own loop."""
+    own = for_model(name, dataset)
+    tasks = [Task(parent) for parent in own.schema.parents]
+    options = our_options(Sizes(), EMBEDDING_SIZE)[name]
+    model = registry.create(name, own.schema, options, seed=0).to(device)
+    generator = np.random.default_rng(0)
+
+    def train() -> object:
+        return pretrain(
+            model,
+            own,
+            rows,
+            config,
+            generator,
+            valid=None,
+            epochs=1,
+            description="",
+            progress=Silent(),
+        )
+
+    def probabilities() -> Tensor:
+        return log_probabilities(predict(model, own, rows), tasks)[0].exp()
+
+    return Contender(train, probabilities)
+
+
+def figures(seconds: Mapping[str, Mapping[str, list[float]]], rows: int) -> dict[str, float]:
+    """What is published of the times.
+
+    Args:
+        seconds: by model, of every call of each contender; ours is called "ours".
+        rows: how many a call trains on.
+    """
+    found: dict[str, float] = {}
+    for name, times in seconds.items():
+        rates = {who: rows / measure.median(each) for who, each in times.items()}
+        ours = rates.pop("ours")
+        found[f"{name}_over_best_peer"] = ours / max(rates.values())
+        found[f"{name}_rows_per_second"] = ours
+    return found
+
+
+@app.command()
+def main(
+    json: JsonOption,
+    data: DataOption = None,
+    device: DeviceOption = "cpu",
+    threads: ThreadsOption = 2,
+    repeats: RepeatsOption = 5,
+) -> None:
+    """Time training."""
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    config = PretrainConfig()
+    dataset = load(data)
+    rows = window_rows(dataset.user_offsets, 0, Config().split.train)[::EVERY]
+    labels = torch.from_numpy(np.asarray(dataset.task_labels[rows]))  # [n, 2]
+    same = Settings(EMBEDDING_SIZE, (), config.learning_rate, config.batch_size, device)
+    contenders = {
+        name: {"ours": contender(name, dataset, rows, config, device), **others}
+        for name, others in peers(columns(dataset, rows), labels, same, Sizes()).items()
+    }
+    tasks: dict[str, Callable[[], object]] = {
+        f"{name} {who}": each.train
+        for name, group in contenders.items()
+        for who, each in group.items()
+    }
+    timed = measure.interleaved(tasks, repeats=repeats, warm_up=1, device=device)
+    seconds = {
+        name: {who: timed[f"{name} {who}"] for who in group} for name, group in contenders.items()
+    }
+    found = figures(seconds, len(rows))
+    raw = {
+        "rows": len(rows),
+        "seconds": seconds,
+        "logloss": {name: check_learned(group, labels) for name, group in contenders.items()},
+    }
+    where = {"machine": measure.machine(device), "versions": measure.versions(*PEERS)}
+    measure.save(json, found | {"raw": raw} | where)
+    rates = {
+        who: [
+            f"{len(rows) / measure.median(group[who]):,.0f}" if who in group else ""
+            for group in seconds.values()
+        ]
+        for who in seconds["mmoe"]
+    }
+    print_table("trained by", list(seconds), rates, f"rows a second, {len(rows)} rows a call")
+    targets = dict.fromkeys((name for name in found if name.endswith("peer")), TARGET)
+    print_figures({name: found[name] for name in targets}, targets)
+
+
+if __name__ == "__main__":
+    run(app)
