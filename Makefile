@@ -35,7 +35,7 @@ setup: $(STAMP)
 $(STAMP): setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev,lightgbm,tune]'
+	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev,lightgbm,tune,torchjd]'
 	@touch $@
 
 reproduce: $(STAMP)
@@ -63,10 +63,10 @@ try-peers: $(STAMP)
 	@$(MAKE) peers || { [ -z "$$CI" ] && echo 'make peers failed: the engines it installs are not tested'; }
 
 test: try-peers
-	$(BIN)/python -m pytest -m 'not slow'
+	$(BIN)/python -m pytest -n auto --dist loadfile -m 'not slow'
 
 test-all: try-peers
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 # learn2learn's source archive holds C files that Python 3.11 and newer cannot compile. With .pyx
 # files newer than those, Cython before 3 makes them anew. Most of its requirements are for parts that
