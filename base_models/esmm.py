@@ -60,5 +60,6 @@ class ESMM(EmbeddedTasks):
         """
         positive, negative = log_probabilities(self(batch), self.tasks)
         joint = labels_of_all_rows(labels, self.tasks)
-        losses = -(joint * positive + (1 - joint) * negative)
+        known = joint.nan_to_num()  # as 0 * nan would be nan in the gradient
+        losses = -(known * positive + (1 - known) * negative)
         return TaskLosses(observed_mean(losses, joint), losses.new_zeros(()))

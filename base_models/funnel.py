@@ -40,8 +40,9 @@ def labels_of_all_rows(labels: Tensor, tasks: Sequence[Task]) -> Tensor:
 def log_probabilities(logits: Tensor, tasks: Sequence[Task]) -> tuple[Tensor, Tensor]:
     """Log of the probability, and of one minus it, that a task and all those it is after are 1.
 
-    Of two tasks, ``log pq = log p + log q`` and ``1 - pq = (1 - p) + p (1 - q)``. So nothing
-    cancels, unlike in ``log(1 - exp(log pq))``, however sure the model is.
+    Of two tasks, ``log pq = log p + log q`` and ``1 - pq = (1 - p) + p (1 - q)``, the log of a sum
+    of two positive terms. So derivatives stay right however sure the model is, other than those of
+    ``log(1 - exp(log pq))``, which has none where pq rounds to 1.
 
     Args:
         logits: ``[..., T]``, each given that the task before is 1.
@@ -52,7 +53,7 @@ def log_probabilities(logits: Tensor, tasks: Sequence[Task]) -> tuple[Tensor, Te
         yes, no = F.logsigmoid(logit), F.logsigmoid(-logit)
         if task.after is not None:
             before = positive[task.after]
-            no = torch.logaddexp(negative[task.after], before + no)
+            no = _log_of_sum(negative[task.after], before + no)
             yes = before + yes
         positive.append(yes)
         negative.append(no)
@@ -78,3 +79,8 @@ def conditional_logits(logits: Tensor, tasks: Sequence[Task]) -> Tensor:
             logit = logit - F.logsigmoid(before) - torch.log(-torch.expm1(gap))
         given.append(logit)
     return torch.stack(given, dim=-1)
+
+
+def _log_of_sum(a: Tensor, b: Tensor) -> Tensor:
+    """``log(exp(a) + exp(b))``; the second derivatives of ``torch.logaddexp`` overflow."""
+    return a - F.logsigmoid(a - b)

@@ -66,8 +66,8 @@ class RnR(MultiTaskModel):
         super().__init__(num_ids, slot_fields, tasks)
         if [task.after for task in self.tasks] != [None, 0]:
             raise ValueError(
-                "RnR needs two tasks, whether an item is taken and, after it, how it is rated; "
-                f"got tasks after {[task.after for task in self.tasks]}"
+                "RnR needs two tasks, the second after the first: whether an item is taken, and "
+                "how it is rated; these data have others"
             )
         if not 0 <= rank_weight <= 1:
             raise ValueError(f"rank_weight must be from 0 to 1, got {rank_weight}")

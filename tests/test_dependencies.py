@@ -126,7 +126,7 @@ def test_the_parser_sees_every_kind_of_import(
 
 def test_built_in_base_models_exist() -> None:
     """The one link that no import shows."""
-    from metaselector.registry import BUILT_IN
+    from metaselector.registry import BUILT_IN, PER_TASK
 
-    for target in BUILT_IN.values():
+    for target in (*BUILT_IN.values(), PER_TASK):
         assert importlib.util.find_spec(target.split(":")[0]) is not None

@@ -28,6 +28,10 @@ SCHEMA = Schema(
 )
 
 
+FUNNEL = SCHEMA.model_copy(update={"tasks": ("click", "buy"), "task_after": (-1, 0)})
+"""The same data with a second task after the first one."""
+
+
 @pytest.fixture
 def registered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "_registered", {})
@@ -35,7 +39,7 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("name", sorted(registry.BUILT_IN))
 def test_the_seed_decides_the_weights(name: str) -> None:
-    first, same, other = (registry.create(name, SCHEMA, {}, seed) for seed in (1, 1, 2))
+    first, same, other = (registry.create(name, FUNNEL, {}, seed) for seed in (1, 1, 2))
     for a, b in zip(first.parameters(), same.parameters(), strict=True):
         assert torch.equal(a, b)
     if name != "lr":  # starts at 0
@@ -48,7 +52,7 @@ def test_the_seed_decides_the_weights(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(registry.BUILT_IN))
 def test_creation_leaves_the_global_generator_alone(name: str) -> None:
     before = torch.get_rng_state()
-    registry.create(name, SCHEMA, {}, 1)
+    registry.create(name, FUNNEL, {}, 1)
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -170,3 +174,71 @@ def test_entry_points_of_other_packages_are_found(monkeypatch: pytest.MonkeyPatc
     assert "other" in registry.names()
     model: nn.Module = registry.create("other", SCHEMA, {}, 0)
     assert isinstance(model, LR)
+
+
+class Tasked(LR):
+    """Remembers what its constructor got."""
+
+    def __init__(self, num_ids: int, slot_fields: list[int], tasks: Any, width: int = 3) -> None:
+        super().__init__(num_ids, slot_fields)
+        self.found = list(tasks), width
+
+
+@pytest.mark.parametrize(
+    ("schema", "tasks"),
+    [
+        (SCHEMA, [(None, False)]),
+        (FUNNEL, [(None, False), (0, False)]),
+        (FUNNEL.model_copy(update={"task_after": None}), [(None, False)] * 2),
+    ],
+)
+@pytest.mark.usefixtures("registered")
+def test_a_model_that_takes_tasks_gets_those_of_the_data(schema: Schema, tasks: Any) -> None:
+    registry.register("tasked", Tasked)
+    model: Any = registry.create("tasked", schema, {"width": 5}, 0)
+    assert model.found == (tasks, 5)
+
+
+def test_tasks_are_no_option() -> None:
+    with pytest.raises(ConfigError, match=r"mmoe.options.tasks: unknown option"):
+        registry.create("mmoe", FUNNEL, {"tasks": [(None, False)]}, 0)
+
+
+BATCH = torch.ones(5, 6, dtype=torch.int64), torch.ones(5, 6)
+
+
+@pytest.mark.parametrize("name", ["lr", "fm", "deepfm", "additive", "itemknn", "sequence"])
+def test_a_single_task_model_is_made_for_each_task(name: str) -> None:
+    single, several = (registry.create(name, schema, {}, 0) for schema in (SCHEMA, FUNNEL))
+    assert single(BATCH).shape == (5,)
+    assert several(BATCH).shape == (5, 2)
+    names = {key for key, _ in single.named_parameters()}
+    assert {key for key, _ in several.named_parameters()} == {
+        f"models.{t}.{key}" for t in range(2) for key in names
+    }
+    assert set(several.tables) == {f"models.{t}.{key}" for t in range(2) for key in single.tables}
+    if name != "lr":  # starts at 0
+        first, second = (dict(model.named_parameters()) for model in several.models)
+        assert torch.equal(first["embedding.weight"], single.embedding.weight)
+        assert not torch.equal(first["embedding.weight"], second["embedding.weight"])
+
+
+@pytest.mark.parametrize("name", sorted({*registry.BUILT_IN} - {"esmm", "rnr"}))
+def test_every_model_learns_one_task(name: str) -> None:
+    logits = registry.create(name, SCHEMA, {}, 0)(BATCH)
+    assert logits.shape in ((5,), (5, 1))
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "problem"),
+    [
+        ("esmm", {}, "base_models.esmm: ESMM needs a task that is after another"),
+        ("rnr", {}, "base_models.rnr: RnR needs two tasks, the second after the first"),
+        ("mran", {"heads": 3}, "base_models.mran: heads must divide embedding_size, got 3 and 16"),
+    ],
+)
+def test_what_a_model_refuses_is_a_mistake_of_the_configuration(
+    name: str, options: dict[str, Any], problem: str
+) -> None:
+    with pytest.raises(ConfigError, match=problem):
+        registry.create(name, SCHEMA, options, 0)

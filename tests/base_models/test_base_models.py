@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from base_models import FM, LR, DeepFM
+from base_models import FM, LR, DeepFM, MultiTaskModel
 from metaselector import registry
 from metaselector.adapt.intercept import Intercept
 from metaselector.adapt.lookups import Lookups
@@ -32,12 +32,27 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "attention_size": 4,
         "hidden_sizes": (4,),
     },
+    "shared-bottom": {"embedding_size": 2, "bottom_sizes": (4,), "tower_sizes": (3,)},
+    "mmoe": {"embedding_size": 2, "experts": 3, "expert_sizes": (4, 3), "tower_sizes": (3,)},
+    "cgc": {"embedding_size": 2, "expert_sizes": (3, 2), "tower_sizes": (3,)},
+    "ple": {"embedding_size": 2, "shared_experts": 1, "expert_sizes": (4,), "tower_sizes": (4,)},
+    "esmm": {"embedding_size": 2, "hidden_sizes": (4,)},
+    "aitm": {"embedding_size": 2, "bottom_sizes": (4, 3), "tower_sizes": (3,)},
+    "rnr": {"embedding_size": 3},
+    "mran": {"embedding_size": 4, "tower_sizes": (3,)},
+    "single-task": {"embedding_size": 2, "bottom_sizes": (4,), "tower_sizes": (3,)},
 }
 
 
-def make_schema(slots: int) -> Schema:
-    """Three fields, of which the second one has so many slots."""
+def has_tasks(name: str) -> bool:
+    return issubclass(registry.model_class(name), MultiTaskModel)
+
+
+def make_schema(name: str, slots: int = 2) -> Schema:
+    """Three fields, of which the second one has so many slots; two tasks if the model takes any."""
+    several: dict[str, Any] = {"tasks": ("click", "buy"), "task_after": (-1, 0)}
     return Schema(
+        **(several if has_tasks(name) else {}),
         dataset="tiny",
         label_threshold=1,
         history_length=0,
@@ -52,12 +67,9 @@ def make_schema(slots: int) -> Schema:
     )
 
 
-SCHEMA = make_schema(2)
-
-
-def build(name: str, seed: int = 0, schema: Schema = SCHEMA) -> nn.Module:
+def build(name: str, seed: int = 0, slots: int = 2) -> nn.Module:
     """A float64 model whose parameters are all far from 0."""
-    model = registry.create(name, schema, OPTIONS[name], seed).double()
+    model = registry.create(name, make_schema(name, slots), OPTIONS[name], seed).double()
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for p in model.parameters():
@@ -87,12 +99,12 @@ def batch() -> tuple[Tensor, Tensor]:
 
 
 def test_schema_of_this_test() -> None:
-    assert SCHEMA.num_ids == NUM_IDS
-    assert SCHEMA.slot_fields == SLOT_FIELDS
+    assert make_schema("lr").num_ids == NUM_IDS
+    assert make_schema("lr").slot_fields == SLOT_FIELDS
 
 
-def test_one_logit_a_row(model: nn.Module, batch: Any) -> None:
-    assert model(batch).shape == (2, 5)
+def test_one_logit_a_row_and_task(name: str, model: nn.Module, batch: Any) -> None:
+    assert model(batch).shape == ((2, 5, 2) if has_tasks(name) else (2, 5))
 
 
 def test_leading_axes_are_a_batch_of_batches(model: nn.Module, batch: Any) -> None:
@@ -105,6 +117,12 @@ def test_batch_equals_single_rows(model: nn.Module, batch: Any) -> None:
     ids, values = (part[0] for part in batch)
     expected = torch.cat([model((ids[i : i + 1], values[i : i + 1])) for i in range(5)])
     torch.testing.assert_close(model((ids, values)), expected, rtol=0, atol=1e-12)
+
+
+def test_order_of_rows_does_not_matter(model: nn.Module, batch: Any) -> None:
+    order = [3, 1, 4, 0, 2]
+    shuffled = tuple(part[:, order] for part in batch)
+    torch.testing.assert_close(model(shuffled), model(batch)[:, order], rtol=0, atol=1e-12)
 
 
 def test_order_of_the_slots_of_a_field_does_not_matter(
@@ -129,7 +147,7 @@ def test_padding_slots_change_nothing(model: nn.Module, batch: Any) -> None:
 
 def test_more_padding_slots_change_nothing(name: str) -> None:
     """The same model with one slot more in the second field."""
-    narrow, wide = (build(name, schema=make_schema(slots)) for slots in (1, 2))
+    narrow, wide = (build(name, slots=slots) for slots in (1, 2))
     wide.load_state_dict(narrow.state_dict())
     ids, values = torch.tensor([[1, 4, 7]]), torch.ones(1, 3, dtype=torch.float64)
     wide_ids, wide_values = torch.tensor([[1, 4, 0, 7]]), torch.tensor([[1.0, 1, 0, 1]]).double()
@@ -155,7 +173,7 @@ def test_gradients_equal_finite_differences_twice(name: str) -> None:
             return functional_call(model, dict(zip(params, leaves, strict=True)), ((ids, values),))
 
     assert torch.autograd.gradcheck(logit, tuple(params.values()))
-    assert torch.autograd.gradgradcheck(logit, tuple(params.values()))
+    assert torch.autograd.gradgradcheck(logit, tuple(params.values()), fast_mode=has_tasks(name))
 
 
 def test_tables_are_parameters_with_a_row_for_every_id(model: nn.Module) -> None:

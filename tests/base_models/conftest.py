@@ -1,0 +1,65 @@
+"""Tiny multi-task models and rows for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from base_models import MultiTaskModel
+
+NUM_IDS = 9
+SLOT_FIELDS = [0, 1, 2, 2]
+"""User, item and genres."""
+FUNNEL = [(None, False), (0, False)]
+"""A task, and one that is observed where the first one is 1."""
+
+
+@pytest.fixture
+def make() -> Callable[..., Any]:
+    """Makes a float64 model with random parameters, all far from 0."""
+
+    def make(
+        cls: type[MultiTaskModel],
+        tasks: Sequence[tuple[Any, ...]] = FUNNEL,
+        seed: int = 0,
+        **options: Any,
+    ) -> MultiTaskModel:
+        with torch.random.fork_rng(devices=[]):
+            model: Any = cls(NUM_IDS, SLOT_FIELDS, tasks, **options).double()  # type: ignore[arg-type]
+        generator = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            for p in model.parameters():
+                p.copy_(torch.randn(p.shape, generator=generator, dtype=torch.float64))
+        return model
+
+    return make
+
+
+@pytest.fixture
+def rows() -> tuple[Tensor, Tensor]:
+    """Slots ``[7, 4]``; a row has one genre or two."""
+    generator = torch.Generator().manual_seed(3)
+    ids = torch.stack(
+        [
+            torch.randint(low, high, (7,), generator=generator)
+            for low, high in [(1, 3), (3, 6), (6, 9), (6, 9)]
+        ],
+        dim=-1,
+    )
+    values = torch.rand(7, 4, generator=generator, dtype=torch.float64) + 0.5
+    ids[::2, 3] = 0
+    values[::2, 3] = 0
+    return ids, values
+
+
+@pytest.fixture
+def labels() -> Tensor:
+    """Labels ``[7, 2]`` of :data:`FUNNEL`, of which some are not known."""
+    nan = float("nan")
+    return torch.tensor(
+        [[1, 0], [0, nan], [1, 1], [1, nan], [nan, nan], [0, nan], [1, 1]], dtype=torch.float64
+    )
