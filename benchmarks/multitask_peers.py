@@ -7,9 +7,8 @@ out a label that was not observed, so that here every label is one of all rows. 
 
 - DeepCTR-Torch's gates are made linear (no hidden units), and its penalties turned off. Its last
   layers have no bias, and its PLE computes a shared gate on the last level that nothing reads.
-- torch-rechub's MLP has batch-norm that cannot be turned off, in the gates too; its ESMM looks
-  every embedding up twice after once for the batch size; its AITM is trained without the
-  calibrator, its ESMM by its own trainer as ours.
+- torch-rechub's MLP has batch-norm that cannot be turned off, in the gates too, whose layers have
+  a bias. Its ESMM looks one field up twice. AITM's calibrator is in our loss alone.
 - Ours have an L2 penalty in Adam. Theirs is off, which is faster.
 """
 

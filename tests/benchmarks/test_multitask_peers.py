@@ -32,6 +32,7 @@ from benchmarks.peers import (
     silence_deepctr_torch,
     torch_rechub_inputs,
 )
+from metaselector.task_losses import Uncertainty
 
 MISSING = "not installed; run `make benchmark-peers`"
 silence_deepctr_torch()
@@ -374,3 +375,30 @@ def test_a_label_that_was_not_observed(
     found = model.losses((ids, values), labels).tasks[1]
     alone = model.losses((ids[seen], values[seen]), labels[seen]).tasks[1]
     torch.testing.assert_close(found, alone)
+
+
+def test_uncertainty_of_torch_rechub_cannot_favour_a_task(
+    fields: dict[str, Column], plain_progress: None
+) -> None:
+    """A loss below 1/2 wants a negative logarithm of the variance, which theirs clamps at 0."""
+    model = torch_rechub_models(fields, SIZES, D)["shared-bottom"]()
+    with torch.no_grad():
+        for tower in model.towers:
+            linears(tower)[-1].bias.fill_(3.0)
+    theirs = trainer(model, adaptive_params={"method": "uwl"})
+    batches = [(torch_rechub_inputs(fields), torch.ones(N, 2))]
+    quietly(theirs, batches)
+    stuck = [weight.item() for weight in theirs.loss_weight]
+    for _ in range(20):
+        quietly(theirs, batches)
+    assert [weight.item() for weight in theirs.loss_weight] == stuck
+    assert all(-0.1 < weight < 0 for weight in stuck)  # one step past 0
+
+    balance = Uncertainty([1.0, 1.0], [False, False])
+    losses = torch.tensor([0.05, 0.2])
+    optimizer = torch.optim.SGD(balance.parameters(), lr=0.5)
+    for epoch in range(1, 201):
+        optimizer.zero_grad()
+        balance(losses, epoch).backward()
+        optimizer.step()
+    torch.testing.assert_close(balance.log_variances.detach(), torch.log(2 * losses))
