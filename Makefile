@@ -4,8 +4,9 @@
 #                           PROTOCOL=cold: the second protocol, users that base models have never seen
 #   make publish            the main job, its results copied into benchmarks/results/
 #   make tables             the long table over five seeds, into benchmarks/results/movielens-100k-warm/
+#   make multitask          multi-task models beside single-task ones, into benchmarks/results/multitask/
 #   make test               the test suite
-#   make peers              the libraries of the engines higher and learn2learn
+#   make peers              the libraries that engines and multi-task models are tested beside
 #   make benchmark          speed beside other libraries, into benchmarks/results/speed/
 #   make benchmark-peers    the libraries that base models and preparation are timed beside
 #   make check              formatter, linter, type checker
@@ -57,6 +58,11 @@ publish: $(STAMP)
 tables: $(STAMP)
 	$(BIN)/python -m benchmarks.tables --dataset movielens-100k --protocol warm --seeds 5 $(if $(DATA),--data "$(DATA)")
 
+.PHONY: multitask
+multitask: $(STAMP)
+	$(BIN)/python -m benchmarks.multitask
+	$(BIN)/python -m benchmarks.multitask_synthetic
+
 # CI must test all engines; elsewhere, say without a C compiler, their tests are skipped.
 .PHONY: try-peers
 try-peers: $(STAMP)
@@ -68,7 +74,8 @@ test: try-peers
 test-all: try-peers
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
-# learn2learn's source archive holds C files that Python 3.11 and newer cannot compile. With .pyx
+# Of DeepCTR-Torch and torch-rechub, the tests read the multi-task models, which need no more than
+# ours. learn2learn's source archive holds C files that Python 3.11 and newer cannot compile. With .pyx
 # files newer than those, Cython before 3 makes them anew. Most of its requirements are for parts that
 # we do not use.
 PEERS         := $(VENV)/.peers
@@ -91,6 +98,7 @@ $(PEERS): $(STAMP)
 	  "$$work/venv/bin/python" setup.py -q build_ext bdist_wheel) >"$$work/log" 2>&1 \
 	  || { cat "$$work/log" >&2; exit 1; }; \
 	$(BIN)/$(PEERS_PIP) --no-deps --force-reinstall "$$work"/learn2learn-0.2.0/dist/*.whl
+	$(BIN)/$(PEERS_PIP) -c constraints.txt --no-deps deepctr-torch torch-rechub
 	@touch $@
 
 BENCHMARK_PEERS := $(VENV)/.benchmark-peers
@@ -101,6 +109,7 @@ benchmark_options := $(if $(DATA),--data "$(DATA)")
 benchmark: $(STAMP) peers benchmark-peers
 	$(BIN)/python -m benchmarks.engine_speed --json benchmarks/results/speed/engine.json $(benchmark_options)
 	$(BIN)/python -m benchmarks.base_model_speed --json benchmarks/results/speed/base_models.json $(benchmark_options)
+	$(BIN)/python -m benchmarks.multitask_speed --json benchmarks/results/speed/multitask.json $(benchmark_options)
 	$(BIN)/python -m benchmarks.prepare_speed --json benchmarks/results/speed/prepare.json $(benchmark_options)
 
 .PHONY: benchmark-peers
