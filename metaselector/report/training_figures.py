@@ -35,7 +35,7 @@ def learning_curves(history: pd.DataFrame) -> Figure:
             of_model = history[history["model"] == model]
             for (stage, _), curve in of_model.groupby(["stage", "seed"], sort=False):
                 _curve(axes, curve.sort_values("epoch"), colour[stage])
-            axes.set_title(model)
+            axes.set_title(model, fontsize=7)  # names of rows are long
             axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
             axes.yaxis.set_major_locator(MaxNLocator(4))
         for axes in panels[len(models) :]:
@@ -87,7 +87,7 @@ def learned_rates(rates: pd.DataFrame) -> Figure:
         panels = grid[0].subgridspec(1, len(models)).subplots(sharey=True, squeeze=False)[0]
         for axes, model in zip(panels, models, strict=True):
             _over_epochs(axes, rates[rates["model"] == model], colour)
-            axes.set_title(model)
+            axes.set_title(model, fontsize=7)  # names of rows are long
             axes.set_xlabel("epoch")
         panels[0].set_ylabel("inner learning rate")
         if detailed:
