@@ -69,10 +69,10 @@ try-peers: $(STAMP)
 	@$(MAKE) peers || { [ -z "$$CI" ] && echo 'make peers failed: the engines it installs are not tested'; }
 
 test: try-peers
-	$(BIN)/python -m pytest -n auto --dist loadfile -m 'not slow'
+	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n auto --dist loadfile -m 'not slow'
 
 test-all: try-peers
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n auto --dist loadfile
 
 # Of DeepCTR-Torch and torch-rechub, the tests read the multi-task models, which need no more than
 # ours. learn2learn's source archive holds C files that Python 3.11 and newer cannot compile. With .pyx
