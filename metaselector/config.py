@@ -15,6 +15,8 @@ from pydantic.fields import FieldInfo
 
 from metaselector.default_models import KNOWN, default_base_models
 from metaselector.errors import ConfigError, nearest
+from metaselector.plugin_kinds import RULES, SELECTORS
+from metaselector.plugins import Plugins
 from metaselector.training_config import PretrainConfig, Section, TransferConfig
 from metaselector.yaml_mapping import read_mapping
 
@@ -76,8 +78,8 @@ class ColdConfig(SplitConfig):
 class BaseModelConfig(Section):
     model: str | None = Field(
         None,
-        description="which base model this is, so that there can be several of one kind; null: the "
-        "one of this name",
+        description="which base model this is, so that there can be several of one kind, or "
+        "path/to/file.py:Class; null: the one of this name",
     )
     options: dict[str, Any] = Field(
         default_factory=dict, description="arguments of the model's constructor"
@@ -90,7 +92,22 @@ class BaseModelConfig(Section):
 SelectorInput = Literal["fields", "outputs", "disagreement", "support-losses"]
 
 
+def _checked(kind: Plugins, name: str) -> str:
+    """`name`, if there is such a thing; pydantic takes no other error than a ValueError."""
+    try:
+        kind.check(name)
+    except ConfigError as error:
+        raise ValueError(str(error)) from error
+    return name
+
+
 class SelectorConfig(Section):
+    kind: str | None = Field(
+        None, description="a plug-in or a class in a file; null: the gated network"
+    )
+    options: dict[str, Any] | None = Field(
+        None, description="arguments of a plug-in's constructor that are no settings here"
+    )
     sees: tuple[SelectorInput, ...] = Field(
         ("fields", "outputs"),
         min_length=1,
@@ -110,6 +127,11 @@ class SelectorConfig(Section):
         1e-3, ge=0, description="Adam's rate for the sample-level selector, from which phi starts"
     )
 
+    @field_validator("kind")
+    @classmethod
+    def _known(cls, kind: str | None) -> str | None:
+        return None if kind is None else _checked(SELECTORS, kind)
+
     @field_validator("sees")
     @classmethod
     def _each_once(cls, sees: tuple[SelectorInput, ...]) -> tuple[SelectorInput, ...]:
@@ -119,8 +141,9 @@ class SelectorConfig(Section):
 
 
 class AdaptConfig(Section):
-    rule: Literal["maml", "first-order-maml", "meta-sgd"] = Field(
-        "meta-sgd", description="inner rule"
+    rule: str = Field(
+        "meta-sgd",
+        description="inner rule: maml, first-order-maml, meta-sgd, a plug-in, or a class in a file",
     )
     granularity: Literal["scalar", "tensor", "element"] = Field(
         "tensor", description="Meta-SGD: one learned rate for all, one a tensor, or one an element"
@@ -172,6 +195,11 @@ class AdaptConfig(Section):
         min_length=1,
         description="learning rates that user-finetuned chooses from on valid",
     )
+
+    @field_validator("rule")
+    @classmethod
+    def _known(cls, rule: str) -> str:
+        return _checked(RULES, rule)
 
     @model_validator(mode="after")
     def _steps(self) -> AdaptConfig:

@@ -24,6 +24,7 @@ from metaselector.errors import CheckpointError, ConfigError
 from metaselector.files import write_text
 from metaselector.meta_trainer import MetaLearned, make_mixture
 from metaselector.mixture import Mixture
+from metaselector.plugins import identity
 from metaselector.pretrain import Pretrained
 from metaselector.transfer import TRANSFER_FILE, Source, Transferred
 from metaselector.variants import Variant, settings_of, variants_of
@@ -221,6 +222,9 @@ class Run:
             changes_nothing = {"engine", "max_users_per_chunk", "compared_rules", *finetuning}
             config = self.config.model_dump(mode="json", include={"selector", "meta_train"})
             config |= {"adapt": adapt.model_dump(mode="json", exclude=changes_nothing)}
+            for section, key in (("selector", "kind"), ("adapt", "rule")):
+                named = config[section][key]
+                config[section][key] = named and identity(named)
         models = tuple(self.config.base_models)
         settings = self._settings(seed, models, ("early", "train")) | config
         path = checkpoint_path(self.directory, seed, variant)
@@ -233,6 +237,8 @@ class Run:
         split = "cold" if self.config.protocol == "cold" else "split"
         config = self.config.model_dump(mode="json", include={split, "base_models"})
         config["base_models"] = {name: config["base_models"][name] for name in models}
+        for model in config["base_models"].values():
+            model["model"] = model["model"] and identity(model["model"])
         if self.source is not None:
             # What the source has learned, not where it is.
             learned = {

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from metaselector import registry
+from metaselector import plugins, registry
 from metaselector.adapt.engine import Adaptation
 from metaselector.adapt.func import FuncEngine
 from metaselector.adapt.rules import MetaSGD
@@ -44,7 +44,7 @@ def model_class() -> type[nn.Module]:
 
 @pytest.fixture
 def registered(monkeypatch: pytest.MonkeyPatch, model_class: type[nn.Module]) -> None:
-    monkeypatch.setattr(registry, "_registered", {})
+    monkeypatch.setattr(registry.MODELS, "registered", {})
     registry.register(NAME, model_class)
 
 
@@ -120,9 +120,9 @@ def test_another_package_may_offer_it_as_an_entry_point(
     monkeypatch.syspath_prepend(EXAMPLE.parent)
     point = EntryPoint(NAME, "popularity:Popularity", registry.GROUP)
 
-    def entry_points(group: str, name: str = NAME) -> list[EntryPoint]:
-        return [point] if (group, name) == (registry.GROUP, NAME) else []
+    def entry_points(group: str) -> list[EntryPoint]:
+        return [point] if group == registry.GROUP else []
 
-    monkeypatch.setattr(registry, "entry_points", entry_points)
+    monkeypatch.setattr(plugins, "entry_points", entry_points)
     assert NAME in registry.names()
     assert type(create(dataset)).__name__ == "Popularity"
