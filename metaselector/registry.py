@@ -116,7 +116,13 @@ def create(
         ConfigError: unknown model or option, a field that the data has not, or what the model's
             constructor refuses, such as tasks that it cannot learn.
     """
-    cls, called = model_class(name), called or name
+    return build(model_class(name), schema, options, seed, called or name)
+
+
+def build(
+    cls: type[nn.Module], schema: Schema, options: Mapping[str, Any], seed: int, called: str
+) -> nn.Module:
+    """:func:`create` a model of the class `cls`."""
     parameters = set(inspect.signature(cls).parameters)
     valid = parameters - {"num_ids", "slot_fields", "tasks"}
     for option in options:
@@ -139,8 +145,8 @@ def create(
     tasks = [(parent, False) for parent in schema.parents]
     if "tasks" in parameters and len(tasks) == 1:
         raise ConfigError(
-            f"base_models.{called}: {name} is a model of several tasks, and the data have one, "
-            f"{schema.tasks[0]}; use a single-task model"
+            f"base_models.{called}: {cls.__name__} is a model of several tasks, and the data have "
+            f"one, {schema.tasks[0]}; use a single-task model"
         )
     # The global generator is used by torch's initialisers; fork it, so that ours leaves no trace.
     # torch.manual_seed would also seed every device.

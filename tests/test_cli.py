@@ -282,7 +282,7 @@ def test_plugins_are_listed(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> 
     found = {tuple(line[:2]): line[2:] for line in lines if len(line) >= 4}
     assert found["base model", "fm"][:2] == [
         "built in",
-        "Factorization machine (Rendle, ICDM 2010).",
+        "Second-order factorization machine (Rendle, ICDM 2010, Eq. 1).",
     ]
     assert found["base model", "mine"][0].startswith(str(POPULARITY.parent))
     for kind in (("selector", "gated"), ("inner rule", "maml"), ("metric", "auc")):

@@ -1,0 +1,51 @@
+"""Derivatives."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.func import functional_call
+
+from metaselector.adapt.intercept import Intercept
+from metaselector.adapt.lookups import Lookups
+from metaselector.testing.subject import Subject
+
+
+def every_parameter_matters(subject: Subject) -> None:
+    """Each gets a gradient, and one that is somewhere not 0."""
+    params = {name: p.requires_grad_() for name, p in subject.params.items()}
+    logits = functional_call(subject.model, params, (subject.batch(8, 8),))
+    if not logits.requires_grad:
+        subject.fail("no gradient reaches its parameters; forward must not detach or use no_grad")
+    found = torch.autograd.grad(logits.square().sum(), list(params.values()), allow_unused=True)
+    for name, gradient in zip(params, found, strict=True):
+        if gradient is None or not gradient.any():
+            subject.fail(
+                f"parameter '{name}' gets no gradient; use it in forward, remove it, or make it a "
+                "buffer"
+            )
+
+
+def first_and_second_derivatives(subject: Subject) -> None:
+    """They exist, and are those that finite differences find (fast mode, along one direction)."""
+    batch = subject.batch(3)
+    params = {name: p.requires_grad_() for name, p in subject.params.items()}
+
+    def logits(*leaves: Tensor) -> Tensor:
+        with Intercept(Lookups().handlers):  # as all engines do
+            named = dict(zip(params, leaves, strict=True))
+            return functional_call(subject.model, named, (batch,))
+
+    for order, check in (
+        ("first", torch.autograd.gradcheck),
+        ("second", torch.autograd.gradgradcheck),
+    ):
+        try:
+            check(logits, tuple(params.values()), fast_mode=True)
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())[:200]
+            subject.fail(
+                f"its {order} derivative is wrong or missing ({reason}); functions of your own "
+                "need a backward that can itself be differentiated, as those of torch have",
+                error,
+            )
