@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import nn
 
 from metaselector.data.schema import Schema
@@ -17,9 +18,9 @@ CHECKS = (
     signature.options_have_values,
     tables.tables_are_parameters,
     outputs.one_logit_a_row_and_task,
+    outputs.forward_repeats,
     outputs.single_rows_agree,
     outputs.leading_axes_agree,
-    outputs.forward_repeats,
     outputs.forward_changes_no_state,
     outputs.parameters_are_those_given,
     tables.padding_counts_for_nothing,
@@ -58,5 +59,7 @@ def check_base_model(
     """
     cls = model_class(model) if isinstance(model, str) else model
     subject = Subject(cls, dict(options or {}), schema or schema_for(cls), seed)
-    for check in CHECKS:
-        check(subject)
+    with torch.random.fork_rng(devices=[]):  # dropout in training mode draws from it
+        torch.default_generator.manual_seed(seed)
+        for check in CHECKS:
+            check(subject)

@@ -10,20 +10,35 @@ from metaselector.adapt.intercept import Intercept
 from metaselector.adapt.lookups import Lookups
 from metaselector.testing.subject import Subject
 
+_SCALES = (0.0, 0.03, 0.3, 1.0) * 2
+"""Of noise on the parameters: with some, the units of a small network are all off, or saturated."""
+
 
 def every_parameter_matters(subject: Subject) -> None:
-    """Each gets a gradient, and one that is somewhere not 0."""
-    params = {name: p.requires_grad_() for name, p in subject.params.items()}
-    logits = functional_call(subject.model, params, (subject.batch(8, 8),))
-    if not logits.requires_grad:
-        subject.fail("no gradient reaches its parameters; forward must not detach or use no_grad")
-    found = torch.autograd.grad(logits.square().sum(), list(params.values()), allow_unused=True)
-    for name, gradient in zip(params, found, strict=True):
-        if gradient is None or not gradient.any():
-            subject.fail(
-                f"parameter '{name}' gets no gradient; use it in forward, remove it, or make it a "
-                "buffer"
-            )
+    """Each gets a gradient, and one that is somewhere not 0, with some draw of the parameters."""
+    generator = subject.generator()
+    unmoved = set(subject.params)
+    for scale in _SCALES:
+        params = {
+            name: _near(p, scale, generator).requires_grad_() for name, p in subject.params.items()
+        }
+        logits = functional_call(subject.model, params, (subject.batch(8, 8),))
+        if not logits.requires_grad:
+            subject.fail("no gradient reaches its parameters; forward must not detach or no_grad")
+        found = torch.autograd.grad(
+            logits.square().sum(), list(params.values()), materialize_grads=True
+        )
+        unmoved -= {name for name, g in zip(params, found, strict=True) if g.any()}
+        if not unmoved:
+            return
+    subject.fail(
+        f"parameter '{min(unmoved)}' gets no gradient; use it in forward, remove it, or make it a "
+        "buffer"
+    )
+
+
+def _near(p: Tensor, scale: float, generator: torch.Generator) -> Tensor:
+    return p + scale * torch.randn(p.shape, generator=generator, dtype=p.dtype)
 
 
 def first_and_second_derivatives(subject: Subject) -> None:
