@@ -75,6 +75,15 @@ class ColdConfig(SplitConfig):
         return sizes
 
 
+class ScoresConfig(Section):
+    file: str = Field(
+        description="CSV, TSV or Parquet with the columns row (position in the raw file, from 0) "
+        "and user (optional, checked)"
+    )
+    column: str = Field("score", description="column of the scores")
+    kind: Literal["probability", "logit"] = Field("probability", description="what they are")
+
+
 class BaseModelConfig(Section):
     model: str | None = Field(
         None,
@@ -87,6 +96,15 @@ class BaseModelConfig(Section):
     pretrain: PretrainConfig = Field(
         default_factory=PretrainConfig, description="how this model is trained"
     )
+    scores: ScoresConfig | None = Field(
+        None, description="a file of another system's scores, instead of a model; see the README"
+    )
+
+    @model_validator(mode="after")
+    def _one_or_the_other(self) -> BaseModelConfig:
+        if self.scores is not None and (self.model is not None or self.options):
+            raise ValueError("scores stand instead of a model: remove model and options")
+        return self
 
 
 SelectorInput = Literal["fields", "outputs", "disagreement", "support-losses"]
@@ -433,6 +451,8 @@ def _section(location: Sequence[str]) -> type[BaseModel]:
             parts = parts[1:]  # the model's name
         else:
             annotation = section.model_fields[part].annotation
+            if annotation == ScoresConfig | None:
+                annotation = ScoresConfig
             assert isinstance(annotation, type)
             section = annotation
     return section

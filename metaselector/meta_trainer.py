@@ -124,7 +124,10 @@ def make_mixture(
 ) -> Mixture:
     """The base models under a fresh selector, in evaluation mode."""
     selector = make_selector(config.selector, dataset.schema, len(base_models), seed)
-    return Mixture(base_models, selector, len(dataset.schema.tasks)).to(config.device).eval()
+    schema = dataset.schema
+    slots = None if dataset.scores is None else schema.num_slots
+    mixture = Mixture(base_models, selector, len(schema.tasks), slots)
+    return mixture.to(config.device).eval()
 
 
 def meta_train(

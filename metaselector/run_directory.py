@@ -22,6 +22,7 @@ from metaselector.data.protocol import WINDOWS, EvaluationProtocol, Window
 from metaselector.data.protocols import make_protocol
 from metaselector.errors import CheckpointError, ConfigError
 from metaselector.files import write_text
+from metaselector.frozen import Scored, scored_names, scores_digest, with_scores
 from metaselector.meta_trainer import MetaLearned, make_mixture
 from metaselector.mixture import Mixture
 from metaselector.plugins import identity
@@ -76,7 +77,17 @@ class Run:
                     f"{self.data_directory}: prepared with {key}={prepared}, this run has {wanted}"
                     "; run `metaselector data prepare` again or use another --run directory"
                 )
-        return dataset
+        return with_scores(dataset, config.base_models)
+
+    @property
+    def trained_models(self) -> list[str]:
+        """The base models that are trained: all but those that are scores."""
+        return [name for name in self.config.base_models if name not in self.scored]
+
+    @property
+    def scored(self) -> list[str]:
+        """The base models that are scores, in the order of their slots."""
+        return scored_names(self.config.base_models)
 
     @cached_property
     def protocol(self) -> EvaluationProtocol:
@@ -142,6 +153,8 @@ class Run:
     def load_base(self, name: str, window: Window, seed: int) -> tuple[nn.Module, Pretrained]:
         """A pretrained base model on the run's device, in evaluation mode."""
         model = self.new_base(name, seed)
+        if name in self.scored:
+            return model.eval(), Pretrained(0, [], 0.0)
         path, settings = self._base(name, window, seed)
         tensors, record = load_checkpoint(path, settings)
         try:
@@ -154,6 +167,8 @@ class Run:
 
     def new_base(self, name: str, seed: int) -> nn.Module:
         """An untrained base model."""
+        if name in self.scored:
+            return Scored(self.dataset.schema.num_slots + self.scored.index(name))
         settings = self.config.base_models[name]
         model = registry.create_for(name, settings, self.dataset.schema, seed)
         return model.to(self.config.device)
@@ -237,13 +252,17 @@ class Run:
         split = "cold" if self.config.protocol == "cold" else "split"
         config = self.config.model_dump(mode="json", include={split, "base_models"})
         config["base_models"] = {name: config["base_models"][name] for name in models}
-        for model in config["base_models"].values():
+        for name, model in config["base_models"].items():
             model["model"] = model["model"] and identity(model["model"])
+            scores = self.config.base_models[name].scores
+            if scores is not None:
+                model["scores"]["file"] = scores_digest(scores)
         if self.source is not None:
             # What the source has learned, not where it is.
             learned = {
                 f"{name}-{window}": self.source.digest(name, window, seed)
                 for name in models
+                if name not in self.scored
                 for window in windows
             }
             transfer = self.config.transfer.model_dump(mode="json", exclude={"init_from"})

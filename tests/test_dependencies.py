@@ -22,7 +22,7 @@ LAYERS = [
     "data",
     "adapt",
     "selector make_selector mixture registry pretrain multi_task task_losses task_aggregation "
-    "task_metrics testing freezing transfer predict meta_trainer finetune checkpoint",
+    "task_metrics testing frozen freezing transfer predict meta_trainer finetune checkpoint",
     "evaluate",
     "report",
     "run_directory search_space stages pipeline",
