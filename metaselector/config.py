@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 
 from metaselector.default_models import KNOWN, default_base_models
 from metaselector.errors import ConfigError, nearest
-from metaselector.plugin_kinds import RULES, SELECTORS
+from metaselector.plugin_kinds import METRICS, RULES, SELECTORS
 from metaselector.plugins import Plugins
 from metaselector.training_config import PretrainConfig, Section, TransferConfig
 from metaselector.yaml_mapping import read_mapping
@@ -266,6 +266,17 @@ class EvaluateConfig(Section):
     resamples: int = Field(
         10_000, ge=1, description="user-bootstrap resamples behind intervals and p-values"
     )
+    metrics: tuple[str, ...] = Field(
+        (), description="plug-ins or functions in files, each a column more of results.csv"
+    )
+
+    @field_validator("metrics")
+    @classmethod
+    def _known(cls, metrics: tuple[str, ...]) -> tuple[str, ...]:
+        for name in metrics:
+            if name in METRICS.built_in:
+                raise ValueError(f"'{name}' is in the table anyway")
+        return tuple(_checked(METRICS, name) for name in metrics)
 
 
 TABLE_ROWS = (

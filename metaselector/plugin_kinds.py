@@ -37,4 +37,5 @@ METRICS = Plugins(
         "gauc": "metaselector.evaluate.metrics:gauc",
     },
 )
-"""Functions ``(y [N], p [N], users [N]) -> float`` of labels, predicted probabilities and users."""
+"""Functions ``(y [N], p [N], users [N]) -> float`` of labels, predicted probabilities and users,
+named in ``evaluate.metrics``. The built-in ones are always in the table."""

@@ -24,6 +24,7 @@ from metaselector.meta_trainer import make_mixture
 from metaselector.mixture import mean_loss
 from metaselector.pretrain import logloss, pretrain
 from metaselector.progress import Silent
+from metaselector.testing import check_base_model
 from metaselector.training_config import PretrainConfig
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "popularity.py"
@@ -69,6 +70,10 @@ def fit(model: nn.Module, dataset: EncodedDataset) -> None:
         description=NAME,
         progress=Silent(),
     )
+
+
+def test_it_conforms(model_class: type[nn.Module]) -> None:
+    check_base_model(model_class)
 
 
 @pytest.mark.usefixtures("registered")

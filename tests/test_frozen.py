@@ -152,13 +152,15 @@ def test_a_run_beside_a_system_that_knows_better(write_world: WriteWorld, tmp_pa
     knows = np.where(ratings["rating:float"] >= 4, 0.9, 0.1)
     scores = pd.DataFrame({"row": np.arange(len(ratings)), "user": ratings["user_id:token"]})
     settings = written(scores.assign(score=knows), tmp_path / "scores.csv")
+    brier = tmp_path / "brier.py"
+    brier.write_text("def brier(y, p, users):\n    return ((y - p) ** 2).mean()\n")
     config = load_config(
         overrides=[f"base_models.theirs={{scores: {{file: {settings.file}}}}}"],
         changes={
             "base_models": {"lr": {"pretrain": {"epochs": 1}}},
             "adapt": {"support_size": 5},
             "meta_train": {"epochs": 1},
-            "evaluate": {"resamples": 2},
+            "evaluate": {"resamples": 2, "metrics": [f"{brier}:brier"]},
             "threads": 1,
         },
     )
@@ -168,6 +170,7 @@ def test_a_run_beside_a_system_that_knows_better(write_world: WriteWorld, tmp_pa
     results = pd.read_csv(run.directory / "results.csv").set_index("model")
     assert results.loc["theirs", "auc"] == 1
     assert results.loc["theirs", "logloss"] == pytest.approx(-np.log(0.9), abs=1e-6)
+    assert results.loc["theirs", "brier"] == pytest.approx(0.01, abs=1e-6)
     assert results.loc["metaselector", "logloss"] < results.loc["uniform", "logloss"]
     predicted = load_predictions(run.directory / "predictions.parquet")
     theirs = predicted[predicted["model"] == "theirs"]

@@ -84,6 +84,13 @@ def test_unknown_rules_and_selectors_are_told_with_the_settings() -> None:
     assert AdaptConfig(rule="mine.py:Rule").rule == "mine.py:Rule"  # opened when it is used
 
 
+def test_metrics_are_known_and_not_those_of_the_table() -> None:
+    with pytest.raises(ConfigError, match="unknown metric 'brier'"):
+        load_config(overrides=["evaluate.metrics=[brier]"])
+    with pytest.raises(ConfigError, match="'auc' is in the table anyway"):
+        load_config(overrides=["evaluate.metrics=[auc]"])
+
+
 class Fixed(nn.Module):
     """The same weights for all rows."""
 
