@@ -78,7 +78,7 @@ class ColdConfig(SplitConfig):
 class ScoresConfig(Section):
     file: str = Field(
         description="CSV, TSV or Parquet with the columns row (position in the raw file, from 0) "
-        "and user (optional, checked)"
+        "and user (optional, checked); {window} in its name stands for early, train and full"
     )
     column: str = Field("score", description="column of the scores")
     kind: Literal["probability", "logit"] = Field("probability", description="what they are")

@@ -1,8 +1,10 @@
 """Base models that another system has trained: their scores come from a file.
 
-Nothing here trains or adapts: joint MetaSelector leaves such a model as it is. A score must come
-from a system that has seen no row of *valid* or *test*, nor, for the queries that selectors learn
-from, those between *early* and *train*; nobody but its owner can tell.
+Nothing here trains or adapts: joint MetaSelector leaves such a model as it is. What the system was
+trained on, nobody but its owner can tell: of one file for all, no more than the rows of *early*, as
+selectors learn from rows after those. With ``{window}`` in its name there is a file for each window
+of :data:`~metaselector.data.protocol.WINDOWS`: of *early*, of *train*, and, for the table, of
+*full*, which is all rows before *test*.
 """
 
 from __future__ import annotations
@@ -21,8 +23,10 @@ from torch import Tensor, nn
 from metaselector.config import BaseModelConfig, ScoresConfig
 from metaselector.data.batch import Batch
 from metaselector.data.dataset import EncodedDataset
+from metaselector.data.protocol import WINDOWS, Window
 from metaselector.errors import ConfigError, DataError, nearest
 
+PLACE = "{window}"
 _FLOOR = 1e-6
 """Probabilities are kept so far from 0 and 1."""
 
@@ -51,8 +55,18 @@ def scored_names(models: Mapping[str, BaseModelConfig]) -> list[str]:
     return [name for name, model in models.items() if model.scores is not None]
 
 
+def scores_column(models: Mapping[str, BaseModelConfig], name: str, window: Window) -> int:
+    """Which column of the data set's scores the base model of that name and window reads."""
+    return scored_names(models).index(name) * len(WINDOWS) + WINDOWS.index(window)
+
+
+def scores_file(settings: ScoresConfig, window: Window) -> Path:
+    """The file of one window."""
+    return Path(settings.file.replace(PLACE, window))
+
+
 def with_scores(dataset: EncodedDataset, models: Mapping[str, BaseModelConfig]) -> EncodedDataset:
-    """`dataset` with the logits of all base models that are scores.
+    """`dataset` with the logits of all base models that are scores, of every window.
 
     Raises:
         ConfigError: the data has several tasks, or rows that are not told apart by ``row``.
@@ -69,18 +83,23 @@ def with_scores(dataset: EncodedDataset, models: Mapping[str, BaseModelConfig]) 
             f"base_models.{name}.scores: negatives were sampled for this data, so that several of "
             "its rows are one row of the file; bring the negatives in the file"
         )
-    columns = [read_scores(dataset, settings) for settings in files.values()]
+    columns = []
+    for settings in files.values():
+        read = {
+            path: read_scores(dataset, settings, path)
+            for path in dict.fromkeys(scores_file(settings, window) for window in WINDOWS)
+        }
+        columns += [read[scores_file(settings, window)] for window in WINDOWS]
     return replace(dataset, scores=np.stack(columns, axis=1))
 
 
-def read_scores(dataset: EncodedDataset, settings: ScoresConfig) -> NDArray[np.float32]:
+def read_scores(dataset: EncodedDataset, settings: ScoresConfig, path: Path) -> NDArray[np.float32]:
     """Logits ``[N]`` in the order of the data set.
 
     Raises:
         DataError: the file cannot be read, or a column is missing; a row is missing or there twice;
             a score is no number or no probability; or a row is of another user.
     """
-    path = Path(settings.file)
     table = _read(path)
     for column in ("row", settings.column):
         if column not in table:
@@ -126,11 +145,14 @@ def read_scores(dataset: EncodedDataset, settings: ScoresConfig) -> NDArray[np.f
 
 
 def scores_digest(settings: ScoresConfig) -> str:
-    """SHA-256 of the file; raises :class:`DataError` where it cannot be read."""
-    try:
-        return hashlib.sha256(Path(settings.file).read_bytes()).hexdigest()
-    except OSError as error:
-        raise DataError(settings.file, f"cannot be read ({error.strerror})") from error
+    """SHA-256 of the files; raises :class:`DataError` where one cannot be read."""
+    digest = hashlib.sha256()
+    for path in dict.fromkeys(scores_file(settings, window) for window in WINDOWS):
+        try:
+            digest.update(path.read_bytes())
+        except OSError as error:
+            raise DataError(path, f"cannot be read ({error.strerror})") from error
+    return digest.hexdigest()
 
 
 def _read(path: Path) -> pd.DataFrame:

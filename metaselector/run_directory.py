@@ -22,7 +22,7 @@ from metaselector.data.protocol import WINDOWS, EvaluationProtocol, Window
 from metaselector.data.protocols import make_protocol
 from metaselector.errors import CheckpointError, ConfigError
 from metaselector.files import write_text
-from metaselector.frozen import Scored, scored_names, scores_digest, with_scores
+from metaselector.frozen import Scored, scored_names, scores_column, scores_digest, with_scores
 from metaselector.meta_trainer import MetaLearned, make_mixture
 from metaselector.mixture import Mixture
 from metaselector.plugins import identity
@@ -89,6 +89,10 @@ class Run:
         """The base models that are scores, in the order of their slots."""
         return scored_names(self.config.base_models)
 
+    def scores_column(self, name: str, window: Window) -> int:
+        """Where in the data set's scores those of a base model are."""
+        return scores_column(self.config.base_models, name, window)
+
     @cached_property
     def protocol(self) -> EvaluationProtocol:
         """Which rows every step uses; raises as :attr:`dataset`."""
@@ -152,9 +156,10 @@ class Run:
 
     def load_base(self, name: str, window: Window, seed: int) -> tuple[nn.Module, Pretrained]:
         """A pretrained base model on the run's device, in evaluation mode."""
-        model = self.new_base(name, seed)
         if name in self.scored:
-            return model.eval(), Pretrained(0, [], 0.0)
+            slot = self.dataset.schema.num_slots + self.scores_column(name, window)
+            return Scored(slot).eval(), Pretrained(0, [], 0.0)
+        model = self.new_base(name, seed)
         path, settings = self._base(name, window, seed)
         tensors, record = load_checkpoint(path, settings)
         try:
@@ -167,8 +172,6 @@ class Run:
 
     def new_base(self, name: str, seed: int) -> nn.Module:
         """An untrained base model."""
-        if name in self.scored:
-            return Scored(self.dataset.schema.num_slots + self.scored.index(name))
         settings = self.config.base_models[name]
         model = registry.create_for(name, settings, self.dataset.schema, seed)
         return model.to(self.config.device)

@@ -17,9 +17,16 @@ from metaselector.config import BaseModelConfig, Config, ScoresConfig, load_conf
 from metaselector.data.dataset import EncodedDataset
 from metaselector.data.episodes import load_rows
 from metaselector.data.planted import planted_world
+from metaselector.data.protocol import WINDOWS
 from metaselector.errors import ConfigError, DataError
 from metaselector.evaluate.predictions import load_predictions
-from metaselector.frozen import Scored, read_scores, with_scores
+from metaselector.frozen import (
+    Scored,
+    read_scores,
+    scores_column,
+    scores_digest,
+    with_scores,
+)
 from metaselector.meta_trainer import make_mixture
 from metaselector.progress import Silent
 from metaselector.run_directory import Run
@@ -51,12 +58,16 @@ def written(table: pd.DataFrame, path: Path) -> ScoresConfig:
     return ScoresConfig(file=str(path))
 
 
+def read(dataset: EncodedDataset, settings: ScoresConfig) -> np.ndarray:
+    return read_scores(dataset, settings, Path(settings.file))
+
+
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".parquet"])
 def test_scores_are_found_by_row(
     dataset: EncodedDataset, table: pd.DataFrame, tmp_path: Path, suffix: str
 ) -> None:
     shuffled = table.sample(frac=1, random_state=0)
-    logits = read_scores(dataset, written(shuffled, tmp_path / f"scores{suffix}"))
+    logits = read(dataset, written(shuffled, tmp_path / f"scores{suffix}"))
     p = (dataset.source_rows + 0.5) / len(dataset)
     np.testing.assert_allclose(1 / (1 + np.exp(-logits)), p, rtol=1e-5)
 
@@ -65,7 +76,7 @@ def test_logits_stay_as_they_are(
     dataset: EncodedDataset, table: pd.DataFrame, tmp_path: Path
 ) -> None:
     settings = written(table.assign(score=table["row"] - 7.5), tmp_path / "scores.csv")
-    logits = read_scores(dataset, settings.model_copy(update={"kind": "logit"}))
+    logits = read(dataset, settings.model_copy(update={"kind": "logit"}))
     assert logits.tolist() == (dataset.source_rows - 7.5).tolist()
 
 
@@ -73,7 +84,7 @@ def test_certain_probabilities_are_finite(
     dataset: EncodedDataset, table: pd.DataFrame, tmp_path: Path
 ) -> None:
     settings = written(table.assign(score=table["row"] % 2), tmp_path / "scores.csv")
-    assert np.isfinite(read_scores(dataset, settings)).all()
+    assert np.isfinite(read(dataset, settings)).all()
 
 
 @pytest.mark.parametrize(
@@ -94,7 +105,7 @@ def test_what_is_wrong_with_a_file(
 ) -> None:
     settings = written(change(table), tmp_path / "scores.csv")
     with pytest.raises(DataError, match=rf"scores\.csv.*{problem}"):
-        read_scores(dataset, settings)
+        read(dataset, settings)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"PAR1 no"])
@@ -105,7 +116,7 @@ def test_a_file_that_cannot_be_read(
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(DataError, match="cannot be read"):
-        read_scores(dataset, ScoresConfig(file=str(path)))
+        read(dataset, ScoresConfig(file=str(path)))
 
 
 def test_data_that_scores_do_not_fit(
@@ -143,6 +154,31 @@ def test_only_scored_models_see_scores(
     torch.testing.assert_close(output.base_probabilities[..., 1], p)
     alone = torch.sigmoid(lr(dataset.batch(rows)))
     assert torch.equal(output.base_probabilities[..., 0], alone)
+
+
+def test_every_window_may_have_a_file(
+    dataset: EncodedDataset, table: pd.DataFrame, tmp_path: Path
+) -> None:
+    for k, window in enumerate(WINDOWS):
+        written(table.assign(score=k), tmp_path / f"scores-{window}.csv")
+    own = ScoresConfig(file=str(tmp_path / "scores-{window}.csv"), kind="logit")
+    shared = written(table.assign(score=7), tmp_path / "scores.csv")
+    models = {
+        "shared": BaseModelConfig(scores=shared.model_copy(update={"kind": "logit"})),
+        "lr": BaseModelConfig(),
+        "own": BaseModelConfig(scores=own),
+    }
+    scores = with_scores(dataset, models).scores
+    assert scores is not None
+    found = {
+        (n, w): scores[:, scores_column(models, n, w)] for n in ("shared", "own") for w in WINDOWS
+    }
+    for k, window in enumerate(WINDOWS):
+        assert (found["shared", window] == 7).all()
+        assert (found["own", window] == k).all()
+    before = scores_digest(own)
+    written(table.assign(score=5), tmp_path / "scores-full.csv")
+    assert scores_digest(own) != before
 
 
 def test_a_run_beside_a_system_that_knows_better(write_world: WriteWorld, tmp_path: Path) -> None:
