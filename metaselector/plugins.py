@@ -74,7 +74,7 @@ class Plugins:
         """The thing behind `name`, or behind ``path/to/file.py:Class``.
 
         Args:
-            base: what a class in a file must be a subclass of.
+            base: what a class in a file or a package must be a subclass of.
 
         Raises:
             ConfigError: there is none (names the nearest), or its file or package fails to load.
@@ -86,14 +86,24 @@ class Plugins:
             return self.registered[name]
         if name in self.built_in:
             return load_target(self.built_in[name])
-        (point, *_) = (each for each in self._offered() if each.name == name)
+        return self._load_offered(name, base)
+
+    def _load_offered(self, name: str, base: type | None) -> Any:
+        points = [point for point in self._offered() if point.name == name]
+        if len({point.value for point in points}) > 1:
+            packages = " and ".join(_package(point) for point in points)
+            raise ConfigError(f"{self.kind} '{name}' is offered by {packages}; uninstall one")
+        where = f"{self.kind} '{name}': {_package(points[0])} offers it as {points[0].value}, which"
         try:
-            return point.load()
-        except (ImportError, AttributeError) as error:
+            found = points[0].load()
+        except Exception as error:  # whatever the package does when it is imported
             raise ConfigError(
-                f"{self.kind} '{name}': {_package(point)} offers it as {point.value}, which cannot "
-                f"be loaded ({error}); mend the package or uninstall it"
+                f"{where} fails to load ({type(error).__name__}: {error}); mend the package or "
+                "uninstall it"
             ) from error
+        if base is not None and not (inspect.isclass(found) and issubclass(found, base)):
+            raise ConfigError(f"{where} is no subclass of {base.__name__}; mend the package")
+        return found
 
     def listing(self) -> list[Plugin]:
         """All of them by name; what cannot be loaded says why."""

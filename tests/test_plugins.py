@@ -59,6 +59,18 @@ def test_a_broken_package_is_listed_and_named(monkeypatch: pytest.MonkeyPatch) -
     assert all(plugin.summary.startswith("cannot be loaded: ") for plugin in kind.listing())
 
 
+def test_what_a_package_offers_is_of_the_right_kind_and_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    offer(monkeypatch, wrong="metaselector.adapt.rules:MAML")
+    with pytest.raises(ConfigError, match=r"rules:MAML, which is no subclass of Module"):
+        MODELS.load("wrong", nn.Module)
+    points = [EntryPoint("twice", f"base_models:{name}", GROUP) for name in ("LR", "FM")]
+    monkeypatch.setattr(plugins, "entry_points", lambda group: points)
+    with pytest.raises(ConfigError, match="'twice' is offered by a package and a package"):
+        MODELS.load("twice", nn.Module)
+
+
 def test_packages_do_not_replace_what_is_built_in(monkeypatch: pytest.MonkeyPatch) -> None:
     offer(monkeypatch, lr="no_such_package:Thing")
     assert MODELS.load("lr") is LR
