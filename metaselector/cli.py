@@ -98,6 +98,16 @@ DataOption = Annotated[
         show_default="fetched, or named by the schema",
     ),
 ]
+BaseModelOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--base-model",
+        metavar="FILE.py:CLASS",
+        help="A base model of your own, besides those of the settings; called like its class in "
+        "lower case; may be repeated.",
+        show_default="none",
+    ),
+]
 DataDirectoryOption = Annotated[
     Path, typer.Option(help="Where fetched data sets are kept, one directory each.")
 ]
@@ -110,12 +120,14 @@ def _run(
     overrides: list[str] | None,
     *,
     fresh: bool = False,
+    base_models: list[str] | None = None,
     **flags: object,
 ) -> Run:
     """The run that the options describe; its settings are saved beside its results.
 
     Args:
         fresh: start from the defaults even where the run has a config.yaml.
+        base_models: classes in files, added to the base models of the settings.
         flags: top-level settings; None means not given.
     """
     from metaselector.config import load_config
@@ -132,6 +144,10 @@ def _run(
     if config is None and not fresh and saved.exists():
         config = saved
     settings = load_config(config, overrides or (), changes)
+    if base_models:
+        from metaselector.registry import add_files
+
+        settings = add_files(settings, base_models)
     _use(settings)
     return Run(run, settings)
 
@@ -159,6 +175,25 @@ def config_command(
     from metaselector.config import documented_yaml, load_config
 
     typer.echo(documented_yaml(load_config(config, overrides or ())), nl=False)
+
+
+@app.command()
+def plugins(config: ConfigOption = None, overrides: SetOption = None) -> None:
+    """List what settings can name: base models, selectors, rules, data sets and metrics.
+
+    With their source: built in, a package, or, of base models in the settings, a file.
+    """
+    from rich.console import Console
+
+    from metaselector.config import load_config
+    from metaselector.data import registry as data_registry
+    from metaselector.plugin_kinds import METRICS, RULES, SELECTORS
+    from metaselector.registry import MODELS, in_files
+    from metaselector.report.plugins import print_plugins
+
+    kinds = (MODELS, SELECTORS, RULES, data_registry.PLUGINS, METRICS)
+    lines = [line for kind in kinds for line in kind.listing()]
+    print_plugins([*in_files(load_config(config, overrides or ())), *lines], Console())
 
 
 @data_app.command("fetch")
@@ -256,6 +291,7 @@ def data_schema(
 @app.command()
 def pretrain(
     run: RunOption = None,
+    base_model: BaseModelOption = None,
     config: LaterConfigOption = None,
     overrides: SetOption = None,
     seed: SeedOption = None,
@@ -312,6 +348,7 @@ def pretrain(
         run,
         config,
         overrides,
+        base_models=base_model,
         seeds=seed or None,
         device=device,
         threads=threads,
@@ -376,6 +413,7 @@ def tune(
             show_default="tune/<target>.db in the run's directory",
         ),
     ] = None,
+    base_model: BaseModelOption = None,
     config: LaterConfigOption = None,
     overrides: SetOption = None,
     seed: SeedOption = None,
@@ -399,7 +437,15 @@ def tune(
         ) from error
     from metaselector.progress import Bars
 
-    this = _run(run, config, overrides, seeds=seed or None, device=device, threads=threads)
+    this = _run(
+        run,
+        config,
+        overrides,
+        base_models=base_model,
+        seeds=seed or None,
+        device=device,
+        threads=threads,
+    )
     found = search(this, space, target, trials, Bars(), timeout=timeout, study=study)
     typer.echo(
         f"valid logloss {found.best:.4f} in trial {found.number}, the best of {found.finished}; "
@@ -453,6 +499,7 @@ def reproduce(
     protocol: ProtocolOption = None,
     data: DataOption = None,
     data_directory: DataDirectoryOption = DATA_DIRECTORY,
+    base_model: BaseModelOption = None,
     config: ConfigOption = None,
     overrides: SetOption = None,
     seed: SeedOption = None,
@@ -470,6 +517,7 @@ def reproduce(
         run,
         config,
         overrides,
+        base_models=base_model,
         fresh=True,
         dataset=dataset,
         protocol=protocol,

@@ -15,6 +15,8 @@ from pydantic.fields import FieldInfo
 
 from metaselector.default_models import KNOWN, default_base_models
 from metaselector.errors import ConfigError, nearest
+from metaselector.plugin_kinds import METRICS, RULES, SELECTORS
+from metaselector.plugins import Plugins
 from metaselector.training_config import PretrainConfig, Section, TransferConfig
 from metaselector.yaml_mapping import read_mapping
 
@@ -73,11 +75,20 @@ class ColdConfig(SplitConfig):
         return sizes
 
 
+class ScoresConfig(Section):
+    file: str = Field(
+        description="CSV, TSV or Parquet with the columns row (position in the raw file, from 0) "
+        "and user (optional, checked); {window} in its name stands for early, train and full"
+    )
+    column: str = Field("score", description="column of the scores")
+    kind: Literal["probability", "logit"] = Field("probability", description="what they are")
+
+
 class BaseModelConfig(Section):
     model: str | None = Field(
         None,
-        description="which base model this is, so that there can be several of one kind; null: the "
-        "one of this name",
+        description="which base model this is, so that there can be several of one kind, or "
+        "path/to/file.py:Class; null: the one of this name",
     )
     options: dict[str, Any] = Field(
         default_factory=dict, description="arguments of the model's constructor"
@@ -85,12 +96,36 @@ class BaseModelConfig(Section):
     pretrain: PretrainConfig = Field(
         default_factory=PretrainConfig, description="how this model is trained"
     )
+    scores: ScoresConfig | None = Field(
+        None, description="a file of another system's scores, instead of a model; see the README"
+    )
+
+    @model_validator(mode="after")
+    def _one_or_the_other(self) -> BaseModelConfig:
+        if self.scores is not None and (self.model is not None or self.options):
+            raise ValueError("scores stand instead of a model: remove model and options")
+        return self
 
 
 SelectorInput = Literal["fields", "outputs", "disagreement", "support-losses"]
 
 
+def _checked(kind: Plugins, name: str) -> str:
+    """`name`, if there is such a thing; pydantic takes no other error than a ValueError."""
+    try:
+        kind.check(name)
+    except ConfigError as error:
+        raise ValueError(str(error)) from error
+    return name
+
+
 class SelectorConfig(Section):
+    kind: str | None = Field(
+        None, description="a plug-in or a class in a file; null: the gated network"
+    )
+    options: dict[str, Any] | None = Field(
+        None, description="arguments of a plug-in's constructor that are no settings here"
+    )
     sees: tuple[SelectorInput, ...] = Field(
         ("fields", "outputs"),
         min_length=1,
@@ -110,6 +145,11 @@ class SelectorConfig(Section):
         1e-3, ge=0, description="Adam's rate for the sample-level selector, from which phi starts"
     )
 
+    @field_validator("kind")
+    @classmethod
+    def _known(cls, kind: str | None) -> str | None:
+        return None if kind is None else _checked(SELECTORS, kind)
+
     @field_validator("sees")
     @classmethod
     def _each_once(cls, sees: tuple[SelectorInput, ...]) -> tuple[SelectorInput, ...]:
@@ -119,8 +159,9 @@ class SelectorConfig(Section):
 
 
 class AdaptConfig(Section):
-    rule: Literal["maml", "first-order-maml", "meta-sgd"] = Field(
-        "meta-sgd", description="inner rule"
+    rule: str = Field(
+        "meta-sgd",
+        description="inner rule: maml, first-order-maml, meta-sgd, a plug-in, or a class in a file",
     )
     granularity: Literal["scalar", "tensor", "element"] = Field(
         "tensor", description="Meta-SGD: one learned rate for all, one a tensor, or one an element"
@@ -173,6 +214,11 @@ class AdaptConfig(Section):
         description="learning rates that user-finetuned chooses from on valid",
     )
 
+    @field_validator("rule")
+    @classmethod
+    def _known(cls, rule: str) -> str:
+        return _checked(RULES, rule)
+
     @model_validator(mode="after")
     def _steps(self) -> AdaptConfig:
         if any(half_life is not None and half_life <= 0 for half_life in self.half_lives):
@@ -220,6 +266,17 @@ class EvaluateConfig(Section):
     resamples: int = Field(
         10_000, ge=1, description="user-bootstrap resamples behind intervals and p-values"
     )
+    metrics: tuple[str, ...] = Field(
+        (), description="plug-ins or functions in files, each a column more of results.csv"
+    )
+
+    @field_validator("metrics")
+    @classmethod
+    def _known(cls, metrics: tuple[str, ...]) -> tuple[str, ...]:
+        for name in metrics:
+            if name in METRICS.built_in:
+                raise ValueError(f"'{name}' is in the table anyway")
+        return tuple(_checked(METRICS, name) for name in metrics)
 
 
 TABLE_ROWS = (
@@ -405,6 +462,8 @@ def _section(location: Sequence[str]) -> type[BaseModel]:
             parts = parts[1:]  # the model's name
         else:
             annotation = section.model_fields[part].annotation
+            if annotation == ScoresConfig | None:
+                annotation = ScoresConfig
             assert isinstance(annotation, type)
             section = annotation
     return section

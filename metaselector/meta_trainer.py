@@ -8,6 +8,7 @@ shift that the outer loop made to the early models' parameters.
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ from metaselector.adapt.engine import Adaptation, select_names
 from metaselector.adapt.engines import make_engine
 from metaselector.adapt.episode import EpisodeLoss
 from metaselector.adapt.row_adam import RowAdam
-from metaselector.adapt.rules import MAML, InnerRule, MetaSGD
+from metaselector.adapt.rules import MAML, InnerRule
 from metaselector.config import AdaptConfig, Config, MetaTrainConfig
 from metaselector.data.dataset import EncodedDataset
 from metaselector.data.episodes import load_episodes
@@ -30,10 +31,11 @@ from metaselector.data.protocol import EvaluationProtocol
 from metaselector.data.protocols import make_protocol
 from metaselector.early_stopping import EarlyStopping
 from metaselector.errors import ConfigError, UserError
+from metaselector.make_selector import make_selector
 from metaselector.mixture import Mixture, make_loss
+from metaselector.plugin_kinds import RULES
 from metaselector.predict import predict_episodes
 from metaselector.progress import Advance, Progress
-from metaselector.selector import GatedSelector
 from metaselector.variants import Variant, kind_of, settings_of
 
 PHI = "selector."
@@ -81,14 +83,17 @@ def make_rule(config: AdaptConfig) -> InnerRule:
     def rate(name: str) -> float:
         return config.phi_rate if name.startswith(PHI) else config.theta_rate
 
-    if config.rule == "meta-sgd":
-        if config.granularity == "scalar" and config.phi_rate != config.theta_rate:
-            raise ConfigError(
-                "adapt.granularity=scalar shares one rate: set adapt.phi_rate and adapt.theta_rate "
-                f"to the same number (got {config.phi_rate} and {config.theta_rate})"
-            )
-        return MetaSGD(rate, granularity=config.granularity)
-    return MAML(rate, second_order=config.rule == "maml")
+    make = RULES.load(config.rule)
+    if "granularity" not in inspect.signature(make).parameters:
+        made: InnerRule = make(rate)
+        return made
+    if config.granularity == "scalar" and config.phi_rate != config.theta_rate:
+        raise ConfigError(
+            "adapt.granularity=scalar shares one rate: set adapt.phi_rate and adapt.theta_rate "
+            f"to the same number (got {config.phi_rate} and {config.theta_rate})"
+        )
+    made = make(rate, granularity=config.granularity)
+    return made
 
 
 def make_adaptation(variant: Variant, mixture: Mixture, config: AdaptConfig) -> Adaptation:
@@ -118,20 +123,11 @@ def make_mixture(
     base_models: Mapping[str, nn.Module], dataset: EncodedDataset, config: Config, seed: int
 ) -> Mixture:
     """The base models under a fresh selector, in evaluation mode."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed every device
-        selector = GatedSelector(
-            dataset.schema.num_ids,
-            dataset.schema.slot_fields,
-            len(base_models),
-            config.selector.embedding_size,
-            config.selector.hidden_size,
-            sees=config.selector.sees,
-            temperature=config.selector.temperature,
-            uniform_share=config.selector.uniform_share,
-            num_tasks=len(dataset.schema.tasks),
-        )
-    return Mixture(base_models, selector, len(dataset.schema.tasks)).to(config.device).eval()
+    selector = make_selector(config.selector, dataset.schema, len(base_models), seed)
+    schema = dataset.schema
+    slots = None if dataset.scores is None else schema.num_slots
+    mixture = Mixture(base_models, selector, len(schema.tasks), slots)
+    return mixture.to(config.device).eval()
 
 
 def meta_train(

@@ -42,6 +42,8 @@ class Mixture(nn.Module):
             of several tasks ``[..., B, K, T]``. Its ``context``, if any, is the mixture's, see
             :mod:`metaselector.adapt.engine`.
         num_tasks: T.
+        num_slots: C, where batches have more: base models with ``reads_scores`` see all slots, the
+            others and the selector the first C.
     """
 
     base_models: nn.ModuleDict
@@ -49,9 +51,14 @@ class Mixture(nn.Module):
     tables: frozenset[str]
 
     def __init__(
-        self, base_models: Mapping[str, nn.Module], selector: nn.Module, num_tasks: int = 1
+        self,
+        base_models: Mapping[str, nn.Module],
+        selector: nn.Module,
+        num_tasks: int = 1,
+        num_slots: int | None = None,
     ) -> None:
         super().__init__()
+        self.num_slots = num_slots
         self.models_axis = -1 if num_tasks == 1 else -2
         self.base_models = nn.ModuleDict(dict(base_models))
         self.selector = selector
@@ -63,7 +70,14 @@ class Mixture(nn.Module):
 
     def forward(self, batch: Batch) -> Mixed:
         axis = self.models_axis
-        logits = torch.stack([model(batch) for model in self.base_models.values()], dim=axis)
+        scored, batch = batch, self._fields(batch)
+        logits = torch.stack(
+            [
+                model(scored if getattr(model, "reads_scores", False) else batch)
+                for model in self.base_models.values()
+            ],
+            dim=axis,
+        )
         probabilities = torch.sigmoid(logits)  # [..., B, K] or [..., B, K, T]
         weights = self.selector(batch, probabilities)
         # In logs, so that a confident base model costs neither precision nor gradient.
@@ -74,6 +88,12 @@ class Mixture(nn.Module):
             weights,
             probabilities,
         )
+
+    def _fields(self, batch: Batch) -> Batch:
+        """Without the slots of scores."""
+        if self.num_slots is None:
+            return batch
+        return Batch(*(slots[..., : self.num_slots] for slots in batch))
 
 
 def _tables(prefix: str, module: nn.Module) -> set[str]:

@@ -1,19 +1,20 @@
-"""Base models by name: the built-in ones and those that other packages offer as entry points."""
+"""Base models by name: built in, offered by other packages as entry points, or in a file."""
 
 from __future__ import annotations
 
-import importlib
 import inspect
-from collections.abc import Mapping
-from importlib.metadata import entry_points
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from metaselector.config import BaseModelConfig
+from metaselector.config import BaseModelConfig, Config, change_config
 from metaselector.data.schema import Schema
 from metaselector.errors import ConfigError, nearest
+from metaselector.plugin_file import is_in_file
+from metaselector.plugins import Plugin, Plugins, load_target
 
 GROUP = "metaselector.base_models"
 BUILT_IN = {
@@ -35,19 +36,17 @@ BUILT_IN = {
 }
 PER_TASK = "base_models.per_task:PerTask"
 """Makes a multi-task model of single-task ones."""
-_registered: dict[str, type[nn.Module]] = {}
+MODELS = Plugins("base model", GROUP, BUILT_IN)
 
 
 def register(name: str, model: type[nn.Module]) -> None:
     """Make the class `model` available as `name` in this process."""
-    if name in names():
-        raise ConfigError(f"a base model called '{name}' exists already; choose another name")
-    _registered[name] = model
+    MODELS.register(name, model)
 
 
 def names() -> list[str]:
-    """All base models that can be asked for."""
-    return sorted({*BUILT_IN, *_registered, *(point.name for point in entry_points(group=GROUP))})
+    """All base models that can be asked for by name."""
+    return MODELS.names()
 
 
 def create_for(name: str, settings: BaseModelConfig, schema: Schema, seed: int) -> nn.Module:
@@ -56,19 +55,46 @@ def create_for(name: str, settings: BaseModelConfig, schema: Schema, seed: int) 
 
 
 def model_class(name: str) -> type[nn.Module]:
-    """The class behind `name`.
+    """The class behind `name`, which may be ``path/to/file.py:Class``.
 
     Raises:
-        ConfigError: there is none; names the nearest.
+        ConfigError: there is none (names the nearest), or its file or package fails to load.
     """
-    if name in _registered:
-        return _registered[name]
-    if name in BUILT_IN:
-        return _load(BUILT_IN[name])
-    for point in entry_points(group=GROUP, name=name):
-        plug_in: type[nn.Module] = point.load()
-        return plug_in
-    raise ConfigError(f"unknown base model '{name}'; {nearest(name, names())}")
+    found: type[nn.Module] = MODELS.load(name, nn.Module)
+    return found
+
+
+def add_files(config: Config, files: Iterable[str]) -> Config:
+    """`config` with more base models, each ``path/to/file.py:Class`` and called like its class.
+
+    Raises:
+        ConfigError: a file or class cannot be used, or another base model has that name.
+    """
+    for name in files:
+        if not is_in_file(name):
+            raise ConfigError(f"--base-model {name}: expected path/to/file.py:Class")
+        called = model_class(name).__name__.lower()
+        path, _, attribute = name.rpartition(":")
+        target = f"{Path(path).expanduser().resolve()}:{attribute}"
+        present = config.base_models.get(called)
+        if called in names() or (present is not None and present.model != target):
+            raise ConfigError(
+                f"--base-model {name}: there is another base model called '{called}'; rename the "
+                "class, or give it a name of your own in a configuration: "
+                f"base_models.NAME.model: {target}"
+            )
+        config = change_config(config, {f"base_models.{called}.model": target})
+    return config
+
+
+def in_files(config: Config) -> list[Plugin]:
+    """The base models of the settings that are in files, as the list of plug-ins shows them."""
+    named = {name: model.model for name, model in config.base_models.items() if model.model}
+    return [
+        Plugin(MODELS.kind, name, target, MODELS.summary(target))
+        for name, target in named.items()
+        if is_in_file(target)
+    ]
 
 
 def create(
@@ -90,7 +116,13 @@ def create(
         ConfigError: unknown model or option, a field that the data has not, or what the model's
             constructor refuses, such as tasks that it cannot learn.
     """
-    cls, called = model_class(name), called or name
+    return build(model_class(name), schema, options, seed, called or name)
+
+
+def build(
+    cls: type[nn.Module], schema: Schema, options: Mapping[str, Any], seed: int, called: str
+) -> nn.Module:
+    """:func:`create` a model of the class `cls`."""
     parameters = set(inspect.signature(cls).parameters)
     valid = parameters - {"num_ids", "slot_fields", "tasks"}
     for option in options:
@@ -113,8 +145,8 @@ def create(
     tasks = [(parent, False) for parent in schema.parents]
     if "tasks" in parameters and len(tasks) == 1:
         raise ConfigError(
-            f"base_models.{called}: {name} is a model of several tasks, and the data have one, "
-            f"{schema.tasks[0]}; use a single-task model"
+            f"base_models.{called}: {cls.__name__} is a model of several tasks, and the data have "
+            f"one, {schema.tasks[0]}; use a single-task model"
         )
     # The global generator is used by torch's initialisers; fork it, so that ours leaves no trace.
     # torch.manual_seed would also seed every device.
@@ -125,12 +157,6 @@ def create(
                 return cls(*shape, tasks, **arguments)
             if len(tasks) == 1:
                 return cls(*shape, **arguments)
-            return _load(PER_TASK)(*shape, tasks, lambda: cls(*shape, **arguments))
+            return load_target(PER_TASK)(*shape, tasks, lambda: cls(*shape, **arguments))
         except ValueError as error:
             raise ConfigError(f"base_models.{called}: {error}") from error
-
-
-def _load(target: str) -> type[nn.Module]:
-    module, attribute = target.split(":")
-    loaded: type[nn.Module] = getattr(importlib.import_module(module), attribute)
-    return loaded

@@ -22,8 +22,10 @@ from metaselector.data.protocol import WINDOWS, EvaluationProtocol, Window
 from metaselector.data.protocols import make_protocol
 from metaselector.errors import CheckpointError, ConfigError
 from metaselector.files import write_text
+from metaselector.frozen import Scored, scored_names, scores_column, scores_digest, with_scores
 from metaselector.meta_trainer import MetaLearned, make_mixture
 from metaselector.mixture import Mixture
+from metaselector.plugins import identity
 from metaselector.pretrain import Pretrained
 from metaselector.transfer import TRANSFER_FILE, Source, Transferred
 from metaselector.variants import Variant, settings_of, variants_of
@@ -75,7 +77,21 @@ class Run:
                     f"{self.data_directory}: prepared with {key}={prepared}, this run has {wanted}"
                     "; run `metaselector data prepare` again or use another --run directory"
                 )
-        return dataset
+        return with_scores(dataset, config.base_models)
+
+    @property
+    def trained_models(self) -> list[str]:
+        """The base models that are trained: all but those that are scores."""
+        return [name for name in self.config.base_models if name not in self.scored]
+
+    @property
+    def scored(self) -> list[str]:
+        """The base models that are scores, in the order of their slots."""
+        return scored_names(self.config.base_models)
+
+    def scores_column(self, name: str, window: Window) -> int:
+        """Where in the data set's scores those of a base model are."""
+        return scores_column(self.config.base_models, name, window)
 
     @cached_property
     def protocol(self) -> EvaluationProtocol:
@@ -140,6 +156,9 @@ class Run:
 
     def load_base(self, name: str, window: Window, seed: int) -> tuple[nn.Module, Pretrained]:
         """A pretrained base model on the run's device, in evaluation mode."""
+        if name in self.scored:
+            slot = self.dataset.schema.num_slots + self.scores_column(name, window)
+            return Scored(slot).eval(), Pretrained(0, [], 0.0)
         model = self.new_base(name, seed)
         path, settings = self._base(name, window, seed)
         tensors, record = load_checkpoint(path, settings)
@@ -221,6 +240,9 @@ class Run:
             changes_nothing = {"engine", "max_users_per_chunk", "compared_rules", *finetuning}
             config = self.config.model_dump(mode="json", include={"selector", "meta_train"})
             config |= {"adapt": adapt.model_dump(mode="json", exclude=changes_nothing)}
+            for section, key in (("selector", "kind"), ("adapt", "rule")):
+                named = config[section][key]
+                config[section][key] = named and identity(named)
         models = tuple(self.config.base_models)
         settings = self._settings(seed, models, ("early", "train")) | config
         path = checkpoint_path(self.directory, seed, variant)
@@ -233,11 +255,17 @@ class Run:
         split = "cold" if self.config.protocol == "cold" else "split"
         config = self.config.model_dump(mode="json", include={split, "base_models"})
         config["base_models"] = {name: config["base_models"][name] for name in models}
+        for name, model in config["base_models"].items():
+            model["model"] = model["model"] and identity(model["model"])
+            scores = self.config.base_models[name].scores
+            if scores is not None:
+                model["scores"]["file"] = scores_digest(scores)
         if self.source is not None:
             # What the source has learned, not where it is.
             learned = {
                 f"{name}-{window}": self.source.digest(name, window, seed)
                 for name in models
+                if name not in self.scored
                 for window in windows
             }
             transfer = self.config.transfer.model_dump(mode="json", exclude={"init_from"})

@@ -129,6 +129,7 @@ def test_the_commands_are_those_of_the_readme() -> None:
     assert set(COMMANDS) == {
         "",
         "config",
+        "plugins",
         "data",
         "data fetch",
         "data describe",
@@ -265,6 +266,67 @@ def test_a_wrong_schema(invoke: Invoke, tmp_path: Path) -> None:
     schema.write_text("version: 1\nusr: a\n")
     done = invoke("data", "prepare", "--dataset", schema, "--run", run)
     assert done.lone_error == f"{schema}: unknown key 'usr'; did you mean 'user'?"
+    assert not run.exists()
+
+
+# Plug-ins
+
+POPULARITY = Path(__file__).parents[1] / "examples" / "popularity.py"
+
+
+def test_plugins_are_listed(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    done = invoke("plugins", "--set", f"base_models.mine.model={POPULARITY}:Popularity")
+    assert done.code == 0
+    lines = [re.split(r" {2,}", line.strip()) for line in done.out.splitlines()]
+    found = {tuple(line[:2]): line[2:] for line in lines if len(line) >= 4}
+    assert found["base model", "fm"][:2] == [
+        "built in",
+        "Second-order factorization machine (Rendle, ICDM 2010, Eq. 1).",
+    ]
+    assert found["base model", "mine"][0].startswith(str(POPULARITY.parent))
+    for kind in (("selector", "gated"), ("inner rule", "maml"), ("metric", "auc")):
+        assert found[kind][0] == "built in"
+    assert ("dataset", "movielens-100k") in found
+
+
+def test_a_base_model_from_a_file(invoke: Invoke, prepared: Path, tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(POPULARITY.read_text())
+    option = ("--base-model", f"{file}:Popularity")
+    assert invoke("pretrain", "--run", prepared, *option).code == 0
+    checkpoints = {path.name for path in (prepared / "checkpoints" / "seed-0").iterdir()}
+    assert {f"base-{m}-train.safetensors" for m in ("lr", "fm", "popularity")} <= checkpoints
+    assert f"model: {file}:Popularity" in (prepared / "config.yaml").read_text()
+    again = invoke("pretrain", "--run", prepared, *option)
+    assert again.err.count("done before with the same settings") == 9
+
+    file.write_text(file.read_text() + "# edited\n")
+    again = invoke("pretrain", "--run", prepared)
+    assert again.err.count("done before with the same settings") == 6
+    error = invoke("meta-train", "--run", prepared, "--base-model", f"{file}:Popularity").err
+    assert "No such option" in error
+
+
+@pytest.mark.parametrize(
+    ("text", "attribute", "problem"),
+    [
+        (None, ":Mine", "cannot be read"),
+        ("", "", "--base-model mine: expected path/to/file.py:Class"),
+        ("", ":Mine", "no class 'Mine' in this file"),
+        ("from base_models import LR\n", ":LR", "there is another base model called 'lr'"),
+    ],
+)
+def test_a_wrong_base_model_from_a_file(
+    invoke: Invoke, tmp_path: Path, text: str | None, attribute: str, problem: str
+) -> None:
+    file = tmp_path / "mine.py"
+    if text is not None:
+        file.write_text(text)
+    given = f"{file}{attribute}" if attribute else "mine"
+    run = tmp_path / "run"
+    done = invoke("reproduce", "--run", run, "--data", tmp_path, "--base-model", given)
+    assert problem in done.lone_error
     assert not run.exists()
 
 

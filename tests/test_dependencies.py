@@ -14,15 +14,15 @@ ROOT = Path(__file__).parents[1]
 
 LEAVES = (
     "errors files yaml_mapping config training_config default_models variants progress "
-    "early_stopping environment"
+    "early_stopping environment plugins plugin_file plugin_kinds"
 )
 """Modules of metaselector that import no other layer, and that every layer may import."""
 
 LAYERS = [
     "data",
     "adapt",
-    "selector mixture registry pretrain multi_task task_losses task_aggregation task_metrics "
-    "freezing transfer predict meta_trainer finetune checkpoint",
+    "selector make_selector mixture registry pretrain multi_task task_losses task_aggregation "
+    "task_metrics testing frozen freezing transfer predict meta_trainer finetune checkpoint",
     "evaluate",
     "report",
     "run_directory search_space stages pipeline",

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from metaselector import registry
+from metaselector import plugins, registry
 from metaselector.adapt.engine import Adaptation
 from metaselector.adapt.func import FuncEngine
 from metaselector.adapt.rules import MetaSGD
@@ -24,6 +24,7 @@ from metaselector.meta_trainer import make_mixture
 from metaselector.mixture import mean_loss
 from metaselector.pretrain import logloss, pretrain
 from metaselector.progress import Silent
+from metaselector.testing import check_base_model
 from metaselector.training_config import PretrainConfig
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "popularity.py"
@@ -44,7 +45,7 @@ def model_class() -> type[nn.Module]:
 
 @pytest.fixture
 def registered(monkeypatch: pytest.MonkeyPatch, model_class: type[nn.Module]) -> None:
-    monkeypatch.setattr(registry, "_registered", {})
+    monkeypatch.setattr(registry.MODELS, "registered", {})
     registry.register(NAME, model_class)
 
 
@@ -69,6 +70,10 @@ def fit(model: nn.Module, dataset: EncodedDataset) -> None:
         description=NAME,
         progress=Silent(),
     )
+
+
+def test_it_conforms(model_class: type[nn.Module]) -> None:
+    check_base_model(model_class)
 
 
 @pytest.mark.usefixtures("registered")
@@ -120,9 +125,9 @@ def test_another_package_may_offer_it_as_an_entry_point(
     monkeypatch.syspath_prepend(EXAMPLE.parent)
     point = EntryPoint(NAME, "popularity:Popularity", registry.GROUP)
 
-    def entry_points(group: str, name: str = NAME) -> list[EntryPoint]:
-        return [point] if (group, name) == (registry.GROUP, NAME) else []
+    def entry_points(group: str) -> list[EntryPoint]:
+        return [point] if group == registry.GROUP else []
 
-    monkeypatch.setattr(registry, "entry_points", entry_points)
+    monkeypatch.setattr(plugins, "entry_points", entry_points)
     assert NAME in registry.names()
     assert type(create(dataset)).__name__ == "Popularity"

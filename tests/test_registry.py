@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from base_models import LR
-from metaselector import registry
+from metaselector import plugins, registry
 from metaselector.config import BaseModelConfig
 from metaselector.data.schema import Field, Schema
 from metaselector.errors import ConfigError
@@ -36,7 +36,7 @@ UNRELATED = FUNNEL.model_copy(update={"task_after": None})
 
 @pytest.fixture
 def registered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_registered", {})
+    monkeypatch.setattr(registry.MODELS, "registered", {})
 
 
 @pytest.mark.parametrize("name", sorted(registry.BUILT_IN))
@@ -72,7 +72,7 @@ def test_options_reach_the_model() -> None:
 
 
 def test_a_multi_task_model_needs_data_of_several_tasks() -> None:
-    with pytest.raises(ConfigError, match=r"base_models\.mine: ple .*have one, rating"):
+    with pytest.raises(ConfigError, match=r"base_models\.mine: PLE .*have one, rating"):
         registry.create("ple", SCHEMA, {}, 0, called="mine")
 
 
@@ -185,10 +185,10 @@ def test_a_name_is_taken_once() -> None:
 def test_entry_points_of_other_packages_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
     point = EntryPoint("other", "base_models.lr:LR", registry.GROUP)
 
-    def entry_points(group: str, name: str = "other") -> list[EntryPoint]:
-        return [point] if (group, name) == (registry.GROUP, "other") else []
+    def entry_points(group: str) -> list[EntryPoint]:
+        return [point] if group == registry.GROUP else []
 
-    monkeypatch.setattr(registry, "entry_points", entry_points)
+    monkeypatch.setattr(plugins, "entry_points", entry_points)
     assert "other" in registry.names()
     model: nn.Module = registry.create("other", SCHEMA, {}, 0)
     assert isinstance(model, LR)

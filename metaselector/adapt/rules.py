@@ -55,6 +55,11 @@ class MAML:
         return {name: p - rates[name] * grads[name] for name, p in params.items()}
 
 
+def first_order_maml(rate: float | Callable[[str], float]) -> MAML:
+    """MAML whose outer gradient takes the inner gradient as a constant."""
+    return MAML(rate, second_order=False)
+
+
 class MetaSGD:
     """``theta - alpha o grad`` with a learned alpha (Li et al., "Meta-SGD", 2017, Eq. 1).
 

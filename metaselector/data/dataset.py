@@ -87,6 +87,8 @@ class EncodedDataset:
     profiles: NDArray[np.float32]
     sha256: str = dataclass_field(default="", compare=False)
     """Of a saved data set, as computed when it was written."""
+    scores: NDArray[np.float32] | None = dataclass_field(default=None, compare=False)
+    """Logits ``[N, P]`` of P systems beside the base models; they are not saved with the rest."""
 
     @classmethod
     def of_rows(
@@ -164,6 +166,17 @@ class EncodedDataset:
             return self._assembled(np.asarray(rows), history_limits)
         ids, values = self._whole
         return Batch(torch.from_numpy(ids[rows]).long(), torch.from_numpy(values[rows]))
+
+    def scored_batch(
+        self, rows: NDArray[np.int64], history_limits: NDArray[np.int64] | None = None
+    ) -> Batch:
+        """:meth:`batch` with the P scores as last slots, of id 0: ``[..., C + P]``."""
+        batch = self.batch(rows, history_limits)
+        if self.scores is None:
+            return batch
+        values = torch.from_numpy(self.scores[rows])
+        ids = torch.zeros(values.shape, dtype=torch.int64)
+        return Batch(torch.cat([batch.ids, ids], -1), torch.cat([batch.values, values], -1))
 
     def _assembled(
         self, rows: NDArray[np.int64], history_limits: NDArray[np.int64] | None = None

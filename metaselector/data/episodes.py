@@ -161,7 +161,7 @@ def load_rows(dataset: EncodedDataset, rows: Ints, history_limits: Ints | None =
         None if history_limits is None else np.broadcast_to(history_limits[:, None], rows.shape)
     )
     batch, mask, labels = (
-        dataset.batch(rows, limits),
+        dataset.scored_batch(rows, limits),
         torch.from_numpy(present),
         dataset.label(rows),
     )

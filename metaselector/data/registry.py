@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from metaselector.data.interactions import InteractionTable
 from metaselector.data.own.own_log import OwnLog, is_schema
@@ -25,7 +26,7 @@ from metaselector.data.public.movielens_large import (
     read_movielens_csv,
 )
 from metaselector.data.public.official import OfficialFolder
-from metaselector.errors import ConfigError, nearest
+from metaselector.plugins import Plugins
 
 
 class DatasetSource(Protocol):
@@ -93,6 +94,10 @@ DATASETS: dict[str, DatasetSource] = {
 }
 
 
+PLUGINS = Plugins("dataset", "metaselector.datasets", DATASETS)
+"""Of another package: a :class:`DatasetSource`, or a class that makes one without arguments."""
+
+
 def dataset(name: str) -> DatasetSource:
     """The data set called `name`, which may be the path of a schema in YAML.
 
@@ -101,9 +106,10 @@ def dataset(name: str) -> DatasetSource:
     """
     if is_schema(name):
         return OwnLog(Path(name))
-    if name not in DATASETS:
-        raise ConfigError(f"unknown dataset '{name}', {nearest(name, DATASETS)}")
-    return DATASETS[name]
+    found: Any = PLUGINS.load(name)
+    is_class: bool = inspect.isclass(found)
+    source: DatasetSource = found() if is_class else found
+    return source
 
 
 def read(name: str, path: Path) -> InteractionTable:

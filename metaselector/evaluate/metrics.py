@@ -82,7 +82,10 @@ def gap_closed(value: float, best_single: float, oracle: float) -> float:
     return (best_single - value) / gap if gap else math.nan
 
 
-METRICS: dict[str, Callable[[ArrayLike, ArrayLike, ArrayLike], float]] = {
+Metric = Callable[[ArrayLike, ArrayLike, ArrayLike], float]
+"""``(y, p, users) -> value``."""
+
+METRICS: dict[str, Metric] = {
     "auc": lambda y, p, users: auc(y, p),
     "logloss": lambda y, p, users: logloss(y, p),
     "gauc": lambda y, p, users: gauc(y, p, users)[0],

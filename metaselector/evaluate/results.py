@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from metaselector.errors import UserError
 from metaselector.evaluate.alignment import Aligned, by_seed
 from metaselector.evaluate.losses import user_codes
-from metaselector.evaluate.metrics import auc, gap_closed, gauc, logloss, rela_impr
+from metaselector.evaluate.metrics import Metric, auc, gap_closed, gauc, logloss, rela_impr
 from metaselector.evaluate.oracles import oracle_user
 
 COLUMNS = (
@@ -34,7 +34,12 @@ ORACLE = "oracle-user"
 
 
 def score(
-    predictions: pd.DataFrame, *, dataset: str, protocol: str, best_single: Mapping[int, str]
+    predictions: pd.DataFrame,
+    *,
+    dataset: str,
+    protocol: str,
+    best_single: Mapping[int, str],
+    metrics: Mapping[str, Metric] = {},
 ) -> pd.DataFrame:
     """Every metric of every model.
 
@@ -44,9 +49,11 @@ def score(
         protocol: name for the column ``protocol``.
         best_single: by seed, the single model that was best on *valid*: what RelaImpr and gap
             closed are relative to.
+        metrics: further ones, by the name of their column.
 
     Returns:
-        One row per (seed, model) in the order in which they first appear, columns :data:`COLUMNS`.
+        One row per (seed, model) in the order in which they first appear, columns :data:`COLUMNS`
+        and those of `metrics`.
         ``rela_impr`` is in percent, gaps are fractions, and nan where the seed has no
         ``oracle-user``; ``gauc_users`` counts the users that GAUC is over.
 
@@ -54,11 +61,13 @@ def score(
         UserError: models of a seed predict different rows or labels, or a seed's best single model
             is not given or has no predictions.
     """
-    tables = [_score_seed(seed, aligned, best_single) for seed, aligned in by_seed(predictions)]
+    tables = [
+        _score_seed(seed, aligned, best_single, metrics) for seed, aligned in by_seed(predictions)
+    ]
     if not tables:
         raise UserError("the table of predictions is empty")
     table = pd.concat(tables, ignore_index=True)
-    return table.assign(dataset=dataset, protocol=protocol)[list(COLUMNS)]
+    return table.assign(dataset=dataset, protocol=protocol)[[*COLUMNS, *metrics]]
 
 
 def with_common_rows(
@@ -87,7 +96,12 @@ def with_common_rows(
     return results.merge(common, on=["seed", "model"], validate="one_to_one")
 
 
-def _score_seed(seed: int, aligned: Aligned, best_single: Mapping[int, str]) -> pd.DataFrame:
+def _score_seed(
+    seed: int,
+    aligned: Aligned,
+    best_single: Mapping[int, str],
+    metrics: Mapping[str, Metric],
+) -> pd.DataFrame:
     if seed not in best_single:
         raise UserError(f"seed {seed}: its best single model is not given")
     base_auc, base_loss = _auc_and_logloss(aligned, best_single[seed])
@@ -111,6 +125,7 @@ def _score_seed(seed: int, aligned: Aligned, best_single: Mapping[int, str]) -> 
                 "n_users": pd.unique(aligned.users).size,
                 "n_test": aligned.y.size,
                 "gauc_users": gauc_users,
+                **{name: float(m(aligned.y, p, aligned.users)) for name, m in metrics.items()},
             }
         )
     return pd.DataFrame(records)

@@ -21,6 +21,7 @@ from metaselector.evaluate.predictions import save_predictions
 from metaselector.evaluate.results import best_model_counts, score, with_common_rows
 from metaselector.files import atomic_file, write_text
 from metaselector.meta_trainer import PHI
+from metaselector.plugin_kinds import METRICS
 from metaselector.progress import Progress
 from metaselector.run_directory import Run
 from metaselector.stages.evaluate_seed import SeedEvaluation, evaluate_seed
@@ -68,7 +69,14 @@ def _write_exam(
     weights = pd.concat([part.weights for part in parts], ignore_index=True)
     best_single = dict(zip(run.config.seeds, (part.best_single for part in parts), strict=True))
     dataset = run.dataset.schema.dataset
-    results = score(predictions, dataset=dataset, protocol=exam.name, best_single=best_single)
+    further = {name.rpartition(":")[2]: METRICS.load(name) for name in run.config.evaluate.metrics}
+    results = score(
+        predictions,
+        dataset=dataset,
+        protocol=exam.name,
+        best_single=best_single,
+        metrics=further,
+    )
     folder = PurePosixPath(task_folder) / exam.folder
     save_predictions(predictions, run.directory / folder / "predictions.parquet")
     valid = pd.concat([part.valid_predictions for part in parts], ignore_index=True)

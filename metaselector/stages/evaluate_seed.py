@@ -183,13 +183,22 @@ def _outputs(
     """What the base models of `window` predict for one part of the episodes, with its labels."""
     dataset, (rows, limits) = run.dataset, episodes.flat(part)
     logits = [
-        predict(run.load_base(name, window, seed)[0], dataset, rows, limits)
+        _scores(run, name, window, rows)
+        if name in run.scored
+        else predict(run.load_base(name, window, seed)[0], dataset, rows, limits)
         for name in run.config.base_models
     ]
     base = torch.sigmoid(torch.stack(logits, dim=1).double()).numpy()  # [n, K] or [n, K, T]
     base = base.reshape(len(rows), len(logits), len(dataset.schema.tasks))
     features = row_features(dataset, rows, limits)
     return Outputs(rows, dataset.users[rows], base, dataset.task_labels[rows], features)
+
+
+def _scores(run: Run, name: str, window: Window, rows: NDArray[np.int64]) -> torch.Tensor:
+    """Logits ``[n]`` of a base model that is a file of scores."""
+    scores = run.dataset.scores
+    assert scores is not None
+    return torch.from_numpy(scores[rows, run.scores_column(name, window)])
 
 
 def _weights_table(

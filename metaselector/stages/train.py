@@ -45,7 +45,7 @@ def pretrain_base_models(run: Run, progress: Progress, windows: Sequence[Window]
     """
     _check_transfer(run, progress)
     for seed in run.config.seeds:
-        for name in run.config.base_models:
+        for name in run.trained_models:
             for window in windows:
                 description = f"seed {seed}: pretrain {name} ({window})"
                 if run.has_base(name, window, seed):
@@ -59,7 +59,7 @@ def _check_transfer(run: Run, progress: Progress) -> None:
     if run.source is None:
         return
     seed = run.config.seeds[0]
-    models = {name: run.new_base(name, seed) for name in run.config.base_models}
+    models = {name: run.new_base(name, seed) for name in run.trained_models}
     names = [f"{name}.{each}" for name, m in models.items() for each, _ in m.named_parameters()]
     check_patterns(run.config.transfer.freeze, names)
     for note in overlap(run.source.dataset, run.dataset):

@@ -55,7 +55,7 @@ def tune(
         ConfigError: target, space or settings are impossible.
         CheckpointError: the study, or a base model of the run, was made with other settings.
     """
-    targets = (*LEARNED, *run.config.base_models)
+    targets = (*LEARNED, *run.trained_models)
     if target not in targets:
         raise ConfigError(f"--target {target}: there is no such target; {nearest(target, targets)}")
     chosen_from = load_space(space)
@@ -87,7 +87,7 @@ def _check_space(run: Run, space: SearchSpace, target: str) -> None:
 
 def _pretrain_missing(run: Run, progress: Progress) -> None:
     """Train and keep base models that the run has not; one with other settings is not replaced."""
-    for seed, name, window in product(run.config.seeds, run.config.base_models, NEEDED):
+    for seed, name, window in product(run.config.seeds, run.trained_models, NEEDED):
         if run.keeps_base(name, window, seed):
             run.load_base(name, window, seed)
     pretrain_base_models(run, progress, NEEDED)

@@ -16,6 +16,7 @@ from metaselector import registry
 from metaselector.adapt.intercept import Intercept
 from metaselector.adapt.lookups import Lookups
 from metaselector.data.schema import Field, Schema
+from metaselector.testing import check_base_model
 
 SLOT_FIELDS = [0, 1, 1, 2]
 NUM_IDS = 9
@@ -103,20 +104,8 @@ def test_schema_of_this_test() -> None:
     assert make_schema("lr").slot_fields == SLOT_FIELDS
 
 
-def test_one_logit_a_row_and_task(name: str, model: nn.Module, batch: Any) -> None:
-    assert model(batch).shape == ((2, 5, 2) if has_tasks(name) else (2, 5))
-
-
-def test_leading_axes_are_a_batch_of_batches(model: nn.Module, batch: Any) -> None:
-    ids, values = batch
-    expected = torch.stack([model((ids[i], values[i])) for i in range(2)])
-    torch.testing.assert_close(model(batch), expected, rtol=0, atol=1e-12)
-
-
-def test_batch_equals_single_rows(model: nn.Module, batch: Any) -> None:
-    ids, values = (part[0] for part in batch)
-    expected = torch.cat([model((ids[i : i + 1], values[i : i + 1])) for i in range(5)])
-    torch.testing.assert_close(model((ids, values)), expected, rtol=0, atol=1e-12)
+def test_conformance(name: str) -> None:
+    check_base_model(name, OPTIONS[name])
 
 
 def test_order_of_rows_does_not_matter(model: nn.Module, batch: Any) -> None:
@@ -136,15 +125,6 @@ def test_order_of_the_slots_of_a_field_does_not_matter(
         torch.testing.assert_close(model(swapped), model(batch), rtol=0, atol=1e-12)
 
 
-def test_padding_slots_change_nothing(model: nn.Module, batch: Any) -> None:
-    """Whatever row 0 of a table holds, the padding slots that read it count for nothing."""
-    expected = model(batch).detach()
-    with torch.no_grad():
-        for table in model.tables:
-            model.get_parameter(table)[0] = 1e3
-    assert torch.equal(model(batch), expected)
-
-
 def test_more_padding_slots_change_nothing(name: str) -> None:
     """The same model with one slot more in the second field."""
     narrow, wide = (build(name, slots=slots) for slots in (1, 2))
@@ -154,13 +134,6 @@ def test_more_padding_slots_change_nothing(name: str) -> None:
     torch.testing.assert_close(
         wide((wide_ids, wide_values)), narrow((ids, values)), rtol=0, atol=1e-12
     )
-
-
-def test_every_parameter_gets_a_gradient(model: nn.Module, batch: Any) -> None:
-    model(batch).square().sum().backward()
-    for name, p in model.named_parameters():
-        assert p.grad is not None, name
-        assert p.grad.any(), name
 
 
 def test_gradients_equal_finite_differences_twice(name: str) -> None:
@@ -174,30 +147,6 @@ def test_gradients_equal_finite_differences_twice(name: str) -> None:
 
     assert torch.autograd.gradcheck(logit, tuple(params.values()))
     assert torch.autograd.gradgradcheck(logit, tuple(params.values()), fast_mode=has_tasks(name))
-
-
-def test_tables_are_parameters_with_a_row_for_every_id(model: nn.Module) -> None:
-    assert model.tables
-    for table in model.tables:
-        assert len(model.get_parameter(table)) == NUM_IDS
-
-
-def test_tables_are_the_only_parameters_that_ids_index(model: nn.Module, batch: Any) -> None:
-    """With permuted tables and ids, the numbers are the same: what the engine relies on."""
-    permutation = torch.randperm(NUM_IDS, generator=torch.Generator().manual_seed(4))
-    permuted = {
-        name: p[permutation] if name in model.tables else p for name, p in model.named_parameters()
-    }
-    local = permutation.argsort()[batch[0]]
-    output = functional_call(model, permuted, ((local, batch[1]),))
-    torch.testing.assert_close(output, model(batch), rtol=0, atol=1e-12)
-
-
-def test_forward_changes_no_state(model: nn.Module, batch: Any) -> None:
-    model.train()
-    before = {k: v.clone() for k, v in model.state_dict().items()}
-    model(batch)
-    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
 
 
 def pairs(vectors: Tensor) -> float:

@@ -131,5 +131,5 @@ def test_nothing_there(tmp_path: Path) -> None:
 
 
 def test_unknown_name(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="'movielens-10k', did you mean 'movielens-100k'"):
+    with pytest.raises(ConfigError, match="'movielens-10k'; did you mean 'movielens-100k'"):
         read("movielens-10k", tmp_path)

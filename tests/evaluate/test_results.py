@@ -58,6 +58,23 @@ def test_rows_and_columns(predictions: pd.DataFrame) -> None:
     assert (table["n_users"] == 12).all()
 
 
+def test_metrics_of_ones_own_are_columns_at_the_end(predictions: pd.DataFrame) -> None:
+    def brier(y: np.ndarray, p: np.ndarray, users: np.ndarray) -> np.floating:
+        assert len(users) == len(y)
+        return ((y - p) ** 2).mean()
+
+    best = {7: "lr", 2: "fm"}
+    table = score(
+        predictions, dataset="tiny", protocol="warm", best_single=best, metrics={"brier": brier}
+    )
+    plain = score(predictions, dataset="tiny", protocol="warm", best_single=best)
+    pd.testing.assert_frame_equal(table.drop(columns="brier"), plain)
+    one = predictions.query("seed == 2 and model == 'lr'")
+    expected = ((one["y"] - one["p"]) ** 2).mean()
+    found = table.query("seed == 2 and model == 'lr'")["brier"].item()
+    assert found == pytest.approx(expected)
+
+
 def test_values(predictions: pd.DataFrame) -> None:
     table = score(predictions, dataset="tiny", protocol="warm", best_single={7: "lr", 2: "fm"})
     row = table.set_index(["seed", "model"]).loc[(7, "fm")]

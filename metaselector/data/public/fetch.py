@@ -103,7 +103,7 @@ def fetch(
     if _is_intact(target):
         return target
     if sources is None:
-        sources = SOURCES[name]
+        sources = SOURCES.get(name, ())  # those of other packages are brought by hand
     if not sources:
         raise UserError(
             f"{name} stands for files of your own and cannot be fetched; set --data to the path of "

@@ -1,0 +1,41 @@
+"""What the settings name and other packages may add, but for base models and data sets.
+
+Those two have registries of their own, :mod:`metaselector.registry` and
+:mod:`metaselector.data.registry`.
+"""
+
+from __future__ import annotations
+
+from metaselector.plugins import Plugins
+
+RULES = Plugins(
+    "inner rule",
+    "metaselector.rules",
+    {
+        "maml": "metaselector.adapt.rules:MAML",
+        "first-order-maml": "metaselector.adapt.rules:first_order_maml",
+        "meta-sgd": "metaselector.adapt.rules:MetaSGD",
+    },
+)
+"""Called with ``rate``, a function from a parameter's name to where its inner rate starts, and, if
+they have such an argument, ``granularity``; they make an
+:class:`~metaselector.adapt.rules.InnerRule`. Its update leaves alone what has no gradient, as
+engines show it only the table rows that a user touches."""
+
+SELECTORS = Plugins(
+    "selector", "metaselector.selectors", {"gated": "metaselector.selector:GatedSelector"}
+)
+"""Modules as :class:`~metaselector.mixture.Mixture` takes them; how they are called says
+:func:`~metaselector.make_selector.make_selector`."""
+
+METRICS = Plugins(
+    "metric",
+    "metaselector.metrics",
+    {
+        "auc": "metaselector.evaluate.metrics:auc",
+        "logloss": "metaselector.evaluate.metrics:logloss",
+        "gauc": "metaselector.evaluate.metrics:gauc",
+    },
+)
+"""Functions ``(y [N], p [N], users [N]) -> float`` of labels, predicted probabilities and users,
+named in ``evaluate.metrics``. The built-in ones are always in the table."""

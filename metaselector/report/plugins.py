@@ -1,0 +1,21 @@
+"""The list of plug-ins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from metaselector.plugins import Plugin
+
+
+def print_plugins(plugins: Iterable[Plugin], console: Console) -> None:
+    """Print one line for each, in the order given."""
+    shown = Table(box=None, pad_edge=False)
+    for title in ("kind", "name", "source", "what it is"):
+        shown.add_column(title, overflow="fold")
+    for plugin in plugins:
+        shown.add_row(*map(Text, plugin))
+    console.print(shown)

@@ -1,0 +1,65 @@
+"""All checks of a base model, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from metaselector.data.schema import Schema
+from metaselector.registry import model_class
+from metaselector.testing import adaptation, gradients, outputs, saving, signature, tables
+from metaselector.testing.subject import Subject, schema_for
+
+CHECKS = (
+    signature.constructor_is_plain,
+    signature.options_have_values,
+    tables.tables_are_parameters,
+    outputs.one_logit_a_row_and_task,
+    outputs.forward_repeats,
+    outputs.single_rows_agree,
+    outputs.leading_axes_agree,
+    outputs.forward_changes_no_state,
+    outputs.parameters_are_those_given,
+    tables.padding_counts_for_nothing,
+    tables.ids_index_tables_only,
+    gradients.every_parameter_matters,
+    gradients.first_and_second_derivatives,
+    adaptation.adapts_like_a_plain_loop,
+    saving.seed_decides_the_weights,
+    saving.weights_survive_a_file,
+)
+"""Each takes a :class:`Subject`; a later one may rely on the earlier ones."""
+
+
+def check_base_model(
+    model: type[nn.Module] | str,
+    options: Mapping[str, Any] | None = None,
+    *,
+    schema: Schema | None = None,
+    seed: int = 0,
+) -> None:
+    """Check that `model` is a base model that can be trained, adapted, saved and selected.
+
+    It takes about a second, in float64, with random parameters and slots. A model whose constructor
+    takes ``tasks`` is checked on two tasks, the second after the first.
+
+    Args:
+        model: its class, its name, or ``path/to/file.py:Class``.
+        options: of its constructor, as in ``base_models.<name>.options``; small sizes are quick.
+        schema: of the data it gets; by default users, genres, items, a number and a history of
+            items, and a categorical field for whatever else it names in ``fields``.
+        seed: of its initial parameters and the slots.
+
+    Raises:
+        AssertionError: the first thing that is wrong, and what to do about it.
+        ConfigError: there is no such model, or its options cannot be.
+    """
+    cls = model_class(model) if isinstance(model, str) else model
+    subject = Subject(cls, dict(options or {}), schema or schema_for(cls), seed)
+    with torch.random.fork_rng(devices=[]):  # dropout in training mode draws from it
+        torch.default_generator.manual_seed(seed)
+        for check in CHECKS:
+            check(subject)

@@ -1,0 +1,66 @@
+"""Derivatives."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.func import functional_call
+
+from metaselector.adapt.intercept import Intercept
+from metaselector.adapt.lookups import Lookups
+from metaselector.testing.subject import Subject
+
+_SCALES = (0.0, 0.03, 0.3, 1.0) * 2
+"""Of noise on the parameters: with some, the units of a small network are all off, or saturated."""
+
+
+def every_parameter_matters(subject: Subject) -> None:
+    """Each gets a gradient, and one that is somewhere not 0, with some draw of the parameters."""
+    generator = subject.generator()
+    unmoved = set(subject.params)
+    for scale in _SCALES:
+        params = {
+            name: _near(p, scale, generator).requires_grad_() for name, p in subject.params.items()
+        }
+        logits = functional_call(subject.model, params, (subject.batch(8, 8),))
+        if not logits.requires_grad:
+            subject.fail("no gradient reaches its parameters; forward must not detach or no_grad")
+        found = torch.autograd.grad(
+            logits.square().sum(), list(params.values()), materialize_grads=True
+        )
+        unmoved -= {name for name, g in zip(params, found, strict=True) if g.any()}
+        if not unmoved:
+            return
+    subject.fail(
+        f"parameter '{min(unmoved)}' gets no gradient; use it in forward, remove it, or make it a "
+        "buffer"
+    )
+
+
+def _near(p: Tensor, scale: float, generator: torch.Generator) -> Tensor:
+    return p + scale * torch.randn(p.shape, generator=generator, dtype=p.dtype)
+
+
+def first_and_second_derivatives(subject: Subject) -> None:
+    """They exist, and are those that finite differences find (fast mode, along one direction)."""
+    batch = subject.batch(3)
+    params = {name: p.requires_grad_() for name, p in subject.params.items()}
+
+    def logits(*leaves: Tensor) -> Tensor:
+        with Intercept(Lookups().handlers):  # as all engines do
+            named = dict(zip(params, leaves, strict=True))
+            return functional_call(subject.model, named, (batch,))
+
+    for order, check in (
+        ("first", torch.autograd.gradcheck),
+        ("second", torch.autograd.gradgradcheck),
+    ):
+        try:
+            check(logits, tuple(params.values()), fast_mode=True)
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())[:200]
+            subject.fail(
+                f"its {order} derivative is wrong or missing ({reason}); functions of your own "
+                "need a backward that can itself be differentiated, as those of torch have",
+                error,
+            )

@@ -1,0 +1,108 @@
+"""What forward returns, and what it must not do."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor
+from torch.func import functional_call
+
+from metaselector.data.batch import Batch
+from metaselector.testing.subject import ROWS, Subject
+
+_SHAPES = ((ROWS,), (1,), (2, 3), (1, 1), (2, 1, 3))
+
+
+def one_logit_a_row_and_task(subject: Subject) -> None:
+    """``[..., B]``, or ``[..., B, T]`` of several tasks, finite, for one row and for many."""
+    for shape in _SHAPES:
+        batch = subject.batch(*shape)
+        where = f"on ids {[*batch.ids.shape]}"
+        logits = subject.run(subject.model, batch, where)
+        expected = (*shape, len(subject.schema.tasks)) if subject.several else shape
+        if not isinstance(logits, Tensor) or logits.shape != expected:
+            found = [*logits.shape] if isinstance(logits, Tensor) else type(logits).__name__
+            subject.fail(
+                f"forward returns {found} {where}, expected logits {[*expected]}; a squeeze() or a "
+                "flatten() without an axis, or an axis counted from the left, does this"
+            )
+        if logits.dtype != batch.values.dtype:
+            subject.fail(f"logits are {logits.dtype} where values are {batch.values.dtype}")
+        if not logits.isfinite().all():
+            subject.fail(f"logits are not finite {where}")
+
+
+def single_rows_agree(subject: Subject) -> None:
+    """A row's logit does not depend on the rows beside it."""
+    ids, values = subject.batch(ROWS)
+    one_by_one = [
+        subject.model(Batch(ids[i : i + 1], values[i : i + 1])).detach() for i in range(ROWS)
+    ]
+    subject.compare(
+        subject.model(Batch(ids, values)).detach(),
+        torch.cat(one_by_one),
+        "a row's logit depends on the other rows of the batch; batch statistics and reductions "
+        "over the rows must go",
+    )
+
+
+def leading_axes_agree(subject: Subject) -> None:
+    """``[2, 3, C]`` is a batch of batches."""
+    ids, values = subject.batch(2, 3)
+    expected = torch.stack([subject.model(Batch(ids[i], values[i])).detach() for i in range(2)])
+    subject.compare(
+        subject.model(Batch(ids, values)).detach(),
+        expected,
+        "logits of ids [2, 3, C] are not those of [3, C], twice; count axes from the right",
+    )
+
+
+def forward_repeats(subject: Subject) -> None:
+    """In evaluation mode nothing is random."""
+    batch = subject.batch(ROWS)
+    if not torch.equal(subject.model(batch), subject.model(batch)):
+        subject.fail(
+            "in evaluation mode forward gives other logits the second time; make dropout and noise "
+            "depend on self.training"
+        )
+
+
+def forward_changes_no_state(subject: Subject) -> None:
+    """Neither in training mode nor in evaluation mode."""
+    for mode in ("training", "evaluation"):
+        model = copy.deepcopy(subject.model).train(mode == "training")
+        before = {name: t.clone() for name, t in _tensors(model)}
+        subject.run(model, subject.batch(ROWS), f"in {mode} mode")
+        for name, tensor in _tensors(model):
+            if name not in before or not torch.equal(tensor, before[name]):
+                subject.fail(
+                    f"forward changes '{name}' in {mode} mode; users adapt copies of a model, "
+                    "which share its state: no batch-norm running statistics (LayerNorm has none), "
+                    "caches or counters"
+                )
+
+
+def parameters_are_those_given(subject: Subject) -> None:
+    """``functional_call`` with other parameters is a model that has them."""
+    generator = subject.generator()
+    other = {
+        name: p + 0.1 * torch.randn(p.shape, generator=generator, dtype=p.dtype)
+        for name, p in subject.params.items()
+    }
+    holder = copy.deepcopy(subject.model)
+    with torch.no_grad():
+        for name, p in holder.named_parameters():
+            p.copy_(other[name])
+    batch = subject.batch(ROWS)
+    subject.compare(
+        functional_call(subject.model, other, (batch,)).detach(),
+        holder(batch).detach(),
+        "torch.func.functional_call with other parameters gives other logits than a model that has "
+        "them; read parameters in forward only, as attributes of their module, and keep no copies",
+    )
+
+
+def _tensors(model: torch.nn.Module) -> list[tuple[str, Tensor]]:
+    """Parameters and all buffers, those too that are not saved."""
+    return [*model.named_parameters(), *model.named_buffers()]

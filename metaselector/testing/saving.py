@@ -1,0 +1,46 @@
+"""Seeds and checkpoints."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import torch
+
+from metaselector.checkpoint import read_checkpoint, save_checkpoint
+from metaselector.testing.subject import ROWS, Subject
+
+
+def seed_decides_the_weights(subject: Subject) -> None:
+    """Two models of one seed are the same."""
+    first, second = (subject.fresh().state_dict() for _ in range(2))
+    for name, tensor in first.items():
+        if not torch.equal(tensor, second[name]):
+            subject.fail(
+                f"'{name}' starts otherwise each time, whatever the seed; draw it with torch, "
+                "whose generator is seeded while the constructor runs"
+            )
+
+
+def weights_survive_a_file(subject: Subject) -> None:
+    """A model of another seed, with the tensors that a checkpoint kept, gives the same logits."""
+    batch = subject.batch(ROWS).to("cpu", torch.float32)
+    model, other = (subject.fresh(subject.seed + i) for i in range(2))
+    with tempfile.TemporaryDirectory(prefix="metaselector-") as directory:
+        path = Path(directory) / "model.safetensors"
+        try:
+            save_checkpoint(path, model.state_dict(), {}, {})
+            other.load_state_dict(read_checkpoint(path).tensors)
+        except (RuntimeError, ValueError) as error:
+            reason = " ".join(str(error).split())[:200]
+            subject.fail(
+                f"its state_dict cannot be saved and loaded with safetensors ({reason}); give "
+                "every parameter and buffer memory of its own, and sizes that its options decide",
+                error,
+            )
+    subject.compare(
+        other(batch).detach(),
+        model(batch).detach(),
+        "saved and loaded it gives other logits; what forward reads must be a parameter, a buffer, "
+        "or made of the options",
+    )

@@ -1,0 +1,70 @@
+"""What the engine relies on when it hands a model small tables with only the rows it needs."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch.func import functional_call
+
+from metaselector.data.batch import Batch
+from metaselector.errors import nearest
+from metaselector.testing.subject import ROWS, Subject
+
+
+def tables_are_parameters(subject: Subject) -> None:
+    """Each is named as in ``named_parameters()`` and has a row for every id."""
+    params = subject.params
+    for table in getattr(subject.model, "tables", ()):
+        if table not in params:
+            subject.fail(f"tables names '{table}', which is no parameter; {nearest(table, params)}")
+        if len(params[table]) != subject.schema.num_ids:
+            subject.fail(
+                f"table '{table}' has {len(params[table])} rows; a table has num_ids "
+                f"({subject.schema.num_ids} here)"
+            )
+
+
+def padding_counts_for_nothing(subject: Subject) -> None:
+    """Id 0 comes with value 0: multiply by the values, or mask ids that are 0."""
+    model = copy.deepcopy(subject.model)
+    with torch.no_grad():
+        for table in getattr(model, "tables", ()):
+            model.get_parameter(table)[0] = 1e3
+    batch = subject.batch(ROWS)
+    subject.compare(
+        model(batch).detach(),
+        subject.model(batch).detach(),
+        "row 0 of its tables matters, which padding slots read; multiply by the values, which are "
+        "0 there, or mask ids that are 0",
+    )
+
+
+def ids_index_tables_only(subject: Subject) -> None:
+    """The touched rows alone, in another order, with ids that point there, give the same logits."""
+    batch, params = subject.batch(ROWS), subject.params
+    declared = set(getattr(subject.model, "tables", ()))
+    touched = batch.ids.unique()
+    touched = touched[touched != 0]
+    order = torch.randperm(len(touched), generator=subject.generator())
+    kept = torch.cat([torch.zeros(1, dtype=torch.int64), touched[order]])  # id 0 stays 0
+    place = torch.zeros(subject.schema.num_ids, dtype=torch.int64)
+    place[kept] = torch.arange(len(kept))
+    small = {name: p[kept] if name in declared else p for name, p in params.items()}
+    rows = subject.schema.num_ids
+    forgotten = sorted(n for n, p in params.items() if n not in declared and len(p) == rows)
+    advice = (
+        f"; {', '.join(forgotten)} has a row for every id: name it in `tables`"
+        if forgotten
+        else "; index tables with the given ids as they are, and use ids for nothing else"
+    )
+    where = "with tables that hold only the batch's rows, and ids that point into those"
+    try:
+        found = functional_call(subject.model, small, (Batch(place[batch.ids], batch.values),))
+    except Exception as error:
+        subject.fail(f"forward fails {where} ({type(error).__name__}: {error}){advice}", error)
+    subject.compare(
+        found.detach(),
+        subject.model(batch).detach(),
+        f"{where}, logits are others{advice}",
+    )
