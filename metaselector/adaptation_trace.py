@@ -7,6 +7,7 @@ from collections import defaultdict
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 
 from metaselector.adapt.engines import make_engine
 from metaselector.adapt.func import FuncEngine
@@ -43,7 +44,7 @@ def trace(model: Trained, rows: NewRows) -> pd.DataFrame:
         taken = adaptation.with_steps(steps)
         arguments = (model.mixture, params, model.alpha, taken, episodes, loss)
         output = engine(*arguments)
-        line = {"step": steps}
+        line: dict[str, float] = {"step": steps}
         lost = loss(output, episodes.query.labels, episodes.query.mask)
         line["support_loss"] = lost.item()
         shares = output.weights[0].double()  # [S, K] or [S, K, T]
@@ -53,7 +54,7 @@ def trace(model: Trained, rows: NewRows) -> pd.DataFrame:
         squares: dict[str, float] = defaultdict(float)
         adapted = FuncEngine().adapt(*arguments)
         for name in taken.names if steps else ():
-            start = params[name]
+            start: Tensor = params[name]
             if adapted.rows is not None and name in model.mixture.tables:
                 start = start[adapted.rows[0]]  # those that this one user touches, each once
             group = "selector" if name.startswith(PHI) else name.split(".")[1]

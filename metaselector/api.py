@@ -23,8 +23,9 @@ from metaselector.stages.evaluate import evaluate
 from metaselector.stages.prepare import prepare_run
 from metaselector.stages.train import meta_train_selectors, pretrain_base_models
 from metaselector.trained import STATE, Trained
+from metaselector.variants import Variant
 
-NEEDED = ("sample-selector", "metaselector")
+NEEDED: tuple[Variant, ...] = ("sample-selector", "metaselector")
 """What prediction needs to be trained."""
 
 
@@ -205,7 +206,7 @@ class MetaSelector:
         if chosen is None:
             return load_config(file, changes=changes)
         models = dict(changes.get("base_models", {}))
-        given = chosen if isinstance(chosen, Mapping) else dict.fromkeys(chosen, {})
+        given = chosen if isinstance(chosen, Mapping) else {name: {} for name in chosen}
         changes["base_models"] = {name: {**models.get(name, {}), **given[name]} for name in given}
         config = load_config(file, changes=changes)
         return config.model_copy(

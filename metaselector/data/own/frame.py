@@ -28,9 +28,9 @@ def write_log(
     Args:
         columns: as a schema in YAML, without version and files: ``user``, ``item``, ``time`` (a
             column or ``{"column": ..., "unit": ...}``), ``labels``, ``features`` and so on.
-            ``label: column`` is short for one label of 0 and 1, or, with ``threshold`` beside it, of
-            numbers; a list of features, also of ``users`` and ``items``, for numeric ones where the
-            column holds floating-point numbers, categorical ones elsewhere.
+            ``label: column`` is short for one label of 0 and 1, or, with ``threshold`` beside it,
+            of numbers; a list of features, also of ``users`` and ``items``, for numeric ones where
+            the column holds floating-point numbers, categorical ones elsewhere.
         users, items: what is known of them, described by the entries of the same names, each with
             ``key`` and ``features``.
 

@@ -123,7 +123,7 @@ def _labels(known: Known, block: RawBlock) -> NDArray[np.float64]:
         else:
             values = checked(block, column, numbers)
         if task is tasks[0]:
-            checked(block, column, lambda _, values=values: observed(values))
+            checked(block, column, lambda found: observed(numbers(found)))
         positive[task.name] = values >= (default if task.threshold is None else task.threshold)
         if task.after is not None:  # a negative of one who was never asked is no answer
             values = np.where(positive[task.after] | positive[task.name], values, np.nan)
