@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -69,7 +71,6 @@ class MetaSelector:
         self._directory = None if directory is None else Path(directory)
         self._progress = progress or Silent()
         self._settings = settings
-        self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._run: Run | None = None
         self._trained: Trained | None = None
         self.config = self._configured(None)
@@ -100,12 +101,10 @@ class MetaSelector:
         Raises:
             UserError: a setting or the data are wrong; says what and where.
         """
+        if isinstance(dataset, pd.DataFrame) and columns is None:
+            raise ConfigError("fit: a data frame needs columns=, which say what its columns are")
         directory = self._place()
-        if isinstance(dataset, pd.DataFrame):
-            if columns is None:
-                raise ConfigError(
-                    "fit: a data frame needs columns=, which say what its columns are"
-                )
+        if isinstance(dataset, pd.DataFrame) and columns is not None:
             dataset = write_log(dataset, columns, directory / "frame", users, items)
         elif columns is not None or users is not None or items is not None:
             raise ConfigError("fit: columns, users and items describe a data frame; leave them out")
@@ -188,8 +187,9 @@ class MetaSelector:
     def _place(self) -> Path:
         if self._directory is not None:
             return self._directory
-        self._temporary = tempfile.TemporaryDirectory(prefix="metaselector-")
-        return Path(self._temporary.name)
+        temporary = tempfile.mkdtemp(prefix="metaselector-")
+        weakref.finalize(self, shutil.rmtree, temporary, ignore_errors=True)
+        return Path(temporary)
 
     def _configured(self, dataset: str | None) -> Config:
         """All settings; those of one file, then `settings`, then `base_models`."""
