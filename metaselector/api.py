@@ -24,7 +24,7 @@ from metaselector.run_directory import Run, save_config
 from metaselector.stages.evaluate import evaluate
 from metaselector.stages.prepare import prepare_run
 from metaselector.stages.train import meta_train_selectors, pretrain_base_models
-from metaselector.trained import STATE, Trained
+from metaselector.trained import Trained, open_trained
 from metaselector.variants import Variant
 
 NEEDED: tuple[Variant, ...] = ("sample-selector", "metaselector")
@@ -157,15 +157,8 @@ class MetaSelector:
             CheckpointError, DataError: something is missing or damaged.
         """
         path = Path(directory)
-        if (path / STATE).exists():
-            trained, run = Trained.load(path, device), None
-        else:
-            saved = path / "config.yaml"
-            if not saved.exists():
-                raise UserError(f"{path}: holds neither a saved model nor a run; correct the path")
-            changes = {} if device is None else {"device": device}
-            run = Run(path, load_config(saved, changes=changes))
-            trained = Trained.of_run(run)
+        changes = {} if device is None else {"device": device}
+        trained, run = open_trained(path, changes=changes)
         self = cls(config=trained.config, seed=trained.seed, directory=path)
         self._run, self._trained = run, trained
         return self

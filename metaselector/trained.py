@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Self, get_args
+from typing import Any, NamedTuple, Self, get_args
 
 import numpy as np
 import yaml
@@ -20,7 +21,7 @@ from metaselector.config import Config, load_config
 from metaselector.data.preparation.given_rows import Given
 from metaselector.data.preparation.known import Known
 from metaselector.data.preparation.new_rows import NewRows, encode_rows
-from metaselector.errors import CheckpointError, ConfigError, nearest
+from metaselector.errors import CheckpointError, ConfigError, UserError, nearest
 from metaselector.files import atomic_directory
 from metaselector.meta_trainer import make_adaptation, make_mixture
 from metaselector.mixture import Mixture
@@ -145,11 +146,11 @@ class Trained:
             save_file(copies, target / "model.safetensors")
 
     @classmethod
-    def load(cls, directory: Path, device: str | None = None) -> Self:
+    def load(cls, directory: Path, changes: Mapping[str, Any] = {}) -> Self:
         """Read what :meth:`save` wrote.
 
         Args:
-            device: torch device; by default the one it was trained on.
+            changes: of the settings that change no number: ``device``, ``threads``.
 
         Raises:
             CheckpointError: it is missing or damaged.
@@ -167,7 +168,6 @@ class Trained:
             raise CheckpointError(
                 f"{directory}: has format {format_}, this version reads {_FORMAT}; {_AGAIN}"
             )
-        changes = {} if device is None else {"device": device}
         config = load_config(directory / "config.yaml", changes=changes)
         known = Known.load(directory / "data")
         models = {
@@ -186,3 +186,33 @@ class Trained:
                 f"{directory}: its tensors do not fit its base models; {_AGAIN}"
             ) from error
         return cls(known, config, variant, seed, mixture, parts["alpha"])
+
+
+def open_trained(
+    directory: Path,
+    seed: int | None = None,
+    changes: Mapping[str, Any] = {},
+    before: Callable[[Config], None] = lambda config: None,
+) -> tuple[Trained, Run | None]:
+    """What is in a directory: a saved model, or a run, which is returned too.
+
+    Args:
+        seed: of a run with several; of a saved model the one it has.
+        changes: as for :meth:`Trained.load`.
+        before: called with the settings before anything is put on the device.
+
+    Raises:
+        UserError: nothing is there, it has not that seed, or something is missing or damaged.
+    """
+    saved = directory / "config.yaml"
+    if not saved.exists():
+        raise UserError(f"{directory}: holds neither a saved model nor a run; correct the path")
+    config = load_config(saved, changes=changes)
+    before(config)
+    if not (directory / STATE).exists():
+        run = Run(directory, config)
+        return Trained.of_run(run, seed=seed), run
+    trained = Trained.load(directory, changes)
+    if seed not in (None, trained.seed):
+        raise ConfigError(f"{directory}: has no seed {seed}; it was saved with seed {trained.seed}")
+    return trained, None

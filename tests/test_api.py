@@ -15,6 +15,7 @@ import torch
 from metaselector import MetaSelector
 from metaselector.data.public.atomic import read_atomic
 from metaselector.errors import CheckpointError, ConfigError, DataError, UserError
+from metaselector.evaluate.combiners import usable_combiners
 from metaselector.meta_trainer import make_adaptation
 from metaselector.predict import predict_window
 from metaselector.progress import Silent
@@ -64,8 +65,10 @@ def windows(fitted: MetaSelector, raw: pd.DataFrame, user: str) -> tuple[pd.Data
 
 
 def test_results_are_those_of_the_commands(
-    fitted: MetaSelector, world: Path, tmp_path: Path
+    fitted: MetaSelector, world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    quick = {name: make for name, make in usable_combiners().items() if "lightgbm" not in name}
+    monkeypatch.setattr("metaselector.stages.evaluate_seed.usable_combiners", lambda: quick)
     run = Run(tmp_path, fitted.config)
     prepare_run(run, world, tmp_path)
     pretrain_base_models(run, Silent())

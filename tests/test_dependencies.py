@@ -26,7 +26,7 @@ LAYERS = [
     "evaluate",
     "report",
     "run_directory search_space stages pipeline",
-    "trained adaptation_trace adapted_user explanation api",
+    "trained adaptation_trace adapted_user prediction_files explanation api",
     "cli cli_options cli_inference __main__",
 ]
 """The layers of metaselector, lowest first. A module may import its own layer, lower ones and the
