@@ -21,7 +21,7 @@ class AdaptedUser:
     """One user, with what they are known to have done.
 
     The base models and the selector take the inner steps on the latest rows of `history`; every
-    prediction takes them anew, so that it costs a few milliseconds and no memory in between.
+    prediction takes them anew (some tens of milliseconds), so that nothing is held in between.
 
     Args:
         model: what adapts.
