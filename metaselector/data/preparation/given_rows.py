@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,15 @@ from numpy.typing import NDArray
 from metaselector.data.interactions import Feature, Interactions
 from metaselector.data.own.log_columns import converted
 from metaselector.data.preparation.known import Known
-from metaselector.data.raw.columns import RawBlock, checked, keys, numbers, observed
+from metaselector.data.raw.columns import (
+    BadValue,
+    RawBlock,
+    checked,
+    flags,
+    keys,
+    numbers,
+    observed,
+)
 from metaselector.data.raw.times import seconds
 from metaselector.errors import DataError, nearest
 
@@ -121,14 +130,23 @@ def _labels(known: Known, block: RawBlock) -> NDArray[np.float64]:
         if column not in block.columns:
             values = np.full(len(block.lines), np.nan)
         else:
-            values = checked(block, column, numbers)
-        if task is tasks[0]:
-            checked(block, column, lambda found: observed(numbers(found)))
+            least = default if task.threshold is None else task.threshold
+            values = checked(block, column, partial(_label, least=least))
         positive[task.name] = values >= (default if task.threshold is None else task.threshold)
         if task.after is not None:  # a negative of one who was never asked is no answer
             values = np.where(positive[task.after] | positive[task.name], values, np.nan)
         found[task.name] = values
+        if task is tasks[0]:
+            checked(block, column, lambda _: observed(found[tasks[0].name]))
     return np.column_stack(list(found.values()))
+
+
+def _label(column: pa.Array, least: float) -> NDArray[np.float64]:
+    """Numbers; a label of 0 and 1 may say false and true."""
+    try:
+        return flags(column) if least == 1 else numbers(column)
+    except BadValue:
+        return numbers(column)
 
 
 def described(
