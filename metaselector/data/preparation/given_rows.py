@@ -127,12 +127,12 @@ def _labels(known: Known, block: RawBlock) -> NDArray[np.float64]:
     positive: dict[str, NDArray[np.bool_]] = {}
     for task in tasks:
         column = known.rows.column(task.name)
+        least = default if task.threshold is None else task.threshold
         if column not in block.columns:
             values = np.full(len(block.lines), np.nan)
         else:
-            least = default if task.threshold is None else task.threshold
             values = checked(block, column, partial(_label, least=least))
-        positive[task.name] = values >= (default if task.threshold is None else task.threshold)
+        positive[task.name] = values >= least
         if task.after is not None:  # a negative of one who was never asked is no answer
             values = np.where(positive[task.after] | positive[task.name], values, np.nan)
         found[task.name] = values

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import torch
 
 from metaselector.data.dataset import EncodedDataset
+from metaselector.data.interactions import (
+    Feature,
+    Interactions,
+    InteractionTable,
+    Task,
+    nothing_known,
+)
 from metaselector.data.preparation.encode import encode_to
 from metaselector.data.preparation.given_rows import Given
 from metaselector.data.preparation.known import Known
@@ -239,3 +247,41 @@ def test_what_is_wrong_is_named(
     history = change(rows.assign(rating=[5, 1], items="x"))
     with pytest.raises(DataError, match=message):
         encode_rows(Known.load(films[0]), Given(history, HISTORY), Given(rows, CANDIDATES))
+
+
+def test_rows_without_items_and_times(tmp_path: Path) -> None:
+    generator = np.random.default_rng(3)
+    n = 60
+    frame = pd.DataFrame(
+        {
+            "user": generator.choice(["a", "b"], n),
+            "y": generator.integers(2, size=n),
+            "size": generator.normal(size=n),
+        }
+    )
+
+    def rows() -> Iterator[Interactions]:
+        yield Interactions(
+            pa.array(frame["user"].tolist(), pa.string()),
+            pa.nulls(n, pa.string()),
+            frame[["y"]].to_numpy(np.float64),
+            np.arange(n),
+            np.arange(1, n + 1),
+            {"size": pa.array(frame["size"].to_numpy())},
+        )
+
+    table = InteractionTable(
+        "groups", Path("groups.csv"), rows, nothing_known("user"), lambda _: nothing_known("item"),
+        tasks=(Task("y", 1.0),), features=(Feature("size", "numeric"),), time_parts=(),
+        tabular=True,
+    )  # fmt: skip
+    encode_to(table, tmp_path)
+    dataset, known = EncodedDataset.load(tmp_path), Known.load(tmp_path)
+    mine = frame[frame["user"] == "b"].assign(y=lambda f: f["y"].map({0: "False", 1: "true"}))
+    found = encode_rows(known, Given(mine[:-4], HISTORY), Given(mine[-4:], CANDIDATES))
+    place = dataset.user_names.index("b")
+    rows_of_b = np.arange(*dataset.user_offsets[place : place + 2])
+    ours = np.append(found.history, found.candidates)
+    for new, old in zip(found.dataset.batch(ours), dataset.batch(rows_of_b), strict=True):
+        assert torch.equal(new, old)
+    assert np.array_equal(found.dataset.labels[found.history], dataset.labels[rows_of_b[:-4]])
