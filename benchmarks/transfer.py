@@ -29,7 +29,8 @@ from benchmarks.movielens import files
 from metaselector import environment
 from metaselector.config import change_config, load_config
 from metaselector.data.interactions import Interactions, InteractionTable
-from metaselector.data.preparation.encode import Settings, encode_to
+from metaselector.data.preparation.encode import encode_to
+from metaselector.data.preparation.settings import Settings
 from metaselector.data.protocol import Window
 from metaselector.data.registry import read
 from metaselector.data.split import Windows, user_places

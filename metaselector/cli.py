@@ -4,15 +4,29 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from metaselector.cli_inference import explain, predict
+from metaselector.cli_options import (
+    DATA_DIRECTORY,
+    FETCHED,
+    BaseModelOption,
+    ConfigOption,
+    DataDirectoryOption,
+    DataOption,
+    DatasetOption,
+    DeviceOption,
+    LaterConfigOption,
+    ProtocolOption,
+    RunOption,
+    SeedOption,
+    SetOption,
+    ThreadsOption,
+    open_run,
+)
 from metaselector.errors import UserError
-
-if TYPE_CHECKING:
-    from metaselector.config import Config
-    from metaselector.run_directory import Run
 
 app = typer.Typer(
     name="metaselector",
@@ -23,147 +37,8 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="Fetch, describe and prepare data sets.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
-
-# Named here too, because the registry is slow to import; a test compares the two.
-FETCHED = (
-    "movielens-100k, movielens-100k-funnel, movielens-1m, movielens-10m, movielens-20m, "
-    "movielens-25m, movielens-32m, census-income, amazon-electronics or amazon-musical-instruments"
-)
-DATASETS = (
-    f"{FETCHED}; amazon is any other file of Amazon reviews, given with --data; or a .yaml schema "
-    "of your own file"
-)
-
-RunOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--run",
-        help="Directory of the run: data, checkpoints, results.",
-        show_default="runs/<dataset>, with -cold added if that is the protocol",
-    ),
-]
-ConfigOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--config",
-        help="YAML file with any of the settings that `metaselector config` prints.",
-        show_default="the defaults",
-    ),
-]
-LaterConfigOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--config",
-        help="YAML file with any of the settings that `metaselector config` prints.",
-        show_default="the run's config.yaml, which the step before left",
-    ),
-]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="KEY=VALUE",
-        help="Change one setting, such as adapt.steps=3; may be repeated; wins over --config.",
-    ),
-]
-SeedOption = Annotated[
-    list[int] | None,
-    typer.Option("--seed", help="Seed of everything random; repeat for several.", show_default="0"),
-]
-DeviceOption = Annotated[
-    str | None, typer.Option(help="Torch device: cpu, cuda, cuda:1.", show_default="cpu")
-]
-ThreadsOption = Annotated[
-    int | None, typer.Option(min=1, help="CPU threads of torch.", show_default="2")
-]
-DatasetOption = Annotated[
-    str | None,
-    typer.Option(help=f"Data set: {DATASETS}.", show_default="movielens-100k"),
-]
-ProtocolOption = Annotated[
-    str | None,
-    typer.Option(
-        help="warm: predict the later rows of users whose earlier ones base models were trained "
-        "on; cold: predict users that they have never seen.",
-        show_default="warm",
-    ),
-]
-DataOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--data",
-        help="Your own copy of the raw files, so that nothing is fetched: a directory, MovieLens' "
-        "official zip, a file of Amazon reviews (.json or .jsonl, also with .gz), or a schema's "
-        "interactions.",
-        show_default="fetched, or named by the schema",
-    ),
-]
-BaseModelOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--base-model",
-        metavar="FILE.py:CLASS",
-        help="A base model of your own, besides those of the settings; called like its class in "
-        "lower case; may be repeated.",
-        show_default="none",
-    ),
-]
-DataDirectoryOption = Annotated[
-    Path, typer.Option(help="Where fetched data sets are kept, one directory each.")
-]
-DATA_DIRECTORY = Path("data")
-
-
-def _run(
-    run: Path | None,
-    config: Path | None,
-    overrides: list[str] | None,
-    *,
-    fresh: bool = False,
-    base_models: list[str] | None = None,
-    **flags: object,
-) -> Run:
-    """The run that the options describe; its settings are saved beside its results.
-
-    Args:
-        fresh: start from the defaults even where the run has a config.yaml.
-        base_models: classes in files, added to the base models of the settings.
-        flags: top-level settings; None means not given.
-    """
-    from metaselector.config import load_config
-    from metaselector.data.own.own_log import is_schema
-    from metaselector.run_directory import Run
-
-    changes = {key: value for key, value in flags.items() if value is not None}
-    if run is None:
-        wanted = load_config(config, overrides or (), changes)
-        # Of a schema of one's own, the name is a path.
-        name = Path(wanted.dataset).stem if is_schema(wanted.dataset) else wanted.dataset
-        run = Path("runs") / (f"{name}-cold" if wanted.protocol == "cold" else name)
-    saved = run / "config.yaml"
-    if config is None and not fresh and saved.exists():
-        config = saved
-    settings = load_config(config, overrides or (), changes)
-    if base_models:
-        from metaselector.registry import add_files
-
-        settings = add_files(settings, base_models)
-    _use(settings)
-    return Run(run, settings)
-
-
-def _use(config: Config) -> None:
-    """Set the process up for `config`."""
-    import torch
-
-    try:
-        torch.zeros(1, device=config.device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(
-            f"device '{config.device}' cannot be used here ({reason}); use cpu"
-        ) from error
-    torch.set_num_threads(config.threads)
+app.command()(predict)
+app.command()(explain)
 
 
 @app.command("config")
@@ -255,7 +130,7 @@ def data_prepare(
     """Read raw files, encode them, and save the prepared data set in the run's directory."""
     from metaselector.stages.prepare import prepare_run
 
-    this = _run(run, config, overrides, fresh=True, dataset=dataset, protocol=protocol)
+    this = open_run(run, config, overrides, fresh=True, dataset=dataset, protocol=protocol)
     prepare_run(this, data, data_directory)
     typer.echo(this.data_directory)
 
@@ -344,7 +219,7 @@ def pretrain(
         )
         if value is not None
     }
-    this = _run(
+    this = open_run(
         run,
         config,
         overrides,
@@ -374,7 +249,7 @@ def meta_train(
     from metaselector.run_directory import save_config
     from metaselector.stages.train import meta_train_selectors
 
-    this = _run(run, config, overrides, seeds=seed or None, device=device, threads=threads)
+    this = open_run(run, config, overrides, seeds=seed or None, device=device, threads=threads)
     meta_train_selectors(this, Bars())
     save_config(this)
 
@@ -437,7 +312,7 @@ def tune(
         ) from error
     from metaselector.progress import Bars
 
-    this = _run(
+    this = open_run(
         run,
         config,
         overrides,
@@ -470,7 +345,7 @@ def evaluate(
     from metaselector.progress import Bars
     from metaselector.stages.reproduce import evaluate_and_report
 
-    this = _run(run, config, overrides, seeds=seed or None, device=device, threads=threads)
+    this = open_run(run, config, overrides, seeds=seed or None, device=device, threads=threads)
     evaluate_and_report(this, Bars())
 
 
@@ -487,7 +362,7 @@ def analyse(
     from metaselector.progress import Bars
     from metaselector.stages.analyse import analyse as analyse_run
 
-    this = _run(run, None, None, device=device, threads=threads)
+    this = open_run(run, None, None, device=device, threads=threads)
     for path in analyse_run(this, Bars()):
         typer.echo(path)
 
@@ -513,7 +388,7 @@ def reproduce(
     from metaselector.progress import Bars
     from metaselector.stages.reproduce import reproduce as reproduce_run
 
-    this = _run(
+    this = open_run(
         run,
         config,
         overrides,

@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -29,6 +29,7 @@ from metaselector.data.dataset import EncodedDataset
 from metaselector.data.episodes import load_episodes
 from metaselector.data.protocol import EvaluationProtocol
 from metaselector.data.protocols import make_protocol
+from metaselector.data.schema import Schema
 from metaselector.early_stopping import EarlyStopping
 from metaselector.errors import ConfigError, UserError
 from metaselector.make_selector import make_selector
@@ -119,13 +120,22 @@ def make_adaptation(variant: Variant, mixture: Mixture, config: AdaptConfig) -> 
     )
 
 
+class HasSchema(Protocol):
+    """Data, or what is left of it."""
+
+    @property
+    def schema(self) -> Schema:
+        """What its ids mean."""
+
+
 def make_mixture(
-    base_models: Mapping[str, nn.Module], dataset: EncodedDataset, config: Config, seed: int
+    base_models: Mapping[str, nn.Module], dataset: HasSchema, config: Config, seed: int
 ) -> Mixture:
     """The base models under a fresh selector, in evaluation mode."""
     selector = make_selector(config.selector, dataset.schema, len(base_models), seed)
     schema = dataset.schema
-    slots = None if dataset.scores is None else schema.num_slots
+    scored = any(model.scores for model in config.base_models.values())
+    slots = schema.num_slots if scored else None  # scores stand behind these
     mixture = Mixture(base_models, selector, len(schema.tasks), slots)
     return mixture.to(config.device).eval()
 

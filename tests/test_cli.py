@@ -140,6 +140,8 @@ def test_the_commands_are_those_of_the_readme() -> None:
         "tune",
         "evaluate",
         "analyse",
+        "predict",
+        "explain",
         "reproduce",
     }
 

@@ -26,7 +26,8 @@ LAYERS = [
     "evaluate",
     "report",
     "run_directory search_space stages pipeline",
-    "cli __main__",
+    "trained adaptation_trace adapted_user prediction_files explanation api",
+    "cli cli_options cli_inference __main__",
 ]
 """The layers of metaselector, lowest first. A module may import its own layer, lower ones and the
 leaves. A new module belongs into one of these lines."""

@@ -1,4 +1,4 @@
-"""The lines of the README that bring one's own data, as they stand there."""
+"""The lines of the README that bring one's own data, or use Python, as they stand there."""
 
 from __future__ import annotations
 
@@ -6,19 +6,26 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
 
+from metaselector import MetaSelector
+from metaselector.config import Config, change_config
+
 ROOT = Path(__file__).parents[1]
-SECTION = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Your own data")[2]
+PAGE = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def block(language: str) -> str:
+def block(language: str, section: str = "Your own data") -> str:
     """The section's first block in a language."""
-    return SECTION.partition(f"```{language}\n")[2].partition("```")[0]
+    text = PAGE.partition(f"## {section}")[2]
+    return text.partition(f"```{language}\n")[2].partition("```")[0]
 
 
 @pytest.fixture(scope="module")
@@ -54,3 +61,33 @@ def test_the_walk_through_runs_from_raw_files_to_the_table(shop: Path) -> None:
     auc = results.set_index("model")["auc"]
     assert auc.between(0.5, 1).all()
     assert (shop / "runs" / "shop" / "figures" / "comparison.png").exists()
+
+
+def test_the_python_example_runs(
+    write_world: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """On a tiny world, with few epochs."""
+    world, fit = write_world(tmp_path / "world"), MetaSelector.fit
+    quick = {f"base_models.{name}.pretrain.epochs": 1 for name in ("lr", "fm", "deepfm")}
+    small = change_config(
+        Config(), quick | {"meta_train.epochs": 1, "evaluate.resamples": 2, "threads": 1}
+    )
+
+    def fit_small(model: MetaSelector, dataset: str) -> MetaSelector:
+        model._given = small
+        return fit(model, dataset, data=world)
+
+    monkeypatch.setattr(MetaSelector, "fit", fit_small)
+    monkeypatch.setattr("metaselector.stages.evaluate_seed.usable_combiners", dict)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(compile(block("python", "From Python"), "README.md", "exec"), names)
+    shown = capsys.readouterr().out
+    for word in ("logloss", "metaselector-simplified", "deepfm", "support_loss"):
+        assert word in shown
+    assert names["user"].weights.shape == (3, 3)
+    again = names["again"].predict(names["candidates"])
+    assert np.array_equal(again, names["user"].predict(names["candidates"]))

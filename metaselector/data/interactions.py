@@ -19,6 +19,7 @@ FeatureKind = Literal["categorical", "multivalued", "numeric"]
 Sampling = Literal["uniform", "popularity"]
 TIME_PARTS = ("hour", "day_of_week", "month", "season")
 TimePart = Literal["hour", "day_of_week", "month", "season"]
+TimeUnit = Literal["seconds", "milliseconds", "iso"]
 
 
 @dataclass(frozen=True)
@@ -141,6 +142,9 @@ class InteractionTable:
         tabular: rows have no item, so that no field of items or histories is made, and no time:
             the timestamps count the rows. Users are groups of rows; those of a single row are
             dropped.
+        columns: what the files call ``user``, ``item``, ``timestamp``, and the tasks and features
+            by their names; those that are not here are called so there too.
+        time_unit: of the file's times; None where the type of their column says it.
         repairs: what was mended while reading, one counted sentence each; complete once `read`
             has been read to its end and `describe_items` has been called.
     """
@@ -157,6 +161,8 @@ class InteractionTable:
     item_features: tuple[Feature, ...] = ()
     time_parts: tuple[TimePart, ...] = ("day_of_week", "season")
     tabular: bool = False
+    columns: Mapping[str, str] = field(default_factory=dict)
+    time_unit: TimeUnit | None = "seconds"
     repairs: list[str] = field(default_factory=list)
 
     @cached_property

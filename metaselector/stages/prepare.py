@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from metaselector.config import Config
 from metaselector.data.dataset import EncodedDataset
 from metaselector.data.interactions import InteractionTable, Task
-from metaselector.data.preparation.encode import Settings, encode_to
+from metaselector.data.preparation.encode import encode_to
+from metaselector.data.preparation.settings import Settings
 from metaselector.data.protocols import Cold
 from metaselector.data.public.fetch import fetch
 from metaselector.data.registry import read

@@ -120,8 +120,19 @@ def read_log(schema_path: Path, data: Path | None = None) -> InteractionTable:
         user_features=schema.users.as_features() if schema.users else (),
         item_features=schema.items.as_features() if schema.items else (),
         time_parts=schema.time_parts,
+        columns=_names_of(schema),
+        time_unit=schema.time.unit,
         repairs=repairs,
     )
+
+
+def _names_of(schema: LogSchema) -> dict[str, str]:
+    """What the log calls everything that the table has."""
+    names = {"user": schema.user, "item": schema.item, "timestamp": schema.time.column}
+    names |= {name: label.column for name, label in (schema.labels or {}).items()}
+    for features in (schema, schema.users, schema.items):
+        names |= features.columns if features else {}
+    return names
 
 
 def _require(path: Path, schema: LogSchema, log: RawFile) -> None:

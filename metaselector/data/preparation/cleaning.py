@@ -37,7 +37,7 @@ class Cleaning:
         Of the records of one user, item and time the first of the file stays, whatever the labels
         of the others: they are one interaction that was recorded more than once.
         """
-        repeated = _repeats(records)
+        repeated = repeats(records)
         if repeated.any():
             self._repeats += int(repeated.sum())
             first = int(records["row"][repeated].min())
@@ -86,7 +86,7 @@ class Cleaning:
         return said
 
 
-def _repeats(records: StagedRows) -> NDArray[np.bool_]:
+def repeats(records: StagedRows) -> NDArray[np.bool_]:
     """Which records have the user, item and time of an earlier one."""
     repeated = np.zeros(len(records), dtype=bool)
     # Only records that share user and time with a neighbour can; mostly they are few.

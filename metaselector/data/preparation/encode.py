@@ -13,57 +13,30 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
 
 from metaselector.data.dataset import EncodedDataset, Writer
-from metaselector.data.history import running_means
-from metaselector.data.interactions import Feature, InteractionTable, task_parents
+from metaselector.data.interactions import InteractionTable
 from metaselector.data.preparation.ahead import ahead
 from metaselector.data.preparation.cleaning import Cleaning
-from metaselector.data.preparation.fields import Cells, Fields, number_cells
+from metaselector.data.preparation.known import Known
 from metaselector.data.preparation.negatives import NegativeSampler
 from metaselector.data.preparation.parts import Parts
-from metaselector.data.preparation.row_columns import RowColumn, beside, row_columns_of
+from metaselector.data.preparation.plan import Plan, write_rows
+from metaselector.data.preparation.settings import DEFAULT_SETTINGS, Settings
 from metaselector.data.preparation.staging import Staged, StagedRows, stage, whole_users
-from metaselector.data.preparation.statistics import Counts, Numbers, Past, Statistics, user_offsets
-from metaselector.data.schema import PADDING_ID, Owner, Schema
-from metaselector.data.split import DEFAULT_WINDOWS, Windows, boundaries
+from metaselector.data.preparation.statistics import Counts, Statistics
+from metaselector.data.schema import Schema
+from metaselector.data.split import Windows, boundaries
 from metaselector.errors import DataError
 
-HISTORY_LENGTH = 20
 _STAGING = ".staging"
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How a table is encoded.
-
-    Attributes:
-        windows: in percent of each user's rows, or of the users.
-        cold_seed: of the split of users; None splits each user's rows.
-        label_threshold: of tasks that have none of their own.
-        history_length: positives kept in the history field.
-        min_count: words in fewer rows of *train* count as unseen.
-        drop_short_users: drop users of a single row instead of refusing them.
-    """
-
-    windows: Windows = DEFAULT_WINDOWS
-    label_threshold: float = 4.0
-    history_length: int = HISTORY_LENGTH
-    min_count: int = 1
-    drop_short_users: bool = False
-    cold_seed: int | None = None
-
-
 def encode(
-    table: InteractionTable, settings: Settings = Settings(), schema: Schema | None = None
+    table: InteractionTable, settings: Settings = DEFAULT_SETTINGS, schema: Schema | None = None
 ) -> EncodedDataset:
     """Encode a small `table` into memory; for the rest see :func:`encode_to`."""
     with tempfile.TemporaryDirectory(prefix="metaselector-") as directory:
@@ -74,7 +47,7 @@ def encode(
 def encode_to(
     table: InteractionTable,
     directory: Path,
-    settings: Settings = Settings(),
+    settings: Settings = DEFAULT_SETTINGS,
     schema: Schema | None = None,
 ) -> None:
     """Encode `table` into `directory`; rows come out sorted by (user, timestamp, original order).
@@ -103,12 +76,23 @@ def encode_to(
     if settings.cold_seed is None:
         _check_windows(table, statistics.user_offsets, settings.windows)
     named = statistics.users * parts.named
-    plan = _Plan.fit(table, staged, statistics, named, settings, schema)
+    table = _described(table, staged)
+    plan = Plan.fit(table, staged, statistics, named, settings, schema)
     with Writer(directory, plan.schema) as writer:
         writer.append("user_offsets", statistics.user_offsets)
         groups = ahead(_cleaned(table, staged, settings, []))
-        _write(writer, plan, staged.users, groups, parts)
+        write_rows(writer, plan, staged.users, groups, parts)
+    Known.of(plan.schema, table, staged.items).save(directory)
     shutil.rmtree(scratch)
+
+
+def _described(table: InteractionTable, staged: Staged) -> InteractionTable:
+    """`table` with what is known of the users and items that occur, in the order of their codes."""
+    users = table.users.reindex(staged.users)
+    if table.tabular:
+        return replace(table, users=users)
+    items = table.describe_items(staged.items).reindex(staged.items)
+    return replace(table, users=users, describe_items=lambda names: items)
 
 
 def _cleaned(
@@ -127,139 +111,6 @@ def _cleaned(
             f"{table.source}: {sampler.short:,} negatives were not sampled, because their users "
             "have seen nearly every item"
         )
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """How every record becomes a row.
-
-    Attributes:
-        user_cells, item_cells: int32, of every user and item by code.
-        history_ids: int32 ``[I]``, ids of the items in the history field.
-        profiles: float64 ``[I, G]``, each item's shares in the profile fields, side by side.
-        row_columns: each makes cells ``[n]`` or ``[n, slots]`` of records.
-    """
-
-    schema: Schema
-    user_cells: Cells
-    item_cells: Cells
-    history_ids: Cells
-    profiles: NDArray[np.float64]
-    row_columns: tuple[RowColumn, ...]
-
-    @classmethod
-    def fit(
-        cls,
-        table: InteractionTable,
-        staged: Staged,
-        statistics: Statistics,
-        named_users: Counts,
-        settings: Settings,
-        known: Schema | None,
-    ) -> _Plan:
-        """Make the fields; `named_users` are the rows of users that get an id of their own."""
-        fields = Fields(settings.min_count, known)
-        users = table.users.reindex(staged.users)
-        of_user = [fields.categorical("user", "user", staged.users, named_users)[:-1]]
-        of_user += [
-            _entity(fields, "user", feature, users, statistics.users)
-            for feature in table.user_features
-        ]
-        length = settings.history_length
-        of_item, history_ids, profiles = _of_items(fields, table, staged, statistics, length)
-        row_columns = row_columns_of(fields, table, staged, statistics)
-        schema = known or Schema(
-            dataset=table.name,
-            tasks=tuple(task.name for task in table.tasks),
-            task_after=task_parents(table.tasks),
-            label_threshold=settings.label_threshold,
-            history_length=settings.history_length,
-            min_count=settings.min_count,
-            windows=(*settings.windows,),
-            cold_seed=settings.cold_seed,
-            fields=tuple(fields.made),
-        )
-        return cls(
-            schema, beside(of_user), beside(of_item, 1), history_ids,
-            np.concatenate(profiles, axis=1), row_columns,
-        )  # fmt: skip
-
-
-def _of_items(
-    fields: Fields, table: InteractionTable, staged: Staged, statistics: Statistics, length: int
-) -> tuple[list[Cells], Cells, list[NDArray[np.float64]]]:
-    """Cells of the items' fields, their ids in the history field, and shares in the profiles.
-
-    A tabular table has none of these fields.
-    """
-    if table.tabular:
-        return [], np.full(1, PADDING_ID, dtype=np.int32), [np.zeros((1, 0))]
-    items = table.describe_items(staged.items).reindex(staged.items)
-    of_item = [fields.categorical("item", "item", staged.items, statistics.items)[:-1]]
-    of_item += [
-        _entity(fields, "item", feature, items, statistics.items) for feature in table.item_features
-    ]
-    ids = fields.history("history_items", staged.items, statistics.history_items, length)
-    profiles = [np.zeros((len(items), 0))]
-    for feature, cells in zip(table.item_features, of_item[1:], strict=True):
-        if feature.profile:
-            entries = _lists(items[feature.name])
-            profiles.append(fields.profile(feature.name, entries, cells, statistics.items))
-    return of_item, ids, profiles
-
-
-def _entity(
-    fields: Fields, of: Owner, feature: Feature, known: pd.DataFrame, counts: Counts
-) -> Cells:
-    """Cells of what is known of every user or item; `counts` are their rows of *train*."""
-    column = known[feature.name]
-    if feature.kind == "numeric":
-        values = column.to_numpy(np.float64)
-        numbers = Numbers()
-        # Each that occurs in train counts once, however many rows it has there.
-        numbers.add(np.where(counts > 0, values, np.nan), np.zeros(len(values), dtype=np.int64))
-        return number_cells(fields.numeric(feature.name, of, numbers, feature.buckets), values)
-    if feature.kind == "multivalued":
-        entries = _lists(column)
-        return fields.multivalued(feature.name, of, entries, counts, feature.min_count)[:-1]
-    codes, words = pd.factorize(column.fillna(""))
-    total = np.bincount(codes, counts, len(words)).astype(np.int64)
-    return fields.categorical(feature.name, of, list(words), total, feature.min_count)[codes]
-
-
-def _write(
-    writer: Writer,
-    plan: _Plan,
-    users: Sequence[str],
-    groups: Iterable[StagedRows],
-    parts: Parts,
-) -> None:
-    """Write all but the offsets of users; `users` are the strings of their codes."""
-    writer.append("item_cells", plan.item_cells)
-    writer.append("liked_offsets", np.zeros(1, dtype=np.int64))
-    names: list[str] = []
-    liked = 0
-    for records in groups:
-        offsets = user_offsets(records)
-        codes = records["user"][offsets[:-1]]
-        names += [users[code] for code in codes.tolist()]
-        past = Past.of(records, offsets, parts)
-        writer.append("task_labels", records["labels"])
-        writer.append("timestamps", records["time"])
-        writer.append("source_rows", records["row"])
-        writer.append("items", records["item"])
-        writer.append("cells", beside([c(records) for c in plan.row_columns], len(records)))
-        writer.append("user_cells", plan.user_cells[codes])
-        writer.append("history_sizes", past.size)
-        writer.append("liked", plan.history_ids[past.items])
-        writer.append("liked_offsets", liked + past.offsets[1:])
-        writer.append("profiles", running_means(past.offsets, plan.profiles[past.items]))
-        liked += len(past.items)
-    writer.finish(names)
-
-
-def _lists(column: Iterable[Any]) -> list[tuple[str, ...]]:
-    return [entry if isinstance(entry, tuple) else () for entry in column]
 
 
 def _check_schema(schema: Schema, settings: Settings) -> None:

@@ -1,0 +1,227 @@
+"""The command line's steps from Python, in scikit-learn's manner."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import pandas as pd
+import torch
+
+from metaselector.adapted_user import AdaptedUser
+from metaselector.config import Config, load_config
+from metaselector.data.own.frame import write_log
+from metaselector.errors import ConfigError, UserError
+from metaselector.progress import Progress, Silent
+from metaselector.report.support import SUPPORT_FILE
+from metaselector.report.tasks import TASKS_FILE
+from metaselector.run_directory import Run, save_config
+from metaselector.stages.evaluate import evaluate
+from metaselector.stages.prepare import prepare_run
+from metaselector.stages.train import meta_train_selectors, pretrain_base_models
+from metaselector.trained import Trained, open_trained
+from metaselector.variants import Variant
+
+NEEDED: tuple[Variant, ...] = ("sample-selector", "metaselector")
+"""What prediction needs to be trained."""
+
+
+class MetaSelector:
+    """Learns from a data set how to weigh and adapt base models to each user.
+
+    >>> model = MetaSelector(base_models=["lr", "fm"]).fit("movielens-100k")  # doctest: +SKIP
+    >>> user = model.adapt(history)  # doctest: +SKIP
+    >>> user.predict(candidates)  # doctest: +SKIP
+
+    Args:
+        base_models: names of base models, or settings by name; by default those of the data set.
+        seed: of everything random.
+        config: what the settings start from: a YAML file, or a :class:`Config`.
+        directory: keeps data, checkpoints and results, as ``--run`` of the command line; what it
+            has of an earlier run with the same settings is used again. By default a temporary one,
+            which ends with this object.
+        progress: shows how far training is; :class:`metaselector.progress.Bars` has bars.
+        **settings: sections of the settings, ``adapt={"steps": 3}``, or such as ``threads=1``.
+
+    Attributes:
+        config: all settings, as :meth:`fit` used them.
+
+    Raises:
+        ConfigError: a setting is unknown, or its value impossible.
+    """
+
+    def __init__(
+        self,
+        base_models: Sequence[str] | Mapping[str, Mapping[str, Any]] | None = None,
+        *,
+        seed: int = 0,
+        config: Config | Path | str | None = None,
+        directory: Path | str | None = None,
+        progress: Progress | None = None,
+        **settings: Any,
+    ) -> None:
+        if isinstance(base_models, str):
+            raise ConfigError(f"base_models: give a list, ['{base_models}']")
+        self._base_models, self._seed, self._given = base_models, seed, config
+        self._directory = None if directory is None else Path(directory)
+        self._progress = progress or Silent()
+        self._settings = settings
+        self._run: Run | None = None
+        self._trained: Trained | None = None
+        self.config = self._configured(None)
+
+    def fit(
+        self,
+        dataset: str | Path | pd.DataFrame,
+        columns: Mapping[str, Any] | None = None,
+        *,
+        users: pd.DataFrame | None = None,
+        items: pd.DataFrame | None = None,
+        data: Path | str | None = None,
+        data_directory: Path | str = "data",
+    ) -> Self:
+        """Prepare the data, train the base models, and meta-train MetaSelector on them.
+
+        Args:
+            dataset: a name, such as ``"movielens-100k"``; the path of a schema in YAML; or a data
+                frame.
+            columns: what the columns of a data frame are, as
+                :func:`metaselector.data.own.frame.write_log` describes: ``{"user": "user_id",
+                "item": "item_id", "time": {"column": "at", "unit": "seconds"}, "label": "clicked",
+                "features": ["device"]}``.
+            users, items: data frames of what is known of them, if `columns` says what they hold.
+            data: your own copy of the raw files, so that nothing is fetched.
+            data_directory: where fetched data sets are kept.
+
+        Raises:
+            UserError: a setting or the data are wrong; says what and where.
+        """
+        if isinstance(dataset, pd.DataFrame) and columns is None:
+            raise ConfigError("fit: a data frame needs columns=, which say what its columns are")
+        directory = self._place()
+        if isinstance(dataset, pd.DataFrame) and columns is not None:
+            dataset = write_log(dataset, columns, directory / "frame", users, items)
+        elif columns is not None or users is not None or items is not None:
+            raise ConfigError("fit: columns, users and items describe a data frame; leave them out")
+        self.config = self._configured(str(dataset))
+        run = Run(directory, self.config)
+        with self._threads():
+            prepare_run(run, None if data is None else Path(data), Path(data_directory))
+            pretrain_base_models(run, self._progress)
+            meta_train_selectors(run, self._progress, NEEDED)
+            save_config(run)
+        self._run, self._trained = run, None
+        return self
+
+    def evaluate(self) -> pd.DataFrame:
+        """Results of everything on *test*, as ``metaselector evaluate`` writes them.
+
+        Simplified MetaSelector and the row user-finetuned are trained first, if need be.
+
+        Returns:
+            ``results.csv`` of the directory; of new users the overview of all support sizes, of
+            several tasks that of all tasks.
+
+        Raises:
+            UserError: nothing was fitted, or it was loaded without its data.
+        """
+        run = self._fitted_run()
+        with self._threads():
+            meta_train_selectors(run, self._progress)
+            evaluate(run, self._progress)
+        names = (TASKS_FILE, SUPPORT_FILE, "results.csv")
+        found = next(path for name in names if (path := run.directory / name).exists())
+        return pd.read_csv(found)
+
+    def adapt(self, history: pd.DataFrame) -> AdaptedUser:
+        """Adapt to one user, whom the data may know or not; arguments of :class:`AdaptedUser`."""
+        return AdaptedUser(self.trained, history)
+
+    def save(self, directory: Path | str) -> None:
+        """Write all that prediction needs, without the training data; :meth:`load` reads it."""
+        self.trained.save(Path(directory))
+
+    @classmethod
+    def load(cls, directory: Path | str, *, device: str | None = None) -> Self:
+        """What :meth:`save` wrote, or the directory of a run that was trained.
+
+        Args:
+            device: torch device; by default the one it was trained on.
+
+        Raises:
+            CheckpointError, DataError: something is missing or damaged.
+        """
+        path = Path(directory)
+        changes = {} if device is None else {"device": device}
+        trained, run = open_trained(path, changes=changes)
+        self = cls(config=trained.config, seed=trained.seed, directory=path)
+        self._run, self._trained = run, trained
+        return self
+
+    @property
+    def trained(self) -> Trained:
+        """What predicts; raises :class:`UserError` before :meth:`fit`."""
+        if self._trained is None:
+            self._trained = Trained.of_run(self._fitted_run())
+        return self._trained
+
+    def _fitted_run(self) -> Run:
+        if self._run is None and self._trained is not None:
+            raise UserError("this model was loaded without its data, which evaluation needs")
+        if self._run is None:
+            raise UserError("nothing was learned yet; call fit first")
+        return self._run
+
+    def _place(self) -> Path:
+        if self._directory is not None:
+            return self._directory
+        temporary = tempfile.mkdtemp(prefix="metaselector-")
+        weakref.finalize(self, shutil.rmtree, temporary, ignore_errors=True)
+        return Path(temporary)
+
+    def _configured(self, dataset: str | None) -> Config:
+        """All settings; those of one file, then `settings`, then `base_models`."""
+        changes: dict[str, Any] = {**self._settings, "seeds": [self._seed]}
+        if dataset is not None:
+            changes["dataset"] = dataset
+        file, chosen = None, self._base_models
+        if isinstance(self._given, Config):
+            start = self._given.model_dump(mode="json")
+            chosen = list(start["base_models"]) if chosen is None else chosen
+            changes = _laid_over(start, changes)
+        elif self._given is not None:
+            file = Path(self._given)
+        if chosen is None:
+            return load_config(file, changes=changes)
+        models = dict(changes.get("base_models", {}))
+        given = chosen if isinstance(chosen, Mapping) else {name: {} for name in chosen}
+        changes["base_models"] = {name: {**models.get(name, {}), **given[name]} for name in given}
+        config = load_config(file, changes=changes)
+        return config.model_copy(
+            update={"base_models": {name: config.base_models[name] for name in given}}
+        )
+
+    @contextmanager
+    def _threads(self) -> Iterator[None]:
+        """As many threads of torch as the settings say, for a while."""
+        before = torch.get_num_threads()
+        torch.set_num_threads(self.config.threads)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
+
+
+def _laid_over(start: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """`changes` over `start`, section by section."""
+    merged = dict(start)
+    for key, value in changes.items():
+        inner = merged.get(key)
+        both = isinstance(inner, dict) and isinstance(value, Mapping)
+        merged[key] = _laid_over(inner, value) if both and inner is not None else value
+    return merged

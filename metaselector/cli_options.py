@@ -1,0 +1,155 @@
+"""What the commands of the command line share: options, and the run that they describe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from metaselector.errors import UserError
+
+if TYPE_CHECKING:
+    from metaselector.config import Config
+    from metaselector.run_directory import Run
+
+# Named here too, because the registry is slow to import; a test compares the two.
+FETCHED = (
+    "movielens-100k, movielens-100k-funnel, movielens-1m, movielens-10m, movielens-20m, "
+    "movielens-25m, movielens-32m, census-income, amazon-electronics or amazon-musical-instruments"
+)
+DATASETS = (
+    f"{FETCHED}; amazon is any other file of Amazon reviews, given with --data; or a .yaml schema "
+    "of your own file"
+)
+
+RunOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--run",
+        help="Directory of the run: data, checkpoints, results.",
+        show_default="runs/<dataset>, with -cold added if that is the protocol",
+    ),
+]
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        help="YAML file with any of the settings that `metaselector config` prints.",
+        show_default="the defaults",
+    ),
+]
+LaterConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        help="YAML file with any of the settings that `metaselector config` prints.",
+        show_default="the run's config.yaml, which the step before left",
+    ),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change one setting, such as adapt.steps=3; may be repeated; wins over --config.",
+    ),
+]
+SeedOption = Annotated[
+    list[int] | None,
+    typer.Option("--seed", help="Seed of everything random; repeat for several.", show_default="0"),
+]
+DeviceOption = Annotated[
+    str | None, typer.Option(help="Torch device: cpu, cuda, cuda:1.", show_default="cpu")
+]
+ThreadsOption = Annotated[
+    int | None, typer.Option(min=1, help="CPU threads of torch.", show_default="2")
+]
+DatasetOption = Annotated[
+    str | None,
+    typer.Option(help=f"Data set: {DATASETS}.", show_default="movielens-100k"),
+]
+ProtocolOption = Annotated[
+    str | None,
+    typer.Option(
+        help="warm: predict the later rows of users whose earlier ones base models were trained "
+        "on; cold: predict users that they have never seen.",
+        show_default="warm",
+    ),
+]
+DataOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        help="Your own copy of the raw files, so that nothing is fetched: a directory, MovieLens' "
+        "official zip, a file of Amazon reviews (.json or .jsonl, also with .gz), or a schema's "
+        "interactions.",
+        show_default="fetched, or named by the schema",
+    ),
+]
+BaseModelOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--base-model",
+        metavar="FILE.py:CLASS",
+        help="A base model of your own, besides those of the settings; called like its class in "
+        "lower case; may be repeated.",
+        show_default="none",
+    ),
+]
+DataDirectoryOption = Annotated[
+    Path, typer.Option(help="Where fetched data sets are kept, one directory each.")
+]
+DATA_DIRECTORY = Path("data")
+
+
+def open_run(
+    run: Path | None,
+    config: Path | None,
+    overrides: list[str] | None,
+    *,
+    fresh: bool = False,
+    base_models: list[str] | None = None,
+    **flags: object,
+) -> Run:
+    """The run that the options describe; its settings are saved beside its results.
+
+    Args:
+        fresh: start from the defaults even where the run has a config.yaml.
+        base_models: classes in files, added to the base models of the settings.
+        flags: top-level settings; None means not given.
+    """
+    from metaselector.config import load_config
+    from metaselector.data.own.own_log import is_schema
+    from metaselector.run_directory import Run
+
+    changes = {key: value for key, value in flags.items() if value is not None}
+    if run is None:
+        wanted = load_config(config, overrides or (), changes)
+        # Of a schema of one's own, the name is a path.
+        name = Path(wanted.dataset).stem if is_schema(wanted.dataset) else wanted.dataset
+        run = Path("runs") / (f"{name}-cold" if wanted.protocol == "cold" else name)
+    saved = run / "config.yaml"
+    if config is None and not fresh and saved.exists():
+        config = saved
+    settings = load_config(config, overrides or (), changes)
+    if base_models:
+        from metaselector.registry import add_files
+
+        settings = add_files(settings, base_models)
+    use(settings)
+    return Run(run, settings)
+
+
+def use(config: Config) -> None:
+    """Set the process up for `config`."""
+    import torch
+
+    try:
+        torch.zeros(1, device=config.device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"device '{config.device}' cannot be used here ({reason}); use cpu"
+        ) from error
+    torch.set_num_threads(config.threads)

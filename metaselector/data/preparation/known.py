@@ -1,0 +1,167 @@
+"""What preparation knew: all that encoding rows needs which come later.
+
+It stands beside the prepared data set, and apart from it is enough: the schema, what rows are made
+of, and what is known of every user and item, as the raw files had it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from metaselector.data.interactions import (
+    Feature,
+    Interactions,
+    InteractionTable,
+    Task,
+    TimePart,
+    TimeUnit,
+    nothing_known,
+)
+from metaselector.data.schema import Schema
+from metaselector.errors import DataError
+from metaselector.files import write_text
+
+_FILES = ("schema.json", "rows.json", "known_users.parquet", "known_items.parquet")
+_NAME = "name"
+_AGAIN = "run `metaselector data prepare` again"
+
+
+@dataclass(frozen=True)
+class RowDescription:
+    """What raw rows are made of; all but `sampled` as in :class:`InteractionTable`.
+
+    Attributes:
+        sampled: the negatives of the first task were sampled: the log itself does not have it.
+    """
+
+    tasks: tuple[Task, ...]
+    features: tuple[Feature, ...]
+    user_features: tuple[Feature, ...]
+    item_features: tuple[Feature, ...]
+    time_parts: tuple[TimePart, ...]
+    tabular: bool
+    columns: Mapping[str, str]
+    time_unit: TimeUnit | None
+    sampled: bool = False
+
+    def column(self, name: str) -> str:
+        """What the file calls `name`."""
+        return self.columns.get(name, name)
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known before a new row comes.
+
+    Attributes:
+        schema: of the data set.
+        rows: what raw rows are made of.
+        users, items: a column for each feature, indexed by the string: words (missing: nan or
+            empty), tuples of words, or float64. Items are in the order of the data set's codes.
+    """
+
+    schema: Schema
+    rows: RowDescription
+    users: pd.DataFrame
+    items: pd.DataFrame
+
+    @classmethod
+    def of(cls, schema: Schema, table: InteractionTable, items: Sequence[str]) -> Self:
+        """What preparing `table`, in which `items` occur, comes to know."""
+        same = {field.name for field in fields(RowDescription)} - {"sampled"}
+        rows = RowDescription(
+            **{name: getattr(table, name) for name in same}, sampled=table.negatives is not None
+        )
+        known = nothing_known("item") if table.tabular else table.describe_items(items)
+        return cls(
+            schema,
+            rows,
+            table.users[[feature.name for feature in table.user_features]],
+            known[[feature.name for feature in table.item_features]],
+        )
+
+    def table(
+        self,
+        source: Path,
+        read: Callable[[], Iterator[Interactions]],
+        users: pd.DataFrame,
+        items: pd.DataFrame,
+    ) -> InteractionTable:
+        """New rows as preparation takes them, with what is known of their users and items."""
+        same = {field.name for field in fields(RowDescription)} - {"sampled"}
+        return InteractionTable(
+            name=self.schema.dataset,
+            source=source,
+            read=read,
+            users=users,
+            describe_items=lambda names: items,
+            **{name: getattr(self.rows, name) for name in same},
+        )
+
+    def save(self, directory: Path) -> None:
+        """Write it to files of an existing directory."""
+        schema, rows, users, items = (directory / file for file in _FILES)
+        write_text(schema, self.schema.model_dump_json(indent=1, exclude_none=True))
+        write_text(rows, json.dumps(asdict(self.rows), indent=1))
+        pq.write_table(_to_arrow(self.users, self.rows.user_features), users)
+        pq.write_table(_to_arrow(self.items, self.rows.item_features), items)
+
+    @classmethod
+    def load(cls, directory: Path) -> Self:
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            DataError: a file is missing or damaged, as of data that an older version prepared.
+        """
+        schema, rows_path, users, items = (directory / file for file in _FILES)
+        try:
+            given = json.loads(rows_path.read_text(encoding="utf-8"))
+            made = {"tasks": Task, "features": Feature, "user_features": Feature}
+            for name, kind in (made | {"item_features": Feature}).items():
+                given[name] = tuple(kind(**one) for one in given[name])
+            rows = RowDescription(**given | {"time_parts": tuple(given["time_parts"])})
+            frames = (
+                _to_pandas(pq.read_table(users), rows.user_features),
+                _to_pandas(pq.read_table(items), rows.item_features),
+            )
+        except (OSError, ValueError, TypeError, KeyError, pa.ArrowException) as error:
+            raise DataError(rows_path, f"missing or damaged ({error}); {_AGAIN}") from error
+        return cls(Schema.load(schema), rows, *frames)
+
+
+def _to_arrow(frame: pd.DataFrame, features: Sequence[Feature]) -> pa.Table:
+    columns: dict[str, pa.Array] = {_NAME: pa.array(frame.index.tolist(), pa.string())}
+    for feature in features:
+        column = frame[feature.name]
+        if feature.kind == "numeric":
+            columns[feature.name] = pa.array(column.to_numpy(np.float64), pa.float64())
+        elif feature.kind == "multivalued":
+            lists = [list(entry) if isinstance(entry, tuple) else None for entry in column]
+            columns[feature.name] = pa.array(lists, pa.list_(pa.string()))
+        else:
+            columns[feature.name] = pa.array(column.fillna("").tolist(), pa.string())
+    return pa.table(columns)
+
+
+def _to_pandas(table: pa.Table, features: Sequence[Feature]) -> pd.DataFrame:
+    index = pd.Index(table[_NAME].to_pylist(), dtype="str")
+    columns: dict[str, Any] = {}
+    for feature in features:
+        if feature.kind == "numeric":
+            columns[feature.name] = table[feature.name].to_numpy()
+        elif feature.kind == "multivalued":
+            entries = [None if e is None else tuple(e) for e in table[feature.name].to_pylist()]
+            columns[feature.name] = pd.Series(entries, index=index, dtype=object)
+        else:
+            words = table[feature.name].to_pylist()
+            columns[feature.name] = pd.Series(words, index=index, dtype="str")
+    return pd.DataFrame(columns, index=index)

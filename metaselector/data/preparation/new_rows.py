@@ -1,0 +1,149 @@
+"""Rows that come after preparation, encoded as preparation encodes.
+
+They go through the same staging, fields and histories; only nothing is counted or fitted, no row is
+kept from histories but those without a label, and candidates are never dropped.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metaselector.data.dataset import EncodedDataset, Writer
+from metaselector.data.episodes import NO_ROW, EpisodeRows
+from metaselector.data.interactions import Interactions
+from metaselector.data.preparation.cleaning import repeats
+from metaselector.data.preparation.given_rows import Given, described, interactions_of
+from metaselector.data.preparation.known import Known
+from metaselector.data.preparation.parts import Parts
+from metaselector.data.preparation.plan import Plan, write_rows
+from metaselector.data.preparation.settings import Settings
+from metaselector.data.preparation.staging import Staged, StagedRows, stage, whole_users
+from metaselector.data.preparation.statistics import Statistics, user_offsets
+from metaselector.data.split import Windows
+
+Ints = NDArray[np.int64]
+_ALL = Windows(100, 100, 100)
+"""Histories end nowhere: every labelled row that is strictly earlier counts."""
+
+
+class NewRows(NamedTuple):
+    """Encoded rows.
+
+    Attributes:
+        dataset: history and candidates of every user, in order of time; labels of candidates, which
+            nobody knows, are 0 in the first task.
+        history: int64 ``[H]``, where in `dataset` the rows of histories are, users in order, oldest
+            first, without repeats.
+        candidates: int64 ``[n]``, where the candidates are, in the order in which they were given.
+    """
+
+    dataset: EncodedDataset
+    history: Ints
+    candidates: Ints
+
+    def episodes(self, support_size: int) -> EpisodeRows:
+        """One of each user with candidates: the support is their latest rows with a label."""
+        offsets = self.dataset.user_offsets
+        of_history = np.searchsorted(offsets, self.history, side="right") - 1
+        of_candidates = np.searchsorted(offsets, self.candidates, side="right") - 1
+        users = np.unique(of_candidates)
+        width = int(np.bincount(of_candidates).max(initial=1))
+        support = np.full((len(users), support_size), NO_ROW, dtype=np.int64)
+        query = np.full((len(users), width), NO_ROW, dtype=np.int64)
+        for place, user in enumerate(users):
+            latest = self.history[of_history == user][-support_size:]
+            support[place, support_size - len(latest) :] = latest
+            asked = np.sort(self.candidates[of_candidates == user])
+            query[place, : len(asked)] = asked
+        return EpisodeRows(users, support, query)
+
+
+def encode_rows(known: Known, history: Given, candidates: Given) -> NewRows:
+    """Encode rows of any users and items, new ones too.
+
+    A new user or item has its field's id of unseen words, and the features that `history` or
+    `candidates` have of it, if they have such columns. The history of every row, candidate or not,
+    are the positives in `history` with a strictly earlier time.
+
+    Args:
+        history: rows with labels; those that repeat the user, item and time of an earlier one are
+            dropped, as preparation does. There may be none at all.
+        candidates: rows to predict; labels that they have are not read. There may be none.
+
+    Raises:
+        DataError: a column is missing or a value wrong, or there are no rows at all.
+    """
+    given = (history, candidates)
+    blocks = [
+        interactions_of(known, part, labelled=part is history) for part in given if len(part.frame)
+    ]
+    if known.rows.tabular:
+        blocks = _counted(blocks)
+    rows, settings = known.rows, _settings(known)
+    nobody = known.users.iloc[:0]
+    table = known.table(history.source, lambda: iter(blocks), nobody, known.items.iloc[:0])
+    with tempfile.TemporaryDirectory(prefix="metaselector-") as directory:
+        scratch, target = Path(directory) / "staged", Path(directory) / "data"
+        scratch.mkdir()
+        target.mkdir()
+        staged = stage(table, scratch, settings.label_threshold)
+        users = described(
+            known.users, rows.user_features, staged.users, rows.column("user"), given, rows.column
+        )
+        items = known.items
+        if not rows.tabular:
+            items = described(
+                items, rows.item_features, staged.items, rows.column("item"), given, rows.column
+            )
+        table = known.table(history.source, table.read, users, items)
+        counts = Statistics.empty(table, staged)
+        plan = Plan.fit(table, staged, counts, counts.users, settings, known.schema)
+        groups = list(_without_repeats(staged, len(history.frame)))
+        ends = np.cumsum([user_offsets(records)[-1] for records in groups])
+        offsets = [user_offsets(g) + end - len(g) for g, end in zip(groups, ends, strict=True)]
+        with Writer(target, known.schema) as writer:
+            writer.append("user_offsets", np.unique(np.concatenate(offsets)))
+            parts = Parts(_ALL, histories=not rows.tabular)
+            write_rows(writer, plan, staged.users, groups, parts)
+        dataset = EncodedDataset.load(target).in_memory()
+    return _found(dataset, len(history.frame))
+
+
+def _settings(known: Known) -> Settings:
+    schema = known.schema
+    return Settings(
+        label_threshold=schema.label_threshold,
+        history_length=schema.history_length,
+        min_count=schema.min_count,
+    )
+
+
+def _counted(blocks: list[Interactions]) -> list[Interactions]:
+    """Rows of a table without times, whose times count the rows."""
+    first, counted = 0, []
+    for block in blocks:
+        n = len(block.lines)
+        counted.append(block._replace(timestamps=np.arange(first, first + n)))
+        first += n
+    return counted
+
+
+def _without_repeats(staged: Staged, rows_of_history: int) -> Iterator[StagedRows]:
+    for records in whole_users(staged):
+        from_history = np.flatnonzero(records["row"] < rows_of_history)
+        repeated = from_history[repeats(records[from_history])]
+        yield np.delete(records, repeated)
+
+
+def _found(dataset: EncodedDataset, rows_of_history: int) -> NewRows:
+    of_candidates = np.flatnonzero(dataset.source_rows >= rows_of_history)
+    order = np.argsort(dataset.source_rows[of_candidates])
+    return NewRows(
+        dataset, np.flatnonzero(dataset.source_rows < rows_of_history), of_candidates[order]
+    )

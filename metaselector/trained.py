@@ -1,0 +1,224 @@
+"""A trained MetaSelector that needs no training data, to predict rows that come later."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Self, get_args
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from metaselector import __version__, registry
+from metaselector.adapt.engine import Adaptation
+from metaselector.config import Config, load_config
+from metaselector.data.preparation.given_rows import Given
+from metaselector.data.preparation.known import Known
+from metaselector.data.preparation.new_rows import NewRows, encode_rows
+from metaselector.errors import CheckpointError, ConfigError, UserError, nearest
+from metaselector.files import atomic_directory
+from metaselector.meta_trainer import make_adaptation, make_mixture
+from metaselector.mixture import Mixture
+from metaselector.predict import predict_episodes
+from metaselector.run_directory import Run
+from metaselector.variants import Variant
+
+STATE = "state.json"
+_FORMAT = 1
+_AGAIN = "save the model again"
+
+
+class Predicted(NamedTuple):
+    """Attributes:
+
+    probabilities: float64 ``[n]``, or ``[n, T]`` of several tasks.
+    weights: float32 ``[n, K]`` or ``[n, K, T]``.
+    """
+
+    probabilities: NDArray[np.float64]
+    weights: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What predicts.
+
+    Attributes:
+        known: the data's schema, and what is known of users and items.
+        config: settings it was trained with.
+        variant: which row of the results table it is.
+        seed: it was trained with.
+        mixture: the base models of *train* and *valid* under the learned selector.
+        alpha: inner learning rates.
+    """
+
+    known: Known
+    config: Config
+    variant: Variant
+    seed: int
+    mixture: Mixture
+    alpha: dict[str, Tensor]
+
+    @classmethod
+    def of_run(cls, run: Run, variant: Variant = "metaselector", seed: int | None = None) -> Self:
+        """What a run has trained; by default with the first of its seeds.
+
+        Raises:
+            ConfigError: there is no such variant or seed.
+            CheckpointError: it is missing, or was trained with other settings.
+            UserError: a base model is a column of scores.
+            DataError: the run's data were prepared by a version that did not keep what is needed.
+        """
+        seed = run.config.seeds[0] if seed is None else seed
+        if seed not in run.config.seeds:
+            seeds = ", ".join(map(str, run.config.seeds))
+            raise ConfigError(f"{run.directory}: has no seed {seed}; its seeds are {seeds}")
+        if variant not in get_args(Variant):
+            raise ConfigError(f"unknown variant '{variant}'; {nearest(variant, get_args(Variant))}")
+        if run.scored:
+            raise UserError(
+                f"{run.directory}: base model '{run.scored[0]}' is a column of scores, which new "
+                "rows have not; leave it out to predict new rows"
+            )
+        known = Known.load(run.data_directory)
+        learned = run.load_learned(variant, seed)
+        mixture = learned.attach(run.load_mixture("full", seed))
+        return cls(known, run.config, variant, seed, mixture, learned.alpha)
+
+    @property
+    def base_models(self) -> list[str]:
+        """Names of the K base models, in order."""
+        return list(self.mixture.base_models)
+
+    @property
+    def support_size(self) -> int:
+        """How many of their latest rows a user adapts on at most."""
+        if self.config.protocol == "cold":
+            return self.config.cold.support_sizes[-1]
+        return self.config.adapt.support_size
+
+    @property
+    def adaptation(self) -> Adaptation:
+        """What the inner loop does."""
+        return make_adaptation(self.variant, self.mixture, self.config.adapt)
+
+    def encode(self, history: Given, candidates: Given) -> NewRows:
+        """New rows as the models see them; raises as :func:`encode_rows`."""
+        return encode_rows(self.known, history, candidates)
+
+    def predict(self, history: Given, candidates: Given) -> Predicted:
+        """Adapt each user who has candidates on their `history`, then predict their `candidates`.
+
+        Users without history are predicted with what all users start from.
+
+        Returns:
+            in the order of `candidates`.
+
+        Raises:
+            DataError: as :func:`encode_rows`.
+        """
+        rows = self.encode(history, candidates)
+        episodes = rows.episodes(self.support_size)
+        adapt = self.config.adapt
+        found = predict_episodes(
+            self.mixture, self.alpha, self.adaptation, rows.dataset, episodes, adapt
+        )
+        place = np.searchsorted(found.rows, rows.candidates)
+        return Predicted(found.probabilities[place], found.weights[place])
+
+    def save(self, directory: Path) -> None:
+        """Write all of it to a directory, which appears complete or not at all."""
+        tensors = {f"mixture/{name}": t for name, t in self.mixture.state_dict().items()}
+        tensors |= {f"alpha/{name}": t for name, t in self.alpha.items()}
+        state = {
+            "format": _FORMAT,
+            "metaselector": __version__,
+            "variant": self.variant,
+            "seed": self.seed,
+        }
+        with atomic_directory(directory) as target:
+            settings = yaml.safe_dump(self.config.model_dump(mode="json"), sort_keys=False)
+            (target / "config.yaml").write_text(settings, encoding="utf-8")
+            (target / STATE).write_text(json.dumps(state, indent=1) + "\n", encoding="utf-8")
+            (target / "data").mkdir()
+            self.known.save(target / "data")
+            copies = {name: t.detach().cpu().clone().contiguous() for name, t in tensors.items()}
+            save_file(copies, target / "model.safetensors")
+
+    @classmethod
+    def load(cls, directory: Path, changes: Mapping[str, Any] = {}) -> Self:
+        """Read what :meth:`save` wrote.
+
+        Args:
+            changes: of the settings that change no number: ``device``, ``threads``.
+
+        Raises:
+            CheckpointError: it is missing or damaged.
+            ConfigError: one of its base models is not there, as a plug-in that is not installed.
+        """
+        try:
+            state = json.loads((directory / STATE).read_text(encoding="utf-8"))
+            tensors = load_file(directory / "model.safetensors")
+            variant, seed, format_ = state["variant"], int(state["seed"]), state["format"]
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            raise CheckpointError(
+                f"{directory}: no saved model, or a damaged one ({error}); {_AGAIN}"
+            ) from error
+        if format_ != _FORMAT:
+            raise CheckpointError(
+                f"{directory}: has format {format_}, this version reads {_FORMAT}; {_AGAIN}"
+            )
+        config = load_config(directory / "config.yaml", changes=changes)
+        known = Known.load(directory / "data")
+        models = {
+            name: registry.create_for(name, settings, known.schema, seed)
+            for name, settings in config.base_models.items()
+        }
+        mixture = make_mixture(models, known, config, seed)
+        parts: dict[str, dict[str, Tensor]] = {"mixture": {}, "alpha": {}}
+        for key, tensor in tensors.items():
+            part, name = key.split("/", 1)
+            parts[part][name] = tensor.to(config.device)
+        try:
+            mixture.load_state_dict(parts["mixture"])
+        except RuntimeError as error:  # a plug-in's class changed under the same options
+            raise CheckpointError(
+                f"{directory}: its tensors do not fit its base models; {_AGAIN}"
+            ) from error
+        return cls(known, config, variant, seed, mixture, parts["alpha"])
+
+
+def open_trained(
+    directory: Path,
+    seed: int | None = None,
+    changes: Mapping[str, Any] = {},
+    before: Callable[[Config], None] = lambda config: None,
+) -> tuple[Trained, Run | None]:
+    """What is in a directory: a saved model, or a run, which is returned too.
+
+    Args:
+        seed: of a run with several; of a saved model the one it has.
+        changes: as for :meth:`Trained.load`.
+        before: called with the settings before anything is put on the device.
+
+    Raises:
+        UserError: nothing is there, it has not that seed, or something is missing or damaged.
+    """
+    saved = directory / "config.yaml"
+    if not saved.exists():
+        raise UserError(f"{directory}: holds neither a saved model nor a run; correct the path")
+    config = load_config(saved, changes=changes)
+    before(config)
+    if not (directory / STATE).exists():
+        run = Run(directory, config)
+        return Trained.of_run(run, seed=seed), run
+    trained = Trained.load(directory, changes)
+    if seed not in (None, trained.seed):
+        raise ConfigError(f"{directory}: has no seed {seed}; it was saved with seed {trained.seed}")
+    return trained, None

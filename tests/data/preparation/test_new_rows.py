@@ -1,0 +1,287 @@
+"""New rows are encoded as preparation encodes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+import torch
+
+from metaselector.data.dataset import EncodedDataset
+from metaselector.data.interactions import (
+    Feature,
+    Interactions,
+    InteractionTable,
+    Task,
+    nothing_known,
+)
+from metaselector.data.preparation.encode import encode_to
+from metaselector.data.preparation.given_rows import Given
+from metaselector.data.preparation.known import Known
+from metaselector.data.preparation.new_rows import NewRows, encode_rows
+from metaselector.data.preparation.settings import Settings
+from metaselector.data.public.atomic import read_atomic
+from metaselector.data.registry import read
+from metaselector.errors import DataError
+
+HISTORY, CANDIDATES = Path("history"), Path("candidates")
+SCHEMA = """
+version: 1
+interactions: log.csv
+user: who
+item: what
+time: {column: at, unit: milliseconds}
+labels:
+  bought: {column: amount, threshold: 3}
+  kept: {column: kept, after: bought}
+features:
+  device: {kind: categorical}
+  price: {kind: numeric}
+  bucket: {kind: numeric, column: price2, buckets: 4}
+  tags: {kind: multivalued, separator: ";"}
+time_parts: [hour, month]
+users: {file: users.csv, key: who, features: {age: {kind: numeric}, city: {kind: categorical}}}
+items:
+  file: items.csv
+  key: what
+  features:
+    groups: {kind: multivalued, separator: "|", profile: true}
+    weight: {kind: numeric}
+"""
+
+
+def prepared(source: str, raw: Path, directory: Path, settings: Settings) -> Path:
+    directory.mkdir()
+    encode_to(read(source, raw), directory, settings)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pd.DataFrame]:
+    """A prepared log with all kinds of features, two tasks, ties and repeats; and its raw rows."""
+    folder = tmp_path_factory.mktemp("shop")
+    generator = np.random.default_rng(1)
+    n = 400
+    frame = pd.DataFrame(
+        {
+            "who": generator.integers(12, size=n).astype(str),
+            "what": generator.integers(30, size=n),
+            "at": 1_600_000_000_000 + 3_600_000_000 * generator.integers(25, size=n),
+            "amount": generator.integers(1, 6, size=n),
+            "device": generator.choice(["phone", "tablet", ""], size=n),
+            "price": np.where(generator.random(n) < 0.2, np.nan, generator.normal(size=n)),
+            "price2": generator.normal(size=n),
+            "tags": generator.choice(["a;b", "b", "", "c;a;b"], size=n),
+        }
+    )
+    kept = generator.integers(2, size=n).astype(float)
+    frame["kept"] = np.where(frame["amount"] >= 3, kept, np.nan)
+    frame = pd.concat([frame, frame.iloc[:20]], ignore_index=True)
+    frame.to_csv(folder / "log.csv", index=False)
+    ages = [f"{u},{20 + u},{'Rome' if u % 2 else ''}" for u in range(10)]
+    (folder / "users.csv").write_text("\n".join(["who,age,city", *ages]) + "\n")
+    groups = ["x|y", "", "z|x|w", "y"]
+    items = [f"{i},{groups[i % 4]},{i / 7 if i % 5 else ''}" for i in range(28)]
+    (folder / "items.csv").write_text("\n".join(["what,groups,weight", *items]) + "\n")
+    (folder / "shop.yaml").write_text(SCHEMA)
+    source = str(folder / "shop.yaml")
+    settings = Settings(history_length=4, min_count=2)
+    return prepared(source, folder / "log.csv", folder / "data", settings), frame
+
+
+@pytest.fixture(scope="module")
+def films(
+    write_world: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, pd.DataFrame]:
+    folder = tmp_path_factory.mktemp("films")
+    raw = write_world(folder / "raw")
+    table = read_atomic(raw, "ml-100k").interactions
+    return prepared("movielens-100k", raw, folder / "data", Settings()), table
+
+
+def split(
+    data: Path, raw: pd.DataFrame, user: str, column: str
+) -> tuple[EncodedDataset, np.ndarray, NewRows]:
+    """A user's rows before their test window as history, those in it as candidates, encoded.
+
+    Rows that preparation dropped, as they repeat others, stay in the history only.
+    """
+    dataset, known = EncodedDataset.load(data), Known.load(data)
+    place = dataset.user_names.index(user)
+    first, stop = dataset.user_offsets[place : place + 2]
+    cut = first + (stop - first) * 90 // 100
+    mine = raw[raw[column] == user]
+    candidates = mine[mine.index.isin(dataset.source_rows[cut:stop])]
+    keys = list(mine.columns[1:3] if column == "who" else ["item", "timestamp"])
+    later = mine.set_index(keys).index.isin(candidates.set_index(keys).index)
+    history = mine[~later]
+    found = encode_rows(known, Given(history, HISTORY), Given(candidates, CANDIDATES))
+    return dataset, np.arange(first, stop), found
+
+
+@pytest.mark.parametrize("world", ["films", "shop"])
+def test_rows_of_a_known_user_are_those_of_preparation(
+    world: str, request: pytest.FixtureRequest
+) -> None:
+    data, raw = request.getfixturevalue(world)
+    column = "user" if world == "films" else "who"
+    for user in EncodedDataset.load(data).user_names[:12]:
+        dataset, rows, found = split(data, raw, user, column)
+        cut = len(rows) * 90 // 100
+        for ours, theirs in (
+            (found.history, rows[:cut]),
+            (np.sort(found.candidates), rows[cut:]),
+        ):
+            for new, old in zip(found.dataset.batch(ours), dataset.batch(theirs), strict=True):
+                assert torch.equal(new, old)
+        labels = found.dataset.task_labels[found.history]
+        assert np.array_equal(labels, dataset.task_labels[rows[:cut]], equal_nan=True)
+
+
+def test_known_is_the_same_after_a_round_trip(
+    shop: tuple[Path, pd.DataFrame], tmp_path: Path
+) -> None:
+    known = Known.load(shop[0])
+    known.save(tmp_path)
+    again = Known.load(tmp_path)
+    assert (again.schema, again.rows) == (known.schema, known.rows)
+    pd.testing.assert_frame_equal(again.users, known.users)
+    pd.testing.assert_frame_equal(again.items, known.items)
+    assert known.items["groups"].iloc[0] in ((), ("x", "y"), ("z", "x", "w"), ("y",))
+
+
+def test_data_of_an_older_version_say_so(films: tuple[Path, pd.DataFrame], tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"rows\.json.*metaselector data prepare. again"):
+        Known.load(tmp_path)
+
+
+def candidates_of(items: list[str], times: list[int]) -> pd.DataFrame:
+    return pd.DataFrame({"user": "nobody", "item": items, "timestamp": times})
+
+
+def test_histories_are_strictly_earlier(films: tuple[Path, pd.DataFrame]) -> None:
+    """Whatever order the rows come in."""
+    known = Known.load(films[0])
+    history = candidates_of(["i3", "i1", "i2"], [300, 100, 200]).assign(rating=[5, 4, 1])
+    asked = candidates_of(["i9"] * 5, [301, 100, 101, 300, 250])
+    found = encode_rows(known, Given(history, HISTORY), Given(asked, CANDIDATES))
+    field = next(f for f in known.schema.fields if f.name == "history_items")
+    start = known.schema.first_slot("history_items")
+    ids = found.dataset.batch(found.candidates).ids[:, start : start + 2].tolist()
+    of = field.encoder()
+    assert ids == [[of["i3"], of["i1"]], [0, 0], [of["i1"], 0], [of["i1"], 0], [of["i1"], 0]]
+
+
+def test_the_new_take_the_unseen_word_and_bring_features(
+    films: tuple[Path, pd.DataFrame],
+) -> None:
+    known = Known.load(films[0])
+    asked = candidates_of(["i0", "new"], [900_000_000] * 2).assign(
+        age="23", occupation="sailor", genres=["Comedy", "War"]
+    )
+    empty = Given(asked.iloc[:0], HISTORY)
+    dataset, history, rows = encode_rows(known, empty, Given(asked, CANDIDATES))
+    assert len(history) == 0
+    shown = [{known.schema.word(i) for i in ids} for ids in dataset.batch(rows).ids.tolist()]
+    for words in shown:
+        assert {"user=(unseen)", "age=23", "gender=(unseen)", "occupation=(unseen)"} <= words
+    assert {"item=i0", "genres=Comedy"} <= shown[0]
+    assert {"item=(unseen)", "genres=War"} <= shown[1]
+
+
+def test_candidates_are_never_dropped_and_repeats_in_histories_are(
+    films: tuple[Path, pd.DataFrame],
+) -> None:
+    known = Known.load(films[0])
+    twice = candidates_of(["i1", "i1"], [100, 100])
+    found = encode_rows(
+        known, Given(twice.assign(rating=[5, 1]), HISTORY), Given(twice, CANDIDATES)
+    )
+    assert len(found.history) == 1
+    assert len(found.candidates) == 2
+
+
+def test_episodes_are_of_every_user(films: tuple[Path, pd.DataFrame]) -> None:
+    known = Known.load(films[0])
+    rows = pd.concat([candidates_of(["i1", "i2", "i3"], [1, 2, 3]).assign(user=u) for u in "ab"])
+    history = rows.assign(rating=4).iloc[:5]
+    found = encode_rows(known, Given(history, HISTORY), Given(rows.iloc[[5, 0, 4]], CANDIDATES))
+    episodes = found.episodes(4)
+    dataset = found.dataset
+    assert [dataset.user_names[user] for user in episodes.users] == ["a", "b"]
+    source = np.where(episodes.support < 0, -1, dataset.source_rows[episodes.support])
+    assert source.tolist() == [[-1, 0, 1, 2], [-1, -1, 3, 4]]
+    source = np.where(episodes.query < 0, -1, dataset.source_rows[episodes.query])
+    assert source.tolist() == [[6, -1], [7, 5]]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda f: f.drop(columns="rating"), r"history \(column rating\): there is no such column"),
+        (lambda f: f.drop(columns="item"), r"column item\): there is no such column; did you mean"),
+        (lambda f: f.assign(rating=["5", "good"]), r"history:2 \(column rating\): .*good.*number"),
+        (lambda f: f.assign(rating=[np.nan, 1]), r"history:1 \(column rating\): is empty"),
+        (
+            lambda f: f.assign(timestamp=[1, 1e12]),
+            r"history:2 \(column timestamp\): .*milliseconds",
+        ),
+        (lambda f: f.assign(item=["a", ""]), r"history:2 \(column item\): is empty"),
+        (lambda f: f.assign(user=[1.5, 2.5]), r"history:1 \(column user\): 1.5 is no id"),
+        (
+            lambda f: f.assign(item=["a", 3]),
+            r"history.*\(column item\): values of more than one type",
+        ),
+    ],
+)
+def test_what_is_wrong_is_named(
+    films: tuple[Path, pd.DataFrame],
+    change: Callable[[pd.DataFrame], pd.DataFrame],
+    message: str,
+) -> None:
+    rows = candidates_of(["i1", "i2"], [100, 200]).rename(columns={"itemm": "item"})
+    history = change(rows.assign(rating=[5, 1], items="x"))
+    with pytest.raises(DataError, match=message):
+        encode_rows(Known.load(films[0]), Given(history, HISTORY), Given(rows, CANDIDATES))
+
+
+def test_rows_without_items_and_times(tmp_path: Path) -> None:
+    generator = np.random.default_rng(3)
+    n = 60
+    frame = pd.DataFrame(
+        {
+            "user": generator.choice(["a", "b"], n),
+            "y": generator.integers(2, size=n),
+            "size": generator.normal(size=n),
+        }
+    )
+
+    def rows() -> Iterator[Interactions]:
+        yield Interactions(
+            pa.array(frame["user"].tolist(), pa.string()),
+            pa.nulls(n, pa.string()),
+            frame[["y"]].to_numpy(np.float64),
+            np.arange(n),
+            np.arange(1, n + 1),
+            {"size": pa.array(frame["size"].to_numpy())},
+        )
+
+    table = InteractionTable(
+        "groups", Path("groups.csv"), rows, nothing_known("user"), lambda _: nothing_known("item"),
+        tasks=(Task("y", 1.0),), features=(Feature("size", "numeric"),), time_parts=(),
+        tabular=True,
+    )  # fmt: skip
+    encode_to(table, tmp_path)
+    dataset, known = EncodedDataset.load(tmp_path), Known.load(tmp_path)
+    mine = frame[frame["user"] == "b"].assign(y=lambda f: f["y"].map({0: "False", 1: "true"}))
+    found = encode_rows(known, Given(mine[:-4], HISTORY), Given(mine[-4:], CANDIDATES))
+    place = dataset.user_names.index("b")
+    rows_of_b = np.arange(*dataset.user_offsets[place : place + 2])
+    ours = np.append(found.history, found.candidates)
+    for new, old in zip(found.dataset.batch(ours), dataset.batch(rows_of_b), strict=True):
+        assert torch.equal(new, old)
+    assert np.array_equal(found.dataset.labels[found.history], dataset.labels[rows_of_b[:-4]])
