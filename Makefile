@@ -109,7 +109,7 @@ benchmark_options := $(if $(DATA),--data "$(DATA)")
 benchmark: $(STAMP) peers benchmark-peers
 	$(BIN)/python -m benchmarks.engine_speed --json benchmarks/results/speed/engine.json $(benchmark_options)
 	$(BIN)/python -m benchmarks.base_model_speed --json benchmarks/results/speed/base_models.json $(benchmark_options)
-	$(BIN)/python -m benchmarks.multitask_speed --json benchmarks/results/speed/multitask.json $(benchmark_options)
+	$(BIN)/python -m benchmarks.multitask_speed --threads 1 --repeats 3 --json benchmarks/results/speed/multitask.json $(benchmark_options)
 	$(BIN)/python -m benchmarks.prepare_speed --json benchmarks/results/speed/prepare.json $(benchmark_options)
 
 .PHONY: benchmark-peers
