@@ -7,8 +7,9 @@ import importlib.util
 import inspect
 import sys
 import traceback
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 from metaselector.errors import ConfigError, nearest
@@ -77,19 +78,29 @@ def _read(path: Path, attribute: str) -> bytes:
         ) from error
 
 
+class _OfSource(SourceFileLoader):
+    """Compiles what was read, not an older ``__pycache__`` than what the digest is of."""
+
+    source: bytes
+
+    def get_code(self, fullname: str) -> CodeType:
+        return self.source_to_code(self.source, self.path)
+
+
 def _module(path: Path, source: bytes) -> ModuleType:
     """The file as a module, which pickle and dataclasses find in ``sys.modules``."""
     key = hashlib.sha256(str(path.resolve()).encode() + source).hexdigest()[:16]
     name = f"metaselector_file_{key}"
     if name in sys.modules:
         return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, path)
+    loader = _OfSource(name, str(path))
+    loader.source = source
+    spec = importlib.util.spec_from_file_location(name, path, loader=loader)
     assert spec is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        # Not by the loader, which may take an older __pycache__ than what the digest is of.
-        exec(compile(source, str(path), "exec"), vars(module))
+        loader.exec_module(module)
     except Exception as error:
         del sys.modules[name]
         line = _line(error, path)
