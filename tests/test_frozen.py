@@ -148,7 +148,10 @@ def test_only_scored_models_see_scores(
     scored = with_scores(dataset, {"theirs": BaseModelConfig(scores=settings)})
     lr = LR(schema.num_ids, schema.slot_fields)
     torch.nn.init.normal_(lr.linear.weight, generator=torch.Generator().manual_seed(0))
-    mixture = make_mixture({"lr": lr, "theirs": Scored(schema.num_slots)}, scored, Config(), 0)
+    config = Config(
+        base_models={"lr": BaseModelConfig(), "theirs": BaseModelConfig(scores=settings)}
+    )
+    mixture = make_mixture({"lr": lr, "theirs": Scored(schema.num_slots)}, scored, config, 0)
     output = mixture(load_rows(scored, rows).batch)
     p = torch.from_numpy((dataset.source_rows[rows] + 0.5) / len(dataset)).float()
     torch.testing.assert_close(output.base_probabilities[..., 1], p)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -257,20 +256,3 @@ def test_another_seed_gives_other_results(run: Path, raw: Path, tmp_path: Path) 
     pd.testing.assert_frame_equal(of_seed_0, alone, check_exact=True)
     fm = results[results["model"] == "fm"]
     assert fm["auc"].nunique() == 2
-
-
-def test_python_of_the_readme_runs(run: Path, tmp_path: Path) -> None:
-    page = (ROOT / "README.md").read_text(encoding="utf-8")
-    snippet = page.partition("## From Python")[2].partition("```python\n")[2].partition("```")[0]
-    (tmp_path / "runs").mkdir()
-    (tmp_path / "runs" / "movielens-100k").symlink_to(run)
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", snippet],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert not done.returncode, done.stderr
-    results = pd.read_csv(run / "results.csv").set_index("model")
-    assert float(done.stdout.split()[0]) == pytest.approx(results.logloss["metaselector"], abs=1e-5)
