@@ -103,7 +103,8 @@ def make_adaptation(variant: Variant, mixture: Mixture, config: AdaptConfig) -> 
     kind, config = kind_of(variant), settings_of(variant, config)
     if kind == "user-finetuned":
         theta = tuple(n for n, _ in mixture.named_parameters() if not n.startswith(PHI))
-        return Adaptation(MAML(0.0, second_order=False), config.finetune_steps, theta)
+        steps = config.finetune_steps if theta else 0  # base models that are scores have no theta
+        return Adaptation(MAML(0.0, second_order=False), steps, theta)
     names = select_names(dict(mixture.named_parameters()), config.names)
     if kind != "metaselector":
         names = tuple(name for name in names if name.startswith(PHI))

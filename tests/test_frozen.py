@@ -15,7 +15,7 @@ import torch
 from base_models import LR
 from metaselector.config import BaseModelConfig, Config, ScoresConfig, load_config
 from metaselector.data.dataset import EncodedDataset
-from metaselector.data.episodes import load_rows
+from metaselector.data.episodes import load_rows, window_episodes
 from metaselector.data.planted import planted_world
 from metaselector.data.protocol import WINDOWS
 from metaselector.errors import ConfigError, DataError
@@ -27,7 +27,8 @@ from metaselector.frozen import (
     scores_digest,
     with_scores,
 )
-from metaselector.meta_trainer import make_mixture
+from metaselector.meta_trainer import make_adaptation, make_mixture
+from metaselector.predict import predict_episodes
 from metaselector.progress import Silent
 from metaselector.run_directory import Run
 from metaselector.stages.reproduce import reproduce
@@ -157,6 +158,26 @@ def test_only_scored_models_see_scores(
     torch.testing.assert_close(output.base_probabilities[..., 1], p)
     alone = torch.sigmoid(lr(dataset.batch(rows)))
     assert torch.equal(output.base_probabilities[..., 0], alone)
+
+
+def test_where_all_are_scores_there_is_nothing_to_finetune(
+    dataset: EncodedDataset, table: pd.DataFrame, tmp_path: Path
+) -> None:
+    """And joint MetaSelector adapts what simplified does."""
+    settings = written(table, tmp_path / "scores.csv")
+    config = Config(base_models={"theirs": BaseModelConfig(scores=settings)})
+    scored = with_scores(dataset, config.base_models)
+    mixture = make_mixture({"theirs": Scored(dataset.schema.num_slots)}, scored, config, 0)
+    made = {
+        variant: make_adaptation(variant, mixture, config.adapt)
+        for variant in ("user-finetuned", "metaselector-simplified", "metaselector")
+    }
+    assert made["user-finetuned"].steps == 0
+    assert made["metaselector"].names == made["metaselector-simplified"].names
+    episodes = window_episodes(dataset, (90, 100), 5)
+    found = predict_episodes(mixture, {}, made["user-finetuned"], scored, episodes, config.adapt)
+    p = (dataset.source_rows[found.rows] + 0.5) / len(dataset)
+    assert found.probabilities == pytest.approx(p, abs=1e-6)
 
 
 def test_every_window_may_have_a_file(
