@@ -88,7 +88,7 @@ class _OfSource(SourceFileLoader):
 
 
 def _module(path: Path, source: bytes) -> ModuleType:
-    """The file as a module, which pickle and dataclasses find in ``sys.modules``."""
+    """The file as a module, which dataclasses find in ``sys.modules``."""
     key = hashlib.sha256(str(path.resolve()).encode() + source).hexdigest()[:16]
     name = f"metaselector_file_{key}"
     if name in sys.modules:

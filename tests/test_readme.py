@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
+import runpy
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -83,8 +83,9 @@ def test_the_python_example_runs(
     monkeypatch.setattr(MetaSelector, "fit", fit_small)
     monkeypatch.setattr("metaselector.stages.evaluate_seed.usable_combiners", dict)
     monkeypatch.chdir(tmp_path)
-    names: dict[str, Any] = {}
-    exec(compile(block("python", "From Python"), "README.md", "exec"), names)
+    example = tmp_path / "example.py"
+    example.write_text(block("python", "From Python"), encoding="utf-8")
+    names = runpy.run_path(str(example))
     shown = capsys.readouterr().out
     for word in ("logloss", "metaselector-simplified", "deepfm", "support_loss"):
         assert word in shown
