@@ -17,7 +17,7 @@ from metaselector.default_models import KNOWN, default_base_models
 from metaselector.errors import ConfigError, nearest
 from metaselector.plugin_kinds import METRICS, RULES, SELECTORS
 from metaselector.plugins import Plugins
-from metaselector.training_config import PretrainConfig, Section, TransferConfig
+from metaselector.training_config import CheckpointConfig, PretrainConfig, Section, TransferConfig
 from metaselector.yaml_mapping import read_mapping
 
 
@@ -260,6 +260,22 @@ class MetaTrainConfig(Section):
         description="pulls phi, but for its embeddings, towards 0 by this times its rate a step "
         "(AdamW)",
     )
+    clip_norm: float | None = Field(
+        None,
+        gt=0,
+        description="the outer gradients of a step, all together, are shrunk to this Euclidean "
+        "norm; null: never",
+    )
+    rate_bounds: tuple[float, float] | None = Field(
+        None, description="least and largest inner learning rate alpha can learn; null: any"
+    )
+
+    @field_validator("rate_bounds")
+    @classmethod
+    def _ordered(cls, bounds: tuple[float, float] | None) -> tuple[float, float] | None:
+        if bounds is not None and bounds[0] > bounds[1]:
+            raise ValueError(f"rate_bounds: the least comes first, got {list(bounds)}")
+        return bounds
 
 
 class EvaluateConfig(Section):
@@ -333,6 +349,7 @@ class Config(Section):
     adapt: AdaptConfig = Field(default_factory=AdaptConfig)
     meta_train: MetaTrainConfig = Field(default_factory=MetaTrainConfig)
     evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig)
+    checkpoint: CheckpointConfig = Field(default_factory=CheckpointConfig)
 
     @property
     def percentages(self) -> SplitConfig:

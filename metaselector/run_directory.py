@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 import yaml
 from torch import nn
 
@@ -27,8 +26,12 @@ from metaselector.meta_trainer import MetaLearned, make_mixture
 from metaselector.mixture import Mixture
 from metaselector.plugins import identity
 from metaselector.pretrain import Pretrained
+from metaselector.training.keeper import Directory, Keeper
 from metaselector.transfer import TRANSFER_FILE, Source, Transferred
 from metaselector.variants import Variant, settings_of, variants_of
+
+UNFINISHED = ".unfinished"
+"""What a training's directory of snapshots ends with, beside its checkpoint to be."""
 
 
 @dataclass(frozen=True)
@@ -189,11 +192,6 @@ class Run:
         return make_mixture(models, self.dataset, self.config, seed)
 
     def save_learned(self, variant: Variant, seed: int, learned: MetaLearned) -> None:
-        tensors = {
-            f"{part}/{name}": tensor
-            for part in ("phi", "shift", "alpha")
-            for name, tensor in getattr(learned, part).items()
-        }
         path, settings = self._learned(variant, seed)
         record = {
             "history": learned.history,
@@ -201,18 +199,26 @@ class Run:
             "best_epoch": learned.best_epoch,
             "seconds": learned.seconds,
         }
-        save_checkpoint(path, tensors, settings, record)
+        save_checkpoint(path, learned.tensors(), settings, record)
 
     def load_learned(self, variant: Variant, seed: int) -> MetaLearned:
         tensors, record = load_checkpoint(*self._learned(variant, seed))
-        parts: dict[str, dict[str, torch.Tensor]] = {"phi": {}, "shift": {}, "alpha": {}}
-        for key, tensor in tensors.items():
-            part, name = key.split("/", 1)
-            parts[part][name] = tensor.to(self.config.device)
-        return MetaLearned(parts["phi"], parts["shift"], parts["alpha"], **record)
+        learned = MetaLearned.of_tensors(tensors, self.config.device)
+        return replace(learned, **record)
 
     def has_learned(self, variant: Variant, seed: int) -> bool:
         return matches(*self._learned(variant, seed))
+
+    def base_keeper(self, name: str, window: Window, seed: int) -> Keeper:
+        """Where the training of a base model keeps snapshots while it is under way."""
+        return self._keeper(*self._base(name, window, seed))
+
+    def learned_keeper(self, variant: Variant, seed: int) -> Keeper:
+        """Where meta-training keeps snapshots while it is under way."""
+        return self._keeper(*self._learned(variant, seed))
+
+    def _keeper(self, path: Path, settings: dict[str, Any]) -> Keeper:
+        return Directory(path.with_suffix(UNFINISHED), settings, self.config.checkpoint)
 
     def training_seconds(self) -> float:
         """Time that training took for all seeds, in whichever call of a command it happened."""

@@ -20,6 +20,7 @@ from metaselector.pretrain import Pretrained
 from metaselector.progress import Silent
 from metaselector.run_directory import Run
 from metaselector.stages.train import meta_train_selectors, pretrain_base_models
+from metaselector.training.keeper import Keeper, Nowhere
 from metaselector.transfer import Transferred
 from metaselector.variants import LEARNED, Variant
 
@@ -78,6 +79,12 @@ class _InMemory(Run):
 
     def has_base(self, name: str, window: Window, seed: int) -> bool:
         return (name, window, seed) in self.trained or super().has_base(name, window, seed)
+
+    def base_keeper(self, name: str, window: Window, seed: int) -> Keeper:
+        return Nowhere()
+
+    def learned_keeper(self, variant: Variant, seed: int) -> Keeper:
+        return Nowhere()
 
     def save_learned(self, variant: Variant, seed: int, learned: MetaLearned) -> None:
         self.trained[variant, seed] = learned
