@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 
 from metaselector.default_models import KNOWN, default_base_models
 from metaselector.errors import ConfigError, nearest
-from metaselector.plugin_kinds import METRICS, RULES, SELECTORS
+from metaselector.plugin_kinds import METRICS, RULES, SELECTORS, TRACKERS
 from metaselector.plugins import Plugins
 from metaselector.training_config import CheckpointConfig, PretrainConfig, Section, TransferConfig
 from metaselector.yaml_mapping import read_mapping
@@ -350,6 +350,11 @@ class Config(Section):
     meta_train: MetaTrainConfig = Field(default_factory=MetaTrainConfig)
     evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig)
     checkpoint: CheckpointConfig = Field(default_factory=CheckpointConfig)
+    tracking: tuple[str, ...] = Field(
+        (),
+        description="who takes down losses and rates beside logs/training.jsonl: tensorboard, "
+        "mlflow, wandb, a plug-in, or a class in a file",
+    )
 
     @property
     def percentages(self) -> SplitConfig:
@@ -360,6 +365,11 @@ class Config(Section):
     def cold_seed(self) -> int | None:
         """What splits the users; None if they are not."""
         return self.cold.split_seed if self.protocol == "cold" else None
+
+    @field_validator("tracking")
+    @classmethod
+    def _known(cls, tracking: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(_checked(TRACKERS, name) for name in tracking)
 
     @field_validator("base_models")
     @classmethod

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +20,7 @@ from metaselector.data.dataset import EncodedDataset
 from metaselector.data.own.own_log import is_schema
 from metaselector.data.protocol import WINDOWS, EvaluationProtocol, Window
 from metaselector.data.protocols import make_protocol
-from metaselector.errors import CheckpointError, ConfigError
+from metaselector.errors import CheckpointError, ConfigError, DataError, UserError
 from metaselector.files import write_text
 from metaselector.frozen import Scored, scored_names, scores_column, scores_digest, with_scores
 from metaselector.meta_trainer import MetaLearned, make_mixture
@@ -81,6 +82,14 @@ class Run:
                     "; run `metaselector data prepare` again or use another --run directory"
                 )
         return with_scores(dataset, config.base_models)
+
+    @property
+    def is_prepared(self) -> bool:
+        """Whether its data is there, whole, and prepared with its settings."""
+        try:
+            return self.dataset is not None
+        except (DataError, CheckpointError):
+            return False
 
     @property
     def trained_models(self) -> list[str]:
@@ -283,3 +292,19 @@ def save_config(run: Run) -> None:
     """Leave the run's settings beside its results, where the next step finds them."""
     settings = yaml.safe_dump(run.config.model_dump(mode="json"), sort_keys=False)
     write_text(run.directory / "config.yaml", settings)
+
+
+@contextmanager
+def kept_config(run: Run) -> Iterator[None]:
+    """Save the run's settings before what may be interrupted; take them back if they are wrong."""
+    path = run.directory / "config.yaml"
+    before = path.read_text(encoding="utf-8") if path.exists() else None
+    save_config(run)
+    try:
+        yield
+    except UserError:
+        if before is None:
+            path.unlink()
+        else:
+            write_text(path, before)
+        raise

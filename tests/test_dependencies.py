@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 
 LEAVES = (
     "errors files yaml_mapping config training_config default_models variants progress "
-    "environment plugins plugin_file plugin_kinds"
+    "environment plugins plugin_file plugin_kinds run_lock tracking"
 )
 """Modules of metaselector that import no other layer, and that every layer may import."""
 
@@ -26,7 +26,7 @@ LAYERS = [
     "training",
     "evaluate",
     "report",
-    "run_directory search_space stages pipeline",
+    "run_directory session search_space stages pipeline",
     "trained adaptation_trace adapted_user prediction_files explanation api",
     "cli cli_options cli_inference __main__",
 ]
