@@ -147,6 +147,8 @@ def open_run(
     from metaselector.data.own.own_log import is_schema
     from metaselector.run_directory import Run
 
+    if resume and config is not None:
+        raise UserError("--resume goes on with the run's own settings; leave --config out")
     changes = {key: value for key, value in flags.items() if value is not None}
     if run is None:
         wanted = load_config(config, overrides or (), changes)
@@ -154,8 +156,6 @@ def open_run(
         name = Path(wanted.dataset).stem if is_schema(wanted.dataset) else wanted.dataset
         run = Path("runs") / (f"{name}-cold" if wanted.protocol == "cold" else name)
     saved = run / "config.yaml"
-    if resume and config is not None:
-        raise UserError("--resume goes on with the run's own settings; leave --config out")
     if resume and not saved.exists():
         raise UserError(f"{run}: nothing to resume, there is no config.yaml; leave --resume out")
     if config is None and (resume or not fresh) and saved.exists():

@@ -70,6 +70,4 @@ class _Tracked:
             except Exception as error:  # of any library: a server that is gone ends no training
                 self.trackers.remove(tracker)
                 name = type(tracker).__name__
-                self.note(
-                    f"{name} fails ({type(error).__name__}: {error}); it is left out from now"
-                )
+                self.note(f"{name} is left out from now on: {type(error).__name__}: {error}")

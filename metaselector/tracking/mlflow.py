@@ -19,8 +19,8 @@ _LONGEST = 500
 class MLflow:
     """One MLflow run a command, in the experiment ``metaselector``.
 
-    Where it is kept says MLflow's own variable MLFLOW_TRACKING_URI; by default it is ``mlruns`` in
-    the run's directory. No state of the module ``mlflow`` is changed.
+    Where it is kept says MLflow's own variable MLFLOW_TRACKING_URI; by default it is ``mlflow.db``
+    in the run's directory. No state of the module ``mlflow`` is changed.
     """
 
     def __init__(self, directory: Path, settings: Mapping[str, Any]) -> None:
@@ -34,7 +34,10 @@ class MLflow:
                 "pip install 'metaselector[mlflow]', or leave it out of tracking"
             ) from error
         self._metric, name = Metric, os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
-        where = os.environ.get("MLFLOW_TRACKING_URI") or (directory / "mlruns").absolute().as_uri()
+        directory.mkdir(parents=True, exist_ok=True)
+        where = (
+            os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{directory.absolute()}/mlflow.db"
+        )
         try:
             self._client = MlflowClient(tracking_uri=where)
             found = self._client.get_experiment_by_name(name)
