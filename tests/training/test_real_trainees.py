@@ -97,7 +97,8 @@ def test_pretraining_names_the_user(dataset: EncodedDataset, tmp_path: Path) -> 
         fit(poisoned(dataset, 2), dataset)
 
 
-def test_meta_training_names_the_user(dataset: EncodedDataset) -> None:
+def test_meta_training_names_the_user() -> None:
+    dataset = planted_world(4, 20, 1000, np.random.default_rng(0)).dataset  # hardly a row twice
     schema = dataset.schema
     models = {"lr": LR(schema.num_ids, schema.slot_fields), "bad": poisoned(dataset, 2)}
     with pytest.raises(Diverged) as caught:
