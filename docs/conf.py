@@ -27,7 +27,6 @@ extensions = [
     "settings_reference",
     "command_reference",
     "results",
-    (r"py:class", r"Module"),
 ]
 exclude_patterns = ["_build"]
 nitpicky = True
