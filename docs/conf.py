@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent), str(HERE / "extensions")]
+sys.path[:0] = [str(HERE.parent), str(HERE)]
 
 import metaselector  # noqa: E402
 
@@ -21,15 +21,16 @@ extensions = [
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
     "sphinx_copybutton",
-    "docstrings",
-    "mathml",
-    "repository_links",
-    "settings_reference",
-    "command_reference",
-    "results",
+    "extensions.docstrings",
+    "extensions.mathml",
+    "extensions.repository_links",
+    "extensions.settings_reference",
+    "extensions.command_reference",
+    "extensions.results",
 ]
 exclude_patterns = ["_build"]
 nitpicky = True
+smartquotes = False  # -- is two dashes, and " is what one types
 
 myst_enable_extensions = ["dollarmath", "attrs_inline", "deflist", "colon_fence"]
 myst_heading_anchors = 3
@@ -51,10 +52,13 @@ autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
-python_maximum_signature_line_length = 88
+python_maximum_signature_line_length = 120
 
 # What other packages document: their inventories would have to be fetched.
 nitpick_ignore_regex = [
-    (r"py:.*", r"(torch|numpy|np|pandas|pd|annotated_types|collections|optuna|pathlib|pydantic|types)\..*"),
+    (
+        r"py:.*",
+        r"(torch|numpy|np|pandas|pd|annotated_types|collections|optuna|pathlib|pydantic|types)\..*",
+    ),
     (r"py:class", r"Module"),
 ]

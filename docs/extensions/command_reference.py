@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import re
 
 import typer
@@ -15,14 +14,18 @@ from metaselector.cli import app as commands
 
 
 def markdown() -> str:
-    """The reference that Typer writes, without its title and with plain characters."""
+    """The reference that Typer writes, without its title."""
     group = typer.main.get_command(commands)
     text = get_docs_for_click(obj=group, ctx=typer.Context(group, info_name="metaselector"))
     _, _, rest = text.partition("\n## ")
     text = re.sub(r"^### ", "## ", "## " + rest, flags=re.MULTILINE)
-    text = text.replace("```console", "```text")
-    # Typer escapes for HTML; here a < in running text is enough of an escape.
-    return html.unescape(re.sub(r"&lt;", r"\\<", text))
+    return _escaped(text.replace("```console", "```text"))
+
+
+def _escaped(text: str) -> str:
+    """With the < of running text as itself; code, in backquotes or between fences, stays."""
+    parts = re.split(r"(```.*?```|`[^`\n]*`)", text, flags=re.DOTALL)
+    return "".join(part if part.startswith("`") else part.replace("<", "\\<") for part in parts)
 
 
 class Commands(SphinxDirective):

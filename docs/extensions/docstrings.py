@@ -66,13 +66,17 @@ def _import(name: str) -> Any:
 COLON = "\ue000"
 
 
-def hide_colons(app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
+def hide_colons(
+    app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: list[str]
+) -> None:
     """Keep napoleon from taking an attribute's words before a colon for its type."""
     if what in {"attribute", "data", "property"}:
         lines[:] = [line.replace(":", COLON) for line in lines]
 
 
-def show_colons(app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
+def show_colons(
+    app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: list[str]
+) -> None:
     lines[:] = [line.replace(COLON, ":") for line in lines]
 
 

@@ -1,4 +1,4 @@
-"""The directives ``results`` and ``speeds``: the committed results, as they are when it is built."""
+"""The directives ``results`` and ``speeds``: the committed results as they are at build time."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from docutils import nodes
-from repository_links import DOCS, ROOT, rewrite
+from extensions.repository_links import DOCS, ROOT, rewrite
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-RESULTS = ROOT / "benchmarks" / "results"
+FIRST = "movielens-100k-warm"
+"""The table of the front page."""
 
 
 def summaries(folder: Path) -> list[Path]:
     """The Markdown files of a folder of results, but for analyses, which are pages of their own."""
-    found = sorted(folder.rglob("*.md"), key=lambda path: (len(path.parts), path))
-    return [path for path in found if "analysis" not in path.parts]
+    found = [path for path in folder.rglob("*.md") if "analysis" not in path.parts]
+    return sorted(found, key=lambda path: (FIRST not in path.parts, len(path.parts), path))
 
 
 def results(folder: Path) -> str:
@@ -27,26 +28,32 @@ def results(folder: Path) -> str:
     parts = []
     for path in summaries(folder):
         text = rewrite(path.read_text(encoding="utf-8"), path.parent)
-        parts.append(_demoted(text) + "\n" + _behind(path.parent))
+        name = path.parent.relative_to(folder).as_posix()
+        parts.append(_demoted(text, name) + "\n" + _behind(path.parent))
     return "\n".join(parts)
 
 
-def _demoted(text: str) -> str:
-    """With a first heading of level 3, and those below it one level lower each."""
+def _demoted(text: str, name: str) -> str:
+    """With a first heading of level 3, which says the folder's name, and those below it lower."""
     highest = min(len(mark) for mark in re.findall(r"^(#+) ", text, re.MULTILINE))
-    return re.sub(r"^(#+) ", lambda m: "#" * (len(m[1]) - highest + 3) + " ", text, flags=re.MULTILINE)
+    text = re.sub(
+        r"^(#+) ", lambda m: "#" * (len(m[1]) - highest + 3) + " ", text, flags=re.MULTILINE
+    )
+    return re.sub(r"^(### .*)$", rf"\1 (`{name}`)", text, count=1, flags=re.MULTILINE)
 
 
 def _behind(folder: Path) -> str:
     """Where and when it was made, and the files it was made of."""
     parents = [folder, folder.parent]
-    found = next((p / "environment.json" for p in parents if (p / "environment.json").exists()), None)
+    found = next(
+        (p / "environment.json" for p in parents if (p / "environment.json").exists()), None
+    )
     lines = []
     if found is not None:
         made = json.loads(found.read_text(encoding="utf-8"))
         lines.append(
             f"{made['date'][:10]}, commit `{made['commit']}`; torch {made['packages']['torch']}, "
-            f"{made['cores']} cores, {made['threads']} threads, {made['device']}; "
+            f"{made['cores']} cores, threads: {made['threads']}, {made['device']}; "
             f"data `{str(made.get('data_sha256'))[:12]}`."
         )
     names = [p for p in sorted(folder.iterdir()) if p.suffix in {".csv", ".yaml", ".json", ".tex"}]
@@ -72,7 +79,7 @@ def speeds(folder: Path) -> str:
             *(f"| `{key}` | {_number(value)} |" for key, value in figures.items()),
             "",
             f"*{measured['date'][:10]}; {machine['processor']}, {machine['cores']} cores, "
-            f"{machine['threads']} threads, {machine['device']}; "
+            f"threads: {machine['threads']}, {machine['device']}; "
             + ", ".join(f"{name} {version}" for name, version in versions.items())
             + f". All of it: [{path.name}](/../{path.relative_to(ROOT).as_posix()}).*",
             "",

@@ -7,6 +7,7 @@ import types
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 
+import yaml
 from docutils import nodes
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -33,14 +34,18 @@ class Setting(NamedTuple):
     meaning: str
 
 
-def sections(model: type[BaseModel] = Config, prefix: str = "") -> Iterator[tuple[str, list[Setting]]]:
+def sections(
+    model: type[BaseModel] = Config, prefix: str = ""
+) -> Iterator[tuple[str, list[Setting]]]:
     """Sections by their prefix, such as ``adapt.``, outer ones first."""
     inner: list[tuple[type[BaseModel], str]] = []
     settings: list[Setting] = []
     for name, field in model.model_fields.items():
         part = PARTS.get(name, field.annotation)
         if isinstance(part, type) and issubclass(part, BaseModel):
-            inner.append((part, f"{prefix}{name}." + (f"{NAMED}." if name == "base_models" else "")))
+            inner.append(
+                (part, f"{prefix}{name}." + (f"{NAMED}." if name == "base_models" else ""))
+            )
         else:
             settings.append(_described(prefix + name, field))
     yield prefix, settings
@@ -69,24 +74,27 @@ def _kind(annotation: Any) -> str:
     if origin in (types.UnionType, Union):
         return " or ".join(_kind(one) for one in arguments)
     if origin is Literal:
-        return ", ".join(f"`{value}`" for value in arguments)
+        return "one of " + ", ".join(f"`{value}`" for value in arguments)
     if origin is tuple:
-        return f"list of {_kind(arguments[0])}"
+        return f"list, each {_kind(arguments[0])}"
     if origin is dict:
-        return f"mapping to {_kind(arguments[1])}"
+        return f"mapping, each value {_kind(arguments[1])}"
     if origin is Annotated:
         return _kind(arguments[0])
-    names = {bool: "true or false", int: "whole number", float: "number", str: "text", Any: "anything"}
+    names = {
+        bool: "true or false",
+        int: "whole number",
+        float: "number",
+        str: "text",
+        Any: "anything",
+    }
     return "null" if annotation is types.NoneType else names[annotation]
 
 
 def _value(value: Any) -> str:
     """A default as YAML has it."""
-    if isinstance(value, tuple):
-        return f"[{', '.join(map(_value, value))}]"
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    return str(value)
+    plain = list(value) if isinstance(value, tuple) else value
+    return yaml.safe_dump(plain, default_flow_style=True).removesuffix("\n...\n").strip()
 
 
 def _markdown(text: str) -> str:
@@ -104,7 +112,13 @@ def markdown() -> str:
         if not settings:
             continue
         title = f"`{prefix.removesuffix('.')}`" if prefix else "Of the whole run"
-        lines += ["", f"## {title}", "", "| setting | default | what it is |", "| --- | --- | --- |"]
+        lines += [
+            "",
+            f"## {title}",
+            "",
+            "| setting | default | what it is |",
+            "| --- | --- | --- |",
+        ]
         lines += [
             f"| [`{key}`]{{#{anchor(key)}}} | {default} | {meaning} <br>*{kind}* |"
             for key, kind, default, meaning in settings
