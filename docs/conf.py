@@ -30,7 +30,6 @@ extensions = [
 ]
 exclude_patterns = ["_build"]
 nitpicky = True
-smartquotes = False  # -- is two dashes, and " is what one types
 
 myst_enable_extensions = ["dollarmath", "attrs_inline", "deflist", "colon_fence"]
 myst_heading_anchors = 3

@@ -23,9 +23,11 @@ def markdown() -> str:
 
 
 def _escaped(text: str) -> str:
-    """With the < of running text as itself; code, in backquotes or between fences, stays."""
+    """With every < as itself and options as code; what is code already stays."""
     parts = re.split(r"(```.*?```|`[^`\n]*`)", text, flags=re.DOTALL)
-    return "".join(part if part.startswith("`") else part.replace("<", "\\<") for part in parts)
+    for i in range(0, len(parts), 2):
+        parts[i] = re.sub(r"--[a-z][a-z-]*", r"`\g<0>`", parts[i].replace("<", "\\<"))
+    return "".join(parts)
 
 
 class Commands(SphinxDirective):

@@ -6,6 +6,7 @@ A name that the source has not is still a warning, and so an error.
 from __future__ import annotations
 
 import importlib
+import re
 from typing import Any
 
 from docutils import nodes
@@ -64,14 +65,25 @@ def _import(name: str) -> Any:
 
 
 COLON = "\ue000"
+SEVERAL = re.compile(r"(\s+)(\w+(?:, \w+)*), (\w+): ")
 
 
 def hide_colons(
     app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: list[str]
 ) -> None:
-    """Keep napoleon from taking an attribute's words before a colon for its type."""
+    """Keep napoleon from taking an attribute's words before a colon for its type.
+
+    It also knows several names before a colon among arguments, but not among attributes.
+    """
     if what in {"attribute", "data", "property"}:
         lines[:] = [line.replace(":", COLON) for line in lines]
+    elif "Attributes:" in lines:
+        attributes = lines.index("Attributes:")
+        for i in reversed(range(attributes, len(lines))):
+            if match := SEVERAL.match(lines[i]):
+                indent, others, last = match.groups()
+                lines[i] = f"{indent}{last}: {lines[i][match.end() :]}"
+                lines[i:i] = [f"{indent}{each}: See `{last}`." for each in others.split(", ")]
 
 
 def show_colons(

@@ -18,8 +18,10 @@ from .conftest import DOCS, ROOT, code, markdown_files
 AWAITED = {"metaselector report", "make notebooks"}
 """Named in advance by README and docs."""
 
-SECTIONS = "data split cold selector adapt meta_train evaluate transfer pretrain".split()
-SECTION = rf"(?:{'|'.join(SECTIONS)}|base_models\.[\w<>-]+)"
+SECTION = (
+    r"(?:data|split|cold|selector|adapt|meta_train|evaluate|transfer|pretrain"
+    r"|base_models\.[\w<>-]+)"
+)
 SETTING = re.compile(rf"(?:--set )?({SECTION}\.(?!csv)[a-z_.*]+)(?:[=:].*)?$")
 
 
@@ -31,6 +33,16 @@ def test_every_page_is_in_a_table_of_contents(pages: dict[str, str]) -> None:
             named |= {(ROOT / name).parent / f"{entry}.md" for entry in entries}
     found = {path for path in DOCS.rglob("*.md") if "_build" not in path.parts}
     assert found - named == {DOCS / "index.md"}
+
+
+@pytest.mark.parametrize("name", markdown_files())
+def test_every_block_of_code_is_closed(name: str, pages: dict[str, str]) -> None:
+    inside = False
+    for number, line in enumerate(pages[name].splitlines(), start=1):
+        if line.startswith("```"):
+            assert line == "```" or not inside, f"line {number} opens a block within another"
+            inside = not inside
+    assert not inside
 
 
 def slug(heading: str) -> str:
