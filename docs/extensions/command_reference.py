@@ -32,6 +32,7 @@ def _escaped(text: str) -> str:
 
 class Commands(SphinxDirective):
     def run(self) -> list[nodes.Node]:
+        self.env.note_dependency(__file__)
         for module in ("cli", "cli_options", "cli_inference"):
             self.env.note_dependency(f"../metaselector/{module}.py")
         return self.parse_text_to_nodes(markdown(), allow_section_headings=True)

@@ -99,7 +99,7 @@ class _Generated(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         folder = (DOCS / Path(self.env.docname).parent / self.arguments[0]).resolve()
-        for path in folder.rglob("*"):
+        for path in (Path(__file__), *folder.rglob("*")):
             self.env.note_dependency(str(path))
         return self.parse_text_to_nodes(type(self).write(folder), allow_section_headings=True)
 

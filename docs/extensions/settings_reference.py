@@ -15,6 +15,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from metaselector.config import BaseModelConfig, Config, ScoresConfig
+from metaselector.default_models import MULTI_TASK, OF_DATASETS, SINGLE_TASK
 
 NAMED = "<name>"
 """Stands for a base model's name in the keys of its settings."""
@@ -64,7 +65,8 @@ def _described(key: str, field: FieldInfo) -> Setting:
         default = "*required*"
     else:
         default = f"`{_value(field.get_default(call_default_factory=True, validated_data={}))}`"
-    kind = " ".join([_kind(field.annotation), ", ".join(bounds)]).strip()
+    kind, null, _ = _kind(field.annotation).partition(" or null")
+    kind = " ".join([kind, ", ".join(bounds)]).strip() + null
     return Setting(key, kind, default, _markdown(field.description or ""))
 
 
@@ -112,18 +114,25 @@ def markdown() -> str:
         if not settings:
             continue
         title = f"`{prefix.removesuffix('.')}`" if prefix else "Of the whole run"
-        lines += [
-            "",
-            f"## {title}",
-            "",
-            "| setting | default | what it is |",
-            "| --- | --- | --- |",
-        ]
+        lines += ["", f"## {title}", ""]
+        if prefix == f"base_models.{NAMED}.":
+            lines += [_default_models(), ""]
+        lines += ["| setting | default | what it is |", "| --- | --- | --- |"]
         lines += [
             f"| [`{key}`]{{#{anchor(key)}}} | {default} | {meaning} <br>*{kind}* |"
             for key, kind, default, meaning in settings
         ]
     return "\n".join(lines)
+
+
+def _default_models() -> str:
+    """Which base models a run has whose settings name none."""
+    usual, several = (yaml.safe_dump(m, sort_keys=False).strip() for m in (SINGLE_TASK, MULTI_TASK))
+    of_several = " and ".join(f"`{name}`" for name in OF_DATASETS)
+    return (
+        f"Without any, a run has these:\n\n```yaml\n{usual}\n```\n\n"
+        f"and on {of_several}:\n\n```yaml\n{several}\n```"
+    )
 
 
 def anchor(key: str) -> str:
@@ -133,7 +142,8 @@ def anchor(key: str) -> str:
 
 class Settings(SphinxDirective):
     def run(self) -> list[nodes.Node]:
-        for module in ("config", "training_config"):
+        self.env.note_dependency(__file__)
+        for module in ("config", "default_models", "training_config"):
             self.env.note_dependency(f"../metaselector/{module}.py")
         return self.parse_text_to_nodes(markdown(), allow_section_headings=True)
 
