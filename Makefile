@@ -7,6 +7,7 @@
 #   make multitask          multi-task models beside single-task ones, into benchmarks/results/multitask/
 #   make test               the test suite
 #   make peers              the libraries that engines and multi-task models are tested beside
+#   make docs               this documentation as a site, into docs/_build/html/
 #   make benchmark          speed beside other libraries, into benchmarks/results/speed/
 #   make benchmark-peers    the libraries that base models and preparation are timed beside
 #   make check              formatter, linter, type checker
@@ -36,7 +37,7 @@ setup: $(STAMP)
 $(STAMP): setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev,lightgbm,tune,torchjd,tensorboard,mlflow,wandb]'
+	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev,docs,lightgbm,tune,torchjd,tensorboard,mlflow,wandb]'
 	@touch $@
 
 reproduce: $(STAMP)
@@ -125,9 +126,15 @@ check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+# Every warning is an error, and nothing is fetched.
+.PHONY: docs
+docs: $(STAMP)
+	$(BIN)/sphinx-build -q -W --keep-going -n -b html -d docs/_build/doctrees docs docs/_build/html
+	@echo docs/_build/html/index.html
+
 format: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) build dist docs/_build *.egg-info

@@ -97,7 +97,7 @@ class BaseModelConfig(Section):
         default_factory=PretrainConfig, description="how this model is trained"
     )
     scores: ScoresConfig | None = Field(
-        None, description="a file of another system's scores, instead of a model; see the README"
+        None, description="a file of another system's scores, instead of a model"
     )
 
     @model_validator(mode="after")

@@ -33,13 +33,14 @@ from metaselector.training_config import PretrainConfig
 
 
 class Pretrained(NamedTuple):
-    """Attributes:
+    """How the training of a base model went.
 
-    epochs: passes over the rows behind the weights that were kept.
-    history: per epoch ``epoch, train_loss, valid_loss``, mean logloss in nats; of a model of
-        several tasks the sum of the tasks' losses, each times its weight, and also what
-        :class:`metaselector.multi_task.Judged` has of each task.
-    seconds: wall-clock time of the training.
+    Attributes:
+        epochs: passes over the rows behind the weights that were kept.
+        history: per epoch ``epoch, train_loss, valid_loss``, mean logloss in nats; of a model of
+            several tasks the sum of the tasks' losses, each times its weight, and also what
+            :class:`metaselector.multi_task.Judged` has of each task.
+        seconds: wall-clock time of the training.
     """
 
     epochs: int

@@ -38,10 +38,11 @@ _AGAIN = "save the model again"
 
 
 class Predicted(NamedTuple):
-    """Attributes:
+    """What is predicted of rows.
 
-    probabilities: float64 ``[n]``, or ``[n, T]`` of several tasks.
-    weights: float32 ``[n, K]`` or ``[n, K, T]``.
+    Attributes:
+        probabilities: float64 ``[n]``, or ``[n, T]`` of several tasks.
+        weights: float32 ``[n, K]`` or ``[n, K, T]``.
     """
 
     probabilities: NDArray[np.float64]

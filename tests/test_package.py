@@ -43,10 +43,13 @@ def test_the_command_is_installed() -> None:
     assert callable(point.load())
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.glob("*.md")), ids=lambda path: path.name)
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_pages_link_to_files_that_exist(path: Path) -> None:
     links = [a or b for a, b in LINK.findall(path.read_text(encoding="utf-8"))]
-    missing = [link for link in links if not (ROOT / link).exists()]
+    missing = [link for link in links if not (path.parent / link).exists()]
     assert not missing
 
 

@@ -1,4 +1,4 @@
-"""The lines of the README that bring one's own data, or use Python, as they stand there."""
+"""The lines of README and docs that bring one's own data, or use Python, as they stand there."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ from metaselector import MetaSelector
 from metaselector.config import Config, change_config
 
 ROOT = Path(__file__).parents[1]
-PAGE = (ROOT / "README.md").read_text(encoding="utf-8")
+OWN_DATA = (ROOT / "docs" / "how-to" / "data.md", "Your own data")
+FROM_PYTHON = (ROOT / "README.md", "From Python")
 
 
-def block(language: str, section: str = "Your own data") -> str:
-    """The section's first block in a language."""
-    text = PAGE.partition(f"## {section}")[2]
+def block(language: str, place: tuple[Path, str] = OWN_DATA) -> str:
+    """The first block in a language of a page's section."""
+    page, section = place
+    text = page.read_text(encoding="utf-8").partition(f"## {section}")[2]
     return text.partition(f"```{language}\n")[2].partition("```")[0]
 
 
@@ -84,7 +86,7 @@ def test_the_python_example_runs(
     monkeypatch.setattr("metaselector.stages.evaluate_seed.usable_combiners", dict)
     monkeypatch.chdir(tmp_path)
     example = tmp_path / "example.py"
-    example.write_text(block("python", "From Python"), encoding="utf-8")
+    example.write_text(block("python", FROM_PYTHON), encoding="utf-8")
     names = runpy.run_path(str(example))
     shown = capsys.readouterr().out
     for word in ("logloss", "metaselector-simplified", "deepfm", "support_loss"):

@@ -24,11 +24,12 @@ MARKED = 4
 
 
 class Touched(NamedTuple):
-    """Attributes:
+    """The rows that episodes touch, and the episodes with ids among them.
 
-    rows: int64 ids in ascending order: ``[n]``, those of all users together, or ``[U, L]``, those
-        of each user, followed by padding with 0.
-    episodes: the episodes with ids that index `rows`.
+    Attributes:
+        rows: int64 ids in ascending order: ``[n]``, those of all users together, or ``[U, L]``,
+            those of each user, followed by padding with 0.
+        episodes: the episodes with ids that index `rows`.
     """
 
     rows: Tensor

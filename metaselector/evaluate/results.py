@@ -144,8 +144,8 @@ def best_model_counts(predictions: pd.DataFrame, base_models: Sequence[str]) -> 
         base_models: the models that compete; the first of equals wins.
 
     Returns:
-        One row per seed and base model, in the order given: ``seed``, ``model``, ``users`` and
-        ``share``, a fraction of the seed's users.
+        One row per seed and base model in the order given, with the columns ``seed``, ``model``,
+        ``users`` and ``share``, a fraction of the seed's users.
 
     Raises:
         UserError: as :func:`score`, or a base model has no predictions.

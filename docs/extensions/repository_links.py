@@ -1,0 +1,73 @@
+"""Links that work in the repository work on the site too.
+
+Pages link to each other and to files of the repository by relative paths, and so do the files that
+they include (README.md, CHANGELOG.md, ...), from where those are. Here they become paths from
+docs/: a Markdown file that has a page leads there, any other file is offered for download, and of a
+folder only the words stay.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from sphinx.application import Sphinx
+
+DOCS = Path(__file__).resolve().parents[1]
+ROOT = DOCS.parent
+
+PAGES = {
+    "README.md": "index.md",
+    "CHANGELOG.md": "changelog.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "benchmarks/README.md": "benchmarks/speed.md",
+    "benchmarks/results/movielens-100k/analysis/summary.md": "benchmarks/analysis.md",
+}
+"""Files whose text is a page of docs/."""
+
+TABLES = "benchmarks/tables.md"
+"""The page that has all summaries of benchmarks/results."""
+
+LINK = re.compile(r"(!?)\[((?:[^\[\]]|!\[[^\]]*\]\([^)]*\))*)\]\(([^)#\s]+)(#[^)\s]*)?\)")
+
+
+def rewrite(text: str, folder: Path) -> str:
+    """`text` of a Markdown file in `folder`, with links as seen from docs/."""
+
+    def link(match: re.Match[str]) -> str:
+        image, words, target, anchor = match.groups(default="")
+        if not image:
+            words = LINK.sub(link, words)  # an image that is a link
+        path = Path(os.path.normpath(folder / target))
+        if ":" in target or target.startswith("/") or not path.exists():
+            return f"{image}[{words}]({target}{anchor})"
+        if path.is_dir():
+            return words
+        return f"{image}[{words}]({place(path)}{anchor})"
+
+    return LINK.sub(link, text)
+
+
+def place(path: Path) -> str:
+    """What a page of docs/ calls a file, from the root of docs/."""
+    name = path.relative_to(ROOT).as_posix()
+    if name in PAGES:
+        return f"/{PAGES[name]}"
+    if name.startswith("benchmarks/results/") and name.endswith(".md"):
+        return f"/{TABLES}"
+    return f"/{os.path.relpath(path, DOCS)}"
+
+
+def _page(app: Sphinx, docname: str, source: list[str]) -> None:
+    source[0] = rewrite(source[0], Path(app.env.doc2path(docname)).parent)
+
+
+def _included(app: Sphinx, path: Path, docname: str, source: list[str]) -> None:
+    source[0] = rewrite(source[0], Path(os.path.normpath(DOCS / path)).parent)
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    app.connect("source-read", _page)
+    app.connect("include-read", _included)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
