@@ -107,6 +107,7 @@ ResumeOption = Annotated[
     typer.Option(
         "--resume",
         help="Go on with what was interrupted, with the settings of the run's config.yaml.",
+        show_default="off",
     ),
 ]
 TrackOption = Annotated[

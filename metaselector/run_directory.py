@@ -31,6 +31,7 @@ from metaselector.training.keeper import Directory, Keeper
 from metaselector.transfer import TRANSFER_FILE, Source, Transferred
 from metaselector.variants import Variant, settings_of, variants_of
 
+CONFIG = "config.yaml"
 UNFINISHED = ".unfinished"
 """What a training's directory of snapshots ends with, beside its checkpoint to be."""
 
@@ -290,15 +291,21 @@ class Run:
 
 def save_config(run: Run) -> None:
     """Leave the run's settings beside its results, where the next step finds them."""
-    settings = yaml.safe_dump(run.config.model_dump(mode="json"), sort_keys=False)
-    write_text(run.directory / "config.yaml", settings)
+    write_text(run.directory / CONFIG, _written(run))
+
+
+def _written(run: Run) -> str:
+    return yaml.safe_dump(run.config.model_dump(mode="json"), sort_keys=False)
 
 
 @contextmanager
 def kept_config(run: Run) -> Iterator[None]:
     """Save the run's settings before what may be interrupted; take them back if they are wrong."""
-    path = run.directory / "config.yaml"
+    path = run.directory / CONFIG
     before = path.read_text(encoding="utf-8") if path.exists() else None
+    if before == _written(run):
+        yield
+        return
     save_config(run)
     try:
         yield

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,5 +69,7 @@ class _Tracked:
                 tracker.log(part, values)
             except Exception as error:  # of any library: a server that is gone ends no training
                 self.trackers.remove(tracker)
+                with suppress(Exception):
+                    tracker.close("failed")
                 name = type(tracker).__name__
                 self.note(f"{name} is left out from now on: {type(error).__name__}: {error}")

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO
 
 from metaselector.tracking.tracker import Status
 
@@ -20,12 +20,12 @@ class JSONLines:
 
     def __init__(self, directory: Path, settings: Mapping[str, Any]) -> None:
         self._path, self._settings = directory / LOG, settings
-        self._file: TextIO | None = None
+        self._file: BinaryIO | None = None
 
     def log(self, part: str, values: Mapping[str, Any]) -> None:
         if self._file is None:  # a command that finds everything trained leaves nothing
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._path.open("a", encoding="utf-8")
+            self._file = self._path.open("ab", buffering=0)  # for those who follow
             self._write(self._file, {"event": "began", "settings": self._settings})
         self._write(self._file, {"part": part, **values})
 
@@ -34,11 +34,10 @@ class JSONLines:
             self._write(self._file, {"event": "ended", "status": status})
             self._file.close()
 
-    def _write(self, file: TextIO, line: Mapping[str, Any]) -> None:
+    def _write(self, file: BinaryIO, line: Mapping[str, Any]) -> None:
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         sound = {
             key: str(value) if isinstance(value, float) and not math.isfinite(value) else value
             for key, value in line.items()
         }
-        file.write(json.dumps({"time": now, **sound}) + "\n")
-        file.flush()  # for those who follow, and in case of a sudden end
+        file.write((json.dumps({"time": now, **sound}) + "\n").encode())

@@ -2,7 +2,7 @@
 
 ``python killed.py RUN KILLS SECONDS``: a process lives for SECONDS at most, and less at random. The
 processes are forked, so that torch is imported once. A run that is done before it was killed often
-enough is trained anew.
+enough, or before half as many trainings went on in their middle, is trained anew.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def train(directory: Path) -> None:
 def main(directory: Path, kills: int, seconds: float) -> None:
     torch.set_num_threads(1)
     moments, killed, done = random.Random(0), 0, False
-    while killed < kills or not done:
+    while killed < kills or not done or _resumed(directory) < kills // 2:
         if done:
             shutil.rmtree(directory / "checkpoints")
         child = os.fork()
@@ -45,7 +45,7 @@ def main(directory: Path, kills: int, seconds: float) -> None:
                 status = 0
             finally:
                 os._exit(status)
-        if killed < kills:
+        if killed < kills or _resumed(directory) < kills // 2:
             time.sleep(moments.uniform(0, seconds))
             os.kill(child, signal.SIGKILL)
         status = os.waitpid(child, 0)[1]
@@ -53,6 +53,12 @@ def main(directory: Path, kills: int, seconds: float) -> None:
         killed += not done
         if done and os.WEXITSTATUS(status):
             sys.exit("a training failed")
+
+
+def _resumed(directory: Path) -> int:
+    """How often a training went on in its middle."""
+    log = directory / "logs" / "training.jsonl"
+    return log.read_text().count('"event": "resumed"') if log.exists() else 0
 
 
 if __name__ == "__main__":
