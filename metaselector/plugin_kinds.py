@@ -22,6 +22,14 @@ they have such an argument, ``granularity``; they make an
 :class:`~metaselector.adapt.rules.InnerRule`. Its update leaves alone what has no gradient, as
 engines show it only the table rows that a user touches."""
 
+ESTIMATORS = Plugins(
+    "estimator",
+    "metaselector.estimators",
+    {},
+)
+"""Classifiers as :class:`~metaselector.estimators.Estimator` describes them. What is none of these
+is named ``package.module.Class``."""
+
 SELECTORS = Plugins(
     "selector", "metaselector.selectors", {"gated": "metaselector.selector:GatedSelector"}
 )

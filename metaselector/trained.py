@@ -72,7 +72,7 @@ class Trained:
         Raises:
             ConfigError: there is no such variant or seed.
             CheckpointError: it is missing, or was trained with other settings.
-            UserError: a base model is a column of scores.
+            UserError: a base model is a column of scores, or an estimator.
             DataError: the run's data were prepared by a version that did not keep what is needed.
         """
         seed = run.config.seeds[0] if seed is None else seed
@@ -82,9 +82,14 @@ class Trained:
         if variant not in get_args(Variant):
             raise ConfigError(f"unknown variant '{variant}'; {nearest(variant, get_args(Variant))}")
         if run.scored:
+            name = run.scored[0]
+            what = (
+                "an estimator, of which a run keeps only the scores of its own rows"
+                if run.config.base_models[name].estimator
+                else "a column of scores, which new rows have not"
+            )
             raise UserError(
-                f"{run.directory}: base model '{run.scored[0]}' is a column of scores, which new "
-                "rows have not; leave it out to predict new rows"
+                f"{run.directory}: base model '{name}' is {what}; leave it out to predict new rows"
             )
         known = Known.load(run.data_directory)
         learned = run.load_learned(variant, seed)

@@ -1,0 +1,102 @@
+"""Scores of another system: a file of them, read in the order of the data set."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from metaselector.config import ScoresConfig
+from metaselector.data.dataset import EncodedDataset
+from metaselector.data.protocol import WINDOWS, Window
+from metaselector.errors import DataError, nearest
+
+PLACE = "{window}"
+_FLOOR = 1e-6
+"""Probabilities are kept so far from 0 and 1."""
+
+
+def to_logits(p: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Logits of probabilities, finite also for those that are 0 or 1."""
+    clipped = p.clip(_FLOOR, 1 - _FLOOR)
+    return np.log(clipped / (1 - clipped)).astype(np.float32)
+
+
+def scores_file(settings: ScoresConfig, window: Window) -> Path:
+    """The file of one window."""
+    return Path(settings.file.replace(PLACE, window))
+
+
+def read_scores(dataset: EncodedDataset, settings: ScoresConfig, path: Path) -> NDArray[np.float32]:
+    """Logits ``[N]`` in the order of the data set.
+
+    Raises:
+        DataError: the file cannot be read, or a column is missing; a row is missing or there twice;
+            a score is no number or no probability; or a row is of another user.
+    """
+    table = _read(path)
+    for column in ("row", settings.column):
+        if column not in table:
+            raise DataError(path, f"no column '{column}'; {nearest(column, map(str, table))}")
+        if not pd.api.types.is_numeric_dtype(table[column]):
+            raise DataError(path, "holds what is no number; mend it", column=column)
+    twice = table["row"][table["row"].duplicated()]
+    if len(twice):
+        raise DataError(path, f"row {twice.iloc[0]} is there twice; keep one", column="row")
+    found = table.set_index("row").reindex(dataset.source_rows)
+    scores = found[settings.column].to_numpy(dtype=np.float64)
+    missing = np.flatnonzero(~np.isfinite(scores))
+    if len(missing):
+        at = missing[0]
+        user = dataset.user_names[dataset.users[at]]
+        raise DataError(
+            path,
+            f"{len(missing):,} of {len(scores):,} rows have no finite score, the first one is row "
+            f"{dataset.source_rows[at]} of user {user}; score every interaction of the raw file",
+            column=settings.column,
+        )
+    if "user" in found:
+        names = np.asarray(dataset.user_names, dtype=object)[dataset.users]
+        wrong = np.flatnonzero(found["user"].astype(str).to_numpy() != names)
+        if len(wrong):
+            raise DataError(
+                path,
+                f"row {dataset.source_rows[wrong[0]]} is of user {names[wrong[0]]} in the data; "
+                "rows count from 0, in the order of the raw file",
+                column="user",
+            )
+    if settings.kind == "logit":
+        return scores.astype(np.float32)
+    if scores.min() < 0 or scores.max() > 1:
+        raise DataError(
+            path,
+            f"holds scores from {scores.min():g} to {scores.max():g}, which are no probabilities; "
+            "set scores.kind to logit if that is what they are",
+            column=settings.column,
+        )
+    return to_logits(scores)
+
+
+def scores_digest(settings: ScoresConfig) -> str:
+    """SHA-256 of the files; raises :class:`DataError` where one cannot be read."""
+    digest = hashlib.sha256()
+    for path in dict.fromkeys(scores_file(settings, window) for window in WINDOWS):
+        try:
+            digest.update(path.read_bytes())
+        except OSError as error:
+            raise DataError(path, f"cannot be read ({error.strerror})") from error
+    return digest.hexdigest()
+
+
+def _read(path: Path) -> pd.DataFrame:
+    text = {"user": "str"}
+    try:
+        if path.suffix == ".parquet":
+            return pd.read_parquet(path)
+        return pd.read_csv(path, sep="\t" if ".tsv" in path.suffixes else ",", dtype=text)
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise DataError(path, f"cannot be read ({' '.join(str(error).split())})") from error
