@@ -87,6 +87,8 @@ def create_estimator(called: str, settings: BaseModelConfig, seed: int) -> Estim
         options.setdefault("random_state", seed)
     try:
         made: Estimator = cls(**options)
+    except ConfigError as error:
+        raise ConfigError(f"base_models.{called}: {error}") from error
     except Exception as error:  # whatever the constructor does
         raise refused(called, name, "refuses its options", error) from error
     for method in METHODS:

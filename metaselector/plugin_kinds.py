@@ -25,7 +25,7 @@ engines show it only the table rows that a user touches."""
 ESTIMATORS = Plugins(
     "estimator",
     "metaselector.estimators",
-    {},
+    {"deepctr-torch": "metaselector.adapters.deepctr_torch:DeepCTRModel"},
 )
 """Classifiers as :class:`~metaselector.estimators.Estimator` describes them. What is none of these
 is named ``package.module.Class``."""

@@ -20,11 +20,11 @@ from metaselector.data.registry import DATASETS
 from metaselector.errors import ConfigError, UserError
 from metaselector.make_selector import make_selector
 from metaselector.meta_trainer import make_rule
-from metaselector.plugin_kinds import METRICS, RULES, SELECTORS
+from metaselector.plugin_kinds import ESTIMATORS, METRICS, RULES, SELECTORS
 from metaselector.plugins import Plugins, identity
 from metaselector.registry import MODELS
 
-KINDS = [MODELS, SELECTORS, RULES, METRICS, data_registry.PLUGINS]
+KINDS = [MODELS, ESTIMATORS, SELECTORS, RULES, METRICS, data_registry.PLUGINS]
 GROUP = "metaselector.tests"
 
 
