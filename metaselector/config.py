@@ -79,10 +79,23 @@ class ColdConfig(SplitConfig):
 class ScoresConfig(Section):
     file: str = Field(
         description="CSV, TSV or Parquet with the columns row (position in the raw file, from 0) "
-        "and user (optional, checked); {window} in its name stands for early, train and full"
+        "and user (optional, checked), or those of by; {window} in its name stands for early, "
+        "train and full"
     )
     column: str = Field("score", description="column of the scores")
     kind: Literal["probability", "logit"] = Field("probability", description="what they are")
+    by: tuple[Literal["user", "item", "time"], ...] | None = Field(
+        None,
+        description="columns that say what a score is of: user and item, and time (seconds since "
+        "1970) if need be; null: row",
+    )
+
+    @field_validator("by")
+    @classmethod
+    def _pairs(cls, by: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if by is not None and sorted(by) not in (["item", "user"], ["item", "time", "user"]):
+            raise ValueError("[user, item] or [user, item, time]")
+        return by
 
 
 def _checked(kind: Plugins, name: str) -> str:

@@ -10,7 +10,7 @@ estimator are made by :mod:`metaselector.stages.fit_estimator`, for each window 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -84,11 +84,17 @@ def scores_column(
 
 
 def with_scores(
-    dataset: EncodedDataset, models: Models, seeds: Sequence[int] = (0,)
+    dataset: EncodedDataset,
+    models: Models,
+    seeds: Sequence[int] = (0,),
+    items: Callable[[], Sequence[str]] = tuple,
 ) -> EncodedDataset:
     """`dataset` with the logits of all base models that are scores, of every window.
 
     Those of estimators are nan until somebody fills them in.
+
+    Args:
+        items: gives what the items are called, by code, where a file has scores by item.
 
     Raises:
         ConfigError: the data has several tasks; or rows that are not told apart by ``row``; or
@@ -106,7 +112,7 @@ def with_scores(
         if settings is None:
             continue
         read = {
-            path: read_scores(dataset, settings, path)
+            path: read_scores(dataset, settings, path, items() if settings.by else None)
             for path in dict.fromkeys(scores_file(settings, window) for window in WINDOWS)
         }
         for window in WINDOWS:
@@ -116,16 +122,17 @@ def with_scores(
 
 
 def _check(dataset: EncodedDataset, models: Models, name: str) -> None:
-    is_file = models[name].scores is not None
-    where = f"base_models.{name}.{'scores' if is_file else 'estimator'}"
+    file = models[name].scores
+    where = f"base_models.{name}.{'estimator' if file is None else 'scores'}"
     if len(dataset.schema.tasks) > 1:
         raise ConfigError(f"{where}: the data has several tasks; only one works")
-    if is_file and len(np.unique(dataset.source_rows)) < len(dataset):
+    by_row = file is not None and file.by is None
+    if by_row and len(np.unique(dataset.source_rows)) < len(dataset):
         raise ConfigError(
-            f"{where}: negatives were sampled for this data, so that several of "
-            "its rows are one row of the file; bring the negatives in the file"
+            f"{where}: negatives were sampled for this data, so that several of its rows are one "
+            "row of the file; bring the negatives in the file, or join by user and item"
         )
-    if not is_file and dataset.schema.protocol == "cold":
+    if file is None and dataset.schema.protocol == "cold":
         raise ConfigError(
             f"{where}: works with protocol=warm only: a new user's rows are seen with less history "
             "in some tables than in others, and an estimator's run keeps one score a row"

@@ -18,6 +18,7 @@ from metaselector.checkpoint import checkpoint_path, load_checkpoint, matches, s
 from metaselector.config import Config
 from metaselector.data.dataset import EncodedDataset
 from metaselector.data.own.own_log import is_schema
+from metaselector.data.preparation.known import Known
 from metaselector.data.protocol import WINDOWS, EvaluationProtocol, Window
 from metaselector.data.protocols import make_protocol
 from metaselector.errors import CheckpointError, ConfigError
@@ -78,7 +79,10 @@ class Run:
                     f"{self.data_directory}: prepared with {key}={prepared}, this run has {wanted}"
                     "; run `metaselector data prepare` again or use another --run directory"
                 )
-        return with_scores(dataset, config.base_models, config.seeds)
+        return with_scores(dataset, config.base_models, config.seeds, self._items)
+
+    def _items(self) -> list[str]:
+        return [str(name) for name in Known.load(self.data_directory).items.index]
 
     @property
     def trained_models(self) -> list[str]:
