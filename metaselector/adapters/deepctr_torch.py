@@ -114,8 +114,7 @@ def deepctr_torch_models() -> dict[str, type]:
         from deepctr_torch import models
     except ImportError as error:
         raise ConfigError(
-            "DeepCTR-Torch is not installed; `pip install deepctr-torch`, or run `make "
-            "benchmark-peers`"
+            "DeepCTR-Torch is not installed; `pip install deepctr-torch`, or run `make peers`"
         ) from error
     return {
         name: found
