@@ -25,7 +25,10 @@ engines show it only the table rows that a user touches."""
 ESTIMATORS = Plugins(
     "estimator",
     "metaselector.estimators",
-    {"deepctr-torch": "metaselector.adapters.deepctr_torch:DeepCTRModel"},
+    {
+        "deepctr-torch": "metaselector.adapters.deepctr_torch:DeepCTRModel",
+        "fuxictr": "metaselector.adapters.fuxictr:FuxiCTRModel",
+    },
 )
 """Classifiers as :class:`~metaselector.estimators.Estimator` describes them. What is none of these
 is named ``package.module.Class``."""

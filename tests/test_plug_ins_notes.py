@@ -28,6 +28,8 @@ def test_settings_are_accepted(shown: str, tmp_path: Path) -> None:
     for name, model in load_config(path).base_models.items():
         assert model.gives_scores == (name not in ("lr", "fm", "deepfm"))
         if model.estimator and ".py" not in model.estimator:
+            if model.estimator == "fuxictr":  # its models are in a clone
+                continue
             pytest.importorskip(model.estimator.partition(".")[0].replace("-", "_"))
             create_estimator(name, model, 0)
 
