@@ -279,6 +279,11 @@ class Run:
         for name, model in config["base_models"].items():
             for key in ("model", "estimator"):
                 model[key] = model[key] and identity(model[key])
+            if model["estimator"]:  # whose options may name files, too
+                model["options"] = {
+                    key: identity(value) if isinstance(value, str) and ".py:" in value else value
+                    for key, value in model["options"].items()
+                }
             scores = self.config.base_models[name].scores
             if scores is not None:
                 model["scores"]["file"] = scores_digest(scores)

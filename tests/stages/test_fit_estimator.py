@@ -83,7 +83,7 @@ NOISY = """
 import numpy as np
 
 class Noisy:
-    def __init__(self, random_state=None, shift=0.0):
+    def __init__(self, random_state=None, shift=0.0, model=None):
         self.p = np.random.default_rng(random_state).random()
 
     def fit(self, X, y): ...
@@ -127,6 +127,19 @@ def test_what_is_fitted_is_kept_until_its_settings_or_its_file_change(
         changes={"base_models": {"noisy": models["noisy"] | {"options": {"shift": 0.1}}}}
     )
     assert not Run(run.directory, other).has_base("noisy", "full", 0)
+
+
+def test_files_that_options_name_are_known_by_what_they_say(prepared: Run, tmp_path: Path) -> None:
+    """As the model of FuxiCTR is."""
+    path, inner = tmp_path / "noisy.py", tmp_path / "inner.py"
+    path.write_text(NOISY)
+    inner.write_text("class Inner: ...\n")
+    options = {"model": f"{inner}:Inner"}
+    run = run_of(prepared, tmp_path, {"a": {"estimator": f"{path}:Noisy", "options": options}})
+    pretrain_base_models(run, Silent())
+    assert Run(run.directory, run.config).has_base("a", "full", 0)
+    inner.write_text("class Inner:\n    edited = True\n")
+    assert not Run(run.directory, run.config).has_base("a", "full", 0)
 
 
 def test_what_is_wrong_is_said_before_anything_trains(prepared: Run, tmp_path: Path) -> None:
