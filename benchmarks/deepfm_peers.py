@@ -28,11 +28,11 @@ from benchmarks.peers import (
     deepctr_torch_inputs,
     hide_progress,
     installed,
-    silence_deepctr_torch,
     torch_rechub_features,
     torch_rechub_inputs,
     torch_rechub_loaders,
 )
+from metaselector.adapters.deepctr_torch import silence_version_check
 from metaselector.pretrain import PREDICTION_ROWS
 
 
@@ -50,7 +50,7 @@ def peers(fields: Mapping[str, Column], labels: Tensor, settings: Settings) -> d
 def _deepctr_torch(
     fields: Mapping[str, Column], labels: Tensor, settings: Settings
 ) -> dict[str, Contender]:
-    silence_deepctr_torch()
+    silence_version_check()
     from deepctr_torch.models import DeepFM
 
     features = deepctr_torch_features(fields, settings.embedding_size)

@@ -32,11 +32,11 @@ from benchmarks.peers import (
     deepctr_torch_inputs,
     hide_progress,
     installed,
-    silence_deepctr_torch,
     torch_rechub_features,
     torch_rechub_inputs,
     torch_rechub_loaders,
 )
+from metaselector.adapters.deepctr_torch import silence_version_check
 from metaselector.pretrain import PREDICTION_ROWS
 
 New = Callable[[], nn.Module]
@@ -88,7 +88,7 @@ def deepctr_torch_models(
     fields: Mapping[str, Column], sizes: Sizes, embedding_size: int, device: str = "cpu"
 ) -> dict[str, New]:
     """What makes DeepCTR-Torch's models, by the names of ours."""
-    silence_deepctr_torch()
+    silence_version_check()
     from deepctr_torch.models.multitask import ESMM, MMOE, PLE, SharedBottom
 
     features = deepctr_torch_features(fields, embedding_size)

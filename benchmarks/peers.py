@@ -8,7 +8,6 @@ history unweighted.
 
 from __future__ import annotations
 
-import sys
 import types
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -91,17 +90,6 @@ def installed() -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         raise UserError(f"{error.name} is not installed; run `make benchmark-peers`") from error
-
-
-def silence_deepctr_torch() -> None:
-    """Keep DeepCTR-Torch, when imported, from asking PyPI for its latest release.
-
-    It would do so through a library that it does not require. The module that does it holds nothing
-    else; an empty check takes its place.
-    """
-    quiet: Any = types.ModuleType("deepctr_torch.utils")
-    quiet.check_version = lambda _: None
-    sys.modules.setdefault(quiet.__name__, quiet)
 
 
 def deepctr_torch_features(fields: Mapping[str, Column], embedding_size: int) -> list[Any]:

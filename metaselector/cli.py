@@ -57,7 +57,7 @@ def config_command(
 
 @app.command()
 def plugins(config: ConfigOption = None, overrides: SetOption = None) -> None:
-    """List what settings can name: base models, selectors, rules, data sets and metrics.
+    """List what settings can name: base models, selectors, rules, data sets, metrics and so on.
 
     With their source: built in, a package, or, of base models in the settings, a file.
     """
@@ -65,11 +65,11 @@ def plugins(config: ConfigOption = None, overrides: SetOption = None) -> None:
 
     from metaselector.config import load_config
     from metaselector.data import registry as data_registry
-    from metaselector.plugin_kinds import METRICS, RULES, SELECTORS
+    from metaselector.plugin_kinds import ESTIMATORS, METRICS, RULES, SELECTORS
     from metaselector.registry import MODELS, in_files
     from metaselector.report.plugins import print_plugins
 
-    kinds = (MODELS, SELECTORS, RULES, data_registry.PLUGINS, METRICS)
+    kinds = (MODELS, ESTIMATORS, SELECTORS, RULES, data_registry.PLUGINS, METRICS)
     lines = [line for kind in kinds for line in kind.listing()]
     print_plugins([*in_files(load_config(config, overrides or ())), *lines], Console())
 

@@ -1,34 +1,31 @@
-"""Base models that another system has trained: their scores come from a file.
+"""Base models whose scores are columns beside the data: another system's, or an estimator's.
 
-Nothing here trains or adapts: joint MetaSelector leaves such a model as it is. What the system was
-trained on, nobody but its owner can tell: of one file for all, no more than the rows of *early*, as
-selectors learn from rows after those. With ``{window}`` in its name there is a file for each window
-of :data:`~metaselector.data.protocol.WINDOWS`: of *early*, of *train*, and, for the table, of
-*full*, which is all rows before *test*.
+Nothing here adapts: joint MetaSelector leaves such a model as it is. The scores of another system
+come from a file. What the system was trained on, nobody but its owner can tell: of one file for
+all, no more than the rows of *early*, as selectors learn from rows after those. With ``{window}``
+in its name there is a file for each window of :data:`~metaselector.data.protocol.WINDOWS`: of
+*early*, of *train*, and, for the table, of *full*, which is all rows before *test*. Those of an
+estimator are made by :mod:`metaselector.stages.fit_estimator`, for each window and seed.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
-import pyarrow as pa
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from metaselector.config import BaseModelConfig, ScoresConfig
+from metaselector.config import BaseModelConfig
 from metaselector.data.batch import Batch
 from metaselector.data.dataset import EncodedDataset
 from metaselector.data.protocol import WINDOWS, Window
-from metaselector.errors import ConfigError, DataError, nearest
+from metaselector.errors import ConfigError
+from metaselector.score_files import read_scores, scores_file
 
-PLACE = "{window}"
-_FLOOR = 1e-6
-"""Probabilities are kept so far from 0 and 1."""
+Models = Mapping[str, BaseModelConfig]
 
 
 class Scored(nn.Module):
@@ -50,116 +47,93 @@ class Scored(nn.Module):
         return batch[1][..., self.slot]
 
 
-def scored_names(models: Mapping[str, BaseModelConfig]) -> list[str]:
+class FittedScores(nn.Module):
+    """What a checkpoint keeps of an estimator: its logits ``[N]`` of all rows of the data set."""
+
+    scores: Tensor
+
+    def __init__(self, scores: NDArray[np.float32]) -> None:
+        super().__init__()
+        self.register_buffer("scores", torch.from_numpy(scores))
+
+
+def scored_names(models: Models) -> list[str]:
     """The base models that are scores, in the order of their slots."""
-    return [name for name, model in models.items() if model.scores is not None]
+    return [name for name, model in models.items() if model.gives_scores]
 
 
-def scores_column(models: Mapping[str, BaseModelConfig], name: str, window: Window) -> int:
-    """Which column of the data set's scores the base model of that name and window reads."""
-    return scored_names(models).index(name) * len(WINDOWS) + WINDOWS.index(window)
+def scores_columns(models: Models, seeds: Sequence[int]) -> list[tuple[str, Window, int]]:
+    """The base model, window and seed of each column of the data set's scores.
+
+    A file has the same scores for all seeds, and one column for the first of them.
+    """
+    return [
+        (name, window, seed)
+        for name in scored_names(models)
+        for window in WINDOWS
+        for seed in (seeds[:1] if models[name].scores else seeds)
+    ]
 
 
-def scores_file(settings: ScoresConfig, window: Window) -> Path:
-    """The file of one window."""
-    return Path(settings.file.replace(PLACE, window))
+def scores_column(
+    models: Models, seeds: Sequence[int], name: str, window: Window, seed: int
+) -> int:
+    """Which column of the data set's scores the base model of that name, window and seed reads."""
+    of_seed = seeds[0] if models[name].scores else seed
+    return scores_columns(models, seeds).index((name, window, of_seed))
 
 
-def with_scores(dataset: EncodedDataset, models: Mapping[str, BaseModelConfig]) -> EncodedDataset:
+def with_scores(
+    dataset: EncodedDataset,
+    models: Models,
+    seeds: Sequence[int] = (0,),
+    items: Callable[[], Sequence[str]] = tuple,
+) -> EncodedDataset:
     """`dataset` with the logits of all base models that are scores, of every window.
 
+    Those of estimators are nan until somebody fills them in.
+
+    Args:
+        items: gives what the items are called, by code, where a file has scores by item.
+
     Raises:
-        ConfigError: the data has several tasks, or rows that are not told apart by ``row``.
+        ConfigError: the data has several tasks; or rows that are not told apart by ``row``; or
+            there is an estimator, and users are new.
         DataError: as :func:`read_scores`.
     """
-    files = {name: model.scores for name, model in models.items() if model.scores is not None}
-    if not files:
+    names = scored_names(models)
+    if not names:
         return dataset
-    name = next(iter(files))
-    if len(dataset.schema.tasks) > 1:
-        raise ConfigError(f"base_models.{name}.scores: the data has several tasks; only one works")
-    if len(np.unique(dataset.source_rows)) < len(dataset):
-        raise ConfigError(
-            f"base_models.{name}.scores: negatives were sampled for this data, so that several of "
-            "its rows are one row of the file; bring the negatives in the file"
-        )
-    columns = []
-    for settings in files.values():
+    for name in names:
+        _check(dataset, models, name)
+    found = np.full((len(dataset), len(scores_columns(models, seeds))), np.nan, np.float32)
+    for name in names:
+        settings = models[name].scores
+        if settings is None:
+            continue
         read = {
-            path: read_scores(dataset, settings, path)
+            path: read_scores(dataset, settings, path, items() if settings.by else None)
             for path in dict.fromkeys(scores_file(settings, window) for window in WINDOWS)
         }
-        columns += [read[scores_file(settings, window)] for window in WINDOWS]
-    return replace(dataset, scores=np.stack(columns, axis=1))
+        for window in WINDOWS:
+            column = scores_column(models, seeds, name, window, seeds[0])
+            found[:, column] = read[scores_file(settings, window)]
+    return replace(dataset, scores=found)
 
 
-def read_scores(dataset: EncodedDataset, settings: ScoresConfig, path: Path) -> NDArray[np.float32]:
-    """Logits ``[N]`` in the order of the data set.
-
-    Raises:
-        DataError: the file cannot be read, or a column is missing; a row is missing or there twice;
-            a score is no number or no probability; or a row is of another user.
-    """
-    table = _read(path)
-    for column in ("row", settings.column):
-        if column not in table:
-            raise DataError(path, f"no column '{column}'; {nearest(column, map(str, table))}")
-        if not pd.api.types.is_numeric_dtype(table[column]):
-            raise DataError(path, "holds what is no number; mend it", column=column)
-    twice = table["row"][table["row"].duplicated()]
-    if len(twice):
-        raise DataError(path, f"row {twice.iloc[0]} is there twice; keep one", column="row")
-    found = table.set_index("row").reindex(dataset.source_rows)
-    scores = found[settings.column].to_numpy(dtype=np.float64)
-    missing = np.flatnonzero(~np.isfinite(scores))
-    if len(missing):
-        at = missing[0]
-        user = dataset.user_names[dataset.users[at]]
-        raise DataError(
-            path,
-            f"{len(missing):,} of {len(scores):,} rows have no finite score, the first one is row "
-            f"{dataset.source_rows[at]} of user {user}; score every interaction of the raw file",
-            column=settings.column,
+def _check(dataset: EncodedDataset, models: Models, name: str) -> None:
+    file = models[name].scores
+    where = f"base_models.{name}.{'estimator' if file is None else 'scores'}"
+    if len(dataset.schema.tasks) > 1:
+        raise ConfigError(f"{where}: the data has several tasks; only one works")
+    by_row = file is not None and file.by is None
+    if by_row and len(np.unique(dataset.source_rows)) < len(dataset):
+        raise ConfigError(
+            f"{where}: negatives were sampled for this data, so that several of its rows are one "
+            "row of the file; bring the negatives in the file, or join by user and item"
         )
-    if "user" in found:
-        names = np.asarray(dataset.user_names, dtype=object)[dataset.users]
-        wrong = np.flatnonzero(found["user"].astype(str).to_numpy() != names)
-        if len(wrong):
-            raise DataError(
-                path,
-                f"row {dataset.source_rows[wrong[0]]} is of user {names[wrong[0]]} in the data; "
-                "rows count from 0, in the order of the raw file",
-                column="user",
-            )
-    if settings.kind == "logit":
-        return scores.astype(np.float32)
-    if scores.min() < 0 or scores.max() > 1:
-        raise DataError(
-            path,
-            f"holds scores from {scores.min():g} to {scores.max():g}, which are no probabilities; "
-            "set scores.kind to logit if that is what they are",
-            column=settings.column,
+    if file is None and dataset.schema.protocol == "cold":
+        raise ConfigError(
+            f"{where}: works with protocol=warm only: a new user's rows are seen with less history "
+            "in some tables than in others, and an estimator's run keeps one score a row"
         )
-    p = scores.clip(_FLOOR, 1 - _FLOOR)
-    return np.log(p / (1 - p)).astype(np.float32)
-
-
-def scores_digest(settings: ScoresConfig) -> str:
-    """SHA-256 of the files; raises :class:`DataError` where one cannot be read."""
-    digest = hashlib.sha256()
-    for path in dict.fromkeys(scores_file(settings, window) for window in WINDOWS):
-        try:
-            digest.update(path.read_bytes())
-        except OSError as error:
-            raise DataError(path, f"cannot be read ({error.strerror})") from error
-    return digest.hexdigest()
-
-
-def _read(path: Path) -> pd.DataFrame:
-    text = {"user": "str"}
-    try:
-        if path.suffix == ".parquet":
-            return pd.read_parquet(path)
-        return pd.read_csv(path, sep="\t" if ".tsv" in path.suffixes else ",", dtype=text)
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise DataError(path, f"cannot be read ({' '.join(str(error).split())})") from error

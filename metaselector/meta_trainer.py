@@ -154,7 +154,7 @@ def make_mixture(
     """The base models under a fresh selector, in evaluation mode."""
     selector = make_selector(config.selector, dataset.schema, len(base_models), seed)
     schema = dataset.schema
-    scored = any(model.scores for model in config.base_models.values())
+    scored = any(model.gives_scores for model in config.base_models.values())
     slots = schema.num_slots if scored else None  # scores stand behind these
     mixture = Mixture(base_models, selector, len(schema.tasks), slots)
     return mixture.to(config.device).eval()

@@ -22,6 +22,17 @@ they have such an argument, ``granularity``; they make an
 :class:`~metaselector.adapt.rules.InnerRule`. Its update leaves alone what has no gradient, as
 engines show it only the table rows that a user touches."""
 
+ESTIMATORS = Plugins(
+    "estimator",
+    "metaselector.estimators",
+    {
+        "deepctr-torch": "metaselector.adapters.deepctr_torch:DeepCTRModel",
+        "fuxictr": "metaselector.adapters.fuxictr:FuxiCTRModel",
+    },
+)
+"""Classifiers as :class:`~metaselector.estimators.Estimator` describes them. What is none of these
+is named ``package.module.Class``."""
+
 SELECTORS = Plugins(
     "selector", "metaselector.selectors", {"gated": "metaselector.selector:GatedSelector"}
 )

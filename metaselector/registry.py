@@ -14,6 +14,7 @@ from metaselector.config import BaseModelConfig, Config, change_config
 from metaselector.data.schema import Schema
 from metaselector.errors import ConfigError, nearest
 from metaselector.plugin_file import is_in_file
+from metaselector.plugin_kinds import ESTIMATORS
 from metaselector.plugins import Plugin, Plugins, load_target
 
 GROUP = "metaselector.base_models"
@@ -89,11 +90,11 @@ def add_files(config: Config, files: Iterable[str]) -> Config:
 
 def in_files(config: Config) -> list[Plugin]:
     """The base models of the settings that are in files, as the list of plug-ins shows them."""
-    named = {name: model.model for name, model in config.base_models.items() if model.model}
     return [
-        Plugin(MODELS.kind, name, target, MODELS.summary(target))
-        for name, target in named.items()
-        if is_in_file(target)
+        Plugin(kind.kind, name, target, kind.summary(target))
+        for name, model in config.base_models.items()
+        for kind, target in ((MODELS, model.model), (ESTIMATORS, model.estimator))
+        if target and is_in_file(target)
     ]
 
 

@@ -18,15 +18,17 @@ from metaselector.checkpoint import checkpoint_path, load_checkpoint, matches, s
 from metaselector.config import Config
 from metaselector.data.dataset import EncodedDataset
 from metaselector.data.own.own_log import is_schema
+from metaselector.data.preparation.known import Known
 from metaselector.data.protocol import WINDOWS, EvaluationProtocol, Window
 from metaselector.data.protocols import make_protocol
 from metaselector.errors import CheckpointError, ConfigError, DataError, UserError
 from metaselector.files import write_text
-from metaselector.frozen import Scored, scored_names, scores_column, scores_digest, with_scores
+from metaselector.frozen import Scored, scored_names, scores_column, with_scores
 from metaselector.meta_trainer import MetaLearned, make_mixture
 from metaselector.mixture import Mixture
 from metaselector.plugins import identity
 from metaselector.pretrain import Pretrained
+from metaselector.score_files import scores_digest
 from metaselector.training.keeper import Directory, Keeper
 from metaselector.transfer import TRANSFER_FILE, Source, Transferred
 from metaselector.variants import Variant, settings_of, variants_of
@@ -82,7 +84,10 @@ class Run:
                     f"{self.data_directory}: prepared with {key}={prepared}, this run has {wanted}"
                     "; run `metaselector data prepare` again or use another --run directory"
                 )
-        return with_scores(dataset, config.base_models)
+        return with_scores(dataset, config.base_models, config.seeds, self._items)
+
+    def _items(self) -> list[str]:
+        return [str(name) for name in Known.load(self.data_directory).items.index]
 
     @property
     def is_prepared(self) -> bool:
@@ -94,17 +99,18 @@ class Run:
 
     @property
     def trained_models(self) -> list[str]:
-        """The base models that are trained: all but those that are scores."""
-        return [name for name in self.config.base_models if name not in self.scored]
+        """The base models that are trained: all but those whose scores come from a file."""
+        return [name for name, model in self.config.base_models.items() if model.scores is None]
 
     @property
     def scored(self) -> list[str]:
         """The base models that are scores, in the order of their slots."""
         return scored_names(self.config.base_models)
 
-    def scores_column(self, name: str, window: Window) -> int:
-        """Where in the data set's scores those of a base model are."""
-        return scores_column(self.config.base_models, name, window)
+    def scores_column(self, name: str, window: Window, seed: int) -> int:
+        """Where in the data set's scores those of a base model are, once it is loaded."""
+        config = self.config
+        return scores_column(config.base_models, config.seeds, name, window, seed)
 
     @cached_property
     def protocol(self) -> EvaluationProtocol:
@@ -170,18 +176,33 @@ class Run:
     def load_base(self, name: str, window: Window, seed: int) -> tuple[nn.Module, Pretrained]:
         """A pretrained base model on the run's device, in evaluation mode."""
         if name in self.scored:
-            slot = self.dataset.schema.num_slots + self.scores_column(name, window)
-            return Scored(slot).eval(), Pretrained(0, [], 0.0)
+            return self._load_scored(name, window, seed)
         model = self.new_base(name, seed)
-        path, settings = self._base(name, window, seed)
-        tensors, record = load_checkpoint(path, settings)
+        tensors, made = self.base_tensors(name, window, seed)
         try:
             model.load_state_dict(tensors)
         except RuntimeError as error:  # the plug-in's class changed under the same options
+            path, _ = self._base(name, window, seed)
             raise CheckpointError(
                 f"{path}: its tensors do not fit base model '{name}'; train it again"
             ) from error
-        return model.eval(), Pretrained(**record)
+        return model.eval(), made
+
+    def base_tensors(
+        self, name: str, window: Window, seed: int
+    ) -> tuple[dict[str, torch.Tensor], Pretrained]:
+        """What :meth:`save_base` has kept of a base model."""
+        tensors, record = load_checkpoint(*self._base(name, window, seed))
+        return tensors, Pretrained(**record)
+
+    def _load_scored(self, name: str, window: Window, seed: int) -> tuple[nn.Module, Pretrained]:
+        """A base model that is scores; those of an estimator are put beside the data."""
+        column, made = self.scores_column(name, window, seed), Pretrained(0, [], 0.0)
+        if self.config.base_models[name].estimator is not None:
+            tensors, made = self.base_tensors(name, window, seed)
+            assert self.dataset.scores is not None
+            self.dataset.scores[:, column] = tensors["scores"].numpy()
+        return Scored(self.dataset.schema.num_slots + column).eval(), made
 
     def new_base(self, name: str, seed: int) -> nn.Module:
         """An untrained base model."""
@@ -272,7 +293,13 @@ class Run:
         config = self.config.model_dump(mode="json", include={split, "base_models"})
         config["base_models"] = {name: config["base_models"][name] for name in models}
         for name, model in config["base_models"].items():
-            model["model"] = model["model"] and identity(model["model"])
+            for key in ("model", "estimator"):
+                model[key] = model[key] and identity(model[key])
+            if model["estimator"]:  # whose options may name files, too
+                model["options"] = {
+                    key: identity(value) if isinstance(value, str) and ".py:" in value else value
+                    for key, value in model["options"].items()
+                }
             scores = self.config.base_models[name].scores
             if scores is not None:
                 model["scores"]["file"] = scores_digest(scores)

@@ -26,6 +26,8 @@ from metaselector.errors import CheckpointError, ConfigError, DamagedError, User
 from metaselector.files import atomic_directory
 from metaselector.meta_trainer import make_adaptation, make_mixture
 from metaselector.mixture import Mixture
+from metaselector.plugin_file import is_in_file
+from metaselector.plugins import identity
 from metaselector.predict import predict_episodes
 from metaselector.run_directory import Run
 from metaselector.variants import Variant
@@ -76,7 +78,7 @@ class Trained:
         Raises:
             ConfigError: there is no such variant or seed.
             CheckpointError: it is missing, or was trained with other settings.
-            UserError: a base model is a column of scores.
+            UserError: a base model is a column of scores, or an estimator.
             DataError: the run's data were prepared by a version that did not keep what is needed.
         """
         seed = run.config.seeds[0] if seed is None else seed
@@ -86,9 +88,14 @@ class Trained:
         if variant not in get_args(Variant):
             raise ConfigError(f"unknown variant '{variant}'; {nearest(variant, get_args(Variant))}")
         if run.scored:
+            name = run.scored[0]
+            what = (
+                "an estimator, of which a run keeps only the scores of its own rows"
+                if run.config.base_models[name].estimator
+                else "a column of scores, which new rows have not"
+            )
             raise UserError(
-                f"{run.directory}: base model '{run.scored[0]}' is a column of scores, which new "
-                "rows have not; leave it out to predict new rows"
+                f"{run.directory}: base model '{name}' is {what}; leave it out to predict new rows"
             )
         known = Known.load(run.data_directory)
         learned = run.load_learned(variant, seed)
@@ -145,6 +152,7 @@ class Trained:
             "metaselector": __version__,
             "variant": self.variant,
             "seed": self.seed,
+            "files": _in_files(self.config),
         }
         with atomic_directory(directory) as target:
             settings = yaml.safe_dump(self.config.model_dump(mode="json"), sort_keys=False)
@@ -163,7 +171,7 @@ class Trained:
             changes: of the settings that change no number: ``device``, ``threads``.
 
         Raises:
-            CheckpointError: it is missing or damaged.
+            CheckpointError: it is missing or damaged, or a class in a file is not as it was.
             ConfigError: one of its base models is not there, as a plug-in that is not installed.
         """
         try:
@@ -183,6 +191,13 @@ class Trained:
                 f"MetaSelector, or {_AGAIN}"
             )
         config = load_config(directory / "config.yaml", changes=changes)
+        now, saved = _in_files(config), state.get("files", {})  # older ones have none
+        for key in saved:
+            if saved[key] != now.get(key):
+                raise CheckpointError(
+                    f"{directory}: {key}: the file has changed since the model was saved; bring "
+                    f"back the one it was saved with, or {_AGAIN}"
+                )
         known = Known.load(directory / "data")
         models = {
             name: registry.create_for(name, settings, known.schema, seed)
@@ -200,6 +215,13 @@ class Trained:
                 f"{directory}: its tensors do not fit its base models; {_AGAIN}"
             ) from error
         return cls(known, config, variant, seed, mixture, parts["alpha"])
+
+
+def _in_files(config: Config) -> dict[str, str]:
+    """What the settings name in files, and what those files say now."""
+    named = {f"base_models.{name}.model": m.model for name, m in config.base_models.items()}
+    named |= {"selector.kind": config.selector.kind, "adapt.rule": config.adapt.rule}
+    return {key: identity(name) for key, name in named.items() if name and is_in_file(name)}
 
 
 def open_trained(

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 
 LEAVES = (
     "errors files yaml_mapping config training_config default_models variants progress "
-    "environment plugins plugin_file plugin_kinds run_lock tracking"
+    "environment plugins plugin_file plugin_dotted plugin_kinds adapters run_lock tracking"
 )
 """Modules of metaselector that import no other layer, and that every layer may import."""
 
@@ -22,8 +22,8 @@ LAYERS = [
     "data",
     "adapt",
     "selector make_selector mixture registry pretrain multi_task task_losses task_aggregation "
-    "task_metrics testing frozen freezing transfer predict meta_trainer finetune checkpoint "
-    "training",
+    "task_metrics testing frozen score_files estimators freezing transfer predict meta_trainer "
+    "finetune checkpoint training",
     "evaluate",
     "report",
     "run_directory session search_space stages pipeline",

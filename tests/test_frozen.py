@@ -20,17 +20,12 @@ from metaselector.data.planted import planted_world
 from metaselector.data.protocol import WINDOWS
 from metaselector.errors import ConfigError, DataError
 from metaselector.evaluate.predictions import load_predictions
-from metaselector.frozen import (
-    Scored,
-    read_scores,
-    scores_column,
-    scores_digest,
-    with_scores,
-)
+from metaselector.frozen import Scored, scores_column, with_scores
 from metaselector.meta_trainer import make_adaptation, make_mixture
 from metaselector.predict import predict_episodes
 from metaselector.progress import Silent
 from metaselector.run_directory import Run
+from metaselector.score_files import read_scores, scores_digest
 from metaselector.stages.reproduce import reproduce
 
 WriteWorld = Callable[..., Path]
@@ -195,7 +190,9 @@ def test_every_window_may_have_a_file(
     scores = with_scores(dataset, models).scores
     assert scores is not None
     found = {
-        (n, w): scores[:, scores_column(models, n, w)] for n in ("shared", "own") for w in WINDOWS
+        (n, w): scores[:, scores_column(models, (0,), n, w, 0)]
+        for n in ("shared", "own")
+        for w in WINDOWS
     }
     for k, window in enumerate(WINDOWS):
         assert (found["shared", window] == 7).all()

@@ -26,6 +26,8 @@ CONFIG: Config = load_config(
         "base_models.fm.pretrain.epochs=2",
         "base_models.deepfm.pretrain.epochs=2",
         "base_models.deepfm.options.hidden_sizes=[4]",
+        "base_models.trees.estimator=sklearn.tree.DecisionTreeClassifier",
+        "base_models.trees.options.max_depth=5",
         "selector.hidden_size=4",
         "adapt.support_size=10",
         "meta_train.epochs=2",
@@ -84,7 +86,7 @@ def changed_tensors(a: Run, b: Run) -> set[str]:
     """``checkpoint/tensor`` of every tensor that differs."""
     first, second = checkpoints(a), checkpoints(b)
     assert first.keys() == second.keys()
-    assert len(first) == 3 * 3 + 4
+    assert len(first) == 4 * 3 + 4
     changed = set()
     for name, tensors in first.items():
         assert tensors.keys() == second[name].keys()
@@ -117,6 +119,17 @@ def test_test_labels_change_no_feature(runs: dict[str, Run]) -> None:
 
 def test_test_labels_change_no_trained_parameter(runs: dict[str, Run]) -> None:
     assert changed_tensors(runs["plain"], runs["test"]) == set()
+
+
+def test_estimators_see_no_later_label(runs: dict[str, Run]) -> None:
+    """As scores of rows before *valid* tell, whose features know none of its labels."""
+    plain, changed = (checkpoints(runs[world]) for world in ("plain", "valid"))
+    for window in ("early", "train", "full"):
+        ours, theirs = (
+            found[f"base-trees-{window}"]["scores"].reshape(-1, ROWS)[:, :VALID_START]
+            for found in (plain, changed)
+        )  # [users, rows before valid]
+        assert np.array_equal(ours, theirs) == (window != "full")
 
 
 @pytest.mark.parametrize("name", ["history", "rates"])
@@ -169,5 +182,5 @@ def test_valid_labels_change_trials(trials: dict[str, str]) -> None:
 def test_the_comparison_sees_a_change(runs: dict[str, Run]) -> None:
     """Guards the tests above: labels of *valid* do change refitted models and predictions."""
     changed = {name.split("/")[0] for name in changed_tensors(runs["plain"], runs["valid"])}
-    assert {"base-lr-full", "base-fm-full", "base-deepfm-full"} <= changed
+    assert {"base-lr-full", "base-fm-full", "base-deepfm-full", "base-trees-full"} <= changed
     assert not predictions(runs["plain"]).equals(predictions(runs["valid"]))

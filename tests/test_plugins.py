@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -14,17 +16,20 @@ from metaselector import plugins
 from metaselector.adapt.rules import MAML
 from metaselector.config import AdaptConfig, SelectorConfig, load_config
 from metaselector.data import registry as data_registry
+from metaselector.data.interactions import InteractionTable
 from metaselector.data.planted import planted_world
 from metaselector.data.public.fetch import fetch
 from metaselector.data.registry import DATASETS
 from metaselector.errors import ConfigError, UserError
 from metaselector.make_selector import make_selector
 from metaselector.meta_trainer import make_rule
-from metaselector.plugin_kinds import METRICS, RULES, SELECTORS
+from metaselector.plugin_kinds import ESTIMATORS, METRICS, RULES, SELECTORS
 from metaselector.plugins import Plugins, identity
 from metaselector.registry import MODELS
+from metaselector.run_directory import Run
+from metaselector.stages.prepare import prepare_run
 
-KINDS = [MODELS, SELECTORS, RULES, METRICS, data_registry.PLUGINS]
+KINDS = [MODELS, ESTIMATORS, SELECTORS, RULES, METRICS, data_registry.PLUGINS]
 GROUP = "metaselector.tests"
 
 
@@ -137,6 +142,43 @@ def test_a_dataset_of_a_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     assert data_registry.dataset("ours") is DATASETS["movielens-100k"]
     with pytest.raises(UserError, match=r"ours stands for files of your own.*--data"):
         fetch("ours", tmp_path)
+
+
+class Brings:
+    """MovieLens-100K under another name, which a package brings."""
+
+    licence, expected = "ask us", "a folder with ml-100k.inter"
+    raw: Path
+    problem: Exception | None = None
+
+    def read(self, path: Path) -> InteractionTable:
+        return DATASETS["movielens-100k"].read(path)
+
+    def fetch(self, directory: Path) -> None:
+        if self.problem is not None:
+            raise self.problem
+        shutil.copytree(self.raw, directory, dirs_exist_ok=True)
+
+
+def test_a_dataset_that_brings_its_files_needs_no_data(
+    write_world: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(data_registry.PLUGINS.registered, "theirs", Brings)
+    monkeypatch.setattr(Brings, "raw", write_world(tmp_path / "raw"), raising=False)
+    run = Run(tmp_path / "run", load_config(changes={"dataset": "theirs"}))
+    prepare_run(run, None, tmp_path / "data")
+    assert run.dataset.schema.dataset == "theirs"
+    assert run.dataset.num_users == 40
+    assert (tmp_path / "data" / "theirs" / "ml-100k.inter").exists()
+
+    monkeypatch.setattr(Brings, "problem", OSError("no route"))
+    assert fetch("theirs", tmp_path / "data") == tmp_path / "data" / "theirs"  # is there already
+    with pytest.raises(UserError, match=r"theirs .*OSError: no route.*bring a folder with ml-100k"):
+        fetch("theirs", tmp_path / "elsewhere")
+    assert not (tmp_path / "elsewhere" / "theirs").exists()
+    monkeypatch.setattr(Brings, "fetch", lambda self, directory: None)
+    with pytest.raises(UserError, match="its own fetch brings no file"):
+        fetch("theirs", tmp_path / "elsewhere")
 
 
 def test_a_file_is_known_by_what_it_says(tmp_path: Path) -> None:

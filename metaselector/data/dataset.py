@@ -88,7 +88,8 @@ class EncodedDataset:
     sha256: str = dataclass_field(default="", compare=False)
     """Of a saved data set, as computed when it was written."""
     scores: NDArray[np.float32] | None = dataclass_field(default=None, compare=False)
-    """Logits ``[N, P]`` of P systems beside the base models; they are not saved with the rest."""
+    """Logits ``[N, P]`` of P systems beside the base models; they are not saved with the rest. A
+    run fills in those of estimators as it loads them."""
 
     @classmethod
     def of_rows(

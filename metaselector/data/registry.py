@@ -95,7 +95,12 @@ DATASETS: dict[str, DatasetSource] = {
 
 
 PLUGINS = Plugins("dataset", "metaselector.datasets", DATASETS)
-"""Of another package: a :class:`DatasetSource`, or a class that makes one without arguments."""
+"""Of another package: a :class:`DatasetSource`, or a class that makes one without arguments.
+
+One that has a method ``fetch(directory)`` too, which puts its files into an empty directory, needs
+no ``--data``: ``read`` then gets a directory with what it put there. It is called once; what it
+raises is told to the user.
+"""
 
 
 def dataset(name: str) -> DatasetSource:

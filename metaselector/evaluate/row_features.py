@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from metaselector.data.dataset import EncodedDataset
@@ -50,6 +51,26 @@ def row_features(
         ids, values = (slots.numpy() for slots in dataset.batch(rows[some], limits))
         parts.append(_columns(dataset.schema, ids, values))
     return RowFeatures(np.concatenate(parts), _categorical(dataset.schema))
+
+
+def row_table(dataset: EncodedDataset, rows: NDArray[np.int64]) -> tuple[pd.DataFrame, list[str]]:
+    """:func:`row_features` as a table of int64 (categories) and float64 ``[M, G]``.
+
+    A column is called like its field, or, of several for one field, ``genres_0``, ``genres_1``, in
+    the order of its words.
+
+    Returns:
+        the table, and the names of the columns that hold categories.
+    """
+    names: list[str] = []
+    for field in dataset.schema.fields:
+        width = _width(field)
+        several = width > 1 or field.kind == "profile"
+        names += [f"{field.name}_{k}" for k in range(width)] if several else [field.name]
+    values, categorical = row_features(dataset, rows, None)
+    categories = [names[column] for column in categorical]
+    table = pd.DataFrame(values, columns=pd.Index(names))
+    return table.astype(dict.fromkeys(categories, "int64")), categories
 
 
 def _columns(schema: Schema, ids: NDArray[np.int64], values: NDArray[np.float32]) -> Floats:

@@ -183,7 +183,7 @@ def _outputs(
     """What the base models of `window` predict for one part of the episodes, with its labels."""
     dataset, (rows, limits) = run.dataset, episodes.flat(part)
     logits = [
-        _scores(run, name, window, rows)
+        _scores(run, name, window, seed, rows)
         if name in run.scored
         else predict(run.load_base(name, window, seed)[0], dataset, rows, limits)
         for name in run.config.base_models
@@ -194,11 +194,14 @@ def _outputs(
     return Outputs(rows, dataset.users[rows], base, dataset.task_labels[rows], features)
 
 
-def _scores(run: Run, name: str, window: Window, rows: NDArray[np.int64]) -> torch.Tensor:
-    """Logits ``[n]`` of a base model that is a file of scores."""
+def _scores(
+    run: Run, name: str, window: Window, seed: int, rows: NDArray[np.int64]
+) -> torch.Tensor:
+    """Logits ``[n]`` of a base model that is scores."""
+    run.load_base(name, window, seed)  # puts them beside the data
     scores = run.dataset.scores
     assert scores is not None
-    return torch.from_numpy(scores[rows, run.scores_column(name, window)])
+    return torch.from_numpy(scores[rows, run.scores_column(name, window, seed)])
 
 
 def _weights_table(

@@ -17,6 +17,7 @@ from metaselector.meta_trainer import MetaLearned, meta_train
 from metaselector.pretrain import pretrain
 from metaselector.progress import Progress
 from metaselector.run_directory import Run
+from metaselector.stages.fit_estimator import check_estimators, fit_estimator
 from metaselector.transfer import Transferred, overlap, source_rows, transfer
 from metaselector.variants import Variant
 
@@ -41,17 +42,23 @@ def pretrain_base_models(run: Run, progress: Progress, windows: Sequence[Window]
 
     The first two stop early on *valid*; the refit trains for the epochs that *train* took. Where
     the settings name a source, each starts from the source's of the same name, seed and window,
-    and ``transfer.csv`` says what it got from there.
+    and ``transfer.csv`` says what it got from there. Estimators are fitted to the same rows as they
+    please, from nothing, and their scores of all rows kept.
     """
     _check_transfer(run, progress)
+    check_estimators(run, windows)
     for seed in run.config.seeds:
         for name in run.trained_models:
             for window in windows:
                 description = f"seed {seed}: pretrain {name} ({window})"
                 if run.has_base(name, window, seed):
                     progress.skipped(description)
-                else:
+                elif run.config.base_models[name].estimator is None:
                     _pretrain_one(run, name, window, seed, description, progress)
+                else:
+                    with progress.task(description, 1) as advance:
+                        run.save_base(name, window, seed, *fit_estimator(run, name, window, seed))
+                        advance()
 
 
 def _check_transfer(run: Run, progress: Progress) -> None:
@@ -59,7 +66,7 @@ def _check_transfer(run: Run, progress: Progress) -> None:
     if run.source is None:
         return
     seed = run.config.seeds[0]
-    models = {name: run.new_base(name, seed) for name in run.trained_models}
+    models = {n: run.new_base(n, seed) for n in run.trained_models if n not in run.scored}
     names = [f"{name}.{each}" for name, m in models.items() for each, _ in m.named_parameters()]
     check_patterns(run.config.transfer.freeze, names)
     for note in overlap(run.source.dataset, run.dataset):

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from metaselector.config import Config
 from metaselector.data.protocol import Window
@@ -76,13 +76,13 @@ class _InMemory(Run):
     ) -> None:
         pass
 
-    def load_base(self, name: str, window: Window, seed: int) -> tuple[nn.Module, Pretrained]:
+    def base_tensors(
+        self, name: str, window: Window, seed: int
+    ) -> tuple[dict[str, Tensor], Pretrained]:
         if (name, window, seed) not in self.trained:
-            return super().load_base(name, window, seed)
-        tensors, made = self.trained[name, window, seed]
-        model = self.new_base(name, seed)  # a new one, because meta-training changes it in place
-        model.load_state_dict(tensors)
-        return model.eval(), made
+            return super().base_tensors(name, window, seed)
+        kept: tuple[dict[str, Tensor], Pretrained] = self.trained[name, window, seed]
+        return kept
 
     def has_base(self, name: str, window: Window, seed: int) -> bool:
         return (name, window, seed) in self.trained or super().has_base(name, window, seed)

@@ -23,6 +23,7 @@ from metaselector import registry
 from metaselector.checkpoint import first_difference
 from metaselector.config import change_config
 from metaselector.errors import CheckpointError, ConfigError, UserError, nearest
+from metaselector.estimators import create_estimator
 from metaselector.progress import Progress
 from metaselector.run_directory import Run
 from metaselector.search_space import SearchSpace, load_space
@@ -77,8 +78,12 @@ def _check_space(run: Run, space: SearchSpace, target: str) -> None:
             raise space.error(key, f"changes nothing for --target {target}")
         if section == "base_models" and option[0] == "options":
             for config in configs:
+                settings = config.base_models[name]
                 try:
-                    registry.create_for(name, config.base_models[name], run.dataset.schema, 0)
+                    if settings.estimator is None:
+                        registry.create_for(name, settings, run.dataset.schema, 0)
+                    else:
+                        create_estimator(name, settings, 0)
                 except ConfigError as error:
                     raise ConfigError(f"{space.path}: {error}") from error
                 except (TypeError, ValueError, RuntimeError) as error:

@@ -29,13 +29,13 @@ from benchmarks.multitask_peers import (
 from benchmarks.peers import (
     Column,
     deepctr_torch_inputs,
-    silence_deepctr_torch,
     torch_rechub_inputs,
 )
+from metaselector.adapters.deepctr_torch import silence_version_check
 from metaselector.task_losses import Uncertainty
 
 MISSING = "not installed; run `make benchmark-peers`"
-silence_deepctr_torch()
+silence_version_check()
 pytest.importorskip("deepctr_torch", reason=MISSING)
 pytest.importorskip("torch_rechub", reason=MISSING)
 

@@ -10,7 +10,7 @@ import pytest
 from metaselector.data.dataset import EncodedDataset
 from metaselector.data.schema import Field, Schema
 from metaselector.evaluate import row_features as module
-from metaselector.evaluate.row_features import row_features
+from metaselector.evaluate.row_features import row_features, row_table
 
 
 def field(name: str, kind: Any, of: Any, slots: int, first_id: int, words: int) -> Field:
@@ -54,6 +54,15 @@ def dataset() -> EncodedDataset:
         history_sizes=np.array([0, 1, 0, 0], dtype=np.int32),
         profiles=np.array([[0, 0], [0.25, 0.75], [0.5, 0.5], [0, 0]], dtype=np.float32),
     )
+
+
+def test_a_table_has_names_and_whole_categories(dataset: EncodedDataset) -> None:
+    table, categories = row_table(dataset, np.array([3, 0]))
+    names = ["user", "genres_0", "genres_1", "genres_2", "tags", "history", "taste_0", "taste_1"]
+    assert [*table] == [*names, "price"]
+    assert categories == ["user"]
+    assert [dtype.kind for dtype in table.dtypes] == ["i", *("f" * 8)]
+    np.testing.assert_array_equal(table, row_features(dataset, np.array([3, 0]), None).values)
 
 
 def test_columns_by_hand(dataset: EncodedDataset) -> None:

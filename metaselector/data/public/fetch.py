@@ -10,10 +10,11 @@ from pathlib import Path
 from metaselector.data.own.own_log import OwnLog
 from metaselector.data.public.census import FILE
 from metaselector.data.public.download import FetchError, digest
-from metaselector.data.public.sources import GzipFiles, OfficialZip, PackageWheel, Source
+from metaselector.data.public.sources import GzipFiles, OfficialZip, OwnFetch, PackageWheel, Source
 from metaselector.data.registry import dataset
 from metaselector.errors import UserError
 from metaselector.files import atomic_directory
+from metaselector.plugin_file import file_digest, is_in_file
 
 _MANIFEST = "manifest.json"
 _GROUPLENS = "https://files.grouplens.org/datasets/movielens"
@@ -99,11 +100,12 @@ def fetch(
     if isinstance(found, OwnLog):
         return found.interactions
     licence, expected = found.licence, found.expected
-    target = directory / SAME_FILES.get(name, name)
+    target = directory / SAME_FILES.get(name, _folder(name))
     if _is_intact(target):
         return target
     if sources is None:
-        sources = SOURCES.get(name, ())  # those of other packages are brought by hand
+        bring = getattr(found, "fetch", None)  # those of other packages may have it
+        sources = SOURCES.get(name, () if bring is None else (OwnFetch(bring, expected),))
     if not sources:
         raise UserError(
             f"{name} stands for files of your own and cannot be fetched; set --data to the path of "
@@ -121,11 +123,18 @@ def fetch(
         except FetchError as error:
             failures.append(str(error))
             _say(f"{name}: {error}")
-    best = SOURCES[name][0]
+    best = SOURCES.get(name, sources)[0]
     raise UserError(
         f"{name} could not be fetched ({'; '.join(failures)}); {best.by_hand(directory)}, or "
         "set DATA=path (--data path) to your own copy: that file or a folder with what is in it"
     )
+
+
+def _folder(name: str) -> str:
+    """Where a data set is kept; that of a class in a file, anew whenever the file changes."""
+    if not is_in_file(name):
+        return name
+    return f"{name.rpartition(':')[2]}-{file_digest(name)[:12]}"
 
 
 def _write_manifest(directory: Path, name: str, source: Source) -> None:

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from metaselector.data.public.download import (
     flaw,
     progress_bar,
 )
-from metaselector.errors import DataError
+from metaselector.errors import DataError, UserError
 from metaselector.files import about, check_space
 
 _PIP_SECONDS = 600
@@ -50,6 +51,37 @@ class Source(Protocol):
     def by_hand(self, cache: Path) -> str:
         """How to bring the files without this machine's internet."""
         ...
+
+
+@dataclass(frozen=True)
+class OwnFetch:
+    """What a data set of another package brings itself.
+
+    Attributes:
+        bring: puts its files into an empty directory.
+        expected: which files a user may bring instead.
+    """
+
+    bring: Callable[[Path], object]
+    expected: str
+
+    def by_hand(self, cache: Path) -> str:
+        """How to bring the files without this machine's internet."""
+        return f"bring {self.expected} yourself"
+
+    def fill(self, target: Path, cache: Path, *, timeout: float, progress: bool) -> None:
+        """Let the package do it, as long as it takes."""
+        try:
+            self.bring(target)
+        except UserError:
+            raise
+        except Exception as error:  # whatever the package does
+            raise FetchError(f"its own fetch fails: {type(error).__name__}: {error}") from error
+        if not any(target.iterdir()):
+            raise FetchError("its own fetch brings no file")
+
+    def __str__(self) -> str:
+        return "its package"
 
 
 @dataclass(frozen=True)

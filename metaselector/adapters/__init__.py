@@ -1,0 +1,1 @@
+"""Models of other libraries with scikit-learn's methods, so that they can be base models."""
