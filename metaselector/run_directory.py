@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 import yaml
-from torch import nn
+from torch import Tensor, nn
 
 from metaselector import registry
 from metaselector.checkpoint import checkpoint_path, load_checkpoint, matches, save_checkpoint
@@ -190,7 +190,7 @@ class Run:
 
     def base_tensors(
         self, name: str, window: Window, seed: int
-    ) -> tuple[dict[str, torch.Tensor], Pretrained]:
+    ) -> tuple[dict[str, Tensor], Pretrained]:
         """What :meth:`save_base` has kept of a base model."""
         tensors, record = load_checkpoint(*self._base(name, window, seed))
         return tensors, Pretrained(**record)
