@@ -27,7 +27,6 @@ from metaselector.config import SplitConfig
 from metaselector.data.episodes import EpisodeRows, load_episodes, window_episodes
 from metaselector.data.protocol import Window
 from metaselector.data.split import window_rows
-from metaselector.early_stopping import EarlyStopping
 from metaselector.meta_trainer import (
     PHI,
     MetaLearned,
@@ -39,6 +38,7 @@ from metaselector.mixture import Mixture, mean_loss
 from metaselector.pretrain import pretrain
 from metaselector.progress import Progress
 from metaselector.run_directory import Run
+from metaselector.training.early_stopping import EarlyStopping
 from metaselector.variants import Variant, kind_of
 
 FOLDS = 4

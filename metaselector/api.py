@@ -21,6 +21,7 @@ from metaselector.progress import Progress, Silent
 from metaselector.report.support import SUPPORT_FILE
 from metaselector.report.tasks import TASKS_FILE
 from metaselector.run_directory import Run, save_config
+from metaselector.session import session
 from metaselector.stages.evaluate import evaluate
 from metaselector.stages.prepare import prepare_run
 from metaselector.stages.train import meta_train_selectors, pretrain_base_models
@@ -110,10 +111,10 @@ class MetaSelector:
             raise ConfigError("fit: columns, users and items describe a data frame; leave them out")
         self.config = self._configured(str(dataset))
         run = Run(directory, self.config)
-        with self._threads():
+        with self._threads(), session(run, self._progress) as progress:
             prepare_run(run, None if data is None else Path(data), Path(data_directory))
-            pretrain_base_models(run, self._progress)
-            meta_train_selectors(run, self._progress, NEEDED)
+            pretrain_base_models(run, progress)
+            meta_train_selectors(run, progress, NEEDED)
             save_config(run)
         self._run, self._trained = run, None
         return self
@@ -131,9 +132,9 @@ class MetaSelector:
             UserError: nothing was fitted, or it was loaded without its data.
         """
         run = self._fitted_run()
-        with self._threads():
-            meta_train_selectors(run, self._progress)
-            evaluate(run, self._progress)
+        with self._threads(), session(run, self._progress) as progress:
+            meta_train_selectors(run, progress)
+            evaluate(run, progress)
         names = (TASKS_FILE, SUPPORT_FILE, "results.csv")
         found = next(path for name in names if (path := run.directory / name).exists())
         return pd.read_csv(found)

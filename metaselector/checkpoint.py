@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from metaselector.errors import CheckpointError
+from metaselector.errors import CheckpointError, DamagedError
 from metaselector.files import atomic_file
+
+VERSION = 2
+"""Of the files that are written. Version 1 had neither a version nor a checksum; both are read."""
 
 
 def save_checkpoint(
@@ -21,7 +26,7 @@ def save_checkpoint(
     settings: Mapping[str, Any],
     record: Mapping[str, Any],
 ) -> None:
-    """Write `tensors` atomically.
+    """Write `tensors` atomically, with a checksum of everything.
 
     Args:
         settings: everything the tensors depend on; loading asks for the same (JSON).
@@ -29,11 +34,24 @@ def save_checkpoint(
     """
     metadata = {"settings": json.dumps(settings, sort_keys=True), "record": json.dumps(record)}
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    metadata |= {"version": str(VERSION), "sha256": _checksum(contiguous, metadata)}
     with atomic_file(path) as temporary:
         try:
             save_file(contiguous, temporary, metadata=metadata)
         except SafetensorError as error:  # a full disk arrives as this
             raise OSError(str(error)) from error
+
+
+def _checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
+    """Of names, types, shapes and bytes of contiguous tensors, and of settings and record."""
+    digest = hashlib.sha256()
+    for key in ("settings", "record"):
+        digest.update(f"{key}={metadata[key]}\n".encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)  # [bytes]
+    return digest.hexdigest()
 
 
 class Checkpoint(NamedTuple):
@@ -48,7 +66,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint, whatever settings made it.
 
     Raises:
-        CheckpointError: the file is missing or damaged.
+        CheckpointError: the file is missing or damaged, or of a version to come.
     """
     if not path.exists():
         raise CheckpointError(
@@ -57,12 +75,18 @@ def read_checkpoint(path: Path) -> Checkpoint:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
+            version = int(metadata.get("version", 1))
+            if version > VERSION:
+                raise CheckpointError(
+                    f"{path}: has version {version} of the format, this MetaSelector reads up to "
+                    f"{VERSION}; update MetaSelector, or train it again"
+                )
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if version > 1 and _checksum(tensors, metadata) != metadata["sha256"]:
+            raise ValueError("its checksum differs")
         return Checkpoint(tensors, json.loads(metadata["settings"]), json.loads(metadata["record"]))
     except (SafetensorError, OSError, KeyError, ValueError) as error:
-        raise CheckpointError(
-            f"{path}: damaged or not a MetaSelector checkpoint ({error}); train it again"
-        ) from error
+        raise DamagedError(path, f"damaged or not a MetaSelector checkpoint ({error})") from error
 
 
 def load_checkpoint(

@@ -20,11 +20,14 @@ from metaselector.cli_options import (
     DeviceOption,
     LaterConfigOption,
     ProtocolOption,
+    ResumeOption,
     RunOption,
     SeedOption,
     SetOption,
     ThreadsOption,
+    TrackOption,
     open_run,
+    training,
 )
 from metaselector.errors import UserError
 
@@ -128,10 +131,12 @@ def data_prepare(
     overrides: SetOption = None,
 ) -> None:
     """Read raw files, encode them, and save the prepared data set in the run's directory."""
+    from metaselector.run_lock import locked
     from metaselector.stages.prepare import prepare_run
 
     this = open_run(run, config, overrides, fresh=True, dataset=dataset, protocol=protocol)
-    prepare_run(this, data, data_directory)
+    with locked(this.directory):
+        prepare_run(this, data, data_directory)
     typer.echo(this.data_directory)
 
 
@@ -172,6 +177,8 @@ def pretrain(
     seed: SeedOption = None,
     device: DeviceOption = None,
     threads: ThreadsOption = None,
+    track: TrackOption = None,
+    resume: ResumeOption = False,
     init_from: Annotated[
         Path | None,
         typer.Option(
@@ -205,9 +212,8 @@ def pretrain(
     """Train the base models of a run whose data is prepared."""
     from rich.console import Console
 
-    from metaselector.progress import Bars
     from metaselector.report.transfer import print_transfer
-    from metaselector.run_directory import save_config
+    from metaselector.run_directory import kept_config
     from metaselector.stages.train import pretrain_base_models
 
     transfer = {
@@ -227,10 +233,12 @@ def pretrain(
         seeds=seed or None,
         device=device,
         threads=threads,
+        tracking=track or None,
+        resume=resume,
         transfer=transfer or None,
     )
-    pretrain_base_models(this, Bars())
-    save_config(this)
+    with training(this) as progress, kept_config(this):
+        pretrain_base_models(this, progress)
     if this.source is not None:
         print_transfer(this.directory, Console())
 
@@ -243,15 +251,25 @@ def meta_train(
     seed: SeedOption = None,
     device: DeviceOption = None,
     threads: ThreadsOption = None,
+    track: TrackOption = None,
+    resume: ResumeOption = False,
 ) -> None:
     """Train the sample-level selector and MetaSelector (simplified, joint) on pretrained models."""
-    from metaselector.progress import Bars
-    from metaselector.run_directory import save_config
+    from metaselector.run_directory import kept_config
     from metaselector.stages.train import meta_train_selectors
 
-    this = open_run(run, config, overrides, seeds=seed or None, device=device, threads=threads)
-    meta_train_selectors(this, Bars())
-    save_config(this)
+    this = open_run(
+        run,
+        config,
+        overrides,
+        seeds=seed or None,
+        device=device,
+        threads=threads,
+        tracking=track or None,
+        resume=resume,
+    )
+    with training(this) as progress, kept_config(this):
+        meta_train_selectors(this, progress)
 
 
 @app.command()
@@ -310,7 +328,6 @@ def tune(
             f"tuning needs Optuna: there is no module {error.name}; "
             "pip install 'metaselector[tune]' brings it"
         ) from error
-    from metaselector.progress import Bars
 
     this = open_run(
         run,
@@ -321,7 +338,8 @@ def tune(
         device=device,
         threads=threads,
     )
-    found = search(this, space, target, trials, Bars(), timeout=timeout, study=study)
+    with training(this) as progress:
+        found = search(this, space, target, trials, progress, timeout=timeout, study=study)
     typer.echo(
         f"valid logloss {found.best:.4f} in trial {found.number}, the best of {found.finished}; "
         f"{found.before:.4f} with the settings before ({found.best - found.before:+.4f})"
@@ -343,10 +361,12 @@ def evaluate(
 ) -> None:
     """Predict the test window with all that was trained; write results, tables and figures."""
     from metaselector.progress import Bars
+    from metaselector.run_lock import locked
     from metaselector.stages.reproduce import evaluate_and_report
 
     this = open_run(run, config, overrides, seeds=seed or None, device=device, threads=threads)
-    evaluate_and_report(this, Bars())
+    with locked(this.directory):
+        evaluate_and_report(this, Bars())
 
 
 @app.command()
@@ -360,10 +380,13 @@ def analyse(
     Writes analysis/ in the run's directory: tables, figures, and summary.md, which explains them.
     """
     from metaselector.progress import Bars
+    from metaselector.run_lock import locked
     from metaselector.stages.analyse import analyse as analyse_run
 
     this = open_run(run, None, None, device=device, threads=threads)
-    for path in analyse_run(this, Bars()):
+    with locked(this.directory):
+        written = analyse_run(this, Bars())
+    for path in written:
         typer.echo(path)
 
 
@@ -380,12 +403,13 @@ def reproduce(
     seed: SeedOption = None,
     device: DeviceOption = None,
     threads: ThreadsOption = None,
+    track: TrackOption = None,
+    resume: ResumeOption = False,
 ) -> None:
     """From raw data to the results table: fetch, prepare, pretrain, meta-train, evaluate, report.
 
     What an interrupted run had trained with the same settings is used again.
     """
-    from metaselector.progress import Bars
     from metaselector.stages.reproduce import reproduce as reproduce_run
 
     this = open_run(
@@ -399,8 +423,11 @@ def reproduce(
         seeds=seed or None,
         device=device,
         threads=threads,
+        tracking=track or None,
+        resume=resume,
     )
-    reproduce_run(this, data, data_directory, Bars())
+    with training(this) as progress:
+        reproduce_run(this, data, data_directory, progress, prepared=resume)
 
 
 def main() -> None:

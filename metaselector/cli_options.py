@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +15,7 @@ from metaselector.errors import UserError
 
 if TYPE_CHECKING:
     from metaselector.config import Config
+    from metaselector.progress import Progress
     from metaselector.run_directory import Run
 
 # Named here too, because the registry is slow to import; a test compares the two.
@@ -97,6 +102,24 @@ BaseModelOption = Annotated[
         show_default="none",
     ),
 ]
+ResumeOption = Annotated[
+    bool,
+    typer.Option(
+        "--resume",
+        help="Go on with what was interrupted, with the settings of the run's config.yaml.",
+        show_default="off",
+    ),
+]
+TrackOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--track",
+        metavar="NAME",
+        help="Who takes down losses and rates, beside logs/training.jsonl: tensorboard, mlflow, "
+        "wandb, or FILE.py:CLASS; may be repeated.",
+        show_default="tracking of the settings",
+    ),
+]
 DataDirectoryOption = Annotated[
     Path, typer.Option(help="Where fetched data sets are kept, one directory each.")
 ]
@@ -109,6 +132,7 @@ def open_run(
     overrides: list[str] | None,
     *,
     fresh: bool = False,
+    resume: bool = False,
     base_models: list[str] | None = None,
     **flags: object,
 ) -> Run:
@@ -116,6 +140,7 @@ def open_run(
 
     Args:
         fresh: start from the defaults even where the run has a config.yaml.
+        resume: start from the run's config.yaml, which there must be.
         base_models: classes in files, added to the base models of the settings.
         flags: top-level settings; None means not given.
     """
@@ -123,6 +148,8 @@ def open_run(
     from metaselector.data.own.own_log import is_schema
     from metaselector.run_directory import Run
 
+    if resume and config is not None:
+        raise UserError("--resume goes on with the run's own settings; leave --config out")
     changes = {key: value for key, value in flags.items() if value is not None}
     if run is None:
         wanted = load_config(config, overrides or (), changes)
@@ -130,7 +157,9 @@ def open_run(
         name = Path(wanted.dataset).stem if is_schema(wanted.dataset) else wanted.dataset
         run = Path("runs") / (f"{name}-cold" if wanted.protocol == "cold" else name)
     saved = run / "config.yaml"
-    if config is None and not fresh and saved.exists():
+    if resume and not saved.exists():
+        raise UserError(f"{run}: nothing to resume, there is no config.yaml; leave --resume out")
+    if config is None and (resume or not fresh) and saved.exists():
         config = saved
     settings = load_config(config, overrides or (), changes)
     if base_models:
@@ -153,3 +182,23 @@ def use(config: Config) -> None:
             f"device '{config.device}' cannot be used here ({reason}); use cpu"
         ) from error
     torch.set_num_threads(config.threads)
+
+
+@contextmanager
+def training(run: Run) -> Iterator[Progress]:
+    """Alone in the run's directory, and tracked; Ctrl-C ends it with exit code 130."""
+    from metaselector.progress import Bars
+    from metaselector.session import session
+    from metaselector.training.interruption import Interrupted
+
+    try:
+        with session(run, Bars()) as progress:
+            yield progress
+    except KeyboardInterrupt as error:
+        number = error.number if isinstance(error, Interrupted) else signal.SIGINT
+        print(
+            f"interrupted; what was done is kept in {run.directory}, and the same command goes on "
+            "from there",
+            file=sys.stderr,
+        )
+        raise typer.Exit(128 + number) from error

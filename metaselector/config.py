@@ -16,9 +16,9 @@ from pydantic.fields import FieldInfo
 from metaselector.default_models import KNOWN, default_base_models
 from metaselector.errors import ConfigError, nearest
 from metaselector.plugin_dotted import is_dotted
-from metaselector.plugin_kinds import ESTIMATORS, METRICS, RULES, SELECTORS
+from metaselector.plugin_kinds import ESTIMATORS, METRICS, RULES, SELECTORS, TRACKERS
 from metaselector.plugins import Plugins
-from metaselector.training_config import PretrainConfig, Section, TransferConfig
+from metaselector.training_config import CheckpointConfig, PretrainConfig, Section, TransferConfig
 from metaselector.yaml_mapping import read_mapping
 
 
@@ -302,6 +302,22 @@ class MetaTrainConfig(Section):
         description="pulls phi, but for its embeddings, towards 0 by this times its rate a step "
         "(AdamW)",
     )
+    clip_norm: float | None = Field(
+        None,
+        gt=0,
+        description="the outer gradients of a step, all together, are shrunk to this Euclidean "
+        "norm; null: never",
+    )
+    rate_bounds: tuple[float, float] | None = Field(
+        None, description="least and largest inner learning rate alpha can learn; null: any"
+    )
+
+    @field_validator("rate_bounds")
+    @classmethod
+    def _ordered(cls, bounds: tuple[float, float] | None) -> tuple[float, float] | None:
+        if bounds is not None and bounds[0] > bounds[1]:
+            raise ValueError(f"rate_bounds: the least comes first, got {list(bounds)}")
+        return bounds
 
 
 class EvaluateConfig(Section):
@@ -375,6 +391,12 @@ class Config(Section):
     adapt: AdaptConfig = Field(default_factory=AdaptConfig)
     meta_train: MetaTrainConfig = Field(default_factory=MetaTrainConfig)
     evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig)
+    checkpoint: CheckpointConfig = Field(default_factory=CheckpointConfig)
+    tracking: tuple[str, ...] = Field(
+        (),
+        description="who takes down losses and rates beside logs/training.jsonl: tensorboard, "
+        "mlflow, wandb, a plug-in, or a class in a file",
+    )
 
     @property
     def percentages(self) -> SplitConfig:
@@ -385,6 +407,11 @@ class Config(Section):
     def cold_seed(self) -> int | None:
         """What splits the users; None if they are not."""
         return self.cold.split_seed if self.protocol == "cold" else None
+
+    @field_validator("tracking")
+    @classmethod
+    def _known(cls, tracking: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(_checked(TRACKERS, name) for name in tracking)
 
     @field_validator("base_models")
     @classmethod

@@ -43,6 +43,19 @@ class CheckpointError(UserError):
     """A checkpoint that is missing, damaged, or made with another configuration."""
 
 
+class DamagedError(CheckpointError):
+    """A checkpoint that cannot be read.
+
+    Args:
+        path: the file.
+        problem: what is wrong with it.
+    """
+
+    def __init__(self, path: Path, problem: str) -> None:
+        self.problem = f"{path}: {problem}"
+        super().__init__(f"{self.problem}; train it again")
+
+
 def nearest(name: str, valid: Iterable[str]) -> str:
     """``did you mean 'x'?`` for the valid name closest to `name`, or a list of the valid ones."""
     options = sorted(valid)

@@ -36,9 +36,20 @@ def atomic_file(path: Path) -> Iterator[Path]:
         try:
             yield temporary
             temporary.chmod(0o644)  # some writers replace the file, mode and all
+            _flush(temporary)  # or a power cut could leave the new name on old contents
             os.replace(temporary, path)
+            _flush(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    """Wait until the disk has a file's contents, or a directory's names."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 @contextmanager

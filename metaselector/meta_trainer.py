@@ -9,7 +9,7 @@ shift that the outer loop made to the early models' parameters.
 from __future__ import annotations
 
 import inspect
-import time
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from metaselector.adapt.engine import Adaptation, select_names
@@ -26,20 +27,24 @@ from metaselector.adapt.row_adam import RowAdam
 from metaselector.adapt.rules import MAML, InnerRule
 from metaselector.config import AdaptConfig, Config, MetaTrainConfig
 from metaselector.data.dataset import EncodedDataset
-from metaselector.data.episodes import load_episodes
+from metaselector.data.episodes import EpisodeRows, Episodes, load_episodes
 from metaselector.data.protocol import EvaluationProtocol
 from metaselector.data.protocols import make_protocol
 from metaselector.data.schema import Schema
-from metaselector.early_stopping import EarlyStopping
 from metaselector.errors import ConfigError, UserError
 from metaselector.make_selector import make_selector
 from metaselector.mixture import Mixture, make_loss
 from metaselector.plugin_kinds import RULES
 from metaselector.predict import predict_episodes
-from metaselector.progress import Advance, Progress
+from metaselector.progress import Progress
+from metaselector.training.clipping import clip_gradients
+from metaselector.training.keeper import Keeper
+from metaselector.training.loop import Plan, train
+from metaselector.training.trainee import Judgement, Trainee
 from metaselector.variants import Variant, kind_of, settings_of
 
 PHI = "selector."
+_ALPHA = "alpha."
 
 
 @dataclass
@@ -66,6 +71,20 @@ class MetaLearned:
     rates: list[dict[str, Any]] = field(default_factory=list)
     best_epoch: int = 0
     seconds: float = 0.0
+
+    @classmethod
+    def of_tensors(cls, tensors: Mapping[str, Tensor], device: str) -> MetaLearned:
+        """The inverse of :meth:`tensors`, on a device."""
+        parts: dict[str, dict[str, Tensor]] = {"phi": {}, "shift": {}, "alpha": {}}
+        for key, tensor in tensors.items():
+            part, name = key.split("/", 1)
+            parts[part][name] = tensor.to(device)
+        return cls(parts["phi"], parts["shift"], parts["alpha"])
+
+    def tensors(self) -> dict[str, Tensor]:
+        """phi, shift and alpha, each as ``<part>/<name>``."""
+        parts = {"phi": self.phi, "shift": self.shift, "alpha": self.alpha}
+        return {f"{part}/{name}": t for part, of in parts.items() for name, t in of.items()}
 
     def attach(self, mixture: Mixture) -> Mixture:
         """Give `mixture`, which holds other base models, this phi and this shift, in place."""
@@ -152,6 +171,7 @@ def meta_train(
     start_from: MetaLearned | None = None,
     description: str,
     progress: Progress,
+    keeper: Keeper | None = None,
 ) -> MetaLearned:
     """Meta-train one variant.
 
@@ -164,59 +184,132 @@ def meta_train(
         generator: draws users and cuts.
         start_from: what ``sample-selector`` learned, where phi then starts; untrained by default.
         description: what the progress bar calls it.
+        keeper: where it goes on from, and keeps snapshots; nowhere by default.
+
+    Raises:
+        UserError: no user has rows to learn from.
+        Diverged: the loss of a step is infinite or no number.
     """
-    started = time.perf_counter()
-    joint = kind_of(variant) == "metaselector"
     if start_from is not None:
         start_from.attach(early)
-    adaptation = make_adaptation(variant, early, config.adapt)
-    start = _copy(early)
-    for mixture in (early, later):
-        mixture.base_models.requires_grad_(joint)
-    alpha = adaptation.initial_rates(start)
-    loss = make_loss(dataset.schema.tasks, config.adapt.task_weights)
-    episode = EpisodeLoss(early, alpha, adaptation, make_engine(config.adapt.engine), loss)
+    trainee = _Users(variant, dataset, early, later, config, generator)
+    untrained = trainee.candidate()
     settings = config.meta_train
-    if variant == "sample-selector":
-        settings = settings.model_copy(update={"phi_learning_rate": config.selector.learning_rate})
-    optimizers = outer_optimizers(early, episode, settings)
-    protocol = make_protocol(dataset, config)
+    plan = Plan(
+        first=0,  # the untrained selector is a candidate like any other
+        last=settings.epochs,
+        steps=settings.epochs * trainee.batches,
+        patience=settings.patience,
+        advice="lower the rates of meta_train or adapt, or set meta_train.clip_norm or "
+        "meta_train.rate_bounds",
+    )
+    found = train(trainee, plan, description=description, progress=progress, keeper=keeper)
+    learned = MetaLearned.of_tensors(found.best or untrained, config.device)
+    learned.history, learned.rates = found.position.history, found.position.rates
+    learned.best_epoch, learned.seconds = found.best_epoch, found.position.seconds
+    return learned
 
-    def learned() -> MetaLearned:
-        now = _copy(early)
-        return MetaLearned(
-            phi={name: p for name, p in now.items() if name.startswith(PHI)},
-            shift={n: p - start[n] for n, p in now.items() if joint and not n.startswith(PHI)},
-            alpha={name: rate.detach().clone() for name, rate in episode.rates.items()},
+
+class _Users(Trainee):
+    """A mixture that learns from users' episodes in random meta-batches; see :class:`Trainee`."""
+
+    def __init__(
+        self,
+        variant: Variant,
+        dataset: EncodedDataset,
+        early: Mixture,
+        later: Mixture,
+        config: Config,
+        generator: np.random.Generator,
+    ) -> None:
+        self._config, self.generator, self._later = config, generator, later
+        self._mixture, self._joint = early, kind_of(variant) == "metaselector"
+        self._adaptation = make_adaptation(variant, early, config.adapt)
+        self._start = _copy(early)
+        for mixture in (early, later):
+            mixture.base_models.requires_grad_(self._joint)
+        alpha = self._adaptation.initial_rates(self._start)
+        loss = make_loss(dataset.schema.tasks, config.adapt.task_weights)
+        engine = make_engine(config.adapt.engine)
+        self._episode = EpisodeLoss(early, alpha, self._adaptation, engine, loss)
+        settings = config.meta_train
+        if variant == "sample-selector":
+            rate = config.selector.learning_rate
+            settings = settings.model_copy(update={"phi_learning_rate": rate})
+        self.optimizers = outer_optimizers(early, self._episode, settings)
+        self._protocol = make_protocol(dataset, config)
+        self.batches = -(-len(self._protocol.learners) // settings.users_per_batch)
+        self.torch_seed = int(generator.integers(2**31)) if config.adapt.inner_dropout else None
+        self.parameters: dict[str, Tensor] = {
+            name: p for name, p in early.named_parameters() if p.requires_grad
+        }
+        self.parameters |= {f"{_ALPHA}{name}": p for name, p in self._episode.rates.items()}
+        self._last: EpisodeRows | None = None
+
+    def begin(self, epoch: int) -> Sequence[NDArray[np.int64]]:
+        if epoch == 0:
+            return ()
+        self._mixture.train(self._config.adapt.inner_dropout)
+        order = self.generator.permutation(self._protocol.learners)
+        return np.array_split(order, self.batches)
+
+    def gradients(self, piece: NDArray[np.int64], epoch: int) -> float | None:
+        self._last = rows = self._protocol.sample(piece, self.generator)
+        if not len(rows.users):  # users with few rows may have none in the window
+            return None
+        self._episode.zero_grad(set_to_none=True)
+        users_at_once = self._config.adapt.max_users_per_chunk
+        return self._episode.accumulate_gradients(self._load(rows), users_at_once)
+
+    def update(self) -> None:
+        settings = self._config.meta_train
+        if settings.clip_norm is not None:
+            clip_gradients(self.parameters.values(), settings.clip_norm)
+        for optimizer in self.optimizers:
+            optimizer.step()
+        if settings.rate_bounds is not None and self._adaptation.rule.learnable:
+            with torch.no_grad():
+                for rate in self._episode.rates.values():
+                    rate.clamp_(*settings.rate_bounds)
+
+    def judge(self, epoch: int, seconds: float, train_loss: float | None) -> Judgement:
+        self._mixture.eval()
+        if epoch and train_loss is None:
+            raise UserError(self._protocol.nothing_to_learn)
+        candidate = self.candidate()
+        learned = MetaLearned.of_tensors(candidate, self._config.device)
+        lost = valid_loss(learned, self._later, self._adaptation, self._protocol)
+        rates = [{"epoch": epoch, **row} for row in _describe(learned.alpha)]
+        return Judgement(lost, {"seconds": seconds}, rates)
+
+    def candidate(self) -> dict[str, Tensor]:
+        now, start = _copy(self._mixture), self._start
+        phi = {name: p for name, p in now.items() if name.startswith(PHI)}
+        shift = {n: p - start[n] for n, p in now.items() if self._joint and not n.startswith(PHI)}
+        alpha = {name: rate.detach().clone() for name, rate in self._episode.rates.items()}
+        return MetaLearned(phi, shift, alpha).tensors()
+
+    def users(self, piece: NDArray[np.int64]) -> list[str]:
+        names = self._protocol.dataset.user_names
+        return [names[user] for user in dict.fromkeys(piece.tolist())]
+
+    @torch.no_grad()
+    def offenders(self, piece: NDArray[np.int64]) -> list[str]:
+        rows = self._last
+        assert rows is not None  # gradients() of this piece came before
+        alone = self._load(rows).split(1)
+        bad = [not math.isfinite(self._episode(episode).item()) for episode in alone]
+        return self.users(rows.users[bad])
+
+    def group_of(self, name: str) -> str:
+        if name.startswith(_ALPHA):
+            return "the inner learning rates (alpha)"
+        return (
+            "the selector (phi)" if name.startswith(PHI) else f"base model '{name.split('.')[1]}'"
         )
 
-    best = learned()
-    history: list[dict[str, Any]] = []
-    rates: list[dict[str, Any]] = []
-    stopping = EarlyStopping(config.meta_train.patience)
-    batches = -(-len(protocol.learners) // config.meta_train.users_per_batch)
-    steps = config.meta_train.epochs * batches
-    with progress.task(description, steps) as advance, torch.random.fork_rng():
-        if config.adapt.inner_dropout:
-            torch.manual_seed(int(generator.integers(2**31)))
-        for epoch in range(config.meta_train.epochs + 1):
-            train_loss = None
-            if epoch:  # epoch 0 is the untrained selector: a candidate like any other
-                train_loss = _train_epoch(episode, optimizers, protocol, generator, advance)
-            candidate = learned()
-            lost = valid_loss(candidate, later, adaptation, protocol)
-            seconds = time.perf_counter() - started
-            history.append(
-                {"epoch": epoch, "train_loss": train_loss, "valid_loss": lost, "seconds": seconds}
-            )
-            rates += [{"epoch": epoch, **row} for row in _describe(candidate.alpha)]
-            if stopping.improved(epoch, lost):
-                best = candidate
-            elif stopping.exhausted(epoch):
-                break
-    best.history, best.rates, best.best_epoch = history, rates, stopping.best_epoch
-    best.seconds = time.perf_counter() - started
-    return best
+    def _load(self, rows: EpisodeRows) -> Episodes:
+        return load_episodes(self._protocol.dataset, rows).to(self._config.device)
 
 
 def valid_loss(
@@ -240,34 +333,6 @@ def valid_loss(
     with torch.no_grad():
         for name, parameter in mixture.named_parameters():
             parameter.copy_(before[name])
-    return float(np.mean(losses))
-
-
-def _train_epoch(
-    episode: EpisodeLoss,
-    optimizers: Sequence[torch.optim.Optimizer],
-    protocol: EvaluationProtocol,
-    generator: np.random.Generator,
-    advance: Advance,
-) -> float:
-    """One pass over the users in random meta-batches; the mean query loss of the batches."""
-    dataset, config = protocol.dataset, protocol.config
-    losses: list[float] = []
-    episode.model.train(config.adapt.inner_dropout)
-    order = generator.permutation(protocol.learners)
-    batches = -(-len(order) // config.meta_train.users_per_batch)
-    for users in np.array_split(order, batches):
-        rows = protocol.sample(users, generator)
-        if len(rows.users):  # users with few rows may have none in the window
-            batch = load_episodes(dataset, rows).to(config.device)
-            episode.zero_grad(set_to_none=True)
-            losses.append(episode.accumulate_gradients(batch, config.adapt.max_users_per_chunk))
-            for optimizer in optimizers:
-                optimizer.step()
-        advance()
-    episode.model.eval()
-    if not losses:
-        raise UserError(protocol.nothing_to_learn)
     return float(np.mean(losses))
 
 

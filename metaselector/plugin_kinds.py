@@ -50,3 +50,14 @@ METRICS = Plugins(
 )
 """Functions ``(y [N], p [N], users [N]) -> float`` of labels, predicted probabilities and users,
 named in ``evaluate.metrics``. The built-in ones are always in the table."""
+
+TRACKERS = Plugins(
+    "tracker",
+    "metaselector.trackers",
+    {
+        "tensorboard": "metaselector.tracking.tensorboard:TensorBoard",
+        "mlflow": "metaselector.tracking.mlflow:MLflow",
+        "wandb": "metaselector.tracking.wandb:WeightsAndBiases",
+    },
+)
+"""Classes as :class:`~metaselector.tracking.tracker.Tracker`, named in ``tracking``."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-import time
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -17,7 +16,6 @@ from metaselector.adapt.intercept import Intercept
 from metaselector.adapt.lookups import Lookups
 from metaselector.data.batch import Batch
 from metaselector.data.dataset import EncodedDataset
-from metaselector.early_stopping import EarlyStopping
 from metaselector.errors import ConfigError
 from metaselector.freezing import Freezing
 from metaselector.multi_task import (
@@ -27,6 +25,10 @@ from metaselector.multi_task import (
     refuse_task_settings,
 )
 from metaselector.progress import Progress
+from metaselector.training.clipping import clip_gradients
+from metaselector.training.keeper import Keeper
+from metaselector.training.loop import Plan, train
+from metaselector.training.trainee import Judgement, Trainee
 from metaselector.training_config import PretrainConfig
 
 
@@ -62,6 +64,7 @@ def pretrain(
     description: str,
     progress: Progress,
     freezing: Freezing | None = None,
+    keeper: Keeper | None = None,
 ) -> Pretrained:
     """Fit `model` to the labels of `rows` with Adam, in place.
 
@@ -73,62 +76,112 @@ def pretrain(
         epochs: passes over `rows`, at most where `valid` is given.
         description: what the progress bar calls it.
         freezing: what is not trained; patience begins anew when the last of it thaws.
+        keeper: where it goes on from, and keeps snapshots; nowhere by default.
 
     Raises:
         ConfigError: the loss on `valid` is infinite or no number after every epoch; or model, data
             and settings differ in their tasks.
+        Diverged: the loss of a step is infinite or no number.
     """
-    started = time.perf_counter()
-    device = next(model.parameters()).device
-    objective = make_objective(model, dataset, config, description)
-    batch, labels = dataset.batch(rows).to(device), labels_for(model, dataset, rows).to(device)
-    optimizer = torch.optim.Adam(
-        objective.optimizer_groups(),
-        lr=config.learning_rate,
-        weight_decay=config.weight_decay,
-        fused=True,
-    )
-    stopping = EarlyStopping(config.patience)
-    history: list[dict[str, Any]] = []
-    best: dict[str, Tensor] = {}
     freezing = freezing or Freezing("", {}, (), None)
-    with progress.task(description, epochs) as advance, torch.random.fork_rng():
-        torch.manual_seed(int(generator.integers(2**31)))  # for dropout
-        for epoch in range(1, epochs + 1):
-            model.train()
-            freezing.begin(epoch)
-            losses: list[Tensor] = []
-            for index in _shuffled(len(rows), config.batch_size, generator):
-                chosen = index.to(device)
-                part = Batch(*(slots.index_select(0, chosen) for slots in batch))
-                with Intercept(Lookups().handlers):  # for their fast gradients
-                    found = objective.losses(part, labels[chosen])
-                optimizer.zero_grad(set_to_none=True)
-                losses.append(objective.backward(found, epoch))
-                optimizer.step()
-            advance()
-            judged = None if valid is None else objective.judge(dataset, valid)
-            train_loss = torch.stack(losses).mean().item()
-            valid_loss = None if judged is None else judged.loss
-            history.append({"epoch": epoch, "train_loss": train_loss, "valid_loss": valid_loss})
-            history[-1] |= {} if judged is None else judged.of_tasks
-            if valid_loss is None:
-                continue
-            if stopping.improved(epoch, valid_loss):
-                best = copy.deepcopy(model.state_dict())  # state_dict() aliases the weights
-            elif stopping.exhausted(epoch) and epoch >= freezing.thawed + config.patience - 1:
-                break
-    freezing.end()
-    model.eval()
+    trainee = _Rows(model, dataset, rows, config, generator, valid, freezing, description)
+    plan = Plan(
+        first=1,
+        last=epochs,
+        steps=epochs * -(-len(rows) // config.batch_size),
+        patience=config.patience,
+        until=freezing.thawed + config.patience - 1,
+        advice="lower the model's pretrain.learning_rate, or set pretrain.clip_norm",
+    )
+    try:
+        found = train(trainee, plan, description=description, progress=progress, keeper=keeper)
+    finally:
+        freezing.end()
+        model.eval()
+    history, seconds = found.position.history, found.position.seconds
     if valid is None:
-        return Pretrained(epochs, history, time.perf_counter() - started)
-    if not best:
+        return Pretrained(epochs, history, seconds)
+    if not found.best:
         raise ConfigError(
             f"{description}: the valid logloss is infinite or no number after every epoch; lower "
             "the model's pretrain.learning_rate"
         )
-    model.load_state_dict(best)
-    return Pretrained(stopping.best_epoch, history, time.perf_counter() - started)
+    model.load_state_dict(found.best)
+    return Pretrained(found.best_epoch, history, seconds)
+
+
+class _Rows(Trainee):
+    """A base model that learns from rows in random batches; see :class:`Trainee`."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        dataset: EncodedDataset,
+        rows: NDArray[np.int64],
+        config: PretrainConfig,
+        generator: np.random.Generator,
+        valid: NDArray[np.int64] | None,
+        freezing: Freezing,
+        description: str,
+    ) -> None:
+        self._model, self._dataset, self._rows, self._valid = model, dataset, rows, valid
+        self._config, self._freezing, self.generator = config, freezing, generator
+        self._device = next(model.parameters()).device
+        self._objective = make_objective(model, dataset, config, description)
+        self._batch = dataset.batch(rows).to(self._device)
+        self._labels = labels_for(model, dataset, rows).to(self._device)
+        groups = self._objective.optimizer_groups()
+        self.optimizers: list[torch.optim.Optimizer] = [
+            torch.optim.Adam(
+                groups, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+            )
+        ]
+        self.torch_seed = int(generator.integers(2**31))  # for dropout
+        self._names = {id(p): name for name, p in model.named_parameters()}
+        self.parameters: dict[str, Tensor] = dict(model.named_parameters())
+        others = [p for group in groups for p in group["params"] if id(p) not in self._names]
+        self.parameters |= {f"balance.{i}": p for i, p in enumerate(others)}
+
+    def begin(self, epoch: int) -> Sequence[Tensor]:
+        self._model.train()
+        self._freezing.begin(epoch)
+        order = torch.from_numpy(self.generator.permutation(len(self._rows)))
+        return order.split(self._config.batch_size)
+
+    def gradients(self, piece: Tensor, epoch: int) -> float:
+        chosen = piece.to(self._device)
+        part = Batch(*(slots.index_select(0, chosen) for slots in self._batch))
+        with Intercept(Lookups().handlers):  # for their fast gradients
+            found = self._objective.losses(part, self._labels[chosen])
+        self.optimizers[0].zero_grad(set_to_none=True)
+        return self._objective.backward(found, epoch).item()
+
+    def update(self) -> None:
+        if self._config.clip_norm is not None:
+            clip_gradients(self.parameters.values(), self._config.clip_norm)
+        self.optimizers[0].step()
+
+    def judge(self, epoch: int, seconds: float, train_loss: float | None) -> Judgement:
+        if self._valid is None:
+            return Judgement(None)
+        judged = self._objective.judge(self._dataset, self._valid)
+        return Judgement(judged.loss, dict(judged.of_tasks))
+
+    def candidate(self) -> dict[str, Tensor]:
+        return copy.deepcopy(self._model.state_dict())  # which aliases the weights
+
+    def users(self, piece: Tensor) -> list[str]:
+        of_rows = self._dataset.users[self._rows[piece.numpy()]]
+        return [self._dataset.user_names[user] for user in dict.fromkeys(of_rows.tolist())]
+
+    @torch.no_grad()
+    def offenders(self, piece: Tensor) -> list[str]:
+        logits = predict(self._model, self._dataset, self._rows[piece.numpy()])
+        bad = ~torch.isfinite(logits.reshape(len(piece), -1)).all(1)
+        return self.users(piece[bad])
+
+    def group_of(self, name: str) -> str:
+        return f"parameter '{name}'"
 
 
 class Objective(Protocol):
@@ -189,11 +242,6 @@ def labels_for(model: nn.Module, dataset: EncodedDataset, rows: NDArray[np.int64
     """Labels that `model` learns: ``[n, T]`` with nan, or of the first task alone ``[n]``."""
     of_tasks = dataset.task_labels if has_tasks(model) else dataset.labels
     return torch.from_numpy(np.asarray(of_tasks[rows]))
-
-
-def _shuffled(n: int, size: int, generator: np.random.Generator) -> Iterator[Tensor]:
-    order = torch.from_numpy(generator.permutation(n))
-    return iter(order.split(size))
 
 
 @torch.no_grad()

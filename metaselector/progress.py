@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 Advance = Callable[[], None]
 """Called after each piece of work."""
@@ -23,6 +23,9 @@ class Progress(Protocol):
     def note(self, text: str) -> None:
         """Say something that the user may want to act on."""
 
+    def log(self, part: str, values: Mapping[str, Any]) -> None:
+        """Take down numbers of a training, such as the losses of an epoch; `part` says which."""
+
 
 class Silent:
     """Shows nothing: the default of the library."""
@@ -35,6 +38,9 @@ class Silent:
         pass
 
     def note(self, text: str) -> None:
+        pass
+
+    def log(self, part: str, values: Mapping[str, Any]) -> None:
         pass
 
 
@@ -68,3 +74,6 @@ class Bars:
 
     def note(self, text: str) -> None:
         print(text, file=sys.stderr)
+
+    def log(self, part: str, values: Mapping[str, Any]) -> None:
+        pass

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 import yaml
-from torch import nn
+from torch import Tensor, nn
 
 from metaselector import registry
 from metaselector.checkpoint import checkpoint_path, load_checkpoint, matches, save_checkpoint
@@ -21,7 +21,7 @@ from metaselector.data.own.own_log import is_schema
 from metaselector.data.preparation.known import Known
 from metaselector.data.protocol import WINDOWS, EvaluationProtocol, Window
 from metaselector.data.protocols import make_protocol
-from metaselector.errors import CheckpointError, ConfigError
+from metaselector.errors import CheckpointError, ConfigError, DataError, UserError
 from metaselector.files import write_text
 from metaselector.frozen import Scored, scored_names, scores_column, with_scores
 from metaselector.meta_trainer import MetaLearned, make_mixture
@@ -29,8 +29,13 @@ from metaselector.mixture import Mixture
 from metaselector.plugins import identity
 from metaselector.pretrain import Pretrained
 from metaselector.score_files import scores_digest
+from metaselector.training.keeper import Directory, Keeper
 from metaselector.transfer import TRANSFER_FILE, Source, Transferred
 from metaselector.variants import Variant, settings_of, variants_of
+
+CONFIG = "config.yaml"
+UNFINISHED = ".unfinished"
+"""What a training's directory of snapshots ends with, beside its checkpoint to be."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,14 @@ class Run:
 
     def _items(self) -> list[str]:
         return [str(name) for name in Known.load(self.data_directory).items.index]
+
+    @property
+    def is_prepared(self) -> bool:
+        """Whether its data is there, whole, and prepared with its settings."""
+        try:
+            return self.dataset is not None
+        except (DataError, CheckpointError):
+            return False
 
     @property
     def trained_models(self) -> list[str]:
@@ -177,7 +190,7 @@ class Run:
 
     def base_tensors(
         self, name: str, window: Window, seed: int
-    ) -> tuple[dict[str, torch.Tensor], Pretrained]:
+    ) -> tuple[dict[str, Tensor], Pretrained]:
         """What :meth:`save_base` has kept of a base model."""
         tensors, record = load_checkpoint(*self._base(name, window, seed))
         return tensors, Pretrained(**record)
@@ -210,11 +223,6 @@ class Run:
         return make_mixture(models, self.dataset, self.config, seed)
 
     def save_learned(self, variant: Variant, seed: int, learned: MetaLearned) -> None:
-        tensors = {
-            f"{part}/{name}": tensor
-            for part in ("phi", "shift", "alpha")
-            for name, tensor in getattr(learned, part).items()
-        }
         path, settings = self._learned(variant, seed)
         record = {
             "history": learned.history,
@@ -222,18 +230,26 @@ class Run:
             "best_epoch": learned.best_epoch,
             "seconds": learned.seconds,
         }
-        save_checkpoint(path, tensors, settings, record)
+        save_checkpoint(path, learned.tensors(), settings, record)
 
     def load_learned(self, variant: Variant, seed: int) -> MetaLearned:
         tensors, record = load_checkpoint(*self._learned(variant, seed))
-        parts: dict[str, dict[str, torch.Tensor]] = {"phi": {}, "shift": {}, "alpha": {}}
-        for key, tensor in tensors.items():
-            part, name = key.split("/", 1)
-            parts[part][name] = tensor.to(self.config.device)
-        return MetaLearned(parts["phi"], parts["shift"], parts["alpha"], **record)
+        learned = MetaLearned.of_tensors(tensors, self.config.device)
+        return replace(learned, **record)
 
     def has_learned(self, variant: Variant, seed: int) -> bool:
         return matches(*self._learned(variant, seed))
+
+    def base_keeper(self, name: str, window: Window, seed: int) -> Keeper:
+        """Where the training of a base model keeps snapshots while it is under way."""
+        return self._keeper(*self._base(name, window, seed))
+
+    def learned_keeper(self, variant: Variant, seed: int) -> Keeper:
+        """Where meta-training keeps snapshots while it is under way."""
+        return self._keeper(*self._learned(variant, seed))
+
+    def _keeper(self, path: Path, settings: dict[str, Any]) -> Keeper:
+        return Directory(path.with_suffix(UNFINISHED), settings, self.config.checkpoint)
 
     def training_seconds(self) -> float:
         """Time that training took for all seeds, in whichever call of a command it happened."""
@@ -302,5 +318,27 @@ class Run:
 
 def save_config(run: Run) -> None:
     """Leave the run's settings beside its results, where the next step finds them."""
-    settings = yaml.safe_dump(run.config.model_dump(mode="json"), sort_keys=False)
-    write_text(run.directory / "config.yaml", settings)
+    write_text(run.directory / CONFIG, _written(run))
+
+
+def _written(run: Run) -> str:
+    return yaml.safe_dump(run.config.model_dump(mode="json"), sort_keys=False)
+
+
+@contextmanager
+def kept_config(run: Run) -> Iterator[None]:
+    """Save the run's settings before what may be interrupted; take them back if they are wrong."""
+    path = run.directory / CONFIG
+    before = path.read_text(encoding="utf-8") if path.exists() else None
+    if before == _written(run):
+        yield
+        return
+    save_config(run)
+    try:
+        yield
+    except UserError:
+        if before is None:
+            path.unlink()
+        else:
+            write_text(path, before)
+        raise

@@ -12,16 +12,17 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from metaselector import __version__, registry
 from metaselector.adapt.engine import Adaptation
+from metaselector.checkpoint import read_checkpoint, save_checkpoint
 from metaselector.config import Config, load_config
 from metaselector.data.preparation.given_rows import Given
 from metaselector.data.preparation.known import Known
 from metaselector.data.preparation.new_rows import NewRows, encode_rows
-from metaselector.errors import CheckpointError, ConfigError, UserError, nearest
+from metaselector.errors import CheckpointError, ConfigError, DamagedError, UserError, nearest
 from metaselector.files import atomic_directory
 from metaselector.meta_trainer import make_adaptation, make_mixture
 from metaselector.mixture import Mixture
@@ -32,7 +33,9 @@ from metaselector.run_directory import Run
 from metaselector.variants import Variant
 
 STATE = "state.json"
-_FORMAT = 1
+MODEL = "model.safetensors"
+_FORMAT = 2
+"""Of what is written. Format 1 had no checksum; both are read."""
 _AGAIN = "save the model again"
 
 
@@ -157,8 +160,8 @@ class Trained:
             (target / STATE).write_text(json.dumps(state, indent=1) + "\n", encoding="utf-8")
             (target / "data").mkdir()
             self.known.save(target / "data")
-            copies = {name: t.detach().cpu().clone().contiguous() for name, t in tensors.items()}
-            save_file(copies, target / "model.safetensors")
+            copies = {name: t.detach().cpu().clone() for name, t in tensors.items()}
+            save_checkpoint(target / MODEL, copies, {}, {})
 
     @classmethod
     def load(cls, directory: Path, changes: Mapping[str, Any] = {}) -> Self:
@@ -173,15 +176,19 @@ class Trained:
         """
         try:
             state = json.loads((directory / STATE).read_text(encoding="utf-8"))
-            tensors = load_file(directory / "model.safetensors")
-            variant, seed, format_ = state["variant"], int(state["seed"]), state["format"]
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            variant, seed, format_ = state["variant"], int(state["seed"]), int(state["format"])
+            if format_ == 1:
+                tensors = load_file(directory / MODEL)
+            elif format_ == _FORMAT:
+                tensors = read_checkpoint(directory / MODEL).tensors
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError, DamagedError) as error:
             raise CheckpointError(
                 f"{directory}: no saved model, or a damaged one ({error}); {_AGAIN}"
             ) from error
-        if format_ != _FORMAT:
+        if not 1 <= format_ <= _FORMAT:
             raise CheckpointError(
-                f"{directory}: has format {format_}, this version reads {_FORMAT}; {_AGAIN}"
+                f"{directory}: has format {format_}, this version reads up to {_FORMAT}; update "
+                f"MetaSelector, or {_AGAIN}"
             )
         config = load_config(directory / "config.yaml", changes=changes)
         now, saved = _in_files(config), state.get("files", {})  # older ones have none

@@ -65,6 +65,9 @@ class PretrainConfig(Section):
     aggregator_options: dict[str, Any] | None = Field(
         None, description="aggregator: arguments of its constructor"
     )
+    clip_norm: float | None = Field(
+        None, gt=0, description="a step's gradients are shrunk to this Euclidean norm; null: never"
+    )
 
     @model_validator(mode="after")
     def _fitting_balance(self) -> PretrainConfig:
@@ -107,3 +110,20 @@ class TransferConfig(Section):
         if self.unfreeze_every is not None and not self.freeze:
             raise ValueError("unfreeze_every needs freeze: nothing is frozen")
         return self
+
+
+class CheckpointConfig(Section):
+    """How often a training that is under way is kept, so that it can go on from there."""
+
+    seconds: float = Field(
+        60.0,
+        ge=0,
+        description="between two snapshots of an unfinished training; more, where writing them "
+        "takes more than 5 % of the time",
+    )
+    steps: int | None = Field(
+        None, ge=1, description="also after every so many steps; null: only by time"
+    )
+    keep: int = Field(
+        2, ge=1, description="snapshots kept of each training, the older ones in case of damage"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,40 @@ def test_a_file_of_someone_else(tmp_path: Path, metadata: dict[str, str] | None)
     save_file({"x": torch.ones(1)}, path, metadata=metadata)
     with pytest.raises(CheckpointError, match="damaged or not a MetaSelector checkpoint"):
         load_checkpoint(path, SETTINGS)
+
+
+def test_a_bit_that_has_changed(saved: Path) -> None:
+    content = bytearray(saved.read_bytes())
+    content[-1] ^= 1  # of a tensor: safetensors itself sees nothing wrong
+    saved.write_bytes(content)
+    with pytest.raises(CheckpointError, match="its checksum differs"):
+        load_checkpoint(saved, SETTINGS)
+
+
+def written_as(path: Path, **metadata: str) -> Path:
+    from safetensors.torch import save_file
+
+    texts = {"settings": json.dumps(SETTINGS), "record": json.dumps(RECORD)}
+    save_file({"x": torch.ones(1)}, path, metadata=texts | metadata)
+    return path
+
+
+def test_the_first_version_had_no_checksum(tmp_path: Path) -> None:
+    tensors, record = load_checkpoint(written_as(tmp_path / "old.safetensors"), SETTINGS)
+    assert torch.equal(tensors["x"], torch.ones(1))
+    assert record == RECORD
+
+
+def test_a_version_to_come(tmp_path: Path) -> None:
+    path = written_as(tmp_path / "new.safetensors", version="3", sha256="x")
+    with pytest.raises(CheckpointError, match=r"has version 3 of the format, this .* up to 2"):
+        load_checkpoint(path, SETTINGS)
+
+
+@pytest.mark.parametrize("version", ["two", ""])
+def test_a_version_that_is_none(tmp_path: Path, version: str) -> None:
+    with pytest.raises(CheckpointError, match="damaged or not"):
+        load_checkpoint(written_as(tmp_path / "x.safetensors", version=version), SETTINGS)
 
 
 def test_missing_file(tmp_path: Path) -> None:

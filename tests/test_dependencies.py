@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 
 LEAVES = (
     "errors files yaml_mapping config training_config default_models variants progress "
-    "early_stopping environment plugins plugin_file plugin_dotted plugin_kinds adapters"
+    "environment plugins plugin_file plugin_dotted plugin_kinds adapters run_lock tracking"
 )
 """Modules of metaselector that import no other layer, and that every layer may import."""
 
@@ -23,10 +23,10 @@ LAYERS = [
     "adapt",
     "selector make_selector mixture registry pretrain multi_task task_losses task_aggregation "
     "task_metrics testing frozen score_files estimators freezing transfer predict meta_trainer "
-    "finetune checkpoint",
+    "finetune checkpoint training",
     "evaluate",
     "report",
-    "run_directory search_space stages pipeline",
+    "run_directory session search_space stages pipeline",
     "trained adaptation_trace adapted_user prediction_files explanation api",
     "cli cli_options cli_inference __main__",
 ]

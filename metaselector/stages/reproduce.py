@@ -65,12 +65,26 @@ def _folders(run: Run) -> list[Path]:
     return list(dict.fromkeys([*found, run.directory]))
 
 
-def reproduce(run: Run, source: Path | None, data_directory: Path, progress: Progress) -> None:
-    """From raw data to tables and figures; checkpoints with the same settings are used again."""
+def reproduce(
+    run: Run,
+    source: Path | None,
+    data_directory: Path,
+    progress: Progress,
+    *,
+    prepared: bool = False,
+) -> None:
+    """From raw data to tables and figures; checkpoints with the same settings are used again.
+
+    Args:
+        prepared: use prepared data too, where they are whole and have the run's settings.
+    """
     started = time.perf_counter()
-    with progress.task("prepare data", 1) as advance:
-        prepare_run(run, source, data_directory)
-        advance()
+    if prepared and run.is_prepared:
+        progress.skipped("prepare data")
+    else:
+        with progress.task("prepare data", 1) as advance:
+            prepare_run(run, source, data_directory)
+            advance()
     pretrain_base_models(run, progress)
     meta_train_selectors(run, progress)
     evaluate_and_report(run, progress, started)

@@ -83,6 +83,7 @@ def _pretrain_one(
         epochs, valid = run.load_base(name, "train", seed)[1].epochs, None
     model = run.new_base(name, seed)
     report = start(run, name, window, seed, model)
+    keeper = run.base_keeper(name, window, seed)
     made = pretrain(
         model,
         run.protocol.fitting_dataset,
@@ -96,10 +97,12 @@ def _pretrain_one(
         freezing=Freezing(
             name, dict(model.named_parameters()), chosen.freeze, chosen.unfreeze_every
         ),
+        keeper=keeper,
     )
     if report:
         run.save_transferred(name, window, seed, report)
     run.save_base(name, window, seed, model, made)
+    keeper.clear()
 
 
 def start(run: Run, name: str, window: Window, seed: int, model: nn.Module) -> list[Transferred]:
@@ -124,6 +127,7 @@ def meta_train_selectors(
             else:
                 learned = _learn(run, variant, seed, description, progress)
                 run.save_learned(variant, seed, learned)
+                run.learned_keeper(variant, seed).clear()
 
 
 def _learn(
@@ -143,4 +147,5 @@ def _learn(
         start_from=None if first else run.load_learned("sample-selector", seed),
         description=description,
         progress=progress,
+        keeper=run.learned_keeper(variant, seed),
     )

@@ -20,6 +20,8 @@ from metaselector.pretrain import Pretrained
 from metaselector.progress import Silent
 from metaselector.run_directory import Run
 from metaselector.stages.train import meta_train_selectors, pretrain_base_models
+from metaselector.training.divergence import Diverged
+from metaselector.training.keeper import Keeper, Nowhere
 from metaselector.transfer import Transferred
 from metaselector.variants import LEARNED, Variant
 
@@ -31,18 +33,24 @@ def valid_losses(run: Run, target: str, config: Config) -> Iterator[float]:
     """The target's loss on *valid* at its best epoch, seed by seed; infinite if it diverged."""
     for seed in config.seeds:
         only = relevant(config, target).model_copy(update={"seeds": (seed,)})
-        trial = _InMemory(run.directory, only)
-        if target in LEARNED:
-            pretrain_base_models(trial, Silent(), NEEDED)
-            meta_train_selectors(trial, Silent(), tuple({"sample-selector": None, target: None}))
-            learned = trial.load_learned(target, seed)
-            history, best = learned.history, learned.best_epoch
-        else:
-            pretrain_base_models(trial, Silent(), ("train",))
-            made = trial.load_base(target, "train", seed)[1]
-            history, best = made.history, made.epochs
-        loss = next(row["valid_loss"] for row in history if row["epoch"] == best)
+        try:
+            loss = _valid_loss(_InMemory(run.directory, only), target, seed)
+        except Diverged:
+            loss = math.inf
         yield loss if math.isfinite(loss) else math.inf
+
+
+def _valid_loss(trial: _InMemory, target: str, seed: int) -> float:
+    if target in LEARNED:
+        pretrain_base_models(trial, Silent(), NEEDED)
+        meta_train_selectors(trial, Silent(), tuple({"sample-selector": None, target: None}))
+        learned = trial.load_learned(target, seed)
+        history, best = learned.history, learned.best_epoch
+    else:
+        pretrain_base_models(trial, Silent(), ("train",))
+        made = trial.load_base(target, "train", seed)[1]
+        history, best = made.history, made.epochs
+    return next(row["valid_loss"] for row in history if row["epoch"] == best)
 
 
 def relevant(config: Config, target: str) -> Config:
@@ -78,6 +86,12 @@ class _InMemory(Run):
 
     def has_base(self, name: str, window: Window, seed: int) -> bool:
         return (name, window, seed) in self.trained or super().has_base(name, window, seed)
+
+    def base_keeper(self, name: str, window: Window, seed: int) -> Keeper:
+        return Nowhere()
+
+    def learned_keeper(self, variant: Variant, seed: int) -> Keeper:
+        return Nowhere()
 
     def save_learned(self, variant: Variant, seed: int, learned: MetaLearned) -> None:
         self.trained[variant, seed] = learned

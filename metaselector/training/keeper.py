@@ -1,0 +1,122 @@
+"""Where snapshots of an unfinished training are kept."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from metaselector.checkpoint import first_difference, read_checkpoint, save_checkpoint
+from metaselector.errors import DamagedError
+from metaselector.progress import Progress
+from metaselector.training.snapshot import Snapshot
+from metaselector.training_config import CheckpointConfig
+
+MOST_TIME = 0.05
+"""The share of the training's time that keeping snapshots may take."""
+
+
+class Keeper(Protocol):
+    """Keeps snapshots."""
+
+    def load(self, progress: Progress) -> Snapshot | None:
+        """The newest one that is whole, if there is one; says so where another one is not."""
+
+    def newest(self) -> Path | None:
+        """The file of the newest one."""
+
+    def due(self, rounds: int) -> bool:
+        """Whether it is time for another one."""
+
+    def keep(self, rounds: int, snapshot: Snapshot) -> Path | None:
+        """Save it."""
+
+    def clear(self) -> None:
+        """Forget all of them: the training is done."""
+
+
+class Nowhere:
+    """Keeps nothing."""
+
+    def load(self, progress: Progress) -> Snapshot | None:
+        return None
+
+    def newest(self) -> Path | None:
+        return None
+
+    def due(self, rounds: int) -> bool:
+        return False
+
+    def keep(self, rounds: int, snapshot: Snapshot) -> Path | None:
+        return None
+
+    def clear(self) -> None:
+        pass
+
+
+class Directory:
+    """Keeps the latest few in a directory, one file each, called like the number of steps done.
+
+    Args:
+        directory: of this training alone.
+        settings: everything that the training depends on; snapshots of other settings are of no
+            use and are removed.
+        config: how often, and how many.
+    """
+
+    def __init__(
+        self, directory: Path, settings: Mapping[str, Any], config: CheckpointConfig
+    ) -> None:
+        self._directory, self._settings, self._config = directory, settings, config
+        self._last = time.monotonic()
+        self._pause = config.seconds
+
+    def load(self, progress: Progress) -> Snapshot | None:
+        for path in reversed(self._files()):
+            try:
+                found = read_checkpoint(path)
+            except DamagedError as error:
+                progress.note(f"{error.problem}; it is removed, and the one before it is used")
+                path.unlink()
+                continue
+            wanted = json.loads(json.dumps(self._settings))
+            difference = first_difference(found.settings, wanted)
+            if difference is None:
+                progress.note(f"going on from {path}")
+                return Snapshot(found.tensors, found.record)
+            progress.note(f"{path}: {difference}; this training begins anew")
+            self.clear()
+        return None
+
+    def newest(self) -> Path | None:
+        return next(reversed(self._files()), None)
+
+    def due(self, rounds: int) -> bool:
+        if self._config.steps is not None and rounds % self._config.steps == 0:
+            return True
+        return time.monotonic() - self._last >= self._pause
+
+    def keep(self, rounds: int, snapshot: Snapshot) -> Path:
+        started = time.monotonic()
+        path = self._directory / f"{rounds:09d}.safetensors"
+        save_checkpoint(path, snapshot.tensors, self._settings, snapshot.record)
+        for old in self._files()[: -self._config.keep]:
+            old.unlink()
+        self._last = time.monotonic()
+        self._pause = max(self._config.seconds, (self._last - started) / MOST_TIME)
+        return path
+
+    def clear(self) -> None:
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    def _files(self) -> list[Path]:
+        """All that are kept, the oldest first."""
+        if not self._directory.is_dir():
+            return []
+        named = re.compile(r"\d{9,}\.safetensors")
+        found = (p for p in self._directory.iterdir() if named.fullmatch(p.name))
+        return sorted(found, key=lambda path: int(path.stem))

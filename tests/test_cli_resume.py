@@ -1,0 +1,141 @@
+"""Ctrl-C, and going on."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from metaselector.checkpoint import read_checkpoint
+from metaselector.cli import app, main
+from metaselector.run_lock import locked
+
+SHORT = (
+    "--set=base_models.lr.pretrain.epochs=2000",
+    "--set=base_models.lr.pretrain.patience=2000",
+    "--set=base_models.lr.pretrain.batch_size=64",
+)
+
+
+@pytest.fixture(scope="module")
+def prepared(write_world: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("resume")
+    (folder / "one.yaml").write_text("base_models: {lr: {}}\nthreads: 1\n")
+    arguments = ["data", "prepare", "--run", str(folder / "run")]
+    arguments += ["--data", str(write_world(folder / "raw")), "--config", str(folder / "one.yaml")]
+    assert CliRunner().invoke(app, arguments).exit_code == 0
+    return folder / "run"
+
+
+@pytest.fixture
+def run(prepared: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(prepared, tmp_path / "run"))
+
+
+def interrupt(run: Path, number: int) -> subprocess.CompletedProcess[str]:
+    """Start to pretrain for long, and send a signal when the training is under way."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    command = [sys.executable, "-m", "metaselector", "pretrain", "--run", str(run), *SHORT]
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        deadline = time.monotonic() + 120
+        while not (run / "logs" / "training.jsonl").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=120)
+    return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_and_says_so(run: Path, number: int, code: int) -> None:
+    done = interrupt(run, number)
+    assert done.returncode == code, done.stderr
+    assert f"interrupted; what was done is kept in {run}" in done.stderr
+    assert "Traceback" not in done.stderr
+    kept = list((run / "checkpoints").rglob("*.unfinished/*.safetensors"))
+    assert len(kept) == 1
+    position = read_checkpoint(kept[0]).record["position"]
+    assert position["rounds"] > 0
+    assert "epochs: 2000" in (run / "config.yaml").read_text()
+
+
+def test_resume_takes_the_settings_that_were_interrupted(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With few epochs: those of the interrupted command are in config.yaml before it trains."""
+    whole = Path(shutil.copytree(run, tmp_path / "whole"))
+    few = ["--set=base_models.lr.pretrain.epochs=4", "--set=checkpoint.steps=5"]
+    assert CliRunner().invoke(app, ["pretrain", "--run", str(whole), *few]).exit_code == 0
+
+    from metaselector.training import loop
+
+    kept = loop._Loop._keep
+    calls = iter(range(10_000))
+
+    def interrupted(self: loop._Loop, asked: int | None) -> None:
+        kept(self, signal.SIGINT if next(calls) == 23 else asked)
+
+    monkeypatch.setattr(loop._Loop, "_keep", interrupted)
+    stopped = CliRunner().invoke(app, ["pretrain", "--run", str(run), *few])
+    assert stopped.exit_code == 130
+    resumed = CliRunner().invoke(app, ["pretrain", "--run", str(run), "--resume"])
+    assert resumed.exit_code == 0, resumed.output
+    assert "going on from" in resumed.output
+    files = sorted((whole / "checkpoints").rglob("*.safetensors"))
+    assert len(files) == 3
+    for path in files:
+        other = read_checkpoint(run / path.relative_to(whole))
+        for name, tensor in read_checkpoint(path).tensors.items():
+            assert torch.equal(tensor, other.tensors[name])
+    assert not list(run.rglob("*.unfinished"))
+
+
+def test_wrong_settings_are_not_kept(run: Path) -> None:
+    before = (run / "config.yaml").read_text()
+    wrong = ["--set=base_models.lr.pretrain.balance=uncertainty"]
+    assert CliRunner().invoke(app, ["pretrain", "--run", str(run), *wrong]).exit_code != 0
+    assert (run / "config.yaml").read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["reproduce", "--resume", "--run", "nowhere"], "nowhere: nothing to resume"),
+        (["pretrain", "--resume", "--config", "x.yaml"], "leave --config out"),
+    ],
+)
+def test_nothing_to_resume(
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["metaselector", *arguments])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert caught.value.code == 2
+    assert message in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["pretrain", "meta-train", "evaluate", "analyse"])
+def test_a_run_that_is_being_written(
+    command: str, run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["metaselector", command, "--run", str(run)])
+    with locked(run), pytest.raises(SystemExit) as caught:
+        main()
+    assert caught.value.code == 2
+    assert "is writing this run; wait for it" in capsys.readouterr().err

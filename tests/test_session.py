@@ -1,0 +1,99 @@
+"""What happens around a training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from metaselector.config import load_config
+from metaselector.errors import ConfigError, UserError
+from metaselector.plugin_kinds import TRACKERS
+from metaselector.progress import Silent
+from metaselector.run_directory import Run
+from metaselector.session import session
+from metaselector.tracking.json_lines import LOG
+from metaselector.tracking.tracker import Status
+
+
+class Recorder:
+    """Remembers; fails at the third line."""
+
+    made: list[Recorder] = []  # noqa: RUF012  emptied by the fixture
+
+    def __init__(self, directory: Path, settings: Mapping[str, Any]) -> None:
+        self.directory, self.settings = directory, settings
+        self.lines: list[tuple[str, dict[str, Any]]] = []
+        self.status: Status | None = None
+        self.made.append(self)
+
+    def log(self, part: str, values: Mapping[str, Any]) -> None:
+        if len(self.lines) == 2:
+            raise ConnectionError("the server is gone")
+        self.lines.append((part, dict(values)))
+
+    def close(self, status: Status) -> None:
+        self.status = status
+
+
+class Notes(Silent):
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.texts.append(text)
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    monkeypatch.setitem(TRACKERS.registered, "recorder", Recorder)
+    monkeypatch.setattr(Recorder, "made", [])
+    return Run(tmp_path / "run", load_config(overrides=["tracking=[recorder]"]))
+
+
+def test_trackers_are_told(run: Run) -> None:
+    with session(run, Silent()) as progress:
+        progress.log("part", {"round": 1, "loss": 0.5})
+    (tracker,) = Recorder.made
+    assert tracker.directory == run.directory
+    assert tracker.settings["adapt"]["steps"] == run.config.adapt.steps
+    assert tracker.lines == [("part", {"round": 1, "loss": 0.5})]
+    assert tracker.status == "finished"
+    assert (run.directory / LOG).exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(KeyboardInterrupt, "interrupted"), (UserError, "failed")]
+)
+def test_trackers_are_told_how_it_ended(
+    run: Run, error: type[BaseException], status: Status
+) -> None:
+    with pytest.raises(error), session(run, Silent()):
+        raise error
+    assert Recorder.made[0].status == status
+
+
+def test_a_tracker_that_fails_ends_no_training(run: Run) -> None:
+    notes = Notes()
+    with session(run, notes) as progress:
+        for number in range(5):
+            progress.log("part", {"round": number})
+    assert notes.texts == ["Recorder is left out from now on: ConnectionError: the server is gone"]
+    assert len((run.directory / LOG).read_text().splitlines()) == 7
+
+
+def test_what_a_killed_process_was_writing_is_removed(run: Run) -> None:
+    folder = run.directory / "checkpoints" / "seed-0"
+    folder.mkdir(parents=True)
+    for name in (".abc.safetensors", "base-lr-train.safetensors"):
+        (folder / name).write_text("x")
+    with session(run, Silent()):
+        pass
+    assert [path.name for path in folder.iterdir()] == ["base-lr-train.safetensors"]
+
+
+def test_unknown_trackers_are_named() -> None:
+    with pytest.raises(ConfigError, match="unknown tracker 'tensorbord'; did you mean"):
+        load_config(overrides=["tracking=[tensorbord]"])
