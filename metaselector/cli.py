@@ -26,6 +26,7 @@ from metaselector.cli_options import (
     ThreadsOption,
     open_run,
 )
+from metaselector.cli_report import report
 from metaselector.errors import UserError
 
 app = typer.Typer(
@@ -39,6 +40,7 @@ data_app = typer.Typer(help="Fetch, describe and prepare data sets.", no_args_is
 app.add_typer(data_app, name="data")
 app.command()(predict)
 app.command()(explain)
+app.command()(report)
 
 
 @app.command("config")

@@ -22,12 +22,13 @@ LAYERS = [
     "data",
     "adapt",
     "selector make_selector mixture registry pretrain multi_task task_losses task_aggregation "
-    "task_metrics testing frozen freezing transfer predict meta_trainer finetune checkpoint",
+    "task_metrics testing frozen freezing transfer predict meta_trainer finetune checkpoint "
+    "inner_steps",
     "evaluate",
     "report",
     "run_directory search_space stages pipeline",
     "trained adaptation_trace adapted_user prediction_files explanation api",
-    "cli cli_options cli_inference __main__",
+    "cli cli_options cli_inference cli_report __main__",
 ]
 """The layers of metaselector, lowest first. A module may import its own layer, lower ones and the
 leaves. A new module belongs into one of these lines."""
