@@ -83,7 +83,6 @@ def explore(run: Run, progress: Progress, most_users: int = MOST_USERS) -> Path:
         "timed": not Known.load(run.data_directory).rows.tabular,
         "table": run.protocol.exams[-1].name,
         "users": total,
-        "most_rows": MOST_ROWS,
         "without_steps": reason,
     }
     with atomic_directory(folder) as target:

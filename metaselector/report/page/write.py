@@ -90,6 +90,7 @@ def write_page(runs: Sequence[Path], output: Path, no_users: Mapping[Path, str])
 
 def _part(run: Path, name: str, folders: list[Folder], no_users: str) -> RunPart:
     environment = run / _ENVIRONMENT
+    made_with = _read_environment(environment)
     tables, training = [], []
     for folder in folders:
         beside = folder.path / _ENVIRONMENT
@@ -109,7 +110,7 @@ def _part(run: Path, name: str, folders: list[Folder], no_users: str) -> RunPart
         training=training,
         users=None if no_users else users_of(run),
         no_users=no_users,
-        environment=_read_environment(environment),
+        environment=made_with,
         settings=settings,
         settings_text=yaml.safe_dump(settings, sort_keys=False, allow_unicode=True),
     )
