@@ -294,6 +294,9 @@ def test_two_runs_side_by_side(
         f"*{ours.loc['lr', 'auc']:.4f}", f"*{ours.loc['lr', 'logloss']:.4f}", "0.2500", "0.7500",
     ]  # fmt: skip
     assert by_name["fm"][2:] == ["–", "–"]
+    # What is best of its column in either run is not marked for that.
+    best = ours["auc"].drop(["oracle-user", "oracle-sample", "lr", "fm"]).idxmax()
+    assert not any(cell.startswith("*") for cell in by_name[best])
     same = f"{ours.loc['uniform', 'auc']:.4f}"
     assert by_name["uniform"][0] == by_name["uniform"][2] == same, "equals are not marked"
     assert by_name["selector.hidden_size"] == ["32", "7"]

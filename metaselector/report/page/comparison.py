@@ -74,7 +74,7 @@ def _beside(title: str, paths: Mapping[int, Path]) -> Beside:
 
 def _marked(line: list[Cell]) -> list[Cell]:
     """The best of a line by metric, compared as shown; nothing where all are alike."""
-    found = list(line)
+    found = [Cell(cell.text) for cell in line]
     for offset, metric in enumerate(METRICS):
         places = [i for i in range(offset, len(line), len(METRICS)) if line[i].text != _MISSING]
         numbers = pd.Series([float(line[i].text.split()[0]) for i in places], index=places)
