@@ -89,7 +89,7 @@ function charts(about, user) {
   const rows = user.steps.map((step, at) => [at, ...step.map(number)]);
   return [
     element("div", { class: "charts" },
-      chart("Mean weight of each base model on the test rows", lines("weight_"), 1),
+      chart(`Mean weight of each base model on the test rows${about.tasks.length > 1 ? " and tasks" : ""}`, lines("weight_"), 1),
       chart("Distance of the parameters from the start", lines("moved_"), Infinity)),
     table("Inner steps: support loss, weights, distances", columns, rows),
   ];
