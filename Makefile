@@ -6,6 +6,7 @@
 #   make tables             the long table over five seeds, into benchmarks/results/movielens-100k-warm/
 #   make multitask          multi-task models beside single-task ones, into benchmarks/results/multitask/
 #   make test               the test suite
+#   make browser            Chromium, in which the tests look at the HTML report
 #   make peers              the libraries that engines and multi-task models are tested beside
 #   make docs               this documentation as a site, into docs/_build/html/
 #   make benchmark          speed beside other libraries, into benchmarks/results/speed/
@@ -69,11 +70,31 @@ multitask: $(STAMP)
 try-peers: $(STAMP)
 	@$(MAKE) peers || { [ -z "$$CI" ] && echo 'make peers failed: the engines it installs are not tested'; }
 
-test: try-peers
+# CI must look at the HTML report in a browser; elsewhere, without one, those tests are skipped.
+.PHONY: try-browser
+try-browser:
+	@$(MAKE) browser || { [ -z "$$CI" ] && echo 'make browser failed: the HTML report is not tested in one'; }
+
+test: try-peers try-browser
 	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n auto --dist loadfile -m 'not slow'
 
-test-all: try-peers
+test-all: try-peers try-browser
 	OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n auto --dist loadfile
+
+.PHONY: browser
+browser:
+	@if [ -n "$$METASELECTOR_CHROMIUM" ]; then exit 0; fi; \
+	for name in chromium chromium-browser google-chrome; do \
+	  if command -v $$name >/dev/null; then exit 0; fi; \
+	done; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium >/dev/null; \
+	else \
+	  echo 'there is no browser: install Chromium or Chrome (Debian: apt-get install chromium), or' >&2; \
+	  echo 'name its program in METASELECTOR_CHROMIUM' >&2; \
+	  exit 1; \
+	fi
 
 # Of DeepCTR-Torch and torch-rechub, the tests read the multi-task models, which need no more than
 # ours. learn2learn's source archive holds C files that Python 3.11 and newer cannot compile. With .pyx

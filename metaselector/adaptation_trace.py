@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-
 import numpy as np
 import pandas as pd
-import torch
-from torch import Tensor
 
-from metaselector.adapt.engines import make_engine
-from metaselector.adapt.func import FuncEngine
 from metaselector.data.episodes import EpisodeRows, load_episodes
 from metaselector.data.preparation.new_rows import NewRows
-from metaselector.meta_trainer import PHI
+from metaselector.inner_steps import inner_steps
 from metaselector.mixture import make_loss
 from metaselector.trained import Trained
 
 
-@torch.no_grad()
 def trace(model: Trained, rows: NewRows) -> pd.DataFrame:
     """The inner loop of one user, step by step.
 
@@ -36,29 +29,8 @@ def trace(model: Trained, rows: NewRows) -> pd.DataFrame:
     support = rows.history[-model.support_size :][None]  # [1, S]
     user = np.zeros(1, dtype=np.int64)
     episodes = load_episodes(dataset, EpisodeRows(user, support, support)).to(model.config.device)
-    params = dict(model.mixture.named_parameters())
     loss = make_loss(dataset.schema.tasks, config.task_weights)
-    engine, adaptation = make_engine(config.engine), model.adaptation
-    lines = []
-    for steps in range(adaptation.steps + 1):
-        taken = adaptation.with_steps(steps)
-        arguments = (model.mixture, params, model.alpha, taken, episodes, loss)
-        output = engine(*arguments)
-        line: dict[str, float] = {"step": steps}
-        lost = loss(output, episodes.query.labels, episodes.query.mask)
-        line["support_loss"] = lost.item()
-        shares = output.weights[0].double()  # [S, K] or [S, K, T]
-        means = shares.flatten(2).mean(2).mean(0) if shares.ndim > 2 else shares.mean(0)
-        names = model.base_models
-        line |= {f"weight_{n}": w for n, w in zip(names, means.tolist(), strict=True)}
-        squares: dict[str, float] = defaultdict(float)
-        adapted = FuncEngine().adapt(*arguments)
-        for name in taken.names if steps else ():
-            start: Tensor = params[name]
-            if adapted.rows is not None and name in model.mixture.tables:
-                start = start[adapted.rows[0]]  # those that this one user touches, each once
-            group = "selector" if name.startswith(PHI) else name.split(".")[1]
-            squares[group] += (adapted.own[name][0] - start).double().square().sum().item()
-        line |= {f"moved_{group}": squares[group] ** 0.5 for group in ("selector", *names)}
-        lines.append(line)
-    return pd.DataFrame(lines)
+    found = inner_steps(model.mixture, model.alpha, model.adaptation, episodes, loss)
+    columns = {"step": np.arange(len(found.weights)), "support_loss": found.support_loss[:, 0]}
+    columns |= {f"weight_{n}": found.weights[:, 0, k] for k, n in enumerate(model.base_models)}
+    return pd.DataFrame(columns | {f"moved_{n}": moved[:, 0] for n, moved in found.moved.items()})

@@ -29,6 +29,7 @@ from metaselector.cli_options import (
     open_run,
     training,
 )
+from metaselector.cli_report import report
 from metaselector.errors import UserError
 
 app = typer.Typer(
@@ -42,6 +43,7 @@ data_app = typer.Typer(help="Fetch, describe and prepare data sets.", no_args_is
 app.add_typer(data_app, name="data")
 app.command()(predict)
 app.command()(explain)
+app.command()(report)
 
 
 @app.command("config")

@@ -143,6 +143,7 @@ def test_the_commands_are_those_of_the_readme() -> None:
         "analyse",
         "predict",
         "explain",
+        "report",
         "reproduce",
     }
 

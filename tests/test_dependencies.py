@@ -23,12 +23,12 @@ LAYERS = [
     "adapt",
     "selector make_selector mixture registry pretrain multi_task task_losses task_aggregation "
     "task_metrics testing frozen score_files estimators freezing transfer predict meta_trainer "
-    "finetune checkpoint training",
+    "finetune checkpoint training inner_steps",
     "evaluate",
     "report",
     "run_directory session search_space stages pipeline",
     "trained adaptation_trace adapted_user prediction_files explanation api",
-    "cli cli_options cli_inference __main__",
+    "cli cli_options cli_inference cli_report __main__",
 ]
 """The layers of metaselector, lowest first. A module may import its own layer, lower ones and the
 leaves. A new module belongs into one of these lines."""

@@ -39,7 +39,7 @@ def write_tables(run_dir: Path) -> list[Path]:
     Raises:
         DataError: ``results.csv`` or ``environment.json`` is missing, or a file is damaged.
     """
-    summary = _read(run_dir)
+    summary = read_summary(run_dir)
     forms = {"summary.md": _markdown(summary), "summary.tex": _latex(summary)}
     for name, text in forms.items():
         write_text(run_dir / name, text)
@@ -48,7 +48,7 @@ def write_tables(run_dir: Path) -> list[Path]:
 
 def print_summary(run_dir: Path, console: Console) -> None:
     """Print the summary of a run, as many columns as fit; raises as :func:`write_tables`."""
-    summary = _read(run_dir)
+    summary = read_summary(run_dir)
     # A narrow terminal shows fewer columns, not broken numbers; the files hold all of them.
     unlimited = console.options.update(max_width=_UNLIMITED)
     for width in range(len(summary.titles), 0, -1):
@@ -74,7 +74,12 @@ def _terminal(summary: Summary, width: int) -> Table:
     return table
 
 
-def _read(run_dir: Path) -> Summary:
+def read_summary(run_dir: Path, environment: Path | None = None) -> Summary:
+    """What all forms show of a folder with results, or an overview; raises as :func:`write_tables`.
+
+    Args:
+        environment: the file that names the command, by default ``environment.json`` beside them.
+    """
     if (run_dir / TASKS_FILE).exists():
         return read_tasks(run_dir)
     if (run_dir / SUPPORT_FILE).exists():
@@ -91,7 +96,7 @@ def _read(run_dir: Path) -> Summary:
         for group, models in groupby(lines, key=group_of)
     ]
     families = {each.family for each in compared(frame)}
-    command = read_command(run_dir / "environment.json")
+    command = read_command(environment or run_dir / "environment.json")
     return Summary(name, _notes(results, families), titles(frame), groups, command)
 
 

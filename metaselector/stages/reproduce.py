@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from pathlib import Path
 
@@ -54,6 +55,10 @@ def evaluate_and_report(run: Run, progress: Progress, started: float | None = No
     )
     for path in (*folders[:-1], run.directory / numbers, *tables, *figures):
         console.print(str(path), highlight=False, soft_wrap=True)
+    page = shlex.join(["metaselector", "report", str(run.directory)])
+    console.print(
+        f"as one page: {page}", style="dim", markup=False, highlight=False, soft_wrap=True
+    )
 
 
 def _folders(run: Run) -> list[Path]:

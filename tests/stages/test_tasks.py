@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,9 +16,12 @@ from metaselector.errors import UserError
 from metaselector.evaluate.metrics import auc, logloss
 from metaselector.evaluate.predictions import load_predictions
 from metaselector.progress import Silent
+from metaselector.report.page.users import users_of
+from metaselector.report.page.write import write_page
 from metaselector.report.tasks import read_tasks
 from metaselector.run_directory import Run
 from metaselector.stages.analyse import analyse
+from metaselector.stages.explore import explore
 from metaselector.stages.reproduce import reproduce
 
 TASKS = ("watched", "liked")
@@ -113,3 +117,29 @@ def test_the_overview_shows_every_task(run: Run) -> None:
 def test_analyse_says_that_it_is_for_one_task(run: Run) -> None:
     with pytest.raises(UserError, match=r"one task.*watched, liked"):
         analyse(run, Silent())
+
+
+def test_the_page_has_every_table_and_users_of_all_tasks(run: Run, tmp_path: Path) -> None:
+    explore(run, Silent())
+    write_page([run.directory], tmp_path / "page.html", {})
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    cold = run.config.protocol == "cold"
+    expected = ["all tasks"]
+    for task in TASKS:
+        names = ["all support sizes", "2 support rows", "5 support rows"] if cold else [""]
+        expected += [", ".join(filter(None, (f"task {task}", name))) for name in names]
+    assert re.findall("<caption>Results, (.*)</caption>", text) == expected
+    found = users_of(run.directory)
+    assert found["about"]["labels"] == list(TASKS)
+    folder = run.directory / "task-liked" / run.protocol.exams[-1].folder
+    liked = load_predictions(folder / "predictions.parquet").query("model == 'metaselector'")
+    shown = {
+        user["name"]: [
+            p / 10_000
+            for task, p in zip(user["test"][2], user["test"][4], strict=True)
+            if task == "liked"
+        ]
+        for user in found["users"]
+    }
+    for name, mine in liked.groupby("user"):
+        assert shown[name] == pytest.approx(mine["p"].tolist(), abs=1e-4)

@@ -28,6 +28,7 @@ from metaselector.data.preparation.plan import Plan, write_rows
 from metaselector.data.preparation.settings import DEFAULT_SETTINGS, Settings
 from metaselector.data.preparation.staging import Staged, StagedRows, stage, whole_users
 from metaselector.data.preparation.statistics import Counts, Statistics
+from metaselector.data.preparation.titles import save_titles
 from metaselector.data.schema import Schema
 from metaselector.data.split import Windows, boundaries
 from metaselector.errors import DataError
@@ -83,6 +84,8 @@ def encode_to(
         groups = ahead(_cleaned(table, staged, settings, []))
         write_rows(writer, plan, staged.users, groups, parts)
     Known.of(plan.schema, table, staged.items).save(directory)
+    if not table.tabular:
+        save_titles(table.describe_items(staged.items), directory)
     shutil.rmtree(scratch)
 
 

@@ -1,0 +1,43 @@
+"""What people call the items, where the data say so; no model sees it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from metaselector.errors import DataError
+from metaselector.files import atomic_file
+
+_FILE = "titles.parquet"
+_TITLE = "title"
+
+
+def save_titles(items: pd.DataFrame, directory: Path) -> None:
+    """Write the column ``title`` of `items`, indexed by the item's string; without it, no file."""
+    if _TITLE not in items:
+        return
+    titles = items[_TITLE].dropna()
+    columns = {"item": titles.index.tolist(), _TITLE: titles.astype("str").tolist()}
+    schema = pa.schema([("item", pa.string()), (_TITLE, pa.string())])
+    with atomic_file(directory / _FILE) as temporary:
+        pq.write_table(pa.table(columns, schema=schema), temporary, compression="zstd")
+
+
+def load_titles(directory: Path) -> dict[str, str]:
+    """Titles by item; none of data without titles, or prepared by a version that left them out.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    path = directory / _FILE
+    if not path.exists():
+        return {}
+    try:
+        columns = pq.read_table(path).to_pydict()
+        return dict(zip(columns["item"], columns[_TITLE], strict=True))
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+        problem = f"damaged ({error}); run `metaselector data prepare` again"
+        raise DataError(path, problem) from error

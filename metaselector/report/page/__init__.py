@@ -1,0 +1,1 @@
+"""One HTML page of evaluated runs, complete in itself."""

@@ -1,0 +1,67 @@
+"""Which folders of a run's directory have tables, and what is in each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from metaselector.errors import DataError, UserError
+from metaselector.report.inputs import read_table
+from metaselector.report.support import SUPPORT_COLUMNS, SUPPORT_FILE
+from metaselector.report.tasks import TASKS_COLUMNS, TASKS_FILE
+
+RESULTS_FILE = "results.csv"
+
+
+class Folder(NamedTuple):
+    """Attributes:
+
+    path: the folder.
+    title: what its table is of; empty in a run that has no other table.
+    overview: its table shows several others side by side.
+    """
+
+    path: Path
+    title: str
+    overview: bool
+
+
+def folders_of(run_dir: Path) -> list[Folder]:
+    """Every folder with a table, overviews before what they are of.
+
+    Raises:
+        UserError: there is no such run, or it was not evaluated.
+        DataError: ``tasks.csv`` or ``support.csv`` is damaged.
+    """
+    if not run_dir.is_dir():
+        raise UserError(f"{run_dir}: there is no such directory; give that of an evaluated run")
+    if not any((run_dir / name).exists() for name in (TASKS_FILE, SUPPORT_FILE, RESULTS_FILE)):
+        raise UserError(
+            f"{run_dir}: has no results yet; run `metaselector evaluate --run {run_dir}` first"
+        )
+    if not (run_dir / TASKS_FILE).exists():
+        return _of_task(run_dir, "")
+    tasks = read_table(run_dir / TASKS_FILE, TASKS_COLUMNS)["task"].astype("str")
+    found = [Folder(run_dir, "all tasks", overview=True)]
+    for task in dict.fromkeys(tasks):
+        found += _of_task(run_dir / f"task-{task}", f"task {task}")
+    return found
+
+
+def _of_task(folder: Path, title: str) -> list[Folder]:
+    if not (folder / SUPPORT_FILE).exists():
+        if not (folder / RESULTS_FILE).exists():
+            raise DataError(
+                folder / RESULTS_FILE, "no such file; run `metaselector evaluate` again"
+            )
+        return [Folder(folder, title, overview=False)]
+    support = read_table(folder / SUPPORT_FILE, SUPPORT_COLUMNS)
+    found = [Folder(folder, _joined(title, "all support sizes"), overview=True)]
+    for size in sorted(support["support_size"].unique()):
+        name = _joined(title, f"{size} support rows")
+        found.append(Folder(folder / f"support-{size}", name, overview=False))
+    return found
+
+
+def _joined(*parts: str) -> str:
+    return ", ".join(filter(None, parts))

@@ -1,0 +1,173 @@
+"""Put a page together from the files of one or several runs, and write it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from metaselector.errors import DataError
+from metaselector.files import write_text
+from metaselector.report.page.comparison import METRICS, Beside, differences, side_by_side
+from metaselector.report.page.figures import TRAINING, Picture, pictures_of
+from metaselector.report.page.folders import Folder, folders_of
+from metaselector.report.page.users import users_of
+from metaselector.report.summary import Summary
+from metaselector.report.tables import read_summary
+from metaselector.yaml_mapping import read_mapping
+
+_ENVIRONMENT = "environment.json"
+_COMPARED = ("data_sha256", "metaselector", "commit", "python", "packages", "device", "gpu")
+
+
+class Table(NamedTuple):
+    """Attributes:
+
+    title: what it is of, besides the run's only table.
+    overview: it shows several others side by side.
+    summary: the table.
+    pictures: figures of the same results.
+    """
+
+    title: str
+    overview: bool
+    summary: Summary
+    pictures: list[Picture]
+
+
+class RunPart(NamedTuple):
+    """What the page says of a run.
+
+    Attributes:
+        name: short, and no other run's.
+        directory: where it is.
+        tables: overviews first.
+        training: figures of what was trained.
+        users: what the explorer shows; None where there is none.
+        no_users: why there is none.
+        environment: what the run was made with.
+        settings: all of them, and the same as YAML.
+    """
+
+    name: str
+    directory: str
+    tables: list[Table]
+    training: list[Picture]
+    users: dict[str, Any] | None
+    no_users: str
+    environment: dict[str, Any]
+    settings: dict[str, Any]
+    settings_text: str
+
+
+def write_page(runs: Sequence[Path], output: Path, no_users: Mapping[Path, str]) -> None:
+    """Write one file that needs no other, and no network.
+
+    Args:
+        runs: directories of evaluated runs.
+        no_users: why there is no explorer of a run's users.
+
+    Raises:
+        UserError: a run is missing or not evaluated, or the file cannot be written.
+        DataError: a file of a run is missing or damaged.
+    """
+    folders = [folders_of(run) for run in runs]
+    names = _names(runs)
+    parts = [
+        _part(run, name, of_run, no_users.get(run, ""))
+        for run, name, of_run in zip(runs, names, folders, strict=True)
+    ]
+    beside = side_by_side(folders) if len(runs) > 1 else []
+    write_text(output, _rendered(parts, beside))
+
+
+def _part(run: Path, name: str, folders: list[Folder], no_users: str) -> RunPart:
+    environment = run / _ENVIRONMENT
+    made_with = _read_environment(environment)
+    tables, training = [], []
+    for folder in folders:
+        beside = folder.path / _ENVIRONMENT
+        summary = read_summary(folder.path, beside if beside.exists() else environment)
+        pictures = pictures_of(folder.path)
+        training += [picture for picture in pictures if picture.name in TRAINING]
+        pictures = [picture for picture in pictures if picture.name not in TRAINING]
+        tables.append(Table(folder.title, folder.overview, summary, pictures))
+    if run not in [folder.path for folder in folders]:
+        training += [picture for picture in pictures_of(run) if picture.name in TRAINING]
+    config = run / "config.yaml"
+    settings = read_mapping(config) if config.exists() else {}
+    return RunPart(
+        name=name,
+        directory=str(run),
+        tables=tables,
+        training=training,
+        users=None if no_users else users_of(run),
+        no_users=no_users,
+        environment=made_with,
+        settings=settings,
+        settings_text=yaml.safe_dump(settings, sort_keys=False, allow_unicode=True),
+    )
+
+
+def _read_environment(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(path, f"missing or damaged ({error}); evaluate again") from error
+    if not isinstance(found, dict):
+        raise DataError(path, "holds no mapping; evaluate again")
+    return found
+
+
+def _names(runs: Sequence[Path]) -> list[str]:
+    """The directories' names; as given where two have the same."""
+    short = [run.resolve().name for run in runs]
+    return short if len(set(short)) == len(short) else [str(run) for run in runs]
+
+
+def _rendered(parts: list[RunPart], beside: list[Beside]) -> str:
+    templates = Environment(
+        loader=PackageLoader("metaselector.report.page", "assets"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    templates.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "ensure_ascii": False}
+    style, script = (_asset(templates, name) for name in ("page.css", "page.js"))
+    environments = [
+        {key: part.environment[key] for key in _COMPARED if key in part.environment}
+        for part in parts
+    ]
+    hashes = [part.environment.get("data_sha256") for part in parts]
+    return templates.get_template("page.html").render(
+        parts=parts,
+        beside=beside,
+        metrics=list(METRICS.values()),
+        setting_differences=differences([part.settings for part in parts]),
+        environment_differences=differences(environments),
+        same_data=len(set(hashes)) == 1,
+        users=[part.users for part in parts],
+        style=Markup(style),
+        style_hash=_hash(style),
+        script=Markup(script),
+        script_hash=_hash(script),
+    )
+
+
+def _asset(templates: Environment, name: str) -> str:
+    assert templates.loader is not None
+    return templates.loader.get_source(templates, name)[0]
+
+
+def _hash(text: str) -> str:
+    """As a content security policy names what it lets run."""
+    digest = hashlib.sha256(text.encode()).digest()
+    return f"sha256-{base64.b64encode(digest).decode('ascii')}"
