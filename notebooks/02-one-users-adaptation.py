@@ -25,6 +25,7 @@ if Path.cwd().name == "notebooks":  # all paths are from the root of the reposit
     os.chdir("..")
 RUN = Path("runs/notebooks/movielens-100k")
 USER = "42"  # an arbitrary one
+plt.rcParams["figure.dpi"] = 80  # small files
 
 # %%
 model = MetaSelector(seed=0, directory=RUN).fit("movielens-100k")
@@ -88,7 +89,7 @@ changed = changed.sort_values("change", ignore_index=True)
 pd.concat([changed.tail(4)[::-1], changed.head(4)]).round(3)
 
 # %%
-fig, ax = plt.subplots(figsize=(4.5, 4.2), layout="constrained")
+fig, ax = plt.subplots(figsize=(4, 3.8), layout="constrained")
 ax.scatter(changed["before"], changed["after"], s=6, alpha=0.4)
 ax.plot([0, 1], [0, 1], color="black", linewidth=0.8)
 ax.set(xlim=(0, 1), ylim=(0, 1), aspect="equal")
@@ -147,8 +148,8 @@ loss = pd.Series({n: logloss(r["rating"] >= threshold, r["p"]) for n, r in many.
 
 fig, ax = plt.subplots(figsize=(5, 3), layout="constrained")
 ax.plot(at, loss[SIZES], marker="o", markersize=4)
-ax.axhline(loss[0], color="black", linewidth=0.8, linestyle="--")
-ax.annotate("not adapted", (at[-1], loss[0]), (0, 4), textcoords="offset points", ha="right")
+ax.axhline(loss[0], color="black", linewidth=0.8, linestyle="--", label="not adapted")
+ax.legend(frameon=False)
 ax.set_xticks(at, SIZES)
 ax.set_xlabel("latest rows adapted on")
 ax.set_ylabel("logloss on the test windows")

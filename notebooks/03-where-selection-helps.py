@@ -31,9 +31,11 @@ RUN = Path("runs/notebooks/movielens-100k")
 
 # %%
 model = MetaSelector(seed=0, directory=RUN).fit("movielens-100k")
-if not (RUN / "predictions.parquet").exists():
+trained = max(path.stat().st_mtime for path in RUN.glob("checkpoints/*/*"))
+predictions = RUN / "predictions.parquet"
+if not predictions.exists() or predictions.stat().st_mtime < trained:
     model.evaluate()
-test = load_predictions(RUN / "predictions.parquet")
+test = load_predictions(predictions)
 valid = load_predictions(RUN / "valid_predictions.parquet")
 base_models = list(model.config.base_models)
 
@@ -104,9 +106,14 @@ half = {
     "chosen by user on the other rows": logloss(y, crossed),
     "chosen by user on the same rows (oracle)": ladder["oracle by user"],
 }
-pd.Series(half, name="logloss").to_frame().round(4)
+half = pd.Series(half, name="logloss").to_frame()
+half["gain"] = half["logloss"].iloc[0] - half["logloss"]
+half.round(4)
 
 # %% [markdown]
+# A gain below 0 says that one model for all would have done better than the choice. The gain of the
+# oracle says how much there would be to win for who knew the rows themselves.
+#
 # ## Who gains
 #
 # Logloss that MetaSelector saves over the best single model, by what users and rows are like; 95 %

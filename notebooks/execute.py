@@ -59,7 +59,7 @@ def execute(script: Path) -> NotebookNode:
     )
     client.execute(env=os.environ | {"PYTHONWARNINGS": WARNINGS})
     for number, cell in enumerate(notebook.cells):
-        cell.id = f"cell-{number}"
+        cell.id, cell.metadata = f"cell-{number}", NotebookNode()
         for output in cell.get("outputs", ()):
             if output.get("name") == "stderr":
                 raise RuntimeError(f"{script.name}: on standard error:\n{output.text}")
