@@ -51,7 +51,7 @@ results.set_index("model")[columns].round(4)
 
 # %%
 figure = comparison(results)
-figure.dpi = 130
+figure.dpi = 120
 figure
 
 # %% [markdown]
@@ -67,7 +67,7 @@ of_logloss = differences["metric"] == "logloss"
 ours = differences[of_logloss & (differences["model"] == "metaselector")]
 ours = ours[ours["family"] == "metaselector"].set_index("baseline")
 
-fig, ax = plt.subplots(figsize=(6, 4.5), layout="constrained")
+fig, ax = plt.subplots(figsize=(6, 4.5), dpi=80, layout="constrained")
 middle = ours["difference"]
 reach = [middle - ours["low"], ours["high"] - middle]
 ax.errorbar(middle, range(len(ours)), xerr=reach, fmt="o", markersize=4, capsize=2)
