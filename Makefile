@@ -11,6 +11,8 @@
 #   make docs               this documentation as a site, into docs/_build/html/
 #   make benchmark          speed beside other libraries, into benchmarks/results/speed/
 #   make benchmark-peers    the libraries that base models and preparation are timed beside
+#   make notebooks          executes them all, outputs in place     ONLY="02 04": some of them
+#   make notebooks-check    executes them all elsewhere, and changes nothing here
 #   make check              formatter, linter, type checker
 #   make format             let the formatter and linter mend what they can
 
@@ -140,6 +142,17 @@ benchmark-peers: $(BENCHMARK_PEERS)
 $(BENCHMARK_PEERS): $(STAMP)
 	$(BIN)/$(PEERS_PIP) -c constraints.txt deepctr-torch torch-rechub fuxictr
 	@echo 'requirements of learn2learn that pip misses are for parts of it that we do not use'
+	@touch $@
+
+NOTEBOOKS := $(VENV)/.notebooks
+
+.PHONY: notebooks notebooks-check
+notebooks notebooks-check: $(NOTEBOOKS)
+	@$(BIN)/metaselector data fetch movielens-100k
+	$(BIN)/python notebooks/execute.py $(if $(filter notebooks-check,$@),--check) $(ONLY)
+
+$(NOTEBOOKS): $(STAMP)
+	$(BIN)/$(PEERS_PIP) -c constraints.txt -e '.[notebooks]'
 	@touch $@
 
 check: $(STAMP)

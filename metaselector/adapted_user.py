@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -27,13 +28,20 @@ class AdaptedUser:
         model: what adapts.
         history: rows of one user with labels, columns as the data's own files call them; with none,
             nothing adapts.
+        support_size: how many of the latest rows are adapted on; by default as many as in training.
+            Features are made of all of `history`; with 0 that is all it is for.
 
     Raises:
         DataError: a column is missing, a value wrong, or there are rows of several users.
+        UserError: `support_size` is negative.
     """
 
-    def __init__(self, model: Trained, history: pd.DataFrame) -> None:
-        self._model = model
+    def __init__(
+        self, model: Trained, history: pd.DataFrame, *, support_size: int | None = None
+    ) -> None:
+        if support_size is not None and support_size < 0:
+            raise UserError(f"support_size: give 0 rows or more, not {support_size}")
+        self._model = model if support_size is None else replace(model, most_support=support_size)
         self._history = Given(history.reset_index(drop=True), HISTORY)
         self._predicted: Predicted | None = None
         if len(history):
@@ -92,7 +100,7 @@ class AdaptedUser:
     @cached_property
     def trace(self) -> pd.DataFrame:
         """What each inner step did, as :func:`metaselector.adaptation_trace.trace`."""
-        if not len(self._history.frame):
+        if not len(self._history.frame) or not self._model.support_size:
             return pd.DataFrame(columns=["step", "support_loss"])
         nothing = Given(self._history.frame.iloc[:0], CANDIDATES)
         return trace(self._model, self._model.encode(self._history, nothing))

@@ -62,6 +62,7 @@ class Trained:
         seed: it was trained with.
         mixture: the base models of *train* and *valid* under the learned selector.
         alpha: inner learning rates.
+        most_support: how many of their latest rows a user adapts on at most; None is as trained.
     """
 
     known: Known
@@ -70,6 +71,7 @@ class Trained:
     seed: int
     mixture: Mixture
     alpha: dict[str, Tensor]
+    most_support: int | None = None
 
     @classmethod
     def of_run(cls, run: Run, variant: Variant = "metaselector", seed: int | None = None) -> Self:
@@ -110,6 +112,8 @@ class Trained:
     @property
     def support_size(self) -> int:
         """How many of their latest rows a user adapts on at most."""
+        if self.most_support is not None:
+            return self.most_support
         if self.config.protocol == "cold":
             return self.config.cold.support_sizes[-1]
         return self.config.adapt.support_size

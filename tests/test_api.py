@@ -177,6 +177,27 @@ def test_a_new_user_changes_with_their_history(fitted: MetaSelector, raw: pd.Dat
     assert fitted.adapt(history.iloc[:0]).trace.empty
 
 
+@pytest.mark.parametrize("size", [0, 3, 20])
+def test_the_support_may_be_of_another_size_than_in_training(
+    fitted: MetaSelector, raw: pd.DataFrame, size: int
+) -> None:
+    history, candidates, rows = windows(fitted, raw, "u6")
+    user, trained = fitted.adapt(history, support_size=size), fitted.trained
+    found = user.predict(candidates)
+    run, mixture = fitted._fitted_run(), trained.mixture
+    if size:
+        adapt = run.config.adapt.model_copy(update={"support_size": size})
+        adaptation = make_adaptation("metaselector", mixture, adapt)
+        table = predict_window(mixture, trained.alpha, adaptation, run.dataset, (90, 100), adapt)
+        expected = table.probabilities[np.isin(table.rows, rows)]
+    else:
+        with torch.no_grad():
+            expected = mixture(run.dataset.batch(rows)).log_positive.exp().numpy()
+    np.testing.assert_allclose(found, expected, atol=1e-6, rtol=0)
+    assert len(user.trace) == (3 if size else 0)
+    assert np.abs(found - fitted.adapt(history).predict(candidates)).max() > 1e-4
+
+
 def test_no_candidates_are_no_predictions(fitted: MetaSelector, raw: pd.DataFrame) -> None:
     user = fitted.adapt(raw[raw["user"] == "u1"])
     assert user.predict(raw.iloc[:0]).shape == (0,)
@@ -195,6 +216,8 @@ def test_mistakes_are_named(fitted: MetaSelector, raw: pd.DataFrame) -> None:
         _ = fitted.adapt(history).weights
     with pytest.raises(UserError, match="call fit first"):
         MetaSelector().adapt(history)
+    with pytest.raises(UserError, match="0 rows or more, not -1"):
+        fitted.adapt(history, support_size=-1)
     with pytest.raises(ConfigError, match="did you mean 'steps'"):
         MetaSelector(adapt={"step": 3})
     with pytest.raises(ConfigError, match="needs columns="):

@@ -42,6 +42,7 @@ FORBIDDEN = {
     "metaselector": {"base_models", "tests", "benchmarks", "examples"},
     "benchmarks": {"tests"},
     "examples": {"tests"},
+    "notebooks": {"tests", "benchmarks", "examples"},
 }
 """Packages that no file of a folder may import. The registry finds base models by name only."""
 

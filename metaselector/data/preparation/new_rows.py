@@ -48,17 +48,21 @@ class NewRows(NamedTuple):
     candidates: Ints
 
     def episodes(self, support_size: int) -> EpisodeRows:
-        """One of each user with candidates: the support is their latest rows with a label."""
+        """One of each user with candidates: the support is their latest rows with a label.
+
+        Without support rows, its width is 1 still.
+        """
         offsets = self.dataset.user_offsets
         of_history = np.searchsorted(offsets, self.history, side="right") - 1
         of_candidates = np.searchsorted(offsets, self.candidates, side="right") - 1
         users = np.unique(of_candidates)
         width = int(np.bincount(of_candidates).max(initial=1))
-        support = np.full((len(users), support_size), NO_ROW, dtype=np.int64)
+        support = np.full((len(users), max(support_size, 1)), NO_ROW, dtype=np.int64)
         query = np.full((len(users), width), NO_ROW, dtype=np.int64)
         for place, user in enumerate(users):
-            latest = self.history[of_history == user][-support_size:]
-            support[place, support_size - len(latest) :] = latest
+            mine = self.history[of_history == user]
+            latest = mine[max(len(mine) - support_size, 0) :]
+            support[place, support.shape[1] - len(latest) :] = latest
             asked = np.sort(self.candidates[of_candidates == user])
             query[place, : len(asked)] = asked
         return EpisodeRows(users, support, query)

@@ -1,0 +1,93 @@
+"""Execute the notebooks from their .py files, and keep the outputs in the .ipynb beside them.
+
+python notebooks/execute.py             # all, in place
+python notebooks/execute.py 02 04       # those whose names begin so
+python notebooks/execute.py --check     # elsewhere; also fails where .py and .ipynb differ
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import jupytext
+import nbformat
+from nbclient import NotebookClient
+from nbformat import NotebookNode
+
+FOLDER = Path(__file__).resolve().parent
+SECONDS = 900
+"""Most that a cell may take."""
+WARNINGS = "error,ignore::PendingDeprecationWarning:ipykernel.kernelbase"
+"""The kernel warns of itself when it ends."""
+
+
+def cells(notebook: NotebookNode) -> list[tuple[str, str]]:
+    return [(cell.cell_type, cell.source) for cell in notebook.cells]
+
+
+def in_sync(script: Path) -> bool:
+    """Whether a .py and the .ipynb beside it have the same cells."""
+    notebook = script.with_suffix(".ipynb")
+    return notebook.exists() and cells(jupytext.read(script)) == cells(
+        nbformat.read(notebook, as_version=4)
+    )
+
+
+def execute(script: Path) -> NotebookNode:
+    """The cells of `script` with their outputs, and nothing of the machine and the moment.
+
+    Warnings of Python are errors, and so is whatever a cell writes to standard error.
+
+    Raises:
+        nbclient.exceptions.CellExecutionError: of a cell that fails.
+        RuntimeError: a cell wrote to standard error.
+    """
+    notebook = jupytext.read(script)
+    client = NotebookClient(
+        notebook,
+        timeout=SECONDS,
+        kernel_name="python3",
+        record_timing=False,
+        coalesce_streams=True,
+        extra_arguments=["--log-level=ERROR"],
+        resources={"metadata": {"path": str(FOLDER.parent)}},
+    )
+    client.execute(env=os.environ | {"PYTHONWARNINGS": WARNINGS})
+    for number, cell in enumerate(notebook.cells):
+        cell.id, cell.metadata = f"cell-{number}", NotebookNode()
+        for output in cell.get("outputs", ()):
+            if output.get("name") == "stderr":
+                raise RuntimeError(f"{script.name}: on standard error:\n{output.text}")
+    python = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    notebook.metadata = NotebookNode(kernelspec=python, language_info={"name": "python"})
+    return notebook
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", default=[""], help="how the names begin; all")
+    parser.add_argument("--check", action="store_true", help="change nothing here")
+    given = parser.parse_args()
+    scripts = [s for s in sorted(FOLDER.glob("[0-9]*.py")) if s.name.startswith(tuple(given.names))]
+    if not scripts:
+        sys.exit(f"no notebook begins with {' or '.join(given.names)}")
+    apart = [script.name for script in scripts if given.check and not in_sync(script)]
+    if apart:
+        sys.exit(f"{', '.join(apart)}: the .ipynb has other cells; run make notebooks")
+    with tempfile.TemporaryDirectory() as elsewhere:
+        folder = Path(elsewhere) if given.check else FOLDER
+        for script in scripts:
+            started = time.perf_counter()
+            path = folder / f"{script.stem}.ipynb"
+            nbformat.write(execute(script), path)
+            seconds, size = time.perf_counter() - started, path.stat().st_size / 1000
+            print(f"{script.stem:<32} {seconds:5.0f} s {size:5.0f} KB", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""The runner keeps outputs, and nothing that is wrong passes it."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+pytest.importorskip("ipykernel", reason="make notebooks brings it")
+pytest.importorskip("nbclient", reason="make notebooks brings it")
+
+FILE = Path(__file__).parents[2] / "notebooks" / "execute.py"
+
+
+@pytest.fixture(scope="module")
+def runner() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("execute_notebooks", FILE)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def written(folder: Path, *cells: str) -> Path:
+    path = folder / "00-some.py"
+    path.write_text("\n\n".join(f"# %%\n{cell}" for cell in cells) + "\n", encoding="utf-8")
+    return path
+
+
+def test_outputs_and_nothing_else_are_kept(runner: ModuleType, tmp_path: Path) -> None:
+    script = written(tmp_path, "from pathlib import Path", "Path('setup.cfg').exists()")
+    notebook = runner.execute(script)
+    assert notebook.cells[1].outputs[0].data["text/plain"] == "True"  # from the root
+    assert [cell.id for cell in notebook.cells] == ["cell-0", "cell-1"]
+    assert not any(cell.metadata for cell in notebook.cells)
+    assert set(notebook.metadata) == {"kernelspec", "language_info"}
+
+
+@pytest.mark.parametrize(
+    ("cell", "said"),
+    [
+        ("1 / 0", "ZeroDivisionError"),
+        ("import warnings\nwarnings.warn('old')", "UserWarning"),
+        ("import sys\nprint('watch out', file=sys.stderr)", "watch out"),
+    ],
+)
+def test_what_is_wrong_fails(runner: ModuleType, tmp_path: Path, cell: str, said: str) -> None:
+    from nbclient.exceptions import CellExecutionError
+
+    with pytest.raises((CellExecutionError, RuntimeError), match=said):
+        runner.execute(written(tmp_path, cell))
+
+
+def test_a_pair_that_differs_is_seen(runner: ModuleType, tmp_path: Path) -> None:
+    import jupytext
+
+    script = written(tmp_path, "1", "2")
+    assert not runner.in_sync(script)
+    jupytext.write(jupytext.read(script), script.with_suffix(".ipynb"))
+    assert runner.in_sync(script)
+    written(tmp_path, "1", "3")
+    assert not runner.in_sync(script)
