@@ -1,4 +1,4 @@
-"""The settings and the file that the page on plug-ins shows."""
+"""The settings and the file that the page on models of other libraries shows."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from metaselector.config import load_config
 from metaselector.estimators import create_estimator, fit
 from metaselector.evaluate.metrics import auc
 
-ROOT = Path(__file__).parents[1]
-PAGE = (ROOT / "docs" / "how-to" / "plug-ins-notes.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "how-to" / "other-libraries.md").read_text(encoding="utf-8")
 
 
 def blocks(language: str) -> list[str]:
