@@ -28,6 +28,22 @@ DATASETS = (
     "of your own file"
 )
 
+
+def _launch(workers: int | None) -> None:
+    """Start the same command on several workers, and end with it."""
+    if workers is None or workers == 1:
+        return
+    from metaselector.distributed.launch import launch
+
+    arguments = sys.argv[1:]
+    if f"--workers={workers}" in arguments:
+        arguments.remove(f"--workers={workers}")
+    else:
+        place = arguments.index("--workers")
+        del arguments[place : place + 2]
+    raise typer.Exit(launch(arguments, workers))
+
+
 RunOption = Annotated[
     Path | None,
     typer.Option(
@@ -118,6 +134,27 @@ TrackOption = Annotated[
         help="Who takes down losses and rates, beside logs/training.jsonl: tensorboard, mlflow, "
         "wandb, or FILE.py:CLASS; may be repeated.",
         show_default="tracking of the settings",
+    ),
+]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="Processes that train as one, through torchrun, with one thread each unless "
+        "OMP_NUM_THREADS says otherwise.",
+        show_default="1",
+        is_eager=True,
+        callback=_launch,
+    ),
+]
+CommOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="KIND",
+        help="How workers exchange gradients in meta-training: none (all of them), sparse (of "
+        "tables the touched rows), fp16, bf16, powersgd:RANK or local-sgd:STEPS.",
+        show_default="meta_train.comm of the settings, else sparse",
     ),
 ]
 DataDirectoryOption = Annotated[

@@ -7,6 +7,7 @@ mean over the whole batch.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import Any
@@ -19,6 +20,12 @@ from metaselector.distributed.communication import Communication
 
 ONE_BUCKET_MB = 1 << 14
 """PowerSGD hangs on gloo with several buckets, and one is not slower for models of this size."""
+
+_SIGNATURE = inspect.signature(DistributedDataParallel.__init__).parameters
+_NO_BUFFERS: dict[str, Any] = {
+    "forward_sync_buffers" if "forward_sync_buffers" in _SIGNATURE else "broadcast_buffers": False
+}
+"""Buffers are the same on all workers; newer versions of torch call the argument otherwise."""
 
 
 class _Forward(nn.Module):
@@ -96,7 +103,7 @@ class DataParallel:
         self._replica = DistributedDataParallel(
             self._module,
             device_ids=None if device.type == "cpu" else [device],
-            broadcast_buffers=False,
+            **_NO_BUFFERS,
             find_unused_parameters=bool(unused),
             bucket_cap_mb=ONE_BUCKET_MB,
         )

@@ -6,7 +6,6 @@ all of them know what the others do. Only :func:`is_main` writes files.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -17,20 +16,12 @@ import torch
 import torch.distributed as dist
 from numpy.typing import NDArray
 
+from metaselector.distributed.torchrun import launched
+
 Number = TypeVar("Number", bound=np.floating[Any])
 
-TIMEOUT = timedelta(minutes=30)
+TIMEOUT = timedelta(hours=3)
 """Until a worker that waits for another gives up; the first one may prepare data for long."""
-
-
-def launched() -> bool:
-    """Whether torchrun has started this process as one of several."""
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1
-
-
-def restarted() -> bool:
-    """Whether torchrun has started the workers anew, because one of them failed."""
-    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
 
 
 @contextmanager
