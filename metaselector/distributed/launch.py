@@ -30,7 +30,7 @@ def launch(arguments: Sequence[str], number: int) -> int:
         code = Path(folder) / "code"
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
         command += ["--nproc-per-node", str(number), "--max-restarts", str(RESTARTS)]
-        command += ["-m", "metaselector", *arguments]
+        command += ["-m", "--", "metaselector", *arguments]
         environment = {"OMP_NUM_THREADS": "1", **os.environ, CODE: str(code)}
         received: list[int] = []
         # In a session of its own, so that Ctrl-C reaches it once, from here.
