@@ -74,10 +74,10 @@ class EpisodeLoss(nn.Module):
         Returns:
             the mean loss.
         """
-        rows = episodes.query.mask.sum().clamp_min(1)
+        rows = max(int(episodes.query.mask.sum()), 1)
         total = 0.0
         for chunk in episodes.split(users_at_once):
-            loss = self(chunk) * (chunk.query.mask.sum() / rows)
+            loss = self(chunk) * (int(chunk.query.mask.sum()) / rows)
             loss.backward()
             total += loss.item()
         return total

@@ -69,7 +69,7 @@ def summed(values: NDArray[Number]) -> NDArray[Number]:
     """The sum over all workers, the same on each."""
     if not dist.is_initialized():
         return values
-    tensor = torch.from_numpy(np.ascontiguousarray(values)).to(_device())
+    tensor = torch.from_numpy(np.array(values)).to(_device())
     dist.all_reduce(tensor)
     found: NDArray[Number] = tensor.cpu().numpy()
     return found
