@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -233,9 +234,10 @@ def training(run: Run) -> Iterator[Progress]:
             yield progress
     except KeyboardInterrupt as error:
         number = error.number if isinstance(error, Interrupted) else signal.SIGINT
-        print(
-            f"interrupted; what was done is kept in {run.directory}, and the same command goes on "
-            "from there",
-            file=sys.stderr,
-        )
+        if os.environ.get("RANK", "0") == "0":  # one of several workers is enough
+            print(
+                f"interrupted; what was done is kept in {run.directory}, and the same command goes "
+                "on from there",
+                file=sys.stderr,
+            )
         raise typer.Exit(128 + number) from error

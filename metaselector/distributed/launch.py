@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
-import signal
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 
 from metaselector.distributed.torchrun import launched, restarted
 
@@ -26,29 +24,32 @@ is none, and neither is Ctrl-C.
 
 def launch(arguments: Sequence[str], number: int) -> int:
     """Run ``metaselector`` with `arguments` on `number` workers of this machine; its exit code."""
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory(prefix="metaselector-") as folder:
         code = Path(folder) / "code"
-        command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-        command += ["--nproc-per-node", str(number), "--max-restarts", str(RESTARTS)]
-        command += ["-m", "--", "metaselector", *arguments]
-        environment = {"OMP_NUM_THREADS": "1", **os.environ, CODE: str(code)}
-        received: list[int] = []
-        # In a session of its own, so that Ctrl-C reaches it once, from here.
-        with subprocess.Popen(command, env=environment, start_new_session=True) as torchrun:
-
-            def forward(number: int, frame: FrameType | None) -> None:
-                received.append(number)
-                torchrun.send_signal(number)
-
-            before = {n: signal.signal(n, forward) for n in (signal.SIGINT, signal.SIGTERM)}
-            try:
-                returned = torchrun.wait()
-            finally:
-                for signal_number, handler in before.items():
-                    signal.signal(signal_number, handler)
-        if received:  # torchrun ends its workers with SIGTERM, whatever came
-            return 128 + received[0]
-        return int(code.read_text()) if code.exists() else returned
+        os.environ[CODE] = str(code)
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+        config = LaunchConfig(
+            min_nodes=1,
+            max_nodes=1,
+            nproc_per_node=number,
+            run_id=code.parent.name,
+            rdzv_backend="c10d",
+            rdzv_endpoint="localhost:0",
+            max_restarts=RESTARTS,
+        )
+        try:
+            elastic_launch(config, sys.executable)("-m", "metaselector", *arguments)
+        except SignalException as error:
+            return 128 + int(error.sigval)
+        except ChildFailedError as error:
+            print(error, file=sys.stderr)
+            return 1
+        return int(code.read_text()) if code.exists() else 0
 
 
 def end(code: int) -> int:
