@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +14,7 @@ from metaselector.cli_options import (
     DATA_DIRECTORY,
     FETCHED,
     BaseModelOption,
+    CommOption,
     ConfigOption,
     DataDirectoryOption,
     DataOption,
@@ -26,10 +28,12 @@ from metaselector.cli_options import (
     SetOption,
     ThreadsOption,
     TrackOption,
+    WorkersOption,
     open_run,
     training,
 )
 from metaselector.cli_report import report
+from metaselector.distributed import launch
 from metaselector.errors import UserError
 
 app = typer.Typer(
@@ -181,6 +185,7 @@ def pretrain(
     threads: ThreadsOption = None,
     track: TrackOption = None,
     resume: ResumeOption = False,
+    workers: WorkersOption = None,
     init_from: Annotated[
         Path | None,
         typer.Option(
@@ -255,6 +260,8 @@ def meta_train(
     threads: ThreadsOption = None,
     track: TrackOption = None,
     resume: ResumeOption = False,
+    workers: WorkersOption = None,
+    comm: CommOption = None,
 ) -> None:
     """Train the sample-level selector and MetaSelector (simplified, joint) on pretrained models."""
     from metaselector.run_directory import kept_config
@@ -268,6 +275,7 @@ def meta_train(
         device=device,
         threads=threads,
         tracking=track or None,
+        meta_train={"comm": comm} if comm else None,
         resume=resume,
     )
     with training(this) as progress, kept_config(this):
@@ -360,15 +368,14 @@ def evaluate(
     seed: SeedOption = None,
     device: DeviceOption = None,
     threads: ThreadsOption = None,
+    workers: WorkersOption = None,
 ) -> None:
     """Predict the test window with all that was trained; write results, tables and figures."""
-    from metaselector.progress import Bars
-    from metaselector.run_lock import locked
     from metaselector.stages.reproduce import evaluate_and_report
 
     this = open_run(run, config, overrides, seeds=seed or None, device=device, threads=threads)
-    with locked(this.directory):
-        evaluate_and_report(this, Bars())
+    with training(this) as progress:
+        evaluate_and_report(this, progress)
 
 
 @app.command()
@@ -407,6 +414,8 @@ def reproduce(
     threads: ThreadsOption = None,
     track: TrackOption = None,
     resume: ResumeOption = False,
+    workers: WorkersOption = None,
+    comm: CommOption = None,
 ) -> None:
     """From raw data to the results table: fetch, prepare, pretrain, meta-train, evaluate, report.
 
@@ -426,6 +435,7 @@ def reproduce(
         device=device,
         threads=threads,
         tracking=track or None,
+        meta_train={"comm": comm} if comm else None,
         resume=resume,
     )
     with training(this) as progress:
@@ -434,11 +444,19 @@ def reproduce(
 
 def main() -> None:
     """Entry point: a user's mistake is one line on standard error and exit code 2."""
+    several = os.environ.get("WORLD_SIZE", "1") != "1"  # torchrun has started this process
     try:
+        if several and launch.ended():
+            sys.exit(0)
         app()
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        if os.environ.get("RANK", "0") == "0":  # one of several is enough
+            print(f"error: {error}", file=sys.stderr)
+        sys.exit(launch.end(2) if several else 2)
+    except SystemExit as ended:
+        if several and isinstance(ended.code, int) and ended.code > 1:  # wrong options, or a signal
+            sys.exit(launch.end(ended.code))
+        raise
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -27,6 +28,22 @@ DATASETS = (
     f"{FETCHED}; amazon is any other file of Amazon reviews, given with --data; or a .yaml schema "
     "of your own file"
 )
+
+
+def _launch(workers: int | None) -> None:
+    """Start the same command on several workers, and end with it."""
+    if workers is None or workers == 1:
+        return
+    from metaselector.distributed.launch import launch
+
+    arguments = sys.argv[1:]
+    if f"--workers={workers}" in arguments:
+        arguments.remove(f"--workers={workers}")
+    else:
+        place = arguments.index("--workers")
+        del arguments[place : place + 2]
+    raise typer.Exit(launch(arguments, workers))
+
 
 RunOption = Annotated[
     Path | None,
@@ -120,6 +137,27 @@ TrackOption = Annotated[
         show_default="tracking of the settings",
     ),
 ]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="Processes that train as one, through torchrun, with one thread each unless "
+        "OMP_NUM_THREADS says otherwise.",
+        show_default="1",
+        is_eager=True,
+        callback=_launch,
+    ),
+]
+CommOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="KIND",
+        help="How workers exchange gradients in meta-training: none (all of them), sparse (of "
+        "tables the touched rows), fp16, bf16, powersgd:RANK or local-sgd:STEPS.",
+        show_default="meta_train.comm of the settings, else sparse",
+    ),
+]
 DataDirectoryOption = Annotated[
     Path, typer.Option(help="Where fetched data sets are kept, one directory each.")
 ]
@@ -196,9 +234,10 @@ def training(run: Run) -> Iterator[Progress]:
             yield progress
     except KeyboardInterrupt as error:
         number = error.number if isinstance(error, Interrupted) else signal.SIGINT
-        print(
-            f"interrupted; what was done is kept in {run.directory}, and the same command goes on "
-            "from there",
-            file=sys.stderr,
-        )
+        if os.environ.get("RANK", "0") == "0":  # one of several workers is enough
+            print(
+                f"interrupted; what was done is kept in {run.directory}, and the same command goes "
+                "on from there",
+                file=sys.stderr,
+            )
         raise typer.Exit(128 + number) from error

@@ -281,6 +281,10 @@ class AdaptConfig(Section):
         return (None,) * (self.steps - len(given)) + given
 
 
+COMM = r"none|sparse|fp16|bf16|(?:powersgd|local-sgd):[1-9][0-9]*"
+COMM_KINDS = "none, sparse, fp16, bf16, powersgd:RANK, local-sgd:STEPS"
+
+
 class MetaTrainConfig(Section):
     users_per_batch: int = Field(32, ge=1, description="users sampled a step")
     query_size: int = Field(100, ge=1, description="most query rows a user in training")
@@ -308,9 +312,21 @@ class MetaTrainConfig(Section):
         description="the outer gradients of a step, all together, are shrunk to this Euclidean "
         "norm; null: never",
     )
+    comm: str | None = Field(
+        None,
+        description="how several workers exchange gradients: none (all of them), sparse (of tables "
+        "the touched rows alone), fp16, bf16, powersgd:RANK or local-sgd:STEPS; null: sparse",
+    )
     rate_bounds: tuple[float, float] | None = Field(
         None, description="least and largest inner learning rate alpha can learn; null: any"
     )
+
+    @field_validator("comm")
+    @classmethod
+    def _known_comm(cls, comm: str | None) -> str | None:
+        if comm is not None and not re.fullmatch(COMM, comm):
+            raise ValueError(f"comm: '{comm}' is none of {COMM_KINDS}")
+        return comm
 
     @field_validator("rate_bounds")
     @classmethod

@@ -25,12 +25,16 @@ from metaselector.adapt.engines import make_engine
 from metaselector.adapt.episode import EpisodeLoss
 from metaselector.adapt.row_adam import RowAdam
 from metaselector.adapt.rules import MAML, InnerRule
+from metaselector.adapt.touched import rows_of_batch
 from metaselector.config import AdaptConfig, Config, MetaTrainConfig
 from metaselector.data.dataset import EncodedDataset
 from metaselector.data.episodes import EpisodeRows, Episodes, load_episodes
 from metaselector.data.protocol import EvaluationProtocol
 from metaselector.data.protocols import make_protocol
 from metaselector.data.schema import Schema
+from metaselector.distributed import workers
+from metaselector.distributed.communication import make_communication
+from metaselector.distributed.data_parallel import DataParallel
 from metaselector.errors import ConfigError, UserError
 from metaselector.make_selector import make_selector
 from metaselector.mixture import Mixture, make_loss
@@ -245,6 +249,24 @@ class _Users(Trainee):
         }
         self.parameters |= {f"{_ALPHA}{name}": p for name, p in self._episode.rates.items()}
         self._last: EpisodeRows | None = None
+        self._parallel = self._shared_out() if workers.count() > 1 else None
+
+    def _shared_out(self) -> DataParallel:
+        """Several workers, who each learn from some of a meta-batch's users."""
+        learned = [p for p in self._episode.parameters() if p.requires_grad]
+        ids = row_sparse_ids(self._mixture, self._episode)
+        tables = [p for p in learned if id(p) in ids]
+        others = [p for p in learned if id(p) not in ids]
+        way = make_communication(self._config.meta_train.comm, tables, others)
+        self._episode.row_sparse = way.row_sparse
+        if self.torch_seed is not None:
+            self.torch_seed += workers.rank()  # other masks of dropout on every worker
+
+        def call(chunk: Episodes, scale: float) -> Tensor:
+            loss: Tensor = self._episode(chunk) * scale
+            return loss
+
+        return DataParallel([self._episode], tables if way.row_sparse else (), call, way)
 
     def begin(self, epoch: int) -> Sequence[NDArray[np.int64]]:
         if epoch == 0:
@@ -259,7 +281,36 @@ class _Users(Trainee):
             return None
         self._episode.zero_grad(set_to_none=True)
         users_at_once = self._config.adapt.max_users_per_chunk
+        if self._parallel is not None:
+            return self._share_gradients(self._parallel, rows, users_at_once)
         return self._episode.accumulate_gradients(self._load(rows), users_at_once)
+
+    def _share_gradients(
+        self, parallel: DataParallel, rows: EpisodeRows, users_at_once: int
+    ) -> float:
+        """The same of this worker's part of the users; the loss and gradients are those of all."""
+        own = np.arange(len(rows.users))[workers.share(len(rows.users))]
+        part = rows.some(own if len(own) else np.zeros(1, dtype=np.int64))
+        whole = float((rows.query >= 0).sum()) / workers.count()
+        passes = [
+            # Who has no users takes part for nothing.
+            (chunk, chunk.query.mask.sum().item() / whole if len(own) else 0.0)
+            for chunk in self._load(part).split(users_at_once)
+        ]
+        found = parallel.backward(passes)
+        if not parallel.communication.row_sparse:
+            self._sparsify(parallel, rows)
+        return float(workers.summed(np.array([found]))[0]) / workers.count()
+
+    def _sparsify(self, parallel: DataParallel, rows: EpisodeRows) -> None:
+        """Leave of the tables' dense gradients the rows that the whole meta-batch touches."""
+        touched = rows_of_batch(self._load(rows)).rows
+        for table in parallel.communication.tables:
+            assert table.grad is not None
+            values = table.grad.index_select(0, touched)
+            table.grad = torch.sparse_coo_tensor(
+                touched[None], values, table.shape, is_coalesced=True, check_invariants=False
+            )
 
     def update(self) -> None:
         settings = self._config.meta_train
@@ -271,8 +322,26 @@ class _Users(Trainee):
             with torch.no_grad():
                 for rate in self._episode.rates.values():
                     rate.clamp_(*settings.rate_bounds)
+        if self._parallel is not None:
+            self._parallel.communication.after_update()
+
+    @property
+    def in_step(self) -> bool:
+        return self._parallel is None or self._parallel.communication.in_step
+
+    def settle(self) -> None:
+        if self._parallel is not None:
+            self._parallel.communication.settle()
+
+    def shared_state(self) -> dict[str, Tensor]:
+        return {} if self._parallel is None else self._parallel.communication.state()
+
+    def load_shared_state(self, state: Mapping[str, Tensor]) -> None:
+        if self._parallel is not None:
+            self._parallel.communication.load(state)
 
     def judge(self, epoch: int, seconds: float, train_loss: float | None) -> Judgement:
+        self.settle()
         self._mixture.eval()
         if epoch and train_loss is None:
             raise UserError(self._protocol.nothing_to_learn)
@@ -340,6 +409,16 @@ def _copy(mixture: Mixture) -> dict[str, Tensor]:
     return {name: p.detach().clone() for name, p in mixture.named_parameters()}
 
 
+def row_sparse_ids(mixture: Mixture, episode: EpisodeLoss) -> set[int]:
+    """``id`` of the tables, and of rates with a row for each of a table's."""
+    tables = {name: p for name, p in mixture.named_parameters() if name in mixture.tables}
+    return {id(p) for p in tables.values()} | {
+        id(rate)
+        for name, rate in episode.rates.items()
+        if name in tables and rate.shape == tables[name].shape
+    }
+
+
 def outer_optimizers(
     mixture: Mixture, episode: EpisodeLoss, config: MetaTrainConfig
 ) -> list[torch.optim.Optimizer]:
@@ -349,12 +428,7 @@ def outer_optimizers(
     does not touch. The other parameters of phi decay where ``weight_decay`` asks for it, decoupled
     from the gradient (AdamW: Loshchilov and Hutter, ICLR 2019, Algorithm 2); nothing else does.
     """
-    tables = {name: p for name, p in mixture.named_parameters() if name in mixture.tables}
-    row_sparse = {id(p) for p in tables.values()} | {
-        id(rate)
-        for name, rate in episode.rates.items()
-        if name in tables and rate.shape == tables[name].shape
-    }
+    row_sparse = row_sparse_ids(mixture, episode)
     dense: list[dict[str, Any]] = []
     sparse: list[dict[str, Any]] = []
     for module, rate, decay in (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ from metaselector.adapt.rules import Tensors
 from metaselector.config import AdaptConfig
 from metaselector.data.dataset import EncodedDataset
 from metaselector.data.episodes import EpisodeRows, load_episodes, window_episodes
+from metaselector.distributed import workers
 from metaselector.mixture import Mixed, Mixture, make_loss
 
 
@@ -72,18 +74,34 @@ def predict_episodes(
     engine = make_engine(config.engine)
     loss = make_loss(dataset.schema.tasks, config.task_weights)
     parts: list[WindowPredictions] = []
+    empty = _empty(mixture, len(dataset.schema.tasks))
     for i in range(0, len(order), config.max_users_per_chunk):
         rows = episodes.some(order[i : i + config.max_users_per_chunk])
-        batch = load_episodes(dataset, rows).to(device)
-        output = engine(mixture, params, alpha, adaptation, batch, loss)
-        parts.append(_unpad(output, loss.rows(output, batch.query.labels), rows.query))
+        if i // config.max_users_per_chunk % workers.count() == workers.rank():
+            batch = load_episodes(dataset, rows).to(device)
+            output = engine(mixture, params, alpha, adaptation, batch, loss)
+            parts.append(_unpad(output, loss.rows(output, batch.query.labels), rows.query))
+        else:
+            parts.append(empty(rows.query[rows.query >= 0]))
     by_row = np.argsort(np.concatenate([part.rows for part in parts]))
-    return WindowPredictions(
-        rows=np.concatenate([part.rows for part in parts])[by_row],
-        probabilities=np.concatenate([part.probabilities for part in parts])[by_row],
-        weights=np.concatenate([part.weights for part in parts])[by_row],
-        losses=np.concatenate([part.losses for part in parts])[by_row],
-    )
+    found = (np.concatenate(column)[by_row] for column in zip(*parts, strict=True))
+    rows_found, probabilities, weights, losses = found
+    # What other workers have predicted is 0 here, and a sum with zeros is exact.
+    return WindowPredictions(rows_found, *map(workers.summed, (probabilities, weights, losses)))
+
+
+def _empty(mixture: Mixture, tasks: int) -> Callable[[NDArray[np.int64]], WindowPredictions]:
+    """Zeros in place of what another worker predicts."""
+    of_row = () if tasks == 1 else (tasks,)
+    weights = (len(mixture.base_models), *of_row)
+
+    def zeros(rows: NDArray[np.int64]) -> WindowPredictions:
+        n = len(rows)
+        return WindowPredictions(
+            rows, np.zeros((n, *of_row)), np.zeros((n, *weights), np.float32), np.zeros(n)
+        )
+
+    return zeros
 
 
 def _unpad(output: Mixed, losses: torch.Tensor, query: NDArray[np.int64]) -> WindowPredictions:

@@ -16,6 +16,9 @@ from metaselector.adapt.intercept import Intercept
 from metaselector.adapt.lookups import Lookups
 from metaselector.data.batch import Batch
 from metaselector.data.dataset import EncodedDataset
+from metaselector.distributed import workers
+from metaselector.distributed.communication import make_communication
+from metaselector.distributed.data_parallel import DataParallel
 from metaselector.errors import ConfigError
 from metaselector.freezing import Freezing
 from metaselector.multi_task import (
@@ -141,6 +144,12 @@ class _Rows(Trainee):
         self.parameters: dict[str, Tensor] = dict(model.named_parameters())
         others = [p for group in groups for p in group["params"] if id(p) not in self._names]
         self.parameters |= {f"balance.{i}": p for i, p in enumerate(others)}
+        self._parallel: DataParallel | None = None
+        # The loss of several tasks is no sum over rows: every worker learns from all of them alike.
+        if workers.count() > 1 and not has_tasks(model):
+            self.torch_seed += workers.rank()  # other masks of dropout on every worker
+            dense = make_communication("none", (), model.parameters())
+            self._parallel = DataParallel([model], (), self._scaled, dense)
 
     def begin(self, epoch: int) -> Sequence[Tensor]:
         self._model.train()
@@ -149,12 +158,29 @@ class _Rows(Trainee):
         return order.split(self._config.batch_size)
 
     def gradients(self, piece: Tensor, epoch: int) -> float:
+        self.optimizers[0].zero_grad(set_to_none=True)
+        if self._parallel is not None:
+            return self._share_gradients(self._parallel, piece)
+        found = self._losses(piece)
+        return self._objective.backward(found, epoch).item()
+
+    def _losses(self, piece: Tensor) -> Any:
         chosen = piece.to(self._device)
         part = Batch(*(slots.index_select(0, chosen) for slots in self._batch))
         with Intercept(Lookups().handlers):  # for their fast gradients
-            found = self._objective.losses(part, self._labels[chosen])
-        self.optimizers[0].zero_grad(set_to_none=True)
-        return self._objective.backward(found, epoch).item()
+            return self._objective.losses(part, self._labels[chosen])
+
+    def _share_gradients(self, parallel: DataParallel, piece: Tensor) -> float:
+        """The same of this worker's part of the rows; the loss and gradients are those of all."""
+        own = piece[workers.share(len(piece))]
+        part = own if len(own) else piece[:1]  # who has no rows takes part for nothing
+        scale = len(own) / len(piece) * workers.count()
+        found = parallel.backward([(part, scale)])
+        return float(workers.summed(np.array([found]))[0]) / workers.count()
+
+    def _scaled(self, piece: Tensor, scale: float) -> Tensor:
+        loss: Tensor = self._losses(piece) * scale
+        return loss
 
     def update(self) -> None:
         if self._config.clip_norm is not None:
@@ -261,9 +287,19 @@ def predict(
     chunks = []
     for i in range(0, len(rows), PREDICTION_ROWS):
         piece = slice(i, i + PREDICTION_ROWS)
-        limits = None if history_limits is None else history_limits[piece]
-        chunks.append(model(dataset.batch(rows[piece], limits).to(device)).cpu())
-    return torch.cat(chunks)
+        if i // PREDICTION_ROWS % workers.count() == workers.rank():
+            limits = None if history_limits is None else history_limits[piece]
+            chunks.append(model(dataset.batch(rows[piece], limits).to(device)).cpu())
+        else:
+            chunks.append(torch.zeros(len(rows[piece]), *_of_row(model)))
+    found = torch.cat(chunks)
+    # What other workers have predicted is 0 here, and a sum with zeros is exact.
+    return torch.from_numpy(workers.summed(found.numpy()))
+
+
+def _of_row(model: nn.Module) -> tuple[int, ...]:
+    """The shape of a model's logits of one row."""
+    return (len(model.tasks),) if has_tasks(model) else ()
 
 
 def logloss(model: nn.Module, dataset: EncodedDataset, rows: NDArray[np.int64]) -> float:

@@ -21,6 +21,7 @@ from metaselector.data.own.own_log import is_schema
 from metaselector.data.preparation.known import Known
 from metaselector.data.protocol import WINDOWS, EvaluationProtocol, Window
 from metaselector.data.protocols import make_protocol
+from metaselector.distributed import workers
 from metaselector.errors import CheckpointError, ConfigError, DataError, UserError
 from metaselector.files import write_text
 from metaselector.frozen import Scored, scored_names, scores_column, with_scores
@@ -328,6 +329,9 @@ def _written(run: Run) -> str:
 @contextmanager
 def kept_config(run: Run) -> Iterator[None]:
     """Save the run's settings before what may be interrupted; take them back if they are wrong."""
+    if not workers.is_main():
+        yield
+        return
     path = run.directory / CONFIG
     before = path.read_text(encoding="utf-8") if path.exists() else None
     if before == _written(run):

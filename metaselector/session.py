@@ -7,8 +7,9 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
+from metaselector.distributed import workers
 from metaselector.plugin_kinds import TRACKERS
-from metaselector.progress import Advance, Progress
+from metaselector.progress import Advance, Progress, Silent
 from metaselector.run_directory import Run
 from metaselector.run_lock import locked
 from metaselector.tracking.json_lines import JSONLines
@@ -17,6 +18,20 @@ from metaselector.tracking.tracker import Status, Tracker
 
 @contextmanager
 def session(run: Run, progress: Progress) -> Iterator[Progress]:
+    """Join the other workers, if torchrun has started several; see :func:`_alone` for the main one.
+
+    Others are silent.
+    """
+    with workers.joined(run.config.device):
+        if workers.is_main():
+            with _alone(run, progress) as told:
+                yield told
+        else:
+            yield Silent()
+
+
+@contextmanager
+def _alone(run: Run, progress: Progress) -> Iterator[Progress]:
     """Yield `progress`, with what it is told to log passed on to ``logs/training.jsonl`` and to
     the trackers of the settings.
 

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from metaselector.adapt.engine import Adaptation, Engine, Loss
 from metaselector.adapt.rules import Tensors
-from metaselector.adapt.touched import rows_of_batch, take_rows
+from metaselector.adapt.touched import index_rows, rows_of_batch, take_rows
 from metaselector.data.episodes import Episodes
 
 
@@ -23,12 +23,16 @@ class EpisodeLoss(nn.Module):
         engine: who runs it.
         loss: mean loss of one user's rows, for the inner loop; also of all query rows together, for
             the outer loop.
+
+    Attributes:
+        row_sparse: whether tables get sparse gradients, of the rows that are touched.
     """
 
     def __init__(
         self, model: nn.Module, rates: Tensors, adaptation: Adaptation, engine: Engine, loss: Loss
     ) -> None:
         super().__init__()
+        self.row_sparse = True
         self.model = model
         self.adaptation = adaptation
         self.engine = engine
@@ -54,10 +58,11 @@ class EpisodeLoss(nn.Module):
         params: dict[str, Tensor] = dict(self.model.named_parameters())
         rates = self.rates
         rows, local = rows_of_batch(episodes)
+        take = take_rows if self.row_sparse else index_rows
         for name in tables:
             if name in rates and rates[name].shape == params[name].shape:
-                rates[name] = take_rows(rates[name], rows)
-            params[name] = take_rows(params[name], rows)
+                rates[name] = take(rates[name], rows)
+            params[name] = take(params[name], rows)
         output = self.engine(self.model, params, rates, self.adaptation, local, self.loss)
         return self.loss(output, episodes.query.labels, episodes.query.mask)
 
@@ -69,10 +74,10 @@ class EpisodeLoss(nn.Module):
         Returns:
             the mean loss.
         """
-        rows = episodes.query.mask.sum().clamp_min(1)
+        rows = max(int(episodes.query.mask.sum()), 1)
         total = 0.0
         for chunk in episodes.split(users_at_once):
-            loss = self(chunk) * (chunk.query.mask.sum() / rows)
+            loss = self(chunk) * (int(chunk.query.mask.sum()) / rows)
             loss.backward()
             total += loss.item()
         return total

@@ -24,7 +24,7 @@ from metaselector.meta_trainer import PHI
 from metaselector.plugin_kinds import METRICS
 from metaselector.progress import Progress
 from metaselector.run_directory import Run
-from metaselector.stages.evaluate_seed import SeedEvaluation, evaluate_seed
+from metaselector.stages.evaluate_seed import SeedEvaluation, evaluate_seed, predict_seed
 
 
 def evaluate(run: Run, progress: Progress) -> None:
@@ -45,6 +45,13 @@ def evaluate(run: Run, progress: Progress) -> None:
         _write_csv(run, "tasks", pd.concat([table.assign(task=name) for name, table in named]))
     _write_csv(run, "history", _history(run))
     _write_csv(run, "rates", _rates(run))
+
+
+def help_evaluate(run: Run) -> None:
+    """What workers do while the main one evaluates: their share of the predictions."""
+    for exam in run.protocol.exams:
+        for seed in run.config.seeds:
+            predict_seed(run, exam, seed)
 
 
 def _evaluate_exam(run: Run, exam: Exam, progress: Progress) -> list[pd.DataFrame]:

@@ -73,16 +73,40 @@ class SeedEvaluation(NamedTuple):
     best_single: str
 
 
+class Predicted(NamedTuple):
+    """What was trained predicts, of all tasks.
+
+    Attributes:
+        fitting: of *valid*, by base models of *train*.
+        unseen, train_only: of *test*, by the full base models and by those of *train*.
+        support, own: of the support of *valid* and *test*, where base models have not seen it.
+        adapted: of *test*, by the rows that adapt.
+    """
+
+    fitting: Outputs
+    unseen: Outputs
+    train_only: Outputs
+    support: Outputs | None
+    own: Outputs | None
+    adapted: dict[Variant, WindowPredictions]
+
+
+def predict_seed(run: Run, exam: Exam, seed: int) -> Predicted:
+    """Let everything of one seed predict; several workers share the work, and all must call it."""
+    is_unseen = exam.support_is_unseen
+    return Predicted(
+        _outputs(run, "train", seed, exam.valid, "query"),
+        _outputs(run, "full", seed, exam.test, "query"),
+        _outputs(run, "train", seed, exam.test, "query"),
+        _outputs(run, "train", seed, exam.valid, "support") if is_unseen else None,
+        _outputs(run, "full", seed, exam.test, "support") if is_unseen else None,
+        {variant: _adapted(run, exam, seed, variant) for variant in run.variants},
+    )
+
+
 def evaluate_seed(run: Run, exam: Exam, seed: int) -> list[SeedEvaluation]:
     """Predictions of all models of one seed, in the order of the table; one for each task."""
-    fitting = _outputs(run, "train", seed, exam.valid, "query")
-    unseen = _outputs(run, "full", seed, exam.test, "query")
-    train_only = _outputs(run, "train", seed, exam.test, "query")
-    support = own = None
-    if exam.support_is_unseen:
-        support = _outputs(run, "train", seed, exam.valid, "support")
-        own = _outputs(run, "full", seed, exam.test, "support")
-    adapted = {variant: _adapted(run, exam, seed, variant) for variant in run.variants}
+    fitting, unseen, train_only, support, own, adapted = predict_seed(run, exam, seed)
     found = []
     for task in range(len(run.dataset.schema.tasks)):
         combiners = (

@@ -10,6 +10,8 @@ from pathlib import Path
 from rich.console import Console
 
 from metaselector import environment
+from metaselector.distributed import workers
+from metaselector.distributed.torchrun import restarted
 from metaselector.files import write_text
 from metaselector.progress import Progress
 from metaselector.report.figures import write_figures
@@ -17,7 +19,7 @@ from metaselector.report.support import SUPPORT_FILE
 from metaselector.report.tables import print_summary, write_tables
 from metaselector.report.tasks import TASKS_FILE
 from metaselector.run_directory import Run, save_config
-from metaselector.stages.evaluate import evaluate
+from metaselector.stages.evaluate import evaluate, help_evaluate
 from metaselector.stages.prepare import prepare_run
 from metaselector.stages.train import meta_train_selectors, pretrain_base_models
 
@@ -29,6 +31,9 @@ def evaluate_and_report(run: Run, progress: Progress, started: float | None = No
         started: ``time.perf_counter()`` when the command began, if more than evaluation is counted.
     """
     started = time.perf_counter() if started is None else started
+    if not workers.is_main():
+        help_evaluate(run)
+        return
     evaluate(run, progress)
     made_with = environment.describe(
         seconds=time.perf_counter() - started,
@@ -84,12 +89,15 @@ def reproduce(
         prepared: use prepared data too, where they are whole and have the run's settings.
     """
     started = time.perf_counter()
-    if prepared and run.is_prepared:
+    if not workers.is_main():
+        pass
+    elif (prepared or restarted()) and run.is_prepared:
         progress.skipped("prepare data")
     else:
         with progress.task("prepare data", 1) as advance:
             prepare_run(run, source, data_directory)
             advance()
+    workers.wait()
     pretrain_base_models(run, progress)
     meta_train_selectors(run, progress)
     evaluate_and_report(run, progress, started)

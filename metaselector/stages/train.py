@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from metaselector.data.protocol import WINDOWS, Window
+from metaselector.distributed import workers
 from metaselector.finetune import choose_rate
 from metaselector.freezing import Freezing, check_patterns
 from metaselector.meta_trainer import MetaLearned, meta_train
@@ -57,7 +58,10 @@ def pretrain_base_models(run: Run, progress: Progress, windows: Sequence[Window]
                     _pretrain_one(run, name, window, seed, description, progress)
                 else:
                     with progress.task(description, 1) as advance:
-                        run.save_base(name, window, seed, *fit_estimator(run, name, window, seed))
+                        if workers.is_main():
+                            made = fit_estimator(run, name, window, seed)
+                            run.save_base(name, window, seed, *made)
+                        workers.wait()
                         advance()
 
 
@@ -99,10 +103,12 @@ def _pretrain_one(
         ),
         keeper=keeper,
     )
-    if report:
-        run.save_transferred(name, window, seed, report)
-    run.save_base(name, window, seed, model, made)
-    keeper.clear()
+    if workers.is_main():
+        if report:
+            run.save_transferred(name, window, seed, report)
+        run.save_base(name, window, seed, model, made)
+        keeper.clear()
+    workers.wait()
 
 
 def start(run: Run, name: str, window: Window, seed: int, model: nn.Module) -> list[Transferred]:
@@ -126,8 +132,10 @@ def meta_train_selectors(
                 progress.skipped(description)
             else:
                 learned = _learn(run, variant, seed, description, progress)
-                run.save_learned(variant, seed, learned)
-                run.learned_keeper(variant, seed).clear()
+                if workers.is_main():
+                    run.save_learned(variant, seed, learned)
+                    run.learned_keeper(variant, seed).clear()
+                workers.wait()
 
 
 def _learn(

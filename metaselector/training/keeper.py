@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from metaselector.checkpoint import first_difference, read_checkpoint, save_checkpoint
+from metaselector.distributed import workers
 from metaselector.errors import DamagedError
 from metaselector.progress import Progress
 from metaselector.training.snapshot import Snapshot
@@ -76,12 +77,23 @@ class Directory:
         self._pause = config.seconds
 
     def load(self, progress: Progress) -> Snapshot | None:
+        damaged: list[Path] = []
+        found = self._found(progress, damaged)
+        workers.wait()  # all have read before anything is removed
+        if found is None:
+            self.clear()
+        elif workers.is_main():
+            for path in damaged:
+                path.unlink()
+        return found
+
+    def _found(self, progress: Progress, damaged: list[Path]) -> Snapshot | None:
         for path in reversed(self._files()):
             try:
                 found = read_checkpoint(path)
             except DamagedError as error:
                 progress.note(f"{error.problem}; it is removed, and the one before it is used")
-                path.unlink()
+                damaged.append(path)
                 continue
             wanted = json.loads(json.dumps(self._settings))
             difference = first_difference(found.settings, wanted)
@@ -89,7 +101,7 @@ class Directory:
                 progress.note(f"going on from {path}")
                 return Snapshot(found.tensors, found.record)
             progress.note(f"{path}: {difference}; this training begins anew")
-            self.clear()
+            break
         return None
 
     def newest(self) -> Path | None:
@@ -103,15 +115,17 @@ class Directory:
     def keep(self, rounds: int, snapshot: Snapshot) -> Path:
         started = time.monotonic()
         path = self._directory / f"{rounds:09d}.safetensors"
-        save_checkpoint(path, snapshot.tensors, self._settings, snapshot.record)
-        for old in self._files()[: -self._config.keep]:
-            old.unlink()
+        if workers.is_main():
+            save_checkpoint(path, snapshot.tensors, self._settings, snapshot.record)
+            for old in self._files()[: -self._config.keep]:
+                old.unlink()
         self._last = time.monotonic()
         self._pause = max(self._config.seconds, (self._last - started) / MOST_TIME)
         return path
 
     def clear(self) -> None:
-        shutil.rmtree(self._directory, ignore_errors=True)
+        if workers.is_main():
+            shutil.rmtree(self._directory, ignore_errors=True)
 
     def _files(self) -> list[Path]:
         """All that are kept, the oldest first."""

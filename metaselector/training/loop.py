@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from metaselector.distributed import workers
 from metaselector.progress import Progress
 from metaselector.training.divergence import Diverged, explain, finite
 from metaselector.training.early_stopping import EarlyStopping
@@ -179,15 +180,18 @@ class _Loop:
 
     def _keep(self, asked: int | None) -> None:
         """Keep a snapshot where one is due; stop where that was asked for."""
-        if asked is None and not self.keeper.due(self.at.rounds):
+        # Several workers stop, and take snapshots, together.
+        stop, due = workers.most(asked or 0, int(self.keeper.due(self.at.rounds)))
+        if not stop and not (due and self.trainee.in_step):
             return
+        self.trainee.settle()
         self.at.seconds = self._seconds()
         snapshot = Snapshot.of(self.trainee, self.at, self.best, self.epoch_generator)
         path = self.keeper.newest()
         if finite(self.trainee):  # else the next step says what is wrong
             path = self.keeper.keep(self.at.rounds, snapshot)
-        if asked is not None:
-            raise Interrupted(asked, path)
+        if stop:
+            raise Interrupted(stop, path)
 
     def _log(self, values: dict[str, Any]) -> None:
         where = {"epoch": self.at.epoch, "round": self.at.rounds}

@@ -46,7 +46,8 @@ class Snapshot:
 
     Attributes:
         tensors: by kind and name, ``now/<parameter>``, ``best/<name>``,
-            ``optimizer/<optimizer>/<parameter>/<key>``, ``random/cpu``, ``random/<device>``.
+            ``optimizer/<optimizer>/<parameter>/<key>``, ``shared/<name>``, ``random/cpu``,
+            ``random/<device>``.
         record: ``position``, ``optimizers`` (what of their state is no tensor), ``generator`` and
             ``epoch_generator`` (of numpy: now, and before the epoch's steps were drawn); JSON.
     """
@@ -76,6 +77,7 @@ class Snapshot:
         """The state of a training; tensors are shared with it, not copied."""
         tensors = {f"now/{name}": tensor for name, tensor in trainee.parameters.items()}
         tensors |= {f"best/{name}": tensor for name, tensor in best.items()}
+        tensors |= {f"shared/{name}": tensor for name, tensor in trainee.shared_state().items()}
         tensors |= {f"random/{name}": state for name, state in _random_states(trainee).items()}
         plain: list[dict[str, dict[str, Any]]] = []
         for i, optimizer in enumerate(trainee.optimizers):
@@ -109,6 +111,7 @@ class Snapshot:
                 states.setdefault(int(index), {}).update(plain)
             groups = optimizer.state_dict()["param_groups"]
             optimizer.load_state_dict({"state": states, "param_groups": groups})
+        trainee.load_shared_state(self._part("shared/"))
         for name, state in self._part("random/").items():
             if name == "cpu":
                 torch.set_rng_state(state)

@@ -59,6 +59,23 @@ class Trainee(Protocol):
     def candidate(self) -> dict[str, Tensor]:
         """A copy of what is kept of an epoch."""
 
+    @property
+    def in_step(self) -> bool:
+        """Whether all workers have the same parameters."""
+        return True
+
+    def settle(self) -> None:
+        """Give all workers the same parameters, if they have not."""
+        return None
+
+    def shared_state(self) -> dict[str, Tensor]:
+        """What else a step depends on, the same on all workers, who all call this."""
+        return {}
+
+    def load_shared_state(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from :meth:`shared_state`."""
+        return None
+
     def users(self, piece: Any) -> list[str]:
         """The users that a step learned from."""
 
