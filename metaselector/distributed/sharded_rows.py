@@ -120,7 +120,7 @@ class _Take(torch.autograd.Function):
         return tuple(_unpack(fetched, ctx.shapes))
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         needed = ctx.needs_input_grad[1:]
         exchange: RowExchange = ctx.exchange
