@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -60,6 +61,11 @@ class EpisodeLoss(nn.Module):
         rows, local = rows_of_batch(episodes)
         return self._loss(self._take(rows), local)
 
+    def predict(self, episodes: Episodes) -> Any:
+        """The model's outputs on the query after adapting on the support, as of the engine."""
+        rows, local = rows_of_batch(episodes)
+        return self._outputs(self._take(rows), local)
+
     def accumulate_gradients(
         self, episodes: Episodes, users_at_once: int, weight: float = 1.0
     ) -> float:
@@ -86,7 +92,8 @@ class EpisodeLoss(nn.Module):
     def sit_out(self) -> None:
         """The part of :meth:`accumulate_gradients` in a step for which there are no episodes here.
 
-        Where tables are sharded, the other processes need the rows that this one holds.
+        Where tables are sharded, the other processes need the rows that this one holds. Without
+        gradients, it is the part of the others' :meth:`predict`.
         """
         nothing = torch.zeros(0, dtype=torch.int64, device=next(self.parameters()).device)
         _give_back(self._take(nothing), {})
@@ -105,13 +112,16 @@ class EpisodeLoss(nn.Module):
 
     def _loss(self, taken: Mapping[str, Tensor], local: Episodes) -> Tensor:
         """The mean loss of episodes with ids among the rows that were taken."""
+        output = self._outputs(taken, local)
+        return self.loss(output, local.query.labels, local.query.mask)
+
+    def _outputs(self, taken: Mapping[str, Tensor], local: Episodes) -> Any:
         params: dict[str, Tensor] = dict(self.model.named_parameters())
         rates = self.rates
         for key, rows in taken.items():
             name = key.removeprefix(_RATE)
             (params if name == key else rates)[name] = rows
-        output = self.engine(self.model, params, rates, self.adaptation, local, self.loss)
-        return self.loss(output, local.query.labels, local.query.mask)
+        return self.engine(self.model, params, rates, self.adaptation, local, self.loss)
 
 
 def _give_back(taken: Mapping[str, Tensor], grads: Mapping[str, Tensor | None]) -> None:
