@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import DTensor, Shard
+from torch.overrides import TorchFunctionMode
 
 from metaselector.adapt.storage import register_storage
 from metaselector.distributed.row_exchange import RowExchange, block_of
@@ -27,6 +28,31 @@ from metaselector.errors import ConfigError
 
 Fill = Callable[[str, Tensor, int], None]
 """``fill(name, rows, first)`` sets a worker's rows ``[n, ...]`` of a table, from id `first` on."""
+
+
+_MAKERS = {torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn}
+
+
+class TablesOnMeta(TorchFunctionMode):
+    """Context in which tensors of `num_rows` rows are made without values, on torch's device meta.
+
+    A model that is made in it has its tables there, and all else as ever: tables that are larger
+    than memory can then be given to :func:`shard_tables`.
+    """
+
+    def __init__(self, num_rows: int) -> None:
+        super().__init__()
+        self._num_rows = num_rows
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func in _MAKERS:
+            table = func(*args, **{**kwargs, "device": "meta"})
+            if table.shape[:1] == (self._num_rows,):
+                return table
+        return func(*args, **kwargs)
 
 
 def shard_tables(model: nn.Module, mesh: DeviceMesh, fill: Fill | None = None) -> list[str]:
@@ -37,7 +63,7 @@ def shard_tables(model: nn.Module, mesh: DeviceMesh, fill: Fill | None = None) -
 
     Args:
         model: every worker's has tables of the same shapes. Only a worker's own rows of it matter.
-            Tables too large for one worker are made on torch's device ``meta``.
+            Tables too large for one worker are made in :class:`TablesOnMeta`.
         mesh: of one dimension.
         fill: sets the rows of tables on ``meta``.
 

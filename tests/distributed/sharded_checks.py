@@ -43,7 +43,7 @@ from metaselector.distributed.sharded_checkpoint import (
     save_sharded_checkpoint,
 )
 from metaselector.distributed.sharded_gradients import average_gradients, clip_sharded_gradients
-from metaselector.distributed.sharded_rows import rows_here, shard_tables
+from metaselector.distributed.sharded_rows import TablesOnMeta, rows_here, shard_tables
 from metaselector.errors import CheckpointError, ConfigError
 from metaselector.meta_trainer import outer_optimizers
 from metaselector.mixture import Mixture, mean_loss
@@ -276,18 +276,19 @@ def training_is_that_of_one_process(mesh: DeviceMesh, folder: Path) -> None:
 
 @check
 def tables_may_be_too_large_to_be_whole(mesh: DeviceMesh, folder: Path) -> None:
-    with torch.device("meta"):
-        model = nn.Module()
-        model.weight = nn.Parameter(torch.empty(7, 2))
-        model.tables = ("weight",)
+    with TablesOnMeta(7):
+        model = FM(7, [0, 1], embedding_size=2)
+    assert {n for n, p in model.named_parameters() if p.is_meta} == set(model.tables)
     with pytest.raises(ConfigError, match="fill="):
         shard_tables(model, mesh)
 
     def fill(name: str, rows: Tensor, first: int) -> None:
-        rows.copy_(torch.arange(14.0).view(7, 2)[first : first + len(rows)])
+        rows.copy_(torch.arange(first, first + len(rows)).view(-1, 1).expand_as(rows))
 
-    assert shard_tables(model, mesh, fill) == ["weight"]
-    assert torch.equal(model.weight.detach().full_tensor(), torch.arange(14.0).view(7, 2))
+    assert shard_tables(model, mesh, fill) == sorted(model.tables)
+    for name in model.tables:
+        table = model.get_parameter(name).detach().full_tensor()
+        assert torch.equal(table, torch.arange(7.0).view(-1, 1).expand_as(table))
 
 
 @check
