@@ -42,6 +42,7 @@ from metaselector.adapt.storage import take_tables
 from metaselector.config import Config
 from metaselector.data.batch import Batch
 from metaselector.data.episodes import Episodes, Rows
+from metaselector.distributed.row_order import RowOrder
 from metaselector.distributed.sharded_gradients import average_gradients
 from metaselector.distributed.sharded_rows import TablesOnMeta, rows_here, shard_tables
 from metaselector.meta_trainer import outer_optimizers
@@ -163,7 +164,7 @@ def average_whole_gradients(tables: Sequence[Tensor]) -> None:
         table.grad = whole.div_(dist.get_world_size())
 
 
-def fill(name: str, rows: Tensor, first: int) -> None:
+def fill(name: str, rows: Tensor, ids: Tensor) -> None:
     rows.normal_(std=0.01)
 
 
@@ -184,7 +185,9 @@ def make_step(kind: str, num_ids: int, mesh: DeviceMesh) -> tuple[Exchange, int]
     known = {id(table) for table in tables}
     others = [p for p in episode.parameters() if id(p) not in known]
     if kind == "dense":
-        optimizers = [torch.optim.Adam(episode.parameters(), lr=1e-3, fused=True)]
+        optimizers: list[torch.optim.Optimizer] = [
+            torch.optim.Adam(episode.parameters(), lr=1e-3, fused=True)
+        ]
     else:
         optimizers = outer_optimizers(mixture, episode, Config().meta_train)
 
@@ -208,12 +211,12 @@ def compare_collectives(num_ids: int, mesh: DeviceMesh, repeats: int, wire: Wire
     rank, workers = mesh.get_local_rank(), mesh.size()
     with TablesOnMeta(num_ids):
         module = registry.model_class("fm")(num_ids, range(SLOTS), embedding_size=NUMBERS - 1)
-    shard_tables(module, mesh, fill)
-    tables = {name: module.get_parameter(name) for name in module.tables}
+    names = shard_tables(module, mesh, fill)
+    tables: dict[str, Any] = {n: module.get_parameter(n) for n in sorted(names)}
     episodes = make_episodes(num_ids, rank, workers)
     ids = torch.cat([episodes.support.batch.ids.flatten(), episodes.query.batch.ids.flatten()])
     rows = ids.unique()
-    here = [rows_here(table) for _, table in sorted(tables.items())]
+    here = [rows_here(table) for table in tables.values()]
     held, first = torch.cat([part for part, _ in here], dim=1), here[0][1]
 
     def all_to_all() -> None:
@@ -228,7 +231,7 @@ def compare_collectives(num_ids: int, mesh: DeviceMesh, repeats: int, wire: Wire
         padded[: len(rows)] = rows
         wanted = [torch.empty_like(padded) for _ in range(workers)]
         dist.all_gather(wanted, padded)
-        place = torch.stack(wanted) - first  # [N, n]
+        place = RowOrder(num_ids).places(torch.stack(wanted)) - first  # [N, n]
         mine = (place >= 0) & (place < len(held))
         found = held.new_zeros(*place.shape, held.shape[1])
         found[mine] = held[place[mine]]

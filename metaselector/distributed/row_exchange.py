@@ -6,14 +6,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-
-def block_of(num_rows: int, workers: int, rank: int) -> tuple[int, int]:
-    """First row and stop of a worker's block: ``Shard(0)`` of DTensor, which is ``torch.chunk``.
-
-    All blocks have ``ceil(num_rows / workers)`` rows but for the last ones, which may have none.
-    """
-    size = -(-num_rows // workers)
-    return min(rank * size, num_rows), min((rank + 1) * size, num_rows)
+from metaselector.distributed.row_order import RowOrder, block_of
 
 
 class RowExchange:
@@ -25,12 +18,12 @@ class RowExchange:
 
     Args:
         rows: distinct ids in ascending order, int64 ``[n]``, of this worker.
-        num_rows: V, of the whole table.
-        group: the workers, each with its :func:`block_of` the rows.
+        num_rows: V, of the whole table, whose rows lie as :class:`RowOrder` says.
+        group: the workers, each with its :func:`block_of` the places.
 
     Attributes:
-        wanted: int64 ``[m]``, the rows that all workers want of this one, counted from the first
-            that it holds; those of one worker after the other, each in ascending order.
+        wanted: int64 ``[m]``, the rows that all workers want of this one, as places counted from
+            its first; those of one worker after the other.
 
     Raises:
         ValueError: an id is not in the table; the other workers then wait until their time-out.
@@ -45,16 +38,16 @@ class RowExchange:
         self._group = group
         workers, rank = group.size(), group.rank()
         stops = [block_of(num_rows, workers, worker)[1] for worker in range(workers)]
-        # The rows are in order, so each owner's are a piece of them.
-        ends = torch.searchsorted(rows, torch.tensor(stops, device=rows.device))
+        places, self._sorted = RowOrder(num_rows).places(rows).sort()
+        # The places are in order, so each owner's are a piece of them.
+        ends = torch.searchsorted(places, torch.tensor(stops, device=rows.device))
         counts = ends.diff(prepend=ends.new_zeros(1))
         of_me = torch.empty_like(counts)
         dist.all_to_all_single(of_me, counts, group=group)
         self._asked: list[int] = counts.tolist()
         self._owed: list[int] = of_me.tolist()
-        self.wanted = (
-            self._send(rows, self._owed, self._asked) - block_of(num_rows, workers, rank)[0]
-        )
+        first, _ = block_of(num_rows, workers, rank)
+        self.wanted = self._send(places, self._owed, self._asked) - first
 
     def __len__(self) -> int:
         """How many workers take part."""
@@ -62,11 +55,12 @@ class RowExchange:
 
     def fetch(self, owed: Tensor) -> Tensor:
         """The rows ``[n, D]`` that this worker wants, for the `wanted` ones of it, ``[m, D]``."""
-        return self._send(owed, self._asked, self._owed)
+        by_place = self._send(owed, self._asked, self._owed)
+        return torch.empty_like(by_place).index_copy_(0, self._sorted, by_place)
 
     def give_back(self, rows: Tensor) -> Tensor:
         """The other way: what belongs to the rows that this worker got, to their owners."""
-        return self._send(rows, self._owed, self._asked)
+        return self._send(rows.index_select(0, self._sorted), self._owed, self._asked)
 
     def _send(self, tensor: Tensor, receive: list[int], send: list[int]) -> Tensor:
         received = tensor.new_empty(sum(receive), *tensor.shape[1:])

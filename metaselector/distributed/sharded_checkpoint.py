@@ -20,7 +20,7 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import DTensor
 
 from metaselector.checkpoint import VERSION, Checksum, first_difference
-from metaselector.distributed.row_exchange import block_of
+from metaselector.distributed.row_order import RowOrder, block_of
 from metaselector.distributed.sharded_rows import rows_here
 from metaselector.errors import CheckpointError, DamagedError, nearest
 from metaselector.files import atomic_file
@@ -98,35 +98,47 @@ def _head(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
 
 
 def _pieces(tensor: Tensor, mesh: DeviceMesh) -> Iterator[Tensor]:
-    """The rows of `tensor` in order, on the CPU of the first worker; the others send theirs."""
+    """The rows of `tensor` by id, on the CPU of the first worker; the others send theirs."""
+    me = mesh.get_local_rank()
     if not isinstance(tensor, DTensor):
-        if mesh.get_local_rank() == 0:
+        if me == 0:
             yield tensor.detach().cpu().contiguous()
         return
-    held, offset = rows_here(tensor)
-    group, me = mesh.get_group(), mesh.get_local_rank()
-    writer = dist.get_global_rank(group, 0)
-    for worker in range(mesh.size()):
-        for first, stop in _spans(tensor, *block_of(len(tensor), mesh.size(), worker)):
-            if worker == me:
-                piece = held[first - offset : stop - offset].contiguous()
-                if me == 0:
-                    yield piece.cpu()
-                else:
-                    dist.send(piece, writer, group)
-            elif me == 0:
-                piece = torch.empty(
-                    stop - first, *tensor.shape[1:], dtype=tensor.dtype, device=mesh.device_type
-                )
-                dist.recv(piece, dist.get_global_rank(group, worker), group)
-                yield piece.cpu()
+    held, _ = rows_here(tensor)
+    group = mesh.get_group()
+    blocks = [block_of(len(tensor), mesh.size(), worker) for worker in range(mesh.size())]
+    for places in _places(tensor):
+        if me:
+            dist.send(_at(held, places, *blocks[me]), dist.get_global_rank(group, 0), group)
+            continue
+        piece = held.new_empty(len(places), *held.shape[1:])
+        for worker, (first, stop) in enumerate(blocks):
+            mine = _within(places, first, stop).to(held.device)
+            if worker:
+                rows = held.new_empty(len(mine), *held.shape[1:])
+                dist.recv(rows, dist.get_global_rank(group, worker), group)
+            else:
+                rows = _at(held, places, first, stop)
+            piece.index_copy_(0, mine, rows)
+        yield piece.cpu()
 
 
-def _spans(table: Tensor, first: int, stop: int) -> Iterator[tuple[int, int]]:
-    """Rows from `first` to `stop`, at most :data:`PIECE` bytes at a time."""
+def _places(table: Tensor) -> Iterator[Tensor]:
+    """The places of all rows in the order of ids, of at most :data:`PIECE` bytes at a time."""
+    order = RowOrder(len(table))
     step = max(1, PIECE // (table.shape[1:].numel() * table.element_size()))
-    for start in range(first, stop, step):
-        yield start, min(start + step, stop)
+    for first in range(0, len(table), step):
+        yield order.places(torch.arange(first, min(first + step, len(table))))
+
+
+def _within(places: Tensor, first: int, stop: int) -> Tensor:
+    """Where among `places` are those of one worker's block."""
+    return ((places >= first) & (places < stop)).nonzero().squeeze(1)
+
+
+def _at(held: Tensor, places: Tensor, first: int, stop: int) -> Tensor:
+    """Of the rows at `places`, those of a worker's block, which are among what it has `held`."""
+    return held.index_select(0, (places[_within(places, first, stop)] - first).to(held.device))
 
 
 @torch.no_grad()
@@ -135,8 +147,9 @@ def load_sharded_checkpoint(
 ) -> dict[str, Any]:
     """Read `tensors` from a checkpoint, in place; of a sharded one, the rows held here alone.
 
-    How many workers wrote the checkpoint does not matter. The checksum, which is of the whole file,
-    is not looked at: :func:`~metaselector.checkpoint.read_checkpoint` does that.
+    How many workers wrote the checkpoint does not matter. Each reads all of it, as its rows are
+    everywhere, :data:`PIECE` bytes at a time. Nobody looks at the checksum;
+    :func:`~metaselector.checkpoint.read_checkpoint` does.
 
     Returns:
         the record.
@@ -175,6 +188,10 @@ def _read(path: Path, file: Any, name: str, tensor: Tensor) -> None:
     if not isinstance(tensor, DTensor):
         tensor.copy_(file.get_tensor(name))
         return
-    held, offset = rows_here(tensor)
-    for first, stop in _spans(tensor, offset, offset + len(held)):
-        held[first - offset : stop - offset].copy_(source[first:stop])
+    held, first = rows_here(tensor)
+    start = 0
+    for places in _places(tensor):
+        mine = _within(places, first, first + len(held))
+        rows = source[start : start + len(places)][mine]
+        held.index_copy_(0, (places[mine] - first).to(held.device), rows.to(held))
+        start += len(places)

@@ -3,7 +3,8 @@
 Each worker holds a block of the rows of every table, as a ``DTensor`` with ``Shard(0)``, and asks
 the others for the rows that its users touch. Everything else (the inner loop, its second
 derivatives, the outer update) sees rows only and does not know. Importing this module teaches
-:mod:`metaselector.adapt` such tables; :func:`shard_tables` is all that there is to call.
+:mod:`metaselector.adapt` such tables; :func:`shard_tables` is all that there is to call. Rows lie
+as :class:`RowOrder` says, so ``full_tensor()`` is not in the order of ids; :func:`whole_table` is.
 
 Gradients are *means* over the workers, as those of DistributedDataParallel: a worker whose mean
 loss is multiplied by ``workers * its rows / all rows`` adds its part to the gradient of the mean
@@ -23,11 +24,14 @@ from torch.distributed.tensor import DTensor, Shard
 from torch.overrides import TorchFunctionMode
 
 from metaselector.adapt.storage import register_storage
-from metaselector.distributed.row_exchange import RowExchange, block_of
+from metaselector.distributed.row_exchange import RowExchange
+from metaselector.distributed.row_order import RowOrder, block_of
 from metaselector.errors import ConfigError
 
-Fill = Callable[[str, Tensor, int], None]
-"""``fill(name, rows, first)`` sets a worker's rows ``[n, ...]`` of a table, from id `first` on."""
+Fill = Callable[[str, Tensor, Tensor], Any]
+"""``fill(name, rows, ids)`` sets rows ``[n, ...]`` of a table in place; ids are int64 ``[n]``."""
+FILLED = 1 << 20
+"""Rows at a time."""
 
 
 _MAKERS = {torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn}
@@ -97,9 +101,17 @@ def _shard(name: str, table: nn.Parameter, mesh: DeviceMesh, fill: Fill | None) 
         rows = torch.empty(
             stop - first, *table.shape[1:], dtype=table.dtype, device=mesh.device_type
         )
-        fill(name, rows, first)
     else:
-        rows = table.detach()[first:stop].clone()  # so that the whole table can be freed
+        rows = table.new_empty(stop - first, *table.shape[1:])  # the whole table can then be freed
+        values = table.detach()
+
+        def fill(name: str, rows: Tensor, ids: Tensor) -> None:
+            torch.index_select(values, 0, ids.to(values.device), out=rows)
+
+    order = RowOrder(len(table))
+    for start in range(0, stop - first, FILLED):
+        part = rows[start : start + FILLED]
+        fill(name, part, order.ids(first + start, first + start + len(part)))
     sharded = DTensor.from_local(
         rows, mesh, [Shard(0)], run_check=False, shape=table.shape, stride=table.stride()
     )
@@ -107,11 +119,19 @@ def _shard(name: str, table: nn.Parameter, mesh: DeviceMesh, fill: Fill | None) 
 
 
 def rows_here(table: DTensor) -> tuple[Tensor, int]:
-    """The rows of a sharded table that this worker holds, in its memory, and the first one's id."""
+    """The rows of a sharded table that this worker holds, not copied, and the first one's place."""
     mesh = table.device_mesh
     first, _ = block_of(len(table), mesh.size(), mesh.get_local_rank())
     with torch.no_grad():
         return table.to_local(), first
+
+
+def whole_table(table: DTensor) -> Tensor:
+    """All rows ``[V, ...]`` in the order of ids, on every worker; all must call it."""
+    order = RowOrder(len(table))
+    with torch.no_grad():
+        rows = table.full_tensor()
+    return rows[order.places(torch.arange(len(table), device=rows.device))]
 
 
 class _Sharded:

@@ -37,13 +37,13 @@ from metaselector.config import MetaTrainConfig
 from metaselector.data.episodes import Episodes, load_episodes, window_episodes
 from metaselector.data.planted import planted_world
 from metaselector.distributed import sharded_checkpoint
-from metaselector.distributed.row_exchange import block_of
+from metaselector.distributed.row_order import RowOrder, block_of
 from metaselector.distributed.sharded_checkpoint import (
     load_sharded_checkpoint,
     save_sharded_checkpoint,
 )
 from metaselector.distributed.sharded_gradients import average_gradients, clip_sharded_gradients
-from metaselector.distributed.sharded_rows import TablesOnMeta, rows_here, shard_tables
+from metaselector.distributed.sharded_rows import TablesOnMeta, rows_here, shard_tables, whole_table
 from metaselector.errors import CheckpointError, ConfigError
 from metaselector.meta_trainer import outer_optimizers
 from metaselector.mixture import Mixture, mean_loss
@@ -134,7 +134,8 @@ def same_gradients(ours: nn.Module, theirs: nn.Module) -> None:
             held, first = rows_here(p)
             assert p.grad.is_sparse
             own = torch.zeros_like(wanted)
-            own[first : first + len(held)] = wanted[first : first + len(held)]
+            places = RowOrder(len(p)).ids(first, first + len(held))
+            own[first : first + len(held)] = wanted[places]
             wanted, seen = own, seen + 1
         close(p.grad.to_dense(), wanted)
     assert seen >= 4  # the tables of lr, fm (two) and the selector
@@ -142,7 +143,7 @@ def same_gradients(ours: nn.Module, theirs: nn.Module) -> None:
 
 def same_parameters(ours: nn.Module, theirs: nn.Module) -> None:
     for (name, p), q in zip(ours.named_parameters(), theirs.parameters(), strict=True):
-        found = p.detach().full_tensor() if isinstance(p, DTensor) else p.detach()
+        found = whole_table(p) if isinstance(p, DTensor) else p.detach()
         try:
             close(found, q.detach())
         except AssertionError as error:
@@ -186,6 +187,7 @@ def rows_come_and_gradients_return(mesh: DeviceMesh, folder: Path) -> None:
             for worker, ids in enumerate(wants):
                 wanted[ids] += 2 * (worker + 1) * 2 * whole[name][ids] / workers
             first, stop = block_of(rows, workers, rank)
+            wanted = wanted[RowOrder(rows).ids(0, rows)]
             wanted[:first], wanted[stop:] = 0, 0
             close(sharded[name].grad.to_dense(), wanted)
 
@@ -282,12 +284,12 @@ def tables_may_be_too_large_to_be_whole(mesh: DeviceMesh, folder: Path) -> None:
     with pytest.raises(ConfigError, match="fill="):
         shard_tables(model, mesh)
 
-    def fill(name: str, rows: Tensor, first: int) -> None:
-        rows.copy_(torch.arange(first, first + len(rows)).view(-1, 1).expand_as(rows))
+    def fill(name: str, rows: Tensor, ids: Tensor) -> None:
+        rows.copy_(ids.view(-1, 1).expand_as(rows))
 
     assert shard_tables(model, mesh, fill) == sorted(model.tables)
     for name in model.tables:
-        table = model.get_parameter(name).detach().full_tensor()
+        table = whole_table(model.get_parameter(name))
         assert torch.equal(table, torch.arange(7.0).view(-1, 1).expand_as(table))
 
 
@@ -367,7 +369,7 @@ def checkpoints_are_those_of_one_process(mesh: DeviceMesh, folder: Path) -> None
             (rows_here(tensor)[0] if isinstance(tensor, DTensor) else tensor).zero_()
     assert load_sharded_checkpoint(path, tensors, settings) == record
     for name, tensor in tensors.items():
-        full = tensor.detach().full_tensor() if isinstance(tensor, DTensor) else tensor
+        full = whole_table(tensor) if isinstance(tensor, DTensor) else tensor
         assert torch.equal(full, wanted[name]), name
 
     rate = {"alpha.0": torch.zeros(2)}
