@@ -246,14 +246,16 @@ def compare_collectives(num_ids: int, mesh: DeviceMesh, repeats: int, wire: Wire
 def _timed(task: Exchange, repeats: int, wire: Wire) -> dict[str, Any]:
     for _ in range(WARM_UP):
         task()
-    wire.sent, wire.seconds, seconds = 0.0, 0.0, []
+    wire.sent, wire.seconds, seconds, cpu = 0.0, 0.0, [], []
     for _ in range(repeats):
         dist.barrier()
-        started = time.perf_counter()
+        started, busy = time.perf_counter(), time.process_time()
         task()
         seconds.append(time.perf_counter() - started)
+        cpu.append(time.process_time() - busy)
     return {
         "seconds": seconds,
+        "cpu_seconds": cpu,
         "seconds_in_collectives": wire.seconds / repeats,
         "bytes_sent": wire.sent / repeats,
     }
@@ -308,6 +310,8 @@ def figures(raw: dict[str, dict[str, list[dict[str, Any]]]]) -> dict[str, float]
             key = f"{kind}_{size}"
             slowest = max(measure.median(worker["seconds"]) for worker in of_workers)
             found[f"{key}_ms"] = 1e3 * slowest
+            busiest = max(measure.median(worker["cpu_seconds"]) for worker in of_workers)
+            found[f"{key}_cpu_ms"] = 1e3 * busiest  # which other programs do not change much
             found[f"{key}_sent_mb"] = max(worker["bytes_sent"] for worker in of_workers) / 1e6
             found[f"{key}_held_mb"] = max(worker["megabytes"] for worker in of_workers)
     return found
@@ -326,7 +330,7 @@ def main(
     """Time meta-steps of several workers."""
     sizes = rows or list(NAMES)
     raw: dict[str, dict[str, list[dict[str, Any]]]] = {}
-    load = os.getloadavg()[0]
+    loads = [os.getloadavg()[0]]
     for num_ids in sizes:
         size = NAMES.get(num_ids, str(num_ids))
         kinds = ["sharded", "rows", *(["dense"] if num_ids <= LARGEST_DENSE else [])]
@@ -337,7 +341,8 @@ def main(
         seconds = max(measure.median(worker[name]["seconds"]) for worker in collectives)
         found[f"rows_by_{key}_ms"] = 1e3 * seconds
         found[f"rows_by_{key}_sent_mb"] = max(w[name]["bytes_sent"] for w in collectives) / 1e6
-    machine = measure.machine() | {"threads": 1, "workers": workers, "load_before": load}
+    loads.append(os.getloadavg()[0])
+    machine = measure.machine() | {"threads": 1, "workers": workers, "load_before_and_after": loads}
     measured = {**found, "raw": {"steps": raw, "collectives": collectives}}
     measure.save(path, {**measured, "machine": machine, "versions": measure.versions()})
     lines = {
@@ -346,12 +351,15 @@ def main(
         for kind in by_kind
     }
     print_table(
-        "step", ["ms", "MB sent", "MB held"], lines, f"a worker of {workers}, load {load:.1f}"
+        "step",
+        ["ms", "CPU ms", "MB sent", "MB held"],
+        lines,
+        f"a worker of {workers}, load {loads[0]:.1f} to {loads[1]:.1f}",
     )
     print_figures({key: value for key, value in found.items() if key.startswith("rows_by")}, {})
 
 
-UNITS = ("ms", "sent_mb", "held_mb")
+UNITS = ("ms", "cpu_ms", "sent_mb", "held_mb")
 
 if __name__ == "__main__":
     run(app)
