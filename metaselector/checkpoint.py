@@ -42,16 +42,38 @@ def save_checkpoint(
             raise OSError(str(error)) from error
 
 
+class Checksum:
+    """SHA-256 of settings and record, and of names, types, shapes and bytes of tensors.
+
+    Tensors come in the order of their names, each in one piece or several.
+
+    Args:
+        metadata: ``settings`` and ``record``, as JSON.
+    """
+
+    def __init__(self, metadata: Mapping[str, str]) -> None:
+        self._digest = hashlib.sha256()
+        for key in ("settings", "record"):
+            self._digest.update(f"{key}={metadata[key]}\n".encode())
+
+    def begin(self, name: str, tensor: Tensor) -> None:
+        """The next tensor, of which only type and shape count."""
+        self._digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+
+    def add(self, piece: Tensor) -> None:
+        """Its next numbers; contiguous, on the CPU."""
+        self._digest.update(piece.reshape(-1).view(torch.uint8).numpy().data)  # [bytes]
+
+    def __str__(self) -> str:
+        return self._digest.hexdigest()
+
+
 def _checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
-    """Of names, types, shapes and bytes of contiguous tensors, and of settings and record."""
-    digest = hashlib.sha256()
-    for key in ("settings", "record"):
-        digest.update(f"{key}={metadata[key]}\n".encode())
+    checksum = Checksum(metadata)
     for name in sorted(tensors):
-        tensor = tensors[name]
-        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)  # [bytes]
-    return digest.hexdigest()
+        checksum.begin(name, tensors[name])
+        checksum.add(tensors[name])
+    return str(checksum)
 
 
 class Checkpoint(NamedTuple):

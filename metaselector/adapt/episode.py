@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+import torch
 from torch import Tensor, nn
 
 from metaselector.adapt.engine import Adaptation, Engine, Loss
 from metaselector.adapt.rules import Tensors
-from metaselector.adapt.touched import index_rows, rows_of_batch, take_rows
+from metaselector.adapt.storage import take_tables
+from metaselector.adapt.touched import index_rows, rows_of_batch
 from metaselector.data.episodes import Episodes
+
+_RATE = "rate/"
+"""Before the name of a table whose rates' rows are meant."""
 
 
 class EpisodeLoss(nn.Module):
@@ -54,30 +62,83 @@ class EpisodeLoss(nn.Module):
         The gradient of a table, and of rates with a row for each of a table's, is sparse: it has
         the rows that the meta-batch touches.
         """
-        tables: frozenset[str] = frozenset(self.model.tables)  # type: ignore[arg-type]
-        params: dict[str, Tensor] = dict(self.model.named_parameters())
-        rates = self.rates
         rows, local = rows_of_batch(episodes)
-        take = take_rows if self.row_sparse else index_rows
-        for name in tables:
-            if name in rates and rates[name].shape == params[name].shape:
-                rates[name] = take(rates[name], rows)
-            params[name] = take(params[name], rows)
-        output = self.engine(self.model, params, rates, self.adaptation, local, self.loss)
-        return self.loss(output, episodes.query.labels, episodes.query.mask)
+        return self._loss(self._take(rows), local)
 
-    def accumulate_gradients(self, episodes: Episodes, users_at_once: int) -> float:
+    def predict(self, episodes: Episodes) -> Any:
+        """The model's outputs on the query after adapting on the support, as of the engine."""
+        rows, local = rows_of_batch(episodes)
+        return self._outputs(self._take(rows), local)
+
+    def accumulate_gradients(
+        self, episodes: Episodes, users_at_once: int, weight: float = 1.0
+    ) -> float:
         """Add the gradients of the mean loss to those of the parameters, some users at a time.
 
-        Equal to ``self(episodes).backward()`` but for rounding, in the memory of `users_at_once`.
+        Equal to ``(weight * self(episodes)).backward()`` but for rounding, in the memory of
+        `users_at_once`. The tables' rows are taken once, and their gradients given back once.
 
         Returns:
             the mean loss.
         """
-        rows = max(int(episodes.query.mask.sum()), 1)
+        rows, local = rows_of_batch(episodes)
+        taken = self._take(rows)
+        leaves = {key: t.detach().requires_grad_(t.requires_grad) for key, t in taken.items()}
+        count = max(int(episodes.query.mask.sum()), 1)
         total = 0.0
-        for chunk in episodes.split(users_at_once):
-            loss = self(chunk) * (int(chunk.query.mask.sum()) / rows)
-            loss.backward()
+        for chunk in local.split(users_at_once):
+            loss = self._loss(leaves, chunk) * (int(chunk.query.mask.sum()) / count)
+            (weight * loss).backward()
             total += loss.item()
+        _give_back(taken, {key: leaf.grad for key, leaf in leaves.items()})
         return total
+
+    def sit_out(self) -> None:
+        """The part of :meth:`accumulate_gradients` in a step for which there are no episodes here.
+
+        Where tables are sharded, the other processes need the rows that this one holds. Without
+        gradients, it is the part of the others' :meth:`predict`.
+        """
+        nothing = torch.zeros(0, dtype=torch.int64, device=next(self.parameters()).device)
+        _give_back(self._take(nothing), {})
+
+    def _take(self, rows: Tensor) -> dict[str, Tensor]:
+        """Rows of the tables, and of the rates with a row for each of a table's."""
+        tables: frozenset[str] = frozenset(self.model.tables)  # type: ignore[arg-type]
+        params: dict[str, Tensor] = dict(self.model.named_parameters())
+        of = {name: p for name, p in params.items() if name in tables}
+        of |= {
+            f"{_RATE}{name}": rate
+            for name, rate in self.rates.items()
+            if name in tables and rate.shape == params[name].shape
+        }
+        if not self.row_sparse:
+            return {key: index_rows(table, rows) for key, table in of.items()}
+        return take_tables(of, rows)
+
+    def _loss(self, taken: Mapping[str, Tensor], local: Episodes) -> Tensor:
+        """The mean loss of episodes with ids among the rows that were taken."""
+        output = self._outputs(taken, local)
+        return self.loss(output, local.query.labels, local.query.mask)
+
+    def _outputs(self, taken: Mapping[str, Tensor], local: Episodes) -> Any:
+        params: dict[str, Tensor] = dict(self.model.named_parameters())
+        rates = self.rates
+        for key, rows in taken.items():
+            name = key.removeprefix(_RATE)
+            (params if name == key else rates)[name] = rows
+        return self.engine(self.model, params, rates, self.adaptation, local, self.loss)
+
+
+def _give_back(taken: Mapping[str, Tensor], grads: Mapping[str, Tensor | None]) -> None:
+    """Add gradients of rows that were taken to those of their tables; of rows not used, 0."""
+    learned = {key: rows for key, rows in taken.items() if rows.requires_grad}
+    if learned:
+        given = [grads.get(key) for key in learned]
+        torch.autograd.backward(
+            list(learned.values()),
+            [
+                torch.zeros_like(rows) if grad is None else grad
+                for rows, grad in zip(learned.values(), given, strict=True)
+            ],
+        )

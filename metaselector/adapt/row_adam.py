@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from metaselector.adapt.storage import storage_of
+
 
 class RowAdam(torch.optim.Optimizer):
     """Adam (Kingma and Ba, ICLR 2015, Algorithm 1) for parameters with row-sparse gradients.
@@ -15,6 +17,7 @@ class RowAdam(torch.optim.Optimizer):
     A step changes the rows that the gradient has, and their moments, as dense Adam would; it reads
     and writes no others, which dense Adam would move by their decaying moments. The bias is
     corrected by the number of steps, not by how often a row was touched. There is no weight decay.
+    Of a sharded table, each process updates the rows that it holds, and has their moments only.
 
     ``torch.optim.SparseAdam`` does the same, but takes five times as long for a small batch and
     adds epsilon before it corrects the bias, so that its touched rows differ from dense Adam's.
@@ -50,13 +53,16 @@ class RowAdam(torch.optim.Optimizer):
             state["square"] = torch.zeros_like(parameter)
         state["step"] += 1
         grad = parameter.grad.coalesce()  # type: ignore[union-attr]
-        rows, values = grad.indices()[0], grad.values()
+        here = storage_of(parameter).here
+        held, first = here(parameter)
+        means, squares = here(state["mean"])[0], here(state["square"])[0]
+        rows, values = grad.indices()[0] - first, grad.values()
         beta1, beta2 = group["betas"]
-        mean = state["mean"].index_select(0, rows).lerp_(values, 1 - beta1)
-        square = state["square"].index_select(0, rows).mul_(beta2)
+        mean = means.index_select(0, rows).lerp_(values, 1 - beta1)
+        square = squares.index_select(0, rows).mul_(beta2)
         square.addcmul_(values, values, value=1 - beta2)
-        state["mean"].index_copy_(0, rows, mean)
-        state["square"].index_copy_(0, rows, square)
+        means.index_copy_(0, rows, mean)
+        squares.index_copy_(0, rows, square)
         root = square.sqrt_().div_((1 - beta2 ** state["step"]) ** 0.5).add_(group["eps"])
         rate = group["lr"] / (1 - beta1 ** state["step"])
-        parameter.index_add_(0, rows, mean.div_(root), alpha=-rate)
+        held.index_add_(0, rows, mean.div_(root), alpha=-rate)

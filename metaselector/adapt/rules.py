@@ -18,6 +18,11 @@ SHARED = "shared"
 """Name of the one rate that all parameters share at granularity ``scalar``."""
 
 
+def _one_rate(parameter: Tensor, rate: float) -> Tensor:
+    """``[1]``; an ordinary tensor, which ``parameter.new_full`` of a sharded table is not."""
+    return torch.full([1], rate, dtype=parameter.dtype, device=parameter.device)
+
+
 class InnerRule(Protocol):
     """The contract of an inner rule."""
 
@@ -49,7 +54,7 @@ class MAML:
         self.second_order = second_order
 
     def init(self, params: Tensors) -> dict[str, Tensor]:
-        return {name: p.new_full([1], self.rate(name)) for name, p in params.items()}
+        return {name: _one_rate(p, self.rate(name)) for name, p in params.items()}
 
     def update(self, params: Tensors, grads: Tensors, rates: Tensors) -> dict[str, Tensor]:
         return {name: p - rates[name] * grads[name] for name, p in params.items()}
@@ -86,9 +91,9 @@ class MetaSGD:
     def init(self, params: Tensors) -> dict[str, Tensor]:
         if self.granularity == "scalar":
             first = next(iter(params), None)  # the rates of the parameters must agree
-            return {SHARED: params[first].new_full([1], self.rate(first))} if first else {}
+            return {SHARED: _one_rate(params[first], self.rate(first))} if first else {}
         if self.granularity == "tensor":
-            return {name: p.new_full([1], self.rate(name)) for name, p in params.items()}
+            return {name: _one_rate(p, self.rate(name)) for name, p in params.items()}
         return {name: torch.full_like(p, self.rate(name)) for name, p in params.items()}
 
     def update(self, params: Tensors, grads: Tensors, rates: Tensors) -> dict[str, Tensor]:
