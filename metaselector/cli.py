@@ -24,6 +24,7 @@ from metaselector.cli_options import (
     RunOption,
     SeedOption,
     SetOption,
+    StrategyOption,
     ThreadsOption,
     TrackOption,
     open_run,
@@ -180,6 +181,7 @@ def pretrain(
     device: DeviceOption = None,
     threads: ThreadsOption = None,
     track: TrackOption = None,
+    strategy: StrategyOption = None,
     resume: ResumeOption = False,
     init_from: Annotated[
         Path | None,
@@ -238,6 +240,7 @@ def pretrain(
         tracking=track or None,
         resume=resume,
         transfer=transfer or None,
+        teaching={"strategy": strategy} if strategy else None,
     )
     with training(this) as progress, kept_config(this):
         pretrain_base_models(this, progress)
@@ -406,6 +409,7 @@ def reproduce(
     device: DeviceOption = None,
     threads: ThreadsOption = None,
     track: TrackOption = None,
+    strategy: StrategyOption = None,
     resume: ResumeOption = False,
 ) -> None:
     """From raw data to the results table: fetch, prepare, pretrain, meta-train, evaluate, report.
@@ -427,6 +431,7 @@ def reproduce(
         threads=threads,
         tracking=track or None,
         resume=resume,
+        teaching={"strategy": strategy} if strategy else None,
     )
     with training(this) as progress:
         reproduce_run(this, data, data_directory, progress, prepared=resume)

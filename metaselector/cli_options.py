@@ -120,6 +120,14 @@ TrackOption = Annotated[
         show_default="tracking of the settings",
     ),
 ]
+StrategyOption = Annotated[
+    str | None,
+    typer.Option(
+        help="How base models are trained: independent; mutual: side by side, also learning each "
+        "other's predictions; co-training: in rounds, labelling pairs for each other.",
+        show_default="teaching.strategy of the settings, independent",
+    ),
+]
 DataDirectoryOption = Annotated[
     Path, typer.Option(help="Where fetched data sets are kept, one directory each.")
 ]
