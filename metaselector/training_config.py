@@ -124,11 +124,14 @@ class TeachingConfig(Section):
     weight: float = Field(
         1.0,
         ge=0,
-        description="what the others' predictions count against the labels: of mutual, the weight "
-        "of the divergence; of co-training, that of a pair against a row",
+        description="mutual: what the mean divergence from the others' predictions counts against "
+        "the loss on labels",
     )
     warm_up: int = Field(
         1, ge=0, description="mutual: epochs before the models begin to teach each other"
+    )
+    pair_weight: float = Field(
+        0.1, ge=0, description="co-training: what a pair counts against a row"
     )
     views: Literal["learners", "rows", "fields"] = Field(
         "learners",
@@ -177,10 +180,10 @@ class TeachingConfig(Section):
     @property
     def used(self) -> dict[str, Any]:
         """The settings that the strategy depends on, as JSON has them."""
-        of_mutual = {"warm_up"}
+        of_mutual = {"weight", "warm_up"}
         every = self.model_dump(mode="json")
         if self.strategy == "mutual":
-            return {key: every[key] for key in ("strategy", "weight", *of_mutual)}
+            return {key: every[key] for key in sorted(of_mutual | {"strategy"})}
         return {key: value for key, value in every.items() if key not in of_mutual}
 
 

@@ -9,7 +9,7 @@ In round 0 every model learns its labelled rows. After a round, :mod:`pairs` are
 predict them, and a model gets those of which the mean probability by the *others* is confident,
 with that probability as the label; in the next round it learns them beside its rows,
 
-    L_k = sum_i w_i crossentropy(y_i, p_ik) / n,    w_i = 1 of a row, `weight` of a pair.
+    L_k = sum_i w_i crossentropy(y_i, p_ik) / n,    w_i = 1 of a row, `pair_weight` of a pair.
 
 Where we deviate: labels are soft and never change; only others label for a model (in the source,
 also itself); a round trains from the first weights until *valid* is best, because models like these
@@ -163,7 +163,7 @@ class CoTraining(Together):
             others = made.batch(place)
             batch = Batch(*(torch.cat(both) for both in zip(batch, others, strict=True)))
             labels = torch.cat([labels, share.labels[: len(place)]])
-            weights = torch.cat([weights, torch.full([len(place)], self._teaching.weight)])
+            weights = torch.cat([weights, torch.full([len(place)], self._teaching.pair_weight)])
         return batch.to(self._device), labels.to(self._device), weights.to(self._device)
 
     def gradients(self, piece: tuple[Tensor | None, ...], epoch: int) -> float:

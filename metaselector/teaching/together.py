@@ -24,9 +24,9 @@ from metaselector.training.clipping import clip_gradients
 from metaselector.training.trainee import Trainee
 from metaselector.training_config import PretrainConfig
 
-NEVER = torch.finfo(torch.float64).max
+NEVER = 1e300
 """The best loss before there is one: what is trained must be finite."""
-ADVICE = "lower pretrain.learning_rate, set pretrain.clip_norm, or lower teaching.weight"
+ADVICE = "lower pretrain.learning_rate of that base model, or set pretrain.clip_norm"
 
 
 @dataclass(frozen=True)
