@@ -5,9 +5,10 @@ Table 1: models of different views each label the examples that they are most co
 of either class as the labelled ones have of it. Models that differ only in how they learn: Goldman
 and Zhou, "Enhancing Supervised Learning with Unlabeled Data", ICML 2000.
 
-In round 0 every model learns its labelled rows. After a round, :mod:`pairs` are drawn, all models
-predict them, and a model gets those of which the mean probability by the *others* is confident,
-with that probability as the label; in the next round it learns them beside its rows,
+In round 0 every model learns its labelled rows. After a round, unlabelled
+:mod:`~metaselector.teaching.pairs` are drawn, all models predict them, and a model gets those of
+which the mean probability by the *others* is confident, with that probability as the label; in the
+next round it learns them beside its rows,
 
     L_k = sum_i w_i crossentropy(y_i, p_ik) / n,    w_i = 1 of a row, `pair_weight` of a pair.
 
