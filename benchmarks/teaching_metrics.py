@@ -84,18 +84,21 @@ def compare(
 def of_counts(
     predictions: pd.DataFrame, resamples: int
 ) -> dict[str, dict[tuple[int, str], Floats]]:
-    """What :func:`resample` returns, of :data:`OF_COUNTS`, on the same resamples of the users."""
+    """What :func:`resample` returns, of the metrics of :data:`OF_COUNTS`."""
     users = np.unique(predictions["user"])
     code = np.searchsorted(users, predictions["user"])
     n, generator = len(users), _generator()
     weights = generator.multinomial(n, np.full(n, 1 / n), resamples)  # [R, U]
-    weights = np.concatenate([np.ones((1, n), dtype=weights.dtype), weights])
+    weights = np.concatenate([np.ones((1, n)), weights])
     said, true = predictions["p"].to_numpy() >= THRESHOLD, predictions["y"].to_numpy() == 1
     kinds = np.stack([said & true, said & ~true, ~said & true, ~said & ~true])  # [4, N]
     found: dict[str, dict[tuple[int, str], Floats]] = {metric: {} for metric in OF_COUNTS}
-    places = predictions.groupby(["seed", "model"], sort=False).indices
-    for (seed, model), at in places.items():
-        counts = [np.bincount(code[at], weights=kind[at], minlength=n) for kind in kinds]
+    for seed, model in predictions[["seed", "model"]].drop_duplicates().itertuples(index=False):
+        at = np.flatnonzero((predictions["seed"] == seed) & (predictions["model"] == model))
+        counts = [
+            np.bincount(code[at], weights=kind[at], minlength=n).astype(np.float64)
+            for kind in kinds
+        ]
         sums = [weights @ count for count in counts]  # each [1 + R]
         for metric, function in OF_COUNTS.items():
             found[metric][int(seed), str(model)] = function(*sums)

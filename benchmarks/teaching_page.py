@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 
 from benchmarks.teaching_metrics import BASE, METRICS
@@ -11,6 +12,7 @@ from metaselector.run_directory import Run
 
 TITLES = {"all": "All rows", "few": "A tenth of the rows before test"}
 LOWER_IS_BETTER = {"logloss"}
+NUMBERS = ["value", "sd", "difference", "low", "high"]
 NAMES = {"auc": "AUC", "logloss": "logloss", "accuracy": "accuracy", "recall": "recall", "f1": "F1"}
 
 
@@ -112,10 +114,10 @@ def _table(compared: pd.DataFrame) -> list[str]:
     ]
     for (model, strategy), of_line in compared.groupby(["model", "strategy"], sort=False):
         cells = [str(model), str(strategy)]
-        for each in of_line.itertuples():
-            cells.append(f"{each.value:.4f} ± {each.sd:.4f}")
-            shown = f"{each.difference:+.4f} [{each.low:+.4f}, {each.high:+.4f}]"
-            sure = each.low > 0 or each.high < 0
+        for value, sd, change, low, high in of_line[NUMBERS].to_numpy(dtype=np.float64):
+            cells.append(f"{value:.4f} ± {sd:.4f}")
+            shown = f"{change:+.4f} [{low:+.4f}, {high:+.4f}]"
+            sure = low > 0 or high < 0
             cells.append("" if strategy == BASE else f"**{shown}**" if sure else shown)
         lines.append(f"| {' | '.join(cells)} |")
     return _by_model(lines)

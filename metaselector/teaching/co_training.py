@@ -36,10 +36,10 @@ from metaselector.pretrain import Pretrained, labels_for, predict
 from metaselector.progress import Progress
 from metaselector.teaching.confident import agreement, by_others, choose
 from metaselector.teaching.pairs import Pairs, as_rows, check_items, draw, in_data
+from metaselector.teaching.share import Share
 from metaselector.teaching.together import (
     ADVICE,
     NEVER,
-    Member,
     Pupil,
     Together,
     copy_into,
@@ -53,57 +53,6 @@ from metaselector.training.trainee import Judgement
 from metaselector.training_config import TeachingConfig
 
 Ints = NDArray[np.int64]
-
-
-class Share:
-    """What one member learns from: its labelled rows, and the pairs that others labelled for it.
-
-    Attributes:
-        rows: int64 ``[n]``.
-        context, items, labels: of pairs, ``[most n]``, of which `count` are there.
-    """
-
-    def __init__(self, member: Member, rows: Ints, most: float) -> None:
-        self.member, self.rows = member, rows
-        self.first = {n: t.detach().clone() for n, t in member.model.state_dict().items()}
-        size = int(most * len(rows))
-        self.context, self.items = (torch.zeros(size, dtype=torch.int64) for _ in range(2))
-        self.labels = torch.zeros(size, dtype=torch.float32)
-        self.count = torch.zeros(1, dtype=torch.int64)
-        self.chosen = {n: t.clone() for n, t in self.first.items()}
-        self.chosen_epoch = torch.zeros(1, dtype=torch.int64)
-
-    def tensors(self) -> dict[str, Tensor]:
-        """All that a snapshot needs of it."""
-        name = self.member.name
-        own = {
-            "context": self.context,
-            "items": self.items,
-            "labels": self.labels,
-            "count": self.count,
-            "chosen_epoch": self.chosen_epoch,
-        }
-        found = {f"{name}/@{key}": tensor for key, tensor in own.items()}
-        return found | {f"{name}/@chosen/{n}": t for n, t in self.chosen.items()}
-
-    @property
-    def pairs(self) -> Pairs:
-        count = int(self.count)
-        return Pairs(self.context[:count].numpy(), self.items[:count].numpy())
-
-    def add(self, pairs: Pairs, labels: Tensor) -> None:
-        """Label pairs for it; there must be room."""
-        old, new = int(self.count), int(self.count) + len(labels)
-        self.context[old:new] = torch.from_numpy(pairs.context)
-        self.items[old:new] = torch.from_numpy(pairs.items)
-        self.labels[old:new] = labels
-        self.count.fill_(new)
-
-    def begin_again(self) -> None:
-        """Forget what was learned, but not the pairs."""
-        self.member.model.load_state_dict(self.first)
-        self.member.optimizer.state.clear()
-        self.member.kept.copy_(torch.tensor([NEVER, 0, 0], dtype=torch.float64))
 
 
 class CoTraining(Together):
