@@ -292,7 +292,8 @@ def tune(
         str,
         typer.Option(
             help="Whose loss is minimised: a selector (metaselector, metaselector-simplified, "
-            "sample-selector), or a base model, for which only its own settings can be tuned."
+            "sample-selector), or a base model, for which only its own settings can be tuned, and "
+            "those of teaching."
         ),
     ] = "metaselector",
     trials: Annotated[

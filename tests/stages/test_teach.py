@@ -21,6 +21,7 @@ from metaselector.stages.evaluate import evaluate
 from metaselector.stages.prepare import prepare_run
 from metaselector.stages.train import meta_train_selectors, pretrain_base_models
 from metaselector.stages.trial import valid_losses
+from metaselector.stages.tune import tune
 from metaselector.trained import Trained
 
 WriteWorld = Callable[..., Path]
@@ -190,6 +191,17 @@ def test_what_is_taught_is_tuned_beside_its_teachers(new_run: Callable[..., Run]
         run, "lr", change_config(config, {"base_models.fm.pretrain.learning_rate": 0.1})
     )
     assert other != loss
+
+
+def test_teaching_can_be_tuned(new_run: Callable[..., Run], tmp_path: Path) -> None:
+    run = new_run(changed(strategy="mutual", warm_up=0))
+    space = tmp_path / "space.yaml"
+    space.write_text("teaching.weight: {choices: [0.0, 2.0]}\n")
+    found = tune(run, space, "lr", 3, Silent())
+    assert pd.read_csv(found.trials)["teaching.weight"].nunique() == 2
+    apart = Run(run.directory, change_config(run.config, {"teaching.strategy": "independent"}))
+    with pytest.raises(ConfigError, match="changes nothing for --target lr"):
+        tune(apart, space, "lr", 1, Silent())
 
 
 @pytest.mark.parametrize(
