@@ -22,6 +22,8 @@ from metaselector.stages.prepare import prepare_run
 from metaselector.stages.train import meta_train_selectors, pretrain_base_models
 from metaselector.stages.trial import valid_losses
 from metaselector.stages.tune import tune
+from metaselector.teaching import co_training
+from metaselector.teaching.pairs import Pairs
 from metaselector.trained import Trained
 
 WriteWorld = Callable[..., Path]
@@ -154,6 +156,30 @@ def test_rounds_are_kept_and_nothing_sees_the_test(
         made = plain.load_base(name, "train", 0)[1]
         kept = history.loc[history["epoch"] == made.epochs, "round"].iloc[0]
         assert set(full["round"]) == set(range(kept + 1))
+
+
+def test_new_users_are_never_in_a_pair(
+    new_run: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"protocol": "cold", "cold.support_sizes": [5]}
+    config = change_config(changed(strategy="co-training"), settings)
+    models = {name: config.base_models[name] for name in ("lr", "fm")}
+    run = new_run(config.model_copy(update={"base_models": models}))
+    contexts: list[np.ndarray] = []
+    draw = co_training.draw
+
+    def watched(*arguments: Any) -> Pairs:
+        found = draw(*arguments)
+        contexts.append(found.context)
+        return found
+
+    monkeypatch.setattr(co_training, "draw", watched)
+    pretrain_base_models(run, Silent(), ("train",))
+    known = run.protocol.fitting_rows("train")
+    assert contexts
+    assert len(contexts[0])
+    assert all(np.isin(each, known).all() for each in contexts)
+    assert not np.isin(run.protocol.stopping_rows(), np.concatenate(contexts)).any()
 
 
 def test_views_are_evaluated_and_saved(new_run: Callable[..., Run], tmp_path: Path) -> None:
