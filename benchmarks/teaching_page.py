@@ -62,8 +62,10 @@ def page(
         "users would have changed; not corrected for the number of lines. Bold where it does not "
         "hold 0. Accuracy, recall and F1 at a threshold of 0.5. metaselector is joint MetaSelector "
         "on top of the base models above it. A tenth: of each user's rows before the last tenth, "
-        "one in ten, drawn once, to train, validate and adapt on; test stays. Settings of teaching "
-        "were chosen on valid of seed 0.",
+        "one in ten, drawn once, to train, validate and adapt on; test is the last tenth, as ever, "
+        "and of users with few rows one or two more. Settings of teaching were chosen on valid of "
+        "seed 0. Co-training that keeps round 0 has learned from no pair, and differs from "
+        "independent only in the order of rows, which is a measure of chance.",
         "",
         f"Command: `{command}`",
         "",
@@ -115,7 +117,7 @@ def _table(compared: pd.DataFrame) -> list[str]:
     for (model, strategy), of_line in compared.groupby(["model", "strategy"], sort=False):
         cells = [str(model), str(strategy)]
         for value, sd, change, low, high in of_line[NUMBERS].to_numpy(dtype=np.float64):
-            cells.append(f"{value:.4f} ± {sd:.4f}")
+            cells.append(f"{value:.4f}" + (f" ± {sd:.4f}" if of_line["seeds"].max() > 1 else ""))
             shown = f"{change:+.4f} [{low:+.4f}, {high:+.4f}]"
             sure = low > 0 or high < 0
             cells.append("" if strategy == BASE else f"**{shown}**" if sure else shown)
