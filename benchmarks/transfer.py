@@ -41,7 +41,8 @@ from metaselector.files import atomic_directory, write_text
 from metaselector.pretrain import predict
 from metaselector.progress import Bars, Progress
 from metaselector.run_directory import Run, save_config
-from metaselector.stages.train import pretrain_base_models, start
+from metaselector.stages.start import start
+from metaselector.stages.train import pretrain_base_models
 
 TARGET_FROM = 90
 """Percent of the users before the target's, in the order of their places."""

@@ -26,6 +26,7 @@ from metaselector.cli_options import (
     RunOption,
     SeedOption,
     SetOption,
+    StrategyOption,
     ThreadsOption,
     TrackOption,
     WorkersOption,
@@ -184,6 +185,7 @@ def pretrain(
     device: DeviceOption = None,
     threads: ThreadsOption = None,
     track: TrackOption = None,
+    strategy: StrategyOption = None,
     resume: ResumeOption = False,
     workers: WorkersOption = None,
     init_from: Annotated[
@@ -243,6 +245,7 @@ def pretrain(
         tracking=track or None,
         resume=resume,
         transfer=transfer or None,
+        teaching={"strategy": strategy} if strategy else None,
     )
     with training(this) as progress, kept_config(this):
         pretrain_base_models(this, progress)
@@ -297,7 +300,8 @@ def tune(
         str,
         typer.Option(
             help="Whose loss is minimised: a selector (metaselector, metaselector-simplified, "
-            "sample-selector), or a base model, for which only its own settings can be tuned."
+            "sample-selector), or a base model, for which only its own settings can be tuned, and "
+            "those of teaching."
         ),
     ] = "metaselector",
     trials: Annotated[
@@ -413,6 +417,7 @@ def reproduce(
     device: DeviceOption = None,
     threads: ThreadsOption = None,
     track: TrackOption = None,
+    strategy: StrategyOption = None,
     resume: ResumeOption = False,
     workers: WorkersOption = None,
     comm: CommOption = None,
@@ -437,6 +442,7 @@ def reproduce(
         tracking=track or None,
         meta_train={"comm": comm} if comm else None,
         resume=resume,
+        teaching={"strategy": strategy} if strategy else None,
     )
     with training(this) as progress:
         reproduce_run(this, data, data_directory, progress, prepared=resume)

@@ -158,6 +158,14 @@ CommOption = Annotated[
         show_default="meta_train.comm of the settings, else sparse",
     ),
 ]
+StrategyOption = Annotated[
+    str | None,
+    typer.Option(
+        help="How base models are trained: independent; mutual: side by side, also learning each "
+        "other's predictions; co-training: in rounds, labelling pairs for each other.",
+        show_default="teaching.strategy of the settings, independent",
+    ),
+]
 DataDirectoryOption = Annotated[
     Path, typer.Option(help="Where fetched data sets are kept, one directory each.")
 ]

@@ -18,7 +18,13 @@ from metaselector.errors import ConfigError, nearest
 from metaselector.plugin_dotted import is_dotted
 from metaselector.plugin_kinds import ESTIMATORS, METRICS, RULES, SELECTORS, TRACKERS
 from metaselector.plugins import Plugins
-from metaselector.training_config import CheckpointConfig, PretrainConfig, Section, TransferConfig
+from metaselector.training_config import (
+    CheckpointConfig,
+    PretrainConfig,
+    Section,
+    TeachingConfig,
+    TransferConfig,
+)
 from metaselector.yaml_mapping import read_mapping
 
 
@@ -403,6 +409,7 @@ class Config(Section):
         min_length=1,
     )
     transfer: TransferConfig = Field(default_factory=TransferConfig)
+    teaching: TeachingConfig = Field(default_factory=TeachingConfig)
     selector: SelectorConfig = Field(default_factory=SelectorConfig)
     adapt: AdaptConfig = Field(default_factory=AdaptConfig)
     meta_train: MetaTrainConfig = Field(default_factory=MetaTrainConfig)
@@ -418,6 +425,13 @@ class Config(Section):
     def percentages(self) -> SplitConfig:
         """Those of the protocol: of each user's rows if it is warm, of the users if it is cold."""
         return self.cold if self.protocol == "cold" else self.split
+
+    @property
+    def taught(self) -> tuple[str, ...]:
+        """The base models that teach each other; those that are scores take no part."""
+        if self.teaching.strategy == "independent":
+            return ()
+        return tuple(name for name, model in self.base_models.items() if not model.gives_scores)
 
     @property
     def cold_seed(self) -> int | None:

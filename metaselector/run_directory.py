@@ -30,6 +30,7 @@ from metaselector.mixture import Mixture
 from metaselector.plugins import identity
 from metaselector.pretrain import Pretrained
 from metaselector.score_files import scores_digest
+from metaselector.teaching.views import viewed
 from metaselector.training.keeper import Directory, Keeper
 from metaselector.transfer import TRANSFER_FILE, Source, Transferred
 from metaselector.variants import Variant, settings_of, variants_of
@@ -208,8 +209,9 @@ class Run:
     def new_base(self, name: str, seed: int) -> nn.Module:
         """An untrained base model."""
         settings = self.config.base_models[name]
-        model = registry.create_for(name, settings, self.dataset.schema, seed)
-        return model.to(self.config.device)
+        schema = self.dataset.schema
+        model = registry.create_for(name, settings, schema, seed)
+        return viewed(model, name, self.config, schema).to(self.config.device)
 
     def keeps_base(self, name: str, window: Window, seed: int) -> bool:
         """Whether there is a checkpoint of it, be it made with other settings."""
@@ -244,6 +246,11 @@ class Run:
     def base_keeper(self, name: str, window: Window, seed: int) -> Keeper:
         """Where the training of a base model keeps snapshots while it is under way."""
         return self._keeper(*self._base(name, window, seed))
+
+    def taught_keeper(self, window: Window, seed: int) -> Keeper:
+        """The same of base models that teach each other."""
+        path, settings = self._base(self.config.taught[0], window, seed)
+        return self._keeper(path.with_stem(f"base-taught-{window}"), settings)
 
     def learned_keeper(self, variant: Variant, seed: int) -> Keeper:
         """Where meta-training keeps snapshots while it is under way."""
@@ -289,7 +296,13 @@ class Run:
     def _settings(
         self, seed: int, models: tuple[str, ...], windows: tuple[Window, ...]
     ) -> dict[str, Any]:
-        """What a checkpoint depends on: the data, the windows, the seed and the base models."""
+        """What a checkpoint depends on: the data, the windows, the seed and the base models.
+
+        What one that is taught depends on are all that teach it, too.
+        """
+        taught = self.config.taught
+        if set(models) & set(taught):
+            models = tuple(n for n in self.config.base_models if n in models or n in taught)
         split = "cold" if self.config.protocol == "cold" else "split"
         config = self.config.model_dump(mode="json", include={split, "base_models"})
         config["base_models"] = {name: config["base_models"][name] for name in models}
@@ -304,6 +317,8 @@ class Run:
             scores = self.config.base_models[name].scores
             if scores is not None:
                 model["scores"]["file"] = scores_digest(scores)
+        if set(models) & set(taught):
+            config["teaching"] = self.config.teaching.used
         if self.source is not None:
             # What the source has learned, not where it is.
             learned = {

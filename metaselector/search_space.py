@@ -22,7 +22,7 @@ from metaselector.config import Config, change_config
 from metaselector.errors import ConfigError, nearest
 from metaselector.yaml_mapping import read_mapping
 
-TUNABLE = ("base_models", "selector", "adapt", "meta_train")
+TUNABLE = ("base_models", "teaching", "selector", "adapt", "meta_train")
 """Sections of the configuration that may be tuned; the others say what is learned from."""
 
 

@@ -30,6 +30,7 @@ from metaselector.plugin_file import is_in_file
 from metaselector.plugins import identity
 from metaselector.predict import predict_episodes
 from metaselector.run_directory import Run
+from metaselector.teaching.views import viewed
 from metaselector.variants import Variant
 
 STATE = "state.json"
@@ -204,7 +205,9 @@ class Trained:
                 )
         known = Known.load(directory / "data")
         models = {
-            name: registry.create_for(name, settings, known.schema, seed)
+            name: viewed(
+                registry.create_for(name, settings, known.schema, seed), name, config, known.schema
+            )
             for name, settings in config.base_models.items()
         }
         mixture = make_mixture(models, known, config, seed)

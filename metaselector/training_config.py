@@ -1,4 +1,4 @@
-"""Settings of training base models, and of starting from those of another run."""
+"""Settings of training base models: alone, from those of another run, or by each other."""
 
 from __future__ import annotations
 
@@ -110,6 +110,81 @@ class TransferConfig(Section):
         if self.unfreeze_every is not None and not self.freeze:
             raise ValueError("unfreeze_every needs freeze: nothing is frozen")
         return self
+
+
+class TeachingConfig(Section):
+    """Base models that teach each other, on what nobody has labelled or beside the labels."""
+
+    strategy: Literal["independent", "mutual", "co-training"] = Field(
+        "independent",
+        description="independent: every base model is trained alone; mutual: side by side, each "
+        "also learning the others' predictions of the batch; co-training: in rounds, each also "
+        "learning the others' confident predictions of pairs of user and item that no row has",
+    )
+    weight: float = Field(
+        1.0,
+        ge=0,
+        description="mutual: what the mean divergence from the others' predictions counts against "
+        "the loss on labels",
+    )
+    warm_up: int = Field(
+        1, ge=0, description="mutual: epochs before the models begin to teach each other"
+    )
+    pair_weight: float = Field(
+        0.1, ge=0, description="co-training: what a pair counts against a row"
+    )
+    views: Literal["learners", "rows", "fields"] = Field(
+        "learners",
+        description="co-training: in what the models differ; learners: in nothing but themselves; "
+        "rows: each has the labels of users of its own; fields: each sees features of its own",
+    )
+    fields: dict[str, tuple[str, ...]] | None = Field(
+        None, description="views=fields: by base model, the data's fields that it sees"
+    )
+    rounds: int = Field(5, ge=1, description="co-training: most rounds of labelling pairs")
+    patience: int = Field(
+        1,
+        ge=1,
+        description="co-training: rounds without a better mean valid loss of the models before "
+        "the training ends",
+    )
+    candidates: float = Field(
+        1.0,
+        gt=0,
+        description="co-training: pairs that are drawn a round, in share of the training rows",
+    )
+    confidence: float = Field(
+        0.8,
+        ge=0.5,
+        lt=1,
+        description="co-training: a pair is labelled for a model where the mean probability by "
+        "the others, of either class, is at least this",
+    )
+    growth: float = Field(
+        0.1,
+        gt=0,
+        description="co-training: most pairs that a model gets a round, in share of its rows",
+    )
+    most: float = Field(
+        0.5, gt=0, description="co-training: most pairs in all, in share of its rows"
+    )
+
+    @model_validator(mode="after")
+    def _complete(self) -> TeachingConfig:
+        if (self.views == "fields") != (self.fields is not None):
+            raise ValueError("views=fields and fields go together: give both or neither")
+        if self.fields is not None and any(not each for each in self.fields.values()):
+            raise ValueError("fields: every base model needs one or more")
+        return self
+
+    @property
+    def used(self) -> dict[str, Any]:
+        """The settings that the strategy depends on, as JSON has them."""
+        of_mutual = {"weight", "warm_up"}
+        every = self.model_dump(mode="json")
+        if self.strategy == "mutual":
+            return {key: every[key] for key in sorted(of_mutual | {"strategy"})}
+        return {key: value for key, value in every.items() if key not in of_mutual}
 
 
 class CheckpointConfig(Section):

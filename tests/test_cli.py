@@ -361,6 +361,22 @@ def test_base_models_start_from_another_run(
     assert "freeze needs init_from" in error
 
 
+# Teaching
+
+
+def test_strategies_of_training_base_models(invoke: Invoke, prepared: Path) -> None:
+    done = invoke("pretrain", "--run", prepared, "--strategy", "mutual")
+    assert done.code == 0, done.err
+    assert "pretrain lr + fm (train)" in done.err
+    assert "strategy: mutual" in (prepared / "config.yaml").read_text()
+    again = invoke("pretrain", "--run", prepared)  # with the settings that were saved
+    assert again.err.count("done before with the same settings") == 3
+    alone = invoke("pretrain", "--run", prepared, "--strategy", "independent")
+    assert "pretrain fm (full)" in alone.err
+    error = invoke("pretrain", "--run", prepared, "--strategy", "mutal").lone_error
+    assert error.startswith("teaching.strategy: Input should be 'independent', 'mutual'")
+
+
 # Tuning
 
 SPACE = "meta_train.phi_learning_rate: {low: 0.0001, high: 0.01, log: true}\n"

@@ -23,7 +23,7 @@ LAYERS = [
     "adapt",
     "selector make_selector mixture registry pretrain multi_task task_losses task_aggregation "
     "task_metrics testing frozen score_files estimators freezing transfer predict meta_trainer "
-    "finetune checkpoint training distributed inner_steps",
+    "finetune checkpoint training distributed inner_steps teaching",
     "evaluate",
     "report",
     "run_directory session search_space stages pipeline",

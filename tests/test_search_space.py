@@ -92,7 +92,7 @@ def test_a_file_that_is_no_space(file: Path, text: str, message: str) -> None:
     [
         ("adapt.step: {low: 1, high: 2}", "adapt.step: unknown setting; did you mean 'steps'?"),
         ("adpt.steps: {low: 1, high: 2}", "adpt.steps: only settings of base_models, "),
-        ("seeds: {choices: [[1], [2]]}", "seeds: only settings of base_models, selector, adapt, "),
+        ("seeds: {choices: [[1], [2]]}", "seeds: only settings of base_models, teaching, "),
         ("split.train: {low: 70, high: 80}", "split.train: only settings of base_models, "),
         ("base_models.fmm.pretrain.epochs: {low: 1, high: 2}", "base_models.fmm.pretrain.epochs: "),
         ("base_models: {choices: [{}]}", "base_models: this run has no base model ''"),

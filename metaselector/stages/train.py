@@ -8,7 +8,6 @@ from contextlib import contextmanager
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
 from metaselector.data.protocol import WINDOWS, Window
 from metaselector.distributed import workers
@@ -19,7 +18,9 @@ from metaselector.pretrain import pretrain
 from metaselector.progress import Progress
 from metaselector.run_directory import Run
 from metaselector.stages.fit_estimator import check_estimators, fit_estimator
-from metaselector.transfer import Transferred, overlap, source_rows, transfer
+from metaselector.stages.start import start
+from metaselector.stages.teach import check_teaching, teach
+from metaselector.transfer import overlap
 from metaselector.variants import Variant
 
 
@@ -44,12 +45,17 @@ def pretrain_base_models(run: Run, progress: Progress, windows: Sequence[Window]
     The first two stop early on *valid*; the refit trains for the epochs that *train* took. Where
     the settings name a source, each starts from the source's of the same name, seed and window,
     and ``transfer.csv`` says what it got from there. Estimators are fitted to the same rows as they
-    please, from nothing, and their scores of all rows kept.
+    please, from nothing, and their scores of all rows kept. Models that teach each other are
+    trained in one training a window.
     """
     _check_transfer(run, progress)
     check_estimators(run, windows)
+    check_teaching(run)
     for seed in run.config.seeds:
+        _pretrain_taught(run, windows, seed, progress)
         for name in run.trained_models:
+            if name in run.config.taught:
+                continue
             for window in windows:
                 description = f"seed {seed}: pretrain {name} ({window})"
                 if run.has_base(name, window, seed):
@@ -63,6 +69,16 @@ def pretrain_base_models(run: Run, progress: Progress, windows: Sequence[Window]
                             run.save_base(name, window, seed, *made)
                         workers.wait()
                         advance()
+
+
+def _pretrain_taught(run: Run, windows: Sequence[Window], seed: int, progress: Progress) -> None:
+    names = run.config.taught
+    for window in windows if names else ():
+        description = f"seed {seed}: pretrain {' + '.join(names)} ({window})"
+        if all(run.has_base(name, window, seed) for name in names):
+            progress.skipped(description)
+        else:
+            teach(run, window, seed, description, progress)
 
 
 def _check_transfer(run: Run, progress: Progress) -> None:
@@ -109,15 +125,6 @@ def _pretrain_one(
         run.save_base(name, window, seed, model, made)
         keeper.clear()
     workers.wait()
-
-
-def start(run: Run, name: str, window: Window, seed: int, model: nn.Module) -> list[Transferred]:
-    """Start an untrained base model from the source's, in place, if the run has a source."""
-    if run.source is None:
-        return []
-    theirs, ours = run.source.dataset.schema, run.dataset.schema
-    learned = run.source.tensors(name, window, seed)
-    return transfer(model, learned, source_rows(theirs, ours), theirs.num_ids)
 
 
 @_frozen_imports()

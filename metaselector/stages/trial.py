@@ -54,8 +54,11 @@ def _valid_loss(trial: _InMemory, target: str, seed: int) -> float:
 
 
 def relevant(config: Config, target: str) -> Config:
-    """`config` without the base models that a base model, as the target, stands beside."""
-    if target in LEARNED:
+    """`config` without the base models that a base model, as the target, stands beside.
+
+    Those that teach it stay.
+    """
+    if target in LEARNED or target in config.taught:
         return config
     return config.model_copy(update={"base_models": {target: config.base_models[target]}})
 
@@ -88,6 +91,9 @@ class _InMemory(Run):
         return (name, window, seed) in self.trained or super().has_base(name, window, seed)
 
     def base_keeper(self, name: str, window: Window, seed: int) -> Keeper:
+        return Nowhere()
+
+    def taught_keeper(self, window: Window, seed: int) -> Keeper:
         return Nowhere()
 
     def learned_keeper(self, variant: Variant, seed: int) -> Keeper:

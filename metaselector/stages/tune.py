@@ -74,7 +74,7 @@ def _check_space(run: Run, space: SearchSpace, target: str) -> None:
     """Refuse, before any trial, what cannot be tuned or is no value of its setting."""
     for key, configs in space.probes(run.config).items():
         section, name, *option = [*key.split("."), ""]
-        if target not in LEARNED and (section, name) != ("base_models", target):
+        if target not in LEARNED and not _trains(run, target, section, name):
             raise space.error(key, f"changes nothing for --target {target}")
         if section == "base_models" and option[0] == "options":
             for config in configs:
@@ -88,6 +88,14 @@ def _check_space(run: Run, space: SearchSpace, target: str) -> None:
                     raise ConfigError(f"{space.path}: {error}") from error
                 except (TypeError, ValueError, RuntimeError) as error:
                     raise space.error(key, f"base model '{name}' refuses it ({error})") from error
+
+
+def _trains(run: Run, target: str, section: str, name: str) -> bool:
+    """Whether a setting changes how a base model is trained: it is its own, or its teachers'."""
+    taught = run.config.taught
+    if target not in taught:
+        return (section, name) == ("base_models", target)
+    return section == "teaching" or (section == "base_models" and name in taught)
 
 
 def _pretrain_missing(run: Run, progress: Progress) -> None:

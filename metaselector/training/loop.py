@@ -168,7 +168,7 @@ class _Loop:
         at.history.append(line | dict(judged.more))
         at.rates += judged.rates
         self._log(at.history[-1] | {f"rate/{r['parameter']}": r["mean"] for r in judged.rates})
-        at.finished = at.epoch == plan.last
+        at.finished = judged.finished or at.epoch == plan.last
         if judged.valid_loss is not None:
             if self.stopping.improved(at.epoch, judged.valid_loss):
                 self.best = self.trainee.candidate()

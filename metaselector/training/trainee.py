@@ -18,11 +18,13 @@ class Judgement(NamedTuple):
         valid_loss: decides which epoch is kept, and when to stop; None decides nothing.
         more: of the epoch, to be put into its line of the history.
         rates: lines about the inner learning rates.
+        finished: whether the training ends here, whatever the loss.
     """
 
     valid_loss: float | None
     more: Mapping[str, Any] = MappingProxyType({})
     rates: Sequence[dict[str, Any]] = ()
+    finished: bool = False
 
 
 class Trainee(Protocol):
