@@ -155,3 +155,12 @@ def identity(name: str) -> str:
 
 def _package(point: EntryPoint) -> str:
     return f"{point.dist.name} {point.dist.version}" if point.dist else "a package"
+
+
+def checked(kind: Plugins, name: str) -> str:
+    """`name`, if there is such a thing; pydantic takes no other error than a ValueError."""
+    try:
+        kind.check(name)
+    except ConfigError as error:
+        raise ValueError(str(error)) from error
+    return name

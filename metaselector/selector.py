@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from metaselector.config import SelectorInput
 from metaselector.data.batch import Batch
 from metaselector.mixture import Mixed
+from metaselector.selection_config import SelectorInput
 
 PROBABILITY_FLOOR = 1e-6
 

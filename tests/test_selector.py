@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from metaselector.config import SelectorInput
 from metaselector.data.batch import Batch
 from metaselector.mixture import Mixed
+from metaselector.selection_config import SelectorInput
 from metaselector.selector import GatedSelector, support_losses
 
 SLOT_FIELDS = [0, 1, 1]
