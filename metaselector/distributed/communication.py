@@ -71,7 +71,7 @@ class Communication:
     traffic: Traffic = field(default_factory=Traffic)
 
     def __post_init__(self) -> None:
-        self._size, self._powersgd = workers.count(), None
+        self._size, self._powersgd, self._steps = workers.count(), None, 0
         self._group: Any = dist.group.WORLD
         self._touched: dict[int, list[Tensor]] = {}
         if self.kind.name == "powersgd":
@@ -92,7 +92,7 @@ class Communication:
     @property
     def averages_gradients(self) -> bool:
         """Whether the step under way averages gradients."""
-        return self.kind.name != "local-sgd" or self.traffic.steps < WARM_UP
+        return self.kind.name != "local-sgd" or self._steps < WARM_UP
 
     @property
     def in_step(self) -> bool:
@@ -106,6 +106,7 @@ class Communication:
     def after_update(self) -> None:
         """Count a step; average parameters, where it is time to."""
         averaged = self.averages_gradients
+        self._steps += 1
         self.traffic.steps += 1
         if self.kind.name != "local-sgd":
             return
@@ -248,7 +249,10 @@ def _index_type(table: Tensor) -> torch.dtype:
 
 
 def make_communication(
-    comm: str | None, tables: Iterable[nn.Parameter], others: Iterable[nn.Parameter]
+    comm: str | None,
+    tables: Iterable[nn.Parameter],
+    others: Iterable[nn.Parameter],
+    traffic: Traffic | None = None,
 ) -> Communication:
     """As the setting says; null is ``sparse``."""
-    return Communication(parse(comm or "sparse"), list(tables), list(others))
+    return Communication(parse(comm or "sparse"), list(tables), list(others), traffic or Traffic())
