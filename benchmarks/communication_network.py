@@ -6,6 +6,7 @@ is asked for. That needs root, ``ip`` and ``tc`` (Debian's iproute2).
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -81,14 +82,13 @@ def cable() -> Iterator[Network]:
                 f"no `{tool}`: install iproute2, or leave bandwidths out (--no-cable counts bytes "
                 "on the loopback device, and computes what a slow network would take)"
             )
-    names = ("metaselector-0", "metaselector-1")
+    names = tuple(f"metaselector-{os.getpid()}-{rank}" for rank in range(WORKERS))
     try:
-        for rank, name in enumerate(names):
+        for name in names:
             _call(["ip", "netns", "add", name])
             _call(["ip", "-n", name, "link", "set", "lo", "up"])
-            if rank:
-                ends = ["type", "veth", "peer", "name", LINK, "netns", name]
-                _call(["ip", "link", "add", LINK, "netns", names[0], *ends])
+        ends = ["type", "veth", "peer", "name", LINK, "netns", names[1]]
+        _call(["ip", "link", "add", LINK, "netns", names[0], *ends])
         for rank, name in enumerate(names):
             _call(["ip", "-n", name, "addr", "add", f"{_address(rank)}/24", "dev", LINK])
             _call(["ip", "-n", name, "link", "set", LINK, "up"])

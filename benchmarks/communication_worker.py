@@ -6,7 +6,8 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,6 +30,9 @@ ALONE = "one process"
 SETTLED = 10
 """Steps of a timed training that do not count: PowerSGD and local SGD begin after as many."""
 
+TIMED = 32
+"""Steps that do: two periods of ``local-sgd:16``."""
+
 
 class Mark(NamedTuple):
     """What has come together since the start, right after a step.
@@ -38,6 +42,8 @@ class Mark(NamedTuple):
         cpu_seconds: of this process's threads.
         on_wire: bytes that left by the network interface.
         sent: bytes of tensors, by the trainer's own count.
+        gathered: of these, this worker's own tensors in all-gathers.
+        collectives: how many there were.
         waiting: seconds in collectives.
     """
 
@@ -45,14 +51,21 @@ class Mark(NamedTuple):
     cpu_seconds: float
     on_wire: int
     sent: float
+    gathered: float
+    collectives: int
     waiting: float
 
 
-class Stopwatch(Silent):
-    """Takes a mark after each step."""
+class Enough(Exception):
+    """As many steps were timed as are wanted."""
 
-    def __init__(self, link: str, traffic: Traffic) -> None:
+
+class Stopwatch(Silent):
+    """Takes a mark after each step, and ends the training after so many."""
+
+    def __init__(self, link: str, traffic: Traffic, most: int | None = None) -> None:
         self.marks: list[Mark] = []
+        self._most = most
         self._link, self._traffic = link, traffic
 
     @contextmanager
@@ -62,7 +75,10 @@ class Stopwatch(Silent):
     def _mark(self) -> None:
         traffic = self._traffic
         clocks = time.perf_counter(), time.process_time()
-        self.marks.append(Mark(*clocks, sent(self._link), traffic.sent, traffic.seconds))
+        counts = traffic.sent, traffic.gathered, traffic.collectives, traffic.seconds
+        self.marks.append(Mark(*clocks, sent(self._link), *counts))
+        if len(self.marks) == self._most:
+            raise Enough
 
 
 def run_of(base: Path, config: Config, way: str) -> Run:
@@ -73,9 +89,17 @@ def run_of(base: Path, config: Config, way: str) -> Run:
     return Run(base / "communication" / folder, settings, parent=base)
 
 
-def train(run: Run, variant: Variant, seed: int, watch: Stopwatch, traffic: Traffic) -> MetaLearned:
-    """Meta-train one row as ``metaselector train`` does."""
-    first = variant == "sample-selector"
+def train(
+    run: Run,
+    variant: Variant,
+    seed: int,
+    watch: Stopwatch,
+    traffic: Traffic,
+    *,
+    warm: bool = True,
+) -> MetaLearned:
+    """Meta-train one row as ``metaselector train`` does; where not `warm`, from untrained phi."""
+    first = variant == "sample-selector" or not warm
     return meta_train(
         variant,
         run.dataset,
@@ -119,7 +143,7 @@ def learn(run: Run, seed: int, link: str) -> dict[str, Any]:
 
 def steps_of(marks: list[Mark], per_epoch: int) -> list[list[float]]:
     """The increase of every field from mark to mark, but for steps that come after a validation."""
-    pairs = enumerate(zip(marks, marks[1:], strict=False), start=1)
+    pairs = enumerate(pairwise(marks), start=1)
     return [
         [b - a for a, b in zip(before, after, strict=True)]
         for i, (before, after) in pairs
@@ -134,23 +158,13 @@ def within_epochs(marks: list[Mark], per_epoch: int) -> dict[str, float]:
 
 
 def time_steps(run: Run, users: int, seed: int, link: str) -> list[list[float]]:
-    """Of two epochs of joint meta-training, by meta-batches of `users`, what each step took."""
-    changes = {"meta_train.epochs": 2, "meta_train.patience": 2}
-    settings = change_config(run.config, changes | {"meta_train.users_per_batch": users})
-    timed = Run(run.directory / "timed", settings, parent=run.parent)
+    """Of joint meta-training by meta-batches of `users`, what each step took; see :class:`Mark`."""
+    settings = change_config(run.config, {"meta_train.users_per_batch": users})
+    timed = Run(run.directory, settings, parent=run.parent)
     traffic = Traffic()
-    watch = Stopwatch(link, traffic)
-    meta_train(
-        "metaselector",
-        timed.dataset,
-        timed.load_mixture("early", seed),
-        timed.load_mixture("train", seed),
-        settings,
-        np.random.default_rng(seed),
-        description="timed",
-        progress=watch,
-        traffic=traffic,
-    )
+    watch = Stopwatch(link, traffic, most=SETTLED + TIMED)
+    with suppress(Enough):
+        train(timed, "metaselector", seed, watch, traffic, warm=False)
     per_epoch = -(-len(timed.protocol.learners) // users)
     return steps_of(watch.marks, per_epoch)[SETTLED:]
 

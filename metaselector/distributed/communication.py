@@ -21,6 +21,7 @@ from torch.futures import Future
 from torch.nn.parallel import DistributedDataParallel
 
 from metaselector.distributed import workers
+from metaselector.distributed.packing import apart, as_bytes, side_by_side
 
 WARM_UP = 10
 """Steps with exact gradients before PowerSGD or local steps begin."""
@@ -46,11 +47,15 @@ class Traffic:
     Attributes:
         sent: bytes of tensors, as the collectives' algorithms need at least: an all-reduce of n
             bytes by N workers sends ``2 (N - 1) / N n``, an all-gather ``(N - 1) n``.
+        gathered: bytes of this worker's own tensors in all-gathers.
+        collectives: how many there were.
         seconds: in which this worker waited for a collective of its own.
         steps: of training.
     """
 
     sent: float = 0.0
+    gathered: float = 0.0
+    collectives: int = 0
     seconds: float = 0.0
     steps: int = 0
 
@@ -61,7 +66,7 @@ class Communication:
 
     Args:
         kind: as the setting names it.
-        tables: parameters with row-sparse gradients.
+        tables: parameters with row-sparse gradients, all of the same rows in a step.
         others: all others that are trained.
     """
 
@@ -73,7 +78,8 @@ class Communication:
     def __post_init__(self) -> None:
         self._size, self._powersgd, self._steps = workers.count(), None, 0
         self._group: Any = dist.group.WORLD
-        self._touched: dict[int, list[Tensor]] = {}
+        self._touched: list[Tensor] = []
+        self._waiting: list[tuple[Tensor, Future[Tensor]]] = []
         if self.kind.name == "powersgd":
             self._powersgd = powerSGD_hook.PowerSGDState(
                 None,
@@ -111,10 +117,9 @@ class Communication:
         if self.kind.name != "local-sgd":
             return
         if not averaged:
-            for table in self.tables:
-                if table.grad is not None:
-                    rows = table.grad.coalesce().indices()[0]
-                    self._touched.setdefault(id(table), []).append(rows)
+            for table in self.tables[:1]:
+                assert table.grad is not None
+                self._touched.append(table.grad.coalesce().indices()[0])
             # torch's averager sends whole tables, so that it gets the others alone.
             due = (self._averager.step - WARM_UP) % self.kind.number == 0
             if due:
@@ -156,17 +161,26 @@ class Communication:
 
     @torch.no_grad()
     def _average_tables(self) -> None:
-        for table in self.tables:
-            touched = self._touched.get(id(table), [table.new_zeros(0, dtype=torch.int64)])
-            own = torch.cat(touched).unique()
-            rows = torch.cat(self._all_gather(own.to(_index_type(table)))).long().unique()
-            values = table.data.index_select(0, rows)
-            self._all_reduce(values)
-            table.data.index_copy_(0, rows, values.div_(self._size))
+        if not self.tables:
+            return
+        own = torch.cat(self._touched).unique()
+        rows = torch.cat(self._all_gather(own.to(_index_type(self.tables[0])))).long().unique()
+        values = side_by_side([table.data.index_select(0, rows) for table in self.tables])
+        self._all_reduce(values)
+        for table, part in zip(self.tables, apart(values, self.tables), strict=True):
+            table.data.index_copy_(0, rows, part.div_(self._size))
         self._touched.clear()
 
     def average(self, bucket: Any) -> Future[Tensor]:
         """The mean of a bucket of dense gradients."""
+        started = time.perf_counter()
+        future = self._average(bucket)
+        if bucket.buffer().is_cpu:  # there is one bucket: nothing else could be done meanwhile
+            future.wait()
+            self.traffic.seconds += time.perf_counter() - started
+        return future
+
+    def _average(self, bucket: Any) -> Future[Tensor]:
         size, name = _bytes(bucket.buffer()), self.kind.name
         if self._powersgd is not None:
             before = self._powersgd.total_numel_after_compression
@@ -181,23 +195,46 @@ class Communication:
             return default_hooks.fp16_compress_hook(self._group, bucket)
         if name == "bf16":  # torch's own hook refuses gloo
             rounded = bucket.buffer().to(torch.bfloat16).div_(self._size)
-            self._all_reduce(rounded)
+            dist.all_reduce(rounded)
+            self._count_all_reduce(size / 2)
             return _done(bucket.buffer().copy_(rounded))
         self._count_all_reduce(size)
         return default_hooks.allreduce_hook(self._group, bucket)
 
-    def exchange_rows(self, gradient: Tensor) -> Future[Tensor]:
-        """The mean of row-sparse gradients, which touch different rows on every worker."""
-        gradient = gradient.coalesce()
-        values = gradient.values()
-        half = {"fp16": torch.float16, "bf16": torch.bfloat16}.get(self.kind.name)
-        travelling = values if half is None else values.to(half)
-        rows = torch.cat(self._all_gather(gradient.indices()[0].to(_index_type(gradient))))
-        found = torch.cat(self._all_gather(travelling)).to(values.dtype)
-        total = torch.sparse_coo_tensor(
-            rows.long()[None], found.div_(self._size), gradient.shape, check_invariants=False
-        )
-        return _done(total.coalesce())
+    def later(self, gradient: Tensor) -> Future[Tensor]:
+        """The mean of a row-sparse gradient, once :meth:`exchange_rows` was called."""
+        future: Future[Tensor] = Future()
+        self._waiting.append((gradient.coalesce(), future))
+        return future
+
+    def exchange_rows(self) -> None:
+        """Average all tables' gradients, which have other rows on every worker, in one message.
+
+        Every row travels as bytes: its number, then what each table has of it.
+        """
+        if not self._waiting:
+            return
+        gradients, futures = zip(*self._waiting, strict=True)
+        self._waiting.clear()
+        rows, index = gradients[0].indices()[0], _index_type(gradients[0])
+        assert all(len(gradient.indices()[0]) == len(rows) for gradient in gradients)
+        values = side_by_side([gradient.values() for gradient in gradients])  # [L, W]
+        half = {"fp16": torch.float16, "bf16": torch.bfloat16}.get(self.kind.name, values.dtype)
+        parts = rows.to(index)[:, None], values.to(half)
+        packed = torch.cat(self._all_gather(torch.cat([as_bytes(part) for part in parts], dim=1)))
+        width = index.itemsize
+        found = packed[:, :width].contiguous().view(index)[:, 0].long()
+        theirs = packed[:, width:].contiguous().view(half).to(values.dtype).div_(self._size)
+        size = (len(self.tables[0]), values.shape[1])
+        total = torch.sparse_coo_tensor(found[None], theirs, size, check_invariants=False)
+        total = total.coalesce()
+        means = apart(total.values(), [gradient.values() for gradient in gradients])
+        for gradient, mean, future in zip(gradients, means, futures, strict=True):
+            future.set_result(
+                torch.sparse_coo_tensor(
+                    total.indices(), mean, gradient.shape, is_coalesced=True, check_invariants=False
+                )
+            )
 
     def _all_gather(self, own: Tensor) -> list[Tensor]:
         """All workers' tensors, which differ in length."""
@@ -211,7 +248,10 @@ class Communication:
         found = [torch.empty_like(padded) for _ in range(self._size)]
         dist.all_gather(found, padded)
         self.traffic.seconds += time.perf_counter() - started
-        self.traffic.sent += (self._size - 1) * (_bytes(padded) + 8)
+        size = _bytes(padded) + 8
+        self.traffic.gathered += size
+        self.traffic.sent += (self._size - 1) * size
+        self.traffic.collectives += 2
         return [part[: int(n)] for part, n in zip(found, lengths, strict=True)]
 
     def _all_reduce(self, tensor: Tensor) -> None:
@@ -221,6 +261,7 @@ class Communication:
         self._count_all_reduce(_bytes(tensor))
 
     def _count_all_reduce(self, size: float) -> None:
+        self.traffic.collectives += 1
         self.traffic.sent += 2 * (self._size - 1) / self._size * size
 
 
@@ -228,9 +269,11 @@ def _hook(
     state: Any,
     bucket: dist.GradBucket,  # type: ignore[name-defined]
 ) -> Future[Tensor]:
-    if bucket.buffer().is_sparse:
-        return state.exchange_rows(bucket.buffer())
-    return state.average(bucket)
+    sparse = bucket.buffer().is_sparse
+    future = state.later(bucket.buffer()) if sparse else state.average(bucket)
+    if bucket.is_last():
+        state.exchange_rows()
+    return future
 
 
 def _done(tensor: Tensor) -> Future[Tensor]:
