@@ -49,7 +49,7 @@ def together(place: Place, network: Network, workers: int, jobs: Sequence[Job]) 
     """
     with tempfile.TemporaryDirectory(prefix="metaselector-") as folder:
         request = Path(folder) / "request.json"
-        asked = {"base": str(place.base.resolve()), "config": str(place.config)}
+        asked: dict[str, Any] = {"base": str(place.base.resolve()), "config": str(place.config)}
         asked |= {"seeds": list(place.seeds), "link": network.link}
         request.write_text(json.dumps(asked | {"jobs": [asdict(job) for job in jobs]}))
         logs = [Path(folder) / f"{rank}.log" for rank in range(workers)]

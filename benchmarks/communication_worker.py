@@ -43,16 +43,17 @@ class Mark(NamedTuple):
         on_wire: bytes that left by the network interface.
         sent: bytes of tensors, by the trainer's own count.
         gathered: of these, this worker's own tensors in all-gathers.
-        collectives: how many there were.
+        all_reduces, all_gathers: how many.
         waiting: seconds in collectives.
     """
 
     seconds: float
     cpu_seconds: float
-    on_wire: int
+    on_wire: float
     sent: float
     gathered: float
-    collectives: int
+    all_reduces: float
+    all_gathers: float
     waiting: float
 
 
@@ -75,8 +76,9 @@ class Stopwatch(Silent):
     def _mark(self) -> None:
         traffic = self._traffic
         clocks = time.perf_counter(), time.process_time()
-        counts = traffic.sent, traffic.gathered, traffic.collectives, traffic.seconds
-        self.marks.append(Mark(*clocks, sent(self._link), *counts))
+        tensors = traffic.sent, traffic.gathered
+        counts = float(traffic.all_reduces), float(traffic.all_gathers), traffic.seconds
+        self.marks.append(Mark(*clocks, float(sent(self._link)), *tensors, *counts))
         if len(self.marks) == self._most:
             raise Enough
 

@@ -48,14 +48,15 @@ class Traffic:
         sent: bytes of tensors, as the collectives' algorithms need at least: an all-reduce of n
             bytes by N workers sends ``2 (N - 1) / N n``, an all-gather ``(N - 1) n``.
         gathered: bytes of this worker's own tensors in all-gathers.
-        collectives: how many there were.
+        all_reduces, all_gathers: how many.
         seconds: in which this worker waited for a collective of its own.
         steps: of training.
     """
 
     sent: float = 0.0
     gathered: float = 0.0
-    collectives: int = 0
+    all_reduces: int = 0
+    all_gathers: int = 0
     seconds: float = 0.0
     steps: int = 0
 
@@ -188,7 +189,8 @@ class Communication:
             future: Future[Tensor] = powerSGD_hook.powerSGD_hook(self._powersgd, bucket)
             if compressed:
                 size = 4 * (self._powersgd.total_numel_after_compression - before)
-            self._count_all_reduce(size)
+            # What is not compressed, then the two factors of what is.
+            self._count_all_reduce(size, 3 if compressed else 1)
             return future
         if name == "fp16":
             self._count_all_reduce(size / 2)
@@ -251,7 +253,7 @@ class Communication:
         size = _bytes(padded) + 8
         self.traffic.gathered += size
         self.traffic.sent += (self._size - 1) * size
-        self.traffic.collectives += 2
+        self.traffic.all_gathers += 2
         return [part[: int(n)] for part, n in zip(found, lengths, strict=True)]
 
     def _all_reduce(self, tensor: Tensor) -> None:
@@ -260,8 +262,8 @@ class Communication:
         self.traffic.seconds += time.perf_counter() - started
         self._count_all_reduce(_bytes(tensor))
 
-    def _count_all_reduce(self, size: float) -> None:
-        self.traffic.collectives += 1
+    def _count_all_reduce(self, size: float, times: int = 1) -> None:
+        self.traffic.all_reduces += times
         self.traffic.sent += 2 * (self._size - 1) / self._size * size
 
 
