@@ -5,7 +5,8 @@
 trains MetaSelector on MovieLens-100K by two workers, a thread each, with every ``meta_train.comm``
 of :data:`WAYS`, joined by a cable of several bandwidths (:mod:`benchmarks.communication_network`).
 Base models are those of ``make tables``' run, trained first where they are not there yet; what was
-trained before is used again. Times are of few steps and interleaved; on a machine that has other
+trained or timed before is used again (below ``communication`` in the run's directory: remove that
+after a change of the code). Times are of few steps and interleaved; on a machine that has other
 things to do, times of the processor say more than those of the clock, and both are kept.
 """
 
@@ -30,6 +31,7 @@ from benchmarks.command import run as run_app
 from benchmarks.communication_launch import Job, Place, together
 from benchmarks.communication_network import WORKERS, Network, cable
 from benchmarks.communication_quality import compare
+from benchmarks.communication_tables import UNLIMITED
 from benchmarks.communication_worker import ALONE
 from metaselector import environment
 from metaselector.config import load_config
@@ -54,7 +56,7 @@ WAYS = (
     "local-sgd:16",
     "local-sgd:64",
 )
-BANDWIDTHS: dict[str, float | None] = {"unlimited": None, "1 Gbit/s": 1e9, "100 Mbit/s": 1e8}
+BANDWIDTHS: dict[str, float | None] = {UNLIMITED: None, "1 Gbit/s": 1e9, "100 Mbit/s": 1e8}
 TARGETS = {"bytes_ratio_best": "≤ 0.10", "efficiency_2": "≥ 0.9"}
 CONFIG = Path(__file__).parent / "configs" / "tables.yaml"
 
@@ -105,7 +107,7 @@ def main(
     compared = compare(base, (ALONE, *ways), DENSE)
     table = tables.make(trained, timed, compared, DENSE)
     figures = tables.figures(table, timed, DENSE, DEFAULT)
-    measured = tables.measured(timed, BANDWIDTHS if network else {"unlimited": None})
+    measured = tables.measured(timed, BANDWIDTHS if network else {UNLIMITED: None})
     cost = cost_model.fit(measured)
     loads = {way: tables.load(timed, way) for way in ways}
     predicted = tables.predictions(cost, loads, timed, BANDWIDTHS)
@@ -169,21 +171,28 @@ def _time(
     repeats: int,
     progress: Progress,
 ) -> dict[tuple[str, str, int], list[list[float]]]:
-    """Steps by way, name of the bandwidth and size of the meta-batch."""
-    seed = place.seeds[0]
+    """Steps by way, name of the bandwidth and size of the meta-batch; kept as they come."""
+    seed, folder = place.seeds[0], place.base / "communication" / "timed"
     found: dict[tuple[str, str, int], list[list[float]]] = {}
+
+    def do(name: str, workers: int, jobs: Sequence[Job]) -> None:
+        file = folder / f"{repeat}-{workers}-{name.replace('/', ' per ')}.json"
+        asked = [[job.way, job.users] for job in jobs]
+        kept = json_format.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        if kept.get("asked") != asked:
+            kept = {"asked": asked, "made": together(place, net, workers, jobs)}
+            write_text(file, json_format.dumps(kept))
+        for (way, size), made in zip(asked, kept["made"], strict=True):
+            found.setdefault((way, name, size), []).extend(made["steps"])
+
     with progress.task("time steps", repeats * (1 + len(BANDWIDTHS))) as advance:
-        for _ in range(repeats):
-            alone = [Job(ALONE, seed, n) for n in (users, users // WORKERS)]
-            for job, made in zip(alone, together(place, net, 1, alone), strict=True):
-                found.setdefault((ALONE, "unlimited", job.users or 0), []).extend(made["steps"])
+        for repeat in range(repeats):
+            do(UNLIMITED, 1, [Job(ALONE, seed, n) for n in (users, users // WORKERS)])
             advance()
             for name, bandwidth in BANDWIDTHS.items():
                 if net.namespaces or bandwidth is None:
                     net.limit(bandwidth)
-                    jobs = [Job(way, seed, users) for way in ways]
-                    for job, made in zip(jobs, together(place, net, WORKERS, jobs), strict=True):
-                        found.setdefault((job.way, name, users), []).extend(made["steps"])
+                    do(name, WORKERS, [Job(way, seed, users) for way in ways])
                 advance()
             net.limit(None)
     return found

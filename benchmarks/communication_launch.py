@@ -54,14 +54,15 @@ def together(place: Place, network: Network, workers: int, jobs: Sequence[Job]) 
         request.write_text(json.dumps(asked | {"jobs": [asdict(job) for job in jobs]}))
         logs = [Path(folder) / f"{rank}.log" for rank in range(workers)]
         started = [_start(network, rank, workers, request, log) for rank, log in enumerate(logs)]
-        while any(process.poll() is None for process in started):
-            if any(process.poll() for process in started):
-                break  # the others would wait for the one that failed
-            time.sleep(0.2)
-        for process in started:
-            if process.poll() is None:
+        try:
+            while any(process.poll() is None for process in started):
+                if any(process.poll() for process in started):
+                    break  # the others would wait for the one that failed
+                time.sleep(0.2)
+        finally:
+            for process in started:
                 process.kill()
-            process.wait()
+                process.wait()
         for process, log in zip(started, logs, strict=True):
             if process.returncode > 0:
                 raise UserError(f"a worker failed:\n{log.read_text()[-2000:]}")
