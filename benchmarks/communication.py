@@ -175,24 +175,24 @@ def _time(
     seed, folder = place.seeds[0], place.base / "communication" / "timed"
     found: dict[tuple[str, str, int], list[list[float]]] = {}
 
-    def do(name: str, workers: int, jobs: Sequence[Job]) -> None:
+    def do(repeat: int, name: str, workers: int, jobs: Sequence[Job]) -> None:
         file = folder / f"{repeat}-{workers}-{name.replace('/', ' per ')}.json"
-        asked = [[job.way, job.users] for job in jobs]
+        asked = [[job.way, job.users] for job in jobs]  # as JSON has it
         kept = json_format.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
         if kept.get("asked") != asked:
             kept = {"asked": asked, "made": together(place, net, workers, jobs)}
             write_text(file, json_format.dumps(kept))
-        for (way, size), made in zip(asked, kept["made"], strict=True):
-            found.setdefault((way, name, size), []).extend(made["steps"])
+        for job, made in zip(jobs, kept["made"], strict=True):
+            found.setdefault((job.way, name, job.users or 0), []).extend(made["steps"])
 
     with progress.task("time steps", repeats * (1 + len(BANDWIDTHS))) as advance:
         for repeat in range(repeats):
-            do(UNLIMITED, 1, [Job(ALONE, seed, n) for n in (users, users // WORKERS)])
+            do(repeat, UNLIMITED, 1, [Job(ALONE, seed, n) for n in (users, users // WORKERS)])
             advance()
             for name, bandwidth in BANDWIDTHS.items():
                 if net.namespaces or bandwidth is None:
                     net.limit(bandwidth)
-                    do(name, WORKERS, [Job(way, seed, users) for way in ways])
+                    do(repeat, name, WORKERS, [Job(way, seed, users) for way in ways])
                 advance()
             net.limit(None)
     return found

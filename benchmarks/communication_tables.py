@@ -167,7 +167,8 @@ def summary(
         f"Joint MetaSelector on MovieLens-100K, {WORKERS} workers of one thread. Bytes: of "
         "tensors, a worker and step of whole trainings. Δ: to dense gradients (`none`), 95 % "
         "interval of the paired bootstrap over users; the intervals do not hold what training "
-        f"again would change, of which the line `{ALONE}` gives an idea: its gradients differ by rounding.",
+        f"again would change, of which the line `{ALONE}` gives an idea: its gradients differ by "
+        "rounding.",
         "",
         "| way | bytes | of dense | AUC | Δ AUC | Δ logloss |",
         "| --- | ---: | ---: | ---: | ---: | ---: |",
