@@ -17,7 +17,7 @@ import torch
 from benchmarks.communication_network import sent
 from metaselector.config import Config, change_config, load_config
 from metaselector.distributed import workers
-from metaselector.distributed.communication import Traffic
+from metaselector.distributed.wire import Traffic
 from metaselector.files import write_text
 from metaselector.meta_trainer import MetaLearned, meta_train
 from metaselector.progress import Silent

@@ -33,8 +33,9 @@ from metaselector.data.protocol import EvaluationProtocol
 from metaselector.data.protocols import make_protocol
 from metaselector.data.schema import Schema
 from metaselector.distributed import workers
-from metaselector.distributed.communication import Traffic, make_communication
+from metaselector.distributed.communication import make_communication
 from metaselector.distributed.data_parallel import DataParallel
+from metaselector.distributed.wire import Traffic
 from metaselector.errors import ConfigError, UserError
 from metaselector.make_selector import make_selector
 from metaselector.mixture import Mixture, make_loss

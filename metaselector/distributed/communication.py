@@ -22,6 +22,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from metaselector.distributed import workers
 from metaselector.distributed.packing import apart, as_bytes, side_by_side
+from metaselector.distributed.wire import Traffic, Wire, size_of
 
 WARM_UP = 10
 """Steps with exact gradients before PowerSGD or local steps begin."""
@@ -41,27 +42,6 @@ def parse(comm: str) -> Kind:
 
 
 @dataclass
-class Traffic:
-    """What this worker has sent.
-
-    Attributes:
-        sent: bytes of tensors, as the collectives' algorithms need at least: an all-reduce of n
-            bytes by N workers sends ``2 (N - 1) / N n``, an all-gather ``(N - 1) n``.
-        gathered: bytes of this worker's own tensors in all-gathers.
-        all_reduces, all_gathers: how many.
-        seconds: in which this worker waited for a collective of its own.
-        steps: of training.
-    """
-
-    sent: float = 0.0
-    gathered: float = 0.0
-    all_reduces: int = 0
-    all_gathers: int = 0
-    seconds: float = 0.0
-    steps: int = 0
-
-
-@dataclass
 class Communication:
     """Averages gradients, or parameters.
 
@@ -78,6 +58,7 @@ class Communication:
 
     def __post_init__(self) -> None:
         self._size, self._powersgd, self._steps = workers.count(), None, 0
+        self._wire = Wire(self.traffic, self._size)
         self._group: Any = dist.group.WORLD
         self._touched: list[Tensor] = []
         self._waiting: list[tuple[Tensor, Future[Tensor]]] = []
@@ -125,7 +106,7 @@ class Communication:
             due = (self._averager.step - WARM_UP) % self.kind.number == 0
             if due:
                 self._average_tables()
-                self._count_all_reduce(sum(_bytes(p) for p in self.others))
+                self._wire.count_all_reduce(sum(size_of(p) for p in self.others))
         started = time.perf_counter()
         self._averager.average_parameters(iter(self.others))
         self.traffic.seconds += time.perf_counter() - started
@@ -137,7 +118,7 @@ class Communication:
             return
         self._average_tables()
         for parameter in self.others:
-            self._all_reduce(parameter.data)
+            self._wire.all_reduce(parameter.data)
             parameter.data.div_(self._size)
 
     def state(self) -> dict[str, Tensor]:
@@ -165,9 +146,10 @@ class Communication:
         if not self.tables:
             return
         own = torch.cat(self._touched).unique()
-        rows = torch.cat(self._all_gather(own.to(_index_type(self.tables[0])))).long().unique()
+        own = own.to(_index_type(self.tables[0]))
+        rows = torch.cat(self._wire.all_gather(own, self._wire.lengths(own))).long().unique()
         values = side_by_side([table.data.index_select(0, rows) for table in self.tables])
-        self._all_reduce(values)
+        self._wire.all_reduce(values)
         for table, part in zip(self.tables, apart(values, self.tables), strict=True):
             table.data.index_copy_(0, rows, part.div_(self._size))
         self._touched.clear()
@@ -182,7 +164,7 @@ class Communication:
         return future
 
     def _average(self, bucket: Any) -> Future[Tensor]:
-        size, name = _bytes(bucket.buffer()), self.kind.name
+        size, name = size_of(bucket.buffer()), self.kind.name
         if self._powersgd is not None:
             before = self._powersgd.total_numel_after_compression
             compressed = self._powersgd.iter >= WARM_UP
@@ -190,17 +172,17 @@ class Communication:
             if compressed:
                 size = 4 * (self._powersgd.total_numel_after_compression - before)
             # What is not compressed, then the two factors of what is.
-            self._count_all_reduce(size, 3 if compressed else 1)
+            self._wire.count_all_reduce(size, 3 if compressed else 1)
             return future
         if name == "fp16":
-            self._count_all_reduce(size / 2)
+            self._wire.count_all_reduce(size / 2)
             return default_hooks.fp16_compress_hook(self._group, bucket)
         if name == "bf16":  # torch's own hook refuses gloo
             rounded = bucket.buffer().to(torch.bfloat16).div_(self._size)
             dist.all_reduce(rounded)
-            self._count_all_reduce(size / 2)
+            self._wire.count_all_reduce(size / 2)
             return _done(bucket.buffer().copy_(rounded))
-        self._count_all_reduce(size)
+        self._wire.count_all_reduce(size)
         return default_hooks.allreduce_hook(self._group, bucket)
 
     def later(self, gradient: Tensor) -> Future[Tensor]:
@@ -210,61 +192,53 @@ class Communication:
         return future
 
     def exchange_rows(self) -> None:
-        """Average all tables' gradients, which have other rows on every worker, in one message.
-
-        Every row travels as bytes: its number, then what each table has of it.
-        """
+        """Average all tables' gradients, which have other rows on every worker, in one message."""
         if not self._waiting:
             return
         gradients, futures = zip(*self._waiting, strict=True)
         self._waiting.clear()
-        rows, index = gradients[0].indices()[0], _index_type(gradients[0])
+        rows = gradients[0].indices()[0]
         assert all(len(gradient.indices()[0]) == len(rows) for gradient in gradients)
         values = side_by_side([gradient.values() for gradient in gradients])  # [L, W]
         half = {"fp16": torch.float16, "bf16": torch.bfloat16}.get(self.kind.name, values.dtype)
-        parts = rows.to(index)[:, None], values.to(half)
-        packed = torch.cat(self._all_gather(torch.cat([as_bytes(part) for part in parts], dim=1)))
-        width = index.itemsize
-        found = packed[:, :width].contiguous().view(index)[:, 0].long()
-        theirs = packed[:, width:].contiguous().view(half).to(values.dtype).div_(self._size)
-        size = (len(self.tables[0]), values.shape[1])
-        total = torch.sparse_coo_tensor(found[None], theirs, size, check_invariants=False)
-        total = total.coalesce()
-        means = apart(total.values(), [gradient.values() for gradient in gradients])
-        for gradient, mean, future in zip(gradients, means, futures, strict=True):
+        lengths, height = self._wire.lengths(rows), len(self.tables[0])
+        # An all-gather sends what N - 1 others have, an all-reduce 2 (N - 1) / N of everything.
+        gathers = self._size * max(lengths) <= 2 * height
+        exchange = self._gather_rows if gathers else self._reduce_rows
+        rows, mean = exchange(rows, values.to(half).div_(self._size), lengths, height)
+        means = apart(mean.to(values.dtype), [gradient.values() for gradient in gradients])
+        for gradient, own, future in zip(gradients, means, futures, strict=True):
             future.set_result(
                 torch.sparse_coo_tensor(
-                    total.indices(), mean, gradient.shape, is_coalesced=True, check_invariants=False
+                    rows[None], own, gradient.shape, is_coalesced=True, check_invariants=False
                 )
             )
 
-    def _all_gather(self, own: Tensor) -> list[Tensor]:
-        """All workers' tensors, which differ in length."""
-        started = time.perf_counter()
-        length = torch.tensor([len(own)], device=own.device)
-        lengths = [torch.zeros_like(length) for _ in range(self._size)]
-        dist.all_gather(lengths, length)
-        longest = int(max(lengths))
-        padded = own.new_zeros(longest, *own.shape[1:])
-        padded[: len(own)] = own
-        found = [torch.empty_like(padded) for _ in range(self._size)]
-        dist.all_gather(found, padded)
-        self.traffic.seconds += time.perf_counter() - started
-        size = _bytes(padded) + 8
-        self.traffic.gathered += size
-        self.traffic.sent += (self._size - 1) * size
-        self.traffic.all_gathers += 2
-        return [part[: int(n)] for part, n in zip(found, lengths, strict=True)]
+    def _gather_rows(
+        self, rows: Tensor, values: Tensor, lengths: list[int], height: int
+    ) -> tuple[Tensor, Tensor]:
+        """Sum rows that travel as bytes: each its number, then what all tables have of it."""
+        index = _index_type(self.tables[0])
+        parts = as_bytes(rows.to(index)[:, None]), as_bytes(values)
+        packed = torch.cat(self._wire.all_gather(torch.cat(parts, dim=1), lengths))
+        found = packed[:, : index.itemsize].contiguous().view(index)[:, 0].long()
+        theirs = packed[:, index.itemsize :].contiguous().view(values.dtype)
+        theirs = theirs.to(torch.promote_types(values.dtype, torch.float32))
+        size = (height, values.shape[1])
+        total = torch.sparse_coo_tensor(found[None], theirs, size, check_invariants=False)
+        total = total.coalesce()
+        return total.indices()[0], total.values()
 
-    def _all_reduce(self, tensor: Tensor) -> None:
-        started = time.perf_counter()
-        dist.all_reduce(tensor)
-        self.traffic.seconds += time.perf_counter() - started
-        self._count_all_reduce(_bytes(tensor))
-
-    def _count_all_reduce(self, size: float, times: int = 1) -> None:
-        self.traffic.all_reduces += times
-        self.traffic.sent += 2 * (self._size - 1) / self._size * size
+    def _reduce_rows(
+        self, rows: Tensor, values: Tensor, lengths: list[int], height: int
+    ) -> tuple[Tensor, Tensor]:
+        """Sum whole tables, with a column more that says which rows anyone has touched."""
+        total = values.new_zeros(height, values.shape[1] + 1)
+        touched = values.new_ones(len(rows), 1)
+        total.index_copy_(0, rows, torch.cat([values, touched], dim=1))
+        self._wire.all_reduce(total)
+        found = total[:, -1].nonzero()[:, 0]
+        return found, total[:, :-1].index_select(0, found)
 
 
 def _hook(
@@ -282,10 +256,6 @@ def _done(tensor: Tensor) -> Future[Tensor]:
     future: Future[Tensor] = Future()
     future.set_result(tensor)
     return future
-
-
-def _bytes(tensor: Tensor) -> int:
-    return tensor.numel() * tensor.element_size()
 
 
 def _index_type(table: Tensor) -> torch.dtype:
