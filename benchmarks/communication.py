@@ -32,7 +32,7 @@ from benchmarks.communication_launch import Job, Place, together
 from benchmarks.communication_network import WORKERS, Network, cable
 from benchmarks.communication_quality import compare
 from benchmarks.communication_tables import UNLIMITED
-from benchmarks.communication_worker import ALONE
+from benchmarks.communication_worker import ALONE, BARE
 from metaselector import environment
 from metaselector.config import load_config
 from metaselector.files import write_text
@@ -103,12 +103,12 @@ def main(
     with _joined(network) as net:
         trained = _train(place, net, ways, progress)
         timed = _time(place, net, ways, users, repeats, progress)
+        bare = _bare(place, net, progress)
     load.append(os.getloadavg()[2])
     compared = compare(base, (ALONE, *ways), DENSE)
     table = tables.make(trained, timed, compared, DENSE)
     figures = tables.figures(table, timed, DENSE, DEFAULT)
-    measured = tables.measured(timed, BANDWIDTHS if network else {UNLIMITED: None})
-    cost = cost_model.fit(measured)
+    cost = cost_model.fit(bare)
     loads = {way: tables.load(timed, way) for way in ways}
     predicted = tables.predictions(cost, loads, timed, BANDWIDTHS)
     made_with = environment.describe(
@@ -123,6 +123,7 @@ def main(
         "interface": net.link,
         "load_average": load,
         "cost": vars(cost),
+        "all_reduces": [[each.load.reduced, each.bandwidth, each.seconds] for each in bare],
         "timed": {" | ".join(map(str, key)): value for key, value in timed.items()},
     }
     where = {"machine": measure.machine(), "versions": measure.versions("numpy")}
@@ -196,6 +197,20 @@ def _time(
                 advance()
             net.limit(None)
     return found
+
+
+def _bare(place: Place, net: Network, progress: Progress) -> list[cost_model.Measured]:
+    """All-reduces without training, by every bandwidth."""
+    found = []
+    limits = BANDWIDTHS if net.namespaces else {UNLIMITED: None}
+    with progress.task("time all-reduces", len(limits)) as advance:
+        for bandwidth in limits.values():
+            net.limit(bandwidth)
+            (made,) = together(place, net, WORKERS, [Job(BARE, place.seeds[0])])
+            found += [cost_model.all_reduce(size, bandwidth, each) for size, each in made]
+            advance()
+    # Without a limit, large ones are as slow as memory.
+    return [each for each in found if each.bandwidth or each.load.reduced < 1000]
 
 
 if __name__ == "__main__":

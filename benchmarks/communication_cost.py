@@ -1,10 +1,13 @@
 """What a step costs on N workers: computing, waiting for messages, and moving bytes.
 
 ``time(N) = compute + latency * rounds(N) + slowdown * bytes(N) / bandwidth``, every worker with as
-many users as in the measurement. Rings do the collectives: an all-reduce of n bytes takes
-``2 (N - 1)`` rounds, in which every worker sends ``2 (N - 1) / N n`` bytes; an all-gather of n
-bytes of every worker takes ``N - 1`` rounds and ``(N - 1) n`` bytes. Source of the former:
-Patarasuk and Yuan, "Bandwidth optimal all-reduce algorithms", JPDC 2009.
+many users as in the measurement. Computing is time of the processor; the rest is fitted to bare
+all-reduces, the fastest of several, since steps on a busy machine mostly tell how busy it is.
+
+Rings do the collectives: an all-reduce of n bytes takes ``2 (N - 1)`` rounds, in which every worker
+sends ``2 (N - 1) / N n`` bytes; an all-gather of n bytes of every worker takes ``N - 1`` rounds and
+``(N - 1) n`` bytes. Source of the former: Patarasuk and Yuan, "Bandwidth optimal all-reduce
+algorithms", JPDC 2009.
 """
 
 from __future__ import annotations
@@ -33,6 +36,7 @@ class Load:
         reduced: bytes of its tensors that are all-reduced.
         gathered: bytes of its tensors that are all-gathered.
         reduces, gathers: how many collectives of either kind.
+        control: and how many all-reduces of a few bytes.
     """
 
     compute: float
@@ -40,6 +44,7 @@ class Load:
     gathered: float
     reduces: float
     gathers: float
+    control: int = CONTROL
 
     def sent(self, workers: int) -> float:
         """Bytes that leave a worker."""
@@ -49,12 +54,12 @@ class Load:
     def rounds(self, workers: int) -> float:
         """Messages that a worker waits for, one after another."""
         n = workers
-        return 2 * (n - 1) * (self.reduces + CONTROL) + (n - 1) * self.gathers
+        return 2 * (n - 1) * (self.reduces + self.control) + (n - 1) * self.gathers
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Seconds of a step of two workers by a cable of so many bits a second; None: unlimited."""
+    """Seconds that two workers took by a cable of so many bits a second; None: unlimited."""
 
     load: Load
     bandwidth: float | None
@@ -68,12 +73,10 @@ class Cost:
     Attributes:
         latency: seconds a round.
         slowdown: of the bytes, what headers and a protocol add to ``bytes / bandwidth``.
-        busy: seconds a step that the machine did other things; no part of a prediction.
     """
 
     latency: float
     slowdown: float
-    busy: float
 
     def seconds(self, load: Load, workers: int, bandwidth: float) -> float:
         """Of a step, by a network of `bandwidth` bits a second for every worker."""
@@ -84,18 +87,24 @@ class Cost:
 
 
 def fit(measured: Sequence[Measured], workers: int = 2) -> Cost:
-    """Least squares of what steps took beyond computing; no coefficient is below 0."""
-    rows = [
+    """Least squares, of relative errors, of what took longer than computing; nothing is below 0."""
+    rows = np.array(
         [
-            each.load.rounds(workers),
-            0.0 if each.bandwidth is None else each.load.sent(workers) * BITS / each.bandwidth,
-            1.0,
+            [
+                each.load.rounds(workers),
+                each.load.sent(workers) * BITS / each.bandwidth if each.bandwidth else 0.0,
+            ]
+            for each in measured
         ]
-        for each in measured
-    ]
-    beyond = [each.seconds - each.load.compute for each in measured]
-    latency, slowdown, busy = nnls(np.array(rows), np.array(beyond))[0]
-    return Cost(float(latency), float(slowdown), float(busy))
+    )
+    beyond = np.array([each.seconds - each.load.compute for each in measured])
+    latency, slowdown = nnls(rows / beyond[:, None], np.ones(len(beyond)))[0]
+    return Cost(float(latency), float(slowdown))
+
+
+def all_reduce(size: float, bandwidth: float | None, seconds: float) -> Measured:
+    """A bare one of `size` bytes."""
+    return Measured(Load(0.0, size, 0.0, 1.0, 0.0, control=0), bandwidth, seconds)
 
 
 def figure(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks.communication_cost import Cost, Load, Measured
+from benchmarks.communication_cost import Cost, Load
 from benchmarks.communication_network import WORKERS
 from benchmarks.communication_worker import ALONE, Mark
 
@@ -57,16 +57,6 @@ def load(timed: Timed, way: str) -> Load:
         reduces=mean(steps, "all_reduces"),
         gathers=mean(steps, "all_gathers"),
     )
-
-
-def measured(timed: Timed, bandwidths: Mapping[str, float | None]) -> list[Measured]:
-    """What the cost model is fitted to."""
-    # The mean of steps of which one in many averages; of each, without the slowest tenth.
-    return [
-        Measured(load(timed, way), bandwidths[name], _trimmed(_of(steps, "seconds")))
-        for (way, name, _), steps in timed.items()
-        if way != ALONE and name in bandwidths
-    ]
 
 
 def _trimmed(seconds: np.ndarray[Any, np.dtype[np.float64]]) -> float:
@@ -205,7 +195,7 @@ def summary(
         "### Predicted",
         "",
         f"Efficiency with as many users for each worker, by the fitted model: processor time + "
-        f"{1000 * cost.latency:.2f} ms a round of messages + {cost.slowdown:.2f} times "
+        f"{1000 * cost.latency:.3f} ms a round of messages + {cost.slowdown:.2f} times "
         "bytes / bandwidth; rings. Nothing of it was measured with more than two workers.",
         "",
         f"| bandwidth | way | {' | '.join(f'{n} workers' for n in AT)} |",

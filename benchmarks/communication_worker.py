@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+import torch.distributed as dist
 
 from benchmarks.communication_network import sent
 from metaselector.config import Config, change_config, load_config
@@ -27,6 +28,10 @@ from metaselector.variants import Variant
 VARIANTS: tuple[Variant, ...] = ("sample-selector", "metaselector")
 ALONE = "one process"
 """What a training without other workers is called where others are called by their ``comm``."""
+BARE = "all-reduce"
+"""What stands for bare all-reduces, without training."""
+SIZES = (8, 1_000_000, 4_000_000)
+"""Their bytes."""
 SETTLED = 10
 """Steps of a timed training that do not count: PowerSGD and local SGD begin after as many."""
 
@@ -171,14 +176,33 @@ def time_steps(run: Run, users: int, seed: int, link: str) -> list[list[float]]:
     return steps_of(watch.marks, per_epoch)[SETTLED:]
 
 
+def time_all_reduces() -> list[tuple[int, float]]:
+    """Seconds of an all-reduce of each of :data:`SIZES`, in the fastest of several rows of them."""
+    found = []
+    for size in SIZES:
+        tensor, rows = torch.zeros(size // 4), []
+        for _ in range(6):
+            workers.wait()
+            started = time.perf_counter()
+            for _ in range(4):
+                dist.all_reduce(tensor)
+            rows.append((time.perf_counter() - started) / 4)
+        found.append((size, min(rows)))
+    return found
+
+
 def main(request: Path) -> None:
     """Do what the request says; the main worker writes what came of it beside it."""
     asked = json.loads(request.read_text(encoding="utf-8"))
     config = load_config(Path(asked["config"]), changes={"seeds": asked["seeds"]})
     torch.set_num_threads(1)
-    base, found = Path(asked["base"]), []
+    base = Path(asked["base"])
+    found: list[Any] = []
     with workers.joined(config.device):
         for job in asked["jobs"]:
+            if job["way"] == BARE:
+                found.append(time_all_reduces())
+                continue
             run = run_of(base, config, job["way"])
             if job["users"] is None:
                 found.append(learn(run, job["seed"], asked["link"]))
