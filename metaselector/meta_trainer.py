@@ -35,6 +35,7 @@ from metaselector.data.schema import Schema
 from metaselector.distributed import workers
 from metaselector.distributed.communication import make_communication
 from metaselector.distributed.data_parallel import DataParallel
+from metaselector.distributed.wire import Traffic
 from metaselector.errors import ConfigError, UserError
 from metaselector.make_selector import make_selector
 from metaselector.mixture import Mixture, make_loss
@@ -176,6 +177,7 @@ def meta_train(
     description: str,
     progress: Progress,
     keeper: Keeper | None = None,
+    traffic: Traffic | None = None,
 ) -> MetaLearned:
     """Meta-train one variant.
 
@@ -189,6 +191,7 @@ def meta_train(
         start_from: what ``sample-selector`` learned, where phi then starts; untrained by default.
         description: what the progress bar calls it.
         keeper: where it goes on from, and keeps snapshots; nowhere by default.
+        traffic: takes down what this worker sends, if it is one of several.
 
     Raises:
         UserError: no user has rows to learn from.
@@ -196,7 +199,7 @@ def meta_train(
     """
     if start_from is not None:
         start_from.attach(early)
-    trainee = _Users(variant, dataset, early, later, config, generator)
+    trainee = _Users(variant, dataset, early, later, config, generator, traffic)
     untrained = trainee.candidate()
     settings = config.meta_train
     plan = Plan(
@@ -225,8 +228,10 @@ class _Users(Trainee):
         later: Mixture,
         config: Config,
         generator: np.random.Generator,
+        traffic: Traffic | None = None,
     ) -> None:
         self._config, self.generator, self._later = config, generator, later
+        self._traffic = traffic
         self._mixture, self._joint = early, kind_of(variant) == "metaselector"
         self._adaptation = make_adaptation(variant, early, config.adapt)
         self._start = _copy(early)
@@ -257,7 +262,7 @@ class _Users(Trainee):
         ids = row_sparse_ids(self._mixture, self._episode)
         tables = [p for p in learned if id(p) in ids]
         others = [p for p in learned if id(p) not in ids]
-        way = make_communication(self._config.meta_train.comm, tables, others)
+        way = make_communication(self._config.meta_train.comm, tables, others, self._traffic)
         self._episode.row_sparse = way.row_sparse
         if self.torch_seed is not None:
             self.torch_seed += workers.rank()  # other masks of dropout on every worker

@@ -21,6 +21,8 @@ from torch.futures import Future
 from torch.nn.parallel import DistributedDataParallel
 
 from metaselector.distributed import workers
+from metaselector.distributed.packing import apart, as_bytes, side_by_side
+from metaselector.distributed.wire import Traffic, Wire, size_of
 
 WARM_UP = 10
 """Steps with exact gradients before PowerSGD or local steps begin."""
@@ -40,28 +42,12 @@ def parse(comm: str) -> Kind:
 
 
 @dataclass
-class Traffic:
-    """What this worker has sent.
-
-    Attributes:
-        sent: bytes of tensors, as the collectives' algorithms need at least: an all-reduce of n
-            bytes by N workers sends ``2 (N - 1) / N n``, an all-gather ``(N - 1) n``.
-        seconds: in which this worker waited for a collective of its own.
-        steps: of training.
-    """
-
-    sent: float = 0.0
-    seconds: float = 0.0
-    steps: int = 0
-
-
-@dataclass
 class Communication:
     """Averages gradients, or parameters.
 
     Args:
         kind: as the setting names it.
-        tables: parameters with row-sparse gradients.
+        tables: parameters with row-sparse gradients, all of the same rows in a step.
         others: all others that are trained.
     """
 
@@ -71,9 +57,11 @@ class Communication:
     traffic: Traffic = field(default_factory=Traffic)
 
     def __post_init__(self) -> None:
-        self._size, self._powersgd = workers.count(), None
+        self._size, self._powersgd, self._steps = workers.count(), None, 0
+        self._wire = Wire(self.traffic, self._size)
         self._group: Any = dist.group.WORLD
-        self._touched: dict[int, list[Tensor]] = {}
+        self._touched: list[Tensor] = []
+        self._waiting: list[tuple[Tensor, Future[Tensor]]] = []
         if self.kind.name == "powersgd":
             self._powersgd = powerSGD_hook.PowerSGDState(
                 None,
@@ -92,7 +80,7 @@ class Communication:
     @property
     def averages_gradients(self) -> bool:
         """Whether the step under way averages gradients."""
-        return self.kind.name != "local-sgd" or self.traffic.steps < WARM_UP
+        return self.kind.name != "local-sgd" or self._steps < WARM_UP
 
     @property
     def in_step(self) -> bool:
@@ -106,19 +94,19 @@ class Communication:
     def after_update(self) -> None:
         """Count a step; average parameters, where it is time to."""
         averaged = self.averages_gradients
+        self._steps += 1
         self.traffic.steps += 1
         if self.kind.name != "local-sgd":
             return
         if not averaged:
-            for table in self.tables:
-                if table.grad is not None:
-                    rows = table.grad.coalesce().indices()[0]
-                    self._touched.setdefault(id(table), []).append(rows)
+            for table in self.tables[:1]:
+                assert table.grad is not None
+                self._touched.append(table.grad.coalesce().indices()[0])
             # torch's averager sends whole tables, so that it gets the others alone.
             due = (self._averager.step - WARM_UP) % self.kind.number == 0
             if due:
                 self._average_tables()
-                self._count_all_reduce(sum(_bytes(p) for p in self.others))
+                self._wire.count_all_reduce(sum(size_of(p) for p in self.others))
         started = time.perf_counter()
         self._averager.average_parameters(iter(self.others))
         self.traffic.seconds += time.perf_counter() - started
@@ -130,7 +118,7 @@ class Communication:
             return
         self._average_tables()
         for parameter in self.others:
-            self._all_reduce(parameter.data)
+            self._wire.all_reduce(parameter.data)
             parameter.data.div_(self._size)
 
     def state(self) -> dict[str, Tensor]:
@@ -155,81 +143,113 @@ class Communication:
 
     @torch.no_grad()
     def _average_tables(self) -> None:
-        for table in self.tables:
-            touched = self._touched.get(id(table), [table.new_zeros(0, dtype=torch.int64)])
-            own = torch.cat(touched).unique()
-            rows = torch.cat(self._all_gather(own.to(_index_type(table)))).long().unique()
-            values = table.data.index_select(0, rows)
-            self._all_reduce(values)
-            table.data.index_copy_(0, rows, values.div_(self._size))
+        if not self.tables:
+            return
+        own = torch.cat(self._touched).unique()
+        own = own.to(_index_type(self.tables[0]))
+        rows = torch.cat(self._wire.all_gather(own, self._wire.lengths(own))).long().unique()
+        values = side_by_side([table.data.index_select(0, rows) for table in self.tables])
+        self._wire.all_reduce(values)
+        for table, part in zip(self.tables, apart(values, self.tables), strict=True):
+            table.data.index_copy_(0, rows, part.div_(self._size))
         self._touched.clear()
 
     def average(self, bucket: Any) -> Future[Tensor]:
         """The mean of a bucket of dense gradients."""
-        size, name = _bytes(bucket.buffer()), self.kind.name
+        started = time.perf_counter()
+        future = self._average(bucket)
+        if bucket.buffer().is_cpu:  # there is one bucket: nothing else could be done meanwhile
+            future.wait()
+            self.traffic.seconds += time.perf_counter() - started
+        return future
+
+    def _average(self, bucket: Any) -> Future[Tensor]:
+        size, name = size_of(bucket.buffer()), self.kind.name
         if self._powersgd is not None:
             before = self._powersgd.total_numel_after_compression
             compressed = self._powersgd.iter >= WARM_UP
             future: Future[Tensor] = powerSGD_hook.powerSGD_hook(self._powersgd, bucket)
             if compressed:
                 size = 4 * (self._powersgd.total_numel_after_compression - before)
-            self._count_all_reduce(size)
+            # What is not compressed, then the two factors of what is.
+            self._wire.count_all_reduce(size, 3 if compressed else 1)
             return future
         if name == "fp16":
-            self._count_all_reduce(size / 2)
+            self._wire.count_all_reduce(size / 2)
             return default_hooks.fp16_compress_hook(self._group, bucket)
         if name == "bf16":  # torch's own hook refuses gloo
             rounded = bucket.buffer().to(torch.bfloat16).div_(self._size)
-            self._all_reduce(rounded)
+            dist.all_reduce(rounded)
+            self._wire.count_all_reduce(size / 2)
             return _done(bucket.buffer().copy_(rounded))
-        self._count_all_reduce(size)
+        self._wire.count_all_reduce(size)
         return default_hooks.allreduce_hook(self._group, bucket)
 
-    def exchange_rows(self, gradient: Tensor) -> Future[Tensor]:
-        """The mean of row-sparse gradients, which touch different rows on every worker."""
-        gradient = gradient.coalesce()
-        values = gradient.values()
-        half = {"fp16": torch.float16, "bf16": torch.bfloat16}.get(self.kind.name)
-        travelling = values if half is None else values.to(half)
-        rows = torch.cat(self._all_gather(gradient.indices()[0].to(_index_type(gradient))))
-        found = torch.cat(self._all_gather(travelling)).to(values.dtype)
-        total = torch.sparse_coo_tensor(
-            rows.long()[None], found.div_(self._size), gradient.shape, check_invariants=False
-        )
-        return _done(total.coalesce())
+    def later(self, gradient: Tensor) -> Future[Tensor]:
+        """The mean of a row-sparse gradient, once :meth:`exchange_rows` was called."""
+        future: Future[Tensor] = Future()
+        self._waiting.append((gradient.coalesce(), future))
+        return future
 
-    def _all_gather(self, own: Tensor) -> list[Tensor]:
-        """All workers' tensors, which differ in length."""
-        started = time.perf_counter()
-        length = torch.tensor([len(own)], device=own.device)
-        lengths = [torch.zeros_like(length) for _ in range(self._size)]
-        dist.all_gather(lengths, length)
-        longest = int(max(lengths))
-        padded = own.new_zeros(longest, *own.shape[1:])
-        padded[: len(own)] = own
-        found = [torch.empty_like(padded) for _ in range(self._size)]
-        dist.all_gather(found, padded)
-        self.traffic.seconds += time.perf_counter() - started
-        self.traffic.sent += (self._size - 1) * (_bytes(padded) + 8)
-        return [part[: int(n)] for part, n in zip(found, lengths, strict=True)]
+    def exchange_rows(self) -> None:
+        """Average all tables' gradients, which have other rows on every worker, in one message."""
+        if not self._waiting:
+            return
+        gradients, futures = zip(*self._waiting, strict=True)
+        self._waiting.clear()
+        rows = gradients[0].indices()[0]
+        assert all(len(gradient.indices()[0]) == len(rows) for gradient in gradients)
+        values = side_by_side([gradient.values() for gradient in gradients])  # [L, W]
+        half = {"fp16": torch.float16, "bf16": torch.bfloat16}.get(self.kind.name, values.dtype)
+        lengths, height = self._wire.lengths(rows), len(self.tables[0])
+        # An all-gather sends what N - 1 others have, an all-reduce 2 (N - 1) / N of everything.
+        gathers = self._size * max(lengths) <= 2 * height
+        exchange = self._gather_rows if gathers else self._reduce_rows
+        rows, mean = exchange(rows, values.to(half).div_(self._size), lengths, height)
+        means = apart(mean.to(values.dtype), [gradient.values() for gradient in gradients])
+        for gradient, own, future in zip(gradients, means, futures, strict=True):
+            future.set_result(
+                torch.sparse_coo_tensor(
+                    rows[None], own, gradient.shape, is_coalesced=True, check_invariants=False
+                )
+            )
 
-    def _all_reduce(self, tensor: Tensor) -> None:
-        started = time.perf_counter()
-        dist.all_reduce(tensor)
-        self.traffic.seconds += time.perf_counter() - started
-        self._count_all_reduce(_bytes(tensor))
+    def _gather_rows(
+        self, rows: Tensor, values: Tensor, lengths: list[int], height: int
+    ) -> tuple[Tensor, Tensor]:
+        """Sum rows that travel as bytes: each its number, then what all tables have of it."""
+        index = _index_type(self.tables[0])
+        parts = as_bytes(rows.to(index)[:, None]), as_bytes(values)
+        packed = torch.cat(self._wire.all_gather(torch.cat(parts, dim=1), lengths))
+        found = packed[:, : index.itemsize].contiguous().view(index)[:, 0].long()
+        theirs = packed[:, index.itemsize :].contiguous().view(values.dtype)
+        theirs = theirs.to(torch.promote_types(values.dtype, torch.float32))
+        size = (height, values.shape[1])
+        total = torch.sparse_coo_tensor(found[None], theirs, size, check_invariants=False)
+        total = total.coalesce()
+        return total.indices()[0], total.values()
 
-    def _count_all_reduce(self, size: float) -> None:
-        self.traffic.sent += 2 * (self._size - 1) / self._size * size
+    def _reduce_rows(
+        self, rows: Tensor, values: Tensor, lengths: list[int], height: int
+    ) -> tuple[Tensor, Tensor]:
+        """Sum whole tables, with a column more that says which rows anyone has touched."""
+        total = values.new_zeros(height, values.shape[1] + 1)
+        touched = values.new_ones(len(rows), 1)
+        total.index_copy_(0, rows, torch.cat([values, touched], dim=1))
+        self._wire.all_reduce(total)
+        found = total[:, -1].nonzero()[:, 0]
+        return found, total[:, :-1].index_select(0, found)
 
 
 def _hook(
     state: Any,
     bucket: dist.GradBucket,  # type: ignore[name-defined]
 ) -> Future[Tensor]:
-    if bucket.buffer().is_sparse:
-        return state.exchange_rows(bucket.buffer())
-    return state.average(bucket)
+    sparse = bucket.buffer().is_sparse
+    future = state.later(bucket.buffer()) if sparse else state.average(bucket)
+    if bucket.is_last():
+        state.exchange_rows()
+    return future
 
 
 def _done(tensor: Tensor) -> Future[Tensor]:
@@ -238,17 +258,16 @@ def _done(tensor: Tensor) -> Future[Tensor]:
     return future
 
 
-def _bytes(tensor: Tensor) -> int:
-    return tensor.numel() * tensor.element_size()
-
-
 def _index_type(table: Tensor) -> torch.dtype:
     """The smallest that has room for its rows."""
     return torch.int32 if table.shape[0] < 2**31 else torch.int64
 
 
 def make_communication(
-    comm: str | None, tables: Iterable[nn.Parameter], others: Iterable[nn.Parameter]
+    comm: str | None,
+    tables: Iterable[nn.Parameter],
+    others: Iterable[nn.Parameter],
+    traffic: Traffic | None = None,
 ) -> Communication:
     """As the setting says; null is ``sparse``."""
-    return Communication(parse(comm or "sparse"), list(tables), list(others))
+    return Communication(parse(comm or "sparse"), list(tables), list(others), traffic or Traffic())

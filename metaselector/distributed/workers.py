@@ -6,6 +6,7 @@ all of them know what the others do. Only :func:`is_main` writes files.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -30,7 +31,10 @@ def joined(device: str) -> Iterator[None]:
     if not launched() or dist.is_initialized():
         yield
         return
-    backend = "nccl" if torch.device(device).type == "cuda" else "gloo"
+    backend = "gloo"
+    if torch.device(device).type == "cuda":
+        backend = "nccl"  # which wants a GPU for each worker
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     dist.init_process_group(backend, timeout=TIMEOUT)
     try:
         yield

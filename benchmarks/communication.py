@@ -1,0 +1,217 @@
+"""What workers send each other, what it costs, and what less of it costs in AUC.
+
+    python -m benchmarks.communication --json benchmarks/results/communication/communication.json
+
+trains MetaSelector on MovieLens-100K by two workers, a thread each, with every ``meta_train.comm``
+of :data:`WAYS`, joined by a cable of several bandwidths (:mod:`benchmarks.communication_network`).
+Base models are those of ``make tables``' run, trained first where they are not there yet; what was
+trained or timed before is used again (below ``communication`` in the run's directory: remove that
+after a change of the code). Times are of few steps and interleaved; on a machine that has other
+things to do, times of the processor say more than those of the clock, and both are kept.
+"""
+
+from __future__ import annotations
+
+import json as json_format
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+
+from benchmarks import communication_cost as cost_model
+from benchmarks import communication_tables as tables
+from benchmarks import measure
+from benchmarks.command import JsonOption, new_app, print_figures
+from benchmarks.command import run as run_app
+from benchmarks.communication_launch import Job, Place, together
+from benchmarks.communication_network import WORKERS, Network, cable
+from benchmarks.communication_quality import compare
+from benchmarks.communication_tables import UNLIMITED
+from benchmarks.communication_worker import ALONE, BARE
+from metaselector import environment
+from metaselector.config import load_config
+from metaselector.files import write_text
+from metaselector.progress import Bars, Progress
+from metaselector.report import style
+from metaselector.run_directory import Run
+from metaselector.stages.prepare import prepare_run
+from metaselector.stages.train import pretrain_base_models
+
+DENSE = "none"
+DEFAULT = "sparse"
+WAYS = (
+    DENSE,
+    DEFAULT,
+    "fp16",
+    "bf16",
+    "powersgd:1",
+    "powersgd:2",
+    "powersgd:4",
+    "local-sgd:4",
+    "local-sgd:16",
+    "local-sgd:64",
+)
+BANDWIDTHS: dict[str, float | None] = {UNLIMITED: None, "1 Gbit/s": 1e9, "100 Mbit/s": 1e8}
+TARGETS = {"bytes_ratio_best": "≤ 0.10", "efficiency_2": "≥ 0.9"}
+CONFIG = Path(__file__).parent / "configs" / "tables.yaml"
+
+app = new_app()
+
+
+@app.command()
+def main(
+    json: JsonOption,
+    run: Annotated[
+        Path, typer.Option(help="Run whose data and base models are used; the rest goes below it.")
+    ] = Path("runs/movielens-100k-warm"),
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds 0 to this number less one.")] = 3,
+    repeats: Annotated[int, typer.Option(min=1, help="Timed trainings of each kind.")] = 3,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="A way to communicate; again for others.", show_default="all"),
+    ] = None,
+    network: Annotated[
+        bool,
+        typer.Option(
+            "--cable/--no-cable",
+            help="A network of our own, of several bandwidths (needs root and iproute2), or the "
+            "loopback device.",
+        ),
+    ] = True,
+    config: Annotated[Path, typer.Option(help="YAML file of settings.")] = CONFIG,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Your own copy of the raw files.", show_default="fetched into data/"),
+    ] = None,
+) -> None:
+    """Train, time and compare."""
+    started, load = time.perf_counter(), [os.getloadavg()[2]]
+    settings = load_config(config, changes={"seeds": list(range(seeds))})
+    torch.set_num_threads(1)
+    base, progress = Run(run, settings), Bars()
+    if not base.data_directory.exists():
+        prepare_run(base, data, Path("data"))
+    pretrain_base_models(base, progress)
+    ways = tuple(dict.fromkeys((DENSE, DEFAULT, *(only or WAYS))))
+    place = Place(run, config, tuple(range(seeds)))
+    users = settings.meta_train.users_per_batch
+    with _joined(network) as net:
+        trained = _train(place, net, ways, progress)
+        timed = _time(place, net, ways, users, repeats, progress)
+        bare = _bare(place, net, progress)
+    load.append(os.getloadavg()[2])
+    compared = compare(base, (ALONE, *ways), DENSE)
+    table = tables.make(trained, timed, compared, DENSE)
+    figures = tables.figures(table, timed, DENSE, DEFAULT)
+    cost = cost_model.fit(bare)
+    loads = {way: tables.load(timed, way) for way in ways}
+    predicted = tables.predictions(cost, loads, timed, BANDWIDTHS)
+    made_with = environment.describe(
+        seconds=time.perf_counter() - started,
+        training_seconds=sum(each["seconds"] for each in trained.values()),
+        threads=1,
+        device=settings.device,
+        data_sha256=base.dataset.digest(),
+    )
+    raw = {
+        "workers": WORKERS,
+        "interface": net.link,
+        "load_average": load,
+        "cost": vars(cost),
+        "all_reduces": [[each.load.reduced, each.bandwidth, each.seconds] for each in bare],
+        "timed": {" | ".join(map(str, key)): value for key, value in timed.items()},
+    }
+    where = {"machine": measure.machine(), "versions": measure.versions("numpy")}
+    measure.save(json, figures | {"raw": raw} | where)
+    folder = json.parent
+    write_text(folder / "ways.csv", table.to_csv(index=False, float_format="%.6g"))
+    write_text(folder / "predicted.csv", predicted.to_csv(index=False, float_format="%.6g"))
+    write_text(folder / "environment.json", json_format.dumps(made_with, indent=1) + "\n")
+    text = tables.summary(table, figures, predicted, cost, load, made_with["command"])
+    write_text(folder / "communication.md", text)
+    shown = {name: width for name, width in BANDWIDTHS.items() if width}
+    alone = tables.alone_seconds(timed, users // WORKERS)
+    style.save(cost_model.figure(cost, loads, alone, shown), folder / "efficiency.png")
+    typer.echo(text)
+    print_figures({key: figures[key] for key in TARGETS}, TARGETS)
+
+
+@contextmanager
+def _joined(network: bool) -> Iterator[Network]:
+    if not network:
+        yield Network()
+        return
+    with cable() as net:
+        yield net
+
+
+def _train(
+    place: Place, net: Network, ways: Sequence[str], progress: Progress
+) -> dict[tuple[str, int], dict[str, Any]]:
+    """To the end, every way and seed; records by way and seed."""
+    jobs = [Job(way, seed) for seed in place.seeds for way in (ALONE, *ways)]
+    found = {}
+    with progress.task("train", len(jobs)) as advance:
+        for job in jobs:
+            workers = 1 if job.way == ALONE else WORKERS
+            (found[job.way, job.seed],) = together(place, net, workers, [job])
+            advance()
+    return found
+
+
+def _time(
+    place: Place,
+    net: Network,
+    ways: Sequence[str],
+    users: int,
+    repeats: int,
+    progress: Progress,
+) -> dict[tuple[str, str, int], list[list[float]]]:
+    """Steps by way, name of the bandwidth and size of the meta-batch; kept as they come."""
+    seed, folder = place.seeds[0], place.base / "communication" / "timed"
+    found: dict[tuple[str, str, int], list[list[float]]] = {}
+
+    def do(repeat: int, name: str, workers: int, jobs: Sequence[Job]) -> None:
+        file = folder / f"{repeat}-{workers}-{name.replace('/', ' per ')}.json"
+        asked = [[job.way, job.users] for job in jobs]  # as JSON has it
+        kept = json_format.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        if kept.get("asked") != asked:
+            kept = {"asked": asked, "made": together(place, net, workers, jobs)}
+            write_text(file, json_format.dumps(kept))
+        for job, made in zip(jobs, kept["made"], strict=True):
+            found.setdefault((job.way, name, job.users or 0), []).extend(made["steps"])
+
+    with progress.task("time steps", repeats * (1 + len(BANDWIDTHS))) as advance:
+        for repeat in range(repeats):
+            do(repeat, UNLIMITED, 1, [Job(ALONE, seed, n) for n in (users, users // WORKERS)])
+            advance()
+            for name, bandwidth in BANDWIDTHS.items():
+                if net.namespaces or bandwidth is None:
+                    net.limit(bandwidth)
+                    do(repeat, name, WORKERS, [Job(way, seed, users) for way in ways])
+                advance()
+            net.limit(None)
+    return found
+
+
+def _bare(place: Place, net: Network, progress: Progress) -> list[cost_model.Measured]:
+    """All-reduces without training, by every bandwidth."""
+    found = []
+    limits = BANDWIDTHS if net.namespaces else {UNLIMITED: None}
+    with progress.task("time all-reduces", len(limits)) as advance:
+        for bandwidth in limits.values():
+            net.limit(bandwidth)
+            (made,) = together(place, net, WORKERS, [Job(BARE, place.seeds[0])])
+            found += [cost_model.all_reduce(size, bandwidth, each) for size, each in made]
+            advance()
+    # Without a limit, large ones are as slow as memory.
+    return [each for each in found if each.bandwidth or each.load.reduced < 1000]
+
+
+if __name__ == "__main__":
+    run_app(app)

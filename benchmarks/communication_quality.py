@@ -1,0 +1,63 @@
+"""What every way to communicate comes to on *test*, beside the dense gradients of two workers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.communication_worker import run_of
+from metaselector.evaluate.bootstrap import difference, resample
+from metaselector.evaluate.predictions import long_table
+from metaselector.meta_trainer import make_adaptation
+from metaselector.predict import predict_episodes
+from metaselector.run_directory import Run
+
+METRICS = ("auc", "logloss")
+
+
+def predictions(base: Run, ways: Sequence[str]) -> pd.DataFrame:
+    """The long table of joint MetaSelector, a model for each way."""
+    (exam,) = base.protocol.exams
+    found = []
+    for seed in base.config.seeds:
+        for way in ways:
+            run = run_of(base.directory, base.config, way)
+            learned = run.load_learned("metaselector", seed)
+            mixture = learned.attach(run.load_mixture("full", seed))
+            adapt = run.config.adapt
+            adaptation = make_adaptation("metaselector", mixture, adapt)
+            made = predict_episodes(
+                mixture, learned.alpha, adaptation, base.dataset, exam.test, adapt
+            )
+            found.append(long_table(seed, way, base.dataset, made.rows, made.probabilities))
+    return pd.concat(found, ignore_index=True)
+
+
+def compare(base: Run, ways: Sequence[str], reference: str) -> pd.DataFrame:
+    """Mean over the seeds and difference to `reference`, by way.
+
+    Columns: ``way``, and for each of :data:`METRICS` its name, ``<name>_difference``,
+    ``<name>_low``, ``<name>_high`` (95 % interval of the paired bootstrap over users) and
+    ``<name>_std`` (of the difference, over seeds; nan for one).
+    """
+    table, seeds = predictions(base, ways), base.config.seeds
+    resamples = base.config.evaluate.resamples
+    scores = resample(table, METRICS, resamples, np.random.default_rng(0))
+    rows = []
+    for way in ways:
+        row: dict[str, object] = {"way": way}
+        for metric in METRICS:
+            of = scores[metric]
+            found = difference(of, dict.fromkeys(seeds, (way, reference)))
+            each = [float(of[seed, way][0] - of[seed, reference][0]) for seed in seeds]
+            row |= {
+                metric: float(np.mean([of[seed, way][0] for seed in seeds])),
+                f"{metric}_difference": found.difference,
+                f"{metric}_low": found.low,
+                f"{metric}_high": found.high,
+                f"{metric}_std": float(np.std(each, ddof=1)) if len(each) > 1 else np.nan,
+            }
+        rows.append(row)
+    return pd.DataFrame(rows)

@@ -1,0 +1,218 @@
+"""One worker of :mod:`benchmarks.communication`, in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.distributed as dist
+
+from benchmarks.communication_network import sent
+from metaselector.config import Config, change_config, load_config
+from metaselector.distributed import workers
+from metaselector.distributed.wire import Traffic
+from metaselector.files import write_text
+from metaselector.meta_trainer import MetaLearned, meta_train
+from metaselector.progress import Silent
+from metaselector.run_directory import Run
+from metaselector.variants import Variant
+
+VARIANTS: tuple[Variant, ...] = ("sample-selector", "metaselector")
+ALONE = "one process"
+"""What a training without other workers is called where others are called by their ``comm``."""
+BARE = "all-reduce"
+"""What stands for bare all-reduces, without training."""
+SIZES = (8, 1_000_000, 4_000_000)
+"""Their bytes."""
+SETTLED = 10
+"""Steps of a timed training that do not count: PowerSGD and local SGD begin after as many."""
+
+TIMED = 32
+"""Steps that do: two periods of ``local-sgd:16``."""
+
+
+class Mark(NamedTuple):
+    """What has come together since the start, right after a step.
+
+    Attributes:
+        seconds: by the clock.
+        cpu_seconds: of this process's threads.
+        on_wire: bytes that left by the network interface.
+        sent: bytes of tensors, by the trainer's own count.
+        gathered: of these, this worker's own tensors in all-gathers.
+        all_reduces, all_gathers: how many.
+        waiting: seconds in collectives.
+    """
+
+    seconds: float
+    cpu_seconds: float
+    on_wire: float
+    sent: float
+    gathered: float
+    all_reduces: float
+    all_gathers: float
+    waiting: float
+
+
+class Enough(Exception):
+    """As many steps were timed as are wanted."""
+
+
+class Stopwatch(Silent):
+    """Takes a mark after each step, and ends the training after so many."""
+
+    def __init__(self, link: str, traffic: Traffic, most: int | None = None) -> None:
+        self.marks: list[Mark] = []
+        self._most = most
+        self._link, self._traffic = link, traffic
+
+    @contextmanager
+    def task(self, description: str, total: int) -> Iterator[Callable[[], None]]:
+        yield self._mark
+
+    def _mark(self) -> None:
+        traffic = self._traffic
+        clocks = time.perf_counter(), time.process_time()
+        tensors = traffic.sent, traffic.gathered
+        counts = float(traffic.all_reduces), float(traffic.all_gathers), traffic.seconds
+        self.marks.append(Mark(*clocks, float(sent(self._link)), *tensors, *counts))
+        if len(self.marks) == self._most:
+            raise Enough
+
+
+def run_of(base: Path, config: Config, way: str) -> Run:
+    """A run of one way to communicate, with the base models of `base`."""
+    folder = way.replace(":", "-").replace(" ", "-")
+    comm = None if way == ALONE else way
+    settings = change_config(config, {"meta_train.comm": comm})
+    return Run(base / "communication" / folder, settings, parent=base)
+
+
+def train(
+    run: Run,
+    variant: Variant,
+    seed: int,
+    watch: Stopwatch,
+    traffic: Traffic,
+    *,
+    warm: bool = True,
+) -> MetaLearned:
+    """Meta-train one row as ``metaselector train`` does; where not `warm`, from untrained phi."""
+    first = variant == "sample-selector" or not warm
+    return meta_train(
+        variant,
+        run.dataset,
+        run.load_mixture("early", seed),
+        run.load_mixture("train", seed),
+        run.config,
+        np.random.default_rng(seed),
+        start_from=None if first else run.load_learned("sample-selector", seed),
+        description=variant,
+        progress=watch,
+        traffic=traffic,
+    )
+
+
+def learn(run: Run, seed: int, link: str) -> dict[str, Any]:
+    """Train both rows to the end, unless they are there; what the joint one's steps took."""
+    record = run.directory / f"steps-{seed}.json"
+    if record.exists() and all(run.has_learned(variant, seed) for variant in VARIANTS):
+        found: dict[str, Any] = json.loads(record.read_text(encoding="utf-8"))
+        return found
+    for variant in VARIANTS:
+        traffic = Traffic()
+        watch = Stopwatch(link, traffic)
+        learned = train(run, variant, seed, watch, traffic)
+        if workers.is_main():
+            run.save_learned(variant, seed, learned)
+        workers.wait()
+    per_epoch = -(-len(run.protocol.learners) // run.config.meta_train.users_per_batch)
+    found = {
+        "steps": traffic.steps,
+        "sent": traffic.sent,
+        "seconds": learned.seconds,
+        "epochs": len(learned.history) - 1,
+        "within": within_epochs(watch.marks, per_epoch),
+    }
+    if workers.is_main():
+        write_text(record, json.dumps(found))
+    workers.wait()
+    return found
+
+
+def steps_of(marks: list[Mark], per_epoch: int) -> list[list[float]]:
+    """The increase of every field from mark to mark, but for steps that come after a validation."""
+    pairs = enumerate(pairwise(marks), start=1)
+    return [
+        [b - a for a, b in zip(before, after, strict=True)]
+        for i, (before, after) in pairs
+        if i % per_epoch
+    ]
+
+
+def within_epochs(marks: list[Mark], per_epoch: int) -> dict[str, float]:
+    """Means over these steps, by field."""
+    means = np.mean(steps_of(marks, per_epoch), axis=0)
+    return dict(zip(Mark._fields, means.tolist(), strict=True))
+
+
+def time_steps(run: Run, users: int, seed: int, link: str) -> list[list[float]]:
+    """Of joint meta-training by meta-batches of `users`, what each step took; see :class:`Mark`."""
+    settings = change_config(run.config, {"meta_train.users_per_batch": users})
+    timed = Run(run.directory, settings, parent=run.parent)
+    traffic = Traffic()
+    watch = Stopwatch(link, traffic, most=SETTLED + TIMED)
+    with suppress(Enough):
+        train(timed, "metaselector", seed, watch, traffic, warm=False)
+    per_epoch = -(-len(timed.protocol.learners) // users)
+    return steps_of(watch.marks, per_epoch)[SETTLED:]
+
+
+def time_all_reduces() -> list[tuple[int, float]]:
+    """Seconds of an all-reduce of each of :data:`SIZES`, in the fastest of several rows of them."""
+    found = []
+    for size in SIZES:
+        tensor, rows = torch.zeros(size // 4), []
+        for _ in range(6):
+            workers.wait()
+            started = time.perf_counter()
+            for _ in range(4):
+                dist.all_reduce(tensor)
+            rows.append((time.perf_counter() - started) / 4)
+        found.append((size, min(rows)))
+    return found
+
+
+def main(request: Path) -> None:
+    """Do what the request says; the main worker writes what came of it beside it."""
+    asked = json.loads(request.read_text(encoding="utf-8"))
+    config = load_config(Path(asked["config"]), changes={"seeds": asked["seeds"]})
+    torch.set_num_threads(1)
+    base = Path(asked["base"])
+    found: list[Any] = []
+    with workers.joined(config.device):
+        for job in asked["jobs"]:
+            if job["way"] == BARE:
+                found.append(time_all_reduces())
+                continue
+            run = run_of(base, config, job["way"])
+            if job["users"] is None:
+                found.append(learn(run, job["seed"], asked["link"]))
+            else:
+                steps = time_steps(run, job["users"], job["seed"], asked["link"])
+                found.append({"steps": steps})
+        if workers.is_main():
+            write_text(request.with_suffix(".found"), json.dumps(found))
+        workers.wait()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

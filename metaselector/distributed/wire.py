@@ -1,0 +1,78 @@
+"""Collectives of :mod:`torch.distributed`, and what they send."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+
+@dataclass
+class Traffic:
+    """What this worker has sent.
+
+    Attributes:
+        sent: bytes of tensors, as the collectives' algorithms need at least: an all-reduce of n
+            bytes by N workers sends ``2 (N - 1) / N n``, an all-gather ``(N - 1) n``.
+        gathered: bytes of this worker's own tensors in all-gathers.
+        all_reduces, all_gathers: how many.
+        seconds: in which this worker waited for a collective of its own.
+        steps: of training.
+    """
+
+    sent: float = 0.0
+    gathered: float = 0.0
+    all_reduces: int = 0
+    all_gathers: int = 0
+    seconds: float = 0.0
+    steps: int = 0
+
+
+@dataclass
+class Wire:
+    """What this worker sends and receives.
+
+    Args:
+        traffic: to which it is added.
+        size: how many workers there are.
+    """
+
+    traffic: Traffic
+    size: int
+
+    def lengths(self, own: Tensor) -> list[int]:
+        """How many rows each worker has."""
+        length = torch.tensor([len(own)], device=own.device)
+        return [int(n) for n in self.all_gather(length, [1] * self.size)]
+
+    def all_gather(self, own: Tensor, lengths: list[int]) -> list[Tensor]:
+        """All workers' tensors, which differ in length."""
+        started = time.perf_counter()
+        padded = own.new_zeros(max(lengths), *own.shape[1:])
+        padded[: len(own)] = own
+        found = [torch.empty_like(padded) for _ in lengths]
+        dist.all_gather(found, padded)
+        self.traffic.seconds += time.perf_counter() - started
+        self.traffic.gathered += size_of(padded)
+        self.traffic.sent += (self.size - 1) * size_of(padded)
+        self.traffic.all_gathers += 1
+        return [part[:n] for part, n in zip(found, lengths, strict=True)]
+
+    def all_reduce(self, tensor: Tensor) -> None:
+        """Sum over all workers, in place."""
+        started = time.perf_counter()
+        dist.all_reduce(tensor)
+        self.traffic.seconds += time.perf_counter() - started
+        self.count_all_reduce(size_of(tensor))
+
+    def count_all_reduce(self, size: float, times: int = 1) -> None:
+        """Take down all-reduces of `size` bytes together that torch does."""
+        self.traffic.all_reduces += times
+        self.traffic.sent += 2 * (self.size - 1) / self.size * size
+
+
+def size_of(tensor: Tensor) -> int:
+    return tensor.numel() * tensor.element_size()
