@@ -209,7 +209,9 @@ def summary(
         "",
         f"Efficiency with as many users for each worker, by the fitted model: processor time + "
         f"{1000 * cost.latency:.3f} ms a round of messages + {cost.slowdown:.2f} times "
-        "bytes / bandwidth; rings. Nothing of it was measured with more than two workers.",
+        "bytes / bandwidth; rings. Nothing of it was measured with more than two workers, and of "
+        "`local-sgd` the exact steps at the start and the averages before validations are left "
+        "out: over whole trainings it sends the bytes of the first table.",
         "",
         f"| bandwidth | way | {' | '.join(f'{n} workers' for n in AT)} |",
         "| --- | --- |" + " ---: |" * len(AT),
