@@ -32,7 +32,7 @@ from benchmarks.communication_launch import Job, Place, together
 from benchmarks.communication_network import WORKERS, Network, cable
 from benchmarks.communication_quality import compare
 from benchmarks.communication_tables import UNLIMITED
-from benchmarks.communication_worker import ALONE, BARE
+from benchmarks.communication_worker import ALONE, BARE, learned_before, run_of
 from metaselector import environment
 from metaselector.config import load_config
 from metaselector.files import write_text
@@ -101,7 +101,7 @@ def main(
     place = Place(run, config, tuple(range(seeds)))
     users = settings.meta_train.users_per_batch
     with _joined(network) as net:
-        trained = _train(place, net, ways, progress)
+        trained = _train(base, place, net, ways, progress)
         timed = _time(place, net, ways, users, repeats, progress)
         bare = _bare(place, net, progress)
     load.append(os.getloadavg()[2])
@@ -109,7 +109,7 @@ def main(
     table = tables.make(trained, timed, compared, DENSE)
     figures = tables.figures(table, timed, DENSE, DEFAULT)
     cost = cost_model.fit(bare)
-    loads = {way: tables.load(timed, way) for way in ways}
+    loads = {way: tables.load(timed, way, DENSE) for way in ways}
     predicted = tables.predictions(cost, loads, timed, BANDWIDTHS)
     made_with = environment.describe(
         seconds=time.perf_counter() - started,
@@ -151,7 +151,7 @@ def _joined(network: bool) -> Iterator[Network]:
 
 
 def _train(
-    place: Place, net: Network, ways: Sequence[str], progress: Progress
+    base: Run, place: Place, net: Network, ways: Sequence[str], progress: Progress
 ) -> dict[tuple[str, int], dict[str, Any]]:
     """To the end, every way and seed; records by way and seed."""
     jobs = [Job(way, seed) for seed in place.seeds for way in (ALONE, *ways)]
@@ -159,7 +159,10 @@ def _train(
     with progress.task("train", len(jobs)) as advance:
         for job in jobs:
             workers = 1 if job.way == ALONE else WORKERS
-            (found[job.way, job.seed],) = together(place, net, workers, [job])
+            kept = learned_before(run_of(place.base, base.config, job.way), job.seed)
+            if kept is None:
+                (kept,) = together(place, net, workers, [job])
+            found[job.way, job.seed] = kept
             advance()
     return found
 

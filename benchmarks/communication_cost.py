@@ -12,6 +12,7 @@ algorithms", JPDC 2009.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -37,6 +38,8 @@ class Load:
         gathered: bytes of its tensors that are all-gathered.
         reduces, gathers: how many collectives of either kind.
         control: and how many all-reduces of a few bytes.
+        whole: bytes of the tables whose rows are gathered; all of them are all-reduced instead
+            where that is less.
     """
 
     compute: float
@@ -45,11 +48,13 @@ class Load:
     reduces: float
     gathers: float
     control: int = CONTROL
+    whole: float = math.inf
 
     def sent(self, workers: int) -> float:
         """Bytes that leave a worker."""
         n = workers
-        return 2 * (n - 1) / n * self.reduced + (n - 1) * self.gathered
+        rows = min((n - 1) * self.gathered, 2 * (n - 1) / n * self.whole)
+        return 2 * (n - 1) / n * self.reduced + rows
 
     def rounds(self, workers: int) -> float:
         """Messages that a worker waits for, one after another."""

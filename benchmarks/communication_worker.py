@@ -121,11 +121,19 @@ def train(
     )
 
 
+def learned_before(run: Run, seed: int) -> dict[str, Any] | None:
+    """What :func:`learn` has kept, if both rows are there."""
+    record = run.directory / f"steps-{seed}.json"
+    if not record.exists() or not all(run.has_learned(variant, seed) for variant in VARIANTS):
+        return None
+    found: dict[str, Any] = json.loads(record.read_text(encoding="utf-8"))
+    return found
+
+
 def learn(run: Run, seed: int, link: str) -> dict[str, Any]:
     """Train both rows to the end, unless they are there; what the joint one's steps took."""
-    record = run.directory / f"steps-{seed}.json"
-    if record.exists() and all(run.has_learned(variant, seed) for variant in VARIANTS):
-        found: dict[str, Any] = json.loads(record.read_text(encoding="utf-8"))
+    found = learned_before(run, seed)
+    if found is not None:
         return found
     for variant in VARIANTS:
         traffic = Traffic()
@@ -143,7 +151,7 @@ def learn(run: Run, seed: int, link: str) -> dict[str, Any]:
         "within": within_epochs(watch.marks, per_epoch),
     }
     if workers.is_main():
-        write_text(record, json.dumps(found))
+        write_text(run.directory / f"steps-{seed}.json", json.dumps(found))
     workers.wait()
     return found
 

@@ -105,20 +105,23 @@ def test_best_is_what_loses_nothing(timed: Any, table: pd.DataFrame) -> None:
     # bf16 sends less, but is significantly worse.
     assert (found["best"], found["bytes_ratio_best"]) == ("sparse", pytest.approx(0.3))
     assert found["auc_interval"] == [-0.002, 0.002]
-    assert found["efficiency_2"] == pytest.approx(0.11 / 0.125)
-    assert found["efficiency_2_strong"] == pytest.approx(0.2 / 0.125 / 2)
+    assert found["efficiency_2_clock"] == pytest.approx(0.11 / 0.125)
+    assert found["efficiency_2_strong_clock"] == pytest.approx(0.2 / 0.125 / 2)
 
 
 def test_load_takes_collectives_apart(timed: Any) -> None:
-    load = tables.load(timed, "sparse")
+    load = tables.load(timed, "sparse", "none")
     assert (load.reduced, load.gathered) == (100, 200)
     assert load.sent(2) == 300
+    assert load.whole == 900
+    # Of 64 workers, all rows are less than what each touches.
+    assert load.sent(64) == pytest.approx(2 * 63 / 64 * (100 + 900))
 
 
 def test_all_of_it_as_a_page(timed: Any, table: pd.DataFrame) -> None:
     bandwidths = {"unlimited": None, "100 Mbit/s": 1e8}
     cost = Cost(latency=1e-4, slowdown=1.0)
-    loads = {way: tables.load(timed, way) for way in ("none", "sparse")}
+    loads = {way: tables.load(timed, way, "none") for way in ("none", "sparse")}
     predicted = tables.predictions(cost, loads, timed, bandwidths)
     assert list(predicted["way"]) == ["none", "sparse"]
     figures = tables.figures(table, timed, "none", "sparse")
