@@ -227,7 +227,9 @@ def use(config: Config) -> None:
         raise UserError(
             f"device '{config.device}' cannot be used here ({reason}); use cpu"
         ) from error
-    torch.set_num_threads(config.threads)
+    # torchrun says how many threads each of several workers may have.
+    several = os.environ.get("WORLD_SIZE", "1") != "1"
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 1)) if several else config.threads)
 
 
 @contextmanager

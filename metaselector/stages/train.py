@@ -58,7 +58,8 @@ def pretrain_base_models(run: Run, progress: Progress, windows: Sequence[Window]
                 continue
             for window in windows:
                 description = f"seed {seed}: pretrain {name} ({window})"
-                if run.has_base(name, window, seed):
+                # All workers find the same, even where one is late and the first has saved it.
+                if any(workers.most(int(run.has_base(name, window, seed)))):
                     progress.skipped(description)
                 elif run.config.base_models[name].estimator is None:
                     _pretrain_one(run, name, window, seed, description, progress)
