@@ -20,7 +20,6 @@ from metaselector.config import (
     BaseModelConfig,
     Config,
     MetaTrainConfig,
-    PretrainConfig,
     SelectorConfig,
 )
 from metaselector.data.planted import RIGHT_MODEL, TYPE_A, TYPE_B, PlantedWorld, planted_world
@@ -31,6 +30,7 @@ from metaselector.mixture import Mixture
 from metaselector.predict import predict_window
 from metaselector.pretrain import predict, pretrain
 from metaselector.progress import Silent
+from metaselector.training_config import PretrainConfig
 
 SEED = 0
 VARIANT = "metaselector-simplified"
