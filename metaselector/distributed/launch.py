@@ -14,6 +14,9 @@ from metaselector.distributed.torchrun import launched, restarted
 RESTARTS = 3
 """Times that all workers are started anew because one has failed."""
 
+OWN_STORE = "TORCH_DISABLE_SHARE_RDZV_TCP_STORE"
+"""torchrun's own environment variable; who calls torchrun with restarts by hand sets it too."""
+
 CODE = "METASELECTOR_EXIT_CODE"
 """Environment variable with a file for the exit code of a command that has ended as it should.
 
@@ -33,6 +36,9 @@ def launch(arguments: Sequence[str], number: int) -> int:
         code = Path(folder) / "code"
         os.environ[CODE] = str(code)
         os.environ.setdefault("OMP_NUM_THREADS", "1")
+        # The store of the start before still has the addresses of workers that are gone: gloo then
+        # waits for nobody, and is refused. This gives every start a store of its own.
+        os.environ[OWN_STORE] = "1"
         config = LaunchConfig(
             min_nodes=1,
             max_nodes=1,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -188,9 +189,9 @@ class Together(Trainee):
     def candidate(self) -> dict[str, Tensor]:
         return {}  # members keep their own best epochs
 
+    @abstractmethod
     def rows_of(self, piece: Any) -> NDArray[np.int64]:
         """The rows, of all that a step learns from."""
-        raise NotImplementedError
 
     def users(self, piece: Any) -> list[str]:
         of_rows = self._dataset.users[self.rows_of(piece)]

@@ -102,7 +102,6 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason=
 
 
 @needs_proc
-@pytest.mark.slow  # and now and then, gloo does not find the workers that were started anew
 def test_a_worker_that_is_killed(run: Path, tmp_path: Path) -> None:
     whole = Path(shutil.copytree(run, tmp_path / "whole"))
     pretrain = ("metaselector", "pretrain", "--workers", "2", "--run")
