@@ -58,6 +58,7 @@ class Communication:
 
     def __post_init__(self) -> None:
         self._size, self._powersgd, self._steps = workers.count(), None, 0
+        self._in_step = True
         self._wire = Wire(self.traffic, self._size)
         self._group: Any = dist.group.WORLD
         self._touched: list[Tensor] = []
@@ -85,7 +86,7 @@ class Communication:
     @property
     def in_step(self) -> bool:
         """Whether all workers have the same parameters."""
-        return not self._touched
+        return self._in_step
 
     def register(self, replica: DistributedDataParallel) -> None:
         """Let DDP call this for every bucket of gradients."""
@@ -103,8 +104,8 @@ class Communication:
                 assert table.grad is not None
                 self._touched.append(table.grad.coalesce().indices()[0])
             # torch's averager sends whole tables, so that it gets the others alone.
-            due = (self._averager.step - WARM_UP) % self.kind.number == 0
-            if due:
+            self._in_step = (self._averager.step - WARM_UP) % self.kind.number == 0
+            if self._in_step:
                 self._average_tables()
                 self._wire.count_all_reduce(sum(size_of(p) for p in self.others))
         started = time.perf_counter()
@@ -116,16 +117,20 @@ class Communication:
         """Average parameters now, so that all workers have the same."""
         if self.in_step:
             return
+        self._in_step = True
         self._average_tables()
         for parameter in self.others:
             self._wire.all_reduce(parameter.data)
             parameter.data.div_(self._size)
 
     def state(self) -> dict[str, Tensor]:
-        """What PowerSGD owes: the mean over workers of its errors; empty for all others.
+        """What goes on after an interruption, by name.
 
-        All workers must call this.
+        It is what PowerSGD owes (the mean over workers of its errors), and the number of steps of
+        post-local SGD; nothing of the others. All workers must call this.
         """
+        if self.kind.name == "local-sgd":
+            return {"steps": torch.tensor(self._steps)}
         if self._powersgd is None:
             return {}
         found = {}
@@ -137,7 +142,11 @@ class Communication:
 
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Go on from :meth:`state`, which any number of workers may have made."""
-        if self._powersgd is not None and state:
+        if not state:
+            return
+        if self.kind.name == "local-sgd":
+            self._steps = self._averager.step = int(state["steps"])
+        if self._powersgd is not None:
             self._powersgd.error_dict.update({int(i): error.clone() for i, error in state.items()})
             self._powersgd.iter = WARM_UP
 

@@ -45,7 +45,7 @@ def configure(**changes: Any) -> Config:
     adapt = {"support_size": 5, "theta_rate": 0.1, "phi_rate": 0.1, **changes.pop("adapt", {})}
     meta = {"users_per_batch": 5, "query_size": 3, "epochs": 3, "theta_learning_rate": 0.05}
     return Config(
-        selector=SelectorConfig(embedding_size=2, hidden_size=16),
+        selector=SelectorConfig(embedding_size=2, hidden_size=16, **changes.pop("selector", {})),
         adapt=AdaptConfig(**adapt),
         meta_train=MetaTrainConfig(**{**meta, **changes}),
     )
@@ -131,8 +131,11 @@ def fitted(valid: bool) -> dict[str, Tensor]:
     return {"losses": torch.tensor(losses), **model.state_dict()}
 
 
-def learned(comm: str, keep: Path | None = None, stop: int | None = None) -> MetaLearned:
-    config = configure(comm=comm, epochs=8, patience=9)
+def learned(
+    comm: str, keep: Path | None = None, stop: int | None = None, *, tables: bool = True
+) -> MetaLearned:
+    sees = ("fields", "outputs") if tables else ("outputs",)
+    config = configure(comm=comm, epochs=8, patience=9, selector={"sees": sees})
     keeper = None
     if keep is not None:
         keeper = Directory(keep, {}, CheckpointConfig(steps=1))
@@ -146,7 +149,7 @@ def learned(comm: str, keep: Path | None = None, stop: int | None = None) -> Met
 
             keeper.due = until  # type: ignore[method-assign]
     return meta_train(
-        "metaselector",
+        "metaselector" if tables else "metaselector-simplified",
         DATA,
         mixture(1, config),
         mixture(2, config),
@@ -160,7 +163,8 @@ def learned(comm: str, keep: Path | None = None, stop: int | None = None) -> Met
 
 def outcome(found: MetaLearned) -> dict[str, Tensor]:
     losses = [line["valid_loss"] for line in found.history]
-    return {"losses": torch.tensor(losses), **found.tensors()}
+    rates = [line["mean"] for line in found.rates]  # of every epoch, not of the best one alone
+    return {"losses": torch.tensor(losses), "rates": torch.tensor(rates), **found.tensors()}
 
 
 def predicted() -> dict[str, Tensor]:
@@ -181,6 +185,11 @@ def apart(alone: dict[str, Tensor], together: dict[str, Tensor]) -> float:
     assert alone.keys() == together.keys()
     largest = max(tensor.abs().max().item() for tensor in alone.values())
     return max((alone[n] - t).abs().max().item() for n, t in together.items()) / largest
+
+
+def mean_of(found: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Over workers."""
+    return {n: torch.from_numpy(workers.summed(t.numpy())) / 2 for n, t in found.items()}
 
 
 def checks() -> dict[str, Callable[[], dict[str, Tensor]]]:
@@ -214,14 +223,17 @@ def main(folder: Path) -> None:
             report[name] = apart(alone[name], check())
         for comm in ("powersgd:1", "local-sgd:3"):
             found = outcome(learned(comm))
-            mean = {n: torch.from_numpy(workers.summed(t.numpy())) / 2 for n, t in found.items()}
-            report[f"workers agree: {comm}"] = apart(found, mean)
+            report[f"workers agree: {comm}"] = apart(found, mean_of(found))
             report[f"moved: {comm}"] = apart(alone["learned sparse"], found)
-        for comm in ("sparse", "powersgd:1"):
+        few = outcome(learned("local-sgd:3", tables=False))
+        report["workers agree: no tables"] = apart(few, mean_of(few))
+        for comm in ("sparse", "powersgd:1", "local-sgd:3"):
             try:
                 learned(comm, folder / f"kept-{comm}", stop=13)
             except Interrupted:
                 workers.wait()
+        on = outcome(learned("local-sgd:3", folder / "kept-local-sgd:3"))
+        report["workers agree: resumed"] = apart(on, mean_of(on))
     if RANK == 0:  # alone again
         on = outcome(learned("sparse", folder / "kept-sparse"))
         report["resumed alone"] = apart(alone["learned sparse"], on)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from metaselector.checkpoint import read_checkpoint
+from metaselector.distributed.communication import WARM_UP
 from tests.distributed.checked import EXACT, ROUNDED
 
 SINGLE, DOUBLE = 1e-6, 1e-12
@@ -88,6 +89,17 @@ def test_predictions_are_the_same_bits(report: dict[str, Any]) -> None:
 def test_workers_end_with_the_same(report: dict[str, Any], comm: str) -> None:
     assert report[f"workers agree: {comm}"] <= SINGLE
     assert 0 < report[f"moved: {comm}"] < 1  # it is no exact way
+
+
+def test_workers_without_tables_end_with_the_same(report: dict[str, Any]) -> None:
+    assert report["workers agree: no tables"] <= SINGLE
+
+
+def test_local_steps_go_on_after_their_warm_up(report: dict[str, Any], folder: Path) -> None:
+    # Each worker has moments of its own, and those of the first are kept: no bits to compare.
+    assert report["workers agree: resumed"] <= SINGLE
+    newest = max((folder / "kept-local-sgd:3").iterdir())
+    assert read_checkpoint(newest).tensors["shared/steps"] > WARM_UP
 
 
 def test_one_process_goes_on_from_two(folder: Path) -> None:
