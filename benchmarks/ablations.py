@@ -34,7 +34,9 @@ from metaselector.evaluate.bootstrap import difference, resample
 from metaselector.evaluate.metrics import auc
 from metaselector.evaluate.predictions import long_table
 from metaselector.files import write_text
-from metaselector.meta_trainer import MetaLearned, make_adaptation, meta_train
+from metaselector.make_adaptation import make_adaptation
+from metaselector.meta_learned import MetaLearned
+from metaselector.meta_trainer import meta_train
 from metaselector.predict import WindowPredictions, predict_episodes
 from metaselector.progress import Bars, Progress, Silent
 from metaselector.run_directory import Run, save_config

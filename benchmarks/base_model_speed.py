@@ -35,7 +35,8 @@ from metaselector import registry
 from metaselector.config import Config
 from metaselector.data.dataset import EncodedDataset
 from metaselector.data.split import window_rows
-from metaselector.meta_trainer import make_adaptation, make_mixture
+from metaselector.make_adaptation import make_adaptation
+from metaselector.make_mixture import make_mixture
 from metaselector.predict import predict_window
 from metaselector.pretrain import predict, pretrain
 from metaselector.progress import Silent

@@ -10,7 +10,7 @@ import pandas as pd
 from benchmarks.communication_worker import run_of
 from metaselector.evaluate.bootstrap import difference, resample
 from metaselector.evaluate.predictions import long_table
-from metaselector.meta_trainer import make_adaptation
+from metaselector.make_adaptation import make_adaptation
 from metaselector.predict import predict_episodes
 from metaselector.run_directory import Run
 

@@ -20,7 +20,8 @@ from metaselector.config import Config, change_config, load_config
 from metaselector.distributed import workers
 from metaselector.distributed.wire import Traffic
 from metaselector.files import write_text
-from metaselector.meta_trainer import MetaLearned, meta_train
+from metaselector.meta_learned import MetaLearned
+from metaselector.meta_trainer import meta_train
 from metaselector.progress import Silent
 from metaselector.run_directory import Run
 from metaselector.variants import Variant

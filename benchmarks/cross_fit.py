@@ -27,18 +27,15 @@ from metaselector.config import SplitConfig
 from metaselector.data.episodes import EpisodeRows, load_episodes, window_episodes
 from metaselector.data.protocol import Window
 from metaselector.data.split import window_rows
-from metaselector.meta_trainer import (
-    PHI,
-    MetaLearned,
-    make_adaptation,
-    outer_optimizers,
-    valid_loss,
-)
+from metaselector.make_adaptation import make_adaptation
+from metaselector.meta_learned import PHI, MetaLearned
 from metaselector.mixture import Mixture, mean_loss
+from metaselector.outer_optimizers import outer_optimizers
 from metaselector.pretrain import pretrain
 from metaselector.progress import Progress
 from metaselector.run_directory import Run
 from metaselector.training.early_stopping import EarlyStopping
+from metaselector.valid_loss import valid_loss
 from metaselector.variants import Variant, kind_of
 
 FOLDS = 4

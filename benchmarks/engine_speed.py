@@ -43,8 +43,8 @@ from metaselector.config import Config
 from metaselector.data.batch import Batch
 from metaselector.data.dataset import EncodedDataset
 from metaselector.data.episodes import EpisodeRows, Episodes, Rows, load_episodes, rows_around
-from metaselector.meta_trainer import outer_optimizers
 from metaselector.mixture import Mixture, mean_loss
+from metaselector.outer_optimizers import outer_optimizers
 from metaselector.selector import GatedSelector
 
 USERS, SUPPORT, QUERY = 32, 20, 20

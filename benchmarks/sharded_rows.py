@@ -45,8 +45,8 @@ from metaselector.data.episodes import Episodes, Rows
 from metaselector.distributed.row_order import RowOrder
 from metaselector.distributed.sharded_gradients import average_gradients
 from metaselector.distributed.sharded_rows import TablesOnMeta, rows_here, shard_tables
-from metaselector.meta_trainer import outer_optimizers
 from metaselector.mixture import Mixture, mean_loss
+from metaselector.outer_optimizers import outer_optimizers
 from metaselector.selector import GatedSelector
 
 USERS, SUPPORT, QUERY, SLOTS = 32, 40, 100, 10

@@ -39,7 +39,7 @@ from metaselector.data.registry import read
 from metaselector.data.split import Windows, boundaries
 from metaselector.evaluate.predictions import long_table
 from metaselector.files import atomic_directory, write_text
-from metaselector.meta_trainer import make_adaptation
+from metaselector.make_adaptation import make_adaptation
 from metaselector.predict import predict_episodes
 from metaselector.pretrain import predict
 from metaselector.progress import Bars, Progress

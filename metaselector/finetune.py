@@ -11,9 +11,11 @@ import time
 import torch
 
 from metaselector.data.protocol import EvaluationProtocol
-from metaselector.meta_trainer import MetaLearned, make_adaptation, valid_loss
+from metaselector.make_adaptation import make_adaptation
+from metaselector.meta_learned import MetaLearned
 from metaselector.mixture import Mixture
 from metaselector.progress import Progress
+from metaselector.valid_loss import valid_loss
 
 
 def choose_rate(

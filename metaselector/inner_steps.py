@@ -16,7 +16,7 @@ from metaselector.adapt.func import FuncEngine
 from metaselector.adapt.rules import Tensors
 from metaselector.data.batch import Batch
 from metaselector.data.episodes import Episodes, Rows
-from metaselector.meta_trainer import PHI
+from metaselector.meta_learned import PHI
 from metaselector.mixture import MeanLoss, Mixed, Mixture
 
 Floats = NDArray[np.float64]

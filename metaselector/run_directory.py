@@ -25,7 +25,8 @@ from metaselector.distributed import workers
 from metaselector.errors import CheckpointError, ConfigError, DataError, UserError
 from metaselector.files import write_text
 from metaselector.frozen import Scored, scored_names, scores_column, with_scores
-from metaselector.meta_trainer import MetaLearned, make_mixture
+from metaselector.make_mixture import make_mixture
+from metaselector.meta_learned import MetaLearned
 from metaselector.mixture import Mixture
 from metaselector.plugins import identity
 from metaselector.pretrain import Pretrained

@@ -24,7 +24,8 @@ from metaselector.data.preparation.known import Known
 from metaselector.data.preparation.new_rows import NewRows, encode_rows
 from metaselector.errors import CheckpointError, ConfigError, DamagedError, UserError, nearest
 from metaselector.files import atomic_directory
-from metaselector.meta_trainer import make_adaptation, make_mixture
+from metaselector.make_adaptation import make_adaptation
+from metaselector.make_mixture import make_mixture
 from metaselector.mixture import Mixture
 from metaselector.plugin_file import is_in_file
 from metaselector.plugins import identity

@@ -16,7 +16,7 @@ from metaselector import MetaSelector
 from metaselector.data.public.atomic import read_atomic
 from metaselector.errors import CheckpointError, ConfigError, DataError, UserError
 from metaselector.evaluate.combiners import usable_combiners
-from metaselector.meta_trainer import make_adaptation
+from metaselector.make_adaptation import make_adaptation
 from metaselector.predict import predict_window
 from metaselector.progress import Silent
 from metaselector.run_directory import Run

@@ -12,7 +12,7 @@ import pytest
 from metaselector import MetaSelector
 from metaselector.config import Config
 from metaselector.data.public.atomic import read_atomic
-from metaselector.meta_trainer import make_adaptation
+from metaselector.make_adaptation import make_adaptation
 from metaselector.predict import predict_episodes
 
 QUICK = {

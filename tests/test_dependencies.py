@@ -23,8 +23,9 @@ LAYERS = [
     "data",
     "adapt",
     "selector make_selector mixture registry pretrain multi_task task_losses task_aggregation "
-    "task_metrics testing frozen score_files estimators freezing transfer predict meta_trainer "
-    "finetune checkpoint training distributed inner_steps teaching",
+    "task_metrics testing frozen score_files estimators freezing transfer predict meta_learned "
+    "make_adaptation make_mixture outer_optimizers valid_loss outer_loop meta_trainer finetune "
+    "checkpoint training distributed inner_steps teaching",
     "evaluate",
     "report",
     "run_directory session search_space stages pipeline",

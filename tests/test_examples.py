@@ -20,7 +20,7 @@ from metaselector.data.dataset import EncodedDataset
 from metaselector.data.episodes import load_episodes, window_episodes
 from metaselector.data.planted import planted_world
 from metaselector.data.split import window_rows
-from metaselector.meta_trainer import make_mixture
+from metaselector.make_mixture import make_mixture
 from metaselector.mixture import mean_loss
 from metaselector.pretrain import logloss, pretrain
 from metaselector.progress import Silent

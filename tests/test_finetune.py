@@ -13,7 +13,8 @@ from metaselector.config import AdaptConfig, Config
 from metaselector.data.planted import planted_world
 from metaselector.data.protocols import Warm
 from metaselector.finetune import choose_rate
-from metaselector.meta_trainer import make_adaptation, make_mixture
+from metaselector.make_adaptation import make_adaptation
+from metaselector.make_mixture import make_mixture
 from metaselector.mixture import Mixture
 from metaselector.predict import predict_episodes
 from metaselector.progress import Silent

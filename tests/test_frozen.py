@@ -21,7 +21,8 @@ from metaselector.data.protocol import WINDOWS
 from metaselector.errors import ConfigError, DataError
 from metaselector.evaluate.predictions import load_predictions
 from metaselector.frozen import Scored, scores_column, with_scores
-from metaselector.meta_trainer import make_adaptation, make_mixture
+from metaselector.make_adaptation import make_adaptation
+from metaselector.make_mixture import make_mixture
 from metaselector.predict import predict_episodes
 from metaselector.progress import Silent
 from metaselector.run_directory import Run

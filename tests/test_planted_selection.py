@@ -25,7 +25,9 @@ from metaselector.config import (
 from metaselector.data.planted import RIGHT_MODEL, TYPE_A, TYPE_B, PlantedWorld, planted_world
 from metaselector.data.split import window_rows
 from metaselector.evaluate.metrics import auc, logloss
-from metaselector.meta_trainer import make_adaptation, make_mixture, meta_train
+from metaselector.make_adaptation import make_adaptation
+from metaselector.make_mixture import make_mixture
+from metaselector.meta_trainer import meta_train
 from metaselector.mixture import Mixture
 from metaselector.predict import predict_window
 from metaselector.pretrain import predict, pretrain

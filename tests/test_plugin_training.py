@@ -16,7 +16,10 @@ from metaselector.config import AdaptConfig, BaseModelConfig, Config, MetaTrainC
 from metaselector.data.dataset import EncodedDataset
 from metaselector.data.planted import planted_world
 from metaselector.errors import CheckpointError
-from metaselector.meta_trainer import MetaLearned, make_adaptation, make_mixture, meta_train
+from metaselector.make_adaptation import make_adaptation
+from metaselector.make_mixture import make_mixture
+from metaselector.meta_learned import MetaLearned
+from metaselector.meta_trainer import meta_train
 from metaselector.mixture import Mixture
 from metaselector.predict import WindowPredictions, predict_window
 from metaselector.progress import Silent

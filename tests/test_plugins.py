@@ -21,8 +21,8 @@ from metaselector.data.planted import planted_world
 from metaselector.data.public.fetch import fetch
 from metaselector.data.registry import DATASETS
 from metaselector.errors import ConfigError, UserError
+from metaselector.make_adaptation import make_rule
 from metaselector.make_selector import make_selector
-from metaselector.meta_trainer import make_rule
 from metaselector.plugin_kinds import ESTIMATORS, METRICS, RULES, SELECTORS
 from metaselector.plugins import Plugins, identity
 from metaselector.registry import MODELS

@@ -24,7 +24,7 @@ from metaselector.evaluate.row_facts import row_facts
 from metaselector.evaluate.training_records import cost_curves, equal_cost, kept_rates
 from metaselector.evaluate.weights import user_entropy, weight_summary
 from metaselector.files import write_text
-from metaselector.meta_trainer import make_adaptation
+from metaselector.make_adaptation import make_adaptation
 from metaselector.predict import predict_window
 from metaselector.progress import Progress
 from metaselector.report.analysis_figures import write_analysis_figures

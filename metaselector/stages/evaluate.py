@@ -20,7 +20,7 @@ from metaselector.evaluate.comparisons import compare
 from metaselector.evaluate.predictions import save_predictions
 from metaselector.evaluate.results import best_model_counts, score, with_common_rows
 from metaselector.files import atomic_file, write_text
-from metaselector.meta_trainer import PHI
+from metaselector.meta_learned import PHI
 from metaselector.plugin_kinds import METRICS
 from metaselector.progress import Progress
 from metaselector.run_directory import Run

@@ -18,7 +18,7 @@ from metaselector.evaluate.combiners import Combiner, PerUser, Predictions, usab
 from metaselector.evaluate.losses import row_logloss
 from metaselector.evaluate.predictions import long_table
 from metaselector.evaluate.row_features import RowFeatures, row_features
-from metaselector.meta_trainer import make_adaptation
+from metaselector.make_adaptation import make_adaptation
 from metaselector.predict import WindowPredictions, predict_episodes
 from metaselector.pretrain import predict
 from metaselector.run_directory import Run

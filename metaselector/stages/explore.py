@@ -22,7 +22,7 @@ from metaselector.evaluate.losses import row_logloss
 from metaselector.evaluate.predictions import load_predictions, task_name
 from metaselector.files import atomic_directory
 from metaselector.inner_steps import inner_steps
-from metaselector.meta_trainer import make_adaptation
+from metaselector.make_adaptation import make_adaptation
 from metaselector.mixture import make_loss
 from metaselector.progress import Progress
 from metaselector.report.page.users import ABOUT, FOLDER

@@ -13,7 +13,8 @@ from metaselector.data.protocol import WINDOWS, Window
 from metaselector.distributed import workers
 from metaselector.finetune import choose_rate
 from metaselector.freezing import Freezing, check_patterns
-from metaselector.meta_trainer import MetaLearned, meta_train
+from metaselector.meta_learned import MetaLearned
+from metaselector.meta_trainer import meta_train
 from metaselector.pretrain import pretrain
 from metaselector.progress import Progress
 from metaselector.run_directory import Run

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from metaselector.config import Config
 from metaselector.data.protocol import Window
-from metaselector.meta_trainer import MetaLearned
+from metaselector.meta_learned import MetaLearned
 from metaselector.pretrain import Pretrained
 from metaselector.progress import Silent
 from metaselector.run_directory import Run

@@ -14,7 +14,8 @@ from benchmarks import cross_fit
 from metaselector.config import load_config
 from metaselector.data.protocol import Window
 from metaselector.data.split import window_rows
-from metaselector.meta_trainer import MetaLearned, meta_train
+from metaselector.meta_learned import MetaLearned
+from metaselector.meta_trainer import meta_train
 from metaselector.progress import Silent
 from metaselector.run_directory import Run
 from metaselector.stages.prepare import prepare_run

@@ -26,8 +26,12 @@ from metaselector.data.episodes import Episodes, Rows, window_episodes
 from metaselector.data.planted import planted_world
 from metaselector.distributed import workers
 from metaselector.freezing import Freezing
-from metaselector.meta_trainer import MetaLearned, _Users, make_adaptation, make_mixture, meta_train
+from metaselector.make_adaptation import make_adaptation
+from metaselector.make_mixture import make_mixture
+from metaselector.meta_learned import MetaLearned
+from metaselector.meta_trainer import meta_train
 from metaselector.mixture import Mixture
+from metaselector.outer_loop import Users
 from metaselector.predict import predict_episodes
 from metaselector.pretrain import _Rows, predict, pretrain
 from metaselector.progress import Silent
@@ -83,7 +87,7 @@ def meta_step(
     adapt = {"granularity": granularity, "per_step": granularity != "element"}
     config = configure(comm=comm, adapt={**adapt, "max_users_per_chunk": at_once})
     arguments = (mixture(1, config), mixture(2, config), config, np.random.default_rng(0))
-    trainee = _Users("metaselector", DATA, *arguments)
+    trainee = Users("metaselector", DATA, *arguments)
     trainee._episode.to(dtype)
     load = trainee._load
     trainee._load = lambda rows: cast(load(rows), dtype)  # type: ignore[method-assign]

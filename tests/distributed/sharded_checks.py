@@ -45,8 +45,8 @@ from metaselector.distributed.sharded_checkpoint import (
 from metaselector.distributed.sharded_gradients import average_gradients, clip_sharded_gradients
 from metaselector.distributed.sharded_rows import TablesOnMeta, rows_here, shard_tables, whole_table
 from metaselector.errors import CheckpointError, ConfigError
-from metaselector.meta_trainer import outer_optimizers
 from metaselector.mixture import Mixture, mean_loss
+from metaselector.outer_optimizers import outer_optimizers
 from metaselector.selector import GatedSelector
 from metaselector.training.clipping import clip_gradients
 

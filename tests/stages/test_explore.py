@@ -19,7 +19,7 @@ from metaselector.evaluate.combiners import COMBINERS, OPTIONAL
 from metaselector.evaluate.losses import row_logloss
 from metaselector.evaluate.predictions import load_predictions
 from metaselector.inner_steps import inner_steps
-from metaselector.meta_trainer import make_adaptation
+from metaselector.make_adaptation import make_adaptation
 from metaselector.mixture import mean_loss
 from metaselector.progress import Silent
 from metaselector.run_directory import Run

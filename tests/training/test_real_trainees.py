@@ -17,7 +17,9 @@ from metaselector.config import AdaptConfig, Config, MetaTrainConfig, SelectorCo
 from metaselector.data.batch import Batch
 from metaselector.data.dataset import EncodedDataset
 from metaselector.data.planted import planted_world
-from metaselector.meta_trainer import MetaLearned, make_mixture, meta_train
+from metaselector.make_mixture import make_mixture
+from metaselector.meta_learned import MetaLearned
+from metaselector.meta_trainer import meta_train
 from metaselector.pretrain import pretrain
 from metaselector.progress import Silent
 from metaselector.training.divergence import Diverged

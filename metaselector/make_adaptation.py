@@ -1,0 +1,57 @@
+"""The inner loop that the settings ask for."""
+
+from __future__ import annotations
+
+import inspect
+
+from metaselector.adapt.engine import Adaptation, select_names
+from metaselector.adapt.rules import MAML, InnerRule
+from metaselector.config import AdaptConfig
+from metaselector.errors import ConfigError
+from metaselector.meta_learned import PHI
+from metaselector.mixture import Mixture
+from metaselector.plugin_kinds import RULES
+from metaselector.variants import Variant, kind_of, settings_of
+
+
+def make_rule(config: AdaptConfig) -> InnerRule:
+    """The inner rule that the settings ask for."""
+
+    def rate(name: str) -> float:
+        return config.phi_rate if name.startswith(PHI) else config.theta_rate
+
+    make = RULES.load(config.rule)
+    if "granularity" not in inspect.signature(make).parameters:
+        made: InnerRule = make(rate)
+        return made
+    if config.granularity == "scalar" and config.phi_rate != config.theta_rate:
+        raise ConfigError(
+            "adapt.granularity=scalar shares one rate: set adapt.phi_rate and adapt.theta_rate "
+            f"to the same number (got {config.phi_rate} and {config.theta_rate})"
+        )
+    made = make(rate, granularity=config.granularity)
+    return made
+
+
+def make_adaptation(variant: Variant, mixture: Mixture, config: AdaptConfig) -> Adaptation:
+    """What adapts: nothing (sample-selector), phi only (simplified), both (joint), or theta only
+    (user-finetuned)."""
+    kind, config = kind_of(variant), settings_of(variant, config)
+    if kind == "user-finetuned":
+        theta = tuple(n for n, _ in mixture.named_parameters() if not n.startswith(PHI))
+        steps = config.finetune_steps if theta else 0  # base models that are scores have no theta
+        return Adaptation(MAML(0.0, second_order=False), steps, theta)
+    names = select_names(dict(mixture.named_parameters()), config.names)
+    if kind != "metaselector":
+        names = tuple(name for name in names if name.startswith(PHI))
+    steps = 0 if kind == "sample-selector" else config.steps
+    if steps and not names:
+        raise ConfigError(f"adapt.names={list(config.names)} selects no parameter of the selector")
+    return Adaptation(
+        make_rule(config),
+        steps,
+        names if steps else (),
+        half_lives=config.half_life_of_steps if steps else (),
+        per_step=config.per_step,
+        prior_rows=config.prior_rows,
+    )
