@@ -30,7 +30,8 @@ LAYERS = [
     "report",
     "run_directory session search_space stages pipeline",
     "trained adaptation_trace adapted_user prediction_files explanation api",
-    "cli cli_options cli_inference cli_report __main__",
+    "cli cli_options cli_settings cli_data cli_training cli_tuning cli_evaluation cli_inference "
+    "cli_report __main__",
 ]
 """The layers of metaselector, lowest first. A module may import its own layer, lower ones and the
 leaves. A new module belongs into one of these lines."""

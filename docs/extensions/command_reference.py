@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import typer
 from docutils import nodes
@@ -10,12 +11,12 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 from typer.cli import get_docs_for_click
 
-from metaselector.cli import app as commands
+from metaselector import cli
 
 
 def markdown() -> str:
     """The reference that Typer writes, without its title."""
-    group = typer.main.get_command(commands)
+    group = typer.main.get_command(cli.app)
     text = get_docs_for_click(obj=group, ctx=typer.Context(group, info_name="metaselector"))
     _, _, rest = text.partition("\n## ")
     text = re.sub(r"^### ", "## ", "## " + rest, flags=re.MULTILINE)
@@ -33,8 +34,8 @@ def _escaped(text: str) -> str:
 class Commands(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         self.env.note_dependency(__file__)
-        for module in ("cli", "cli_options", "cli_inference"):
-            self.env.note_dependency(f"../metaselector/{module}.py")
+        for path in sorted(Path(cli.__file__).parent.glob("cli*.py")):
+            self.env.note_dependency(f"../metaselector/{path.name}")
         return self.parse_text_to_nodes(markdown(), allow_section_headings=True)
 
 

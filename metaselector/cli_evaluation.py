@@ -1,0 +1,54 @@
+"""The commands that judge what was trained: evaluate and analyse."""
+
+from __future__ import annotations
+
+import typer
+
+from metaselector.cli_options import (
+    DeviceOption,
+    LaterConfigOption,
+    RunOption,
+    SeedOption,
+    SetOption,
+    ThreadsOption,
+    WorkersOption,
+    open_run,
+    training,
+)
+
+
+def evaluate(
+    run: RunOption = None,
+    config: LaterConfigOption = None,
+    overrides: SetOption = None,
+    seed: SeedOption = None,
+    device: DeviceOption = None,
+    threads: ThreadsOption = None,
+    workers: WorkersOption = None,
+) -> None:
+    """Predict the test window with all that was trained; write results, tables and figures."""
+    from metaselector.stages.reproduce import evaluate_and_report
+
+    this = open_run(run, config, overrides, seeds=seed or None, device=device, threads=threads)
+    with training(this) as progress:
+        evaluate_and_report(this, progress)
+
+
+def analyse(
+    run: RunOption = None,
+    device: DeviceOption = None,
+    threads: ThreadsOption = None,
+) -> None:
+    """Say how an evaluated run comes to its results: users, weights, calibration, inner steps.
+
+    Writes analysis/ in the run's directory: tables, figures, and summary.md, which explains them.
+    """
+    from metaselector.progress import Bars
+    from metaselector.run_lock import locked
+    from metaselector.stages.analyse import analyse as analyse_run
+
+    this = open_run(run, None, None, device=device, threads=threads)
+    with locked(this.directory):
+        written = analyse_run(this, Bars())
+    for path in written:
+        typer.echo(path)

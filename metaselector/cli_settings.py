@@ -1,0 +1,35 @@
+"""The commands that say what can be set: config and plugins."""
+
+from __future__ import annotations
+
+import typer
+
+from metaselector.cli_options import ConfigOption, SetOption
+
+
+def config_command(
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+) -> None:
+    """Print every setting with its value and meaning, as YAML that --config takes."""
+    from metaselector.config import documented_yaml, load_config
+
+    typer.echo(documented_yaml(load_config(config, overrides or ())), nl=False)
+
+
+def plugins(config: ConfigOption = None, overrides: SetOption = None) -> None:
+    """List what settings can name: base models, selectors, rules, data sets, metrics and so on.
+
+    With their source: built in, a package, or, of base models in the settings, a file.
+    """
+    from rich.console import Console
+
+    from metaselector.config import load_config
+    from metaselector.data import registry as data_registry
+    from metaselector.plugin_kinds import ESTIMATORS, METRICS, RULES, SELECTORS
+    from metaselector.registry import MODELS, in_files
+    from metaselector.report.plugins import print_plugins
+
+    kinds = (MODELS, ESTIMATORS, SELECTORS, RULES, data_registry.PLUGINS, METRICS)
+    lines = [line for kind in kinds for line in kind.listing()]
+    print_plugins([*in_files(load_config(config, overrides or ())), *lines], Console())
