@@ -1,0 +1,69 @@
+"""Searching settings with Optuna."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from .conftest import Invoke, contents
+
+SPACE = "meta_train.phi_learning_rate: {low: 0.0001, high: 0.01, log: true}\n"
+
+
+def test_settings_are_tuned(invoke: Invoke, prepared: Path, tmp_path: Path) -> None:
+    space = tmp_path / "space.yaml"
+    space.write_text(SPACE)
+    before = contents(prepared)
+    done = invoke("tune", "--run", prepared, "--space", space, "--trials", 2)
+    assert done.code == 0, done.err
+    chosen = prepared / "tune" / "metaselector.yaml"
+    assert re.match(r"valid logloss 0\.\d{4} in trial [01], the best of 2; 0\.\d{4} with", done.out)
+    assert done.out.endswith(f"{chosen}\n{chosen.with_suffix('.csv')}\n")
+    assert f"tune --run {prepared} --space {space} --trials 2\n" in chosen.read_text()
+    after = contents(prepared)
+    assert all(after[name] == content for name, content in before.items())
+    assert invoke("meta-train", "--run", prepared, "--config", chosen).code == 0
+
+
+def test_tuning_without_optuna(
+    invoke: Invoke, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    monkeypatch.delitem(sys.modules, "metaselector.stages.tune", raising=False)
+    error = invoke("tune", "--run", prepared, "--space", tmp_path / "space.yaml").lone_error
+    assert error == (
+        "tuning needs Optuna: there is no module optuna; pip install 'metaselector[tune]' brings it"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "message"),
+    [
+        (None, (), "{space}: cannot be read"),
+        ("adapt.step: {low: 1, high: 2}", (), "{space}: adapt.step: unknown setting; did you mean"),
+        (
+            SPACE,
+            ("--target", "metaselektor"),
+            "--target metaselektor: there is no such target; did",
+        ),
+        (SPACE, ("--target", "fm"), "{space}: meta_train.phi_learning_rate: changes nothing for"),
+    ],
+)
+def test_what_cannot_be_tuned(
+    invoke: Invoke,
+    prepared: Path,
+    tmp_path: Path,
+    text: str | None,
+    options: tuple[str, ...],
+    message: str,
+) -> None:
+    space = tmp_path / "space.yaml"
+    if text is not None:
+        space.write_text(text)
+    before = contents(prepared)
+    error = invoke("tune", "--run", prepared, "--space", space, *options).lone_error
+    assert error.startswith(message.format(space=space))
+    assert contents(prepared) == before
