@@ -24,6 +24,7 @@ from metaselector.data.episodes import Episodes, Rows
 from metaselector.errors import UserError
 from metaselector.mixture import Mixed, Mixture, mean_loss
 from metaselector.selector import GatedSelector
+from tests.adapt.engine_runner import Runner
 
 NUM_IDS = 14
 SLOT_FIELDS = [0, 1, 1]
@@ -96,6 +97,11 @@ def patterns(request: pytest.FixtureRequest) -> tuple[str, ...]:
 @pytest.fixture
 def loss() -> Loss:
     return loss_with_entropy
+
+
+@pytest.fixture
+def runner(engine: Engine, reference: ModuleType, loss: Loss) -> Runner:
+    return Runner(engine, reference, loss)
 
 
 def loss_with_entropy(output: Mixed, labels: Tensor, mask: Tensor) -> Tensor:

@@ -1,77 +1,25 @@
-"""Every field by hand, and no leak from the future."""
+"""Every field by hand."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import Any
-
-import numpy as np
-import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from metaselector.data.dataset import EncodedDataset
-from metaselector.data.interactions import Feature, InteractionTable, nothing_known
-from metaselector.data.preparation import fields as fields_module
 from metaselector.data.preparation.encode import Settings, encode
-from metaselector.data.schema import Schema
-from metaselector.data.split import Windows, boundaries, window_rows
+from metaselector.data.split import Windows
 from metaselector.errors import DataError
 
-MakeTable = Callable[[Sequence[tuple[str, str, float, int]]], InteractionTable]
-DAY = 86_400
-THURSDAY = 881_193_600  # 4 December 1997, 00:00 UTC
-WINDOWS = Windows(early=20, train=60, valid=80)  # of 5 rows: 1, 3, 4
-SETTINGS = Settings(WINDOWS, history_length=2)
-
-# In the order of the file; ann's rows by time are lines 2, 5, 1, 7, 9 and bob's 3, 4, 6, 8, 10.
-ROWS = [
-    ("ann", "i2", 4.0, THURSDAY + 2 * DAY),
-    ("ann", "i1", 5.0, THURSDAY),
-    ("bob", "i2", 1.0, THURSDAY),
-    ("bob", "i1", 4.0, THURSDAY + 1 * DAY),
-    ("ann", "i3", 4.0, THURSDAY + 1 * DAY),
-    ("bob", "i2", 5.0, THURSDAY + 1 * DAY),
-    ("ann", "i4", 3.5, THURSDAY + 90 * DAY),
-    ("bob", "i4", 5.0, THURSDAY + 200 * DAY),
-    ("ann", "i1", 2.0, THURSDAY + 300 * DAY),
-    ("bob", "i1", 5.0, THURSDAY + 300 * DAY),
-]
-
-
-@pytest.fixture
-def dataset(make_table: MakeTable) -> EncodedDataset:
-    return encode(make_table(ROWS), SETTINGS)
-
-
-def field(dataset: EncodedDataset, name: str) -> list[Any]:
-    """The field as words and values, one list of (word, value) a row, padding left out."""
-    width = next(f.slots for f in dataset.schema.fields if f.name == name)
-    first = dataset.schema.first_slot(name)
-    rows = []
-    for ids, values in zip(*features(dataset), strict=True):
-        cells = zip(ids[first : first + width], values[first : first + width], strict=True)
-        rows.append(
-            [
-                (dataset.schema.word(int(i)).removeprefix(f"{name}="), pytest.approx(float(v)))
-                for i, v in cells
-                if i
-            ]
-        )
-    return rows
-
-
-def words(dataset: EncodedDataset, name: str) -> list[str]:
-    """A categorical field as words."""
-    cells = field(dataset, name)
-    assert all(value == 1 for ((_, value),) in cells)
-    return [word for ((word, _),) in cells]
-
-
-def vocabulary(schema: Schema, name: str) -> tuple[str, ...]:
-    return next(f.vocabulary for f in schema.fields if f.name == name)
+from .conftest import (
+    ROWS,
+    SETTINGS,
+    WINDOWS,
+    MakeTable,
+    assert_same,
+    features,
+    field,
+    vocabulary,
+    words,
+)
 
 
 def test_rows_are_sorted_by_user_and_time(dataset: EncodedDataset) -> None:
@@ -207,68 +155,6 @@ def test_history_genres_are_the_mean_profile_of_all_liked(dataset: EncodedDatase
     ]
 
 
-def with_items(table: InteractionTable, **categories: tuple[str, ...]) -> InteractionTable:
-    """`table` of a shop that knows nothing of its users, and of items their categories."""
-    items = pd.DataFrame({"categories": pd.Series(categories, dtype=object)})
-    return replace(
-        table,
-        users=nothing_known("user"),
-        describe_items=lambda _: items,
-        user_features=(),
-        item_features=(Feature("categories", "multivalued", profile=True),),
-    )
-
-
-def test_fields_exist_where_the_data_has_them(make_table: MakeTable) -> None:
-    table = make_table(ROWS)
-    bare = replace(
-        table,
-        users=nothing_known("user"),
-        describe_items=lambda _: nothing_known("item"),
-        user_features=(),
-        item_features=(),
-    )
-    names = [f.name for f in encode(bare, Settings(WINDOWS)).schema.fields]
-    assert names == ["user", "item", "history_items", "day_of_week", "season"]
-    shop = encode(with_items(table, i1=("Shop",)), Settings(WINDOWS))
-    assert [f.name for f in shop.schema.fields] == [
-        "user",
-        "item",
-        "categories",
-        "history_items",
-        "history_categories",
-        "day_of_week",
-        "season",
-    ]
-
-
-def test_categories_are_encoded_as_genres_are(make_table: MakeTable) -> None:
-    table = make_table(ROWS)
-    names = {name: table.items.loc[name, "genres"] for name in ("i1", "i2", "i4")}  # i3 has none
-    films, shop = (
-        encode(table, Settings(WINDOWS)),
-        encode(with_items(table, **names), Settings(WINDOWS)),
-    )
-    for theirs, ours in (("genres", "categories"), ("history_genres", "history_categories")):
-        assert vocabulary(shop.schema, ours) == vocabulary(films.schema, theirs)
-        assert field(shop, ours) == field(films, theirs)
-
-
-def test_a_profile_keeps_the_words_most_frequent_in_train(
-    make_table: MakeTable, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """i1 is in train twice, i2 three times and i3 once; c and d come with i2."""
-    monkeypatch.setattr(fields_module, "PROFILE_WORDS", 2)
-    table = with_items(make_table(ROWS), i1=("a", "b"), i2=("c", "d"), i3=("e",))
-    dataset = encode(table, Settings(WINDOWS))
-    assert vocabulary(dataset.schema, "categories") == ("a", "b", "c", "d", "e")
-    assert vocabulary(dataset.schema, "history_categories") == ("c", "d")
-    # ann's fourth row: i1, i3 and i2 were liked, and i2 spreads its third over c and d.
-    sixth = 1 / 6
-    assert field(dataset, "history_categories")[3] == [("c", sixth), ("d", sixth)]
-    assert encode(table, Settings(WINDOWS), schema=dataset.schema).schema == dataset.schema
-
-
 def test_padding_slots_have_id_and_value_zero(dataset: EncodedDataset) -> None:
     ids, values = features(dataset)
     assert not values[ids == 0].any()
@@ -334,128 +220,3 @@ def test_no_interactions(make_table: MakeTable) -> None:
 def test_empty_window_is_named(make_table: MakeTable, windows: Windows, name: str) -> None:
     with pytest.raises(DataError, match=name):
         encode(make_table(ROWS), Settings(windows))
-
-
-# --- no feature depends on the same time or later ---
-
-FIRST_FREE_TIME = 4
-
-
-@st.composite
-def random_rows(draw: st.DrawFn) -> list[tuple[str, str, float, int]]:
-    """Two users, a row at each of the times 0 to 3 and up to six, with ties, later; shuffled."""
-    item = st.sampled_from(["i1", "i2", "i3", "i4"])
-    rating = st.sampled_from([2.0, 5.0])
-    rows = []
-    for user in ("ann", "bob"):
-        later = draw(st.lists(st.integers(FIRST_FREE_TIME, 8), max_size=6))
-        rows += [(user, draw(item), draw(rating), t) for t in [*range(FIRST_FREE_TIME), *later]]
-    return draw(st.permutations(rows))
-
-
-def features(dataset: EncodedDataset, rows: Any = slice(None)) -> tuple[np.ndarray, np.ndarray]:
-    batch = dataset.batch(np.arange(len(dataset))[rows])
-    return batch.ids.numpy(), batch.values.numpy()
-
-
-def assert_same(a: tuple[np.ndarray, np.ndarray], b: tuple[np.ndarray, np.ndarray]) -> None:
-    assert all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
-
-
-def encode_until(
-    make_table: MakeTable, full: EncodedDataset, rows: Any, windows: Windows, last: int
-) -> tuple[EncodedDataset, np.ndarray]:
-    """Encode the rows up to a time; also their positions in `full`."""
-    kept = [i for i, row in enumerate(rows) if row[3] <= last]
-    part = encode(make_table([rows[i] for i in kept]), Settings(windows), schema=full.schema)
-    position = {int(source): i for i, source in enumerate(full.source_rows)}
-    return part, np.array([position[kept[source]] for source in part.source_rows])
-
-
-@settings(deadline=None, max_examples=40)
-@given(rows=random_rows(), last=st.integers(FIRST_FREE_TIME - 1, 8))
-def test_deleting_what_comes_after_a_time_changes_no_earlier_row(
-    make_table: MakeTable, rows: Any, last: int
-) -> None:
-    """Here only the last row of a user is in test, so no history is cut short by freezing."""
-    windows = Windows(early=25, train=50, valid=99)
-    full = encode(make_table(rows), Settings(windows))
-    part, position = encode_until(make_table, full, rows, windows, last)
-    assert_same(features(part), features(full, position))
-
-
-@settings(deadline=None, max_examples=40)
-@given(rows=random_rows(), last=st.integers(FIRST_FREE_TIME - 1, 8))
-def test_deleting_what_comes_after_a_time_changes_no_earlier_row_up_to_test(
-    make_table: MakeTable, rows: Any, last: int
-) -> None:
-    """With a long test window.
-
-    Histories of test rows stop where the window starts, and it starts at a rank that depends on how
-    many rows the user has: with fewer rows it starts earlier. So the promise holds for the rows up
-    to the first test row of the shorter table; later ones are test rows there, with less history.
-    """
-    windows = Windows(early=20, train=40, valid=60)
-    full = encode(make_table(rows), Settings(windows))
-    part, position = encode_until(make_table, full, rows, windows, last)
-    first_test = boundaries(part.user_offsets, windows.valid)[part.users]
-    unaffected = np.arange(len(part)) <= first_test
-    assert_same(features(part, unaffected), features(full, position[unaffected]))
-
-
-@settings(deadline=None, max_examples=40)
-@given(rows=random_rows(), time=st.integers(0, 8), data=st.data())
-def test_ratings_of_the_same_time_or_later_change_no_feature(
-    make_table: MakeTable, rows: Any, time: int, data: st.DataObject
-) -> None:
-    full = encode(make_table(rows), Settings(WINDOWS))
-    later = [i for i, row in enumerate(rows) if row[3] >= time]
-    changed = with_ratings(rows, later, data)
-    other = encode(make_table(changed), Settings(WINDOWS), schema=full.schema)
-    until = full.timestamps <= time
-    assert_same(features(other, until), features(full, until))
-
-
-@settings(deadline=None, max_examples=40)
-@given(rows=random_rows(), data=st.data())
-def test_ratings_of_the_test_window_change_no_feature_and_no_vocabulary(
-    make_table: MakeTable, rows: Any, data: st.DataObject
-) -> None:
-    windows = Windows(early=20, train=40, valid=60)
-    full = encode(make_table(rows), Settings(windows))
-    test = full.source_rows[window_rows(full.user_offsets, windows.valid, 100)]
-    other = encode(make_table(with_ratings(rows, test.tolist(), data)), Settings(windows))
-    assert other.schema == full.schema
-    assert_same(features(other), features(full))
-
-
-@settings(deadline=None, max_examples=20)
-@given(rows=random_rows(), data=st.data())
-def test_vocabularies_come_from_train_rows_only(
-    make_table: MakeTable, rows: Any, data: st.DataObject
-) -> None:
-    """Whatever valid and test hold, items included."""
-    # Repeats would be dropped, and the windows move with how many there are.
-    rows = list(
-        {
-            (user, item, time): (user, item, rating, time) for user, item, rating, time in rows
-        }.values()
-    )
-    windows = Windows(early=20, train=40, valid=60)
-    full = encode(make_table(rows), Settings(windows))
-    rest = full.source_rows[window_rows(full.user_offsets, windows.train, 100)]
-    changed = list(rows)
-    for i in rest:
-        user, _, _, time = rows[i]
-        item = data.draw(st.sampled_from([rows[i][1], f"new{i}"]))
-        changed[i] = (user, item, data.draw(st.sampled_from([2.0, 5.0])), time)
-    assert encode(make_table(changed), Settings(windows)).schema == full.schema
-
-
-def with_ratings(rows: Any, which: list[int], data: st.DataObject) -> list[Any]:
-    """Draw new ratings for the given rows: more than a shuffle of the old ones."""
-    changed = list(rows)
-    for i in which:
-        user, item, _, time = rows[i]
-        changed[i] = (user, item, data.draw(st.sampled_from([2.0, 5.0])), time)
-    return changed

