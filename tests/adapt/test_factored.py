@@ -168,7 +168,7 @@ def test_engine_equals_slow_loop(
     world: Any,
     make_adaptation: Any,
 ) -> None:
-    """As in test_engines, where the layers are too small to be factored."""
+    """As in test_engines_equal_slow_loop, where the layers are too small to be factored."""
     adaptation, rates = make_adaptation(world, rule, steps, names)
     arguments = (world.model, world.params, rates, adaptation, world.episodes, loss)
     output, query = FuncEngine()(*arguments), world.episodes.query
