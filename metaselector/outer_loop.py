@@ -123,7 +123,7 @@ class Users(Trainee):
         found = parallel.backward(passes)
         if not parallel.communication.row_sparse:
             self._sparsify(parallel, rows)
-        return float(workers.summed(np.array([found]))[0]) / workers.count()
+        return found
 
     def _sparsify(self, parallel: DataParallel, rows: EpisodeRows) -> None:
         """Leave of the tables' dense gradients the rows that the whole meta-batch touches."""
@@ -164,7 +164,6 @@ class Users(Trainee):
             self._parallel.communication.load(state)
 
     def judge(self, epoch: int, seconds: float, train_loss: float | None) -> Judgement:
-        self.settle()
         self._mixture.eval()
         if epoch and train_loss is None:
             raise UserError(self._protocol.nothing_to_learn)

@@ -15,17 +15,19 @@ from typing import Any, NamedTuple
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.algorithms.ddp_comm_hooks import default_hooks, powerSGD_hook
+from torch.distributed.algorithms.ddp_comm_hooks import powerSGD_hook
 from torch.distributed.algorithms.model_averaging.averagers import PeriodicModelAverager
 from torch.futures import Future
 from torch.nn.parallel import DistributedDataParallel
 
 from metaselector.distributed import workers
 from metaselector.distributed.packing import apart, as_bytes, side_by_side
-from metaselector.distributed.wire import Traffic, Wire, size_of
+from metaselector.distributed.wire import Traffic, Wire, arrive, size_of
 
 WARM_UP = 10
 """Steps with exact gradients before PowerSGD or local steps begin."""
+
+HALF = {"fp16": torch.float16, "bf16": torch.bfloat16}
 
 
 class Kind(NamedTuple):
@@ -49,20 +51,24 @@ class Communication:
         kind: as the setting names it.
         tables: parameters with row-sparse gradients, all of the same rows in a step.
         others: all others that are trained.
+
+    Attributes:
+        loss: of this worker; once gradients have travelled, the mean over all.
     """
 
     kind: Kind
     tables: list[nn.Parameter]
     others: list[nn.Parameter]
     traffic: Traffic = field(default_factory=Traffic)
+    loss: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
         self._size, self._powersgd, self._steps = workers.count(), None, 0
         self._in_step = True
         self._wire = Wire(self.traffic, self._size)
-        self._group: Any = dist.group.WORLD
         self._touched: list[Tensor] = []
         self._waiting: list[tuple[Tensor, Future[Tensor]]] = []
+        self._dense: list[tuple[Tensor, Tensor, Any, Future[Tensor]]] = []
         if self.kind.name == "powersgd":
             self._powersgd = powerSGD_hook.PowerSGDState(
                 None,
@@ -164,53 +170,60 @@ class Communication:
         self._touched.clear()
 
     def average(self, bucket: Any) -> Future[Tensor]:
-        """The mean of a bucket of dense gradients."""
-        started = time.perf_counter()
-        future = self._average(bucket)
-        if bucket.buffer().is_cpu:  # there is one bucket: nothing else could be done meanwhile
-            future.wait()
-            self.traffic.seconds += time.perf_counter() - started
+        """The mean of a bucket of dense gradients, once :meth:`finish` was called."""
+        buffer: Tensor = bucket.buffer()
+        if self._powersgd is not None:
+            return self._approximate(self._powersgd, bucket)
+        sent = buffer.to(HALF.get(self.kind.name, buffer.dtype)).div_(self._size)
+        work = dist.all_reduce(sent, async_op=True)
+        self._wire.count_all_reduce(size_of(sent))
+        future: Future[Tensor] = Future()
+        self._dense.append((buffer, sent, work, future))
         return future
 
-    def _average(self, bucket: Any) -> Future[Tensor]:
-        size, name = size_of(bucket.buffer()), self.kind.name
-        if self._powersgd is not None:
-            before = self._powersgd.total_numel_after_compression
-            compressed = self._powersgd.iter >= WARM_UP
-            future: Future[Tensor] = powerSGD_hook.powerSGD_hook(self._powersgd, bucket)
-            if compressed:
-                size = 4 * (self._powersgd.total_numel_after_compression - before)
-            # What is not compressed, then the two factors of what is.
-            self._wire.count_all_reduce(size, 3 if compressed else 1)
-            return future
-        if name == "fp16":
-            self._wire.count_all_reduce(size / 2)
-            return default_hooks.fp16_compress_hook(self._group, bucket)
-        if name == "bf16":  # torch's own hook refuses gloo
-            rounded = bucket.buffer().to(torch.bfloat16).div_(self._size)
-            dist.all_reduce(rounded)
-            self._wire.count_all_reduce(size / 2)
-            return _done(bucket.buffer().copy_(rounded))
-        self._wire.count_all_reduce(size)
-        return default_hooks.allreduce_hook(self._group, bucket)
+    def _approximate(self, powersgd: Any, bucket: Any) -> Future[Tensor]:
+        size = size_of(bucket.buffer())
+        before = powersgd.total_numel_after_compression
+        compressed = powersgd.iter >= WARM_UP
+        started = time.perf_counter()
+        future: Future[Tensor] = powerSGD_hook.powerSGD_hook(powersgd, bucket)
+        future.wait()  # one message is sent when another has come: nothing may come in between
+        self.traffic.seconds += time.perf_counter() - started
+        if compressed:
+            size = 4 * (powersgd.total_numel_after_compression - before)
+        # What is not compressed, then the two factors of what is.
+        self._wire.count_all_reduce(size, 3 if compressed else 1)
+        return future
 
     def later(self, gradient: Tensor) -> Future[Tensor]:
-        """The mean of a row-sparse gradient, once :meth:`exchange_rows` was called."""
+        """The mean of a row-sparse gradient, once :meth:`finish` was called."""
         future: Future[Tensor] = Future()
         self._waiting.append((gradient.coalesce(), future))
         return future
 
-    def exchange_rows(self) -> None:
+    def finish(self, device: torch.device) -> None:
+        """Send what is left of a step, once all buckets have come, and wait for all of it."""
+        rows = self._waiting[0][0].indices()[0] if self._waiting else None
+        told = [0 if rows is None else len(rows), self.loss]
+        lengths, losses = self._wire.tell(told, device)
+        self.loss = sum(losses) / self._size
+        if rows is not None:
+            self._exchange_rows(rows, [int(length) for length in lengths])
+        started = time.perf_counter()
+        for buffer, sent, work, future in self._dense:
+            arrive(work, sent)
+            future.set_result(buffer.copy_(sent))
+        self.traffic.seconds += time.perf_counter() - started
+        self._dense.clear()
+
+    def _exchange_rows(self, rows: Tensor, lengths: list[int]) -> None:
         """Average all tables' gradients, which have other rows on every worker, in one message."""
-        if not self._waiting:
-            return
         gradients, futures = zip(*self._waiting, strict=True)
         self._waiting.clear()
-        rows = gradients[0].indices()[0]
         assert all(len(gradient.indices()[0]) == len(rows) for gradient in gradients)
         values = side_by_side([gradient.values() for gradient in gradients])  # [L, W]
-        half = {"fp16": torch.float16, "bf16": torch.bfloat16}.get(self.kind.name, values.dtype)
-        lengths, height = self._wire.lengths(rows), len(self.tables[0])
+        half = HALF.get(self.kind.name, values.dtype)
+        height = len(self.tables[0])
         # An all-gather sends what N - 1 others have, an all-reduce 2 (N - 1) / N of everything.
         gathers = self._size * max(lengths) <= 2 * height
         exchange = self._gather_rows if gathers else self._reduce_rows
@@ -257,13 +270,7 @@ def _hook(
     sparse = bucket.buffer().is_sparse
     future = state.later(bucket.buffer()) if sparse else state.average(bucket)
     if bucket.is_last():
-        state.exchange_rows()
-    return future
-
-
-def _done(tensor: Tensor) -> Future[Tensor]:
-    future: Future[Tensor] = Future()
-    future.set_result(tensor)
+        state.finish(bucket.buffer().device)
     return future
 
 

@@ -82,17 +82,18 @@ class DataParallel:
         """Add up the gradients of ``call(*arguments)`` over `passes`, then average over workers.
 
         Returns:
-            the sum of the losses, averaged over workers.
+            the sum of the losses, averaged over workers; of this one, where gradients are not.
         """
         replica = self._replica or self._wrapped(passes[0])
-        total = 0.0
+        communication, total = self.communication, 0.0
         for i, arguments in enumerate(passes):
-            last = i == len(passes) - 1 and self.communication.averages_gradients
+            last = i == len(passes) - 1 and communication.averages_gradients
             with nullcontext() if last else replica.no_sync():
                 loss = replica(*arguments)
+                total += float(loss.detach())
+                communication.loss = total  # travels with the gradients
                 loss.backward()
-            total += float(loss.detach())
-        return total
+        return communication.loss
 
     def _wrapped(self, arguments: tuple[Any, ...]) -> DistributedDataParallel:
         trained = [p for p in self._module.parameters() if p.requires_grad]

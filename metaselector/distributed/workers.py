@@ -73,22 +73,27 @@ def summed(values: NDArray[Number]) -> NDArray[Number]:
     """The sum over all workers, the same on each."""
     if not dist.is_initialized():
         return values
-    tensor = torch.from_numpy(np.array(values)).to(_device())
+    tensor = torch.from_numpy(np.array(values)).to(device())
     dist.all_reduce(tensor)
     found: NDArray[Number] = tensor.cpu().numpy()
     return found
+
+
+def mean(value: float) -> float:
+    """The mean over all workers."""
+    return float(summed(np.array([value]))[0]) / count()
 
 
 def most(*values: int) -> tuple[int, ...]:
     """The largest of each over all workers."""
     if not dist.is_initialized():
         return values
-    tensor = torch.tensor(values, device=_device())
+    tensor = torch.tensor(values, device=device())
     dist.all_reduce(tensor, dist.ReduceOp.MAX)
     return tuple(int(value) for value in tensor.tolist())
 
 
-def _device() -> torch.device:
+def device() -> torch.device:
     """Where collectives want their tensors."""
     nccl = dist.get_backend() == "nccl"
     return torch.device("cuda", torch.cuda.current_device()) if nccl else torch.device("cpu")

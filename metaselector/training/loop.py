@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from metaselector.distributed import workers
+from metaselector.distributed.agreement import Agreement
 from metaselector.progress import Progress
 from metaselector.training.divergence import Diverged, explain, finite
 from metaselector.training.early_stopping import EarlyStopping
@@ -87,6 +88,7 @@ class _Loop:
         self.description, self.progress = description, progress
         self.at = Position(plan.first)
         self.best: dict[str, Tensor] = {}
+        self.agreement = Agreement(2)
         self.epoch_generator: Mapping[str, Any] = {}
         self.stopping = EarlyStopping(plan.patience)
         self.began = time.perf_counter()
@@ -114,9 +116,9 @@ class _Loop:
                 for piece in self.pieces[at.step :]:
                     self._step(piece)
                     advance()
-                    self._keep(asked())
+                    self._keep(asked, wait=workers.count() == 1)
                 self._end()
-                self._keep(asked())
+                self._keep(asked, wait=True)
         at.seconds = self._seconds()
         return Outcome(self.best, self.stopping.best_epoch, at)
 
@@ -141,9 +143,10 @@ class _Loop:
 
     def _step(self, piece: Any) -> None:
         at = self.at
+        in_step = self.trainee.in_step  # otherwise each worker has a loss of its own
         loss = self.trainee.gradients(piece, at.epoch)
         if loss is not None:
-            if not math.isfinite(loss):
+            if in_step and not math.isfinite(loss):
                 raise self._diverged(piece)
             self.trainee.update()
             at.losses.append(loss)
@@ -160,9 +163,10 @@ class _Loop:
 
     def _end(self) -> None:
         at, plan = self.at, self.plan
+        self.trainee.settle()
         if not finite(self.trainee):
             raise self._diverged(None)
-        train_loss = float(np.mean(at.losses)) if at.losses else None
+        train_loss = workers.mean(float(np.mean(at.losses))) if at.losses else None
         judged = self.trainee.judge(at.epoch, self._seconds(), train_loss)
         line = {"epoch": at.epoch, "train_loss": train_loss, "valid_loss": judged.valid_loss}
         at.history.append(line | dict(judged.more))
@@ -178,20 +182,30 @@ class _Loop:
         at.epoch, at.step, at.losses = at.epoch + 1, 0, []
         self.epoch_generator = self.trainee.generator.bit_generator.state
 
-    def _keep(self, asked: int | None) -> None:
-        """Keep a snapshot where one is due; stop where that was asked for."""
-        # Several workers stop, and take snapshots, together.
-        stop, due = workers.most(asked or 0, int(self.keeper.due(self.at.rounds)))
-        if not stop and not (due and self.trainee.in_step):
+    def _keep(self, asked: Callable[[], int | None], wait: bool) -> None:
+        """Keep a snapshot where one is due; stop where that was asked for.
+
+        Several workers stop, and take snapshots, together: where they do not `wait`, by what they
+        said after the step before.
+        """
+        if not self.trainee.in_step:
             return
-        self.trainee.settle()
-        self.at.seconds = self._seconds()
-        snapshot = Snapshot.of(self.trainee, self.at, self.best, self.epoch_generator)
-        path = self.keeper.newest()
-        if finite(self.trainee):  # else the next step says what is wrong
-            path = self.keeper.keep(self.at.rounds, snapshot)
-        if stop:
-            raise Interrupted(stop, path)
+        if wait:
+            self._say(asked())
+        stop, due = self.agreement.hear()
+        if stop or due:
+            self.at.seconds = self._seconds()
+            snapshot = Snapshot.of(self.trainee, self.at, self.best, self.epoch_generator)
+            path = self.keeper.newest()
+            if finite(self.trainee):  # else the next step says what is wrong
+                path = self.keeper.keep(self.at.rounds, snapshot)
+            if stop:
+                raise Interrupted(stop, path)
+        if not wait:
+            self._say(asked())
+
+    def _say(self, asked: int | None) -> None:
+        self.agreement.say(asked or 0, int(self.keeper.due(self.at.rounds)))
 
     def _log(self, values: dict[str, Any]) -> None:
         where = {"epoch": self.at.epoch, "round": self.at.rounds}

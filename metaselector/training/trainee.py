@@ -50,7 +50,10 @@ class Trainee(Protocol):
         """The steps of an epoch, each by what it learns from, in an order drawn here."""
 
     def gradients(self, piece: Any, epoch: int) -> float | None:
-        """Make the gradients of one step; its loss, or None where there is nothing to learn."""
+        """Make the gradients of one step; its loss, or None where there is nothing to learn.
+
+        The loss is the same on all workers, if they are :attr:`in_step`.
+        """
 
     def update(self) -> None:
         """Take the step."""

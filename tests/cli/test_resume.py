@@ -82,8 +82,8 @@ def test_resume_takes_the_settings_that_were_interrupted(
     kept = loop._Loop._keep
     calls = iter(range(10_000))
 
-    def interrupted(self: loop._Loop, asked: int | None) -> None:
-        kept(self, signal.SIGINT if next(calls) == 23 else asked)
+    def interrupted(self: loop._Loop, asked: Callable[[], int | None], wait: bool) -> None:
+        kept(self, (lambda: signal.SIGINT) if next(calls) == 23 else asked, wait)
 
     monkeypatch.setattr(loop._Loop, "_keep", interrupted)
     stopped = CliRunner().invoke(app, ["pretrain", "--run", str(run), *few])

@@ -25,6 +25,7 @@ from metaselector.data.batch import Batch
 from metaselector.data.episodes import Episodes, Rows, window_episodes
 from metaselector.data.planted import planted_world
 from metaselector.distributed import workers
+from metaselector.distributed.agreement import Agreement
 from metaselector.freezing import Freezing
 from metaselector.make_adaptation import make_adaptation
 from metaselector.make_mixture import make_mixture
@@ -229,6 +230,10 @@ def main(folder: Path) -> None:
             found = outcome(learned(comm))
             report[f"workers agree: {comm}"] = apart(found, mean_of(found))
             report[f"moved: {comm}"] = apart(alone["learned sparse"], found)
+        agreement = Agreement(2)
+        for said in ((RANK, 1 - RANK), (0, 0)):
+            agreement.say(*said)
+        report["heard"] = [agreement.hear(), agreement.hear()]
         few = outcome(learned("local-sgd:3", tables=False))
         report["workers agree: no tables"] = apart(few, mean_of(few))
         for comm in ("sparse", "powersgd:1", "local-sgd:3"):

@@ -102,6 +102,10 @@ def test_local_steps_go_on_after_their_warm_up(report: dict[str, Any], folder: P
     assert read_checkpoint(newest).tensors["shared/steps"] > WARM_UP
 
 
+def test_what_any_worker_says_is_heard_by_all(report: dict[str, Any]) -> None:
+    assert report["heard"] == [[1, 1], [0, 0]]
+
+
 def test_one_process_goes_on_from_two(folder: Path) -> None:
     report = json.loads((folder / "0.json").read_text())
     assert report["resumed alone"] <= 1e-4
