@@ -132,7 +132,16 @@ def main(
     write_text(folder / "ways.csv", table.to_csv(index=False, float_format="%.6g"))
     write_text(folder / "predicted.csv", predicted.to_csv(index=False, float_format="%.6g"))
     write_text(folder / "environment.json", json_format.dumps(made_with, indent=1) + "\n")
-    text = tables.summary(table, figures, predicted, cost, load, made_with["command"])
+    text = tables.summary(
+        table,
+        figures,
+        timed,
+        predicted,
+        cost,
+        load,
+        default=DEFAULT,
+        command=made_with["command"],
+    )
     write_text(folder / "communication.md", text)
     shown = {name: width for name, width in BANDWIDTHS.items() if width}
     alone = tables.alone_seconds(timed, users // WORKERS)
@@ -196,7 +205,9 @@ def _time(
             for name, bandwidth in BANDWIDTHS.items():
                 if net.namespaces or bandwidth is None:
                     net.limit(bandwidth)
-                    do(repeat, name, WORKERS, [Job(way, seed, users) for way in ways])
+                    # Twice as many users where their time is not that of the cable.
+                    sizes = (users, WORKERS * users) if bandwidth is None else (users,)
+                    do(repeat, name, WORKERS, [Job(way, seed, n) for n in sizes for way in ways])
                 advance()
             net.limit(None)
     return found

@@ -1,8 +1,9 @@
 """What a step costs on N workers: computing, waiting for messages, and moving bytes.
 
 ``time(N) = compute + latency * rounds(N) + slowdown * bytes(N) / bandwidth``, every worker with as
-many users as in the measurement. Computing is time of the processor; the rest is fitted to bare
-all-reduces, the fastest of several, since steps on a busy machine mostly tell how busy it is.
+many users as in the measurement. Computing is time of the processor, with the short waits in which
+it does not sleep; the rest is fitted to bare all-reduces, the fastest of several, since steps on a
+busy machine mostly tell how busy it is.
 
 Rings do the collectives: an all-reduce of n bytes takes ``2 (N - 1)`` rounds, in which every worker
 sends ``2 (N - 1) / N n`` bytes; an all-gather of n bytes of every worker takes ``N - 1`` rounds and
@@ -22,8 +23,6 @@ from scipy.optimize import nnls
 
 from metaselector.report import style
 
-CONTROL = 2
-"""All-reduces of a few bytes in every step: the loss, and whether to stop or keep a snapshot."""
 SHOWN = (1, 2, 4, 8, 16, 32, 64)
 BITS = 8
 
@@ -37,7 +36,6 @@ class Load:
         reduced: bytes of its tensors that are all-reduced.
         gathered: bytes of its tensors that are all-gathered.
         reduces, gathers: how many collectives of either kind.
-        control: and how many all-reduces of a few bytes.
         whole: bytes of the tables whose rows are gathered; all of them are all-reduced instead
             where that is less.
     """
@@ -47,7 +45,6 @@ class Load:
     gathered: float
     reduces: float
     gathers: float
-    control: int = CONTROL
     whole: float = math.inf
 
     def sent(self, workers: int) -> float:
@@ -59,7 +56,7 @@ class Load:
     def rounds(self, workers: int) -> float:
         """Messages that a worker waits for, one after another."""
         n = workers
-        return 2 * (n - 1) * (self.reduces + self.control) + (n - 1) * self.gathers
+        return 2 * (n - 1) * self.reduces + (n - 1) * self.gathers
 
 
 @dataclass(frozen=True)
@@ -109,7 +106,7 @@ def fit(measured: Sequence[Measured], workers: int = 2) -> Cost:
 
 def all_reduce(size: float, bandwidth: float | None, seconds: float) -> Measured:
     """A bare one of `size` bytes."""
-    return Measured(Load(0.0, size, 0.0, 1.0, 0.0, control=0), bandwidth, seconds)
+    return Measured(Load(0.0, size, 0.0, 1.0, 0.0), bandwidth, seconds)
 
 
 def figure(

@@ -25,7 +25,7 @@ def test_bytes_of_rings() -> None:
     assert DENSE.sent(8) == pytest.approx(2 * 7 / 8 * 8e5)
     assert ROWS.sent(2) == 1e5 + 2e5
     assert ROWS.sent(64) == pytest.approx(2 * 63 / 64 * 1e5 + 63 * 2e5)
-    assert ROWS.rounds(2) == 2 * 3 + 2  # two all-reduces more, of control
+    assert ROWS.rounds(2) == 2 * 1 + 2
 
 
 def test_the_fit_finds_the_costs_it_was_made_of() -> None:
@@ -37,11 +37,11 @@ def test_the_fit_finds_the_costs_it_was_made_of() -> None:
     ]
     assert vars(cost_model.fit(measured)) == pytest.approx(vars(true))
     assert true.seconds(DENSE, 1, 1e8) == DENSE.compute
-    # 2 rounds of one all-reduce and 4 of control, 0.8 MB by 100 Mbit/s
-    assert true.seconds(DENSE, 2, 1e8) == pytest.approx(0.1 + 6 * 3e-4 + 1.1 * 0.064)
+    # 2 rounds of one all-reduce, 0.8 MB by 100 Mbit/s
+    assert true.seconds(DENSE, 2, 1e8) == pytest.approx(0.1 + 2 * 3e-4 + 1.1 * 0.064)
 
 
-def test_bare_all_reduces_have_no_control() -> None:
+def test_bare_all_reduces_are_no_training() -> None:
     measured = [
         cost_model.all_reduce(8, None, 2e-4),
         cost_model.all_reduce(1e6, 1e8, 2e-4 + 0.08),
@@ -66,6 +66,9 @@ def timed() -> dict[tuple[str, str, int], list[list[float]]]:
         (ALONE, "unlimited", 32): _steps(0.2, 0, 0, 0),
         (ALONE, "unlimited", 16): _steps(0.11, 0, 0, 0),
         ("none", "unlimited", 32): _steps(0.11, 1000, 0, 0),
+        ("none", "unlimited", 64): _steps(0.21, 1000, 0, 0),
+        ("sparse", "unlimited", 64): _steps(0.22, 300, 200, 2),
+        ("bf16", "unlimited", 64): _steps(0.22, 50, 40, 2),
         ("none", "100 Mbit/s", 32): _steps(0.3, 1000, 0, 0),
         ("sparse", "unlimited", 32): _steps(0.125, 300, 200, 2),
         ("sparse", "100 Mbit/s", 32): _steps(0.2, 300, 200, 2),
@@ -105,8 +108,10 @@ def test_best_is_what_loses_nothing(timed: Any, table: pd.DataFrame) -> None:
     # bf16 sends less, but is significantly worse.
     assert (found["best"], found["bytes_ratio_best"]) == ("sparse", pytest.approx(0.3))
     assert found["auc_interval"] == [-0.002, 0.002]
-    assert found["efficiency_2_clock"] == pytest.approx(0.11 / 0.125)
-    assert found["efficiency_2_strong_clock"] == pytest.approx(0.2 / 0.125 / 2)
+    assert found["efficiency_2"] == found["efficiency_2_best"] == pytest.approx(0.11 / 0.125)
+    efficient = tables.efficiencies(timed).set_index("way")
+    assert efficient.loc["sparse", "whole"] == pytest.approx(0.2 / 0.22)
+    assert efficient.loc["sparse", "strong"] == pytest.approx(0.2 / 0.125 / 2)
 
 
 def test_load_takes_collectives_apart(timed: Any) -> None:
@@ -125,7 +130,11 @@ def test_all_of_it_as_a_page(timed: Any, table: pd.DataFrame) -> None:
     predicted = tables.predictions(cost, loads, timed, bandwidths)
     assert list(predicted["way"]) == ["none", "sparse"]
     figures = tables.figures(table, timed, "none", "sparse")
-    text = tables.summary(table, figures, predicted, cost, [0.5, 1.0], "python -m it")
+    command = "python -m it"
+    text = tables.summary(
+        table, figures, timed, predicted, cost, [0.5, 1.0], default="sparse", command=command
+    )
+    assert "| `sparse` | 0.88 | 0.91 | 0.80 |" in text
     assert "| `bf16` | 50 | 5.0 % | 0.7400 | −0.0100 [−0.0120, −0.0080] |" in text
     assert "| `none` | 1,000 | 100.0 % | 0.7500 |  |  |" in text
     made = cost_model.figure(cost, loads, 0.05, {"100 Mbit/s": 1e8})
