@@ -252,7 +252,8 @@ def summary(
         f"waits awake) + {1000 * cost.latency:.3f} ms a round of messages + "
         f"{cost.slowdown:.2f} times bytes / bandwidth; rings. Nothing of it was measured with "
         "more than two workers, and of `local-sgd` the exact steps at the start and the averages "
-        "before validations are left out: over whole trainings it sends the bytes of the first table.",
+        "before validations are left out: over whole trainings it sends the bytes of the first "
+        "table.",
         "",
         f"| bandwidth | way | {' | '.join(f'{n} workers' for n in AT)} |",
         "| --- | --- |" + " ---: |" * len(AT),
