@@ -82,7 +82,7 @@ class DataParallel:
         """Add up the gradients of ``call(*arguments)`` over `passes`, then average over workers.
 
         Returns:
-            the sum of the losses, averaged over workers; of this one, where gradients are not.
+            the sum of the losses, averaged over workers; of this one, where all go their own ways.
         """
         replica = self._replica or self._wrapped(passes[0])
         communication, total = self.communication, 0.0
@@ -93,6 +93,8 @@ class DataParallel:
                 total += float(loss.detach())
                 communication.loss = total  # travels with the gradients
                 loss.backward()
+        if communication.in_step and not communication.averages_gradients:
+            communication.loss = workers.mean(communication.loss)  # or some would stop alone
         return communication.loss
 
     def _wrapped(self, arguments: tuple[Any, ...]) -> DistributedDataParallel:

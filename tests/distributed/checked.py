@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from base_models.deepfm import DeepFM
 from base_models.fm import FM
 from base_models.lr import LR
+from metaselector import outer_loop
 from metaselector.config import AdaptConfig, Config, MetaTrainConfig, SelectorConfig
 from metaselector.data.batch import Batch
 from metaselector.data.episodes import Episodes, Rows, window_episodes
@@ -36,6 +37,7 @@ from metaselector.outer_loop import Users
 from metaselector.predict import predict_episodes
 from metaselector.pretrain import _Rows, predict, pretrain
 from metaselector.progress import Silent
+from metaselector.training.divergence import Diverged
 from metaselector.training.interruption import Interrupted
 from metaselector.training.keeper import Directory
 from metaselector.training_config import CheckpointConfig, PretrainConfig
@@ -192,6 +194,26 @@ def apart(alone: dict[str, Tensor], together: dict[str, Tensor]) -> float:
     return max((alone[n] - t).abs().max().item() for n, t in together.items()) / largest
 
 
+def diverged(comm: str) -> int:
+    """The round in which labels that are no numbers are noticed: one worker's, of one step."""
+    load, calls = outer_loop.load_episodes, iter(range(1000))
+
+    def poisoned(*arguments: Any) -> Episodes:
+        found = load(*arguments)
+        if RANK == 1 and next(calls) == 15:
+            found.query.labels.fill_(torch.nan)
+        return found
+
+    outer_loop.load_episodes = poisoned  # type: ignore[assignment]
+    try:
+        learned(comm)
+    except Diverged as error:
+        return int(str(error).split("round ")[1].split()[0])
+    finally:
+        outer_loop.load_episodes = load
+    return 0
+
+
 def mean_of(found: dict[str, Tensor]) -> dict[str, Tensor]:
     """Over workers."""
     return {n: torch.from_numpy(workers.summed(t.numpy())) / 2 for n, t in found.items()}
@@ -234,6 +256,8 @@ def main(folder: Path) -> None:
         for said in ((RANK, 1 - RANK), (0, 0)):
             agreement.say(*said)
         report["heard"] = [agreement.hear(), agreement.hear()]
+        for comm in ("sparse", "local-sgd:3"):
+            report[f"diverged: {comm}"] = diverged(comm)
         few = outcome(learned("local-sgd:3", tables=False))
         report["workers agree: no tables"] = apart(few, mean_of(few))
         for comm in ("sparse", "powersgd:1", "local-sgd:3"):

@@ -106,6 +106,13 @@ def test_what_any_worker_says_is_heard_by_all(report: dict[str, Any]) -> None:
     assert report["heard"] == [[1, 1], [0, 0]]
 
 
+def test_workers_stop_together_at_what_is_no_number(folder: Path) -> None:
+    noticed = [json.loads((folder / f"{rank}.json").read_text()) for rank in (0, 1)]
+    assert [each["diverged: sparse"] for each in noticed] == [16, 16]
+    # A step of one worker's own, after which the next average is no number for either.
+    assert [each["diverged: local-sgd:3"] for each in noticed] == [18, 18]
+
+
 def test_one_process_goes_on_from_two(folder: Path) -> None:
     report = json.loads((folder / "0.json").read_text())
     assert report["resumed alone"] <= 1e-4
