@@ -118,7 +118,8 @@ class GatedSelector(nn.Module):
     def _inputs(self, batch: Batch, base_probabilities: Tensor) -> list[Tensor]:
         """What is seen, each ``[..., B, numbers]``."""
         inputs = [self._fields(batch)] if "fields" in self.sees else []
-        odds = torch.logit(base_probabilities, eps=PROBABILITY_FLOOR)
+        # Not `eps` of torch.logit, whose second derivative at 0 and 1 is no number.
+        odds = torch.logit(base_probabilities.clamp(PROBABILITY_FLOOR, 1 - PROBABILITY_FLOOR))
         if "outputs" in self.sees:
             inputs.append(self._flat(odds))
         if "disagreement" in self.sees:

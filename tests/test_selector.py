@@ -259,6 +259,19 @@ def test_certain_base_models_give_finite_weights_and_gradients(probability: floa
     assert all(p.grad is not None and p.grad.isfinite().all() for p in selector.parameters())
 
 
+@pytest.mark.parametrize("probability", [0.0, 1.0])
+def test_certain_base_models_give_finite_gradients_of_gradients(probability: float) -> None:
+    selector = build(1.0, sees=("outputs", "disagreement"))
+    batch, probabilities = inputs(5)
+    probabilities = probabilities.fill_(probability).requires_grad_()
+    learned = [probabilities, *selector.parameters()]
+    first = torch.autograd.grad(
+        selector(batch, probabilities)[:, 0].sum(), learned, create_graph=True
+    )
+    second = torch.autograd.grad(sum(g.square().sum() for g in first), learned, allow_unused=True)
+    assert all(g.isfinite().all() for g in (*first, *second) if g is not None)
+
+
 def test_batch_equals_single_rows() -> None:
     selector = build(1.0)
     batch, probabilities = inputs(2, 5)
