@@ -117,11 +117,12 @@ def figure(
     Args:
         alone: seconds that one process takes for the users of one worker.
     """
+    colours = style.CYCLE[: len(loads)]
     with style.styled():
         made = style.new_figure(2.2)
         panels = made.subplots(1, len(bandwidths), sharey=True, squeeze=False)[0]
         for axes, (title, bandwidth) in zip(panels, bandwidths.items(), strict=True):
-            for (way, load), colour in zip(loads.items(), style.CYCLE, strict=False):
+            for (way, load), colour in zip(loads.items(), colours, strict=True):
                 shares = [alone / cost.seconds(load, n, bandwidth) for n in SHOWN[1:]]
                 axes.plot(SHOWN, [1.0, *shares], color=colour, label=way, marker=".")
             axes.set(title=title, xscale="log", xticks=SHOWN, xticklabels=SHOWN, ylim=(0, 1.05))

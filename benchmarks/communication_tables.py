@@ -37,6 +37,12 @@ def mean(steps: Sequence[Sequence[float]], field: str) -> float:
     return float(np.mean(_of(steps, field)))
 
 
+def of_steps(steps: Sequence[Sequence[float]]) -> dict[str, Any]:
+    """How many there are; mean and median of every field."""
+    fields = {name: [mean(steps, name), median(steps, name)] for name in Mark._fields}
+    return {"steps": len(steps), **fields}
+
+
 def users_of(timed: Timed) -> int:
     """Size of two workers' meta-batches; twice as many are timed too."""
     return min(users for way, _, users in timed if way != ALONE)
@@ -184,7 +190,6 @@ def summary(
     timed: Timed,
     predicted: pd.DataFrame,
     cost: Cost,
-    load_average: Sequence[float],
     *,
     default: str,
     command: str,
@@ -192,7 +197,6 @@ def summary(
     """All of it as Markdown."""
     users, efficient = users_of(timed), efficiencies(timed)
     speeds = [c.split(" ", 1)[1] for c in table.columns if c.startswith("step_seconds ")]
-    busy = " and ".join(f"{each:.1f}" for each in load_average)
     lines = [
         "## What workers send each other",
         "",
@@ -215,11 +219,10 @@ def summary(
         )
     lines += [
         "",
-        f"Milliseconds of a step, means without the slowest tenth, by cable; load averages of the "
-        f"machine before and after: {busy} on its cores. In collectives: of the unlimited cable, "
-        "with waiting for the other worker, which is awake, and time of the processor, for up to "
-        "20 ms. Bytes at the interface hold headers, and an all-reduce of a few bytes for which "
-        "nobody waits.",
+        "Milliseconds of a step, means without the slowest tenth, by cable. In collectives: of the "
+        "unlimited cable, with waiting for the other worker, which is awake, and time of the "
+        "processor, for up to 20 ms. Bytes at the interface hold headers, and an all-reduce of a "
+        "few bytes for which nobody waits.",
         "",
         f"| way | {' | '.join(speeds)} | in collectives | processor | counted | at the interface |",
         "| --- |" + " ---: |" * (len(speeds) + 4),
@@ -234,9 +237,9 @@ def summary(
         "",
         "### Two workers against one",
         "",
-        "Users a second over twice those of one process, by the clock; both had the two cores for "
-        "themselves as far as the load averages say. By time of the processor, the first figure "
-        f"of `{default}` is {found['efficiency_2_processor']:.2f}.",
+        "Users a second over twice those of one process, by the clock. By time of the processor, "
+        f"the first figure of `{default}` is {found['efficiency_2_processor']:.2f}: the closer the "
+        "two, the less others wanted the cores.",
         "",
         f"| way | one: {users // WORKERS} users, two: {users} | one: {users}, two: "
         f"{WORKERS * users} | both {users} |",

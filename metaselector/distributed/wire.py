@@ -14,8 +14,9 @@ from torch import Tensor
 AWAKE = 0.02
 """Seconds in which a worker looks for a message again and again, before it sleeps until it comes.
 
-Where each worker has a processor of its own, sleep costs more than it saves: in a virtual machine,
-steps with a few short sleeps were measured to take a quarter longer, most of it after the sleeps.
+Where each worker has a processor of its own, sleep costs more than it saves: a step with a few
+short sleeps takes longer by more than these, since all that comes after runs slower (in a virtual
+machine).
 """
 
 _give_way = getattr(os, "sched_yield", lambda: None)

@@ -9,11 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks import communication
 from benchmarks import communication_cost as cost_model
 from benchmarks import communication_tables as tables
 from benchmarks.communication_cost import Cost, Load, Measured
 from benchmarks.communication_network import Network
 from benchmarks.communication_worker import ALONE, Mark, steps_of
+from metaselector.report import style
 
 DENSE = Load(compute=0.1, reduced=8e5, gathered=0, reduces=1, gathers=0)
 ROWS = Load(compute=0.12, reduced=1e5, gathered=2e5, reduces=1, gathers=2)
@@ -114,6 +116,12 @@ def test_best_is_what_loses_nothing(timed: Any, table: pd.DataFrame) -> None:
     assert efficient.loc["sparse", "strong"] == pytest.approx(0.2 / 0.125 / 2)
 
 
+def test_steps_in_short() -> None:
+    short = tables.of_steps([*_steps(0.1, 8, 0, 0), [9.0] * 8])
+    assert short["steps"] == 11
+    assert short["seconds"] == pytest.approx([10 / 11, 0.1])
+
+
 def test_load_takes_collectives_apart(timed: Any) -> None:
     load = tables.load(timed, "sparse", "none")
     assert (load.reduced, load.gathered) == (100, 200)
@@ -131,12 +139,11 @@ def test_all_of_it_as_a_page(timed: Any, table: pd.DataFrame) -> None:
     assert list(predicted["way"]) == ["none", "sparse"]
     figures = tables.figures(table, timed, "none", "sparse")
     command = "python -m it"
-    text = tables.summary(
-        table, figures, timed, predicted, cost, [0.5, 1.0], default="sparse", command=command
-    )
+    text = tables.summary(table, figures, timed, predicted, cost, default="sparse", command=command)
     assert "| `sparse` | 0.88 | 0.91 | 0.80 |" in text
     assert "| `bf16` | 50 | 5.0 % | 0.7400 | −0.0100 [−0.0120, −0.0080] |" in text
     assert "| `none` | 1,000 | 100.0 % | 0.7500 |  |  |" in text
+    assert len(set(communication.WAYS) - set(communication.NOT_DRAWN)) <= len(style.CYCLE)
     made = cost_model.figure(cost, loads, 0.05, {"100 Mbit/s": 1e8})
     lines = made.axes[0].get_lines()
     assert [len(np.asarray(line.get_xdata())) for line in lines] == [7, 7]
