@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from metaselector.data.protocol import WINDOWS, Window
 from metaselector.distributed import workers
+from metaselector.distributed.wire import Traffic
 from metaselector.finetune import choose_rate
 from metaselector.freezing import Freezing, check_patterns
 from metaselector.meta_learned import MetaLearned
@@ -153,8 +154,8 @@ def _learn(
     if variant == "user-finetuned":
         later = run.load_mixture("train", seed)
         return choose_rate(run.protocol, later, description=description, progress=progress)
-    first = variant == "sample-selector"
-    return meta_train(
+    first, traffic = variant == "sample-selector", Traffic()
+    learned = meta_train(
         variant,
         run.dataset,
         run.load_mixture("early", seed),
@@ -165,4 +166,14 @@ def _learn(
         description=description,
         progress=progress,
         keeper=run.learned_keeper(variant, seed),
+        traffic=traffic,
     )
+    if traffic.steps:  # several workers
+        sent, seconds = traffic.sent / traffic.steps, traffic.seconds / traffic.steps
+        said = {"round": traffic.steps, "sent_per_step": sent, "seconds_per_step": seconds}
+        progress.log(description, {"event": "communicated"} | said)
+        progress.note(
+            f"{description}: each worker sent {sent / 1e6:.3g} MB a step, and spent "
+            f"{1000 * seconds:.3g} ms of it in collectives"
+        )
+    return learned

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -143,7 +144,8 @@ def test_two_hosts_that_meet(run: Path, tmp_path: Path) -> None:
     alone = Path(shutil.copytree(run, tmp_path / "alone"))
     commands = ("pretrain", "meta-train")
     for command in commands:
-        assert ends(start("metaselector", command, "--workers", "2", "--run", str(alone)))[0] == 0
+        code, told = ends(start("metaselector", command, "--workers", "2", "--run", str(alone)))
+        assert code == 0, told
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
@@ -169,3 +171,8 @@ def test_two_hosts_that_meet(run: Path, tmp_path: Path) -> None:
             code, err = ends(agent)
             assert code == 0, err
     assert_equal(alone, run)
+    assert told.count("seed 0: train metaselector: each worker sent ") == 1
+    lines = (alone / "logs" / "training.jsonl").read_text().splitlines()
+    sent = [json.loads(line) for line in lines if "communicated" in line]
+    assert all(each["sent_per_step"] > 0 and each["round"] > 0 for each in sent)
+    assert "seed 0: train metaselector" in {each["part"] for each in sent}
