@@ -141,35 +141,33 @@ def test_a_mistake_is_told_once_and_not_tried_again(run: Path) -> None:
 
 def test_two_hosts_that_meet(run: Path, tmp_path: Path) -> None:
     """Two of torchrun's agents with an address each, as on two machines with a shared folder."""
+    assert CliRunner().invoke(app, ["pretrain", "--run", str(run)]).exit_code == 0
     alone = Path(shutil.copytree(run, tmp_path / "alone"))
-    commands = ("pretrain", "meta-train")
-    for command in commands:
-        code, told = ends(start("metaselector", command, "--workers", "2", "--run", str(alone)))
-        assert code == 0, told
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        agents = [
-            start(
-                "torch.distributed.run",
-                "--nnodes=2",
-                "--nproc-per-node=1",
-                "--rdzv-backend=c10d",
-                f"--rdzv-endpoint=127.0.0.1:{port}",
-                "--rdzv-id=test",
-                f"--local-addr={address}",
-                "-m",
-                "--",
-                "metaselector",
-                command,
-                "--run",
-                str(run),
-            )
-            for address in ("127.0.0.1", "127.0.0.2")
-        ]
-        for agent in agents:
-            code, err = ends(agent)
-            assert code == 0, err
+    command = ("metaselector", "meta-train", "--run")
+    code, told = ends(start(*command, str(alone), "--workers", "2"))
+    assert code == 0, told
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    agents = [
+        start(
+            "torch.distributed.run",
+            "--nnodes=2",
+            "--nproc-per-node=1",
+            "--rdzv-backend=c10d",
+            f"--rdzv-endpoint=127.0.0.1:{port}",
+            "--rdzv-id=test",
+            f"--local-addr={address}",
+            "-m",
+            "--",
+            *command,
+            str(run),
+        )
+        for address in ("127.0.0.1", "127.0.0.2")
+    ]
+    for agent in agents:
+        code, err = ends(agent)
+        assert code == 0, err
     assert_equal(alone, run)
     assert told.count("seed 0: train metaselector: each worker sent ") == 1
     lines = (alone / "logs" / "training.jsonl").read_text().splitlines()
