@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,7 +31,11 @@ def new_app() -> typer.Typer:
 
 
 def run(app: typer.Typer) -> None:
-    """Run the command line; a user's mistake is one line and exit code 2."""
+    """Run the command line; a user's mistake is one line and exit code 2.
+
+    SIGTERM ends it as Ctrl-C does, so that processes and networks of its own end, too.
+    """
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         app()
     except UserError as error:

@@ -11,6 +11,7 @@ import torch.distributed as dist
 from torch.distributed.device_mesh import DeviceMesh
 
 from benchmarks import sharded_rows
+from benchmarks import sharded_rows_worker as worker
 
 
 @pytest.fixture
@@ -24,16 +25,16 @@ def mesh(tmp_path: Path) -> Iterator[DeviceMesh]:
 @pytest.mark.parametrize("kind", ["sharded", "rows", "dense"])
 def test_a_step_runs(kind: str, mesh: DeviceMesh, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"USERS": 2, "SUPPORT": 3, "QUERY": 4}.items():
-        monkeypatch.setattr(sharded_rows, name, value)
-    step, touched = sharded_rows.make_step(kind, 200, mesh)
+        monkeypatch.setattr(worker, name, value)
+    step, touched = worker.make_step(kind, 200, mesh)
     step()
-    assert 10 < touched <= 2 * 7 * sharded_rows.SLOTS + 1
+    assert 10 < touched <= 2 * 7 * worker.SLOTS + 1
 
 
 def test_users_differ_between_workers_and_ids_are_in_the_table() -> None:
-    first, second = (sharded_rows.make_episodes(1_000, rank, 2) for rank in range(2))
+    first, second = (worker.make_episodes(1_000, rank, 2) for rank in range(2))
     ids = first.query.batch.ids
-    assert ids.shape == (sharded_rows.USERS // 2, sharded_rows.QUERY, sharded_rows.SLOTS)
+    assert ids.shape == (worker.USERS // 2, worker.QUERY, worker.SLOTS)
     assert not torch.equal(ids, second.query.batch.ids)
     assert 1 <= ids.min() <= ids.max() < 1_000
 
