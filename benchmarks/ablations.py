@@ -39,7 +39,8 @@ from metaselector.meta_learned import MetaLearned
 from metaselector.meta_trainer import meta_train
 from metaselector.predict import WindowPredictions, predict_episodes
 from metaselector.progress import Bars, Progress, Silent
-from metaselector.run_directory import Run, save_config
+from metaselector.run_config import save_config
+from metaselector.run_directory import Run
 from metaselector.stages.prepare import prepare_run
 from metaselector.stages.train import pretrain_base_models
 from metaselector.variants import Variant

@@ -35,7 +35,8 @@ from metaselector.evaluate.bootstrap import difference, resample
 from metaselector.files import write_text
 from metaselector.pretrain import predict
 from metaselector.progress import Bars, Progress
-from metaselector.run_directory import Run, save_config
+from metaselector.run_config import save_config
+from metaselector.run_directory import Run
 from metaselector.stages.prepare import prepare_run
 from metaselector.stages.train import pretrain_base_models
 

@@ -43,7 +43,8 @@ from metaselector.make_adaptation import make_adaptation
 from metaselector.predict import predict_episodes
 from metaselector.pretrain import predict
 from metaselector.progress import Bars, Progress
-from metaselector.run_directory import Run, save_config
+from metaselector.run_config import save_config
+from metaselector.run_directory import Run
 from metaselector.stages.train import meta_train_selectors, pretrain_base_models
 from metaselector.variants import Variant
 

@@ -40,7 +40,8 @@ from metaselector.evaluate.predictions import long_table
 from metaselector.files import atomic_directory, write_text
 from metaselector.pretrain import predict
 from metaselector.progress import Bars, Progress
-from metaselector.run_directory import Run, save_config
+from metaselector.run_config import save_config
+from metaselector.run_directory import Run
 from metaselector.stages.start import start
 from metaselector.stages.train import pretrain_base_models
 

@@ -20,7 +20,8 @@ from metaselector.errors import ConfigError, UserError
 from metaselector.progress import Progress, Silent
 from metaselector.report.support import SUPPORT_FILE
 from metaselector.report.tasks import TASKS_FILE
-from metaselector.run_directory import Run, save_config
+from metaselector.run_config import save_config
+from metaselector.run_directory import Run
 from metaselector.session import session
 from metaselector.stages.evaluate import evaluate
 from metaselector.stages.prepare import prepare_run

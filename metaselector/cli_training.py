@@ -77,7 +77,7 @@ def pretrain(
     from rich.console import Console
 
     from metaselector.report.transfer import print_transfer
-    from metaselector.run_directory import kept_config
+    from metaselector.run_config import kept_config
     from metaselector.stages.train import pretrain_base_models
 
     transfer = {
@@ -121,7 +121,7 @@ def meta_train(
     comm: CommOption = None,
 ) -> None:
     """Train the sample-level selector and MetaSelector (simplified, joint) on pretrained models."""
-    from metaselector.run_directory import kept_config
+    from metaselector.run_config import kept_config
     from metaselector.stages.train import meta_train_selectors
 
     this = open_run(

@@ -2,39 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 from torch import Tensor, nn
 
 from metaselector import registry
 from metaselector.checkpoint import checkpoint_path, load_checkpoint, matches, save_checkpoint
+from metaselector.checkpoint_settings import CheckpointSettings
 from metaselector.config import Config
 from metaselector.data.dataset import EncodedDataset
 from metaselector.data.own.own_log import is_schema
 from metaselector.data.preparation.known import Known
 from metaselector.data.protocol import WINDOWS, EvaluationProtocol, Window
 from metaselector.data.protocols import make_protocol
-from metaselector.distributed import workers
-from metaselector.errors import CheckpointError, ConfigError, DataError, UserError
+from metaselector.errors import CheckpointError, ConfigError, DataError
 from metaselector.files import write_text
 from metaselector.frozen import Scored, scored_names, scores_column, with_scores
 from metaselector.make_mixture import make_mixture
 from metaselector.meta_learned import MetaLearned
 from metaselector.mixture import Mixture
-from metaselector.plugins import identity
 from metaselector.pretrain import Pretrained
-from metaselector.score_files import scores_digest
 from metaselector.teaching.views import viewed
 from metaselector.training.keeper import Directory, Keeper
 from metaselector.transfer import TRANSFER_FILE, Source, Transferred
-from metaselector.variants import Variant, settings_of, variants_of
+from metaselector.variants import Variant, variants_of
 
 CONFIG = "config.yaml"
 UNFINISHED = ".unfinished"
@@ -274,91 +270,12 @@ class Run:
 
     def _base(self, name: str, window: Window, seed: int) -> tuple[Path, dict[str, Any]]:
         path = checkpoint_path(self.parent or self.directory, seed, f"base-{name}-{window}")
-        return path, self._settings(seed, (name,), (window,)) | {"window": window}
+        return path, self._depends_on.base(name, window, seed)
 
     def _learned(self, variant: Variant, seed: int) -> tuple[Path, dict[str, Any]]:
-        adapt = settings_of(variant, self.config.adapt)
-        finetuning = {"finetune_steps", "finetune_rates"}
-        if variant == "user-finetuned":
-            included = finetuning | {"support_size"}
-            config = {"adapt": adapt.model_dump(mode="json", include=included)}
-        else:
-            changes_nothing = {"engine", "max_users_per_chunk", "compared_rules", *finetuning}
-            config = self.config.model_dump(mode="json", include={"selector", "meta_train"})
-            config |= {"adapt": adapt.model_dump(mode="json", exclude=changes_nothing)}
-            for section, key in (("selector", "kind"), ("adapt", "rule")):
-                named = config[section][key]
-                config[section][key] = named and identity(named)
-        models = tuple(self.config.base_models)
-        settings = self._settings(seed, models, ("early", "train")) | config
-        path = checkpoint_path(self.directory, seed, variant)
-        return path, settings | {"variant": variant}
+        settings = self._depends_on.learned(variant, seed)
+        return checkpoint_path(self.directory, seed, variant), settings
 
-    def _settings(
-        self, seed: int, models: tuple[str, ...], windows: tuple[Window, ...]
-    ) -> dict[str, Any]:
-        """What a checkpoint depends on: the data, the windows, the seed and the base models.
-
-        What one that is taught depends on are all that teach it, too.
-        """
-        taught = self.config.taught
-        if set(models) & set(taught):
-            models = tuple(n for n in self.config.base_models if n in models or n in taught)
-        split = "cold" if self.config.protocol == "cold" else "split"
-        config = self.config.model_dump(mode="json", include={split, "base_models"})
-        config["base_models"] = {name: config["base_models"][name] for name in models}
-        for name, model in config["base_models"].items():
-            for key in ("model", "estimator"):
-                model[key] = model[key] and identity(model[key])
-            if model["estimator"]:  # whose options may name files, too
-                model["options"] = {
-                    key: identity(value) if isinstance(value, str) and ".py:" in value else value
-                    for key, value in model["options"].items()
-                }
-            scores = self.config.base_models[name].scores
-            if scores is not None:
-                model["scores"]["file"] = scores_digest(scores)
-        if set(models) & set(taught):
-            config["teaching"] = self.config.teaching.used
-        if self.source is not None:
-            # What the source has learned, not where it is.
-            learned = {
-                f"{name}-{window}": self.source.digest(name, window, seed)
-                for name in models
-                if name not in self.scored
-                for window in windows
-            }
-            transfer = self.config.transfer.model_dump(mode="json", exclude={"init_from"})
-            config["transfer"] = transfer | {"init_sha256": learned}
-        return config | {"seed": seed, "data_sha256": self._digest}
-
-
-def save_config(run: Run) -> None:
-    """Leave the run's settings beside its results, where the next step finds them."""
-    write_text(run.directory / CONFIG, _written(run))
-
-
-def _written(run: Run) -> str:
-    return yaml.safe_dump(run.config.model_dump(mode="json"), sort_keys=False)
-
-
-@contextmanager
-def kept_config(run: Run) -> Iterator[None]:
-    """Save the run's settings before what may be interrupted; take them back if they are wrong."""
-    if not workers.is_main():
-        yield
-        return
-    path = run.directory / CONFIG
-    before = path.read_text(encoding="utf-8") if path.exists() else None
-    if before == _written(run):
-        yield
-        return
-    save_config(run)
-    try:
-        yield
-    except UserError:
-        if before is None:
-            path.unlink()
-        else:
-            write_text(path, before)
-        raise
+    @property
+    def _depends_on(self) -> CheckpointSettings:
+        return CheckpointSettings(self.config, self._digest, self.source)

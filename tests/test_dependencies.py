@@ -28,7 +28,7 @@ LAYERS = [
     "checkpoint training distributed inner_steps teaching",
     "evaluate",
     "report",
-    "run_directory session search_space stages pipeline",
+    "run_directory run_config checkpoint_settings session search_space stages pipeline",
     "trained adaptation_trace adapted_user prediction_files explanation api",
     "cli cli_options cli_settings cli_data cli_training cli_tuning cli_evaluation cli_inference "
     "cli_report __main__",

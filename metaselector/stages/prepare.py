@@ -19,7 +19,8 @@ from metaselector.data.registry import read
 from metaselector.data.split import Windows, boundaries, rows_of, user_places, window_rows
 from metaselector.errors import DataError
 from metaselector.files import atomic_directory
-from metaselector.run_directory import Run, save_config
+from metaselector.run_config import save_config
+from metaselector.run_directory import Run
 
 _USERS_AT_ONCE = 2**14
 

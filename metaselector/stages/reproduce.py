@@ -18,7 +18,8 @@ from metaselector.report.figures import write_figures
 from metaselector.report.support import SUPPORT_FILE
 from metaselector.report.tables import print_summary, write_tables
 from metaselector.report.tasks import TASKS_FILE
-from metaselector.run_directory import Run, save_config
+from metaselector.run_config import save_config
+from metaselector.run_directory import Run
 from metaselector.stages.evaluate import evaluate, help_evaluate
 from metaselector.stages.prepare import prepare_run
 from metaselector.stages.train import meta_train_selectors, pretrain_base_models

@@ -21,7 +21,8 @@ from metaselector.evaluate.combiners import COMBINERS, OPTIONAL
 from metaselector.progress import Silent
 from metaselector.report.page.write import write_page
 from metaselector.report.style import save
-from metaselector.run_directory import Run, save_config
+from metaselector.run_config import save_config
+from metaselector.run_directory import Run
 from metaselector.stages.evaluate import evaluate
 from metaselector.stages.explore import explore
 from metaselector.stages.prepare import prepare_run

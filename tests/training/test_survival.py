@@ -15,7 +15,8 @@ import torch
 
 from metaselector.checkpoint import read_checkpoint
 from metaselector.config import load_config
-from metaselector.run_directory import Run, save_config
+from metaselector.run_config import save_config
+from metaselector.run_directory import Run
 from metaselector.stages.prepare import prepare_run
 from tests.training.killed import train
 
