@@ -1,0 +1,166 @@
+"""What a profile warns of: a world without any of it, and for each what brings it about."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from metaselector.data.interactions import (
+    Feature,
+    Negatives,
+    Task,
+)
+from metaselector.data.profile.describe import describe
+from tests.data.profile.profiled import (
+    DAY,
+    FEATURES,
+    NOW,
+    START,
+    Columns,
+    profile_of,
+    table_of,
+)
+
+CALM: Columns = {"user": [f"u{u}" for u in range(3) for _ in range(10)]}
+
+
+def warnings_of(columns: Columns, **more: Any) -> list[str]:
+    warnings = profile_of(CALM | columns, **more).warnings
+    assert all("\n" not in warning for warning in warnings)
+    return list(warnings)
+
+
+def test_nothing_to_warn_of() -> None:
+    times = START + DAY * np.arange(30)[::-1]  # not in order of time, which is fine
+    device = ["a", "b", ""] * 10
+    price = np.arange(30) / 7
+    tags = ["x;y", "x", ""] * 10
+    columns: Columns = {"timestamp": times, "device": device, "tags": tags, "price": price}
+    assert warnings_of(columns, features=FEATURES) == []
+
+
+def test_warns_of_equal_times() -> None:
+    (warning,) = warnings_of({"timestamp": np.full(30, START)})
+    assert warning.startswith("all rows have the time 2001-01-01T00:00:00Z: windows and histories")
+
+
+def test_warns_of_users_at_one_time() -> None:
+    times = START + DAY * np.arange(30)
+    times[:5] = START
+    assert warnings_of({"timestamp": times}) == []  # a half is not more than a half
+    times[:6] = START
+    (warning,) = warnings_of({"timestamp": times})
+    assert warning.startswith("1 of 3 users have more than half of their rows at one time")
+
+
+def test_warns_of_impossible_times() -> None:
+    times = START + DAY * np.arange(30)
+    times[3] = 0
+    times[4:6] = NOW + 1
+    early, late = warnings_of({"timestamp": times})
+    assert early.startswith("1 of 30 rows have a time before 1995 (from 1970-01-01T00:00:00Z on)")
+    assert late.startswith("2 of 30 rows have a time in the future (until 2003-09-28T00:00:01Z)")
+    assert "seconds since 1970 UTC" in early
+
+
+def test_the_future_starts_now() -> None:
+    ahead = table_of({"user": ["ann"], "timestamp": [int(time.time()) + DAY]})
+    assert describe(ahead, 4.0).rows_in_future == 1
+    assert describe(table_of({"user": ["ann"]}), 4.0).rows_in_future == 0
+
+
+@pytest.mark.parametrize(("value", "kind"), [(5.0, "positive"), (3.0, "negative")])
+def test_warns_of_a_constant_label(value: float, kind: str) -> None:
+    (warning,) = warnings_of({"rating": [value] * 30})
+    assert warning == (
+        f"label 'rating' is {kind} in every row (positive is 4 or more, values are {value:g} to "
+        f"{value:g}): choose another data.label_threshold"
+    )
+
+
+@pytest.mark.parametrize(("positives", "share"), [(1, "0.83"), (115, "95.83")])
+def test_warns_of_an_extreme_label_rate(positives: int, share: str) -> None:
+    columns: Columns = {
+        "user": ["ann"] * 120,
+        "click": [1.0] * positives + [0.0] * (120 - positives),
+    }
+    (warning,) = warnings_of(columns, tasks=[Task("click", threshold=1.0)])
+    assert warning.startswith(f"label 'click' is positive in {share} % of the rows")
+    assert warning.endswith("choose another threshold of the task")
+
+
+def test_warns_of_a_label_without_values() -> None:
+    (warning,) = warnings_of({"rating": [np.nan] * 30})
+    assert warning.startswith("label 'rating' has no value in any row")
+
+
+def test_a_log_of_positives_is_no_constant_label() -> None:
+    assert warnings_of({"rating": [5.0] * 30}, negatives=Negatives(per_positive=1)) == []
+
+
+def test_warns_of_users_with_few_rows() -> None:
+    single, short = warnings_of({"user": ["ann"] * 10 + ["bob"] * 9 + ["cat"]})
+    assert single.startswith("1 of 3 users have a single row")
+    assert single.endswith("data.drop_short_users=true")
+    assert short.startswith("2 of 3 users have fewer than 10 rows")
+
+
+@pytest.mark.parametrize("name", ["device", "tags", "price"])
+def test_warns_of_a_missing_feature(name: str) -> None:
+    missing = [np.nan] * 30 if name == "price" else [None, "", ""] * 10
+    chosen = [feature for feature in FEATURES if feature.name == name]
+    (warning,) = warnings_of({name: missing}, features=chosen)
+    assert warning.startswith(f"feature '{name}' of rows is missing everywhere")
+
+
+@pytest.mark.parametrize(("name", "value"), [("device", "a"), ("tags", "a"), ("price", 7.0)])
+def test_warns_of_a_constant_feature(name: str, value: Any) -> None:
+    chosen = [feature for feature in FEATURES if feature.name == name]
+    (warning,) = warnings_of({name: [value] * 30}, features=chosen)
+    assert warning.startswith(f"feature '{name}' of rows is constant")
+    missing = np.nan if name == "price" else None  # a word missing here and there says something
+    others = warnings_of({name: [value] * 29 + [missing]}, features=chosen)
+    assert not any("is constant" in warning for warning in others)
+
+
+def test_warns_of_as_many_words_as_rows() -> None:
+    device = [f"d{i}" for i in range(27)] + ["d0"] * 3
+    (warning,) = warnings_of({"device": device}, features=[Feature("device")])
+    assert warning.startswith("feature 'device' of rows has 27 words for 30 rows")
+    device[26] = "d0"
+    assert warnings_of({"device": device}, features=[Feature("device")]) == []
+
+
+def test_warns_of_numbers_that_may_be_names() -> None:
+    price = np.arange(30) % 20.0
+    (warning,) = warnings_of({"price": price}, features=FEATURES[2:])
+    assert warning.startswith("feature 'price' of rows has only 20 distinct whole numbers")
+    assert warnings_of({"price": price / 3}, features=FEATURES[2:]) == []
+    assert warnings_of({"price": np.arange(30.0)}, features=FEATURES[2:]) == []
+    assert warnings_of({"price": price}, features=[Feature("price", "numeric", buckets=5)]) == []
+
+
+def test_warns_of_features_of_items() -> None:
+    def titles(items: Any) -> pd.DataFrame:
+        return pd.DataFrame({"title": [f"film {item}" for item in items]}, index=list(items))
+
+    user = ["ann"] * 25
+    (warning,) = warnings_of(
+        {"user": user}, item_features=(Feature("title"),), describe_items=titles
+    )
+    assert warning.startswith("feature 'title' of items has 25 words for 25 items")
+
+
+def test_only_the_first_label_waits_for_its_negatives() -> None:
+    profile = profile_of(
+        {"user": ["ann"] * 4 + ["bob"] * 4, "watched": [1.0] * 8, "liked": [5.0] * 8},
+        tasks=(Task("watched", 1.0), Task("liked", 4.0, "watched")),
+        negatives=Negatives(2),
+    )
+    assert profile.sampled == 2
+    assert not any("'watched'" in warning for warning in profile.warnings)
+    assert any("label 'liked' is positive in every row" in w for w in profile.warnings)
