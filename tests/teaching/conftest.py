@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,12 +18,13 @@ from metaselector.data.dataset import EncodedDataset
 from metaselector.freezing import Freezing
 from metaselector.run_directory import Run
 from metaselector.stages.prepare import prepare_run
-from metaselector.teaching.together import Pupil
+from metaselector.teaching.together import Pupil, Together
 from metaselector.training_config import PretrainConfig
 
 CONFIG = PretrainConfig(learning_rate=0.05, weight_decay=1e-4, batch_size=64, epochs=6, patience=2)
 
 MakePupils = Callable[..., list[Pupil]]
+Interrupt = Callable[[type[Together], int], None]
 
 
 @pytest.fixture(scope="session")
@@ -64,3 +68,20 @@ def pupils(dataset: EncodedDataset) -> MakePupils:
         return found
 
     return made
+
+
+@pytest.fixture
+def interrupt(monkeypatch: pytest.MonkeyPatch) -> Interrupt:
+    """Lets Ctrl-C come in a step of a kind of training."""
+
+    def at(kind: type[Together], step: int) -> None:
+        gradients, steps = kind.gradients, iter(range(1, 1_000_000))
+
+        def counted(self: Together, piece: Any, epoch: int) -> float | None:
+            if next(steps) == step:
+                os.kill(os.getpid(), signal.SIGINT)
+            return gradients(self, piece, epoch)
+
+        monkeypatch.setattr(kind, "gradients", counted)
+
+    return at

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,7 +29,7 @@ from metaselector.training.interruption import Interrupted
 from metaselector.training.keeper import Directory
 from metaselector.training_config import CheckpointConfig, PretrainConfig, TeachingConfig
 
-from .conftest import MakePupils, make
+from .conftest import Interrupt, MakePupils, make
 
 TEACHING = TeachingConfig(
     strategy="co-training", confidence=0.5, growth=0.2, most=0.5, rounds=3, patience=3
@@ -233,22 +231,12 @@ def test_an_interrupted_training_ends_as_one_that_was_not(
     dataset: EncodedDataset,
     pupils: MakePupils,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    interrupt: Interrupt,
     step: int,
 ) -> None:
     whole = pupils("lr", "deepfm")
     expected = learn(whole, dataset)
-    steps = 0
-    gradients = CoTraining.gradients
-
-    def counted(self: CoTraining, piece: Any, epoch: int) -> float:
-        nonlocal steps
-        steps += 1
-        if steps == step:
-            os.kill(os.getpid(), signal.SIGINT)
-        return gradients(self, piece, epoch)
-
-    monkeypatch.setattr(CoTraining, "gradients", counted)
+    interrupt(CoTraining, step)
     with pytest.raises(Interrupted):
         learn(pupils("lr", "deepfm"), dataset, tmp_path / "kept")
     again = pupils("lr", "deepfm")

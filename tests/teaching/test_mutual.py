@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
-import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +26,7 @@ from metaselector.training.interruption import Interrupted
 from metaselector.training.keeper import Directory
 from metaselector.training_config import CheckpointConfig, TeachingConfig
 
-from .conftest import MakePupils, make
+from .conftest import Interrupt, MakePupils, make
 
 TEACHING = TeachingConfig(strategy="mutual", weight=0.7, warm_up=1)
 
@@ -192,22 +190,12 @@ def test_an_interrupted_training_ends_as_one_that_was_not(
     dataset: EncodedDataset,
     pupils: MakePupils,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    interrupt: Interrupt,
     step: int,
 ) -> None:
     whole = pupils()
     expected = learn(whole, dataset)
-    steps = 0
-    gradients = Mutual.gradients
-
-    def counted(self: Mutual, piece: Tensor, epoch: int) -> float:
-        nonlocal steps
-        steps += 1
-        if steps == step:
-            os.kill(os.getpid(), signal.SIGINT)
-        return gradients(self, piece, epoch)
-
-    monkeypatch.setattr(Mutual, "gradients", counted)
+    interrupt(Mutual, step)
     with pytest.raises(Interrupted):
         learn(pupils(), dataset, tmp_path / "kept")
     again = pupils()
