@@ -19,7 +19,6 @@ PACKAGES = (
     "pandas",
     "scikit-learn",
     "scipy",
-    "statsmodels",
     "pyarrow",
     "pydantic",
     "lightgbm",

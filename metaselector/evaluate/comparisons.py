@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from statsmodels.stats.multitest import multipletests
 
 from metaselector.evaluate.bootstrap import difference, resample
 from metaselector.progress import Progress
@@ -122,4 +121,10 @@ def _comparisons(rows: list[str], best_single: Mapping[int, str]) -> list[Compar
 
 
 def _holm(p: pd.Series[float]) -> pd.Series[float]:
-    return pd.Series(multipletests(p, method="holm")[1], index=p.index)
+    """p-values by S. Holm, "A simple sequentially rejective multiple test procedure", 1979.
+
+    The i-th smallest of m is multiplied by m - i + 1, and is never below the one before.
+    """
+    order, m = np.argsort(p.to_numpy(), kind="stable"), len(p)
+    adjusted = np.maximum.accumulate(np.arange(m, 0, -1) * p.to_numpy()[order])
+    return pd.Series(np.minimum(adjusted, 1.0), index=p.index[order])
