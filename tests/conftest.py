@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from threadpoolctl import threadpool_limits
 
 USERS, ROWS, ITEMS = 40, 30, 25
 GENRES = ("Comedy", "Drama", "War")
@@ -18,10 +19,14 @@ WriteWorld = Callable[..., Path]
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> Iterator[None]:
-    """Several threads are slower than one on tiny tensors, much slower where cores are shared."""
+    """Several threads are slower than one on tiny arrays, much slower where cores are shared."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
-    yield
+    with pytest.MonkeyPatch.context() as patch, threadpool_limits(1):
+        for library in ("OMP", "OPENBLAS", "MKL"):  # of processes that tests start
+            if f"{library}_NUM_THREADS" not in os.environ:
+                patch.setenv(f"{library}_NUM_THREADS", "1")
+        yield
     torch.set_num_threads(before)
 
 
