@@ -1,0 +1,101 @@
+"""What adapting is worth to users with few rows: test logloss by the number of support rows.
+
+The models of a finished run predict the test window, each user adapting on the most recent n rows
+of their support only. Nothing else changes: models, histories and the rows predicted are the same
+for every n.
+
+    python -m benchmarks.few_rows --run runs/movielens-100k
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from benchmarks import command
+from metaselector.config import load_config
+from metaselector.data.episodes import NO_ROW, EpisodeRows
+from metaselector.evaluate.metrics import auc
+from metaselector.files import write_text
+from metaselector.make_adaptation import make_adaptation
+from metaselector.predict import predict_episodes
+from metaselector.run_directory import Run
+from metaselector.variants import Variant
+
+SIZES = (0, 1, 2, 3, 5, 10, 20, 40)
+VARIANTS: tuple[Variant, ...] = ("metaselector", "metaselector-simplified", "user-finetuned")
+
+app = command.new_app()
+
+
+def most_recent(episodes: EpisodeRows, n: int) -> EpisodeRows:
+    """The same episodes with at most the `n` most recent support rows of each user."""
+    support = episodes.support[:, max(episodes.support.shape[1] - n, 0) :]  # [U, min(n, S)]
+    if n == 0:
+        support = np.full((len(support), 1), NO_ROW)
+    return replace(episodes, support=support)
+
+
+def measured(run: Run, variant: Variant, seed: int) -> list[dict[str, float]]:
+    """Test logloss and AUC of a variant for each support size that the run's support reaches."""
+    adapt, exam = run.config.adapt, run.protocol.exams[-1]
+    learned = run.load_learned(variant, seed)
+    mixture = learned.attach(run.load_mixture("full", seed))
+    adaptation = make_adaptation(variant, mixture, adapt)
+    found = []
+    for n in (size for size in SIZES if size <= exam.test.support.shape[1]):
+        episodes = most_recent(exam.test, n)
+        made = predict_episodes(mixture, learned.alpha, adaptation, run.dataset, episodes, adapt)
+        y = run.dataset.labels[made.rows].astype(np.float64)
+        found.append({"rows": n, "logloss": made.loss(), "auc": auc(y, made.probabilities)})
+    return found
+
+
+def page(run: Run, seed: int, found: dict[str, list[dict[str, float]]]) -> str:
+    """The figures as a Markdown table: a row for each model, a column for each support size."""
+    sizes = [f"{line['rows']:.0f}" for line in next(iter(found.values()))]
+    rows = [
+        " | ".join(["", name, *(f"{line['logloss']:.4f}" for line in lines), ""]).strip()
+        for name, lines in found.items()
+    ]
+    return "\n".join(
+        [
+            "# Test logloss by the number of support rows",
+            "",
+            " | ".join(["| support rows", *sizes, ""]).rstrip(),
+            "| --- |" + " ---: |" * len(sizes),
+            *rows,
+            "",
+            f"{run.config.dataset}, seed {seed}; trained with up to "
+            f"{run.config.adapt.support_size} support rows. `python -m benchmarks.few_rows`",
+            "",
+        ]
+    )
+
+
+@app.command()
+def main(
+    run: Annotated[Path, typer.Option(help="Directory of a finished run.")] = Path(
+        "runs/movielens-100k"
+    ),
+    seed: Annotated[int, typer.Option(help="Which seed's models.")] = 0,
+    output: Annotated[Path, typer.Option(help="Folder the table goes to.")] = Path(
+        "benchmarks/results/few-rows"
+    ),
+) -> None:
+    """Measure adaptation on the 0, 1, 2, … most recent rows of every user's support."""
+    opened = Run(run, load_config(run / "config.yaml"))
+    found = {str(variant): measured(opened, variant, seed) for variant in VARIANTS}
+    text = page(opened, seed, found)
+    write_text(output / "few_rows.json", json.dumps(found, indent=1) + "\n")
+    write_text(output / "few_rows.md", text)
+    print(text)
+
+
+if __name__ == "__main__":
+    command.run(app)
