@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from metaselector.data.interactions import Feature, InteractionTable, Task
 from metaselector.data.profile.figures import SHORT, FeatureProfile, Profile, TaskProfile
+from metaselector.data.tied_times import about_ties
 
 HIGH_RATE, LOW_RATE = 0.95, 0.01
 """Label rates above and below which there is little to learn."""
@@ -31,11 +32,14 @@ def advice(table: InteractionTable, profile: Profile) -> Iterator[str]:
 
 
 def _about_times(profile: Profile) -> Iterator[str]:
+    rows = profile.rows - profile.repeated_rows
     if profile.first_time == profile.last_time and profile.rows > 1:
         yield (
             f"all rows have the time {profile.first_time}: windows and histories would follow the "
             "order of the file; bring times, or make sure that the file is in order of time"
         )
+    elif ties := list(about_ties(rows, profile.tied_rows, profile.dates)):
+        yield from ties
     elif profile.users_at_one_time:
         yield (
             f"{profile.users_at_one_time:,} of {profile.users:,} users have more than half of "
@@ -48,8 +52,8 @@ def _about_times(profile: Profile) -> Iterator[str]:
     ):
         if count:
             yield (
-                f"{count:,} of {profile.rows:,} rows have a time {when}: check that times are "
-                "seconds since 1970 UTC, and correct or remove the rows"
+                f"{count:,} of {profile.rows:,} rows have a time {when}: check the unit of the "
+                "times, and correct or remove the rows"
             )
 
 

@@ -117,11 +117,14 @@ class Profile:
         rows_per_user, rows_per_item: spread of these counts.
         single_row_users, short_users: users with one row, and with fewer than
             :data:`SHORT` rows.
+        tied_rows: rows, without repeated ones, that share their time with another row of their
+            user.
+        dates: whether all times are midnight.
         users_at_one_time: users of two rows or more, more than half of which share one time.
         users_unknown, items_unknown: without a row in the side table; None where the table has no
             features of users, or items.
         features: of rows, then users, then items.
-        repairs: what was mended while reading.
+        repairs, notes: what was mended while reading, and what else was worth saying.
         warnings: one line each, with what to do.
     """
 
@@ -148,5 +151,8 @@ class Profile:
     tabular: bool = False
     sampled: int = 0
     features: tuple[FeatureProfile, ...] = ()
+    tied_rows: int = 0
+    dates: bool = False
     repairs: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
