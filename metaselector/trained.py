@@ -155,7 +155,7 @@ class Trained:
         rows = self.encode(history, candidates)
         episodes = rows.episodes(self.support_size)
         if not self.known.rows.tabular:  # whose rows have no item and no time
-            for doubt in late_support(rows.dataset, episodes):
+            for doubt in late_support(rows, episodes):
                 warnings.warn(f"{candidates.source}: {doubt}", CandidateWarning, stacklevel=3)
         adapt = self.config.adapt
         found = predict_episodes(

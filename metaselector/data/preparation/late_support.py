@@ -6,20 +6,24 @@ from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from metaselector.data.dataset import EncodedDataset
 from metaselector.data.episodes import EpisodeRows
+from metaselector.data.preparation.new_rows import NewRows
 
 
-def late_support(dataset: EncodedDataset, episodes: EpisodeRows) -> Iterator[str]:
+def late_support(rows: NewRows, episodes: EpisodeRows) -> Iterator[str]:
     """A counted sentence for each of the two, where there are such candidates.
 
+    Where users meet an item once, any candidate whose item is in the support is part of it; where
+    the history or the candidates have an item twice, only one of the same time is.
+
     Args:
-        dataset: rows with times and items.
-        episodes: the candidates are their queries.
+        rows: with times and items.
+        episodes: theirs.
     """
+    dataset, query = rows.dataset, rows.candidates
     support, _ = episodes.flat("support")
-    query, _ = episodes.flat("query")
     users, items, times = dataset.users, dataset.items, dataset.timestamps
     newest = np.full(dataset.num_users, np.iinfo(np.int64).min)
     np.maximum.at(newest, users[support], times[support])
@@ -27,17 +31,17 @@ def late_support(dataset: EncodedDataset, episodes: EpisodeRows) -> Iterator[str
     if older:
         yield (
             f"{older:,} of {len(query):,} candidates are older than the newest row that their user "
-            "is adapted on, which tells of what came later; give the history before them only"
+            "is adapted on: it tells of what came later; give the history before them only"
         )
-    of_pair, of_time = (
-        pd.MultiIndex.from_arrays([key[query] for key in keys]).isin(
-            pd.MultiIndex.from_arrays([key[support] for key in keys])
-        )
-        for keys in ((users, items), (users, items, times))
-    )
-    if of_pair.any():
+    again = any(_keys(part, users, items).has_duplicates for part in (rows.history, query))
+    keys, what = ((users, items, times), "item and time") if again else ((users, items), "item")
+    inside = int(_keys(query, *keys).isin(_keys(support, *keys)).sum())
+    if inside:
         yield (
-            f"{of_pair.sum():,} of {len(query):,} candidates have the user and item of a row that "
-            f"their user is adapted on ({of_time.sum():,} of them its time, too), whose label is "
-            "known; leave them out of the candidates or the history, unless items are met again"
+            f"{inside:,} of {len(query):,} candidates have the {what} of a row that their user is "
+            "adapted on: its label is known; leave them out of the candidates, or of the history"
         )
+
+
+def _keys(rows: NDArray[np.int64], *keys: NDArray[np.integer]) -> pd.MultiIndex:
+    return pd.MultiIndex.from_arrays([key[rows] for key in keys])
