@@ -148,7 +148,7 @@ class InteractionTable:
         time_unit: of the file's times; None where the type of their column says it.
         repairs: what was mended while reading, one counted sentence each; complete once `read`
             has been read to its end and `describe_items` has been called.
-        notes: what else was found worth saying, complete as `repairs` are.
+        notes: what preparation found worth saying, though nothing had to be mended.
     """
 
     name: str

@@ -19,7 +19,6 @@ from metaselector.data.own.log_columns import interactions, raw_kinds
 from metaselector.data.own.log_schema import LogSchema, load_schema
 from metaselector.data.own.side_file import note_missing, note_strangers, open_side, read_side
 from metaselector.data.raw.file import RawFile
-from metaselector.data.tied_times import InOrder
 from metaselector.errors import ConfigError, DataError
 
 SUFFIXES = (".yaml", ".yml")
@@ -82,7 +81,6 @@ def read_log(schema_path: Path, data: Path | None = None) -> InteractionTable:
     _require(schema_path, schema, log)
     items = open_side(folder, schema.items, "items") if schema.items else None
     repairs: list[str] = []
-    notes: list[str] = []
     users = nothing_known("user")
     if schema.users:
         side = open_side(folder, schema.users, "users")
@@ -90,18 +88,17 @@ def read_log(schema_path: Path, data: Path | None = None) -> InteractionTable:
 
     def read() -> Iterator[Interactions]:
         seen: set[str] = set()
-        known, order = users.empty, InOrder()
+        rows, known = 0, users.empty
         for raw in log.blocks(raw_kinds(schema_path, schema)):
             block = interactions(schema, raw, seen)
-            order.add(block.timestamps)
+            rows += len(block.lines)
             known = known or bool(users.index.isin(block.user.unique().to_pylist()).any())
             yield block
-        if not order.rows:
+        if not rows:
             raise DataError(log.path, "holds no interactions, only names of columns")
         note_missing(repairs, log.path, schema.columns, seen)
         if schema.users and not known:
             note_strangers(repairs, folder / schema.users.file, schema.users, "user")
-        notes[:] = order.about(log.path)
 
     def describe_items(keys: Iterable[str]) -> pd.DataFrame:
         if schema.items is None or items is None:
@@ -126,7 +123,6 @@ def read_log(schema_path: Path, data: Path | None = None) -> InteractionTable:
         columns=_names_of(schema),
         time_unit=schema.time.unit,
         repairs=repairs,
-        notes=notes,
     )
 
 

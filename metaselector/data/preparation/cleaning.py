@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from metaselector.data.microseconds import DAY
 from metaselector.data.preparation.staging import Lines, StagedRows
-from metaselector.data.tied_times import about_ties
+from metaselector.data.time_order import TimeOrder
 from metaselector.errors import DataError
 
 
@@ -31,6 +31,7 @@ class Cleaning:
 
     _rows: int = 0
     _tied: int = 0
+    _early: int = 0
     _dates: bool = True
     _short: int = 0
     _first_short: tuple[int, int] | None = None
@@ -52,6 +53,8 @@ class Cleaning:
             tied = tied_rows(records)
         self._rows += len(records)
         self._tied += int(tied.sum())
+        same_user = records["user"][1:] == records["user"][:-1]
+        self._early += int((same_user & (np.diff(records["row"]) < 0)).sum())
         self._dates = self._dates and not (records["time"] % DAY).any()
         _, index, counts = np.unique(records["user"], return_index=True, return_counts=True)
         short = index[counts == 1]
@@ -65,9 +68,9 @@ class Cleaning:
 
     def notes(self) -> list[str]:
         """What is to be said of the times of the rows that stay."""
-        return [
-            f"{self.source}: {said}" for said in about_ties(self._rows, self._tied, self._dates)
-        ]
+        order = TimeOrder(self._rows, self._tied, self._early, self._dates)
+        said = (*order.about_ties(), *order.about_order())
+        return [f"{self.source}: {sentence}" for sentence in said]
 
     def repairs(self, users: list[str], lines: Lines) -> list[str]:
         """What was dropped, one counted sentence each.

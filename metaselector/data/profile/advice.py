@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from metaselector.data.interactions import Feature, InteractionTable, Task
 from metaselector.data.profile.figures import SHORT, FeatureProfile, Profile, TaskProfile
-from metaselector.data.tied_times import about_ties
 
 HIGH_RATE, LOW_RATE = 0.95, 0.01
 """Label rates above and below which there is little to learn."""
@@ -32,13 +31,12 @@ def advice(table: InteractionTable, profile: Profile) -> Iterator[str]:
 
 
 def _about_times(profile: Profile) -> Iterator[str]:
-    rows = profile.rows - profile.repeated_rows
     if profile.first_time == profile.last_time and profile.rows > 1:
         yield (
             f"all rows have the time {profile.first_time}: windows and histories would follow the "
             "order of the file; bring times, or make sure that the file is in order of time"
         )
-    elif ties := list(about_ties(rows, profile.tied_rows, profile.dates)):
+    elif ties := list(profile.order.about_ties()):
         yield from ties
     elif profile.users_at_one_time:
         yield (

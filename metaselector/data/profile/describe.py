@@ -97,9 +97,9 @@ def describe(
         sampled=table.negatives.per_positive if table.negatives else 0,
         features=(*(summary.profile() for summary in features.values()), *of_users, *of_items),
         tied_rows=sharing.tied,
+        early_rows=sharing.early,
         dates=dates,
         repairs=tuple(table.repairs),
-        notes=tuple(table.notes),
     )
     return replace(profile, warnings=tuple(advice(table, profile)))
 

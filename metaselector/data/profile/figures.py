@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from metaselector.data.interactions import FeatureKind
+from metaselector.data.time_order import TimeOrder
 
 Side = Literal["row", "user", "item"]
 """Whose value a feature is."""
@@ -117,14 +118,12 @@ class Profile:
         rows_per_user, rows_per_item: spread of these counts.
         single_row_users, short_users: users with one row, and with fewer than
             :data:`SHORT` rows.
-        tied_rows: rows, without repeated ones, that share their time with another row of their
-            user.
-        dates: whether all times are midnight.
+        tied_rows, early_rows, dates: as in :class:`~metaselector.data.time_order.TimeOrder`.
         users_at_one_time: users of two rows or more, more than half of which share one time.
         users_unknown, items_unknown: without a row in the side table; None where the table has no
             features of users, or items.
         features: of rows, then users, then items.
-        repairs, notes: what was mended while reading, and what else was worth saying.
+        repairs: what was mended while reading.
         warnings: one line each, with what to do.
     """
 
@@ -152,7 +151,13 @@ class Profile:
     sampled: int = 0
     features: tuple[FeatureProfile, ...] = ()
     tied_rows: int = 0
+    early_rows: int = 0
     dates: bool = False
     repairs: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+
+    @property
+    def order(self) -> TimeOrder:
+        """How far times order the rows."""
+        rows = self.rows - self.repeated_rows
+        return TimeOrder(rows, self.tied_rows, self.early_rows, self.dates)

@@ -19,13 +19,14 @@ class Sharing(NamedTuple):
     Attributes:
         pairs: distinct pairs of user and item.
         repeats: rows that repeat user, item and time of an earlier one.
-        tied: rows, without those repeats, that share their time with another row of their user.
+        tied, early: rows, as in :class:`~metaselector.data.time_order.TimeOrder`.
         users_at_one_time: users of two rows or more, more than half of which share one time.
     """
 
     pairs: int
     repeats: int
     tied: int
+    early: int
     users_at_one_time: int
 
 
@@ -48,7 +49,7 @@ class RowLog:
             n_items: how many items there are.
             part_rows: most rows at a time, unless one user has more.
         """
-        total = Sharing(0, 0, 0, 0)
+        total = Sharing(0, 0, 0, 0, 0)
         for low, high in _ranges(rows_per_user, part_rows):
             picks = [
                 (user[chosen].astype(np.int64) - low, item[chosen], time[chosen])
@@ -74,14 +75,16 @@ def _ranges(rows_per_user: Ints, part_rows: int) -> Iterator[tuple[int, int]]:
 
 def _sharing(user: Ints, item: NDArray[np.int32], time: Ints, rows: Ints, n_items: int) -> Sharing:
     pair = user * n_items + item
-    order = np.argsort(pair)
+    order = np.argsort(pair, kind="stable")
     new = _starts(pair[order])
     events, _ = _keys(np.cumsum(new) - 1, time[order])
-    by_event = np.argsort(events)
-    kept = order[by_event[_starts(events[by_event])]]
+    by_event = np.argsort(events, kind="stable")
+    kept = np.sort(order[by_event[_starts(events[by_event])]])  # the first of those that repeat
 
     times, width = _keys(user[kept], time[kept])
-    times.sort()
+    by_time = np.argsort(times, kind="stable")
+    times = times[by_time]
+    same_user = times[1:] // width == times[:-1] // width
     first = np.flatnonzero(_starts(times))
     same = np.diff(first, append=len(times))
     longest = np.zeros(len(rows), dtype=np.int64)
@@ -91,6 +94,7 @@ def _sharing(user: Ints, item: NDArray[np.int32], time: Ints, rows: Ints, n_item
         pairs=int(new.sum()),
         repeats=len(events) - len(kept),
         tied=int(same[same > 1].sum()),
+        early=int((same_user & (np.diff(by_time) < 0)).sum()),
         users_at_one_time=int(((longest >= 2) & (2 * longest > rows)).sum()),
     )
 

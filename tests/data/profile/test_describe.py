@@ -82,6 +82,8 @@ def test_equals_pandas(world: tuple[pd.DataFrame, list[int]], encode: bool) -> N
     assert profile.short_users == (sizes < 10).sum()
     once = frame.drop_duplicates(["user", "item", "timestamp"])
     assert profile.tied_rows == once.duplicated(["user", "timestamp"], keep=False).sum()
+    by_time = once.rename_axis("row").reset_index().sort_values(["user", "timestamp", "row"])
+    assert profile.early_rows == (by_time.groupby("user")["row"].diff() < 0).sum()
     of_user = once.groupby("user")["timestamp"]
     most = of_user.agg(lambda times: times.value_counts().max())
     assert profile.users_at_one_time == ((most > 1) & (most > of_user.size() / 2)).sum()
