@@ -140,6 +140,16 @@ def test_times_in_seconds_of_an_earlier_version_are_refused(saved: Path) -> None
         EncodedDataset.load(saved)
 
 
+def test_the_schema_of_an_older_model_is_written_as_one_of_today(
+    saved: Path, tmp_path: Path
+) -> None:
+    """Rows to predict are encoded with the schema of a saved model, whose fields are the same."""
+    dataset = EncodedDataset.load(saved)
+    older = dataset.schema.model_copy(update={"version": 2})
+    replace(dataset, schema=older).save(tmp_path / "again")
+    assert EncodedDataset.load(tmp_path / "again").schema == dataset.schema
+
+
 def test_missing_directory_says_how_to_make_it(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="metaselector data prepare"):
         EncodedDataset.load(tmp_path / "nothing")
