@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, TextIO
 
 import typer
 
@@ -94,11 +94,18 @@ def explain(
 def _noted() -> Iterator[None]:
     """Warnings of candidates are one line each."""
 
-    def show(message: Warning | str, category: type[Warning], *place: Any) -> None:
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
         if issubclass(category, CandidateWarning):
             print(f"warning: {message}", file=sys.stderr)
         else:
-            before(message, category, *place)
+            before(message, category, filename, lineno, file, line)
 
     with warnings.catch_warnings():
         before, warnings.showwarning = warnings.showwarning, show

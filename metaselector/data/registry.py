@@ -47,6 +47,8 @@ class DatasetSource(Protocol):
     def read(self, path: Path) -> InteractionTable:
         """Read what is found at `path`, a file or a directory.
 
+        Timestamps are microseconds since 1970 UTC.
+
         Raises:
             DataError: nothing that can be read is found there, or a file is wrong.
         """

@@ -57,7 +57,7 @@ def _checked(times: NDArray[np.int64], unit: str) -> NDArray[np.int64]:
     bad = (times < 0) | (times >= _YEAR_2200 * scale)
 
     def problem(row: int) -> str:
-        moment, _, fraction = str(np.datetime64(int(times[row]), unit)).partition(".")
+        moment, _, fraction = str(times.astype(f"datetime64[{unit}]")[row]).partition(".")
         return _outside(".".join(filter(None, (moment, fraction.rstrip("0")))), times[row])
 
     refuse(bad, problem)
