@@ -102,12 +102,16 @@ def _out_of_range(value: float, unit: Unit) -> str:
         return f"{text} looks like milliseconds; set time.unit: milliseconds"
     if unit == "milliseconds" and 0 <= value < YEAR_1980 * 1000:
         return f"{text} looks like seconds; set time.unit: seconds"
+    return f"{text} {finer}" if (finer := finer_unit(value)) else _outside(text, value)
+
+
+def finer_unit(value: float) -> str:
+    """What is said of a time in a unit that a schema does not have; empty of any other."""
     for name, scale in _TOO_FINE.items():
         if YEAR_1980 <= value / scale < _YEAR_2200:
             divisor = scale // 1000
-            remedy = f"divide by {divisor:,} and set time.unit: milliseconds"
-            return f"{text} looks like {name}; {remedy}"
-    return _outside(text, value)
+            return f"looks like {name}; divide by {divisor:,} and set time.unit: milliseconds"
+    return ""
 
 
 def _outside(text: str, value: float) -> str:
