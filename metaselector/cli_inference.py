@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 
 from metaselector.cli_options import DeviceOption, RunOption, ThreadsOption, open_run, use
+from metaselector.errors import CandidateWarning
 
 OneSeedOption = Annotated[
     int | None,
@@ -51,7 +56,8 @@ def predict(
     flags = {"device": device, "threads": threads}
     changes = {key: value for key, value in flags.items() if value is not None}
     trained, _ = open_trained(run, seed, changes, use)
-    table = predicted_table(trained, history, candidates)
+    with _noted():
+        table = predicted_table(trained, history, candidates)
     if output is None:
         typer.echo(table.to_csv(index=False), nl=False)
     else:
@@ -82,3 +88,26 @@ def explain(
     folder = this.directory / "explain"
     for path in write_explanation(folder, found.user, found.weights, found.rows):
         typer.echo(path)
+
+
+@contextmanager
+def _noted() -> Iterator[None]:
+    """Warnings of candidates are one line each."""
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if issubclass(category, CandidateWarning):
+            print(f"warning: {message}", file=sys.stderr)
+        else:
+            before(message, category, filename, lineno, file, line)
+
+    with warnings.catch_warnings():
+        before, warnings.showwarning = warnings.showwarning, show
+        warnings.simplefilter("always", CandidateWarning)
+        yield

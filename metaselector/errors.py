@@ -43,6 +43,10 @@ class CheckpointError(UserError):
     """A checkpoint that is missing, damaged, or made with another configuration."""
 
 
+class CandidateWarning(UserWarning):
+    """Candidates that adaptation knows too much of: older than the support, or part of it."""
+
+
 class DamagedError(CheckpointError):
     """A checkpoint that cannot be read.
 

@@ -11,6 +11,7 @@ import torch
 
 from metaselector.adapt.engines import make_engine
 from metaselector.data.episodes import Episodes, Rows, load_episodes
+from metaselector.data.microseconds import as_seconds
 from metaselector.data.preparation.known import Known
 from metaselector.errors import UserError, nearest
 from metaselector.mixture import make_loss
@@ -27,7 +28,8 @@ class Explanation(NamedTuple):
     Attributes:
         user: the user.
         weights: ``base_model, before, after``: w of no row, and w(S).
-        rows: a support row each, the latest last: ``item``, ``timestamp``, a column for the label
+        rows: a support row each, the latest last: ``item``, ``timestamp`` in seconds (in a tabular
+            data set the row), a column for the label
             of each task, ``shift_<base model>``, which is w(S) - w(S without the row), and
             ``influence``, half the sum of the absolute values of those: the share of weight that
             moves from some base models to others because of this row.
@@ -61,10 +63,11 @@ def explain_user(run: Run, user: str, seed: int | None = None) -> Explanation:
     means = _mean_weights(trained, left_out(batch))  # [S + 2, K]
     shifts = means[1] - means[2:]
     names = trained.base_models
-    items = Known.load(run.data_directory).items.index
+    known = Known.load(run.data_directory)
+    items, times = known.items.index, dataset.timestamps[support]
     codes = dataset.items[support]
     rows: dict[str, Any] = {"item": items[codes] if len(items) else [""] * len(support)}
-    rows |= {"timestamp": dataset.timestamps[support]}
+    rows |= {"timestamp": times if known.rows.tabular else as_seconds(times)}
     labels = zip(dataset.schema.tasks, dataset.task_labels[support].T, strict=True)
     rows |= dict(labels) | {f"shift_{n}": s for n, s in zip(names, shifts.T, strict=True)}
     rows["influence"] = np.abs(shifts).sum(axis=1) / 2

@@ -23,7 +23,7 @@ class ScoresConfig(Section):
     by: tuple[Literal["user", "item", "time"], ...] | None = Field(
         None,
         description="columns that say what a score is of: user and item, and time (seconds since "
-        "1970) if need be; null: row",
+        "1970, with a fraction where the data have one) if need be; null: row",
     )
 
     @field_validator("by")

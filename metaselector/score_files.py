@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 
 from metaselector.config import ScoresConfig
 from metaselector.data.dataset import EncodedDataset
+from metaselector.data.microseconds import as_seconds, of_numbers
 from metaselector.data.protocol import WINDOWS, Window
+from metaselector.data.raw.values import LAST_SECOND
 from metaselector.errors import DataError, nearest
 
 PLACE = "{window}"
@@ -117,20 +119,20 @@ def _by_pair(
         raise DataError(path, "has scores by item, and the data has no items; join by row")
     keys, first_line = [*by], 1 if path.suffix == ".parquet" else 2  # a header comes before
     table = table.astype({name: "str" for name in _NAMES if name in by})
-    broken = np.zeros(len(table), dtype=bool)
+    given, broken = table, np.zeros(len(table), dtype=bool)
     if "time" in by:
         times = table["time"].to_numpy(dtype=np.float64)
-        broken = ~np.isfinite(times) | (times % 1 != 0)
-        table = table.assign(time=np.where(broken, 0, table["time"]).astype(np.int64))
+        broken = ~((times >= 0) & (times <= LAST_SECOND))
+        table = table.assign(time=of_numbers(np.where(broken, 0.0, times)))
     wrong = np.flatnonzero(~np.isfinite(table[column].to_numpy(dtype=np.float64)))
     twice = np.flatnonzero(table.duplicated(keys))
     for lines, problem in (
-        (np.flatnonzero(broken), "has a time that is no whole number of seconds since 1970"),
+        (np.flatnonzero(broken), "has a time that is not in seconds since 1970"),
         (wrong, "has no finite score; mend it"),
         (twice, "is there before; keep one" + ("" if "time" in by else ", or join by time, too")),
     ):
         if len(lines):
-            said = _said(table.iloc[lines[0]], keys)
+            said = _said(given.iloc[lines[0]], keys)
             raise DataError(path, f"{said} {problem}", line=int(lines[0]) + first_line)
     wanted = pd.DataFrame(
         {
@@ -143,6 +145,7 @@ def _by_pair(
     scores = found[column].to_numpy(dtype=np.float64)
     missing = np.flatnonzero(np.isnan(scores))
     if len(missing):
+        wanted = wanted.assign(time=as_seconds(dataset.timestamps))
         raise DataError(
             path,
             f"{len(missing):,} of {len(scores):,} rows of the data have no score, the first one is "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +22,16 @@ from metaselector.checkpoint import read_checkpoint, save_checkpoint
 from metaselector.config import Config, load_config
 from metaselector.data.preparation.given_rows import Given
 from metaselector.data.preparation.known import Known
+from metaselector.data.preparation.late_support import late_support
 from metaselector.data.preparation.new_rows import NewRows, encode_rows
-from metaselector.errors import CheckpointError, ConfigError, DamagedError, UserError, nearest
+from metaselector.errors import (
+    CandidateWarning,
+    CheckpointError,
+    ConfigError,
+    DamagedError,
+    UserError,
+    nearest,
+)
 from metaselector.files import atomic_directory
 from metaselector.make_adaptation import make_adaptation
 from metaselector.make_mixture import make_mixture
@@ -139,9 +148,15 @@ class Trained:
 
         Raises:
             DataError: as :func:`encode_rows`.
+
+        Warns:
+            CandidateWarning: candidates are older than their user's support, or in it.
         """
         rows = self.encode(history, candidates)
         episodes = rows.episodes(self.support_size)
+        if not self.known.rows.tabular:  # whose rows have no item and no time
+            for doubt in late_support(rows, episodes):
+                warnings.warn(f"{candidates.source}: {doubt}", CandidateWarning, stacklevel=3)
         adapt = self.config.adapt
         found = predict_episodes(
             self.mixture, self.alpha, self.adaptation, rows.dataset, episodes, adapt

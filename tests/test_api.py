@@ -14,7 +14,13 @@ import torch
 
 from metaselector import MetaSelector
 from metaselector.data.public.atomic import read_atomic
-from metaselector.errors import CheckpointError, ConfigError, DataError, UserError
+from metaselector.errors import (
+    CandidateWarning,
+    CheckpointError,
+    ConfigError,
+    DataError,
+    UserError,
+)
 from metaselector.evaluate.combiners import usable_combiners
 from metaselector.make_adaptation import make_adaptation
 from metaselector.predict import predict_window
@@ -196,6 +202,17 @@ def test_the_support_may_be_of_another_size_than_in_training(
     np.testing.assert_allclose(found, expected, atol=1e-6, rtol=0)
     assert len(user.trace) == (3 if size else 0)
     assert np.abs(found - fitted.adapt(history).predict(candidates)).max() > 1e-4
+
+
+def test_doubtful_candidates_are_warned_of(fitted: MetaSelector, raw: pd.DataFrame) -> None:
+    history, later, _ = windows(fitted, raw, "u3")
+    user = fitted.adapt(history)
+    expected = user.predict(later)
+    with pytest.warns(CandidateWarning, match=r"^candidates: 1 of \d+ candidates are older than"):
+        found = user.predict(pd.concat([later, later[:1].assign(timestamp=1.5)]))
+    np.testing.assert_allclose(found[:-1], expected, atol=1e-6)
+    with pytest.warns(CandidateWarning, match=r"candidates: 1 of \d+ candidates have the item"):
+        user.predict(pd.concat([later, history[-1:]]))
 
 
 def test_no_candidates_are_no_predictions(fitted: MetaSelector, raw: pd.DataFrame) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -16,11 +17,11 @@ from metaselector import plugins
 from metaselector.adapt.rules import MAML
 from metaselector.config import AdaptConfig, SelectorConfig, load_config
 from metaselector.data import registry as data_registry
-from metaselector.data.interactions import InteractionTable
+from metaselector.data.interactions import Interactions, InteractionTable
 from metaselector.data.planted import planted_world
 from metaselector.data.public.fetch import fetch
 from metaselector.data.registry import DATASETS
-from metaselector.errors import ConfigError, UserError
+from metaselector.errors import ConfigError, DataError, UserError
 from metaselector.make_adaptation import make_rule
 from metaselector.make_selector import make_selector
 from metaselector.plugin_kinds import ESTIMATORS, METRICS, RULES, SELECTORS
@@ -142,6 +143,26 @@ def test_a_dataset_of_a_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     assert data_registry.dataset("ours") is DATASETS["movielens-100k"]
     with pytest.raises(UserError, match=r"ours stands for files of your own.*--data"):
         fetch("ours", tmp_path)
+
+
+def test_a_dataset_of_a_package_that_still_gives_seconds(
+    monkeypatch: pytest.MonkeyPatch, write_world: Callable[..., Path], tmp_path: Path
+) -> None:
+    raw = write_world(tmp_path)
+    right = DATASETS["movielens-100k"].read(raw)
+
+    class Ours(Brings):
+        def read(self, path: Path) -> InteractionTable:
+            return replace(right, read=lambda: map(in_seconds, right.read()))
+
+    def in_seconds(block: Interactions) -> Interactions:
+        return block._replace(timestamps=block.timestamps // 1_000_000)
+
+    monkeypatch.setitem(data_registry.PLUGINS.registered, "ours", Ours())
+    with pytest.raises(DataError, match="look like seconds: they are microseconds since 1970 UTC"):
+        list(data_registry.read("ours", raw).read())
+    monkeypatch.setitem(data_registry.PLUGINS.registered, "ours", DATASETS["movielens-100k"])
+    assert len(data_registry.read("ours", raw).interactions) == len(right.interactions)
 
 
 class Brings:

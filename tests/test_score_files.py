@@ -13,6 +13,7 @@ import pytest
 
 from metaselector.config import BaseModelConfig, Config, ScoresConfig, load_config
 from metaselector.data.dataset import EncodedDataset
+from metaselector.data.microseconds import as_seconds
 from metaselector.data.planted import planted_world
 from metaselector.errors import ConfigError, DataError
 from metaselector.frozen import with_scores
@@ -26,12 +27,15 @@ ITEMS = ("a", "b", "01", "1")
 
 @pytest.fixture(scope="module")
 def dataset() -> EncodedDataset:
-    """Its rows stand in the file in another order, and pairs of user and item come again."""
+    """Its rows stand in the file in another order, and pairs come again, within a second too."""
     generator = np.random.default_rng(0)
     world = planted_world(2, 10, 4, generator).dataset
     rows = generator.permutation(len(world))
     return replace(
-        world, source_rows=rows, items=generator.integers(4, size=len(world), dtype=np.int32)
+        world,
+        source_rows=rows,
+        items=generator.integers(4, size=len(world), dtype=np.int32),
+        timestamps=world.timestamps // 8,
     )
 
 
@@ -43,7 +47,7 @@ def table(dataset: EncodedDataset) -> pd.DataFrame:
             "row": dataset.source_rows,
             "user": np.asarray(dataset.user_names)[dataset.users],
             "item": np.asarray(ITEMS)[dataset.items],
-            "time": dataset.timestamps,
+            "time": as_seconds(dataset.timestamps),
             "score": np.random.default_rng(1).random(len(dataset)),
         }
     )
@@ -91,8 +95,11 @@ def test_all_rows_of_a_pair_have_its_score(
     [
         (lambda t: t.drop(columns="item"), "no column 'item'"),
         (lambda t: t.assign(time="now"), r"\(column time\): holds what is no number"),
-        (lambda t: t.assign(time=t["time"] + (t.index == 3) / 2), r"csv:5: .* no whole number of"),
-        (lambda t: pd.concat([t, t[3:4]]), r"csv:42: user \d, item \w+, time \d+ is there before"),
+        (lambda t: t.assign(time=t["time"] + 1e11 * (t.index == 3)), r"csv:5: .* not in seconds"),
+        (
+            lambda t: pd.concat([t, t[3:4]]),
+            r"csv:42: user \d, item \w+, time .* is there before",
+        ),
         (lambda t: t.assign(score=t["score"].where(t.index != 3)), r"csv:5: .* no finite score"),
         (lambda t: t[t["row"] != 3], r"1 of 40 rows of the data .* row 3, user \d, item \w+, time"),
         (lambda t: t.assign(user=t["user"] + "x"), "40 of 40 rows of the data have no score"),

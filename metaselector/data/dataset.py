@@ -20,7 +20,8 @@ from torch import Tensor
 
 from metaselector.data.array_file import ArrayFile
 from metaselector.data.batch import Batch
-from metaselector.data.schema import OWNERS, Schema
+from metaselector.data.microseconds import SECOND
+from metaselector.data.schema import OWNERS, VERSION, Schema
 from metaselector.data.slots import Layout, Slots
 from metaselector.errors import DataError
 from metaselector.files import atomic_directory
@@ -56,7 +57,8 @@ class EncodedDataset:
         schema: what the ids mean.
         task_labels: float32 ``[N, T]``: 0, 1, or nan where a task was not observed. The first task
             is observed in every row; histories and profiles are made of its positives.
-        timestamps: int64 ``[N]``, seconds since 1970 UTC.
+        timestamps: int64 ``[N]``, microseconds since 1970 UTC; of a tabular table they count the
+            rows.
         source_rows: int64 ``[N]``, position of the row in the file it came from.
         user_offsets: int64 ``[U + 1]``; user u owns rows ``offsets[u]:offsets[u + 1]``.
         user_names: the users as they are called in the file.
@@ -111,7 +113,7 @@ class EncodedDataset:
         return cls(
             schema=schema,
             task_labels=labels[:, None],
-            timestamps=np.arange(n, dtype=np.int64),
+            timestamps=np.arange(n, dtype=np.int64) * SECOND,
             source_rows=np.arange(n) if source_rows is None else source_rows,
             user_offsets=user_offsets,
             user_names=user_names,
@@ -232,6 +234,9 @@ class EncodedDataset:
             DataError: a file is missing, truncated, or of the wrong type.
         """
         schema = Schema.load(directory / "schema.json")
+        if schema.version < VERSION:
+            problem = f"prepared by a version that cut times to whole seconds; {_PREPARE}"
+            raise DataError(directory / "schema.json", problem)
         arrays = {name: _open(directory / f"{name}.npy", dtype) for name, dtype in _ARRAYS.items()}
         names = tuple(_read_json(directory / "users.json", list))
         sha256 = _read_json(directory / "sha256.json", str)
@@ -254,7 +259,8 @@ class Writer:
     """
 
     def __init__(self, directory: Path, schema: Schema) -> None:
-        self._directory, self._schema = directory, schema
+        self._directory = directory
+        self._schema = schema.model_copy(update={"version": VERSION})
         self._open = ExitStack()
         self._files: dict[str, ArrayFile] = {}
 

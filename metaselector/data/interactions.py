@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from metaselector.data.microseconds import as_seconds
 from metaselector.errors import ConfigError, nearest
 
 FeatureKind = Literal["categorical", "multivalued", "numeric"]
@@ -108,7 +109,7 @@ class Interactions(NamedTuple):
             that in a tabular table every item is null.
         labels: float64 ``[n, T]``, a column a task; nan where a task was not observed, as one is
             that comes after a task which is not positive.
-        timestamps: int64 ``[n]``, seconds since 1970 UTC.
+        timestamps: int64 ``[n]``, microseconds since 1970 UTC.
         lines: int64 ``[n]``, 1-based line of the file, or row of a file without lines.
         features: for each of the table's `features` an array ``[n]``: strings, plain or
             dictionary-encoded (missing: null or empty), or float64 (missing: nan) where numeric.
@@ -147,6 +148,7 @@ class InteractionTable:
         time_unit: of the file's times; None where the type of their column says it.
         repairs: what was mended while reading, one counted sentence each; complete once `read`
             has been read to its end and `describe_items` has been called.
+        notes: what preparation found worth saying, though nothing had to be mended.
     """
 
     name: str
@@ -164,10 +166,14 @@ class InteractionTable:
     columns: Mapping[str, str] = field(default_factory=dict)
     time_unit: TimeUnit | None = "seconds"
     repairs: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     @cached_property
     def interactions(self) -> pd.DataFrame:
-        """All rows at once, for small data: user, item, tasks, timestamp, line and features."""
+        """All rows at once, for small data: user, item, tasks, timestamp, line and features.
+
+        The timestamp is in seconds, as :func:`~metaselector.data.microseconds.as_seconds`.
+        """
         frames = [_frame(self, block) for block in self.read()]
         return pd.concat(frames, ignore_index=True)
 
@@ -186,7 +192,8 @@ def _frame(table: InteractionTable, block: Interactions) -> pd.DataFrame:
     columns: dict[str, Any] = {"user": _plain(block.user), "item": _plain(block.item)}
     for task, values in zip(table.tasks, block.labels.T, strict=True):
         columns[task.name] = values
-    columns |= {"timestamp": block.timestamps, "line": block.lines}
+    times = block.timestamps if table.tabular else as_seconds(block.timestamps)
+    columns |= {"timestamp": times, "line": block.lines}
     return pd.DataFrame(columns | {name: _plain(a) for name, a in block.features.items()})
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from metaselector.data.interactions import InteractionTable
+from metaselector.data.interactions import Interactions, InteractionTable
 from metaselector.data.own.own_log import OwnLog, is_schema
 from metaselector.data.public.amazon_files import AmazonFiles
 from metaselector.data.public.census import CensusIncome
@@ -26,6 +27,9 @@ from metaselector.data.public.movielens_large import (
     read_movielens_csv,
 )
 from metaselector.data.public.official import OfficialFolder
+from metaselector.data.raw.times import YEAR_1980
+from metaselector.data.raw.values import LAST_SECOND
+from metaselector.errors import DataError
 from metaselector.plugins import Plugins
 
 
@@ -42,6 +46,8 @@ class DatasetSource(Protocol):
 
     def read(self, path: Path) -> InteractionTable:
         """Read what is found at `path`, a file or a directory.
+
+        Timestamps are microseconds since 1970 UTC.
 
         Raises:
             DataError: nothing that can be read is found there, or a file is wrong.
@@ -134,4 +140,18 @@ def read(name: str, path: Path) -> InteractionTable:
     """
     source = dataset(name)
     table = source.read(path)
-    return table if isinstance(source, OwnLog) else replace(table, name=name)
+    if isinstance(source, OwnLog):
+        return table
+    if name not in DATASETS:
+        table = replace(table, read=partial(_in_microseconds, table))
+    return replace(table, name=name)
+
+
+def _in_microseconds(table: InteractionTable) -> Iterator[Interactions]:
+    """The rows of a plug-in, unless it gives seconds, as plug-ins once did."""
+    for block in table.read():
+        times = block.timestamps
+        if not table.tabular and len(times) and YEAR_1980 <= times.max() <= LAST_SECOND:
+            problem = "has timestamps that look like seconds: they are microseconds since 1970 UTC"
+            raise DataError(table.source, f"{problem}; multiply them by 1,000,000")
+        yield block

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
@@ -17,6 +17,8 @@ Owner = Literal["user", "item", "history", "row"]
 OWNERS: tuple[Owner, ...] = ("user", "item", "history", "row")
 NUMBER = "(number)"
 """The one word of a standardised number."""
+VERSION: Final = 3
+"""Of what is written. Version 2 had the same fields, but times in seconds beside them."""
 
 
 class Field(BaseModel):
@@ -71,7 +73,7 @@ class Schema(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    version: Literal[2] = 2
+    version: Literal[2, 3] = VERSION
     dataset: str
     tasks: tuple[str, ...] = ("rating",)
     task_after: tuple[int, ...] | None = None

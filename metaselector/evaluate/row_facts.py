@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 
 from metaselector.config import SplitConfig
 from metaselector.data.dataset import EncodedDataset
+from metaselector.data.microseconds import DAY
 from metaselector.data.split import boundaries, window_rows
 from metaselector.evaluate.losses import Floats
-
-DAY = 86_400  # seconds
 
 USER_FACTS = ("history_rows", "rows_per_active_day", "drift")
 FACTS = (*USER_FACTS, "item_train_rows")

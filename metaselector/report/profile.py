@@ -28,6 +28,8 @@ def print_profile(profile: Profile, console: Console) -> None:
         console.print(_features(profile))
     for repair in profile.repairs:
         console.print(Text(f"repaired: {repair}"), soft_wrap=True)
+    for note in () if profile.tabular else profile.order.about_order():
+        console.print(Text(f"note: {note}"), soft_wrap=True)
     for warning in profile.warnings:
         console.print(Text.assemble(("warning: ", "bold yellow"), warning), soft_wrap=True)
     if not profile.warnings:

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from metaselector.data.episodes import EpisodeRows, load_episodes
+from metaselector.data.microseconds import as_seconds
 from metaselector.data.preparation.known import Known
 from metaselector.data.preparation.titles import load_titles
 from metaselector.errors import DataError, UserError
@@ -46,6 +47,7 @@ def explore(run: Run, progress: Progress, most_users: int = MOST_USERS) -> Path:
     first :data:`MOST_ROWS` are kept, and scores are of all.
 
     - ``support.parquet``: ``user, item, title, timestamp``, ``label_<task>``; nan: not observed.
+      The timestamp is in seconds; in a tabular data set it counts the rows.
     - ``test.parquet``: ``user, item, title, timestamp, task, y``, ``p_<model>``.
     - ``losses.parquet``: ``user, task, model, rows, logloss``.
     - ``steps.parquet``: ``user, step, support_loss, weight_<base model>, moved_<group>``, see
@@ -129,7 +131,8 @@ class _Rows:
 
     def __init__(self, run: Run, episodes: EpisodeRows) -> None:
         self._run, self._episodes = run, episodes
-        self._items = Known.load(run.data_directory).items.index
+        known = Known.load(run.data_directory)
+        self._items, self._timed = known.items.index, not known.rows.tabular
         self._titles = load_titles(run.data_directory)
 
     def tables(self) -> dict[str, pd.DataFrame]:
@@ -155,11 +158,12 @@ class _Rows:
         users = np.asarray(dataset.user_names, dtype=object)[dataset.users[rows]]
         codes = dataset.items[rows]
         items = list(self._items[codes]) if len(self._items) else [""] * len(rows)
+        times = dataset.timestamps[rows]
         columns = {
             "user": pd.array(users, dtype="str"),
             "item": pd.array(items, dtype="str"),
             "title": pd.array([self._titles.get(item, "") for item in items], dtype="str"),
-            "timestamp": np.asarray(dataset.timestamps[rows]),
+            "timestamp": as_seconds(times) if self._timed else np.asarray(times),
         }
         return pd.DataFrame(columns)
 

@@ -58,6 +58,8 @@ def prepare(config: Config, source: Path, directory: Path) -> None:
         encode_to(table, target, settings)
         for repair in table.repairs:
             print(f"warning: {repair}", file=sys.stderr)
+        for note in table.notes:
+            print(f"note: {note}", file=sys.stderr)
         dataset = EncodedDataset.load(target)
         _check_labels(table, dataset, settings)
         if config.protocol == "cold":

@@ -92,6 +92,21 @@ def test_predict_writes_what_python_predicts(
     assert list(table["item"]) == list(pd.read_csv(candidates, sep="\t")["item"])
 
 
+def test_predict_warns_of_doubtful_candidates_in_one_line(
+    model: MetaSelector, files: tuple[Path, Path], invoke: Callable[..., tuple[int, str, str]]
+) -> None:
+    history, candidates = files
+    with candidates.open("a") as file:
+        file.write("u1\ti1\t0.5\n")
+    run = model._fitted_run().directory
+    code, _, err = invoke("predict", "--history", history, "--candidates", candidates, "--run", run)
+    assert code == 0
+    assert err.count("\n") == 1
+    assert err.startswith(
+        f"warning: {candidates}: 1 of 16 candidates are older than the newest row"
+    )
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

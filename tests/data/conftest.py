@@ -12,10 +12,11 @@ import pytest
 
 from metaselector.data.dataset import EncodedDataset
 from metaselector.data.interactions import Feature, Interactions, InteractionTable
+from metaselector.data.microseconds import SECOND
 from metaselector.data.schema import Field, Schema
 
 Row = tuple[str, str, float, int]
-"""User, item, rating, timestamp."""
+"""User, item, rating, timestamp in seconds."""
 
 USERS = {"ann": ("24", "F", "artist"), "bob": ("", "M", "writer")}
 ITEMS = {
@@ -37,7 +38,7 @@ def table_of(rows: Sequence[Row], block_rows: int = 3) -> InteractionTable:
                 pa.array(users, pa.string()),
                 pa.array(items, pa.string()).dictionary_encode(),
                 np.array(ratings, dtype=np.float64)[:, None],
-                np.array(times, dtype=np.int64),
+                np.array(times, dtype=np.int64) * SECOND,
                 np.arange(start + 1, start + 1 + len(block)),
             )
 

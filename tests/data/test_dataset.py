@@ -15,6 +15,7 @@ import torch
 from metaselector.data import dataset as module
 from metaselector.data.array_file import ArrayFile
 from metaselector.data.dataset import EncodedDataset
+from metaselector.data.schema import VERSION
 from metaselector.errors import DataError, UserError
 
 ARRAYS = [
@@ -127,9 +128,26 @@ def test_array_of_another_length_is_named(saved: Path, name: str) -> None:
 
 def test_schema_of_a_later_version_is_refused(saved: Path) -> None:
     schema = json.loads((saved / "schema.json").read_text())
-    (saved / "schema.json").write_text(json.dumps({**schema, "version": 3}))
+    (saved / "schema.json").write_text(json.dumps({**schema, "version": VERSION + 1}))
     with pytest.raises(DataError, match="not a schema this version can read"):
         EncodedDataset.load(saved)
+
+
+def test_times_in_seconds_of_an_earlier_version_are_refused(saved: Path) -> None:
+    schema = json.loads((saved / "schema.json").read_text())
+    (saved / "schema.json").write_text(json.dumps({**schema, "version": 2}))
+    with pytest.raises(DataError, match=r"cut times to whole seconds; run `metaselector data prep"):
+        EncodedDataset.load(saved)
+
+
+def test_the_schema_of_an_older_model_is_written_as_one_of_today(
+    saved: Path, tmp_path: Path
+) -> None:
+    """Rows to predict are encoded with the schema of a saved model, whose fields are the same."""
+    dataset = EncodedDataset.load(saved)
+    older = dataset.schema.model_copy(update={"version": 2})
+    replace(dataset, schema=older).save(tmp_path / "again")
+    assert EncodedDataset.load(tmp_path / "again").schema == dataset.schema
 
 
 def test_missing_directory_says_how_to_make_it(tmp_path: Path) -> None:

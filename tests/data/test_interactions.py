@@ -44,7 +44,7 @@ def test_a_column_for_each_task_and_feature() -> None:
         pa.array(["ann"]),
         pa.array(["i1"]),
         np.array([[1.0, np.nan]]),
-        np.array([7]),
+        np.array([7_000_000]),
         np.array([2]),
         {"page": pa.array(["home"]).dictionary_encode(), "price": pa.array([2.5])},
     )

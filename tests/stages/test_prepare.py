@@ -83,6 +83,22 @@ def test_repeated_rows_are_dropped_and_counted(
     assert once.digest() == twice.digest()
 
 
+def test_a_file_of_dates_in_no_order_is_told_of_once(
+    write_world: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    directory = write_world(tmp_path / "raw")
+    path = directory / "ml-100k.inter"
+    header, *lines = path.read_text().splitlines()
+    rows = [line.rpartition("\t") for line in reversed(lines)]
+    dates = [f"{row}\t{int(time) // 172_800 * 172_800}" for row, _, time in rows]
+    path.write_text("\n".join([header, *dates]) + "\n")
+    prepare(Config(), directory, tmp_path / "data")
+    (*_, note) = capsys.readouterr().err.splitlines()
+    assert note.startswith(f"note: {path}: ")
+    assert " share their time with another row of their user, for all times are dates: " in note
+    assert "the file's, which is not in order of time; " in note
+
+
 def test_settings_reach_the_schema(write_world: Callable[..., Path], tmp_path: Path) -> None:
     config = load_config(
         overrides=["data.label_threshold=3", "data.history_length=2", "split.train=70"]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from metaselector.data.raw.columns import BadValue, RawBlock, flags, numbers, words
 from metaselector.data.raw.file import RawFile
 from metaselector.data.raw.lines import read_blocks
-from metaselector.data.raw.times import seconds
+from metaselector.data.raw.times import microseconds
 from metaselector.data.raw.values import shown
 from metaselector.errors import DataError
 
@@ -151,7 +151,7 @@ def _profile(name: str, chunks: pa.ChunkedArray) -> Profile:
         flags(texts)
         return replace(profile, look="flag")
     with suppress(BadValue):
-        seconds(texts, "iso")
+        microseconds(texts, "iso")
         return replace(profile, look="time")
     return _lists(profile, texts.to_pylist())
 

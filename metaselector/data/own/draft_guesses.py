@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from metaselector.data.own.column_profile import Profile
-from metaselector.data.raw.times import Unit
+from metaselector.data.raw.times import Unit, finer_unit
 
 # fmt: off
 USER = (
@@ -118,8 +118,11 @@ def guess_time(columns: Sequence[Profile]) -> Guess:
         for column in columns:
             if is_called(column, [name]) and unit_of(column, by_name=True):
                 return Guess(column, "is this the time since 1970?")
-    named = (column for column in columns if column.distinct and is_called(column, TIME))
-    return Guess(next(named, None), "its values are no times that can be read")
+    for column in columns:
+        if column.distinct and is_called(column, TIME):
+            finer = finer_unit(column.numbers[-1]) if column.numbers is not None else ""
+            return Guess(column, finer or "its values are no times that can be read")
+    return Guess(None)
 
 
 def unit_of(column: Profile, by_name: bool = False) -> Unit | None:

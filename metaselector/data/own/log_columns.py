@@ -21,7 +21,7 @@ from metaselector.data.raw.columns import (
     refuse,
     words,
 )
-from metaselector.data.raw.times import seconds
+from metaselector.data.raw.times import microseconds
 from metaselector.errors import ConfigError
 
 
@@ -64,7 +64,7 @@ def interactions(schema: LogSchema, block: RawBlock, seen: set[str]) -> Interact
         user=checked(block, schema.user, keys),
         item=checked(block, schema.item, keys),
         labels=_labels(schema, block),
-        timestamps=checked(block, schema.time.column, lambda column: seconds(column, unit)),
+        timestamps=checked(block, schema.time.column, lambda column: microseconds(column, unit)),
         lines=block.lines,
         features={
             feature.name: converted(block, schema.columns[feature.name], feature, seen)

@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from metaselector.data.microseconds import DAY
 from metaselector.data.preparation.staging import Lines, StagedRows
+from metaselector.data.time_order import TimeOrder
 from metaselector.errors import DataError
 
 
@@ -27,6 +29,10 @@ class Cleaning:
     _first_repeat: int | None = None
     """Its place in the source."""
 
+    _rows: int = 0
+    _tied: int = 0
+    _early: int = 0
+    _dates: bool = True
     _short: int = 0
     _first_short: tuple[int, int] | None = None
     """Its place in the source, and the user."""
@@ -37,12 +43,19 @@ class Cleaning:
         Of the records of one user, item and time the first of the file stays, whatever the labels
         of the others: they are one interaction that was recorded more than once.
         """
-        repeated = repeats(records)
+        tied = tied_rows(records)
+        repeated = repeats(records, tied)
         if repeated.any():
             self._repeats += int(repeated.sum())
             first = int(records["row"][repeated].min())
             self._first_repeat = min(self._first_repeat or first, first)
             records = records[~repeated]
+            tied = tied_rows(records)
+        self._rows += len(records)
+        self._tied += int(tied.sum())
+        same_user = records["user"][1:] == records["user"][:-1]
+        self._early += int((same_user & (np.diff(records["row"]) < 0)).sum())
+        self._dates = self._dates and not (records["time"] % DAY).any()
         _, index, counts = np.unique(records["user"], return_index=True, return_counts=True)
         short = index[counts == 1]
         if len(short):
@@ -52,6 +65,12 @@ class Cleaning:
                 self._first_short = (int(first["row"]), int(first["user"]))
             records = np.delete(records, short)
         return records
+
+    def notes(self) -> list[str]:
+        """What is to be said of the times of the rows that stay."""
+        order = TimeOrder(self._rows, self._tied, self._early, self._dates)
+        said = (*order.about_ties(), *order.about_order())
+        return [f"{self.source}: {sentence}" for sentence in said]
 
     def repairs(self, users: list[str], lines: Lines) -> list[str]:
         """What was dropped, one counted sentence each.
@@ -86,17 +105,21 @@ class Cleaning:
         return said
 
 
-def repeats(records: StagedRows) -> NDArray[np.bool_]:
-    """Which records have the user, item and time of an earlier one."""
-    repeated = np.zeros(len(records), dtype=bool)
-    # Only records that share user and time with a neighbour can; mostly they are few.
-    tied = (records["user"][1:] == records["user"][:-1]) & (
+def tied_rows(records: StagedRows) -> NDArray[np.bool_]:
+    """Which records, sorted by user and time, share these with another one."""
+    equal = (records["user"][1:] == records["user"][:-1]) & (
         records["time"][1:] == records["time"][:-1]
     )
-    near = np.zeros(len(records), dtype=bool)
-    near[1:] = tied
-    near[:-1] |= tied
-    where = np.flatnonzero(near)
+    tied = np.zeros(len(records), dtype=bool)
+    tied[1:] = equal
+    tied[:-1] |= equal
+    return tied
+
+
+def repeats(records: StagedRows, tied: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
+    """Which records have the user, item and time of an earlier one; only `tied` ones can."""
+    repeated = np.zeros(len(records), dtype=bool)
+    where = np.flatnonzero(tied_rows(records) if tied is None else tied)
     # lexsort is stable: among equals, the first of the file stays in front.
     where = where[np.lexsort([records[where][name] for name in ("item", "time", "user")])]
     same = np.ones(max(len(where) - 1, 0), dtype=bool)

@@ -54,7 +54,8 @@ def encode_to(
     """Encode `table` into `directory`; rows come out sorted by (user, timestamp, original order).
 
     Args:
-        table: what a reader returned; what is mended is added to its ``repairs``.
+        table: what a reader returned; what is mended is added to its ``repairs``, what else is
+            worth saying to its ``notes``.
         directory: an existing, empty one. It holds the staged rows too while this runs.
         settings: how.
         schema: reuse the fields of this schema instead of fitting them on *train*.
@@ -71,9 +72,11 @@ def encode_to(
     parts = Parts.of(settings.windows, staged.users, settings.cold_seed, not table.tabular)
     statistics = Statistics.empty(table, staged)
     repairs: list[str] = []
-    for records in ahead(_cleaned(table, staged, settings, repairs)):
+    notes: list[str] = []
+    for records in ahead(_cleaned(table, staged, settings, repairs, notes)):
         statistics.add(table, records, parts, settings.history_length)
     table.repairs.extend(repairs)
+    table.notes.extend(notes)
     if settings.cold_seed is None:
         _check_windows(table, statistics.user_offsets, settings.windows)
     named = statistics.users * parts.named
@@ -81,7 +84,7 @@ def encode_to(
     plan = Plan.fit(table, staged, statistics, named, settings, schema)
     with Writer(directory, plan.schema) as writer:
         writer.append("user_offsets", statistics.user_offsets)
-        groups = ahead(_cleaned(table, staged, settings, []))
+        groups = ahead(_cleaned(table, staged, settings, [], []))
         write_rows(writer, plan, staged.users, groups, parts)
     Known.of(plan.schema, table, staged.items).save(directory)
     if not table.tabular:
@@ -99,9 +102,13 @@ def _described(table: InteractionTable, staged: Staged) -> InteractionTable:
 
 
 def _cleaned(
-    table: InteractionTable, staged: Staged, settings: Settings, repairs: list[str]
+    table: InteractionTable,
+    staged: Staged,
+    settings: Settings,
+    repairs: list[str],
+    notes: list[str],
 ) -> Iterator[StagedRows]:
-    """Records of whole users, the same ones each time; what is mended goes into `repairs`."""
+    """Records of whole users, the same ones each time; `repairs` and `notes` are added to."""
     # Groups are not what a user brought: nobody could mend a short one.
     cleaning = Cleaning(table.source, settings.drop_short_users or table.tabular)
     sampler = NegativeSampler(table.negatives, staged.item_rows) if table.negatives else None
@@ -109,6 +116,7 @@ def _cleaned(
         records = cleaning.clean(records)
         yield sampler.add(records) if sampler else records
     repairs += cleaning.repairs(staged.users, staged.lines)
+    notes += [] if table.tabular else cleaning.notes()
     if sampler and sampler.short:
         repairs.append(
             f"{table.source}: {sampler.short:,} negatives were not sampled, because their users "

@@ -25,7 +25,7 @@ from metaselector.data.raw.columns import (
     numbers,
     observed,
 )
-from metaselector.data.raw.times import seconds
+from metaselector.data.raw.times import microseconds
 from metaselector.errors import DataError, nearest
 
 
@@ -95,7 +95,7 @@ def interactions_of(known: Known, given: Given, *, labelled: bool) -> Interactio
     times = np.zeros(n, dtype=np.int64)
     if not rows.tabular:
         item = checked(block, rows.column("item"), keys)
-        times = checked(block, rows.column("timestamp"), lambda found: _seconds(known, found))
+        times = checked(block, rows.column("timestamp"), lambda found: _times(known, found))
     labels = np.full((n, len(rows.tasks)), np.nan)
     if labelled:
         labels = _labels(known, block)
@@ -114,10 +114,10 @@ def interactions_of(known: Known, given: Given, *, labelled: bool) -> Interactio
     )
 
 
-def _seconds(known: Known, column: pa.Array) -> NDArray[np.int64]:
+def _times(known: Known, column: pa.Array) -> NDArray[np.int64]:
     unit = known.rows.time_unit
     is_text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
-    return seconds(column, "iso" if unit is None and is_text else unit)
+    return microseconds(column, "iso" if unit is None and is_text else unit)
 
 
 def _labels(known: Known, block: RawBlock) -> NDArray[np.float64]:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metaselector.data.interactions import TimePart
+from metaselector.data.microseconds import DAY, HOUR
 
 _WORDS: dict[TimePart, tuple[str, ...]] = {
     "hour": tuple(str(hour) for hour in range(24)),
@@ -23,10 +24,10 @@ def words_of(part: TimePart) -> tuple[str, ...]:
 
 
 def time_codes(timestamps: NDArray[np.int64], part: TimePart) -> NDArray[np.int64]:
-    """Codes of a part of `timestamps`, seconds since 1970, in UTC; both int64 ``[n]``."""
+    """Codes of a part of `timestamps`, microseconds since 1970, in UTC; both int64 ``[n]``."""
     if part == "hour":
-        return timestamps // 3600 % 24
+        return timestamps // HOUR % 24
     if part == "day_of_week":
-        return (timestamps // 86_400 + 3) % 7  # 1 January 1970 was a Thursday
-    months = timestamps.astype("datetime64[s]").astype("datetime64[M]").astype(np.int64)
+        return (timestamps // DAY + 3) % 7  # 1 January 1970 was a Thursday
+    months = timestamps.astype("datetime64[us]").astype("datetime64[M]").astype(np.int64)
     return months % 12 if part == "month" else (months + 1) % 12 // 3  # winter is from December

@@ -36,6 +36,8 @@ def _about_times(profile: Profile) -> Iterator[str]:
             f"all rows have the time {profile.first_time}: windows and histories would follow the "
             "order of the file; bring times, or make sure that the file is in order of time"
         )
+    elif ties := list(profile.order.about_ties()):
+        yield from ties
     elif profile.users_at_one_time:
         yield (
             f"{profile.users_at_one_time:,} of {profile.users:,} users have more than half of "
@@ -48,8 +50,8 @@ def _about_times(profile: Profile) -> Iterator[str]:
     ):
         if count:
             yield (
-                f"{count:,} of {profile.rows:,} rows have a time {when}: check that times are "
-                "seconds since 1970 UTC, and correct or remove the rows"
+                f"{count:,} of {profile.rows:,} rows have a time {when}: check the unit of the "
+                "times, and correct or remove the rows"
             )
 
 

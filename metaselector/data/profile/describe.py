@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metaselector.data.interactions import InteractionTable
+from metaselector.data.microseconds import DAY, SECOND, as_text
 from metaselector.data.preparation.codes import Codes
 from metaselector.data.profile.advice import advice
 from metaselector.data.profile.features import side_table, summary_of
@@ -22,7 +23,7 @@ from metaselector.data.profile.row_log import RowLog
 from metaselector.data.profile.tally import Tally
 from metaselector.errors import DataError
 
-_YEAR_1995 = 788_918_400
+_YEAR_1995 = 788_918_400 * SECOND
 
 
 def describe(
@@ -38,12 +39,12 @@ def describe(
     Raises:
         DataError: there are no rows, or as reading the table.
     """
-    latest = time.time() if now is None else now
+    latest = (time.time() if now is None else now) * SECOND
     users, items = Codes(), Codes()
     user_rows, item_rows, log = Tally(), Tally(), RowLog()
     labels = [LabelSummary(task, label_threshold) for task in table.tasks]
     features = {feature.name: summary_of(feature, "row") for feature in table.features}
-    first, last, early, late = None, None, 0, 0
+    first, last, early, late, dates = None, None, 0, 0, True
     for block in table.read():
         if not len(block.timestamps):
             continue
@@ -61,6 +62,7 @@ def describe(
         last = high if last is None else max(last, high)
         early += int((block.timestamps < _YEAR_1995).sum())
         late += int((block.timestamps > latest).sum())
+        dates = dates and not (block.timestamps % DAY).any()
     if first is None or last is None:
         raise DataError(table.source, "the file holds no interactions")
 
@@ -79,8 +81,8 @@ def describe(
         pairs=pairs,
         density=pairs / (len(users) * max(len(items), 1)),
         repeated_rows=sharing.repeats,
-        first_time=_iso(first),
-        last_time=_iso(last),
+        first_time=as_text(first),
+        last_time=as_text(last),
         rows_before_1995=early,
         rows_in_future=late,
         tasks=tuple(label.profile(rows, len(users)) for label in labels),
@@ -94,6 +96,9 @@ def describe(
         tabular=table.tabular,
         sampled=table.negatives.per_positive if table.negatives else 0,
         features=(*(summary.profile() for summary in features.values()), *of_users, *of_items),
+        tied_rows=sharing.tied,
+        early_rows=sharing.early,
+        dates=dates,
         repairs=tuple(table.repairs),
     )
     return replace(profile, warnings=tuple(advice(table, profile)))
@@ -104,7 +109,3 @@ def _spread(counts: NDArray[np.int64]) -> Spread:
         return Spread(0, 0, 0, 0, 0, 0)
     low, lower, median, upper, high = np.quantile(counts, [0, 0.25, 0.5, 0.75, 1]).tolist()
     return Spread(low, lower, median, upper, high, float(counts.mean()))
-
-
-def _iso(seconds: int) -> str:
-    return str(np.datetime_as_string(np.datetime64(seconds, "s"), timezone="UTC"))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from metaselector.data.interactions import FeatureKind
+from metaselector.data.time_order import TimeOrder
 
 Side = Literal["row", "user", "item"]
 """Whose value a feature is."""
@@ -117,6 +118,7 @@ class Profile:
         rows_per_user, rows_per_item: spread of these counts.
         single_row_users, short_users: users with one row, and with fewer than
             :data:`SHORT` rows.
+        tied_rows, early_rows, dates: as in :class:`~metaselector.data.time_order.TimeOrder`.
         users_at_one_time: users of two rows or more, more than half of which share one time.
         users_unknown, items_unknown: without a row in the side table; None where the table has no
             features of users, or items.
@@ -148,5 +150,14 @@ class Profile:
     tabular: bool = False
     sampled: int = 0
     features: tuple[FeatureProfile, ...] = ()
+    tied_rows: int = 0
+    early_rows: int = 0
+    dates: bool = False
     repairs: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+
+    @property
+    def order(self) -> TimeOrder:
+        """How far times order the rows."""
+        rows = self.rows - self.repeated_rows
+        return TimeOrder(rows, self.tied_rows, self.early_rows, self.dates)

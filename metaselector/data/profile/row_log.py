@@ -19,11 +19,14 @@ class Sharing(NamedTuple):
     Attributes:
         pairs: distinct pairs of user and item.
         repeats: rows that repeat user, item and time of an earlier one.
+        tied, early: rows, as in :class:`~metaselector.data.time_order.TimeOrder`.
         users_at_one_time: users of two rows or more, more than half of which share one time.
     """
 
     pairs: int
     repeats: int
+    tied: int
+    early: int
     users_at_one_time: int
 
 
@@ -34,7 +37,7 @@ class RowLog:
         self._blocks: list[tuple[NDArray[np.int32], NDArray[np.int32], Ints]] = []
 
     def add(self, user: NDArray[np.int32], item: NDArray[np.int32], time: Ints) -> None:
-        """Keep a block: codes of user and item, and seconds, ``[n]`` each."""
+        """Keep a block: codes of user and item, and times, ``[n]`` each."""
         # A copy: a reader's block may be a view that would keep the whole of a larger one alive.
         self._blocks.append((user, item, time.copy()))
 
@@ -46,7 +49,7 @@ class RowLog:
             n_items: how many items there are.
             part_rows: most rows at a time, unless one user has more.
         """
-        total = Sharing(0, 0, 0)
+        total = Sharing(0, 0, 0, 0, 0)
         for low, high in _ranges(rows_per_user, part_rows):
             picks = [
                 (user[chosen].astype(np.int64) - low, item[chosen], time[chosen])
@@ -72,19 +75,26 @@ def _ranges(rows_per_user: Ints, part_rows: int) -> Iterator[tuple[int, int]]:
 
 def _sharing(user: Ints, item: NDArray[np.int32], time: Ints, rows: Ints, n_items: int) -> Sharing:
     pair = user * n_items + item
-    order = np.argsort(pair)
+    order = np.argsort(pair, kind="stable")
     new = _starts(pair[order])
     events, _ = _keys(np.cumsum(new) - 1, time[order])
-    events.sort()
+    by_event = np.argsort(events, kind="stable")
+    kept = np.sort(order[by_event[_starts(events[by_event])]])  # the first of those that repeat
 
-    times, width = _keys(user, time)
-    times.sort()
+    times, width = _keys(user[kept], time[kept])
+    by_time = np.argsort(times, kind="stable")
+    times = times[by_time]
+    same_user = times[1:] // width == times[:-1] // width
     first = np.flatnonzero(_starts(times))
+    same = np.diff(first, append=len(times))
     longest = np.zeros(len(rows), dtype=np.int64)
-    np.maximum.at(longest, times[first] // width, np.diff(first, append=len(times)))
+    np.maximum.at(longest, times[first] // width, same)
+    rows = np.bincount(user[kept], minlength=len(rows))
     return Sharing(
         pairs=int(new.sum()),
-        repeats=len(events) - int(_starts(events).sum()),
+        repeats=len(events) - len(kept),
+        tied=int(same[same > 1].sum()),
+        early=int((same_user & (np.diff(by_time) < 0)).sum()),
         users_at_one_time=int(((longest >= 2) & (2 * longest > rows)).sum()),
     )
 
@@ -103,9 +113,10 @@ def _keys(major: Ints, minor: Ints) -> tuple[Ints, int]:
         major: int64 ``[n]``, n > 0, none negative.
         minor: int64 ``[n]``, any.
     """
-    low = int(minor.min())
-    width = int(minor.max()) - low + 1
-    if (int(major.max()) + 1) * width >= 2**63:
-        minor = np.unique(minor, return_inverse=True)[1]
-        low, width = 0, int(minor.max()) + 1
-    return major * width + (minor - low), width
+    # Distances may take 64 bits; those of whole seconds become small numbers.
+    apart = minor.astype(np.uint64) - np.uint64(int(minor.min()) % 2**64)
+    apart //= max(np.gcd.reduce(apart), np.uint64(1))
+    if (int(major.max()) + 1) * (int(apart.max()) + 1) >= 2**63:
+        apart = np.unique(apart, return_inverse=True)[1]
+    width = int(apart.max()) + 1
+    return major * width + apart.astype(np.int64), width

@@ -19,6 +19,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from metaselector.data.interactions import Feature, Interactions, InteractionTable, nothing_known
+from metaselector.data.microseconds import of_numbers
 from metaselector.data.public.amazon_metadata import read_categories
 from metaselector.data.raw.json_lines import first_object, read_json_lines
 from metaselector.data.raw.records import Records
@@ -60,7 +61,7 @@ def read_amazon(reviews: Path, metadata: Path | None = None) -> InteractionTable
     """Read a file of reviews, gzipped or not, and the metadata of its items if there are any.
 
     Rows of one user with the same time keep the order of the file. Times of the 2023 release, which
-    are in milliseconds, are rounded down to seconds. Its items are the parents of variants, as in
+    are in milliseconds, keep these. Its items are the parents of variants, as in
     the metadata of that release.
 
     Args:
@@ -110,18 +111,18 @@ def _read(path: Path, format_: _Format) -> Iterator[Interactions]:
         right = (ratings >= _WORST) & (ratings <= _BEST)
         records.require(right, path, format_.rating, "a rating from 1 to 5")
         if format_.milliseconds:
-            seconds = _seconds(path, records, format_.time)
+            times = _of_milliseconds(path, records, format_.time)
         else:
-            seconds = records.seconds(format_.time)
-        yield records.interactions(format_.user, format_.item, format_.rating, seconds)
+            times = records.times(format_.time)
+        yield records.interactions(format_.user, format_.item, format_.rating, times)
 
 
-def _seconds(path: Path, records: Records, column: str) -> NDArray[np.int64]:
-    """The seconds of a column of milliseconds."""
+def _of_milliseconds(path: Path, records: Records, column: str) -> NDArray[np.int64]:
+    """A column of milliseconds, in microseconds."""
     times = records.numbers(column)
     whole = times == np.floor(times)
     right = whole & (times >= _AMAZON_OPENS) & (times <= _LAST_MILLISECOND)
     remedy = f"a time in seconds needs three more zeros; {MEND}"
     expected = "a time in whole milliseconds since 1970, from 1995 to 2200"
     records.require(right, path, column, expected, remedy)
-    return times.astype(np.int64) // 1000
+    return of_numbers(times, 1000)

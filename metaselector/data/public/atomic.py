@@ -69,7 +69,7 @@ def read_atomic(directory: Path, name: str) -> InteractionTable:
 
 def _read(path: Path, layout: Layout) -> Iterator[Interactions]:
     for records in read_rows(path, layout):
-        yield records.interactions(_USER, _ITEM, "rating", records.seconds("timestamp"))
+        yield records.interactions(_USER, _ITEM, "rating", records.times("timestamp"))
 
 
 def _users(path: Path) -> pd.DataFrame:

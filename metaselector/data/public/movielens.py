@@ -129,7 +129,7 @@ def read_ratings(path: Path, layout: Layout, step: float) -> Iterator[Interactio
         ratings = records.numbers("rating")
         right = (ratings >= step) & (ratings <= BEST) & (ratings % step == 0)
         records.require(right, path, "rating", scale)
-        yield records.interactions("user", "item", "rating", records.seconds("timestamp"))
+        yield records.interactions("user", "item", "rating", records.times("timestamp"))
 
 
 def described(path: Path, layout: Layout, genres: Iterable[str]) -> pd.DataFrame:

@@ -12,6 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from metaselector.data.interactions import Interactions
+from metaselector.data.microseconds import of_numbers
 from metaselector.data.raw.values import MEND, Column, plausible, typed
 from metaselector.errors import DataError
 
@@ -21,7 +22,8 @@ class Records(NamedTuple):
 
     Attributes:
         first_line: 1-based line of the first record; the others follow without a gap.
-        table: the columns: strings, plain or dictionary-encoded; float64; or, for seconds, int64.
+        table: the columns: strings, plain or dictionary-encoded; float64; or, for seconds, int64
+            microseconds.
     """
 
     first_line: int
@@ -39,8 +41,8 @@ class Records(NamedTuple):
         """A column of numbers."""
         return self.table[column].to_numpy()
 
-    def seconds(self, column: str) -> NDArray[np.int64]:
-        """A column of seconds."""
+    def times(self, column: str) -> NDArray[np.int64]:
+        """A column of seconds, in microseconds."""
         return self.table[column].to_numpy()
 
     def require(
@@ -72,7 +74,7 @@ def checked(table: pa.Table, columns: Sequence[Column]) -> pa.Table | None:
     if not all(plausible(table[name], kind) for name, kind in columns):
         return None
     found = {
-        name: table[name].cast(pa.int64()) if kind == "seconds" else table[name]
+        name: of_numbers(table[name].to_numpy()) if kind == "seconds" else table[name]
         for name, kind in columns
     }
     return pa.table(found)

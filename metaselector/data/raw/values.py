@@ -15,6 +15,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from metaselector.data.microseconds import of_numbers
+
 Kind = Literal["key", "text", "number", "seconds"]
 
 ARROW = {"key": pa.string(), "text": pa.string(), "number": pa.float64(), "seconds": pa.float64()}
@@ -36,7 +38,8 @@ class Column(NamedTuple):
     Attributes:
         name: what error messages call it.
         kind: ``"key"`` is text that must not be empty, ``"text"`` any text, ``"number"`` a finite
-            float64, ``"seconds"`` whole seconds since 1970 UTC (int64; ``881250949.0`` is whole).
+            float64, ``"seconds"`` seconds since 1970 UTC, with a fraction or without, which become
+            microseconds (int64).
     """
 
     name: str
@@ -54,8 +57,7 @@ def plausible(column: pa.ChunkedArray, kind: Kind) -> bool:
     values = column.to_numpy()
     if kind == "number":
         return bool(np.isfinite(values).all())
-    in_range = (values >= 0) & (values <= LAST_SECOND)  # False for nan
-    return bool(in_range.all() and (values == np.floor(values)).all())
+    return bool(((values >= 0) & (values < LAST_SECOND + 1)).all())  # False for nan
 
 
 def _words(strings: pa.Array) -> pa.Array:
@@ -82,10 +84,10 @@ def number(value: float, kind: Kind, text: str) -> float | int:
         raise ValueError(f"{text} is not a finite number")
     if kind == "number":
         return value
-    if not value.is_integer() or not 0 <= value <= LAST_SECOND:
-        problem = f"{text} is not a time in whole seconds since 1970, up to year 2200"
+    if not 0 <= value < LAST_SECOND + 1:
+        problem = f"{text} is not a time in seconds since 1970, up to year 2200"
         raise ValueError(problem + _smaller_unit(value))
-    return int(value)
+    return int(of_numbers(np.array(value)))
 
 
 def _smaller_unit(value: float) -> str:

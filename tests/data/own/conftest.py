@@ -55,7 +55,7 @@ def check(table: InteractionTable, first_line: int = 2) -> None:
     frame = table.interactions
     assert frame["user"].tolist() == ["ann", "4294967296123", "ann"]
     assert frame["item"].tolist() == ['a "b", c', "2", "2"]
-    assert frame["timestamp"].tolist() == [881250949, 1700000000, 0]
+    assert frame["timestamp"].tolist() == [881250949, 1700000000.75, 0]
     assert frame["line"].tolist() == [first_line, first_line + 1, first_line + 2]
     np.testing.assert_equal(frame["like"].to_numpy(), [5, -1.5, 4])
     np.testing.assert_equal(frame["bought"].to_numpy(), [1, np.nan, 0])

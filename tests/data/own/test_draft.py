@@ -201,6 +201,17 @@ def test_a_time_that_cannot_be_read(tmp_path: Path) -> None:
     assert "time: {column: timestamp, unit: CHANGE_ME}" in draft(path)
 
 
+def test_a_unit_that_schemas_do_not_have_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    times = [time * 1_000_000 for time in COLUMNS["timestamp"]]
+    pd.DataFrame(COLUMNS | {"timestamp": times}).to_csv(path, index=False)
+    line = line_of(draft(path), "time")
+    assert line.startswith("time: {column: timestamp, unit: CHANGE_ME}")
+    assert line.endswith(
+        "# check: looks like microseconds; divide by 1,000 and set time.unit: milliseconds"
+    )
+
+
 def test_a_day_in_one_number_is_no_time(tmp_path: Path) -> None:
     path = tmp_path / "log.csv"
     pd.DataFrame(COLUMNS | {"timestamp": 20240501}).to_csv(path, index=False)

@@ -102,16 +102,16 @@ def test_other_data(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("unit", "text", "seconds"),
     [
-        ("milliseconds", "881250949999", 881250949),
-        ("seconds", "881250949.9", 881250949),
+        ("milliseconds", "881250949999", 881250949.999),
+        ("seconds", "881250949.9", 881250949.9),
         ("iso", "2024-05-01", 1714521600),
         ("iso", "2024-05-01T12:00:00Z", 1714564800),
-        ("iso", "2024-05-01 12:00:00.75", 1714564800),
-        ("iso", "2024-05-01T12:00:00.123456789Z", 1714564800),
+        ("iso", "2024-05-01 12:00:00.75", 1714564800.75),
+        ("iso", "2024-05-01T12:00:00.123456789Z", 1714564800.123456),
         ("iso", "2024-05-01T12:00:00+02:00", 1714557600),
     ],
 )
-def test_times(tmp_path: Path, unit: str, text: str, seconds: int) -> None:
+def test_times(tmp_path: Path, unit: str, text: str, seconds: float) -> None:
     rows = f"who,what,when,stars\na,b,{text},1\n"
     schema = write(
         tmp_path,

@@ -33,7 +33,8 @@ from .conftest import HEADER, LOG, ROWS, check, problem, write
         ("u,i,noon,5,1,1,,,", "(column when): 'noon' is not a finite number"),
         ("u,i,-5,5,1,1,,,", "(column when): -5 is before 1970"),
         ("u,i,881250949000,5,1,1,,,", "(column when): 881250949000 looks like milliseconds; set "),
-        ("u,i,9e17,5,1,1,,,", "(column when): 9e+17 is after the year 2200"),
+        ("u,i,881250949000000,5,1,1,,,", "(column when): 881250949000000 looks like microseconds"),
+        ("u,i,9e17,5,1,1,,,", "(column when): 900000000000000000 looks like nanoseconds; divide"),
         ("u,i,1,5,1", "(column price): 'u,i,1,5,1' has 5 instead of 9 values separated by ','"),
         ("u,i,1,5,1,1,,,,x", "(column other): 'u,i,1,5,1,1,,,,x' has 10 instead of 9 values"),
         ("", ": the line is blank; remove it"),
@@ -60,6 +61,11 @@ def test_the_line_is_right_in_a_later_block(
     [
         ("milliseconds", "881250949", "881250949 looks like seconds; set time.unit: seconds"),
         ("milliseconds", "9881250949000", "9881250949000 is after the year 2200"),
+        (
+            "milliseconds",
+            "881250949000000",
+            "881250949000000 looks like microseconds; divide by 1,000 and set time.unit: millisec",
+        ),
         ("iso", "01/05/2024", "'01/05/2024' is no ISO time, such as 2024-05-01 or"),
         ("iso", "881250949", "'881250949' is no ISO time, such as 2024-05-01 or"),
         ("iso", "2024-02-30", "'2024-02-30' is no ISO time"),

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from metaselector.data.microseconds import DAY
 from metaselector.data.preparation.cleaning import Cleaning
 from metaselector.data.preparation.staging import Lines, StagedRows, staged_type
 from metaselector.errors import DataError
@@ -58,6 +59,36 @@ def test_a_user_of_a_single_row_is_named() -> None:
     assert kept["user"].tolist() == [0, 0]
     with pytest.raises(DataError, match=r"tiny\.csv:4 \(column user\): user 'bob'.*\(2 such"):
         cleaning.repairs(USERS, LINES)
+
+
+def notes_of(*groups: list[Row]) -> list[str]:
+    cleaning = Cleaning(SOURCE, drop_short_users=True)
+    for rows in groups:
+        cleaning.clean(records_of(rows))
+    return cleaning.notes()
+
+
+def test_what_is_said_of_times() -> None:
+    calm = [(0, item, item) for item in range(8)]
+    assert notes_of(calm, [(1, 1, 7), (1, 2, 7)]) == [
+        "tiny.csv: 20 % of the rows (2 of 10) share their time with another row of their user: the "
+        "order among these is the file's; bring exact times, or make sure that the file is in order"
+    ]
+    repeated = (1, 1, 7)
+    assert notes_of(calm, [repeated, repeated, (1, 2, 8), (1, 3, 9)]) == []
+    assert notes_of(calm, calm, [(1, 1, 7), (1, 2, 7)]) == []  # one in nine
+    (note,) = notes_of([(0, item, DAY * item) for item in range(9)], [(1, 1, DAY), (1, 2, DAY)])
+    assert "share their time with another row of their user, for all times are dates: the" in note
+
+
+def test_rows_before_older_ones_are_counted() -> None:
+    rows = [(0, 1, 8), (0, 2, 7), (1, 1, 6), (0, 1, 9), (1, 1, 5)]
+    assert notes_of(rows) == [
+        "tiny.csv: 2 of 5 rows come in the file before an older row of their user; this does no "
+        "harm, for each user's rows are put in order of time"
+    ]
+    (note,) = notes_of([*rows, (0, 5, 7)])
+    assert "the order among these is the file's, which is not in order of time; bring exact" in note
 
 
 @pytest.mark.parametrize("rows", [[], [(0, 1, 7), (0, 1, 8)]])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from metaselector.data.dataset import EncodedDataset
+from metaselector.data.microseconds import SECOND
 from metaselector.data.preparation.encode import Settings, encode
 from metaselector.data.split import Windows
 from metaselector.errors import DataError
@@ -27,7 +28,7 @@ def test_rows_are_sorted_by_user_and_time(dataset: EncodedDataset) -> None:
     assert dataset.user_offsets.tolist() == [0, 5, 10]
     assert dataset.user_names == ("ann", "bob")
     assert dataset.users.tolist() == [0] * 5 + [1] * 5
-    assert dataset.timestamps.tolist() == [ROWS[i][3] for i in dataset.source_rows]
+    assert (dataset.timestamps / SECOND).tolist() == [ROWS[i][3] for i in dataset.source_rows]
 
 
 def test_labels_are_ratings_at_or_above_the_threshold(dataset: EncodedDataset) -> None:

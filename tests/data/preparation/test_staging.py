@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from metaselector.data.interactions import Feature, Interactions, InteractionTable, Task
+from metaselector.data.microseconds import SECOND
 from metaselector.data.preparation import staging
 from metaselector.data.preparation.staging import Lines, stage, whole_users
 from metaselector.errors import DataError
@@ -61,7 +62,7 @@ def test_groups_are_whole_users_in_order_of_appearance_and_time(
     for record in records:
         user, item, rating, time = rows[record["row"]]
         assert (staged.users[record["user"]], staged.items[record["item"]]) == (user, item)
-        assert (record["labels"][0], record["time"]) == (rating >= 4, time)
+        assert (record["labels"][0], record["time"] / SECOND) == (rating >= 4, time)
     seen = [set(group["user"].tolist()) for group in groups]
     assert sum(map(len, seen)) == len(set().union(*seen))  # no user is in two groups
     most = max(staged.user_rows)

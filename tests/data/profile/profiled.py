@@ -18,6 +18,7 @@ from metaselector.data.interactions import (
     Task,
     nothing_known,
 )
+from metaselector.data.microseconds import SECOND
 from metaselector.data.profile.describe import describe
 from metaselector.data.profile.figures import FeatureProfile, Profile
 
@@ -43,7 +44,7 @@ def table_of(
     """A table of `columns` cut into blocks at `cuts`, its words perhaps dictionary-encoded.
 
     Columns that are not given: every user has the items i0, i1, … at a day's distance, and labels
-    alternate.
+    alternate. Timestamps are in seconds.
     """
     n = len(columns["user"])
     rank = pd.Series(columns["user"]).groupby(list(columns["user"])).cumcount().to_numpy()
@@ -67,7 +68,7 @@ def table_of(
                 words(part["user"]),
                 words(part["item"]),
                 np.stack(labels, axis=1),
-                np.asarray(part["timestamp"], dtype=np.int64),
+                np.asarray(part["timestamp"], dtype=np.int64) * SECOND,
                 np.arange(start + 1, stop + 1),
                 {
                     feature.name: pa.array(np.asarray(part[feature.name], dtype=np.float64))

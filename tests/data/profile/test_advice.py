@@ -49,12 +49,27 @@ def test_warns_of_equal_times() -> None:
 
 
 def test_warns_of_users_at_one_time() -> None:
-    times = START + DAY * np.arange(30)
+    users = [f"u{u}" for u in range(4) for _ in range(10)]
+    times = START + DAY * np.arange(40) + 1
     times[:5] = START
-    assert warnings_of({"timestamp": times}) == []  # a half is not more than a half
+    assert warnings_of({"user": users, "timestamp": times}) == []  # a half is not more than a half
     times[:6] = START
+    (warning,) = warnings_of({"user": users, "timestamp": times})
+    assert warning.startswith("1 of 4 users have more than half of their rows at one time")
+
+
+def test_warns_of_equal_times_of_a_user() -> None:
+    times = START + DAY * np.arange(30) + 1
+    times[:2], times[10:12], times[20:21] = START, START, START
+    assert warnings_of({"timestamp": times}) == []  # 4 of 30, and START is of several users
+    times[24:26] = START
     (warning,) = warnings_of({"timestamp": times})
-    assert warning.startswith("1 of 3 users have more than half of their rows at one time")
+    assert warning.startswith("23.3 % of the rows (7 of 30) share their time with another row of")
+    dates = START + DAY * np.arange(30)
+    dates[1] = START
+    (warning,) = warnings_of({"timestamp": dates})
+    assert warning.startswith("6.67 % of the rows (2 of 30) share their time with another row of")
+    assert "for all times are dates: the order among these is the file's" in warning
 
 
 def test_warns_of_impossible_times() -> None:
@@ -64,7 +79,7 @@ def test_warns_of_impossible_times() -> None:
     early, late = warnings_of({"timestamp": times})
     assert early.startswith("1 of 30 rows have a time before 1995 (from 1970-01-01T00:00:00Z on)")
     assert late.startswith("2 of 30 rows have a time in the future (until 2003-09-28T00:00:01Z)")
-    assert "seconds since 1970 UTC" in early
+    assert "check the unit of the times" in early
 
 
 def test_the_future_starts_now() -> None:

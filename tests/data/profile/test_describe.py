@@ -35,7 +35,7 @@ from tests.data.profile.profiled import (
 def worlds(draw: st.DrawFn) -> tuple[pd.DataFrame, list[int]]:
     """Rows, and where they are cut into blocks."""
     word = st.sampled_from(["", "a", "b", "c"])
-    times = st.one_of(st.integers(0, 3), st.sampled_from([-(2**62), 2**62]))
+    times = st.one_of(st.integers(0, 3), st.sampled_from([-(2**42), 2**42]))
     row = st.tuples(
         st.sampled_from(["u0", "u1", "u2"]),
         st.sampled_from(["i0", "i1", "i2"]),
@@ -80,8 +80,13 @@ def test_equals_pandas(world: tuple[pd.DataFrame, list[int]], encode: bool) -> N
     sizes = by_user.size()
     assert profile.single_row_users == (sizes == 1).sum()
     assert profile.short_users == (sizes < 10).sum()
-    most = by_user["timestamp"].agg(lambda times: times.value_counts().max())
-    assert profile.users_at_one_time == ((most > 1) & (most > sizes / 2)).sum()
+    once = frame.drop_duplicates(["user", "item", "timestamp"])
+    assert profile.tied_rows == once.duplicated(["user", "timestamp"], keep=False).sum()
+    by_time = once.rename_axis("row").reset_index().sort_values(["user", "timestamp", "row"])
+    assert profile.early_rows == (by_time.groupby("user")["row"].diff() < 0).sum()
+    of_user = once.groupby("user")["timestamp"]
+    most = of_user.agg(lambda times: times.value_counts().max())
+    assert profile.users_at_one_time == ((most > 1) & (most > of_user.size() / 2)).sum()
 
     for task, found in zip(tasks, profile.tasks, strict=True):
         seen = frame.dropna(subset=task.name)

@@ -12,6 +12,7 @@ import pytest
 
 from metaselector.data.dataset import EncodedDataset
 from metaselector.data.interactions import InteractionTable
+from metaselector.data.microseconds import DAY
 from metaselector.data.preparation.encode import encode
 from metaselector.data.public.fetch import SAME_FILES, SOURCES
 from metaselector.data.public.funnel import as_funnel
@@ -88,7 +89,7 @@ def test_no_later_rating_changes_a_feature(
     ratings: InteractionTable, dataset: EncodedDataset
 ) -> None:
     """Which films are sampled depends on all ratings; what is said of a row does not."""
-    early = 86_400 * 7
+    early = DAY * 7
 
     def read_early() -> object:
         for block in ratings.read():
@@ -102,9 +103,9 @@ def test_no_later_rating_changes_a_feature(
             )
 
     # Windows differ, so that no history may stop at the start of the test window.
-    rows = np.flatnonzero(dataset.timestamps < 86_400 * 5)
+    rows = np.flatnonzero(dataset.timestamps < DAY * 5)
     cut = encode(as_funnel(replace(ratings, read=read_early)), schema=dataset.schema)
-    kept = np.flatnonzero(cut.timestamps < 86_400 * 5)
+    kept = np.flatnonzero(cut.timestamps < DAY * 5)
     assert len(kept) == len(rows)
     fields = np.array(dataset.schema.slot_fields)
     item = [field.name for field in dataset.schema.fields].index("item")

@@ -90,7 +90,7 @@ def test_a_file_in_blocks_is_one_table(tmp_path: Path, size: int) -> None:
             {
                 "user": pd.Series([f"u{i}" for i in range(9)], dtype="str"),
                 "stars": [i / 2 for i in range(9)],
-                "time": range(9),
+                "time": [i * 1_000_000 for i in range(9)],
                 "line": range(1, 10),
             }
         ),
@@ -119,9 +119,8 @@ BAD = {  # a line; its column, if one is named; what the message shows
     "stars list": (_dump(stars=[4]), "stars", "a list is no value"),
     "stars nan": (_dump(stars=float("nan")), "stars", "'NaN' is not a finite number"),
     "stars huge": (_dump(stars=10**400), "stars", "is not a finite number"),
-    "time half": (_dump(time=1.5), "time", "'1.5' is not a time in whole seconds"),
-    "time before 1970": (_dump(time=-1), "time", "'-1' is not a time in whole seconds"),
-    "time in ms": (_dump(time=881250949000), "time", "'881250949000' is not a time in whole"),
+    "time before 1970": (_dump(time=-1), "time", "'-1' is not a time in seconds"),
+    "time in ms": (_dump(time=881250949000), "time", "'881250949000' is not a time in"),
 }
 
 
