@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from metaselector.config import ScoresConfig
 from metaselector.data.dataset import EncodedDataset
 from metaselector.data.protocol import WINDOWS, Window
+from metaselector.data.raw.expansion import check_parquet
 from metaselector.errors import DataError, nearest
 
 PLACE = "{window}"
@@ -172,6 +174,7 @@ def _read(path: Path) -> pd.DataFrame:
     text = dict.fromkeys(_NAMES, "str")
     try:
         if path.suffix == ".parquet":
+            check_parquet(path, pq.read_metadata(path))
             return pd.read_parquet(path)
         return pd.read_csv(path, sep="\t" if ".tsv" in path.suffixes else ",", dtype=text)
     except (OSError, ValueError, pa.ArrowException) as error:

@@ -27,6 +27,7 @@ from metaselector.data.interactions import (
     TimeUnit,
     nothing_known,
 )
+from metaselector.data.raw.expansion import read_whole
 from metaselector.data.schema import Schema
 from metaselector.errors import DataError
 from metaselector.files import write_text
@@ -132,8 +133,8 @@ class Known:
                 given[name] = tuple(kind(**one) for one in given[name])
             rows = RowDescription(**given | {"time_parts": tuple(given["time_parts"])})
             frames = (
-                _to_pandas(pq.read_table(users), rows.user_features),
-                _to_pandas(pq.read_table(items), rows.item_features),
+                _to_pandas(read_whole(users), rows.user_features),
+                _to_pandas(read_whole(items), rows.item_features),
             )
         except (OSError, ValueError, TypeError, KeyError, pa.ArrowException) as error:
             raise DataError(rows_path, f"missing or damaged ({error}); {MEND}") from error

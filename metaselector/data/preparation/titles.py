@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from metaselector.data.digests import MEND, add_digests, check_digests, read_digests
+from metaselector.data.raw.expansion import read_whole
 from metaselector.errors import DataError
 from metaselector.files import atomic_file
 
@@ -39,7 +40,7 @@ def load_titles(directory: Path) -> dict[str, str]:
         return {}
     check_digests(directory, [_FILE])
     try:
-        columns = pq.read_table(path).to_pydict()
+        columns = read_whole(path).to_pydict()
         return dict(zip(columns["item"], columns[_TITLE], strict=True))
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         raise DataError(path, f"damaged ({error}); {MEND}") from error
