@@ -26,6 +26,7 @@ from metaselector.data.schema import OWNERS, Schema
 from metaselector.data.slots import Layout, Slots
 from metaselector.errors import DataError
 from metaselector.files import atomic_directory
+from metaselector.leftovers import recover
 
 _ARRAYS: dict[str, type] = {
     "task_labels": np.float32,
@@ -237,7 +238,8 @@ class EncodedDataset:
             DataError: a file is missing, is not as it was written, or does not fit to the others.
         """
         if not (directory / _SCHEMA).exists():
-            Schema.load(directory / _SCHEMA)  # says that nothing is here
+            recover(directory)
+            Schema.load(directory / _SCHEMA)  # says where nothing is here
         digests, is_new = check_digests(directory, _FILES)
         schema = Schema.load(directory / _SCHEMA)
         names = tuple(_user_names(directory / _USERS))
