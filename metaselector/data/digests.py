@@ -43,6 +43,8 @@ def read_digests(directory: Path) -> dict[str, str]:
     path = directory / FILE
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(found, str):
+            raise DataError(path, f"an earlier version prepared these data; {MEND}")
         digests = {str(name): str(digest) for name, digest in found["files"].items()}
         whole = found["all"] == _of_all(digests)
     except FileNotFoundError as error:

@@ -11,7 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from metaselector.errors import UserError, nearest
-from metaselector.evaluate.checks import Floats, checked_rows, checked_users
+from metaselector.evaluate.checks import checked_rows, checked_users
+from metaselector.evaluate.losses import Floats
 
 
 @dataclass(frozen=True)

@@ -10,16 +10,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from metaselector.errors import UserError
 
-Floats = NDArray[np.float64]
+_Floats = NDArray[np.float64]
 
 
-def checked_labels(y: ArrayLike) -> Floats:
+def checked_labels(y: ArrayLike) -> _Floats:
     """Labels as float64, of any shape; raises :class:`UserError` where one is not 0 or 1."""
     labels = _numbers(y, "labels")
     return _all_of(labels, (labels == 0) | (labels == 1), "labels", "neither 0 nor 1")
 
 
-def checked_probabilities(p: ArrayLike) -> Floats:
+def checked_probabilities(p: ArrayLike) -> _Floats:
     """Predictions as float64, of any shape; raises :class:`UserError` for one not in [0, 1]."""
     predicted = _numbers(p, "predictions")
     right = (predicted >= 0) & (predicted <= 1)  # nan is neither
@@ -28,7 +28,7 @@ def checked_probabilities(p: ArrayLike) -> Floats:
 
 def checked_rows(
     y: ArrayLike, p: ArrayLike, users: ArrayLike | None = None
-) -> tuple[Floats, Floats]:
+) -> tuple[_Floats, _Floats]:
     """Labels and predictions ``[N]`` as float64.
 
     Raises:
@@ -76,7 +76,7 @@ def checked_value(name: str, value: Any, what: str) -> float:
     return float(value)
 
 
-def _numbers(values: ArrayLike, name: str) -> Floats:
+def _numbers(values: ArrayLike, name: str) -> _Floats:
     try:
         return np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
@@ -84,7 +84,7 @@ def _numbers(values: ArrayLike, name: str) -> Floats:
         raise UserError(f"{name} are not an array of numbers ({reason[:80]})") from error
 
 
-def _all_of(values: Floats, right: NDArray[np.bool_], name: str, problem: str) -> Floats:
+def _all_of(values: _Floats, right: NDArray[np.bool_], name: str, problem: str) -> _Floats:
     if right.all():
         return values
     wrong = np.argwhere(~right)

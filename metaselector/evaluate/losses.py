@@ -9,13 +9,9 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from metaselector.errors import UserError
-from metaselector.evaluate.checks import (
-    Floats,
-    checked_labels,
-    checked_probabilities,
-    checked_users,
-)
+from metaselector.evaluate.checks import checked_labels, checked_probabilities, checked_users
 
+Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 _EPS = np.finfo(np.float64).eps
