@@ -174,3 +174,18 @@ def test_the_digest_is_of_what_is_there(prepared: Path) -> None:
     np.save(prepared / "items.npy", items[::-1])
     digests.add_digests(prepared, ["items.npy"])
     assert EncodedDataset.load(prepared).sha256 != before
+
+
+@pytest.mark.parametrize(
+    "name", ["known_items.parquet", "known_users.parquet", "rows.json", "schema.json"]
+)
+def test_what_is_known_is_verified_apart_from_the_data_too(
+    whole: tuple[Path, Any], tmp_path: Path, name: str
+) -> None:
+    known = Known.load(whole[0])
+    known.save(tmp_path)
+    assert Known.load(tmp_path).rows == known.rows
+    path = tmp_path / name
+    path.write_bytes(_flipped(path.read_bytes(), len(path.read_bytes()) // 2))
+    with pytest.raises(DataError, match=rf"{name}: damaged"):
+        Known.load(tmp_path)
