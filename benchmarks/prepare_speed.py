@@ -46,6 +46,7 @@ from metaselector.errors import UserError
 PARTS = ("ml1m", "20m", "episodes", "fuxictr")
 ROWS = 20_000_000
 OPENINGS = 5
+OPENING = ("verify", "open", "first_batch")
 WARM = 50
 """Meta-batches after which memory should grow no more."""
 
@@ -116,7 +117,7 @@ def measure_log(parts: tuple[str, ...], work: Path, rows: int, repeats: int) -> 
         if not 0.9999 * rows < opened[0]["rows"] <= rows:
             raise RuntimeError(f"{opened[0]['rows']} rows were prepared of {rows}")
         raw |= {name: _raw(found, directory) for name, found in costs.items()}
-        raw |= {key: [each[key] for each in opened] for key in ("open", "first_batch")}
+        raw |= {key: [each[key] for each in opened] for key in OPENING}
     if "episodes" in parts:
         raw["epoch"] = read("epoch", directory / "data")
     shutil.rmtree(directory)
@@ -180,6 +181,7 @@ def figures(raw: Raw) -> dict[str, float | None]:
         found |= {f"rows_per_second_20m_{name}": rate for name, rate in rates.items()}
         found |= {f"peak_mb_20m_{name}": peak for name, peak in peaks.items()}
         found["size_mb_20m"] = raw[FORMATS[-1]]["size_mb"]
+        found["verify_seconds_20m"] = measure.median(raw["verify"])
         found["open_seconds_20m"] = measure.median(raw["open"])
         found["first_batch_seconds_20m"] = measure.median(raw["first_batch"])
     if "epoch" in raw:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 
@@ -45,7 +46,11 @@ def main() -> None:
         if several and launch.ended():
             sys.exit(0)
         app()
-    except UserError as error:
+    except (UserError, OSError) as error:
+        if isinstance(error, OSError):
+            if error.errno != errno.ENAMETOOLONG:
+                raise
+            error = UserError(f"{str(error.filename)[:80]}…: the name is too long; correct it")
         if os.environ.get("RANK", "0") == "0":  # one of several is enough
             print(f"error: {error}", file=sys.stderr)
         sys.exit(launch.end(2) if several else 2)

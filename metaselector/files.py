@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import secrets
 import shutil
-import tempfile
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from metaselector.errors import UserError
+from metaselector.leftovers import TEMPORARY, beside, held, new_directory, recover
 
 
 @contextmanager
@@ -26,16 +29,23 @@ def _as_user_error(path: Path) -> Iterator[None]:
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path that becomes `path` on success and is removed on failure."""
+    """Yield a temporary path that becomes `path` on success and is removed on failure.
+
+    Of a link, what it leads to is written; a device or a pipe is written as it is.
+    """
     with _as_user_error(path):
+        path = path.resolve() if path.is_symlink() else path
+        if path.exists() and not path.is_file() and not path.is_dir():
+            yield path
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         # The suffix is kept because writers (matplotlib, Parquet) choose a format by it.
-        handle, name = tempfile.mkstemp(prefix=".", suffix=path.suffix, dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
+        temporary = path.parent / f"{TEMPORARY}{secrets.token_hex(4)}{path.suffix}"
+        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+        mode = stat.S_IMODE(temporary.stat().st_mode)  # as the umask has it
         try:
             yield temporary
-            temporary.chmod(0o644)  # some writers replace the file, mode and all
+            temporary.chmod(mode)  # some writers replace the file, mode and all
             _flush(temporary)  # or a power cut could leave the new name on old contents
             os.replace(temporary, path)
             _flush(path.parent)
@@ -56,28 +66,43 @@ def _flush(path: Path) -> None:
 def atomic_directory(path: Path) -> Iterator[Path]:
     """Like :func:`atomic_file` for a directory; an existing one is replaced as a whole.
 
-    On failure the directories above that were made for it are removed too, where they are empty.
+    What a process that was killed left is removed first. On failure the directories above that were
+    made for it are removed too, where they are empty.
     """
-    above = [parent for parent in path.parents if not parent.exists()]
+    above: list[Path] = []
     with _as_user_error(path):
+        path = path.resolve() if path.is_symlink() else path
+        above += [parent for parent in path.parents if not parent.exists()]
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
-        temporary.chmod(0o755)
+        recover(path)
+        if path.exists() and not path.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, "there is a file of this name")
+        with new_directory(path) as temporary:
+            try:
+                yield temporary
+                _put(temporary, path)
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
+                if not path.exists():
+                    for parent in above:
+                        with suppress(OSError):  # somebody else has put something there
+                            parent.rmdir()
+
+
+def _put(temporary: Path, path: Path) -> None:
+    """Put a directory in place of what may be there."""
+    if not path.exists():
+        os.replace(temporary, path)
+        return
+    with held(path):  # so that nobody recovers it meanwhile
+        old = beside(path, "old")
+        os.replace(path, old)
         try:
-            yield temporary
-            if path.exists():
-                old = Path(tempfile.mkdtemp(prefix=f".{path.name}-old-", dir=path.parent))
-                os.replace(path, old)
-                os.replace(temporary, path)
-                shutil.rmtree(old)
-            else:
-                os.replace(temporary, path)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-            if not path.exists():
-                for parent in above:
-                    with suppress(OSError):  # somebody else has put something there
-                        parent.rmdir()
+            os.replace(temporary, path)
+        except OSError:
+            os.replace(old, path)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def check_space(directory: Path, size: int, purpose: str) -> None:

@@ -26,8 +26,9 @@ def locked(directory: Path) -> Iterator[None]:
     Raises:
         UserError: another process has it; says which.
     """
-    made = not directory.exists()
     try:
+        directory = directory.resolve() if directory.is_symlink() else directory
+        made = not directory.exists()
         directory.mkdir(parents=True, exist_ok=True)
         lock = FileLock(directory / LOCK)
         lock.acquire(timeout=0)

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from metaselector.config import ScoresConfig
 from metaselector.data.dataset import EncodedDataset
 from metaselector.data.microseconds import as_seconds, of_numbers
 from metaselector.data.protocol import WINDOWS, Window
+from metaselector.data.raw.expansion import check_parquet
 from metaselector.data.raw.values import LAST_SECOND
 from metaselector.errors import DataError, nearest
 
@@ -175,6 +177,7 @@ def _read(path: Path) -> pd.DataFrame:
     text = dict.fromkeys(_NAMES, "str")
     try:
         if path.suffix == ".parquet":
+            check_parquet(path, pq.read_metadata(path))
             return pd.read_parquet(path)
         return pd.read_csv(path, sep="\t" if ".tsv" in path.suffixes else ",", dtype=text)
     except (OSError, ValueError, pa.ArrowException) as error:

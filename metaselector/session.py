@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from metaselector.distributed import workers
+from metaselector.leftovers import recover, sweep_files
 from metaselector.plugin_kinds import TRACKERS
 from metaselector.progress import Advance, Progress, Silent
 from metaselector.run_directory import Run
@@ -60,6 +61,8 @@ def _sweep(run: Run) -> None:
     """Remove what a process that was killed had not written to its end; nobody else writes now."""
     for part in (run.directory / "checkpoints").rglob(".*.safetensors"):
         part.unlink()
+    sweep_files(run.directory)
+    recover(run.data_directory)
 
 
 @dataclass(frozen=True)

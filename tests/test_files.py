@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -26,12 +27,68 @@ def test_a_file_appears_with_its_folders(tmp_path: Path) -> None:
     assert everything(tmp_path) == ["a", "a/b.txt"]
 
 
-def test_others_may_read_what_was_written(tmp_path: Path) -> None:
-    write_text(tmp_path / "file.txt", "x")
-    with atomic_directory(tmp_path / "folder"):
-        pass
-    assert (tmp_path / "file.txt").stat().st_mode & 0o777 == 0o644
-    assert (tmp_path / "folder").stat().st_mode & 0o777 == 0o755
+@pytest.mark.parametrize("umask", [0o022, 0o002, 0o077])
+def test_the_umask_says_who_may_read(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        write_text(tmp_path / "file.txt", "x")
+        with atomic_directory(tmp_path / "folder"):
+            pass
+        with atomic_file(tmp_path / "other.txt") as temporary:
+            temporary.unlink()  # as some writers do, which make a file of their own
+            temporary.touch(mode=0o600)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "file.txt").stat().st_mode & 0o777 == 0o666 & ~umask
+    assert (tmp_path / "other.txt").stat().st_mode & 0o777 == 0o666 & ~umask
+    assert (tmp_path / "folder").stat().st_mode & 0o777 == 0o777 & ~umask
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_of_a_link_what_it_leads_to_is_written(tmp_path: Path, there: bool) -> None:
+    (tmp_path / "far").mkdir()
+    for name in ("file", "folder"):
+        (tmp_path / name).symlink_to(tmp_path / "far" / name)
+    if there:
+        (tmp_path / "far" / "file").write_text("old")
+        (tmp_path / "far" / "folder").mkdir()
+        (tmp_path / "far" / "folder" / "old").touch()
+    write_text(tmp_path / "file", "new")
+    with atomic_directory(tmp_path / "folder") as temporary:
+        (temporary / "new").touch()
+    assert (tmp_path / "far" / "file").read_text() == "new"
+    assert everything(tmp_path / "far") == ["file", "folder", "folder/new"]
+    assert (tmp_path / "file").is_symlink()
+    assert (tmp_path / "folder").is_symlink()
+
+
+def test_a_pipe_is_written_as_it_is(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    reading = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    write_text(tmp_path / "pipe", "x")
+    assert os.read(reading, 9) == b"x"
+    os.close(reading)
+    assert everything(tmp_path) == ["pipe"]
+
+
+@pytest.mark.parametrize("place", ["{}", "{}/x", "a/{}/x"])
+def test_a_name_that_is_too_long(tmp_path: Path, place: str) -> None:
+    path = tmp_path / place.format("n" * 300)
+    with pytest.raises(UserError, match=r"cannot be written \(File name too long\)"):
+        write_text(path, "x")
+    with pytest.raises(UserError, match=r"cannot be written \(File name too long\)"):
+        fail_filling(path, AssertionError("not filled"))
+    assert everything(tmp_path) in ([], ["a"])
+
+
+@pytest.mark.parametrize("name", ["n" * 255, "é" * 127])
+def test_a_name_may_be_as_long_as_the_system_allows(tmp_path: Path, name: str) -> None:
+    write_text(tmp_path / name, "x")
+    (tmp_path / name).unlink()
+    for _ in range(2):
+        with atomic_directory(tmp_path / name):
+            pass
+    assert everything(tmp_path) == [name]
 
 
 def test_the_temporary_file_keeps_the_suffix(tmp_path: Path) -> None:
@@ -83,6 +140,13 @@ def test_a_failed_file_leaves_the_old_one(tmp_path: Path) -> None:
         fail_writing(path, ValueError("mine"))
     assert path.read_text() == "old"
     assert everything(tmp_path) == ["file.txt"]
+
+
+def test_a_file_in_the_way_of_a_directory_stays(tmp_path: Path) -> None:
+    (tmp_path / "folder").write_text("mine")
+    with pytest.raises(UserError, match="there is a file of this name"):
+        fail_filling(tmp_path / "folder", AssertionError("not filled"))
+    assert (tmp_path / "folder").read_text() == "mine"
 
 
 def test_a_failed_directory_leaves_the_old_one(tmp_path: Path) -> None:

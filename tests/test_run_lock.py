@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from metaselector.errors import UserError
+from metaselector.files import write_text
 from metaselector.run_lock import locked
 
 HOLD = """
@@ -58,4 +59,20 @@ def test_it_leaves_nothing_behind(tmp_path: Path) -> None:
 def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot be written"), locked(tmp_path / "file" / "run"):
+        pass
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_run_may_be_a_link(tmp_path: Path, there: bool) -> None:
+    (tmp_path / "run").symlink_to(tmp_path / "far" / "run")
+    if there:
+        (tmp_path / "far" / "run").mkdir(parents=True)
+    with locked(tmp_path / "run"):
+        write_text(tmp_path / "run" / "results.csv", "x")
+    assert (tmp_path / "far" / "run" / "results.csv").read_text() == "x"
+    assert (tmp_path / "run").is_symlink()
+
+
+def test_a_name_that_is_too_long(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="File name too long"), locked(tmp_path / ("n" * 300)):
         pass

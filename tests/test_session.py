@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -89,9 +90,16 @@ def test_what_a_killed_process_was_writing_is_removed(run: Run) -> None:
     folder.mkdir(parents=True)
     for name in (".abc.safetensors", "base-lr-train.safetensors"):
         (folder / name).write_text("x")
+    table = run.directory / ".metaselector-0123abcd.csv"
+    table.touch()
+    os.utime(table, (0, 0))
+    data = run.directory / ".metaselector-new-data-0123abcd"
+    data.mkdir()
     with session(run, Silent()):
         pass
     assert [path.name for path in folder.iterdir()] == ["base-lr-train.safetensors"]
+    assert not table.exists()
+    assert not data.exists()
 
 
 def test_unknown_trackers_are_named() -> None:

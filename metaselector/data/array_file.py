@@ -1,8 +1,9 @@
-"""An ``.npy`` file that is written piece by piece."""
+"""``.npy`` files: written piece by piece, and opened without trusting them."""
 
 from __future__ import annotations
 
 import hashlib
+import re
 from io import BytesIO
 from pathlib import Path
 from types import TracebackType
@@ -11,6 +12,15 @@ from typing import Any, Self
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
+
+from metaselector.errors import DataError
+
+_SIZE = r"(?:0|[1-9]\d{0,15})"
+_HEADER = re.compile(
+    rb"\x93NUMPY\x01\x00..\{'descr': '<[fi][1-8]', 'fortran_order': False, "
+    + f"'shape': \\((?:{_SIZE},|{_SIZE}(?:, {_SIZE})+)\\), \\}} *\n".encode(),
+    re.DOTALL,
+)
 
 
 class ArrayFile:
@@ -67,3 +77,29 @@ class ArrayFile:
             if error is None:
                 file.seek(0)
                 file.write(self._header())
+
+
+def open_array(path: Path) -> tuple[NDArray[Any], int]:
+    """Map an ``.npy`` file that :class:`ArrayFile` wrote into memory, read-only.
+
+    Returns:
+        The array, and the length of the header in front of it.
+
+    Raises:
+        DataError: the file is missing or damaged, or holds more or less than its header says.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(10)
+            header = file.read(int.from_bytes(start[8:], "little"))
+        # NumPy's own parser answers a damaged header with whatever Python's tokenizer raises.
+        if not _HEADER.fullmatch(start + header):
+            raise ValueError("it does not begin like an array")
+        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+        if path.stat().st_size != mapped.offset + mapped.nbytes:
+            raise ValueError("it goes on after the array's end")
+    except (OSError, ValueError, OverflowError) as error:
+        problem = f"missing or damaged ({' '.join(str(error).split())})"
+        raise DataError(path, f"{problem}; run `metaselector data prepare` again") from error
+    # A plain view of the mapped file: NumPy's own class for them is slow to index.
+    return mapped.view(np.ndarray), mapped.offset

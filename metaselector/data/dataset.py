@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from dataclasses import field as dataclass_field
@@ -18,13 +18,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from metaselector.data.array_file import ArrayFile
+from metaselector.data.array_file import ArrayFile, open_array
 from metaselector.data.batch import Batch
+from metaselector.data.bounds import check_bounds
+from metaselector.data.digests import MEND, check_digests, write_digests
 from metaselector.data.microseconds import SECOND
 from metaselector.data.schema import OWNERS, VERSION, Schema
 from metaselector.data.slots import Layout, Slots
 from metaselector.errors import DataError
 from metaselector.files import atomic_directory
+from metaselector.leftovers import recover
 
 _ARRAYS: dict[str, type] = {
     "task_labels": np.float32,
@@ -42,7 +45,8 @@ _ARRAYS: dict[str, type] = {
 }
 WHOLE_SLOTS = 2**24
 """Data sets of at most so many slots in all rows, 128 MiB, are put together once."""
-_PREPARE = "run `metaselector data prepare` again"
+_SCHEMA, _USERS = "schema.json", "users.json"
+_FILES = (_SCHEMA, _USERS, *(f"{name}.npy" for name in _ARRAYS))
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,7 @@ class EncodedDataset:
     history_sizes: NDArray[np.int32]
     profiles: NDArray[np.float32]
     sha256: str = dataclass_field(default="", compare=False)
-    """Of a saved data set, as computed when it was written."""
+    """Of a saved data set, as :meth:`load` verified it."""
     scores: NDArray[np.float32] | None = dataclass_field(default=None, compare=False)
     """Logits ``[N, P]`` of P systems beside the base models; they are not saved with the rest. A
     run fills in those of estimators as it loads them."""
@@ -230,25 +234,32 @@ class EncodedDataset:
     def load(cls, directory: Path) -> Self:
         """Open a saved data set; arrays are memory-mapped, read-only.
 
+        All files are read once a process, to verify their SHA-256.
+
         Raises:
-            DataError: a file is missing, truncated, or of the wrong type.
+            DataError: a file is missing, is not as it was written, or does not fit to the others.
         """
-        schema = Schema.load(directory / "schema.json")
+        if not (directory / _SCHEMA).exists():
+            recover(directory)
+        schema = Schema.load(directory / _SCHEMA)  # says where nothing is here
         if schema.version < VERSION:
-            problem = f"prepared by a version that cut times to whole seconds; {_PREPARE}"
-            raise DataError(directory / "schema.json", problem)
+            problem = f"prepared by a version that cut times to whole seconds; {MEND}"
+            raise DataError(directory / _SCHEMA, problem)
+        digests, is_new = check_digests(directory, _FILES)
+        names = tuple(_user_names(directory / _USERS))
         arrays = {name: _open(directory / f"{name}.npy", dtype) for name, dtype in _ARRAYS.items()}
-        names = tuple(_read_json(directory / "users.json", list))
-        sha256 = _read_json(directory / "sha256.json", str)
         n, users = len(arrays["timestamps"]), len(names)
         liked, items = len(arrays["liked"]), len(arrays["item_cells"])
         for name, shape in _shapes(schema, n, users, items, liked).items():
             if arrays[name].shape != shape:
                 raise DataError(
                     directory / f"{name}.npy",
-                    f"shape {arrays[name].shape} does not match the other files {shape}; "
-                    f"{_PREPARE}",
+                    f"shape {arrays[name].shape} does not match the other files {shape}; {MEND}",
                 )
+        if is_new:
+            check_bounds(directory, schema, arrays)
+        texts = b"".join((directory / name).read_bytes() for name in (_SCHEMA, _USERS))
+        sha256 = _digest(texts, {name: digests[f"{name}.npy"] for name in _ARRAYS})
         return cls(schema=schema, user_names=names, sha256=sha256, **arrays)
 
 
@@ -275,17 +286,15 @@ class Writer:
     def finish(self, user_names: Sequence[str]) -> None:
         """Complete the files; an array without rows must have been given as an empty one."""
         self._open.close()
-        names = json.dumps(list(user_names))
-        schema = self._schema.model_dump_json(indent=1, exclude_none=True)
-        sha = hashlib.sha256((schema + names).encode())
-        for name in _ARRAYS:
-            sha.update(f"{name} {self._files[name].sha256}".encode())
-        for file, text in (
-            ("users.json", names),
-            ("sha256.json", json.dumps(sha.hexdigest())),
-            ("schema.json", schema),
-        ):
-            (self._directory / file).write_text(text, encoding="utf-8")
+        texts = {
+            _SCHEMA: self._schema.model_dump_json(indent=1, exclude_none=True).encode(),
+            _USERS: json.dumps(list(user_names)).encode(),
+        }
+        for name, text in texts.items():
+            (self._directory / name).write_bytes(text)
+        digests = {name: hashlib.sha256(text).hexdigest() for name, text in texts.items()}
+        digests |= {f"{name}.npy": self._files[name].sha256 for name in _ARRAYS}
+        write_digests(self._directory, digests)
 
     def __enter__(self) -> Self:
         return self
@@ -312,22 +321,29 @@ def _shapes(
     }
 
 
-def _read_json(path: Path, kind: type) -> Any:
+def _digest(texts: bytes, arrays: Mapping[str, str]) -> str:
+    """SHA-256 of a data set, from the text of its schema and users and the SHA-256 of its arrays.
+
+    What else is kept beside them does not count.
+    """
+    sha = hashlib.sha256(texts)
+    for name in _ARRAYS:
+        sha.update(f"{name} {arrays[name]}".encode())
+    return sha.hexdigest()
+
+
+def _user_names(path: Path) -> list[str]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(path, f"missing or damaged ({error}); {_PREPARE}") from error
-    if not isinstance(found, kind):
-        raise DataError(path, f"missing or damaged (no {kind.__name__}); {_PREPARE}")
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(path, f"missing or damaged ({error}); {MEND}") from error
+    if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
+        raise DataError(path, f"damaged (no list of names); {MEND}")
     return found
 
 
-def _open(path: Path, dtype: type) -> np.ndarray:
-    try:
-        # A plain view of the mapped file: NumPy's own class for them is slow to index.
-        array = np.load(path, mmap_mode="r", allow_pickle=False).view(np.ndarray)
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(path, f"missing or damaged ({error}); {_PREPARE}") from error
+def _open(path: Path, dtype: type) -> NDArray[Any]:
+    array, _ = open_array(path)
     if array.dtype != dtype:
-        raise DataError(path, f"holds {array.dtype}, expected {np.dtype(dtype)}")
+        raise DataError(path, f"holds {array.dtype}, expected {np.dtype(dtype)}; {MEND}")
     return array

@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from metaselector.errors import UserError, nearest
+from metaselector.evaluate.checks import checked_rows, checked_users
 from metaselector.evaluate.losses import Floats
 
 
@@ -49,7 +50,8 @@ def align(predictions: pd.DataFrame) -> Aligned:
 
     Raises:
         UserError: there is no prediction, more than one seed or task, a model predicts a row twice
-            or other rows than the first model does, or a row's user or label is not the same.
+            or other rows than the first model does, a row's user or label is not the same, or one
+            of them or a prediction is what metrics refuse.
     """
     if predictions.empty:
         raise UserError("the table of predictions is empty")
@@ -69,6 +71,10 @@ def align(predictions: pd.DataFrame) -> Aligned:
         difference = _difference(frame, first, first_model)
         if difference:
             raise UserError(f"{where} '{model}': {difference}")
+        try:
+            checked_rows(frame["y"], frame["p"], checked_users(frame["user"]))
+        except UserError as error:
+            raise UserError(f"{where} '{model}': {error}") from error
     return Aligned(
         users=first["user"].to_numpy(dtype=object),
         y=first["y"].to_numpy(np.float64),

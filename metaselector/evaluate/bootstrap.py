@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike
 
 from metaselector.errors import UserError, nearest
 from metaselector.evaluate.alignment import by_seed
+from metaselector.evaluate.checks import checked_rows
 from metaselector.evaluate.losses import Floats, Ints, row_logloss, user_codes
 from metaselector.progress import Progress, Silent
 
@@ -134,7 +135,11 @@ def weighted_logloss(y: ArrayLike, p: ArrayLike, codes: Ints, n_users: int) -> W
         y, p: ``[N]``.
         codes: int64 ``[N]``, from 0 to U - 1.
         n_users: U.
+
+    Raises:
+        UserError: as metrics do.
     """
+    y, p = checked_rows(y, p, codes)
     loss = np.bincount(codes, weights=row_logloss(y, p), minlength=n_users)
     size = np.bincount(codes, minlength=n_users)
 
@@ -150,8 +155,12 @@ def weighted_auc(y: ArrayLike, p: ArrayLike, codes: Ints, n_users: int) -> Weigh
 
     Every positive row beats the weight of the negative rows with a lower score and half the weight
     of those with the same; nan where all weight is on one class.
+
+    Raises:
+        UserError: as metrics do.
     """
-    scores, positive = np.asarray(p, dtype=np.float64), np.asarray(y) == 1
+    labels, scores = checked_rows(y, p, codes)
+    positive = labels == 1
     order = np.argsort(scores, kind="stable")
     above, below = order[positive[order]], order[~positive[order]]  # rows, sorted by score
     lower = np.searchsorted(scores[below], scores[above], "left")

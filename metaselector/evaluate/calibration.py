@@ -13,6 +13,7 @@ from sklearn.linear_model import LogisticRegression
 
 from metaselector.evaluate.alignment import by_seed
 from metaselector.evaluate.bins import quantile_bins
+from metaselector.evaluate.checks import checked_rows
 from metaselector.evaluate.metrics import auc
 
 BINS = 15
@@ -65,8 +66,12 @@ def reliability(y: ArrayLike, p: ArrayLike, bins: int = BINS) -> pd.DataFrame:
 
     Returns:
         ``bin, rows, predicted, observed``.
+
+    Raises:
+        UserError: as metrics do.
     """
-    frame = pd.DataFrame({"predicted": np.asarray(p), "observed": np.asarray(y)})
+    labels, predicted = checked_rows(y, p)
+    frame = pd.DataFrame({"predicted": predicted, "observed": labels})
     groups = frame.groupby(quantile_bins(frame["predicted"], bins))
     return groups.mean().assign(rows=groups.size()).rename_axis("bin").reset_index()
 
@@ -87,8 +92,11 @@ def slope_and_intercept(y: ArrayLike, p: ArrayLike) -> tuple[float, float]:
     of a model for binary regression", Biometrika 45, 1958. nan where all labels or all
     probabilities are the same, and where some threshold tells the labels apart without a mistake,
     as no slope is then the best.
+
+    Raises:
+        UserError: as metrics do.
     """
-    labels, probabilities = np.asarray(y), np.asarray(p, dtype=np.float64)
+    labels, probabilities = checked_rows(y, p)
     area = auc(labels, probabilities)
     if math.isnan(area) or area in (0, 1) or np.ptp(probabilities) == 0:
         return math.nan, math.nan

@@ -8,6 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from metaselector.errors import UserError
+from metaselector.evaluate.checks import checked_labels, checked_probabilities, checked_users
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
@@ -19,9 +22,17 @@ def row_logloss(y: ArrayLike, p: ArrayLike) -> Floats:
 
     Probabilities are clipped to ``[eps, 1 - eps]`` of float64, as scikit-learn does, so that a
     confident mistake costs 36 nats and not infinity.
+
+    Raises:
+        UserError: a label is not 0 or 1, a prediction is no probability, or shapes do not fit.
     """
-    labels = np.asarray(y, dtype=np.float64)
-    clipped = np.clip(np.asarray(p, dtype=np.float64), _EPS, 1 - _EPS)
+    labels, predicted = checked_labels(y), checked_probabilities(p)
+    try:
+        np.broadcast_shapes(labels.shape, predicted.shape)
+    except ValueError as error:
+        problem = f"labels {labels.shape} do not fit to predictions {predicted.shape}"
+        raise UserError(problem) from error
+    clipped = np.clip(predicted, _EPS, 1 - _EPS)
     loss: Floats = -(labels * np.log(clipped) + (1 - labels) * np.log1p(-clipped))
     return loss
 
@@ -34,8 +45,11 @@ def user_codes(users: ArrayLike) -> tuple[Ints, NDArray[Any]]:
 
     Returns:
         int64 ``[N]`` codes and the distinct users ``[U]``.
+
+    Raises:
+        UserError: a user is missing.
     """
-    codes, names = pd.factorize(np.asarray(users))
+    codes, names = pd.factorize(checked_users(users))
     return codes.astype(np.int64), np.asarray(names)
 
 

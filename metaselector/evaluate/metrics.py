@@ -1,7 +1,9 @@
 """AUC, logloss, GAUC, and how much of what was to be won a model wins.
 
 ``y`` is 0 or 1, ``[N]``; ``p`` is the predicted probability of 1, ``[N]``; ``users`` is the user of
-every row, ``[N]``.
+every row, ``[N]``. Anything else is a :class:`~metaselector.errors.UserError`: a label that is not
+0 or 1, a prediction that is nan or outside of 0 to 1, a missing user, or different lengths. A
+metric is nan where it is undefined: without rows, and AUC of a single class.
 """
 
 from __future__ import annotations
@@ -13,20 +15,23 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.metrics import log_loss, roc_auc_score
 
+from metaselector.errors import UserError
+from metaselector.evaluate.checks import checked_rows
 from metaselector.evaluate.losses import user_codes
 
 
 def auc(y: ArrayLike, p: ArrayLike) -> float:
     """Area under the ROC curve, ties counting one half; nan where `y` holds a single class."""
-    labels = np.asarray(y, dtype=np.float64)
+    labels, predicted = checked_rows(y, p)
     if labels.size == 0 or (labels == labels[0]).all():
         return math.nan
-    return float(roc_auc_score(labels, np.asarray(p, dtype=np.float64)))
+    return float(roc_auc_score(labels, predicted))
 
 
 def logloss(y: ArrayLike, p: ArrayLike) -> float:
     """Mean logloss in nats; `p` is clipped as in ``row_logloss``."""
-    return float(log_loss(np.asarray(y), np.asarray(p, dtype=np.float64), labels=[0, 1]))
+    labels, predicted = checked_rows(y, p)
+    return float(log_loss(labels, predicted, labels=[0, 1])) if labels.size else math.nan
 
 
 def gauc(y: ArrayLike, p: ArrayLike, users: ArrayLike) -> tuple[float, int]:
@@ -40,7 +45,7 @@ def gauc(y: ArrayLike, p: ArrayLike, users: ArrayLike) -> tuple[float, int]:
     Returns:
         GAUC, nan where no user has both classes; and the number of users that do.
     """
-    labels, scores = np.asarray(y, dtype=np.float64), np.asarray(p, dtype=np.float64)
+    labels, scores = checked_rows(y, p, users)
     codes, _ = user_codes(users)
     order = np.lexsort((scores, codes))
     labels, scores, codes = labels[order], scores[order], codes[order]
@@ -67,8 +72,14 @@ def rela_impr(auc: float, base_auc: float) -> float:
     """Relative improvement over a base model, in percent; nan where the base model's AUC is 0.5.
 
     ``((auc - 0.5) / (base_auc - 0.5) - 1) * 100``. Source: Yan et al., "Coupled Group Lasso for
-    Web-Scale CTR Prediction in Display Advertising", ICML 2014.
+    Web-Scale CTR Prediction in Display Advertising", ICML 2014. nan where an AUC is nan.
+
+    Raises:
+        UserError: an AUC is outside of 0 to 1.
     """
+    for value in (auc, base_auc):
+        if value < 0 or value > 1:
+            raise UserError(f"an AUC of {value:g} is outside of 0 to 1")
     return ((auc - 0.5) / (base_auc - 0.5) - 1) * 100 if base_auc != 0.5 else math.nan
 
 
@@ -76,8 +87,14 @@ def gap_closed(value: float, best_single: float, oracle: float) -> float:
     """``(best_single - value) / (best_single - oracle)``: 0 at the best single, 1 at the oracle.
 
     The same for logloss and for AUC, where both differences change sign. Negative where the model
-    is worse than the best single one, above 1 where it passes the oracle, nan without a gap.
+    is worse than the best single one, above 1 where it passes the oracle, nan without a gap or
+    where one of them is nan.
+
+    Raises:
+        UserError: one of them is infinite.
     """
+    if any(map(math.isinf, (value, best_single, oracle))):
+        raise UserError(f"gap closed of {value:g}, {best_single:g} and {oracle:g}: one is infinite")
     gap = best_single - oracle
     return (best_single - value) / gap if gap else math.nan
 

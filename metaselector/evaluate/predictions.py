@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from pyarrow import parquet
 
 from metaselector.data.dataset import EncodedDataset
+from metaselector.data.raw.expansion import read_whole
 from metaselector.errors import DataError
 from metaselector.files import atomic_file
 
@@ -95,7 +96,7 @@ def load_predictions(path: Path) -> pd.DataFrame:
             value is empty, a label that is not 0 or 1, or no probability.
     """
     try:
-        table = parquet.read_table(path, partitioning=None)
+        table = read_whole(path)
     except FileNotFoundError as error:
         raise DataError(path, f"no predictions here; {_MEND}") from error
     except (pa.ArrowException, OSError) as error:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from metaselector.errors import UserError
 from metaselector.evaluate.alignment import Aligned, by_seed
+from metaselector.evaluate.checks import checked_value
 from metaselector.evaluate.losses import user_codes
 from metaselector.evaluate.metrics import Metric, auc, gap_closed, gauc, logloss, rela_impr
 from metaselector.evaluate.oracles import oracle_user
@@ -58,8 +59,9 @@ def score(
         ``oracle-user``; ``gauc_users`` counts the users that GAUC is over.
 
     Raises:
-        UserError: models of a seed predict different rows or labels, or a seed's best single model
-            is not given or has no predictions.
+        UserError: models of a seed predict different rows or labels, a seed's best single model
+            is not given or has no predictions, or a metric of `metrics` fails or returns anything
+            but a finite number.
     """
     tables = [
         _score_seed(seed, aligned, best_single, metrics) for seed, aligned in by_seed(predictions)
@@ -125,10 +127,25 @@ def _score_seed(
                 "n_users": pd.unique(aligned.users).size,
                 "n_test": aligned.y.size,
                 "gauc_users": gauc_users,
-                **{name: float(m(aligned.y, p, aligned.users)) for name, m in metrics.items()},
+                **{
+                    name: _of_plugin(name, metric, aligned, model)
+                    for name, metric in metrics.items()
+                },
             }
         )
     return pd.DataFrame(records)
+
+
+def _of_plugin(name: str, metric: Metric, aligned: Aligned, model: str) -> float:
+    try:
+        value = metric(aligned.y.copy(), aligned.p[model].copy(), aligned.users.copy())
+    except Exception as error:  # whatever a metric of one's own does
+        problem = " ".join(str(error).split())[:200]
+        raise UserError(
+            f"metric '{name}' fails for model '{model}' ({type(error).__name__}: {problem}); it is "
+            "called with labels, probabilities and users, (y, p, users)"
+        ) from error
+    return checked_value(name, value, f"model '{model}'")
 
 
 def _auc_and_logloss(aligned: Aligned, model: str) -> tuple[float, float]:

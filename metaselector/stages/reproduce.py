@@ -12,6 +12,7 @@ from rich.console import Console
 from metaselector import environment
 from metaselector.distributed import workers
 from metaselector.distributed.torchrun import restarted
+from metaselector.errors import CheckpointError, DataError
 from metaselector.files import write_text
 from metaselector.progress import Progress
 from metaselector.report.figures import write_figures
@@ -92,7 +93,7 @@ def reproduce(
     started = time.perf_counter()
     if not workers.is_main():
         pass
-    elif (prepared or restarted()) and run.is_prepared:
+    elif (prepared or restarted()) and finds_prepared(run, progress):
         progress.skipped("prepare data")
     else:
         with progress.task("prepare data", 1) as advance:
@@ -102,3 +103,13 @@ def reproduce(
     pretrain_base_models(run, progress)
     meta_train_selectors(run, progress)
     evaluate_and_report(run, progress, started)
+
+
+def finds_prepared(run: Run, progress: Progress) -> bool:
+    """Whether prepared data can be used as they are; where there are some, it says why not."""
+    try:
+        return run.dataset is not None
+    except (DataError, CheckpointError) as error:
+        if run.data_directory.exists():
+            progress.note(f"note: {error}; they are prepared again now")
+        return False

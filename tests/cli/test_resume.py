@@ -17,7 +17,11 @@ from typer.testing import CliRunner
 
 from metaselector.checkpoint import read_checkpoint
 from metaselector.cli import app, main
+from metaselector.config import load_config
+from metaselector.progress import Silent
+from metaselector.run_directory import Run
 from metaselector.run_lock import locked
+from metaselector.stages.reproduce import finds_prepared
 
 SHORT = (
     "--set=base_models.lr.pretrain.epochs=2000",
@@ -139,3 +143,20 @@ def test_a_run_that_is_being_written(
         main()
     assert caught.value.code == 2
     assert "is writing this run; wait for it" in capsys.readouterr().err
+
+
+def test_data_that_cannot_be_used_again_are_said(run: Path) -> None:
+    class Told(Silent):
+        def note(self, text: str) -> None:
+            notes.append(text)
+
+    notes: list[str] = []
+    config = load_config(run / "config.yaml")
+    assert finds_prepared(Run(run, config), Told())
+    (run / "data" / "items.npy").write_bytes(b"")
+    assert not finds_prepared(Run(run, config), Told())
+    shutil.rmtree(run / "data")
+    assert not finds_prepared(Run(run, config), Told())
+    (note,) = notes
+    assert note.startswith(f"note: {run / 'data' / 'items.npy'}: ")
+    assert note.endswith("; they are prepared again now")

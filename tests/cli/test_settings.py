@@ -69,3 +69,20 @@ def test_unknown_base_model(invoke: Invoke, prepared: Path) -> None:
 def test_device_that_is_not_there(invoke: Invoke, prepared: Path) -> None:
     error = invoke("pretrain", "--run", prepared, "--device", "quantum").lone_error
     assert error.startswith("device 'quantum' cannot be used here")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("data", "describe", "--data", "{}"),
+        ("data", "prepare", "--data", "{}"),
+        ("pretrain", "--run", "{}"),
+        ("report", "{}"),
+        ("config", "--config", "{}"),
+        ("predict", "--run", "{}", "--history", "{}", "--candidates", "{}", "--output", "{}"),
+    ],
+    ids=" ".join,
+)
+def test_a_name_that_is_too_long(invoke: Invoke, command: tuple[str, ...]) -> None:
+    done = invoke(*(word.format("n" * 300) for word in command))
+    assert "too long" in done.error

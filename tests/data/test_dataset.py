@@ -15,6 +15,7 @@ import torch
 from metaselector.data import dataset as module
 from metaselector.data.array_file import ArrayFile
 from metaselector.data.dataset import EncodedDataset
+from metaselector.data.digests import add_digests
 from metaselector.data.schema import VERSION
 from metaselector.errors import DataError, UserError
 
@@ -113,6 +114,7 @@ def test_damaged_file_is_named(saved: Path, name: str, damage: str) -> None:
 @pytest.mark.parametrize("name", ARRAYS)
 def test_array_of_another_type_is_named(saved: Path, name: str) -> None:
     np.save(saved / f"{name}.npy", np.load(saved / f"{name}.npy").astype(np.int16))
+    add_digests(saved, [f"{name}.npy"])  # as somebody would who means it
     with pytest.raises(DataError, match=rf"{name}\.npy: holds int16"):
         EncodedDataset.load(saved)
 
@@ -122,6 +124,7 @@ def test_array_of_another_type_is_named(saved: Path, name: str) -> None:
 def test_array_of_another_length_is_named(saved: Path, name: str) -> None:
     array = np.load(saved / f"{name}.npy")
     np.save(saved / f"{name}.npy", np.concatenate([array, array[:1], array[:1]]))
+    add_digests(saved, [f"{name}.npy"])
     with pytest.raises(DataError, match=rf"{name}\.npy: shape"):
         EncodedDataset.load(saved)
 
@@ -129,6 +132,7 @@ def test_array_of_another_length_is_named(saved: Path, name: str) -> None:
 def test_schema_of_a_later_version_is_refused(saved: Path) -> None:
     schema = json.loads((saved / "schema.json").read_text())
     (saved / "schema.json").write_text(json.dumps({**schema, "version": VERSION + 1}))
+    add_digests(saved, ["schema.json"])
     with pytest.raises(DataError, match="not a schema this version can read"):
         EncodedDataset.load(saved)
 

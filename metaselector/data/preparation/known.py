@@ -17,6 +17,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from metaselector.data.digests import MEND, add_digests, check_digests
 from metaselector.data.interactions import (
     Feature,
     Interactions,
@@ -26,13 +27,13 @@ from metaselector.data.interactions import (
     TimeUnit,
     nothing_known,
 )
+from metaselector.data.raw.expansion import read_whole
 from metaselector.data.schema import Schema
 from metaselector.errors import DataError
 from metaselector.files import write_text
 
 _FILES = ("schema.json", "rows.json", "known_users.parquet", "known_items.parquet")
 _NAME = "name"
-_AGAIN = "run `metaselector data prepare` again"
 
 
 @dataclass(frozen=True)
@@ -114,14 +115,16 @@ class Known:
         write_text(rows, json.dumps(asdict(self.rows), indent=1))
         pq.write_table(_to_arrow(self.users, self.rows.user_features), users)
         pq.write_table(_to_arrow(self.items, self.rows.item_features), items)
+        add_digests(directory, _FILES)
 
     @classmethod
     def load(cls, directory: Path) -> Self:
         """Read what :meth:`save` wrote.
 
         Raises:
-            DataError: a file is missing or damaged, as of data that an older version prepared.
+            DataError: a file is missing or is not as it was written, or an older version wrote it.
         """
+        check_digests(directory, _FILES)
         schema, rows_path, users, items = (directory / file for file in _FILES)
         try:
             given = json.loads(rows_path.read_text(encoding="utf-8"))
@@ -130,11 +133,11 @@ class Known:
                 given[name] = tuple(kind(**one) for one in given[name])
             rows = RowDescription(**given | {"time_parts": tuple(given["time_parts"])})
             frames = (
-                _to_pandas(pq.read_table(users), rows.user_features),
-                _to_pandas(pq.read_table(items), rows.item_features),
+                _to_pandas(read_whole(users), rows.user_features),
+                _to_pandas(read_whole(items), rows.item_features),
             )
         except (OSError, ValueError, TypeError, KeyError, pa.ArrowException) as error:
-            raise DataError(rows_path, f"missing or damaged ({error}); {_AGAIN}") from error
+            raise DataError(rows_path, f"missing or damaged ({error}); {MEND}") from error
         return cls(Schema.load(schema), rows, *frames)
 
 

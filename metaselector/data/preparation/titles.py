@@ -8,6 +8,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from metaselector.data.digests import MEND, add_digests, check_digests, read_digests
+from metaselector.data.raw.expansion import read_whole
 from metaselector.errors import DataError
 from metaselector.files import atomic_file
 
@@ -24,20 +26,21 @@ def save_titles(items: pd.DataFrame, directory: Path) -> None:
     schema = pa.schema([("item", pa.string()), (_TITLE, pa.string())])
     with atomic_file(directory / _FILE) as temporary:
         pq.write_table(pa.table(columns, schema=schema), temporary, compression="zstd")
+    add_digests(directory, [_FILE])
 
 
 def load_titles(directory: Path) -> dict[str, str]:
-    """Titles by item; none of data without titles, or prepared by a version that left them out.
+    """Titles by item; none of data without titles.
 
     Raises:
-        DataError: the file is damaged.
+        DataError: the file is missing or is not as it was written.
     """
     path = directory / _FILE
-    if not path.exists():
+    if _FILE not in read_digests(directory) and not path.exists():
         return {}
+    check_digests(directory, [_FILE])
     try:
-        columns = pq.read_table(path).to_pydict()
+        columns = read_whole(path).to_pydict()
         return dict(zip(columns["item"], columns[_TITLE], strict=True))
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
-        problem = f"damaged ({error}); run `metaselector data prepare` again"
-        raise DataError(path, problem) from error
+        raise DataError(path, f"damaged ({error}); {MEND}") from error

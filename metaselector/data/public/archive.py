@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Collection
@@ -14,6 +15,11 @@ from metaselector.files import check_space
 
 MAX_BYTES = 2 * 1024**3
 _ENCRYPTED = 0x1
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""Others may ask for gigabytes of memory; no official file needs them."""
+_DAMAGES = (
+    zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, struct.error
+)  # fmt: skip
 
 
 def unpack(
@@ -34,8 +40,9 @@ def unpack(
         max_bytes: what the unpacked members may add up to.
 
     Raises:
-        DataError: not a zip file, damaged or encrypted; a member of `only` is missing; a member is
-            a link or would be written outside of `directory`; or they are too large together.
+        DataError: not a zip file, damaged, encrypted or neither stored nor deflated; a member of
+            `only` is missing; a member is a link or would be written outside of `directory`; or
+            they are too large together.
         UserError: the disk has no space for them.
     """
     try:
@@ -53,7 +60,7 @@ def unpack(
                         shutil.copyfileobj(source, sink)
     except FileNotFoundError as error:
         raise DataError(archive, "no such file; check the path") from error
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+    except _DAMAGES as error:
         problem = f"not a zip file or a damaged one ({error}); bring the official zip file"
         raise DataError(archive, problem) from error
     except OSError as error:
@@ -72,6 +79,9 @@ def _check(
         name = entry.filename
         if entry.flag_bits & _ENCRYPTED:
             raise DataError(archive, f"member '{name}' is encrypted; bring the official file")
+        if entry.compress_type not in _METHODS:
+            problem = f"member '{name}' is compressed in an unusual way; bring the official file"
+            raise DataError(archive, problem)
         if stat.S_ISLNK(entry.external_attr >> 16):
             raise DataError(archive, f"member '{name}' is a link; bring the official file")
         # Windows paths too: they would leave the directory there, and are never official here.

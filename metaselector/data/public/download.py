@@ -8,14 +8,19 @@ from __future__ import annotations
 import gzip
 import hashlib
 import http.client
+import math
+import os
+import threading
+import time
 import urllib.error
-import urllib.request
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from metaselector.errors import UserError
+from metaselector.data.public.answer import OddAnswer, OtherRange, open_url, promised
+from metaselector.errors import ConfigError, UserError
+from metaselector.files import about
 
 Progress = Callable[[int, int | None], None]
 """Called with the bytes so far and the bytes expected (None where the server does not say)."""
@@ -27,6 +32,11 @@ _CHUNK = 1 << 16
 _UNZIPPED = 1 << 20
 _ATTEMPTS = 5
 _RANGE_NOT_SATISFIABLE = 416
+MAX_BYTES = 2**36
+"""Of a file whose size is not known: more than any of the data sets has."""
+VARIABLE = "METASELECTOR_FETCH_SECONDS"
+SECONDS = 3600.0
+"""For one file in all, by default."""
 
 
 class FetchError(UserError):
@@ -66,6 +76,7 @@ def download(
     md5: str | None,
     *,
     timeout: float = 15.0,
+    most: int = MAX_BYTES,
     progress: Progress | None = None,
     begin: Begin | None = None,
 ) -> None:
@@ -76,31 +87,71 @@ def download(
     earlier call, fetched once more from the start.
 
     Args:
-        url: http or https.
+        url: http or https, and so is whatever it redirects to; never from https to http.
         part: the file; its directory exists.
         md5: the checksum its owner publishes, or None as in :func:`flaw`.
-        timeout: seconds to wait for the server, to connect as well as for each piece.
+        timeout: seconds to wait for the server, to connect as well as for each piece. All of it
+            together may take :data:`SECONDS`, or what the environment variable :data:`VARIABLE`
+            says.
+        most: bytes that the file may have.
         progress: told how far it is.
         begin: told how much there is to bring; what it raises ends the download.
 
     Raises:
-        FetchError: the server cannot be reached or breaks off, or the checksum is wrong.
+        FetchError: the server cannot be reached, breaks off, takes too long, sends too much or
+            what was not asked for, or the checksum is wrong.
     """
+    _download(url, part, md5, _Limits(timeout, most), progress, begin)
+
+
+class _Limits:
+    """What a server may take."""
+
+    def __init__(self, timeout: float, most: int) -> None:
+        self.timeout, self.most = timeout, most
+        self.seconds = _seconds()
+        self._end = time.monotonic() + self.seconds
+
+    @property
+    def left(self) -> float:
+        """Seconds."""
+        return self._end - time.monotonic()
+
+
+def _seconds() -> float:
+    text = os.environ.get(VARIABLE, "")
+    try:
+        seconds = float(text) if text else SECONDS
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds <= threading.TIMEOUT_MAX:
+        raise ConfigError(f"{VARIABLE}={text[:80]!r} is not a number of seconds; correct it")
+    return seconds
+
+
+def _download(
+    url: str,
+    part: Path,
+    md5: str | None,
+    limits: _Limits,
+    progress: Progress | None,
+    begin: Begin | None,
+) -> None:
     resumed = _size(part) > 0
     if resumed and not flaw(part, md5):
         return
-    _transfer_all(url, part, timeout, progress, begin)
+    _transfer_all(url, part, limits, progress, begin)
     problem = flaw(part, md5)
     if not problem:
         return
     part.unlink()
     if not resumed:
         raise FetchError(f"{url} {problem}")
-    download(url, part, md5, timeout=timeout, progress=progress, begin=begin)
+    _download(url, part, md5, limits, progress, begin)
 
 
 def _transfer_all(
-    url: str, part: Path, timeout: float, progress: Progress | None, begin: Begin | None
+    url: str, part: Path, limits: _Limits, progress: Progress | None, begin: Begin | None
 ) -> None:
     """Transfer until nothing is missing, trying again as long as each attempt brings something."""
 
@@ -113,42 +164,85 @@ def _transfer_all(
     for attempt in range(1, _ATTEMPTS + 1):
         before = _size(part)
         try:
-            _transfer(url, part, timeout, progress, begin_once)
+            _within(limits, lambda stop: _transfer(url, part, limits, progress, begin_once, stop))
             return
-        except (OSError, http.client.HTTPException) as error:
+        except OtherRange:
+            part.unlink(missing_ok=True)  # begin anew
+        except (OSError, http.client.HTTPException, ValueError, OddAnswer) as error:
             if isinstance(error, urllib.error.HTTPError):
                 error.close()
                 if error.code == _RANGE_NOT_SATISFIABLE and before:
                     part.unlink()  # it is no beginning of this file
                     continue
-            if attempt == _ATTEMPTS or _size(part) <= before:
-                raise FetchError(f"{url} cannot be downloaded ({error})") from error
+            gives_up = isinstance(error, OddAnswer) or limits.left <= 0
+            if gives_up or attempt == _ATTEMPTS or _size(part) <= before:
+                reason = "".join(c if c.isprintable() else " " for c in str(error))[:200]
+                raise FetchError(f"{url} cannot be downloaded ({reason})") from error
     raise FetchError(f"{url} cannot be downloaded (the server refuses every range)")
 
 
+def _within(limits: _Limits, work: Callable[[threading.Event], None]) -> None:
+    """Work in a thread, so that a server which trickles cannot keep it past the end.
+
+    Args:
+        work: given an event that tells it to stop.
+    """
+    stop, failed = threading.Event(), []
+
+    def run() -> None:
+        try:
+            work(stop)
+        except BaseException as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    try:
+        thread.start()
+        thread.join(max(limits.left, 0))
+        if thread.is_alive():
+            raise TimeoutError(
+                f"not complete after {limits.seconds:g} s; run again to go on, or allow more with "
+                f"the environment variable {VARIABLE}"
+            )
+    finally:
+        stop.set()  # Ctrl-C too
+    if failed:
+        raise failed[0]
+
+
 def _transfer(
-    url: str, part: Path, timeout: float, progress: Progress | None, begin: Begin
+    url: str,
+    part: Path,
+    limits: _Limits,
+    progress: Progress | None,
+    begin: Begin,
+    stop: threading.Event,
 ) -> None:
-    start = _size(part)
-    request = urllib.request.Request(url, headers={"Accept-Encoding": "identity"})
-    if start:
-        request.add_header("Range", f"bytes={start}-")
-    with urllib.request.urlopen(request, timeout=timeout) as response:
-        if response.status != http.HTTPStatus.PARTIAL_CONTENT:
-            start = 0  # the server sends the whole file
-        length = response.headers.get("Content-Length")
-        expected = None if length is None else start + int(length)
+    asked = _size(part)
+    with open_url(url, asked, limits.timeout) as response:
+        start, expected = promised(response, url, asked)
+        if stop.is_set():
+            return
+        if expected is not None and expected > limits.most:
+            raise _too_much(limits)
         begin(start, expected)
         done = start
         with part.open("r+b" if start else "wb") as file:
             file.seek(start)
-            while chunk := response.read(_CHUNK):
-                file.write(chunk)
+            # Not `read`, which would wait for a whole chunk.
+            while (chunk := response.read1(_CHUNK)) and not stop.is_set():
                 done += len(chunk)
+                if done > limits.most:
+                    raise _too_much(limits)
+                file.write(chunk)
                 if progress is not None:
                     progress(done, expected)
     if expected is not None and done < expected:
         raise ConnectionError(f"broke off after {done:,} of {expected:,} bytes")
+
+
+def _too_much(limits: _Limits) -> OddAnswer:
+    return OddAnswer(f"the server sends more than {about(limits.most)}, which is too much")
 
 
 def _size(path: Path) -> int:

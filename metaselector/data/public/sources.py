@@ -15,6 +15,7 @@ from typing import Protocol
 
 from metaselector.data.public.archive import unpack
 from metaselector.data.public.download import (
+    MAX_BYTES,
     Begin,
     FetchError,
     digest,
@@ -26,6 +27,7 @@ from metaselector.errors import DataError, UserError
 from metaselector.files import about, check_space
 
 _PIP_SECONDS = 600
+_UNCHECKED = "no checksums are published, so that only whole gzip files are made sure of"
 
 
 class Source(Protocol):
@@ -91,7 +93,7 @@ class OfficialZip:
     Attributes:
         url: its address.
         md5: its checksum, which alone decides whether a file is the right one.
-        size: its bytes as far as known, for messages only.
+        size: its bytes as far as known, for messages; twice as many are too much.
     """
 
     url: str
@@ -123,7 +125,10 @@ class OfficialZip:
         part = cache / f"{self.file_name}.part"
         with progress_bar(self.file_name) if progress else nullcontext() as report:
             begin = _announce(self.url, part, self.size)
-            download(self.url, part, self.md5, timeout=timeout, progress=report, begin=begin)
+            most = MAX_BYTES if self.size is None else 2 * self.size
+            download(
+                self.url, part, self.md5, timeout=timeout, most=most, progress=report, begin=begin
+            )
         unpack(part, target)
         part.unlink()
 
@@ -152,6 +157,7 @@ class GzipFiles:
 
     def fill(self, target: Path, cache: Path, *, timeout: float, progress: bool) -> None:
         parts = []
+        print(f"{', '.join(self.file_names)}: {_UNCHECKED}", file=sys.stderr)
         for name in self.file_names:
             own = cache / name
             if own.exists():

@@ -24,6 +24,10 @@ _ENDS = (b"\n", b"\r\n")
 _THREADS = 2  # blocks parsed at a time
 _BLOCK_BYTES = 2**25
 """More than elsewhere: a row is longer, and words are looked up once a block."""
+_CELLS = 2**22
+"""Most values of a block: memory grows with their number, however short they are."""
+_SLOW_CELLS = 2**18
+"""The same line by line, where a value is an object."""
 
 
 def text_blocks(
@@ -55,12 +59,18 @@ def text_blocks(
     def parse(block: Block) -> RawBlock:
         found = _fast(block, separator, names, columns, quoted)
         if found is None:
-            found = read_slowly(path, block, separator, names, columns, quoted)
+            pieces = [
+                read_slowly(path, piece, separator, names, columns, quoted)
+                for piece in block.pieces(max(_SLOW_CELLS // len(names), 1))
+            ]
+            found = {name: pa.concat_arrays([piece[name] for piece in pieces]) for name in columns}
         lines = np.arange(len(next(iter(found.values()))), dtype=np.int64)
         return RawBlock(path, block.first_line + lines, found)
 
+    most = max(_CELLS // len(names), 1)
     blocks = (block.after(1) for block in read_blocks(path, size))
-    yield from _ahead(parse, (block for block in blocks if block.data))
+    pieces = (piece for block in blocks if block.data for piece in block.pieces(most))
+    yield from _ahead(parse, pieces)
 
 
 def _ahead(work: Callable[[Block], RawBlock], blocks: Iterable[Block]) -> Iterator[RawBlock]:

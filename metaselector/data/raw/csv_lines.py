@@ -13,6 +13,7 @@ from metaselector.data.raw.lines import Block, decode, read_blocks
 from metaselector.data.raw.values import MEND, shown
 from metaselector.errors import DataError
 
+MAX_COLUMNS = 2**14
 _COMMON = ",;\t|"
 _HEADER_BYTES = 2**16
 
@@ -37,10 +38,17 @@ def text_header(path: Path, separator: str, quoted: bool = True) -> list[str]:
                 f"set separator: {_yaml(found[0])} in the schema"
             )
         raise DataError(path, problem, line=1)
-    for position, name in enumerate(names):
-        if name in names[:position]:
+    if len(names) > MAX_COLUMNS:
+        problem = (
+            f"the header has {len(names):,} columns, {MAX_COLUMNS:,} are the most; bring fewer"
+        )
+        raise DataError(path, problem, line=1)
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
             problem = f"{shown(name)} is named twice in the header; rename one of the two"
             raise DataError(path, problem, line=1, column=name)
+        seen.add(name)
     return names
 
 

@@ -9,10 +9,11 @@ from io import BufferedIOBase
 from pathlib import Path
 from typing import NamedTuple
 
+from metaselector.data.raw.expansion import most_bytes, too_large
 from metaselector.errors import DataError
 
 BLOCK_BYTES = 2**23
-MAX_LINE_BYTES = 2**26
+MAX_LINE_BYTES = 2**24
 _TAIL_BYTES = 2**12
 _GZIP_MAGIC = b"\x1f\x8b"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -44,6 +45,19 @@ class Block(NamedTuple):
                 return self._replace(first_line=line + 1, data=b"")
         return self._replace(first_line=max(self.first_line, line + 1), data=self.data[cut:])
 
+    def pieces(self, lines: int) -> Iterator[Block]:
+        """The same lines in blocks of at most so many."""
+        count = self.data.count(b"\n")
+        if count <= lines:
+            yield self
+            return
+        half = len(self.data) // 2
+        cut = self.data.rfind(b"\n", 0, half) + 1 or self.data.find(b"\n", half) + 1
+        first = self._replace(data=self.data[:cut], last=False)
+        yield from first.pieces(lines)
+        line = self.first_line + first.data.count(b"\n")
+        yield from self._replace(first_line=line, data=self.data[cut:]).pieces(lines)
+
 
 def read_blocks(path: Path, size: int = BLOCK_BYTES) -> Iterator[Block]:
     """Read a file, unzipping it if it is gzipped, whatever its name.
@@ -54,12 +68,17 @@ def read_blocks(path: Path, size: int = BLOCK_BYTES) -> Iterator[Block]:
 
     Raises:
         DataError: the file is missing, unreadable or empty; its gzip data are cut short or
-            damaged; or a line is longer than 64 MiB.
+            damaged, or unpack to more than :func:`most_bytes`; or a line is longer than 16 MiB.
     """
     number, rest = 1, b""
     try:
         with _open(path) as file:
-            while chunk := file.read(size):
+            zipped, total, most = isinstance(file, gzip.GzipFile), 0, most_bytes(path)
+            # A line that goes on is read in growing pieces, or it would be copied for each.
+            while chunk := file.read(max(size, min(len(rest), BLOCK_BYTES))):
+                total += len(chunk)
+                if zipped and total > most:
+                    raise too_large(path, most, number)
                 rest += chunk if number > 1 or rest else chunk.removeprefix(_BYTE_ORDER_MARK)
                 # The last line that is not blank stays until it is known to be whole.
                 cut = rest.rfind(b"\n", 0, _text_end(rest)) + 1
@@ -68,7 +87,7 @@ def read_blocks(path: Path, size: int = BLOCK_BYTES) -> Iterator[Block]:
                     number += rest.count(b"\n", 0, cut)
                     rest = rest[cut:]
                 if len(rest) > MAX_LINE_BYTES:
-                    problem = "is longer than 64 MiB; put each record on a line of its own"
+                    problem = "is longer than 16 MiB; put each record on a line of its own"
                     raise DataError(path, problem, line=number)
     except FileNotFoundError as error:
         raise DataError(path, "no such file; check the path, or fetch the data again") from error

@@ -8,12 +8,18 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyarrow import parquet
 
 from metaselector.data.raw.columns import RawBlock
+from metaselector.data.raw.csv_lines import MAX_COLUMNS
+from metaselector.data.raw.expansion import check_parquet, most_bytes, too_large, values_a_row
 from metaselector.errors import DataError
 
 BLOCK_ROWS = 2**18
+_VALUES = 2**23
+"""Most values of a block: columns and lists may be many."""
+_TEXT = (pa.string(), pa.large_string())
 
 
 def parquet_files(path: Path) -> list[Path]:
@@ -30,9 +36,14 @@ def parquet_header(path: Path) -> list[str]:
     """The names of the columns; raises :class:`DataError` where two are the same."""
     with _opened(parquet_files(path)[0]) as file:
         names: list[str] = file.schema_arrow.names
-    for position, name in enumerate(names):
-        if name in names[:position]:
+    if len(names) > MAX_COLUMNS:
+        problem = f"has {len(names):,} columns, {MAX_COLUMNS:,} are the most; bring fewer"
+        raise DataError(path, problem)
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
             raise DataError(path, "two columns have this name; rename one of them", column=name)
+        seen.add(name)
     return names
 
 
@@ -42,11 +53,12 @@ def parquet_blocks(
     """Read some columns of every row of a file, or of all files of a folder by name.
 
     Yields:
-        At most `rows` rows each. Text is dictionary-encoded, other columns are of the file's type.
+        At most `rows` rows each, fewer of long lists. Text is dictionary-encoded, other columns are
+        of the file's type.
 
     Raises:
-        DataError: a file is missing, unreadable or no Parquet, or files of a folder disagree on
-            the type of one of `columns`.
+        DataError: a file is missing, unreadable or no Parquet, unpacks to more than
+            :func:`most_bytes`, or files of a folder disagree on the type of one of `columns`.
     """
     expected: dict[str, str] | None = None
     files = parquet_files(path)
@@ -60,10 +72,13 @@ def parquet_blocks(
                 if type_ != expected[column]:
                     problem = f"is of {type_}, but of {expected[column]} in {files[0].name}; write "
                     raise DataError(name, problem + "all files with the same types", column=column)
-            for batch in file.iter_batches(rows, columns=list(columns)):
+            check_parquet(name, file.metadata, columns)
+            most = min(rows, int(_VALUES / max(values_a_row(file.metadata, columns), 1)) or 1)
+            for batch in file.iter_batches(most, columns=list(columns)):
                 if batch.num_rows:
                     lines = np.arange(first, first + batch.num_rows, dtype=np.int64)
-                    yield RawBlock(name, lines, {c: batch.column(c) for c in columns})
+                    found = {c: _plain(name, batch.column(c)) for c in columns}
+                    yield RawBlock(name, lines, found)
                     first += batch.num_rows
 
 
@@ -74,13 +89,30 @@ def _type(schema: pa.Schema, column: str) -> str:
     return f"type {type_.value_type if pa.types.is_dictionary(type_) else type_}"
 
 
+def _plain(path: Path, column: pa.Array) -> pa.Array:
+    """A list of words as the file has it; it is read dictionary-encoded, to know its size first."""
+    type_ = column.type
+    if not (pa.types.is_list(type_) and pa.types.is_dictionary(type_.value_type)):
+        return column
+    words = column.flatten()
+    lengths = pc.binary_length(words.dictionary).fill_null(0).to_numpy(zero_copy_only=False)
+    often = np.bincount(words.indices.drop_null().to_numpy(), minlength=len(lengths))
+    most = most_bytes(path)
+    if int(often @ lengths.astype(np.int64)) > most:
+        raise too_large(path, most)
+    return column.cast(pa.list_(type_.value_type.value_type))
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[parquet.ParquetFile]:
     """A Parquet file whose text is read as words, and whose damages are the user's to mend."""
     try:
         with parquet.ParquetFile(path) as file:
             schema = file.schema_arrow
-        text = [field.name for field in schema if field.type in (pa.string(), pa.large_string())]
+            paths = [file.schema.column(place).path for place in range(file.metadata.num_columns)]
+        text = [field.name for field in schema if field.type in _TEXT]
+        lists = [f.name for f in schema if pa.types.is_list(f.type) and f.type.value_type in _TEXT]
+        text += [leaf for leaf in paths if any(leaf.startswith(f"{name}.") for name in lists)]
         with parquet.ParquetFile(path, read_dictionary=text) as file:
             yield file
     except FileNotFoundError as error:

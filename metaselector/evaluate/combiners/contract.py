@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import logit
 
+from metaselector.evaluate.checks import checked_labels, checked_probabilities, checked_users
 from metaselector.evaluate.losses import Floats, Ints
 
 _EPS = 1e-6
@@ -31,6 +32,7 @@ class Predictions:
 
     Raises:
         ValueError: shapes do not agree.
+        UserError: a prediction or a user is what metrics refuse.
     """
 
     base: Floats
@@ -41,7 +43,7 @@ class Predictions:
     categorical: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        kept = {"base": np.asarray(self.base, dtype=np.float64), "users": np.asarray(self.users)}
+        kept = {"base": checked_probabilities(self.base), "users": checked_users(self.users)}
         kept["order"] = np.asarray(self.order)
         if self.y is not None:
             kept["y"] = np.asarray(self.y, dtype=np.float64)
@@ -53,10 +55,10 @@ class Predictions:
             object.__setattr__(self, name, value)
 
     def labels(self) -> Floats:
-        """``y``; raises :class:`ValueError` on rows without labels."""
+        """``y``; raises :class:`ValueError` on rows without labels, UserError as metrics do."""
         if self.y is None:
             raise ValueError("these rows have no labels")
-        return self.y
+        return checked_labels(self.y)
 
     def unlabelled(self) -> Predictions:
         """The same rows without their labels."""

@@ -155,7 +155,7 @@ def test_known_is_the_same_after_a_round_trip(
 
 
 def test_data_of_an_older_version_say_so(films: tuple[Path, pd.DataFrame], tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"rows\.json.*metaselector data prepare. again"):
+    with pytest.raises(DataError, match=r"sha256\.json.*metaselector data prepare. again"):
         Known.load(tmp_path)
 
 

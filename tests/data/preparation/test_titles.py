@@ -38,7 +38,13 @@ def test_items_without_a_title_have_none(tmp_path: Path) -> None:
     assert load_titles(tmp_path) == {"a": "Heat"}
 
 
-def test_a_damaged_file_is_named(tmp_path: Path) -> None:
-    (tmp_path / "titles.parquet").write_bytes(b"PAR1")
-    with pytest.raises(DataError, match=r"titles\.parquet: damaged .* prepare` again"):
+@pytest.mark.parametrize("damage", ["garbage", "missing"])
+def test_a_damaged_file_is_named(tmp_path: Path, damage: str) -> None:
+    save_titles(pd.DataFrame({"title": ["Heat"]}, index=["a"]), tmp_path)
+    path = tmp_path / "titles.parquet"
+    if damage == "garbage":
+        path.write_bytes(b"PAR1")
+    else:
+        path.unlink()
+    with pytest.raises(DataError, match=r"titles\.parquet: (damaged|missing).* prepare` again"):
         load_titles(tmp_path)

@@ -64,6 +64,8 @@ class Handler(BaseHTTPRequestHandler):
                 self.send_error(416)
                 return
         self.send_response(206 if start else 200)
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
         if self.server.says_length:
             self.send_header("Content-Length", str(len(content) - start))
         self.end_headers()

@@ -86,6 +86,20 @@ def test_refuses_encrypted(tmp_path: Path, target: Path) -> None:
         unpack(archive, target)
 
 
+def test_refuses_what_official_files_are_not_compressed_with(tmp_path: Path, target: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_LZMA) as file:
+        file.writestr("a", "1")
+    with pytest.raises(DataError, match="member 'a' is compressed in an unusual way"):
+        unpack(tmp_path / "a.zip", target)
+
+
+def test_a_name_that_is_not_utf8_is_damaged(tmp_path: Path, target: Path) -> None:
+    archive = _zip(tmp_path / "a.zip", {"é": "1"})
+    archive.write_bytes(archive.read_bytes().replace("é".encode(), b"\xff\xff"))
+    with pytest.raises(DataError, match="not a zip file or a damaged one"):
+        unpack(archive, target)
+
+
 @pytest.mark.parametrize("damage", [lambda d: d[: len(d) // 2], lambda d: b"<html>", lambda d: b""])
 def test_damaged(tmp_path: Path, target: Path, damage) -> None:
     archive = _zip(tmp_path / "a.zip", {"a": "1" * 1000})

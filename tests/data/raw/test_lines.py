@@ -106,5 +106,5 @@ def test_damaged_gzip(tmp_path: Path) -> None:
 def test_a_line_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lines, "MAX_LINE_BYTES", 100)
     (tmp_path / "file").write_bytes(b"short\n" + b"x" * 1000)
-    with pytest.raises(DataError, match=r"file:2: is longer than 64 MiB"):
+    with pytest.raises(DataError, match=r"file:2: is longer than 16 MiB"):
         list(read_blocks(tmp_path / "file", 10))

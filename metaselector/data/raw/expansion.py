@@ -1,0 +1,113 @@
+"""How much larger than itself a compressed file may become.
+
+Logs compress to a tenth or a thirtieth. What unpacks to hundreds of times its size was made to fill
+memory and disks.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from metaselector.errors import ConfigError, DataError
+from metaselector.files import about
+
+VARIABLE = "METASELECTOR_MAX_EXPANSION"
+MAX_EXPANSION = 100.0
+ALLOWANCE = 2**25
+"""Bytes that any file may become."""
+_WIDTHS = {"BOOLEAN": 1, "INT32": 4, "INT64": 8, "INT96": 12, "FLOAT": 4, "DOUBLE": 8}
+_CODE_BYTES = 4  # a word's place among the distinct ones
+
+
+def most_bytes(path: Path) -> float:
+    """What a file may become, as :data:`VARIABLE` says, which may be ``inf``.
+
+    Raises:
+        ConfigError: the variable is not a number of 1 or more.
+    """
+    text = os.environ.get(VARIABLE, "")
+    try:
+        times = float(text) if text else MAX_EXPANSION
+    except ValueError:
+        times = math.nan
+    if not times >= 1:
+        raise ConfigError(f"{VARIABLE}={text[:80]!r} is not a number of 1 or more; correct it")
+    return max(ALLOWANCE, times * path.stat().st_size)
+
+
+def too_large(path: Path, most: float, line: int | None = None) -> DataError:
+    """The error for a file that becomes larger."""
+    size = about(path.stat().st_size)
+    return DataError(
+        path,
+        f"unpacks from {size} to more than {about(int(most))}; if that is right, allow more with "
+        f"the environment variable {VARIABLE} (times its size; {MAX_EXPANSION:g} by default, inf "
+        "for no bound)",
+        line=line,
+    )
+
+
+def check_parquet(
+    path: Path, found: pq.FileMetaData, columns: Collection[str] | None = None
+) -> None:
+    """Check by its metadata what columns of a Parquet file unpack to.
+
+    Args:
+        columns: those that are read; all of them by default.
+
+    Raises:
+        DataError: it is more than :func:`most_bytes`.
+    """
+    most = most_bytes(path)
+    total = sum(
+        max(chunk.num_values * _width(found, place), chunk.total_uncompressed_size)
+        for group in range(found.num_row_groups)
+        for place, chunk in _leaves(found, group, columns)
+    )
+    if total > most:
+        raise too_large(path, most)
+
+
+def values_a_row(found: pq.FileMetaData, columns: Collection[str]) -> float:
+    """How many values a row of a Parquet file has in `columns`, in the row group with the most."""
+    return max(
+        (
+            sum(chunk.num_values for _, chunk in _leaves(found, group, columns))
+            / max(found.row_group(group).num_rows, 1)
+            for group in range(found.num_row_groups)
+        ),
+        default=0.0,
+    )
+
+
+def read_whole(path: Path) -> pa.Table:
+    """A Parquet file at once; raises :class:`DataError` as :func:`check_parquet`."""
+    with pq.ParquetFile(path) as file:
+        check_parquet(path, file.metadata)
+        return file.read()
+
+
+def _leaves(
+    found: pq.FileMetaData, group: int, columns: Collection[str] | None
+) -> Iterator[tuple[int, pq.ColumnChunkMetaData]]:
+    """Chunks of the columns, each with its place; a list or a struct has them below its name."""
+    of_group = found.row_group(group)
+    for place in range(found.num_columns):
+        chunk = of_group.column(place)
+        steps = chunk.path_in_schema.split(".")
+        names = {".".join(steps[:end]) for end in range(1, len(steps) + 1)}
+        if columns is None or not names.isdisjoint(columns):
+            yield place, chunk
+
+
+def _width(found: pq.FileMetaData, place: int) -> int:
+    column = found.schema.column(place)
+    if column.physical_type == "FIXED_LEN_BYTE_ARRAY":
+        return int(column.length)
+    return _WIDTHS.get(column.physical_type, _CODE_BYTES)
