@@ -83,6 +83,8 @@ def encode_to(
         writer.append("user_offsets", statistics.user_offsets)
         groups = ahead(_cleaned(table, staged, settings, []))
         write_rows(writer, plan, staged.users, groups, parts)
+    if schema is None:
+        table.repairs.extend(f"{table.source}: {doubt}" for doubt in plan.doubts())
     Known.of(plan.schema, table, staged.items).save(directory)
     if not table.tabular:
         save_titles(table.describe_items(staged.items), directory)
