@@ -87,8 +87,8 @@ def _counts(profile: Profile) -> Table:
 
 
 def _features(profile: Profile) -> Table:
-    table = Table("feature", "kind")
-    for title in ("missing", "distinct"):
+    table = Table("feature, in train", "kind")
+    for title in ("missing", "distinct", "new later"):
         table.add_column(title, justify="right")
     table.add_column("most frequent words, or numbers", overflow="ellipsis", ratio=1)
     side: Side | None = None
@@ -103,6 +103,7 @@ def _features(profile: Profile) -> Table:
             feature.kind,
             _percent(feature.share_missing),
             distinct,
+            _percent(feature.new / feature.later) if feature.later else "-",
             Text(_values(feature), no_wrap=True),
         )
     return table

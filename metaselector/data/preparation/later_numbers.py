@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from metaselector.data.preparation.numbers import MARGIN, MAX_DEVIATIONS, Numbers
+from metaselector.data.preparation.numbers import MARGIN, MAX_DEVIATIONS, RARE, Numbers
 
 ENOUGH = 20
 """Numbers of *train* from which on its range says something."""
 MANY_OUTSIDE = 0.05
 """Share of the later numbers outside of the range of *train* that is said."""
-NEARLY_ALL = 0.999
-"""Share of one number in *train* from which on others stand some 30 deviations away."""
+FAR = 30
+"""Deviations from the mean from which on a number of *train* is doubtful."""
 
 
 @dataclass
@@ -34,6 +34,10 @@ class LaterNumbers:
     outside: int = 0
     beyond: int = 0
     cut: int = 0
+    _limits: tuple[float, float] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._limits = self.numbers.limits
 
     @classmethod
     def of(cls, numbers: Numbers) -> LaterNumbers:
@@ -46,7 +50,7 @@ class LaterNumbers:
         self.later += int(np.count_nonzero(np.isfinite(values)))
         if not numbers.count:
             return
-        low, high = numbers.limits
+        low, high = self._limits
         outside = (values < numbers.low) | (values > numbers.high)
         moved = (values < low) | (values > high)
         self.outside += int(np.count_nonzero(outside))
@@ -83,11 +87,18 @@ class LaterNumbers:
 
     def _far(self) -> Iterator[str]:
         numbers = self.numbers
-        number, share = numbers.commonest()
-        if numbers.count >= ENOUGH and share >= NEARLY_ALL:
+        number, share = numbers.commonest
+        farthest = max(numbers.high - numbers.mean, numbers.mean - numbers.low) / numbers.deviation
+        if numbers.count >= ENOUGH and share > 1 - RARE:
             yield (
-                f"is {number:.15g} in {100 * share:.4g} % of train: other numbers stand many "
-                "deviations away; make it categorical, or drop it"
+                f"is {number:.15g} in {100 * share:.4g} % of train: hardly anything is learned of "
+                "other numbers; make it categorical, or drop it"
+            )
+        elif farthest >= FAR and not self.cut:
+            yield (
+                f"has a number {farthest:.0f} deviations from the mean in train "
+                f"({numbers.low:.6g} to {numbers.high:.6g}): next to it all others are nearly the "
+                "same; correct it, or cut the feature into buckets"
             )
         if self.cut:
             yield (

@@ -73,6 +73,18 @@ def test_what_differs_by_rounding_is_constant() -> None:
     assert ids.deviation == pytest.approx(2**0.5)
 
 
+@pytest.mark.parametrize("others", [1, 5, 10, 100])
+def test_rare_numbers_count_as_one_in_a_hundred(others: int) -> None:
+    """Or they would stand 32, 14 or 10 deviations away; from 10 on, it is the plain deviation."""
+    values = [14.62] * (1000 - others) + [14.63] * others
+    numbers = numbers_of(values)
+    far = (14.63 - numbers.center) / numbers.deviation
+    plain = (14.63 - np.mean(values)) / np.std(values)
+    assert far == pytest.approx(min(plain, 10), rel=0.01)
+    if others >= 10:
+        assert numbers.deviation == numbers.spread
+
+
 @given(st.floats(-1e90, 1e90), st.floats(1e-6, 1e90), st.floats(allow_nan=False))
 def test_cells_are_within_the_limits(low: float, width: float, later: float) -> None:
     numbers = numbers_of([low] * 999 + [low + width])
@@ -82,7 +94,7 @@ def test_cells_are_within_the_limits(low: float, width: float, later: float) -> 
         high=numbers.limits[1],
     )  # fmt: skip
     (value,) = number_cells(field, np.array([later])).view(np.float32)
-    assert -3.1 <= value <= 31.7 + 3
+    assert -3.1 <= value <= 10 + 3
 
 
 def test_schemas_of_older_versions_have_no_limits() -> None:
