@@ -16,10 +16,11 @@ MAX_DEVIATIONS = 100.0
 MARGIN = 3.0
 """Deviations outside of the range of *train* up to which a number is taken as it is."""
 RARE = 0.01
-"""Where one number is more than all but this share of *train*, the others count for this share.
+"""Where one number is more than all but this share of *train*, others count the less the rarer.
 
-They would stand the further away the fewer they are, at ``sqrt(1 / share)`` deviations: a single
-one in a thousand rows at 30, from where it decides all, though it was hardly learned from.
+At this share they stand 10 deviations away. By their deviation alone they would stand the further
+away the rarer they are, at ``sqrt(1 / share)``: one in a thousand rows at 30, where it decides all,
+though it was hardly learned from. Here they stand at ``10 * sqrt(share / RARE)``.
 """
 ROUNDING = 8 * float(np.finfo(np.float64).eps)
 """Numbers that differ by no more than this share of themselves differ by rounding only."""
@@ -93,7 +94,7 @@ class Numbers:
         if not self.spread:
             return 1.0
         others = max(1 - self.commonest[1], 1 / self.count)
-        return float(self.spread * max(RARE / others, 1.0) ** 0.5)
+        return float(self.spread * max(RARE / others, 1.0))
 
     @property
     def limits(self) -> tuple[float, float]:
