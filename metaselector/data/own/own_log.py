@@ -15,9 +15,9 @@ from metaselector.data.interactions import (
     Task,
     nothing_known,
 )
-from metaselector.data.own.log_columns import interactions, raw_kinds
+from metaselector.data.own.log_columns import Noticed, interactions, raw_kinds
 from metaselector.data.own.log_schema import LogSchema, load_schema
-from metaselector.data.own.side_file import note_missing, note_strangers, open_side, read_side
+from metaselector.data.own.side_file import note, note_strangers, open_side, read_side
 from metaselector.data.raw.file import RawFile
 from metaselector.errors import ConfigError, DataError
 
@@ -87,16 +87,16 @@ def read_log(schema_path: Path, data: Path | None = None) -> InteractionTable:
         users = read_side(side, schema.users, "user", None, repairs)
 
     def read() -> Iterator[Interactions]:
-        seen: set[str] = set()
+        noticed = Noticed()
         rows, known = 0, users.empty
         for raw in log.blocks(raw_kinds(schema_path, schema)):
-            block = interactions(schema, raw, seen)
+            block = interactions(schema, raw, noticed)
             rows += len(block.lines)
             known = known or bool(users.index.isin(block.user.unique().to_pylist()).any())
             yield block
         if not rows:
             raise DataError(log.path, "holds no interactions, only names of columns")
-        note_missing(repairs, log.path, schema.columns, seen)
+        note(repairs, noticed.sentences(log.path, schema.columns))
         if schema.users and not known:
             note_strangers(repairs, folder / schema.users.file, schema.users, "user")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from metaselector.data.interactions import Feature
-from metaselector.data.own.log_columns import all_missing, converted, raw_kind
+from metaselector.data.own.log_columns import Noticed, converted, raw_kind
 from metaselector.data.own.log_schema import SideFile
 from metaselector.data.raw.columns import checked, keys
 from metaselector.data.raw.file import RawFile
@@ -44,7 +44,8 @@ def read_side(
         side: what its columns are.
         index: name of the index.
         only: the keys to keep, None for all.
-        repairs: a sentence is added for each feature that is missing everywhere.
+        repairs: a sentence is added for each feature that is missing everywhere, or in entries of
+            lists.
 
     Returns:
         A column for each feature, indexed by the key: words, tuples of words, or float64.
@@ -57,7 +58,7 @@ def read_side(
     wanted = None if only is None else pa.array(list(only), pa.string())
     parts: list[pd.DataFrame] = []
     lines: dict[str, tuple[Path, int]] = {}
-    seen: set[str] = set()
+    noticed = Noticed()
     for block in file.blocks({side.key: "word", **kinds}):
         found = checked(block, side.key, keys).dictionary_decode()
         kept = np.ones(len(found), bool)
@@ -73,10 +74,10 @@ def read_side(
             lines[name] = block.path, line
         columns: dict[str, Any] = {}
         for feature in features:
-            column = converted(block, side.columns[feature.name], feature, seen)
+            column = converted(block, side.columns[feature.name], feature, noticed)
             columns[feature.name] = _listed(column.filter(pa.array(kept)), feature)
         parts.append(pd.DataFrame(columns, index=pd.Index(names, dtype="str", name=index)))
-    note_missing(repairs, file.path, side.columns, seen)
+    note(repairs, noticed.sentences(file.path, side.columns))
     if wanted is not None and len(wanted) and not lines:
         note_strangers(repairs, file.path, side, index)
     if not parts:
@@ -93,18 +94,12 @@ def note_strangers(repairs: list[str], path: Path, side: SideFile, index: str) -
         f"{path}: column '{side.key}' has none of the {index}s of the interactions; compare the "
         "spelling of both"
     )
-    if sentence not in repairs:
-        repairs.append(sentence)
+    note(repairs, [sentence])
 
 
-def note_missing(
-    repairs: list[str], path: Path, columns: dict[str, str], seen: Collection[str]
-) -> None:
-    """Add a sentence for each feature that no row has, once."""
-    for name, column in columns.items():
-        sentence = all_missing(path, column)
-        if name not in seen and sentence not in repairs:
-            repairs.append(sentence)
+def note(repairs: list[str], sentences: Iterable[str]) -> None:
+    """Add each of the `sentences` once, however often the file is read."""
+    repairs.extend(sentence for sentence in sentences if sentence not in repairs)
 
 
 def _listed(column: pa.Array, feature: Feature) -> Any:

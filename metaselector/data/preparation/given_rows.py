@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from metaselector.data.interactions import Feature, Interactions
-from metaselector.data.own.log_columns import converted
+from metaselector.data.own.log_columns import Noticed, converted
 from metaselector.data.preparation.known import Known
 from metaselector.data.raw.columns import (
     BadValue,
@@ -63,11 +63,14 @@ class Given:
         """A column as it is.
 
         Raises:
-            DataError: it mixes types.
+            DataError: it mixes types, or holds what no file could.
         """
         try:
             array = pa.Array.from_pandas(self.frame[name])
-        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        except (UnicodeError, OverflowError) as error:
+            problem = f"a value is no text or too large a number ({error}); correct it"
+            raise DataError(self.source, problem, column=name) from error
+        except pa.ArrowException as error:
             problem = f"values of more than one type ({error}); make them all text or all numbers"
             raise DataError(self.source, problem, column=name) from error
         return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
@@ -108,7 +111,7 @@ def interactions_of(known: Known, given: Given, *, labelled: bool) -> Interactio
         timestamps=times,
         lines=block.lines,
         features={
-            feature.name: converted(block, rows.column(feature.name), feature, set())
+            feature.name: converted(block, rows.column(feature.name), feature, Noticed())
             for feature in rows.features
         },
     )
@@ -179,7 +182,7 @@ def described(
         for feature in features:
             if columns(feature.name) not in block.columns:
                 continue
-            values = converted(block, columns(feature.name), feature, set()).to_pylist()
+            values = converted(block, columns(feature.name), feature, Noticed()).to_pylist()
             cells = found[feature.name].tolist()
             for name, row in first.items():
                 cells[new[name]] = _cell(values[row], feature)
