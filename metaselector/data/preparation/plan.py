@@ -19,6 +19,7 @@ from metaselector.data.preparation.numbers import Numbers, number_cells
 from metaselector.data.preparation.parts import Parts
 from metaselector.data.preparation.row_columns import RowColumn, beside, row_columns_of
 from metaselector.data.preparation.settings import Settings
+from metaselector.data.preparation.spelling import doubts_of_words
 from metaselector.data.preparation.staging import Staged, StagedRows
 from metaselector.data.preparation.statistics import Counts, Past, Statistics, user_offsets
 from metaselector.data.schema import PADDING_ID, Owner, Schema
@@ -97,8 +98,13 @@ class Plan:
             np.concatenate(profiles, axis=1), row_columns, tuple(judged),
         )  # fmt: skip
 
-    def doubts(self) -> Iterator[str]:
-        """What is doubtful of numeric features, once the rows are written: one sentence each."""
+    def doubts(self, table: InteractionTable) -> Iterator[str]:
+        """What is doubtful of the features of `table`, once the rows are written: one line each."""
+        features = (*table.features, *table.user_features, *table.item_features)
+        words = {feature.name for feature in features if feature.kind != "numeric"}
+        for field in self.schema.fields:
+            for doubt in doubts_of_words(field.vocabulary) if field.name in words else ():
+                yield f"feature '{field.name}' of {field.of}s: {doubt}"
         for side, feature, later in self.numbers:
             for doubt in later.doubts(feature.buckets):
                 yield f"feature '{feature.name}' of {side}s {doubt}"

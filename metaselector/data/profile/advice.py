@@ -33,6 +33,7 @@ def advice(table: InteractionTable, profile: Profile) -> Iterator[str]:
     for place, (task, found) in enumerate(zip(table.tasks, profile.tasks, strict=True)):
         if place or not profile.sampled:  # otherwise the negatives are still to be sampled
             yield from _about_label(task, found)
+    yield from (f"column {column}: {doubt}" for column, doubt in profile.doubtful_names)
     yield from _about_users(profile)
     features = (*table.features, *table.user_features, *table.item_features)
     for feature, result in zip(features, profile.features, strict=True):
@@ -111,7 +112,8 @@ def _about_feature(feature: Feature, found: FeatureProfile) -> Iterator[str]:
             f"{name} is missing everywhere in train{later}: correct the column, or drop the feature"
         )
         return
-    yield from (f"{name} {doubt}" for doubt in found.doubts)
+    joint = " " if found.kind == "numeric" else ": "
+    yield from (f"{name}{joint}{doubt}" for doubt in found.doubts)
     if found.numbers is not None:
         if feature.buckets is None and enough:
             yield from _about_whole_numbers(name, found, found.numbers)

@@ -18,6 +18,7 @@ from metaselector.data.interactions import InteractionTable
 from metaselector.data.preparation.codes import Codes
 from metaselector.data.preparation.numbers import QUANTILE_SAMPLE
 from metaselector.data.preparation.parts import Parts
+from metaselector.data.preparation.spelling import doubts_of_names
 from metaselector.data.profile.advice import advice
 from metaselector.data.profile.features import Summary, side_table, summary_of
 from metaselector.data.profile.figures import SHORT, Profile, Spread
@@ -114,6 +115,11 @@ def describe(
         sampled=sampled,
         features=tuple(summary.profile() for summary in features),
         repairs=tuple(table.repairs),
+        doubtful_names=tuple(
+            (table.columns.get(what, what), doubt)
+            for what, codes, rows in (("user", users, per_user), ("item", items, per_item))
+            for doubt in (doubts_of_names(codes.words, rows, what) if not table.tabular else ())
+        ),
     )
     return replace(profile, warnings=tuple(advice(table, profile)))
 

@@ -15,6 +15,7 @@ from metaselector.data.interactions import Feature
 from metaselector.data.preparation.codes import Codes, occurring
 from metaselector.data.preparation.later_numbers import LaterNumbers
 from metaselector.data.preparation.numbers import Numbers
+from metaselector.data.preparation.spelling import doubts_of_words
 from metaselector.data.profile.figures import FeatureProfile, NumberProfile, Side
 from metaselector.data.profile.tally import Tally
 
@@ -63,12 +64,6 @@ class WordSummary:
         tally.add(codes, counts[entry])
         return int(counts[np.unique(entry)].sum())
 
-    @property
-    def words(self) -> tuple[list[str], Ints]:
-        """All words, also of rows after *train*, and how often each occurs."""
-        n = len(self._codes)
-        return self._codes.words, self._train.counts(n) + self._later.counts(n)
-
     def profile(self) -> FeatureProfile:
         """The feature, as far as it was added."""
         n, words = len(self._codes), self._codes.words
@@ -80,6 +75,7 @@ class WordSummary:
             frequent=tuple((words[code], int(train[code])) for code in most if train[code]),
             later=int(later.sum()),
             new=int(later[train == 0].sum()),
+            doubts=tuple(doubts_of_words([words[code] for code in np.flatnonzero(train)])),
         )
 
 

@@ -94,7 +94,7 @@ class FeatureProfile:
         later: words or numbers after *train*: of its rows, or of users or items that only they
             have.
         new: of these, words that *train* does not have, or numbers outside of its range.
-        doubts: what to know of numbers, one clause each.
+        doubts: what to know of the words or numbers, one clause each.
     """
 
     name: str
@@ -134,6 +134,7 @@ class Profile:
             features of users, or items.
         features: of rows, then users, then items.
         repairs: what was mended while reading.
+        doubtful_names: the column of users or of items, and what may be wrong with its names.
         warnings: one line each, with what to do.
     """
 
@@ -161,4 +162,5 @@ class Profile:
     sampled: int = 0
     features: tuple[FeatureProfile, ...] = ()
     repairs: tuple[str, ...] = ()
+    doubtful_names: tuple[tuple[str, str], ...] = ()
     warnings: tuple[str, ...] = ()
