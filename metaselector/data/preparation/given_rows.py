@@ -24,6 +24,7 @@ from metaselector.data.raw.columns import (
     keys,
     numbers,
     observed,
+    viewless,
 )
 from metaselector.data.raw.times import seconds
 from metaselector.errors import DataError, nearest
@@ -73,7 +74,7 @@ class Given:
         except pa.ArrowException as error:
             problem = f"values of more than one type ({error}); make them all text or all numbers"
             raise DataError(self.source, problem, column=name) from error
-        return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+        return viewless(array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array)
 
     def block(self) -> RawBlock:
         """All of it."""

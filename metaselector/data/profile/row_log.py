@@ -79,11 +79,11 @@ class RowLog:
             for user, item, time in self._blocks:
                 chosen = np.flatnonzero((user >= low) & (user < high))
                 if len(chosen):
-                    mine = user[chosen].astype(np.int64) - low
-                    picks.append((mine, item[chosen], time[chosen], first + chosen))
+                    counted = user[chosen].astype(np.int64) - low
+                    picks.append((counted, item[chosen], time[chosen], first + chosen))
                 first += len(user)
-            user, item, time, row = (np.concatenate(part) for part in zip(*picks, strict=True))
-            yield low, high, user, item, time, row
+            mine, item, time, row = (np.concatenate(part) for part in zip(*picks, strict=True))
+            yield low, high, mine, item, time, row.astype(np.int64)
 
 
 def _ranges(rows_per_user: Ints, part_rows: int) -> Iterator[tuple[int, int]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -35,7 +37,9 @@ def train_rows(
     for low, _, user, item, time, row in log.of_users(rows_per_user):
         order = np.lexsort((time, user))  # stable: equals stay in the order of the file
         records = np.empty(len(order), _RECORD)
-        for name, column in zip(_RECORD.names or (), (user + low, item, time, row), strict=True):
+        columns: dict[str, NDArray[Any]]
+        columns = {"user": user + low, "item": item, "time": time, "row": row}
+        for name, column in columns.items():
             records[name] = column[order]
         records = records[~repeats(records)]
         sizes = np.diff(user_offsets(records))

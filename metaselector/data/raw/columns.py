@@ -168,6 +168,13 @@ def is_text(type_: pa.DataType) -> bool:
     return pa.types.is_string(type_) or pa.types.is_large_string(type_)
 
 
+def viewless(column: pa.Array) -> pa.Array:
+    """The column as plain strings or bytes where it is a view of them: Arrow does little there."""
+    if pa.types.is_string_view(column.type):
+        return column.cast(pa.string())
+    return column.cast(pa.binary()) if pa.types.is_binary_view(column.type) else column
+
+
 def _joined(column: pa.Array, separator: str) -> pa.Array:
     entries, rows = entries_of(column)
     if is_listed(entries.type):

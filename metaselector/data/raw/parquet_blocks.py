@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
-from metaselector.data.raw.columns import RawBlock
+from metaselector.data.raw.columns import RawBlock, viewless
 from metaselector.errors import DataError
 
 BLOCK_ROWS = 2**18
@@ -77,7 +77,7 @@ def _valid(path: Path, first: int, batch: pa.RecordBatch, name: str) -> pa.Array
         problem = f"damaged, or not UTF-8 text, in one of {len(batch):,} rows from here on "
         problem += f"({_one_line(error)}); write the file again"
         raise DataError(path, problem, line=first, column=name) from error
-    return column
+    return viewless(column)
 
 
 def _one_line(error: Exception) -> str:

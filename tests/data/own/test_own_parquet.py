@@ -60,7 +60,9 @@ def test_parquet_keys_are_whole_numbers(tmp_path: Path) -> None:
     assert blocks[0].user.to_pylist() == ["7", str(2**40), "7"]
 
 
-@pytest.mark.parametrize("text", [pa.large_string(), pa.dictionary(pa.int8(), pa.string())])
+@pytest.mark.parametrize(
+    "text", [pa.large_string(), pa.string_view(), pa.dictionary(pa.int8(), pa.string())]
+)
 def test_other_types_of_text(tmp_path: Path, text: pa.DataType) -> None:
     table = arrow()
     for name in ("who", "what", "device"):

@@ -40,8 +40,8 @@ def test_the_most_frequent_are_named_first() -> None:
 @pytest.mark.parametrize("name", [" u1", "u1 ", "\tu1", "u1\u00a0", "\ufeffu1", "u1\u200b"])
 def test_blanks(name: str) -> None:
     assert doubts("u1", name) == [
-        f"written with blanks around: 1 user ({name!r}; 2 rows); each spelling counts as another user: "
-        "write all alike, without blanks"
+        f"written with blanks around: 1 user ({name!r}; 2 rows); each spelling counts as another "
+        "user: write all alike, without blanks"
     ]
 
 
