@@ -87,13 +87,14 @@ def _examples(words: Sequence[str], rows: Counts | None, kind: _Kind) -> str:
     chosen = places
     if kind.same is not None:
         chosen = places[kind.same[places] == kind.same[places[0]]]
-    show = shown if kind.same is None else ascii  # accents that look the same
-    named = ", ".join(show(words[place]) for place in chosen[:EXAMPLES].tolist())
+    named = [shown(words[place]) for place in chosen[:EXAMPLES].tolist()]
+    if kind.same is not None:  # accents that look the same
+        named = [text.encode("ascii", "backslashreplace").decode() for text in named]
     more = ", …" if len(places) > len(chosen[:EXAMPLES]) else ""
     if rows is None:
-        return f"{named}{more}"
+        return ", ".join(named) + more
     total = int(rows[places].sum())
-    return f"{named}{more}; {total:,} row{'s' if total != 1 else ''}"
+    return f"{', '.join(named)}{more}; {total:,} row{'s' if total != 1 else ''}"
 
 
 def _spellings(words: pa.Array, what: str) -> Iterator[_Kind]:

@@ -80,7 +80,9 @@ def describe(
     pairs = 0 if table.tabular else sharing.pairs
     parts = Parts.of(windows, users.words, cold_seed)
     sampled = table.negatives.per_positive if table.negatives else 0
-    kinds = train_rows(log, per_user, parts, sampled)
+    kinds = np.zeros(rows, dtype=np.uint8)
+    if table.features or table.user_features or table.item_features:
+        kinds = train_rows(log, per_user, parts, sampled)
     user_in, item_in = log.occurring(kinds == TRAIN, len(users), len(items))
     of_users, users_unknown = side_table(
         table.user_features, "user", table.users, users.words, user_in

@@ -117,7 +117,7 @@ class NumberSummary:
         later.later = self._later
         found = self._numbers
         if found.count:
-            numbers = NumberProfile(found.mean, found.spread, found.low, found.high, self._whole)
+            numbers = NumberProfile(found.center, found.spread, found.low, found.high, self._whole)
         return FeatureProfile(
             **_common(self._feature, self._side, found.count + found.missing, found.missing),
             distinct=None if self._distinct is None else len(self._distinct),
