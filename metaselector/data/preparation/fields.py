@@ -109,9 +109,10 @@ class Fields:
                 center=numbers.center, scale=numbers.deviation, low=low, high=high,
             )  # fmt: skip
         edges = numbers.edges(buckets)
-        words = [f"below {edge:g}" for edge in edges[:1]]
-        words += [f"{a:g} to below {b:g}" for a, b in pairwise(edges)]
-        words += [f"from {edge:g}" for edge in edges[-1:]]
+        shown = _distinct(edges)
+        words = [f"below {edge}" for edge in shown[:1]]
+        words += [f"{a} to below {b}" for a, b in pairwise(shown)]
+        words += [f"from {edge}" for edge in shown[-1:]]
         if numbers.count and not edges:
             words = ["any"]
         return self._new(
@@ -187,6 +188,15 @@ class Fields:
 def _ids(field: Field, words: Sequence[str]) -> Cells:
     encoder = field.encoder()
     return np.array([encoder.get(word, field.first_id) for word in words], dtype=np.int32)
+
+
+def _distinct(numbers: Sequence[float]) -> list[str]:
+    """Different numbers as short as they stay different."""
+    for digits in (6, 9, 12, 17):
+        texts = [f"{number:.{digits}g}" for number in numbers]
+        if len(set(texts)) == len(numbers):
+            break
+    return texts
 
 
 def _natural(word: str) -> tuple[int, str]:

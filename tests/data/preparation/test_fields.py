@@ -137,6 +137,17 @@ def test_a_constant_or_absent_number_does_no_harm(table: InteractionTable) -> No
     assert decoded(dataset, "c") == decoded(dataset, "d") == [[("(unseen)", 1.0)]] * 8
 
 
+def test_buckets_of_large_numbers_have_names_of_their_own(table: InteractionTable) -> None:
+    prices = 1e9 + np.array([1.0, 3.0, 5.0, 7.0, 1.0, 3.0, 5.0, 7.0])
+    table = with_features(table, [Feature("price", "numeric", buckets=3)], {"price": prices})
+    field = next(field for field in encode(table, SETTINGS).schema.fields if field.name == "price")
+    assert field.vocabulary == (
+        "below 1000000003",
+        "1000000003 to below 1000000005",
+        "from 1000000005",
+    )
+
+
 def test_numbers_far_outside_of_the_range_of_train_are_set_to_its_edge(
     table: InteractionTable,
 ) -> None:
