@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from metaselector.data.own.log_columns import Noticed, converted, raw_kind
 from metaselector.data.own.log_schema import SideFile
 from metaselector.data.raw.columns import checked, keys
 from metaselector.data.raw.file import RawFile
+from metaselector.data.raw.spelling import plain
 from metaselector.data.raw.values import shown
 from metaselector.errors import DataError
 
@@ -56,6 +57,8 @@ def read_side(
     features = side.as_features()
     kinds = {side.columns[feature.name]: raw_kind(feature) for feature in features}
     wanted = None if only is None else pa.array(list(only), pa.string())
+    spelled = None if wanted is None else plain(wanted)
+    near: list[str] = []
     parts: list[pd.DataFrame] = []
     lines: dict[str, tuple[Path, int]] = {}
     noticed = Noticed()
@@ -64,6 +67,7 @@ def read_side(
         kept = np.ones(len(found), bool)
         if wanted is not None:
             kept = pc.is_in(found, wanted).to_numpy(zero_copy_only=False)
+            near += spelled_like(found.filter(pa.array(~kept)), spelled)
         names = found.filter(pa.array(kept)).to_pylist()
         for name, line in zip(names, block.lines[kept].tolist(), strict=True):
             if name in lines:
@@ -80,6 +84,9 @@ def read_side(
     note(repairs, noticed.sentences(file.path, side.columns))
     if wanted is not None and len(wanted) and not lines:
         note_strangers(repairs, file.path, side, index)
+    elif wanted is not None and near:
+        missed = [name for name in wanted.to_pylist() if name not in lines]
+        note_spellings(repairs, file.path, side, index, missed, near)
     if not parts:
         columns = {feature.name: [] for feature in features}
         parts = [pd.DataFrame(columns, index=pd.Index([], dtype="str", name=index))]
@@ -95,6 +102,39 @@ def note_strangers(repairs: list[str], path: Path, side: SideFile, index: str) -
         "spelling of both"
     )
     note(repairs, [sentence])
+
+
+def spelled_like(names: pa.Array, wanted: pa.Array) -> list[str]:
+    """Those of `names` that are one of the :func:`plain` words `wanted`, in whatever spelling."""
+    found: list[str] = names.filter(pc.is_in(plain(names), wanted)).to_pylist()
+    return found
+
+
+def note_spellings(
+    repairs: list[str],
+    path: Path,
+    side: SideFile,
+    index: str,
+    missed: Sequence[str],
+    near: Sequence[str],
+) -> None:
+    """Add a sentence where the file describes users or items in another spelling, once.
+
+    Args:
+        missed: who occurs and is not described.
+        near: who is described.
+    """
+    theirs = dict(zip(plain(pa.array(near, pa.string())).to_pylist(), near, strict=True))
+    ours = zip(missed, plain(pa.array(missed, pa.string())).to_pylist(), strict=True)
+    pairs = [(name, theirs[text]) for name, text in ours if text in theirs]
+    if pairs:
+        name, other = pairs[0]
+        who = f"1 {index} is" if len(pairs) == 1 else f"{len(pairs):,} {index}s are"
+        sentence = (
+            f"{path}: column '{side.key}': {who} spelled in another way than in the interactions "
+            f"({shown(other)} for {shown(name)}), and so not described; write both alike"
+        )
+        note(repairs, [sentence])
 
 
 def note(repairs: list[str], sentences: Iterable[str]) -> None:

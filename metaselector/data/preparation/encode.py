@@ -26,10 +26,10 @@ from metaselector.data.preparation.negatives import NegativeSampler
 from metaselector.data.preparation.parts import Parts
 from metaselector.data.preparation.plan import Plan, write_rows
 from metaselector.data.preparation.settings import DEFAULT_SETTINGS, Settings
-from metaselector.data.preparation.spelling import doubts_of_names
 from metaselector.data.preparation.staging import Staged, StagedRows, stage, whole_users
 from metaselector.data.preparation.statistics import Counts, Statistics
 from metaselector.data.preparation.titles import save_titles
+from metaselector.data.raw.spelling import doubts_of_names
 from metaselector.data.schema import Schema
 from metaselector.data.split import Windows, boundaries
 from metaselector.errors import DataError

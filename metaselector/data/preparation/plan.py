@@ -19,9 +19,9 @@ from metaselector.data.preparation.numbers import Numbers, number_cells
 from metaselector.data.preparation.parts import Parts
 from metaselector.data.preparation.row_columns import RowColumn, beside, row_columns_of
 from metaselector.data.preparation.settings import Settings
-from metaselector.data.preparation.spelling import doubts_of_words
 from metaselector.data.preparation.staging import Staged, StagedRows
 from metaselector.data.preparation.statistics import Counts, Past, Statistics, user_offsets
+from metaselector.data.raw.spelling import doubts_of_words
 from metaselector.data.schema import PADDING_ID, Owner, Schema
 
 

@@ -18,7 +18,6 @@ from metaselector.data.interactions import InteractionTable
 from metaselector.data.preparation.codes import Codes
 from metaselector.data.preparation.numbers import QUANTILE_SAMPLE
 from metaselector.data.preparation.parts import Parts
-from metaselector.data.preparation.spelling import doubts_of_names
 from metaselector.data.profile.advice import advice
 from metaselector.data.profile.features import Summary, side_table, summary_of
 from metaselector.data.profile.figures import SHORT, Profile, Spread
@@ -26,6 +25,7 @@ from metaselector.data.profile.labels import LabelSummary
 from metaselector.data.profile.row_log import RowLog
 from metaselector.data.profile.tally import Tally
 from metaselector.data.profile.train_rows import LATER, TRAIN, train_rows
+from metaselector.data.raw.spelling import doubts_of_names
 from metaselector.data.split import DEFAULT_WINDOWS, Windows
 from metaselector.errors import DataError
 

@@ -15,9 +15,9 @@ from metaselector.data.interactions import Feature
 from metaselector.data.preparation.codes import Codes, occurring
 from metaselector.data.preparation.later_numbers import LaterNumbers
 from metaselector.data.preparation.numbers import Numbers
-from metaselector.data.preparation.spelling import doubts_of_words
 from metaselector.data.profile.figures import FeatureProfile, NumberProfile, Side
 from metaselector.data.profile.tally import Tally
+from metaselector.data.raw.spelling import doubts_of_words
 
 Ints = NDArray[np.int64]
 FREQUENT = 5

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from metaselector.data.preparation.spelling import MISSING, doubts_of_names, doubts_of_words
+from metaselector.data.raw.spelling import MISSING, doubts_of_names, doubts_of_words
 
 
 def doubts(*names: str) -> list[str]:

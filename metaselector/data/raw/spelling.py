@@ -97,6 +97,17 @@ def _examples(words: Sequence[str], rows: Counts | None, kind: _Kind) -> str:
     return f"{', '.join(named)}{more}; {total:,} row{'s' if total != 1 else ''}"
 
 
+def plain(words: pa.Array) -> pa.Array:
+    """Strings ``[n]`` without blanks around, numbers and accents in one spelling."""
+    trimmed = pc.utf8_trim(words, characters=_BLANKS)
+    number = pc.replace_substring_regex(trimmed, _WHOLE, r"\1\2")
+    return number if pc.all(pc.string_is_ascii(number)).as_py() else _composed(number)
+
+
+def _composed(words: pa.Array) -> pa.Array:
+    return pc.utf8_normalize(words, form="NFC")
+
+
 def _spellings(words: pa.Array, what: str) -> Iterator[_Kind]:
     """Words that may be the same as another."""
     apart = f"each spelling counts as another {what}: write all alike"
@@ -108,7 +119,7 @@ def _spellings(words: pa.Array, what: str) -> Iterator[_Kind]:
     number = pc.replace_substring_regex(words.filter(pa.array(whole)), _WHOLE, r"\1\2")
     yield _Kind("one number written in several ways", *_repeated(number, whole, apart))
     foreign = ~_mask(pc.string_is_ascii(words))
-    composed = pc.utf8_normalize(words.filter(pa.array(foreign)), form="NFC")
+    composed = _composed(words.filter(pa.array(foreign)))
     yield _Kind("accents encoded in several ways", *_repeated(composed, foreign, apart))
 
 
