@@ -24,7 +24,6 @@ from metaselector.data.raw.columns import (
     keys,
     numbers,
     observed,
-    viewless,
 )
 from metaselector.data.raw.times import seconds
 from metaselector.errors import DataError, nearest
@@ -64,17 +63,14 @@ class Given:
         """A column as it is.
 
         Raises:
-            DataError: it mixes types, or holds what no file could.
+            DataError: it mixes types.
         """
         try:
             array = pa.Array.from_pandas(self.frame[name])
-        except (UnicodeError, OverflowError) as error:
-            problem = f"a value is no text or too large a number ({error}); correct it"
-            raise DataError(self.source, problem, column=name) from error
-        except pa.ArrowException as error:
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
             problem = f"values of more than one type ({error}); make them all text or all numbers"
             raise DataError(self.source, problem, column=name) from error
-        return viewless(array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array)
+        return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
 
     def block(self) -> RawBlock:
         """All of it."""

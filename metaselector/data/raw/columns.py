@@ -60,7 +60,7 @@ class BadValue(Exception):
 def checked(block: RawBlock, column: str, check: Callable[[pa.Array], T]) -> T:
     """What `check` makes of a column; a bad value becomes a :class:`DataError`."""
     try:
-        return check(block.columns[column])
+        return check(viewless(block.columns[column]))
     except BadValue as error:
         line = int(block.lines[error.row])
         raise DataError(block.path, error.problem, line=line, column=column) from error
