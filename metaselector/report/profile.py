@@ -87,8 +87,11 @@ def _counts(profile: Profile) -> Table:
 
 
 def _features(profile: Profile) -> Table:
-    table = Table("feature, in train", "kind")
-    for title in ("missing", "distinct", "new later"):
+    caption = (
+        "features of train; new: later words it does not have, or numbers outside of its range"
+    )
+    table = Table("feature", "kind", caption=caption, caption_justify="left")
+    for title in ("missing", "distinct", "new"):
         table.add_column(title, justify="right")
     table.add_column("most frequent words, or numbers", overflow="ellipsis", ratio=1)
     side: Side | None = None

@@ -16,6 +16,7 @@ from metaselector.data.interactions import Feature, InteractionTable, Negatives,
 from metaselector.data.preparation.encode import Settings, encode
 from metaselector.data.split import Windows
 from metaselector.errors import ConfigError, DataError
+from tests.data.conftest import table_of
 
 MakeTable = Callable[..., InteractionTable]
 SETTINGS = Settings(Windows(early=25, train=50, valid=75))
@@ -201,6 +202,24 @@ def test_numbers_of_items(table: InteractionTable) -> None:
     far = np.sqrt(1.5)  # 2 from the mean of 3, in deviations of 1, 3 and 5
     expected = [("(number)", pytest.approx(z)) for z in (-far, 0, far)]
     assert found == [*expected, ("(unseen)", 1.0)] * 2
+
+
+def test_items_that_come_after_train_may_leave_its_range(table: InteractionTable) -> None:
+    """Items are what is counted, not their rows; i5 is in the last row only."""
+    rows = [(*row[:1], "i5" if t == 7 else row[1], *row[2:]) for t, row in enumerate(ROWS)]
+    items = pd.DataFrame({"a": [2.0] * 4 + [3.0], "b": [1.0, 3.0, 5.0, 3.0, 99.0]}, [*"12345"])
+    table = replace(
+        table_of(rows),
+        describe_items=lambda _: items.set_axis([f"i{name}" for name in items.index]),
+        item_features=(Feature("a", "numeric"), Feature("b", "numeric")),
+    )
+    dataset = encode(table, SETTINGS)
+    assert [row[0][1] for row in decoded(dataset, "a")] == [0] * 8
+    assert decoded(dataset, "b")[-1][0][1] == pytest.approx(2 / np.sqrt(2) + 3)
+    assert [repair.partition(" of items ")[2][:60] for repair in table.repairs] == [
+        "is constant in train (2): it says nothing; drop the feature;",
+        "leaves the range of train (1 to 5) in 1 of 1 later numbers, ",
+    ]
 
 
 def test_tasks_and_their_masks(table: InteractionTable) -> None:
