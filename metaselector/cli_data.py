@@ -51,7 +51,8 @@ def data_describe(
 ) -> None:
     """Print what raw data looks like: counts, labels, times, features, and warnings.
 
-    Of the settings, dataset and data.label_threshold matter.
+    Of the settings, dataset, data.label_threshold, protocol and its split matter: features are
+    judged by the rows of train, as training does.
     """
     from rich.console import Console
 
@@ -59,11 +60,18 @@ def data_describe(
     from metaselector.data.profile.describe import describe
     from metaselector.data.public.fetch import fetch
     from metaselector.data.registry import read
+    from metaselector.data.split import Windows
     from metaselector.report.profile import print_profile, write_profile
 
     settings = load_config(config, overrides or (), {"dataset": dataset} if dataset else {})
     source = fetch(settings.dataset, data_directory) if data is None else data
-    profile = describe(read(settings.dataset, source), settings.data.label_threshold)
+    split = settings.percentages
+    profile = describe(
+        read(settings.dataset, source),
+        settings.data.label_threshold,
+        windows=Windows(split.early, split.train, split.valid),
+        cold_seed=settings.cold_seed,
+    )
     print_profile(profile, Console())
     if json is not None:
         write_profile(profile, json)

@@ -31,10 +31,12 @@ class Field(BaseModel):
         kind: ``"categorical"`` is one slot with value 1; ``"multivalued"`` and ``"sequence"`` are
             several, each of n words with value 1/n; a ``"profile"`` has a slot for each word, with
             its share as the value; ``"numeric"`` is one slot of the word :data:`NUMBER` with the
-            standardised number as the value, or, where that is missing, the unseen word with 1.
+            standardised number as the value, or, where that is missing, the unseen word with 1;
+            where *train* has no number, it has no word, and all are missing.
         of: whose feature it is; fields stand in the order of :data:`OWNERS`.
-        center, scale: a ``"numeric"`` field's values are ``(number - center) / scale``, at most
-            :data:`~metaselector.data.preparation.fields.MAX_DEVIATIONS` from 0.
+        center, scale: a ``"numeric"`` field's values are ``(number - center) / scale``.
+        low, high: numbers beyond are set to these first, see
+            :func:`~metaselector.data.preparation.numbers.number_limits`.
         edges: where a number became words: word i is for numbers from ``edges[i - 1]`` up to below
             ``edges[i]``.
     """
@@ -49,6 +51,8 @@ class Field(BaseModel):
     vocabulary: tuple[str, ...]
     center: float = 0.0
     scale: float = 1.0
+    low: float | None = None
+    high: float | None = None
     edges: tuple[float, ...] = ()
 
     @property

@@ -89,8 +89,11 @@ def _counts(profile: Profile) -> Table:
 
 
 def _features(profile: Profile) -> Table:
-    table = Table("feature", "kind")
-    for title in ("missing", "distinct"):
+    caption = (
+        "features of train; new: later words it does not have, or numbers outside of its range"
+    )
+    table = Table("feature", "kind", caption=caption, caption_justify="left")
+    for title in ("missing", "distinct", "new"):
         table.add_column(title, justify="right")
     table.add_column("most frequent words, or numbers", overflow="ellipsis", ratio=1)
     side: Side | None = None
@@ -105,6 +108,7 @@ def _features(profile: Profile) -> Table:
             feature.kind,
             _percent(feature.share_missing),
             distinct,
+            _percent(feature.new / feature.later) if feature.later else "-",
             Text(_values(feature), no_wrap=True),
         )
     return table

@@ -45,7 +45,17 @@ PROFILE = Profile(
     features=(
         FeatureProfile("device", "row", "categorical", 4, 1, 0.25, 2, (("[red]", 2), ("b", 1))),
         FeatureProfile(
-            "price", "row", "numeric", 4, 0, 0.0, None, (), NumberProfile(1.5, 2, -3, 4, False)
+            "price",
+            "row",
+            "numeric",
+            4,
+            0,
+            0.0,
+            None,
+            (),
+            NumberProfile(1.5, 2, -3, 4, False),
+            8,
+            2,
         ),
         FeatureProfile("genres", "item", "multivalued", 4, 4, 1.0, 0),
     ),
@@ -77,9 +87,9 @@ def test_numbers_of_a_wide_terminal() -> None:
     assert "rating 100.00 % 54.99 % >= 4 0.5 to 5 3" in lines
     assert "click 0.00 % - >= 1 - 0" in lines
     assert "user 1 2.5 10 20 1,234,567 123.45" in lines
-    assert "device categorical 25.00 % 2 [red] (2), b (1)" in lines
-    assert "price numeric 0.00 % many 1.5 ± 2, -3 to 4" in lines
-    assert "genres multivalued 100.00 % 0" in lines
+    assert "device categorical 25.00 % 2 - [red] (2), b (1)" in lines
+    assert "price numeric 0.00 % many 25.00 % 1.5 ± 2, -3 to 4" in lines
+    assert "genres multivalued 100.00 % 0 -" in lines
     assert lines.index("of rows") < lines.index("of items")
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from metaselector.data.raw.columns import BadValue, RawBlock, flags, numbers, words
 from metaselector.data.raw.file import RawFile
 from metaselector.data.raw.lines import read_blocks
+from metaselector.data.raw.lists import is_listed
 from metaselector.data.raw.times import microseconds
 from metaselector.data.raw.values import shown
 from metaselector.errors import DataError
@@ -129,7 +130,7 @@ def _profile(name: str, chunks: pa.ChunkedArray) -> Profile:
     )
     if not distinct:
         return profile
-    if pa.types.is_list(type_) or pa.types.is_large_list(type_):
+    if is_listed(type_):
         return replace(profile, look="lists")
     declared = name.rpartition(":")[2]
     if declared == "token_seq":

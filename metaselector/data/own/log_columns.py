@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from metaselector.data.raw.columns import (
     checked,
     flags,
     keys,
+    missing_entries,
     numbers,
     observed,
     refuse,
@@ -23,6 +25,38 @@ from metaselector.data.raw.columns import (
 )
 from metaselector.data.raw.times import microseconds
 from metaselector.errors import ConfigError
+
+
+class Noticed:
+    """What is noticed of features while a file is read.
+
+    Attributes:
+        present: features that some row has.
+    """
+
+    def __init__(self) -> None:
+        self.present: set[str] = set()
+        self._lost: dict[str, tuple[int, str]] = {}
+
+    def lost(self, feature: str, block: RawBlock, missing: NDArray[np.int64]) -> None:
+        """Count the missing entries of lists, `missing` of each row."""
+        if missing.any():
+            line = f"{block.path.name}:{block.lines[int((missing > 0).argmax())]}"
+            before, first = self._lost.get(feature, (0, line))
+            self._lost[feature] = before + int(missing.sum()), first
+
+    def sentences(self, path: Path, columns: Mapping[str, str]) -> Iterator[str]:
+        """What is to be said of the file, given the column of each feature."""
+        for name, column in columns.items():
+            if name not in self.present:
+                yield (
+                    f"{path}: column '{column}' is empty in all rows; the field holds only its "
+                    "unseen word"
+                )
+            if name in self._lost:
+                count, first = self._lost[name]
+                entries = "1 missing entry" if count == 1 else f"{count:,} missing entries"
+                yield f"{path}: column '{column}': {entries} of lists left out (first in {first})"
 
 
 def raw_kind(feature: Feature) -> Raw:
@@ -53,8 +87,8 @@ def raw_kinds(path: Path, schema: LogSchema) -> dict[str, Raw]:
     return kinds
 
 
-def interactions(schema: LogSchema, block: RawBlock, seen: set[str]) -> Interactions:
-    """Checked rows; features that some row has are added to `seen`.
+def interactions(schema: LogSchema, block: RawBlock, noticed: Noticed) -> Interactions:
+    """Checked rows.
 
     Raises:
         DataError: a value is wrong; the message names the file, line and column.
@@ -67,28 +101,25 @@ def interactions(schema: LogSchema, block: RawBlock, seen: set[str]) -> Interact
         timestamps=checked(block, schema.time.column, lambda column: microseconds(column, unit)),
         lines=block.lines,
         features={
-            feature.name: converted(block, schema.columns[feature.name], feature, seen)
+            feature.name: converted(block, schema.columns[feature.name], feature, noticed)
             for feature in schema.as_features()
         },
     )
 
 
-def converted(block: RawBlock, column: str, feature: Feature, seen: set[str]) -> pa.Array:
+def converted(block: RawBlock, column: str, feature: Feature, noticed: Noticed) -> pa.Array:
     """A feature's words (dictionary-encoded, missing: null or empty) or float64 (missing: nan)."""
+    present = noticed.present
     if feature.kind == "numeric":
         values = checked(block, column, numbers)
-        if feature.name not in seen and not np.isnan(values).all():
-            seen.add(feature.name)
+        if feature.name not in present and not np.isnan(values).all():
+            present.add(feature.name)
         return pa.array(values)
     found = checked(block, column, lambda array: words(array, feature.separator))
-    if feature.name not in seen and any(text for text in found.unique().to_pylist()):
-        seen.add(feature.name)
+    noticed.lost(feature.name, block, checked(block, column, missing_entries))
+    if feature.name not in present and any(text for text in found.unique().to_pylist()):
+        present.add(feature.name)
     return found
-
-
-def all_missing(path: Path, column: str) -> str:
-    """What is said of a feature that no row has."""
-    return f"{path}: column '{column}' is empty in all rows; the field holds only its unseen word"
 
 
 def _labels(schema: LogSchema, block: RawBlock) -> NDArray[np.float64]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 
 from metaselector.data.interactions import (
     Interactions,
@@ -15,10 +16,18 @@ from metaselector.data.interactions import (
     Task,
     nothing_known,
 )
-from metaselector.data.own.log_columns import interactions, raw_kinds
+from metaselector.data.own.log_columns import Noticed, interactions, raw_kinds
 from metaselector.data.own.log_schema import LogSchema, load_schema
-from metaselector.data.own.side_file import note_missing, note_strangers, open_side, read_side
+from metaselector.data.own.side_file import (
+    note,
+    note_spellings,
+    note_strangers,
+    open_side,
+    read_side,
+    spelled_like,
+)
 from metaselector.data.raw.file import RawFile
+from metaselector.data.raw.spelling import plain
 from metaselector.errors import ConfigError, DataError
 
 SUFFIXES = (".yaml", ".yml")
@@ -87,18 +96,27 @@ def read_log(schema_path: Path, data: Path | None = None) -> InteractionTable:
         users = read_side(side, schema.users, "user", None, repairs)
 
     def read() -> Iterator[Interactions]:
-        seen: set[str] = set()
-        rows, known = 0, users.empty
+        noticed = Noticed()
+        rows, known, missed = 0, users.empty, dict[str, None]()
         for raw in log.blocks(raw_kinds(schema_path, schema)):
-            block = interactions(schema, raw, seen)
+            block = interactions(schema, raw, noticed)
             rows += len(block.lines)
-            known = known or bool(users.index.isin(block.user.unique().to_pylist()).any())
+            if schema.users:
+                names = pd.Index(block.user.unique().to_pylist())
+                described = names.isin(users.index)
+                known = known or bool(described.any())
+                missed |= dict.fromkeys(names[~described])
             yield block
         if not rows:
             raise DataError(log.path, "holds no interactions, only names of columns")
-        note_missing(repairs, log.path, schema.columns, seen)
+        note(repairs, noticed.sentences(log.path, schema.columns))
         if schema.users and not known:
             note_strangers(repairs, folder / schema.users.file, schema.users, "user")
+        elif schema.users and missed:
+            path, unknown = folder / schema.users.file, list(missed)
+            spelled = plain(pa.array(unknown, pa.string()))
+            near = spelled_like(pa.array(users.index, pa.string()), spelled)
+            note_spellings(repairs, path, schema.users, "user", unknown, near)
 
     def describe_items(keys: Iterable[str]) -> pd.DataFrame:
         if schema.items is None or items is None:

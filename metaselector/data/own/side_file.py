@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from metaselector.data.interactions import Feature
-from metaselector.data.own.log_columns import all_missing, converted, raw_kind
+from metaselector.data.own.log_columns import Noticed, converted, raw_kind
 from metaselector.data.own.log_schema import SideFile
 from metaselector.data.raw.columns import checked, keys
 from metaselector.data.raw.file import RawFile
+from metaselector.data.raw.spelling import plain
 from metaselector.data.raw.values import shown
 from metaselector.errors import DataError
 
@@ -44,7 +45,8 @@ def read_side(
         side: what its columns are.
         index: name of the index.
         only: the keys to keep, None for all.
-        repairs: a sentence is added for each feature that is missing everywhere.
+        repairs: a sentence is added for each feature that is missing everywhere, or in entries of
+            lists.
 
     Returns:
         A column for each feature, indexed by the key: words, tuples of words, or float64.
@@ -55,14 +57,17 @@ def read_side(
     features = side.as_features()
     kinds = {side.columns[feature.name]: raw_kind(feature) for feature in features}
     wanted = None if only is None else pa.array(list(only), pa.string())
+    spelled = None if wanted is None else plain(wanted)
+    near: list[str] = []
     parts: list[pd.DataFrame] = []
     lines: dict[str, tuple[Path, int]] = {}
-    seen: set[str] = set()
+    noticed = Noticed()
     for block in file.blocks({side.key: "word", **kinds}):
         found = checked(block, side.key, keys).dictionary_decode()
         kept = np.ones(len(found), bool)
         if wanted is not None:
             kept = pc.is_in(found, wanted).to_numpy(zero_copy_only=False)
+            near += spelled_like(found.filter(pa.array(~kept)), spelled)
         names = found.filter(pa.array(kept)).to_pylist()
         for name, line in zip(names, block.lines[kept].tolist(), strict=True):
             if name in lines:
@@ -73,12 +78,15 @@ def read_side(
             lines[name] = block.path, line
         columns: dict[str, Any] = {}
         for feature in features:
-            column = converted(block, side.columns[feature.name], feature, seen)
+            column = converted(block, side.columns[feature.name], feature, noticed)
             columns[feature.name] = _listed(column.filter(pa.array(kept)), feature)
         parts.append(pd.DataFrame(columns, index=pd.Index(names, dtype="str", name=index)))
-    note_missing(repairs, file.path, side.columns, seen)
+    note(repairs, noticed.sentences(file.path, side.columns))
     if wanted is not None and len(wanted) and not lines:
         note_strangers(repairs, file.path, side, index)
+    elif wanted is not None and near:
+        missed = [name for name in wanted.to_pylist() if name not in lines]
+        note_spellings(repairs, file.path, side, index, missed, near)
     if not parts:
         columns = {feature.name: [] for feature in features}
         parts = [pd.DataFrame(columns, index=pd.Index([], dtype="str", name=index))]
@@ -93,18 +101,45 @@ def note_strangers(repairs: list[str], path: Path, side: SideFile, index: str) -
         f"{path}: column '{side.key}' has none of the {index}s of the interactions; compare the "
         "spelling of both"
     )
-    if sentence not in repairs:
-        repairs.append(sentence)
+    note(repairs, [sentence])
 
 
-def note_missing(
-    repairs: list[str], path: Path, columns: dict[str, str], seen: Collection[str]
+def spelled_like(names: pa.Array, wanted: pa.Array) -> list[str]:
+    """Those of `names` that are one of the :func:`plain` words `wanted`, in whatever spelling."""
+    found: list[str] = names.filter(pc.is_in(plain(names), wanted)).to_pylist()
+    return found
+
+
+def note_spellings(
+    repairs: list[str],
+    path: Path,
+    side: SideFile,
+    index: str,
+    missed: Sequence[str],
+    near: Sequence[str],
 ) -> None:
-    """Add a sentence for each feature that no row has, once."""
-    for name, column in columns.items():
-        sentence = all_missing(path, column)
-        if name not in seen and sentence not in repairs:
-            repairs.append(sentence)
+    """Add a sentence where the file describes users or items in another spelling, once.
+
+    Args:
+        missed: who occurs and is not described.
+        near: who is described.
+    """
+    theirs = dict(zip(plain(pa.array(near, pa.string())).to_pylist(), near, strict=True))
+    ours = zip(missed, plain(pa.array(missed, pa.string())).to_pylist(), strict=True)
+    pairs = [(name, theirs[text]) for name, text in ours if text in theirs]
+    if pairs:
+        name, other = pairs[0]
+        who = f"1 {index} is" if len(pairs) == 1 else f"{len(pairs):,} {index}s are"
+        sentence = (
+            f"{path}: column '{side.key}': {who} spelled in another way than in the interactions "
+            f"({shown(other)} for {shown(name)}), and so not described; write both alike"
+        )
+        note(repairs, [sentence])
+
+
+def note(repairs: list[str], sentences: Iterable[str]) -> None:
+    """Add each of the `sentences` once, however often the file is read."""
+    repairs.extend(sentence for sentence in sentences if sentence not in repairs)
 
 
 def _listed(column: pa.Array, feature: Feature) -> Any:

@@ -29,6 +29,7 @@ from metaselector.data.preparation.settings import DEFAULT_SETTINGS, Settings
 from metaselector.data.preparation.staging import Staged, StagedRows, stage, whole_users
 from metaselector.data.preparation.statistics import Counts, Statistics
 from metaselector.data.preparation.titles import save_titles
+from metaselector.data.raw.spelling import doubts_of_names
 from metaselector.data.schema import Schema
 from metaselector.data.split import Windows, boundaries
 from metaselector.errors import DataError
@@ -69,6 +70,7 @@ def encode_to(
     scratch = directory / _STAGING
     scratch.mkdir()
     staged = stage(table, scratch, settings.label_threshold)
+    table.repairs.extend(_doubtful_names(table, staged))
     parts = Parts.of(settings.windows, staged.users, settings.cold_seed, not table.tabular)
     statistics = Statistics.empty(table, staged)
     repairs: list[str] = []
@@ -86,10 +88,19 @@ def encode_to(
         writer.append("user_offsets", statistics.user_offsets)
         groups = ahead(_cleaned(table, staged, settings, [], []))
         write_rows(writer, plan, staged.users, groups, parts)
+    if schema is None:
+        table.repairs.extend(f"{table.source}: {doubt}" for doubt in plan.doubts(table))
     Known.of(plan.schema, table, staged.items).save(directory)
     if not table.tabular:
         save_titles(table.describe_items(staged.items), directory)
     shutil.rmtree(scratch)
+
+
+def _doubtful_names(table: InteractionTable, staged: Staged) -> Iterator[str]:
+    names = {"user": (staged.users, staged.user_rows), "item": (staged.items, staged.item_rows)}
+    for what, (words, rows) in names.items() if not table.tabular else ():
+        for doubt in doubts_of_names(words, rows, what):
+            yield f"{table.source} (column {table.columns.get(what, what)}): {doubt}"
 
 
 def _described(table: InteractionTable, staged: Staged) -> InteractionTable:

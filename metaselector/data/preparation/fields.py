@@ -13,15 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metaselector.data.preparation.statistics import Counts, Numbers
+from metaselector.data.preparation.numbers import Numbers
+from metaselector.data.preparation.statistics import Counts
 from metaselector.data.schema import NUMBER, PADDING_ID, Field, Owner, Schema
 
 Cells = NDArray[np.int32]
 PROFILE_WORDS = 32
 """Most words of a profile, which has a slot for each: the most frequent ones in *train*."""
-
-MAX_DEVIATIONS = 100.0
-"""Standardised numbers beyond are set to it: one wrong outlier must not drown a model."""
 
 
 class Fields:
@@ -96,19 +94,27 @@ class Fields:
         return ids[table].astype(np.int32)
 
     def numeric(self, name: str, of: Owner, numbers: Numbers, buckets: int | None) -> Field:
-        """A field of a number; :func:`number_cells` encodes it."""
+        """A field of a number, without a word for it where *train* has none.
+
+        :func:`~metaselector.data.preparation.numbers.number_cells` encodes it.
+        """
         field = self._known_or(name)
         if field is not None:
             return field
         if buckets is None:
+            low, high = numbers.limits if numbers.count else (None, None)
             return self._new(
-                name=name, kind="numeric", of=of, slots=1, vocabulary=(NUMBER,),
-                center=numbers.mean, scale=numbers.deviation,
+                name=name, kind="numeric", of=of, slots=1,
+                vocabulary=(NUMBER,) if numbers.count else (),
+                center=numbers.center, scale=numbers.deviation, low=low, high=high,
             )  # fmt: skip
         edges = numbers.edges(buckets)
-        words = [f"below {edge:g}" for edge in edges[:1]]
-        words += [f"{a:g} to below {b:g}" for a, b in pairwise(edges)]
-        words += [f"from {edge:g}" for edge in edges[-1:]] or ["any"]
+        shown = _distinct(edges)
+        words = [f"below {edge}" for edge in shown[:1]]
+        words += [f"{a} to below {b}" for a, b in pairwise(shown)]
+        words += [f"from {edge}" for edge in shown[-1:]]
+        if numbers.count and not edges:
+            words = ["any"]
         return self._new(
             name=name, kind="categorical", of=of, slots=1, vocabulary=tuple(words), edges=edges
         )
@@ -179,19 +185,18 @@ class Fields:
         return tuple(sorted(kept - {""}, key=_natural))
 
 
-def number_cells(field: Field, values: NDArray[np.float64]) -> Cells:
-    """Cells of a field that :meth:`Fields.numeric` made, int32 ``[n]``; nan is a missing value."""
-    if field.kind == "numeric":
-        limit = MAX_DEVIATIONS * field.scale
-        near = np.clip(values, field.center - limit, field.center + limit)
-        return ((near - field.center) / field.scale).astype(np.float32).view(np.int32)
-    bucket = np.searchsorted(field.edges, values, side="right")
-    return np.where(np.isnan(values), field.first_id, field.first_id + 1 + bucket).astype(np.int32)
-
-
 def _ids(field: Field, words: Sequence[str]) -> Cells:
     encoder = field.encoder()
     return np.array([encoder.get(word, field.first_id) for word in words], dtype=np.int32)
+
+
+def _distinct(numbers: Sequence[float]) -> list[str]:
+    """Different numbers as short as they stay different."""
+    for digits in (6, 9, 12, 17):
+        texts = [f"{number:.{digits}g}" for number in numbers]
+        if len(set(texts)) == len(numbers):
+            break
+    return texts
 
 
 def _natural(word: str) -> tuple[int, str]:

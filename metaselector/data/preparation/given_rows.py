@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from metaselector.data.interactions import Feature, Interactions
-from metaselector.data.own.log_columns import converted
+from metaselector.data.own.log_columns import Noticed, converted
 from metaselector.data.preparation.known import Known
 from metaselector.data.raw.columns import (
     BadValue,
@@ -108,7 +108,7 @@ def interactions_of(known: Known, given: Given, *, labelled: bool) -> Interactio
         timestamps=times,
         lines=block.lines,
         features={
-            feature.name: converted(block, rows.column(feature.name), feature, set())
+            feature.name: converted(block, rows.column(feature.name), feature, Noticed())
             for feature in rows.features
         },
     )
@@ -179,7 +179,7 @@ def described(
         for feature in features:
             if columns(feature.name) not in block.columns:
                 continue
-            values = converted(block, columns(feature.name), feature, set()).to_pylist()
+            values = converted(block, columns(feature.name), feature, Noticed()).to_pylist()
             cells = found[feature.name].tolist()
             for name, row in first.items():
                 cells[new[name]] = _cell(values[row], feature)

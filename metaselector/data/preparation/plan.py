@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,12 +13,15 @@ from numpy.typing import NDArray
 from metaselector.data.dataset import Writer
 from metaselector.data.history import running_means
 from metaselector.data.interactions import Feature, InteractionTable, task_parents
-from metaselector.data.preparation.fields import Cells, Fields, number_cells
+from metaselector.data.preparation.fields import Cells, Fields
+from metaselector.data.preparation.later_numbers import LaterNumbers
+from metaselector.data.preparation.numbers import Numbers, number_cells
 from metaselector.data.preparation.parts import Parts
 from metaselector.data.preparation.row_columns import RowColumn, beside, row_columns_of
 from metaselector.data.preparation.settings import Settings
 from metaselector.data.preparation.staging import Staged, StagedRows
-from metaselector.data.preparation.statistics import Counts, Numbers, Past, Statistics, user_offsets
+from metaselector.data.preparation.statistics import Counts, Past, Statistics, user_offsets
+from metaselector.data.raw.spelling import doubts_of_words
 from metaselector.data.schema import PADDING_ID, Owner, Schema
 
 
@@ -31,6 +34,8 @@ class Plan:
         history_ids: int32 ``[I]``, ids of the items in the history field.
         profiles: float64 ``[I, G]``, each item's shares in the profile fields, side by side.
         row_columns: each makes cells ``[n]`` or ``[n, slots]`` of records.
+        numbers: each numeric feature's name, how the schema cuts it, and its numbers; those of rows
+            come first, and are complete once the rows are written.
     """
 
     schema: Schema
@@ -39,6 +44,7 @@ class Plan:
     history_ids: Cells
     profiles: NDArray[np.float64]
     row_columns: tuple[RowColumn, ...]
+    numbers: tuple[_Judged, ...]
 
     @classmethod
     def fit(
@@ -58,13 +64,23 @@ class Plan:
             known: reuse the fields of this schema; then nothing is counted or fitted.
         """
         fields = Fields(settings.min_count, known)
+        judged = [
+            _Judged("row", feature, LaterNumbers.of(numbers))
+            for feature, numbers in zip(
+                (feature for feature in table.features if feature.kind == "numeric"),
+                statistics.numbers,
+                strict=True,
+            )
+        ]
         of_user = [fields.categorical("user", "user", staged.users, named_users)[:-1]]
         of_user += [
-            _entity(fields, "user", feature, table.users, statistics.users)
+            _entity(fields, "user", feature, table.users, statistics.users, judged)
             for feature in table.user_features
         ]
         length = settings.history_length
-        of_item, history_ids, profiles = _of_items(fields, table, staged, statistics, length)
+        of_item, history_ids, profiles = _of_items(
+            fields, table, staged, statistics, length, judged
+        )
         row_columns = row_columns_of(fields, table, staged, statistics)
         schema = known or Schema(
             dataset=table.name,
@@ -79,12 +95,34 @@ class Plan:
         )
         return cls(
             schema, beside(of_user), beside(of_item, 1), history_ids,
-            np.concatenate(profiles, axis=1), row_columns,
+            np.concatenate(profiles, axis=1), row_columns, tuple(judged),
         )  # fmt: skip
+
+    def doubts(self, table: InteractionTable) -> Iterator[str]:
+        """What is doubtful of the features of `table`, once the rows are written: one line each."""
+        features = (*table.features, *table.user_features, *table.item_features)
+        words = {feature.name for feature in features if feature.kind != "numeric"}
+        for field in self.schema.fields:
+            for doubt in doubts_of_words(field.vocabulary) if field.name in words else ():
+                yield f"feature '{field.name}' of {field.of}s: {doubt}"
+        for side, feature, later in self.numbers:
+            for doubt in later.doubts(feature.buckets):
+                yield f"feature '{feature.name}' of {side}s {doubt}"
+
+
+class _Judged(NamedTuple):
+    side: Owner
+    feature: Feature
+    later: LaterNumbers
 
 
 def _of_items(
-    fields: Fields, table: InteractionTable, staged: Staged, statistics: Statistics, length: int
+    fields: Fields,
+    table: InteractionTable,
+    staged: Staged,
+    statistics: Statistics,
+    length: int,
+    judged: list[_Judged],
 ) -> tuple[list[Cells], Cells, list[NDArray[np.float64]]]:
     """Cells of the items' fields, their ids in the history field, and shares in the profiles.
 
@@ -95,7 +133,8 @@ def _of_items(
     items = table.describe_items(staged.items)
     of_item = [fields.categorical("item", "item", staged.items, statistics.items)[:-1]]
     of_item += [
-        _entity(fields, "item", feature, items, statistics.items) for feature in table.item_features
+        _entity(fields, "item", feature, items, statistics.items, judged)
+        for feature in table.item_features
     ]
     ids = fields.history("history_items", staged.items, statistics.history_items, length)
     profiles = [np.zeros((len(items), 0))]
@@ -107,15 +146,25 @@ def _of_items(
 
 
 def _entity(
-    fields: Fields, of: Owner, feature: Feature, known: pd.DataFrame, counts: Counts
+    fields: Fields,
+    of: Owner,
+    feature: Feature,
+    known: pd.DataFrame,
+    counts: Counts,
+    judged: list[_Judged],
 ) -> Cells:
-    """Cells of what is known of every user or item; `counts` are their rows of *train*."""
+    """Cells of what is known of every user or item; `counts` are their rows of *train*.
+
+    Numbers are added to `judged`.
+    """
     column = known[feature.name]
     if feature.kind == "numeric":
         values = column.to_numpy(np.float64)
         numbers = Numbers()
         # Each that occurs in train counts once, however many rows it has there.
-        numbers.add(np.where(counts > 0, values, np.nan), np.zeros(len(values), dtype=np.int64))
+        numbers.add(values[counts > 0], np.flatnonzero(counts))
+        judged.append(_Judged(of, feature, LaterNumbers.of(numbers)))
+        judged[-1].later.add(values)
         return number_cells(fields.numeric(feature.name, of, numbers, feature.buckets), values)
     if feature.kind == "multivalued":
         entries = _lists(column)
@@ -142,6 +191,8 @@ def write_rows(
         codes = records["user"][offsets[:-1]]
         names += [users[code] for code in codes.tolist()]
         past = Past.of(records, offsets, parts)
+        for (*_, later), values in zip(plan.numbers, records["numbers"].T, strict=False):
+            later.add(values)
         writer.append("task_labels", records["labels"])
         writer.append("timestamps", records["time"])
         writer.append("source_rows", records["row"])

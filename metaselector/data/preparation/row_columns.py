@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from metaselector.data.interactions import InteractionTable, TimePart
-from metaselector.data.preparation.fields import Cells, Fields, number_cells
+from metaselector.data.preparation.fields import Cells, Fields
+from metaselector.data.preparation.numbers import number_cells
 from metaselector.data.preparation.staging import Staged, StagedRows
 from metaselector.data.preparation.statistics import Statistics
 from metaselector.data.preparation.time_parts import time_codes, words_of

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
@@ -10,61 +10,12 @@ from numpy.typing import NDArray
 
 from metaselector.data.history import history_sizes, times_shown
 from metaselector.data.interactions import InteractionTable
+from metaselector.data.preparation.numbers import QUANTILE_SAMPLE, Numbers
 from metaselector.data.preparation.parts import Parts
 from metaselector.data.preparation.staging import Staged, StagedRows
 from metaselector.data.preparation.time_parts import time_codes, words_of
 
 Counts = NDArray[np.int64]
-QUANTILE_SAMPLE = 1_000_000
-"""Most numbers of a column that its quantiles are taken of."""
-
-
-@dataclass
-class Numbers:
-    """Mean and spread of a column of numbers, and a sample of it, collected piece by piece.
-
-    Attributes:
-        stride: every so many rows of the file go into the sample.
-    """
-
-    stride: int = 1
-    count: int = 0
-    mean: float = 0.0
-    squares: float = 0.0
-    """Sum of squared distances from the mean."""
-
-    sample: list[NDArray[np.float64]] = field(default_factory=list)
-
-    def add(self, values: NDArray[np.float64], rows: Counts) -> None:
-        """Add `values` ``[n]``, nan where missing, of the given rows of the file."""
-        present = ~np.isnan(values)
-        values, rows = values[present], rows[present]
-        n = len(values)
-        if not n:
-            return
-        # Two sets are joined as in T. Chan et al., "Updating formulae and a pairwise algorithm for
-        # computing sample variances", 1979: sums of squares would lose the digits that count.
-        mean = float(values.mean())
-        step = mean - self.mean
-        total = self.count + n
-        self.squares += float(((values - mean) ** 2).sum()) + step**2 * self.count * n / total
-        self.mean += step * n / total
-        self.count = total
-        self.sample.append(values[rows % self.stride == 0])
-
-    @property
-    def deviation(self) -> float:
-        """Standard deviation, or 1 where all numbers are the same, or there are none."""
-        spread = (self.squares / self.count) ** 0.5 if self.count else 0.0
-        return spread or 1.0
-
-    def edges(self, buckets: int) -> tuple[float, ...]:
-        """Where quantiles cut the numbers into at most that many parts."""
-        values = np.concatenate([np.zeros(0), *self.sample])
-        if not len(values):
-            return ()
-        cuts = np.unique(np.quantile(values, np.arange(1, buckets) / buckets))
-        return tuple(float(cut) for cut in cuts if cut > values.min())
 
 
 @dataclass

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from metaselector.data.interactions import Feature, InteractionTable, Task
-from metaselector.data.profile.figures import SHORT, FeatureProfile, Profile, TaskProfile
+from metaselector.data.profile.figures import (
+    SHORT,
+    FeatureProfile,
+    NumberProfile,
+    Profile,
+    TaskProfile,
+)
+from metaselector.data.raw.values import shown
 
 HIGH_RATE, LOW_RATE = 0.95, 0.01
 """Label rates above and below which there is little to learn."""
@@ -13,6 +20,8 @@ MANY_WORDS = 0.9
 """Distinct words an entry from which on a feature names its entries."""
 FEW_NUMBERS = 20
 """Distinct whole numbers up to which they may be names of something."""
+LIKE_IDS = 1e9
+"""Whole numbers none of which is less may be ids or times."""
 ENTRIES_TO_JUDGE = 20
 """Entries from which on the number of distinct words or numbers says something."""
 
@@ -24,6 +33,7 @@ def advice(table: InteractionTable, profile: Profile) -> Iterator[str]:
     for place, (task, found) in enumerate(zip(table.tasks, profile.tasks, strict=True)):
         if place or not profile.sampled:  # otherwise the negatives are still to be sampled
             yield from _about_label(task, found)
+    yield from (f"column {column}: {doubt}" for column, doubt in profile.doubtful_names)
     yield from _about_users(profile)
     features = (*table.features, *table.user_features, *table.item_features)
     for feature, result in zip(features, profile.features, strict=True):
@@ -96,23 +106,43 @@ def _about_feature(feature: Feature, found: FeatureProfile) -> Iterator[str]:
     name = f"feature '{found.name}' of {found.side}s"
     present = found.entries - found.missing
     enough = present >= ENTRIES_TO_JUDGE
+    if not found.entries:
+        return  # no row of train, of which other warnings tell
     if not present:
-        yield f"{name} is missing everywhere: correct the column, or drop the feature"
+        later = f" (but for {found.later:,} later ones)" if found.later else ""
+        yield (
+            f"{name} is missing everywhere in train{later}: correct the column, or drop the feature"
+        )
+        return
+    joint = " " if found.kind == "numeric" else ": "
+    yield from (f"{name}{joint}{doubt}" for doubt in found.doubts)
+    if found.numbers is not None:
+        if feature.buckets is None and enough:
+            yield from _about_whole_numbers(name, found, found.numbers)
     elif found.distinct == 1 and not found.missing and found.entries > 1:
-        yield f"{name} is constant: it says nothing; drop the feature"
+        word = found.frequent[0][0]
+        later = f"; {found.new:,} of {found.later:,} later ones differ, and count as unseen"
+        yield (
+            f"{name} is constant in train ({shown(word)}): it says nothing; drop the feature"
+            f"{later if found.new else ''}"
+        )
     elif found.kind == "categorical" and enough and (found.distinct or 0) >= MANY_WORDS * present:
         yield (
-            f"{name} has {found.distinct:,} words for {present:,} {found.side}s: hardly any "
-            "occurs again; drop the feature, or make it coarser"
+            f"{name} has {found.distinct:,} words for {present:,} {found.side}s of train: hardly "
+            "any occurs again; drop the feature, or make it coarser"
         )
-    elif (
-        found.numbers is not None
-        and feature.buckets is None
-        and enough
-        and found.numbers.whole
-        and (found.distinct or 0) <= FEW_NUMBERS
-    ):
+
+
+def _about_whole_numbers(name: str, found: FeatureProfile, numbers: NumberProfile) -> Iterator[str]:
+    if not numbers.whole or not numbers.std:
+        return
+    if found.distinct is not None and found.distinct <= FEW_NUMBERS:
         yield (
             f"{name} has only {found.distinct} distinct whole numbers: if they are names of "
             "something rather than amounts, make it categorical"
+        )
+    elif numbers.minimum >= LIKE_IDS:
+        yield (
+            f"{name} has whole numbers from {numbers.minimum:.15g} on: if they are ids or codes, "
+            "make it categorical; if they are times, take what has passed since another time"
         )

@@ -1,7 +1,8 @@
-"""A profile of raw data, read once and block by block.
+"""A profile of raw data, read block by block: a second time where rows have features.
 
-Memory grows with the users, items and distinct words, and by 16 bytes a row: it takes these to find
-the rows that share user, item or time.
+Features are judged by the rows of *train*, as training does, and which these are is known at the
+end only. Memory grows with the users, items and distinct words, and by 17 bytes a row: it takes
+these to find the rows that share user, item or time, and *train*.
 """
 
 from __future__ import annotations
@@ -10,30 +11,43 @@ import time
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from metaselector.data.interactions import InteractionTable
 from metaselector.data.microseconds import DAY, SECOND, as_text
 from metaselector.data.preparation.codes import Codes
+from metaselector.data.preparation.numbers import QUANTILE_SAMPLE
+from metaselector.data.preparation.parts import Parts
 from metaselector.data.profile.advice import advice
-from metaselector.data.profile.features import side_table, summary_of
+from metaselector.data.profile.features import Summary, side_table, summary_of
 from metaselector.data.profile.figures import SHORT, Profile, Spread
 from metaselector.data.profile.labels import LabelSummary
 from metaselector.data.profile.row_log import RowLog
 from metaselector.data.profile.tally import Tally
+from metaselector.data.profile.train_rows import LATER, TRAIN, train_rows
+from metaselector.data.raw.spelling import doubts_of_names
+from metaselector.data.split import DEFAULT_WINDOWS, Windows
 from metaselector.errors import DataError
 
 _YEAR_1995 = 788_918_400 * SECOND
 
 
 def describe(
-    table: InteractionTable, label_threshold: float, *, now: float | None = None
+    table: InteractionTable,
+    label_threshold: float,
+    *,
+    windows: Windows = DEFAULT_WINDOWS,
+    cold_seed: int | None = None,
+    now: float | None = None,
 ) -> Profile:
     """Profile the rows of `table`, its users and its items.
 
     Args:
-        table: read once, from its start to its end.
+        table: read from its start to its end, twice where its rows have features.
         label_threshold: a value at or above it is a positive, for tasks without one of their own.
+        windows: which rows of each user, or which users, features are judged by.
+        cold_seed: of the split of users; None splits each user's rows.
         now: seconds since 1970 UTC after which a time is in the future; by default the clock's.
 
     Raises:
@@ -43,7 +57,6 @@ def describe(
     users, items = Codes(), Codes()
     user_rows, item_rows, log = Tally(), Tally(), RowLog()
     labels = [LabelSummary(task, label_threshold) for task in table.tasks]
-    features = {feature.name: summary_of(feature, "row") for feature in table.features}
     first, last, early, late, dates = None, None, 0, 0, True
     for block in table.read():
         if not len(block.timestamps):
@@ -55,8 +68,6 @@ def describe(
         log.add(user, item, block.timestamps)
         for label, values in zip(labels, block.labels.T, strict=True):
             label.add(user, values)
-        for name, summary in features.items():
-            summary.add(block.features[name])
         low, high = int(block.timestamps.min()), int(block.timestamps.max())
         first = low if first is None else min(first, low)
         last = high if last is None else max(last, high)
@@ -69,9 +80,20 @@ def describe(
     per_user, per_item = user_rows.counts(len(users)), item_rows.counts(len(items))
     rows, sharing = int(per_user.sum()), log.sharing(per_user, max(len(items), 1))
     pairs = 0 if table.tabular else sharing.pairs
-    of_users, users_unknown = side_table(table.user_features, "user", table.users, users.words)
+    parts = Parts.of(windows, users.words, cold_seed)
+    sampled = table.negatives.per_positive if table.negatives else 0
+    kinds = np.zeros(rows, dtype=np.uint8)
+    if table.features or table.user_features or table.item_features:
+        kinds = train_rows(log, per_user, parts, sampled)
+    user_in, item_in = log.occurring(kinds == TRAIN, len(users), len(items))
+    of_users, users_unknown = side_table(
+        table.user_features, "user", table.users, users.words, user_in
+    )
     described = table.describe_items(items.words)
-    of_items, items_unknown = side_table(table.item_features, "item", described, items.words)
+    of_items, items_unknown = side_table(
+        table.item_features, "item", described, items.words, item_in
+    )
+    features = [*_row_features(table, kinds), *of_users, *of_items]
     profile = Profile(
         dataset=table.name,
         source=str(table.source),
@@ -94,14 +116,36 @@ def describe(
         users_unknown=users_unknown if table.user_features else None,
         items_unknown=items_unknown if table.item_features else None,
         tabular=table.tabular,
-        sampled=table.negatives.per_positive if table.negatives else 0,
-        features=(*(summary.profile() for summary in features.values()), *of_users, *of_items),
+        sampled=sampled,
+        features=tuple(summary.profile() for summary in features),
         tied_rows=sharing.tied,
         early_rows=sharing.early,
         dates=dates,
         repairs=tuple(table.repairs),
+        doubtful_names=tuple(
+            (table.columns.get(what, what), doubt)
+            for what, codes, rows in (("user", users, per_user), ("item", items, per_item))
+            for doubt in (doubts_of_names(codes.words, rows, what) if not table.tabular else ())
+        ),
     )
     return replace(profile, warnings=tuple(advice(table, profile)))
+
+
+def _row_features(table: InteractionTable, kinds: NDArray[np.uint8]) -> list[Summary]:
+    """The features of rows, which takes reading them once more."""
+    stride = -(-len(kinds) // QUANTILE_SAMPLE)
+    summaries = [summary_of(feature, "row", stride) for feature in table.features]
+    first = 0
+    for block in table.read() if summaries else ():
+        mine = kinds[first : first + len(block.timestamps)]
+        rows = first + np.flatnonzero(mine == TRAIN)
+        train, later = pa.array(mine == TRAIN), pa.array(mine == LATER)
+        for feature, summary in zip(table.features, summaries, strict=True):
+            column = block.features[feature.name]
+            summary.add(column.filter(train), rows)
+            summary.add_later(column.filter(later))
+        first += len(mine)
+    return summaries
 
 
 def _spread(counts: NDArray[np.int64]) -> Spread:

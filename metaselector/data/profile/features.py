@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -14,9 +13,13 @@ from numpy.typing import NDArray
 
 from metaselector.data.interactions import Feature
 from metaselector.data.preparation.codes import Codes, occurring
+from metaselector.data.preparation.later_numbers import LaterNumbers
+from metaselector.data.preparation.numbers import Numbers
 from metaselector.data.profile.figures import FeatureProfile, NumberProfile, Side
 from metaselector.data.profile.tally import Tally
+from metaselector.data.raw.spelling import doubts_of_words
 
+Ints = NDArray[np.int64]
 FREQUENT = 5
 """Words that are shown."""
 MAX_DISTINCT = 100
@@ -28,124 +31,148 @@ class WordSummary:
 
     def __init__(self, feature: Feature, side: Side) -> None:
         self._feature, self._side = feature, side
-        self._codes, self._tally = Codes(), Tally()
+        self._codes, self._train, self._later = Codes(), Tally(), Tally()
         self._entries = self._missing = 0
 
-    def add(self, array: pa.Array) -> None:
-        """Add strings ``[n]``; words of a multi-valued feature stand between separators."""
+    def add(self, array: pa.Array, rows: Ints) -> None:
+        """Add strings ``[n]`` of *train*, of any rows; lists of them, or such with separators."""
+        present = self._add(array, self._train)
+        self._entries += len(array)
+        self._missing += len(array) - present
+
+    def add_later(self, array: pa.Array) -> None:
+        """Add entries of rows after *train*."""
+        self._add(array, self._later)
+
+    def _add(self, array: pa.Array, tally: Tally) -> int:
+        """Count words; returns how many entries have any."""
+        if pa.types.is_list(array.type):
+            return self._count(array, np.ones(len(array), dtype=np.int64), tally)
         entries, rows = occurring(array)
-        counts = np.bincount(rows[rows >= 0], minlength=len(entries))
         words = entries.cast(pa.string())
         if self._feature.kind == "multivalued":
             words = pc.split_pattern(words, self._feature.separator)
-        self._add(words, counts)
-        nulls = len(rows) - int(counts.sum())
-        self._entries += nulls
-        self._missing += nulls
+        return self._count(words, np.bincount(rows[rows >= 0], minlength=len(entries)), tally)
 
-    def add_column(self, column: pd.Series) -> None:
-        """Add a side table's column: strings, or tuples of them where multi-valued; nan if none."""
-        if self._feature.kind == "multivalued":
-            lists = [entry if isinstance(entry, tuple) else () for entry in column]
-            self._add(pa.array(lists, pa.list_(pa.string())), np.ones(len(lists), dtype=np.int64))
-        else:
-            self.add(pa.array(column.to_numpy(object), pa.string(), from_pandas=True))
-
-    def _add(self, entries: pa.Array, counts: NDArray[np.int64]) -> None:
-        """Add entries, a word or a list of words each, that occur `counts` times."""
+    def _count(self, entries: pa.Array, counts: Ints, tally: Tally) -> int:
+        """Count entries, a word or a list of words each, that occur `counts` times."""
         words, entry = entries, np.arange(len(entries))
         if not pa.types.is_string(entries.type):
             words, entry = entries.flatten(), pc.list_parent_indices(entries).to_numpy()
         codes = self._codes.add(words)
         codes, entry = codes[codes >= 0], entry[codes >= 0]
-        self._tally.add(codes, counts[entry])
-        present = np.zeros(len(counts), dtype=bool)
-        present[entry] = True
-        self._entries += int(counts.sum())
-        self._missing += int(counts[~present].sum())
+        tally.add(codes, counts[entry])
+        return int(counts[np.unique(entry)].sum())
 
     def profile(self) -> FeatureProfile:
         """The feature, as far as it was added."""
-        counts, words = self._tally.counts(len(self._codes)), self._codes.words
-        most = np.argsort(-counts, kind="stable")[:FREQUENT]
+        n, words = len(self._codes), self._codes.words
+        train, later = self._train.counts(n), self._later.counts(n)
+        most = np.argsort(-train, kind="stable")[:FREQUENT]
         return FeatureProfile(
             **_common(self._feature, self._side, self._entries, self._missing),
-            distinct=len(words),
-            frequent=tuple((words[code], int(counts[code])) for code in most),
+            distinct=int(np.count_nonzero(train)),
+            frequent=tuple((words[code], int(train[code])) for code in most if train[code]),
+            later=int(later.sum()),
+            new=int(later[train == 0].sum()),
+            doubts=tuple(doubts_of_words([words[code] for code in np.flatnonzero(train)])),
         )
 
 
 class NumberSummary:
-    """Numbers, by the running moments of Chan, Golub and LeVeque (1979); any others are missing."""
+    """Numbers; infinite ones are missing."""
 
-    def __init__(self, feature: Feature, side: Side) -> None:
+    def __init__(self, feature: Feature, side: Side, stride: int) -> None:
         self._feature, self._side = feature, side
-        self._entries = self._n = 0
-        self._mean = self._squares = 0.0
-        self._low, self._high = math.inf, -math.inf
+        self._numbers = Numbers(stride)
+        self._whole = True
         self._distinct: set[float] | None = set()
+        self._later = 0
+        self._outside = np.zeros(0)
+        """Later numbers outside of the range so far: among them are those that stay outside."""
 
-    def add(self, array: pa.Array) -> None:
-        """Add float64 ``[n]``."""
-        self.add_column(array.to_numpy(zero_copy_only=False))
-
-    def add_column(self, column: pd.Series | NDArray[np.float64]) -> None:
-        """Add the column of a side table."""
-        values = np.asarray(column, dtype=np.float64)
-        self._entries += len(values)
+    def add(self, array: pa.Array, rows: Ints) -> None:
+        """Add float64 ``[n]`` of *train*, of the given rows of the file."""
+        values = array.to_numpy(zero_copy_only=False)
+        self._numbers.add(values, rows)
         values = values[np.isfinite(values)]
-        if not len(values):
-            return
-        mean, n = float(values.mean()), self._n + len(values)
-        shift = mean - self._mean
-        self._squares += float(((values - mean) ** 2).sum())
-        self._squares += shift**2 * self._n * len(values) / n
-        self._mean += shift * len(values) / n
-        self._n = n
-        self._low = min(self._low, float(values.min()))
-        self._high = max(self._high, float(values.max()))
+        self._whole = self._whole and bool((values == np.floor(values)).all())
         if self._distinct is not None:
             self._distinct.update(np.unique(values).tolist())
             if len(self._distinct) > MAX_DISTINCT:
                 self._distinct = None
 
+    def add_later(self, array: pa.Array) -> None:
+        """Add float64 ``[n]`` of rows after *train*."""
+        values = array.to_numpy(zero_copy_only=False)
+        values = values[np.isfinite(values)]
+        self._later += len(values)
+        every = np.concatenate([self._outside, values])
+        self._outside = every[(every < self._numbers.low) | (every > self._numbers.high)]
+
     def profile(self) -> FeatureProfile:
         """The feature, as far as it was added."""
-        numbers = None
-        if self._n:
-            std, known = math.sqrt(self._squares / self._n), self._distinct
-            whole = known is not None and all(value.is_integer() for value in known)
-            numbers = NumberProfile(self._mean, std, self._low, self._high, whole)
+        numbers, later = None, LaterNumbers(self._numbers)
+        later.add(self._outside)
+        later.later = self._later
+        found = self._numbers
+        if found.count:
+            numbers = NumberProfile(found.center, found.spread, found.low, found.high, self._whole)
         return FeatureProfile(
-            **_common(self._feature, self._side, self._entries, self._entries - self._n),
+            **_common(self._feature, self._side, found.count + found.missing, found.missing),
             distinct=None if self._distinct is None else len(self._distinct),
             numbers=numbers,
+            later=self._later,
+            new=later.outside if found.count else self._later,
+            doubts=tuple(later.doubts(self._feature.buckets)),
         )
 
 
-def summary_of(feature: Feature, side: Side) -> WordSummary | NumberSummary:
-    """What gathers the values of `feature`."""
-    return (NumberSummary if feature.kind == "numeric" else WordSummary)(feature, side)
+Summary = WordSummary | NumberSummary
+
+
+def summary_of(feature: Feature, side: Side, stride: int = 1) -> Summary:
+    """What gathers the values of `feature`; quantiles take every `stride`-th row."""
+    if feature.kind == "numeric":
+        return NumberSummary(feature, side, stride)
+    return WordSummary(feature, side)
 
 
 def side_table(
-    features: Iterable[Feature], side: Side, frame: pd.DataFrame, names: list[str]
-) -> tuple[list[FeatureProfile], int]:
-    """Profiles of the features of users or items, and how many of them `frame` does not know.
+    features: Iterable[Feature],
+    side: Side,
+    frame: pd.DataFrame,
+    names: list[str],
+    in_train: NDArray[np.bool_],
+) -> tuple[list[Summary], int]:
+    """Summaries of the features of users or items, and how many of them `frame` does not know.
 
     Args:
         features: columns of `frame`.
         side: ``"user"`` or ``"item"``.
         frame: the side table, indexed by name.
         names: those that occur.
+        in_train: bool ``[n]``, which of them do in *train*.
     """
     known = frame.reindex(names)
-    profiles = []
+    summaries = []
     for feature in features:
         summary = summary_of(feature, side)
-        summary.add_column(known[feature.name])
-        profiles.append(summary.profile())
-    return profiles, int((~known.index.isin(frame.index)).sum())
+        column = _array(known[feature.name], feature)
+        summary.add(column.filter(pa.array(in_train)), np.flatnonzero(in_train))
+        summary.add_later(column.filter(pa.array(~in_train)))
+        summaries.append(summary)
+    return summaries, int((~known.index.isin(frame.index)).sum())
+
+
+def _array(column: pd.Series, feature: Feature) -> pa.Array:
+    """A side table's column: numbers, strings, or tuples of them where multi-valued."""
+    if feature.kind == "numeric":
+        return pa.array(column.to_numpy(np.float64))
+    if feature.kind == "multivalued":
+        lists = [entry if isinstance(entry, tuple) else () for entry in column]
+        return pa.array(lists, pa.list_(pa.string()))
+    return pa.array(column.to_numpy(object), pa.string(), from_pandas=True)
 
 
 def _common(feature: Feature, side: Side, entries: int, missing: int) -> dict[str, Any]:

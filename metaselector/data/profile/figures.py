@@ -62,31 +62,40 @@ class TaskProfile:
 
 @dataclass(frozen=True)
 class NumberProfile:
-    """The finite values of a numeric feature; `std` is that of the values as a population."""
+    """The finite values of a numeric feature.
+
+    Attributes:
+        mean, minimum, maximum: of them.
+        std: standard deviation of the values as a population; 0 where they differ by rounding only.
+        whole: all are whole numbers.
+    """
 
     mean: float
     std: float
     minimum: float
     maximum: float
     whole: bool
-    """All are whole numbers; only known, else False, while there are few distinct ones."""
 
 
 @dataclass(frozen=True)
 class FeatureProfile:
-    """One feature of the rows, or of the users or items that occur in them.
+    """One feature of the rows of *train*, or of the users or items that occur in them.
 
     Attributes:
         name: of the feature.
         side: whose value it is.
         kind: as in :class:`~metaselector.data.interactions.Feature`.
-        entries: rows, users or items.
+        entries: rows, users or items of *train*.
         missing: those of them without a word or a finite number.
         share_missing: the same, 0 to 1.
         distinct: words, or numbers; None where there are too many distinct numbers to count.
         frequent: the most frequent words and how often each occurs, most first; of equally
             frequent ones the first seen first.
         numbers: of a numeric feature that is not missing everywhere.
+        later: words or numbers after *train*: of its rows, or of users or items that only they
+            have.
+        new: of these, words that *train* does not have, or numbers outside of its range.
+        doubts: what to know of the words or numbers, one clause each.
     """
 
     name: str
@@ -98,6 +107,9 @@ class FeatureProfile:
     distinct: int | None
     frequent: tuple[tuple[str, int], ...] = ()
     numbers: NumberProfile | None = None
+    later: int = 0
+    new: int = 0
+    doubts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -124,6 +136,7 @@ class Profile:
             features of users, or items.
         features: of rows, then users, then items.
         repairs: what was mended while reading.
+        doubtful_names: the column of users or of items, and what may be wrong with its names.
         warnings: one line each, with what to do.
     """
 
@@ -154,6 +167,7 @@ class Profile:
     early_rows: int = 0
     dates: bool = False
     repairs: tuple[str, ...] = ()
+    doubtful_names: tuple[tuple[str, str], ...] = ()
     warnings: tuple[str, ...] = ()
 
     @property

@@ -50,16 +50,43 @@ class RowLog:
             part_rows: most rows at a time, unless one user has more.
         """
         total = Sharing(0, 0, 0, 0, 0)
-        for low, high in _ranges(rows_per_user, part_rows):
-            picks = [
-                (user[chosen].astype(np.int64) - low, item[chosen], time[chosen])
-                for user, item, time in self._blocks
-                if (chosen := (user >= low) & (user < high)).any()
-            ]
-            user, item, time = (np.concatenate(part) for part in zip(*picks, strict=True))
+        for low, high, user, item, time, _ in self.of_users(rows_per_user, part_rows):
             part = _sharing(user, item, time, rows_per_user[low:high], n_items)
             total = Sharing(*(a + b for a, b in zip(total, part, strict=True)))
         return total
+
+    def occurring(
+        self, rows: NDArray[np.bool_], n_users: int, n_items: int
+    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Which users ``[n_users]`` and items ``[n_items]`` some of the `rows` ``[n]`` have."""
+        users, items = np.zeros(n_users, dtype=bool), np.zeros(max(n_items, 1), dtype=bool)
+        first = 0
+        for user, item, _ in self._blocks:
+            chosen = rows[first : first + len(user)]
+            users[user[chosen]] = True
+            items[item[chosen]] = True
+            first += len(user)
+        return users, items[:n_items]
+
+    def of_users(
+        self, rows_per_user: Ints, part_rows: int = PART_ROWS
+    ) -> Iterator[tuple[int, int, Ints, NDArray[np.int32], Ints, Ints]]:
+        """The rows of some users after others, in the order of the file.
+
+        Yields:
+            the first user and the one after the last; and for each of their rows the user, counted
+            from the first, the item, the time, and its place in the file.
+        """
+        for low, high in _ranges(rows_per_user, part_rows):
+            picks, first = [], 0
+            for user, item, time in self._blocks:
+                chosen = np.flatnonzero((user >= low) & (user < high))
+                if len(chosen):
+                    counted = user[chosen].astype(np.int64) - low
+                    picks.append((counted, item[chosen], time[chosen], first + chosen))
+                first += len(user)
+            mine, item, time, row = (np.concatenate(part) for part in zip(*picks, strict=True))
+            yield low, high, mine, item, time, row.astype(np.int64)
 
 
 def _ranges(rows_per_user: Ints, part_rows: int) -> Iterator[tuple[int, int]]:

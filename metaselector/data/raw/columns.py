@@ -16,7 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from metaselector.data.raw.values import from_text, shown
+from metaselector.data.raw.lists import entries_of, is_listed, joined
+from metaselector.data.raw.values import LARGEST, TOO_LARGE, from_text, shown
 from metaselector.errors import DataError
 
 T = TypeVar("T")
@@ -24,6 +25,7 @@ Raw = Literal["word", "number", "text"]
 """What a column of a text file is parsed into: words that repeat, numbers, or texts that do not."""
 
 WORDS = pa.dictionary(pa.int32(), pa.string())
+_NO_WORDS = "cannot be words; save text or whole numbers"
 EMPTY = "is empty; correct or remove the row"
 _FLAGS = {"0": 0.0, "0.0": 0.0, "false": 0.0, "1": 1.0, "1.0": 1.0, "true": 1.0, "": math.nan}
 
@@ -58,7 +60,7 @@ class BadValue(Exception):
 def checked(block: RawBlock, column: str, check: Callable[[pa.Array], T]) -> T:
     """What `check` makes of a column; a bad value becomes a :class:`DataError`."""
     try:
-        return check(block.columns[column])
+        return check(viewless(block.columns[column]))
     except BadValue as error:
         line = int(block.lines[error.row])
         raise DataError(block.path, error.problem, line=line, column=column) from error
@@ -66,9 +68,11 @@ def checked(block: RawBlock, column: str, check: Callable[[pa.Array], T]) -> T:
 
 def keys(column: pa.Array) -> pa.DictionaryArray:
     """Users or items as words; none may be missing or empty."""
-    if pa.types.is_floating(column.type):
+    type_ = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    if pa.types.is_floating(type_) or (pa.types.is_decimal(type_) and type_.scale):
         # 1 and 1.0 would be two users, and large ones are rounded.
-        problem = f"{column[0].as_py()} is no id but a floating-point number; save whole numbers"
+        example = f"{column[0].as_py()} is" if len(column) else "holds"
+        problem = f"{example} no id but a floating-point number; save whole numbers"
         raise BadValue(0, f"{problem} or text, and remove rows without an id")
     found = words(column)
     if found.null_count or pc.min(pc.binary_length(found.dictionary)).as_py() == 0:
@@ -78,13 +82,19 @@ def keys(column: pa.Array) -> pa.DictionaryArray:
 
 
 def words(column: pa.Array, separator: str = "|") -> pa.DictionaryArray:
-    """Words; lists of them are joined by `separator`. Null stays null."""
+    """Words; lists of them are joined by `separator`. Null stays null.
+
+    Missing entries of lists are left out; :func:`missing_entries` counts them.
+    """
     type_ = column.type
-    if pa.types.is_list(type_) or pa.types.is_large_list(type_):
+    if is_listed(type_):
         column = _joined(column, separator)
     elif pa.types.is_floating(type_):
+        column = _widened(column)
         column = pc.if_else(pc.is_nan(column), None, column)
-    elif pa.types.is_dictionary(type_) and type_ != WORDS and not is_text(type_.value_type):
+    elif pa.types.is_dictionary(type_) and (
+        column.dictionary.null_count or (type_ != WORDS and not is_text(type_.value_type))
+    ):
         column = column.dictionary_decode()
     try:
         if not pa.types.is_dictionary(column.type):
@@ -95,8 +105,16 @@ def words(column: pa.Array, separator: str = "|") -> pa.DictionaryArray:
     try:  # only the distinct values are turned into text
         return pa.DictionaryArray.from_arrays(column.indices, column.dictionary.cast(pa.string()))
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, AttributeError) as error:
-        problem = f"values of type {type_} cannot be words; save text or whole numbers"
-        raise BadValue(0, problem) from error
+        raise BadValue(0, f"values of type {type_} {_NO_WORDS}") from error
+
+
+def missing_entries(column: pa.Array) -> NDArray[np.int64]:
+    """How many entries of each list are missing, int64 ``[n]``; 0 where values are no lists."""
+    if not is_listed(column.type):
+        return np.zeros(len(column), dtype=np.int64)
+    entries, rows = entries_of(column)
+    lost = words(entries).is_null().to_numpy(zero_copy_only=False)
+    return np.bincount(rows[lost], minlength=len(column))
 
 
 def numbers(column: pa.Array) -> NDArray[np.float64]:
@@ -112,6 +130,7 @@ def numbers(column: pa.Array) -> NDArray[np.float64]:
             raise BadValue(0, f"values of type {column.type} are no numbers") from error
     values: NDArray[np.float64] = found.to_numpy(zero_copy_only=False)
     refuse(np.isinf(values), lambda row: f"{values[row]} is not a finite number; correct it")
+    refuse(np.abs(values) > LARGEST, lambda row: f"{values[row]} {TOO_LARGE}")
     return values
 
 
@@ -149,14 +168,33 @@ def is_text(type_: pa.DataType) -> bool:
     return pa.types.is_string(type_) or pa.types.is_large_string(type_)
 
 
+def viewless(column: pa.Array) -> pa.Array:
+    """The column as plain strings or bytes where it is a view of them: Arrow does little there."""
+    if pa.types.is_string_view(column.type):
+        return column.cast(pa.string())
+    return column.cast(pa.binary()) if pa.types.is_binary_view(column.type) else column
+
+
 def _joined(column: pa.Array, separator: str) -> pa.Array:
-    inner = column.cast(pa.list_(pa.string()))
-    holds = pc.match_substring(inner.flatten(), separator)
-    if pc.any(holds).as_py():
-        word = inner.flatten()[holds.index(True).as_py()].as_py()
-        row = pc.list_parent_indices(inner)[holds.index(True).as_py()].as_py()
-        raise BadValue(row, f"{shown(word)} holds the separator {separator!r}; set another one")
-    return pc.binary_join(inner, separator)
+    entries, rows = entries_of(column)
+    if is_listed(entries.type):
+        raise BadValue(0, f"values of type {column.type} {_NO_WORDS}")
+    found = words(entries)
+    holds = pc.match_substring(found.dictionary, separator).to_numpy(zero_copy_only=False)
+    if holds.any():
+        bad = np.isin(found.indices.fill_null(-1).to_numpy(), np.flatnonzero(holds))
+        if bad.any():
+            place = int(bad.argmax())
+            problem = (
+                f"{shown(found[place].as_py())} holds the separator {separator!r}; set another"
+            )
+            raise BadValue(int(rows[place]), problem + " one")
+    return joined(found.dictionary_decode(), rows, column, separator)
+
+
+def _widened(column: pa.Array) -> pa.Array:
+    """Floating-point numbers, those of 16 bits as 32, since Arrow computes little with them."""
+    return column.cast(pa.float32()) if pa.types.is_float16(column.type) else column
 
 
 def _parsed(column: pa.Array) -> pa.Array:

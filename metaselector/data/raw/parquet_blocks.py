@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import parquet
 
-from metaselector.data.raw.columns import RawBlock
+from metaselector.data.raw.columns import RawBlock, viewless
 from metaselector.data.raw.csv_lines import MAX_COLUMNS
 from metaselector.data.raw.expansion import check_parquet, most_bytes, too_large, values_a_row
 from metaselector.errors import DataError
@@ -77,9 +77,25 @@ def parquet_blocks(
             for batch in file.iter_batches(most, columns=list(columns)):
                 if batch.num_rows:
                     lines = np.arange(first, first + batch.num_rows, dtype=np.int64)
-                    found = {c: _plain(name, batch.column(c)) for c in columns}
+                    found = {column: _valid(name, first, batch, column) for column in columns}
                     yield RawBlock(name, lines, found)
                     first += batch.num_rows
+
+
+def _valid(path: Path, first: int, batch: pa.RecordBatch, name: str) -> pa.Array:
+    """A column whose text is UTF-8, and whose dictionary has all words: Arrow checks neither."""
+    column = batch.column(name)
+    try:
+        column.validate(full=True)
+    except pa.ArrowException as error:
+        problem = f"damaged, or not UTF-8 text, in one of {len(batch):,} rows from here on "
+        problem += f"({_one_line(error)}); write the file again"
+        raise DataError(path, problem, line=first, column=name) from error
+    return viewless(_plain(path, column))
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _type(schema: pa.Schema, column: str) -> str:
@@ -113,15 +129,17 @@ def _opened(path: Path) -> Iterator[parquet.ParquetFile]:
         text = [field.name for field in schema if field.type in _TEXT]
         lists = [f.name for f in schema if pa.types.is_list(f.type) and f.type.value_type in _TEXT]
         text += [leaf for leaf in paths if any(leaf.startswith(f"{name}.") for name in lists)]
-        with parquet.ParquetFile(path, read_dictionary=text) as file:
+        with parquet.ParquetFile(
+            path, read_dictionary=text, page_checksum_verification=True
+        ) as file:
             yield file
+    except UnicodeDecodeError as error:
+        problem = f"the name of a column is not UTF-8 ({error.object!r}); rename it"
+        raise DataError(path, problem) from error
     except FileNotFoundError as error:
         raise DataError(path, "no such file; check the path") from error
     except pa.ArrowException as error:
-        problem = " ".join(str(error).split())
-        raise DataError(
-            path, f"no Parquet file, or a damaged one ({problem}); copy it again"
-        ) from error
+        problem = f"no Parquet file, or a damaged one ({_one_line(error)}); copy it again"
+        raise DataError(path, problem) from error
     except OSError as error:
-        problem = " ".join(str(error).split())
-        raise DataError(path, f"cannot be read ({problem}); copy it again") from error
+        raise DataError(path, f"cannot be read ({_one_line(error)}); copy it again") from error

@@ -28,6 +28,9 @@ MEND = "correct or remove the line"
 _DTYPE: dict[str, Any] = {"key": "str", "text": "str", "number": "float64", "seconds": "int64"}
 LAST_SECOND = 7_289_654_399
 """End of the year 2200: what is later was not meant as seconds."""
+LARGEST = 1e100
+"""No number is larger, either way: it would be a mark of a missing one, and squares overflow."""
+TOO_LARGE = "is too large for a number; correct it, or leave it empty if unknown"
 _SMALLER_UNITS = {1_000: "milliseconds", 1_000_000: "microseconds", 1_000_000_000: "nanoseconds"}
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
@@ -56,7 +59,7 @@ def plausible(column: pa.ChunkedArray, kind: Kind) -> bool:
         return all(pc.index(_words(chunk), "").as_py() < 0 for chunk in column.chunks)
     values = column.to_numpy()
     if kind == "number":
-        return bool(np.isfinite(values).all())
+        return bool((np.abs(values) <= LARGEST).all())  # False for nan
     return bool(((values >= 0) & (values < LAST_SECOND + 1)).all())  # False for nan
 
 
@@ -82,6 +85,8 @@ def number(value: float, kind: Kind, text: str) -> float | int:
     """`value` checked; `text` is what the ValueError calls it."""
     if not math.isfinite(value):
         raise ValueError(f"{text} is not a finite number")
+    if abs(value) > LARGEST:
+        raise ValueError(f"{text} {TOO_LARGE}")
     if kind == "number":
         return value
     if not 0 <= value < LAST_SECOND + 1:

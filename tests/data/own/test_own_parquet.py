@@ -60,7 +60,9 @@ def test_parquet_keys_are_whole_numbers(tmp_path: Path) -> None:
     assert blocks[0].user.to_pylist() == ["7", str(2**40), "7"]
 
 
-@pytest.mark.parametrize("text", [pa.large_string(), pa.dictionary(pa.int8(), pa.string())])
+@pytest.mark.parametrize(
+    "text", [pa.large_string(), pa.string_view(), pa.dictionary(pa.int8(), pa.string())]
+)
 def test_other_types_of_text(tmp_path: Path, text: pa.DataType) -> None:
     table = arrow()
     for name in ("who", "what", "device"):
@@ -156,3 +158,34 @@ def test_no_parquet(tmp_path: Path) -> None:
 def test_parquet_lacks_a_column(tmp_path: Path) -> None:
     found = problem(write_parquet(tmp_path, arrow().drop_columns("who")))
     assert found.startswith("log.parquet (column who): there is no such column, which the schema")
+
+
+def test_missing_entries_of_lists_are_counted(tmp_path: Path) -> None:
+    values = pa.array([["x", None], [None], ["y"]], pa.list_(pa.string()))
+    table = read_log(write_parquet(tmp_path, replaced("tags", values)))
+    for _ in range(2):  # it is said once
+        (block,) = table.read()
+    assert block.features["tags"].to_pylist() == ["x", "", "y"]
+    assert table.repairs == [
+        f"{tmp_path / 'log.parquet'}: column 'tags': 2 missing entries of lists left out (first in "
+        "log.parquet:1)"
+    ]
+
+
+@pytest.mark.parametrize("dictionary", [True, False])
+def test_text_that_is_not_utf_8(tmp_path: Path, dictionary: bool) -> None:
+    path = tmp_path / "log.parquet"
+    table = replaced("who", pa.array(["ann", "marker", "ann"]))
+    parquet.write_table(table, path, use_dictionary=dictionary, compression="none")
+    path.write_bytes(path.read_bytes().replace(b"marker", b"mark\xffr"))
+    found = problem(write(tmp_path, None, interactions="log.parquet"))
+    assert found.startswith("log.parquet:1 (column who): damaged, or not UTF-8 text, in one of 3")
+
+
+def test_a_name_of_a_column_that_is_not_utf_8(tmp_path: Path) -> None:
+    path = tmp_path / "log.parquet"
+    table = arrow().rename_columns({"other": "marker"})
+    parquet.write_table(table, path, store_schema=False)
+    path.write_bytes(path.read_bytes().replace(b"marker", b"mark\xffr"))
+    found = problem(write(tmp_path, None, interactions="log.parquet"))
+    assert found.startswith("log.parquet: the name of a column is not UTF-8 (b'mark\\xffr')")

@@ -57,6 +57,21 @@ def test_sides_that_say_nothing(tmp_path: Path) -> None:
     ]
 
 
+def test_sides_that_spell_names_in_another_way(tmp_path: Path) -> None:
+    """They stay unknown; users and items that are described in both spellings are not meant."""
+    users = "id,age\n ann,24\n4294967296123,1\n04294967296123,2\n"
+    items = "id\tgenres\tbrand\n2.0\tDrama\tx\n02\tWar\tx\n'a'\tWar\ty\n"
+    table = read_log(write_sides(tmp_path, users, items + '"a ""b"", c"\tWar\ty\n'))
+    assert table.items.index.tolist() == ['a "b", c']
+    list(table.read())
+    assert table.repairs == [
+        f"{tmp_path / 'users.csv'}: column 'id': 1 user is spelled in another way than in the "
+        "interactions (' ann' for 'ann'), and so not described; write both alike",
+        f"{tmp_path / 'items.tsv'}: column 'id': 1 item is spelled in another way than in the "
+        "interactions ('02' for '2'), and so not described; write both alike",
+    ]
+
+
 def test_sides_of_others(tmp_path: Path) -> None:
     table = read_log(write_sides(tmp_path, "id,age\nAnn,1\n", "id\tgenres\tbrand\n02\tx\ty\n"))
     assert table.items.empty

@@ -221,3 +221,18 @@ def test_no_interactions(make_table: MakeTable) -> None:
 def test_empty_window_is_named(make_table: MakeTable, windows: Windows, name: str) -> None:
     with pytest.raises(DataError, match=name):
         encode(make_table(ROWS), Settings(windows))
+
+
+def test_ids_that_may_be_wrong_are_counted(make_table: MakeTable) -> None:
+    rows = [(user, "i1" if t % 2 else "i1 ", 5.0, t) for t in range(5) for user in ("7", "007")]
+    table = make_table(rows)
+    encode(table, SETTINGS)
+    user, item = table.repairs
+    assert user == (
+        "tiny.csv (column user): one number written in several ways: 2 users ('7', '007'; 10 "
+        "rows); each spelling counts as another user: write all alike"
+    )
+    assert item == (
+        "tiny.csv (column item): written with blanks around: 1 item ('i1 '; 6 rows); each spelling "
+        "counts as another item: write all alike, without blanks"
+    )

@@ -16,6 +16,7 @@ from metaselector.data.interactions import Feature, InteractionTable, Negatives,
 from metaselector.data.preparation.encode import Settings, encode
 from metaselector.data.split import Windows
 from metaselector.errors import ConfigError, DataError
+from tests.data.conftest import table_of
 
 MakeTable = Callable[..., InteractionTable]
 SETTINGS = Settings(Windows(early=25, train=50, valid=75))
@@ -105,7 +106,7 @@ def test_multivalued(table: InteractionTable) -> None:
 
 
 def test_numeric_is_standardised_on_train(table: InteractionTable) -> None:
-    prices = [1.0, 3.0, np.nan, 5.0, 100.0, np.nan, 3.0, -1.0]
+    prices = [1.0, 3.0, np.nan, 5.0, 9.0, np.nan, 3.0, -1.0]
     dataset = encode(
         with_features(table, [Feature("price", "numeric")], {"price": prices}), SETTINGS
     )
@@ -137,14 +138,56 @@ def test_a_constant_or_absent_number_does_no_harm(table: InteractionTable) -> No
     assert decoded(dataset, "c") == decoded(dataset, "d") == [[("(unseen)", 1.0)]] * 8
 
 
-def test_an_outlier_after_train_stays_finite(table: InteractionTable) -> None:
-    prices = [1.0, 1.0, 1.0, 1.0 + 1e-9, 1e300, -1e300, 1.0, 1.0]
-    dataset = encode(
-        with_features(table, [Feature("price", "numeric")], {"price": prices}), SETTINGS
+def test_buckets_of_large_numbers_have_names_of_their_own(table: InteractionTable) -> None:
+    prices = 1e9 + np.array([1.0, 3.0, 5.0, 7.0, 1.0, 3.0, 5.0, 7.0])
+    table = with_features(table, [Feature("price", "numeric", buckets=3)], {"price": prices})
+    field = next(field for field in encode(table, SETTINGS).schema.fields if field.name == "price")
+    assert field.vocabulary == (
+        "below 1000000003",
+        "1000000003 to below 1000000005",
+        "from 1000000005",
     )
-    prices = [row[0][1] for row in decoded(dataset, "price")]
-    assert prices[4:6] == [100, -100]
-    assert all(abs(price) < 100 for price in prices[:4])
+
+
+def test_numbers_far_outside_of_the_range_of_train_are_set_to_its_edge(
+    table: InteractionTable,
+) -> None:
+    prices = [1.0, 1.0, 1.0, 5.0, 1e300, -1e300, 6.0, 1.0]
+    table = with_features(table, [Feature("price", "numeric")], {"price": prices})
+    deviation = np.sqrt(3)
+    found = [row[0][1] * deviation + 2 for row in decoded(encode(table, SETTINGS), "price")]
+    margin = 3 * deviation
+    assert found == pytest.approx([1, 1, 1, 5, 5 + margin, 1 - margin, 6, 1])
+    assert table.repairs == [
+        "tiny.csv: feature 'price' of rows leaves the range of train (1 to 5) in 3 of 4 later "
+        "numbers, 2 of them by more than 3 deviations, which are set to that; correct them, or "
+        "bring a number that does not drift, or buckets"
+    ]
+
+
+@pytest.mark.parametrize("number", [14.62, 14.5, -1e15, 1e-9])
+def test_a_constant_number_stays_constant(table: InteractionTable, number: float) -> None:
+    """The squares of equal numbers add up to what rounding leaves; of 14.62 that is not 0."""
+    later = [number * 1.001] * 3 + [np.nan]
+    columns = {"price": [number] * 4 + later, "cut": [number] * 4 + later}
+    features = [Feature("price", "numeric"), Feature("cut", "numeric", buckets=3)]
+    table = with_features(table, features, columns)
+    dataset = encode(table, SETTINGS)
+    assert decoded(dataset, "price") == [[("(number)", 0.0)]] * 7 + [[("(unseen)", 1.0)]]
+    assert decoded(dataset, "cut") == [[("any", 1.0)]] * 7 + [[("(unseen)", 1.0)]]
+    said = f"is constant in train ({number:.15g}): it says nothing; drop the feature; 3 of 3 later "
+    said += "ones differ, and are set to it"
+    assert table.repairs == [f"tiny.csv: feature '{f}' of rows {said}" for f in columns]
+
+
+def test_numbers_that_train_has_none_of_count_as_missing(table: InteractionTable) -> None:
+    prices = [np.nan] * 4 + [1.0, 2.0, np.nan, 3.0]
+    features = [Feature("price", "numeric"), Feature("cut", "numeric", buckets=3)]
+    table = with_features(table, features, {"price": prices, "cut": prices})
+    dataset = encode(table, SETTINGS)
+    assert decoded(dataset, "price") == decoded(dataset, "cut") == [[("(unseen)", 1.0)]] * 8
+    said = "has no number in train: all 3 later ones count as missing"
+    assert table.repairs == [f"tiny.csv: feature '{f}' of rows {said}" for f in ("price", "cut")]
 
 
 def test_numbers_of_items(table: InteractionTable) -> None:
@@ -159,6 +202,24 @@ def test_numbers_of_items(table: InteractionTable) -> None:
     far = np.sqrt(1.5)  # 2 from the mean of 3, in deviations of 1, 3 and 5
     expected = [("(number)", pytest.approx(z)) for z in (-far, 0, far)]
     assert found == [*expected, ("(unseen)", 1.0)] * 2
+
+
+def test_items_that_come_after_train_may_leave_its_range(table: InteractionTable) -> None:
+    """Items are what is counted, not their rows; i5 is in the last row only."""
+    rows = [(*row[:1], "i5" if t == 7 else row[1], *row[2:]) for t, row in enumerate(ROWS)]
+    items = pd.DataFrame({"a": [2.0] * 4 + [3.0], "b": [1.0, 3.0, 5.0, 3.0, 99.0]}, [*"12345"])
+    table = replace(
+        table_of(rows),
+        describe_items=lambda _: items.set_axis([f"i{name}" for name in items.index]),
+        item_features=(Feature("a", "numeric"), Feature("b", "numeric")),
+    )
+    dataset = encode(table, SETTINGS)
+    assert [row[0][1] for row in decoded(dataset, "a")] == [0] * 8
+    assert decoded(dataset, "b")[-1][0][1] == pytest.approx(2 / np.sqrt(2) + 3)
+    assert [repair.partition(" of items ")[2][:60] for repair in table.repairs] == [
+        "is constant in train (2): it says nothing; drop the feature;",
+        "leaves the range of train (1 to 5) in 1 of 1 later numbers, ",
+    ]
 
 
 def test_tasks_and_their_masks(table: InteractionTable) -> None:

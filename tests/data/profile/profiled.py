@@ -21,9 +21,12 @@ from metaselector.data.interactions import (
 from metaselector.data.microseconds import SECOND
 from metaselector.data.profile.describe import describe
 from metaselector.data.profile.figures import FeatureProfile, Profile
+from metaselector.data.split import Windows
 
 DAY = 86_400
 START = 978_307_200  # 2001-01-01
+ALL = Windows(100, 100, 100)
+"""All rows are *train*, but repeats and those of users with a single row."""
 NOW = START + 1000 * DAY
 FEATURES = (
     Feature("device"),
@@ -92,8 +95,10 @@ def table_of(
     )
 
 
-def profile_of(columns: Columns, threshold: float = 4.0, **more: Any) -> Profile:
-    return describe(table_of(columns, **more), threshold, now=NOW)
+def profile_of(
+    columns: Columns, threshold: float = 4.0, windows: Windows = ALL, **more: Any
+) -> Profile:
+    return describe(table_of(columns, **more), threshold, windows=windows, now=NOW)
 
 
 def feature(profile: Profile, name: str) -> FeatureProfile:

@@ -15,6 +15,7 @@ from metaselector.data.interactions import (
     Task,
 )
 from metaselector.data.profile.describe import describe
+from metaselector.data.split import DEFAULT_WINDOWS
 from tests.data.profile.profiled import (
     DAY,
     FEATURES,
@@ -140,6 +141,72 @@ def test_warns_of_a_constant_feature(name: str, value: Any) -> None:
     missing = np.nan if name == "price" else None  # a word missing here and there says something
     others = warnings_of({name: [value] * 29 + [missing]}, features=chosen)
     assert not any("is constant" in warning for warning in others)
+
+
+def test_features_are_judged_by_the_rows_that_training_sees() -> None:
+    """Of each user's ten rows the first eight."""
+    train = np.arange(30) % 10 < 8
+    columns: Columns = {
+        "device": np.where(train, "a", "b").tolist(),
+        "tags": np.where(train, "", "x").tolist(),
+        "price": np.where(train, 14.62, 14.63),
+    }
+    device, tags, price = warnings_of(columns, features=FEATURES, windows=DEFAULT_WINDOWS)
+    assert device == (
+        "feature 'device' of rows is constant in train ('a'): it says nothing; drop the feature; "
+        "6 of 6 later ones differ, and count as unseen"
+    )
+    assert tags == (
+        "feature 'tags' of rows is missing everywhere in train (but for 6 later ones): correct the "
+        "column, or drop the feature"
+    )
+    assert price == (
+        "feature 'price' of rows is constant in train (14.62): it says nothing; drop the feature; "
+        "6 of 6 later ones differ, and are set to it"
+    )
+
+
+def test_warns_of_numbers_outside_of_the_range_of_train() -> None:
+    price = np.arange(30) % 10 + 0.5
+    (warning,) = warnings_of({"price": price}, features=FEATURES[2:], windows=DEFAULT_WINDOWS)
+    assert warning == (
+        "feature 'price' of rows leaves the range of train (0.5 to 7.5) in 6 of 6 later numbers; "
+        "correct them, or bring a number that does not drift, or buckets"
+    )
+    price[9] = 1000
+    (warning,) = warnings_of({"price": price}, features=FEATURES[2:], windows=DEFAULT_WINDOWS)
+    assert (
+        "in 6 of 6 later numbers, 1 of them by more than 3 deviations, which are set to" in warning
+    )
+
+
+def test_warns_of_numbers_that_are_hardly_learned() -> None:
+    user, price = ["ann"] * 1000, np.ones(1000)
+    price[5:7] = 2.5, 3
+    (warning,) = warnings_of({"user": user, "price": price}, features=FEATURES[2:])
+    assert warning == (
+        "feature 'price' of rows is 1 in 99.8 % of train: hardly anything is learned of other "
+        "numbers; make it categorical, or drop it"
+    )
+    price = np.arange(1000) / 3000
+    price[5] = 1e6
+    (warning,) = warnings_of({"user": user, "price": price}, features=FEATURES[2:])
+    assert warning.startswith("feature 'price' of rows has a number 32 deviations from the mean in")
+    buckets = [Feature("price", "numeric", buckets=3)]
+    assert warnings_of({"user": user, "price": price}, features=buckets) == []
+
+
+def test_warns_of_buckets_that_cut_nothing() -> None:
+    price = np.ones(30)
+    price[3] = 2
+    (warning,) = warnings_of({"price": price}, features=[Feature("price", "numeric", buckets=5)])
+    assert warning.startswith("feature 'price' of rows is one bucket: nearly all numbers of train")
+
+
+def test_warns_of_ids_as_numbers() -> None:
+    price = 1e15 + np.arange(30)
+    (warning,) = warnings_of({"price": price}, features=FEATURES[2:])
+    assert warning.startswith("feature 'price' of rows has whole numbers from 1e+15 on")
 
 
 def test_warns_of_as_many_words_as_rows() -> None:

@@ -9,16 +9,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metaselector.data.interactions import (
     Feature,
+    Negatives,
     Task,
 )
 from metaselector.data.profile.describe import describe
 from metaselector.data.profile.figures import FeatureProfile
 from metaselector.data.profile.row_log import RowLog
+from metaselector.data.split import Windows, user_places
 from metaselector.errors import DataError
 from tests.data.profile.profiled import (
     FEATURES,
@@ -52,14 +54,50 @@ def worlds(draw: st.DrawFn) -> tuple[pd.DataFrame, list[int]]:
     return frame, draw(st.lists(st.integers(0, len(rows)), max_size=4))
 
 
-@given(world=worlds(), encode=st.booleans())
-def test_equals_pandas(world: tuple[pd.DataFrame, list[int]], encode: bool) -> None:
+def train_of(
+    frame: pd.DataFrame, percent: int, sampled: int, cold_seed: int | None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The rows of *train*, and those after it, in the order of the file."""
+    frame = frame.drop_duplicates(["user", "item", "timestamp"])
+    sizes = frame.groupby("user")["user"].transform("size")
+    frame = frame[sizes > 1].sort_values("timestamp", kind="stable")
+    rank, sizes = frame.groupby("user").cumcount(), sizes.reindex(frame.index)
+    if cold_seed is None:
+        inside = rank * (1 + sampled) < sizes * (1 + sampled) * percent // 100
+    else:
+        places = user_places(frame["user"].tolist(), cold_seed)
+        inside = pd.Series(places < percent, index=frame.index)
+    return frame[inside].sort_index(), frame[~inside].sort_index()
+
+
+@settings(deadline=None)
+@given(
+    world=worlds(),
+    encode=st.booleans(),
+    percent=st.sampled_from([40, 80, 100]),
+    sampled=st.sampled_from([0, 2]),
+    cold_seed=st.sampled_from([None, 0]),
+)
+def test_equals_pandas(
+    world: tuple[pd.DataFrame, list[int]],
+    encode: bool,
+    percent: int,
+    sampled: int,
+    cold_seed: int | None,
+) -> None:
     frame, cuts = world
     tasks = (Task("rating"), Task("click", threshold=1.0))
     columns = {str(name): list(values) for name, values in frame.items()}
     columns |= {name: frame[name].to_numpy() for name in ("timestamp", "rating", "click", "price")}
     # The times are any, and the calendar of pandas ends sooner than that of numpy.
-    profile = describe(table_of(columns, FEATURES, tasks, cuts, encode), 4.0, now=2)
+    negatives = Negatives(sampled) if sampled else None
+    profile = describe(
+        table_of(columns, FEATURES, tasks, cuts, encode, negatives=negatives),
+        4.0,
+        windows=Windows(percent, percent, 100),
+        cold_seed=cold_seed,
+        now=2,
+    )
 
     n, by_user = len(frame), frame.groupby("user")
     assert (profile.rows, profile.users, profile.items) == (
@@ -101,12 +139,19 @@ def test_equals_pandas(world: tuple[pd.DataFrame, list[int]], encode: bool) -> N
         else:
             assert (found.rate, found.lowest, found.highest) == (None, None, None)
 
-    device = frame["device"].replace("", None)
-    _equals_words(feature(profile, "device"), device, device)
-    tags = frame["tags"].fillna("").str.split(";").explode().replace("", None)
-    _equals_words(feature(profile, "tags"), tags, tags.groupby(level=0).first())
-    price, prices = feature(profile, "price"), frame["price"]
+    train, later = train_of(frame, percent, sampled, cold_seed)
+    device = [part["device"].replace("", None) for part in (train, later)]
+    _equals_words(feature(profile, "device"), device[0], device[0], device[1])
+    tags = [
+        part["tags"].fillna("").astype(object).str.split(";").explode().replace("", None)
+        for part in (train, later)
+    ]
+    _equals_words(feature(profile, "tags"), tags[0], tags[0].groupby(level=0).first(), tags[1])
+    price, prices = feature(profile, "price"), train["price"]
     assert (price.missing, price.distinct) == (prices.isna().sum(), prices.nunique())
+    outside = later["price"].dropna()
+    outside = outside[~outside.between(prices.min(), prices.max())]
+    assert (price.later, price.new) == (later["price"].count(), len(outside))
     if price.numbers is None:
         assert prices.isna().all()
     else:
@@ -115,11 +160,14 @@ def test_equals_pandas(world: tuple[pd.DataFrame, list[int]], encode: bool) -> N
         assert (price.numbers.minimum, price.numbers.maximum) == (prices.min(), prices.max())
 
 
-def _equals_words(found: FeatureProfile, words: pd.Series, entries: pd.Series) -> None:
+def _equals_words(
+    found: FeatureProfile, words: pd.Series, entries: pd.Series, later: pd.Series
+) -> None:
     counts = words.value_counts()
     assert found.entries == len(entries)
     assert found.missing == entries.isna().sum()
-    assert found.share_missing == entries.isna().mean()
+    assert found.share_missing == (entries.isna().mean() if len(entries) else 0)
+    assert (found.later, found.new) == (later.count(), (~later.dropna().isin(words)).sum())
     assert found.distinct == len(counts)
     assert dict(found.frequent) == counts.to_dict()
     assert [count for _, count in found.frequent] == sorted(counts, reverse=True)
@@ -158,7 +206,7 @@ def test_side_tables() -> None:
         return pd.DataFrame({"genres": genres.to_numpy()}, index=["i0", "i1", "other"])
 
     profile = profile_of(
-        {"user": ["ann", "bob", "ann", "cat", "ann"]},
+        {"user": ["ann", "bob", "ann", "cat", "ann", "bob", "cat"]},
         users=users,
         describe_items=describe_items,
         user_features=(Feature("age"), Feature("income", "numeric")),
@@ -193,7 +241,7 @@ def test_many_numbers_are_not_counted() -> None:
     (found,) = profile.features
     assert found.distinct is None
     assert found.numbers is not None
-    assert not found.numbers.whole
+    assert found.numbers.whole
 
 
 def test_infinite_numbers_are_missing() -> None:
@@ -215,7 +263,7 @@ def test_no_rows() -> None:
 
 def test_a_profile_is_json() -> None:
     columns: Columns = {
-        "user": ["ann", "bob"],
+        "user": ["ann", "ann"],
         "device": ["a", None],
         "tags": [None, ""],
         "price": [np.nan, np.nan],

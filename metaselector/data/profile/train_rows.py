@@ -1,0 +1,55 @@
+"""Which rows training learns from, found before anything is prepared."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metaselector.data.preparation.cleaning import repeats
+from metaselector.data.preparation.parts import Parts
+from metaselector.data.preparation.statistics import user_offsets
+from metaselector.data.profile.row_log import RowLog
+from metaselector.data.split import boundaries
+
+DROPPED, TRAIN, LATER = 0, 1, 2
+"""Rows that preparation drops, those of *train*, and all others."""
+_RECORD = np.dtype([("user", np.int32), ("item", np.int32), ("time", np.int64), ("row", np.int64)])
+
+
+def train_rows(
+    log: RowLog, rows_per_user: NDArray[np.int64], parts: Parts, sampled: int = 0
+) -> NDArray[np.uint8]:
+    """What preparation makes of each row: :data:`DROPPED`, :data:`TRAIN` or :data:`LATER`.
+
+    Args:
+        log: of all rows.
+        rows_per_user: int64 ``[n_users]``.
+        parts: how rows, or users, are split.
+        sampled: negatives that follow every row, which windows count too. Where a user's negatives
+            run out, a row beside the end of *train* may be taken for its neighbour.
+
+    Returns:
+        uint8 ``[n]``, in the order of the file.
+    """
+    kinds = np.full(int(rows_per_user.sum()), DROPPED, dtype=np.uint8)
+    for low, _, user, item, time, row in log.of_users(rows_per_user):
+        order = np.lexsort((time, user))  # stable: equals stay in the order of the file
+        records = np.empty(len(order), _RECORD)
+        columns: dict[str, NDArray[Any]]
+        columns = {"user": user + low, "item": item, "time": time, "row": row}
+        for name, column in columns.items():
+            records[name] = column[order]
+        records = records[~repeats(records)]
+        sizes = np.diff(user_offsets(records))
+        records = records[np.repeat(sizes > 1, sizes)]
+        offsets = user_offsets(records)
+        if parts.places is None:
+            ends = boundaries(offsets * (1 + sampled), parts.windows.train)
+        else:
+            ends = parts.train_ends(records, offsets) * (1 + sampled)
+        place = np.arange(len(records)) * (1 + sampled)
+        inside = place < np.repeat(ends, np.diff(offsets))
+        kinds[records["row"]] = np.where(inside, TRAIN, LATER)
+    return kinds

@@ -1,0 +1,39 @@
+"""Columns of lists of words, of any of Arrow's kinds of lists."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+
+def is_listed(type_: pa.DataType) -> bool:
+    """Whether values are lists, of any length or all of the same one."""
+    kinds = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+    views = (pa.types.is_list_view, pa.types.is_large_list_view)
+    return any(kind(type_) for kind in (*kinds, *views))
+
+
+def entries_of(column: pa.Array) -> tuple[pa.Array, NDArray[np.int64]]:
+    """The entries of lists ``[n]``, and the row of each.
+
+    Lists that are null have none, whatever stands behind them.
+    """
+    sizes = pc.list_value_length(column).fill_null(0).to_numpy()
+    return column.flatten(), np.repeat(np.arange(len(column)), sizes)
+
+
+def joined(entries: pa.Array, rows: NDArray[np.int64], lists: pa.Array, separator: str) -> pa.Array:
+    """The words of each list with `separator` between them.
+
+    Args:
+        entries: strings ``[m]``; those that are null are left out.
+        rows: int64 ``[m]``, the row of each in `lists`.
+        lists: ``[n]``; where they are null, so is the text.
+    """
+    present = entries.is_valid()
+    counts = np.bincount(rows[present.to_numpy(zero_copy_only=False)], minlength=len(lists))
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    found = pa.LargeListArray.from_arrays(offsets, entries.filter(present))
+    return pc.if_else(lists.is_valid(), pc.binary_join(found, separator), None)
