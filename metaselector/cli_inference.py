@@ -7,7 +7,14 @@ from typing import Annotated
 
 import typer
 
-from metaselector.cli_options import DeviceOption, RunOption, ThreadsOption, open_run, use
+from metaselector.cli_options import (
+    AllowCodeOption,
+    DeviceOption,
+    RunOption,
+    ThreadsOption,
+    open_run,
+    use,
+)
 
 OneSeedOption = Annotated[
     int | None,
@@ -39,6 +46,7 @@ def predict(
     seed: OneSeedOption = None,
     device: DeviceOption = None,
     threads: ThreadsOption = None,
+    allow_code: AllowCodeOption = False,
 ) -> None:
     """Adapt to each user's history and predict rows that come later, of new users and items too.
 
@@ -50,7 +58,7 @@ def predict(
 
     flags = {"device": device, "threads": threads}
     changes = {key: value for key, value in flags.items() if value is not None}
-    trained, _ = open_trained(run, seed, changes, use)
+    trained, _ = open_trained(run, seed, changes, use, allow_code=allow_code)
     table = predicted_table(trained, history, candidates)
     if output is None:
         typer.echo(table.to_csv(index=False), nl=False)
@@ -65,6 +73,7 @@ def explain(
     seed: OneSeedOption = None,
     device: DeviceOption = None,
     threads: ThreadsOption = None,
+    allow_code: AllowCodeOption = False,
 ) -> None:
     """Say what adapting to a user changed: weights before and after, and which rows moved them.
 
@@ -76,7 +85,7 @@ def explain(
     from metaselector.explanation import explain_user
     from metaselector.report.explanation import described, write_explanation
 
-    this = open_run(run, None, None, device=device, threads=threads)
+    this = open_run(run, None, None, allow_code=allow_code, device=device, threads=threads)
     found = explain_user(this, user, seed)
     typer.echo(described(found.user, found.weights, found.rows), nl=False)
     folder = this.directory / "explain"

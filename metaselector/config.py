@@ -30,6 +30,7 @@ from metaselector.training_config import (
     TeachingConfig,
     TransferConfig,
 )
+from metaselector.trust.named_code import check_code
 from metaselector.yaml_mapping import read_mapping
 
 __all__ = [
@@ -147,7 +148,12 @@ class Config(Section):
 
 
 def load_config(
-    path: Path | None = None, overrides: Sequence[str] = (), changes: Mapping[str, Any] = {}
+    path: Path | None = None,
+    overrides: Sequence[str] = (),
+    changes: Mapping[str, Any] = {},
+    *,
+    allow_code: bool = False,
+    typed: Sequence[str] = (),
 ) -> Config:
     """The defaults, changed by a YAML file, then by ``key=value`` overrides, then by `changes`.
 
@@ -158,9 +164,13 @@ def load_config(
         path: a YAML file with any of the settings.
         overrides: ``section.key=value``, the value in YAML.
         changes: nested settings, as from command-line flags.
+        allow_code: whether the file may name Python code, ``file.py:Class`` or
+            ``package.module.Class``, that `overrides` and `changes` do not.
+        typed: further code that the user has named.
 
     Raises:
-        ConfigError: the file cannot be read, a key is unknown, or a value impossible.
+        ConfigError: the file cannot be read, a key is unknown, a value impossible, or it names code
+            that may not run.
     """
     layers = [{} if path is None else read_mapping(path)]
     layers += [_override(text) for text in overrides] + [dict(changes)]
@@ -172,7 +182,10 @@ def load_config(
     known = {name: model.model_dump(mode="json") for name, model in _base_models(KNOWN).items()}
     for layer in layers:
         _merge(settings, layer, known)
-    return _validated(settings)
+    config = _validated(settings)
+    if path is not None and not allow_code:
+        check_code(path, config.model_dump(mode="json"), [*layers[1:], *typed])
+    return config
 
 
 def _override(text: str) -> dict[str, Any]:

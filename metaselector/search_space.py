@@ -20,6 +20,7 @@ from optuna.distributions import (
 
 from metaselector.config import Config, change_config
 from metaselector.errors import ConfigError, nearest
+from metaselector.trust.named_code import CodeNotAllowed, check_code
 from metaselector.yaml_mapping import read_mapping
 
 TUNABLE = ("base_models", "teaching", "selector", "adapt", "meta_train")
@@ -34,10 +35,12 @@ class SearchSpace:
         path: the file, for messages.
         distributions: by the setting's dotted name, in alphabetical order. Choices are kept as
             JSON, which tells 1 from true and takes lists.
+        allow_code: whether choices may name Python code that the settings do not.
     """
 
     path: Path
     distributions: dict[str, BaseDistribution]
+    allow_code: bool = False
 
     def values(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """What the settings are in a trial with Optuna's `params`."""
@@ -61,6 +64,18 @@ class SearchSpace:
             elif _contains(distribution, settings[key]):
                 found[key] = settings[key]
         return found
+
+    def change(self, config: Config, values: Mapping[str, Any]) -> Config:
+        """`config` with other `values` of settings, by their dotted names.
+
+        Raises:
+            ConfigError: one is unknown or impossible, or names code that may not run.
+        """
+        changed = change_config(config, values)
+        if not self.allow_code:
+            known = config.model_dump(mode="json")
+            check_code(self.path, changed.model_dump(mode="json"), [known])
+        return changed
 
     def described(self) -> dict[str, Any]:
         """The distributions as JSON, to compare."""
@@ -90,7 +105,9 @@ class SearchSpace:
             assert isinstance(distribution, IntDistribution | FloatDistribution)
             tried = [distribution.low, distribution.high]
         try:
-            changed = [change_config(config, {key: value}) for value in tried]
+            changed = [self.change(config, {key: value}) for value in tried]
+        except CodeNotAllowed:
+            raise
         except ConfigError as error:
             raise ConfigError(f"{self.path}: {error}") from error
         if isinstance(distribution, FloatDistribution) and isinstance(
@@ -111,7 +128,7 @@ def setting(config: Config, key: str) -> Any:
     return value
 
 
-def load_space(path: Path) -> SearchSpace:
+def load_space(path: Path, *, allow_code: bool = False) -> SearchSpace:
     """Read a file of ``setting: {low, high, log, step}`` or ``setting: {choices: [...]}``.
 
     A range is one of whole numbers where both of its ends are.
@@ -128,7 +145,7 @@ def load_space(path: Path) -> SearchSpace:
             distributions[key] = _distribution(given.get(key))
         except (ConfigError, ValueError, TypeError) as error:
             raise ConfigError(f"{path}: {key}: {error}") from error
-    return SearchSpace(path, distributions)
+    return SearchSpace(path, distributions, allow_code)
 
 
 def _distribution(given: Any) -> BaseDistribution:

@@ -170,15 +170,19 @@ class Trained:
             save_checkpoint(target / MODEL, copies, {}, {})
 
     @classmethod
-    def load(cls, directory: Path, changes: Mapping[str, Any] = {}) -> Self:
+    def load(
+        cls, directory: Path, changes: Mapping[str, Any] = {}, *, allow_code: bool = False
+    ) -> Self:
         """Read what :meth:`save` wrote.
 
         Args:
             changes: of the settings that change no number: ``device``, ``threads``.
+            allow_code: whether its settings may name Python code, which then runs.
 
         Raises:
             CheckpointError: it is missing or damaged, or a class in a file is not as it was.
-            ConfigError: one of its base models is not there, as a plug-in that is not installed.
+            ConfigError: one of its base models is not there, as a plug-in that is not installed, or
+                it names code that may not run.
         """
         try:
             state = json.loads((directory / STATE).read_text(encoding="utf-8"))
@@ -196,7 +200,7 @@ class Trained:
                 f"{directory}: has format {format_}, this version reads up to {_FORMAT}; update "
                 f"MetaSelector, or {_AGAIN}"
             )
-        config = load_config(directory / "config.yaml", changes=changes)
+        config = load_config(directory / "config.yaml", changes=changes, allow_code=allow_code)
         now, saved = _in_files(config), state.get("files", {})  # older ones have none
         for key in saved:
             if saved[key] != now.get(key):
@@ -237,6 +241,8 @@ def open_trained(
     seed: int | None = None,
     changes: Mapping[str, Any] = {},
     before: Callable[[Config], None] = lambda config: None,
+    *,
+    allow_code: bool = False,
 ) -> tuple[Trained, Run | None]:
     """What is in a directory: a saved model, or a run, which is returned too.
 
@@ -244,6 +250,7 @@ def open_trained(
         seed: of a run with several; of a saved model the one it has.
         changes: as for :meth:`Trained.load`.
         before: called with the settings before anything is put on the device.
+        allow_code: as for :meth:`Trained.load`.
 
     Raises:
         UserError: nothing is there, it has not that seed, or something is missing or damaged.
@@ -251,12 +258,12 @@ def open_trained(
     saved = directory / "config.yaml"
     if not saved.exists():
         raise UserError(f"{directory}: holds neither a saved model nor a run; correct the path")
-    config = load_config(saved, changes=changes)
+    config = load_config(saved, changes=changes, allow_code=allow_code)
     before(config)
     if not (directory / STATE).exists():
         run = Run(directory, config)
         return Trained.of_run(run, seed=seed), run
-    trained = Trained.load(directory, changes)
+    trained = Trained.load(directory, changes, allow_code=allow_code)
     if seed not in (None, trained.seed):
         raise ConfigError(f"{directory}: has no seed {seed}; it was saved with seed {trained.seed}")
     return trained, None
