@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Self, get_args
 import numpy as np
 import yaml
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
@@ -24,14 +25,16 @@ from metaselector.data.preparation.known import Known
 from metaselector.data.preparation.new_rows import NewRows, encode_rows
 from metaselector.errors import CheckpointError, ConfigError, DamagedError, UserError, nearest
 from metaselector.files import atomic_directory
-from metaselector.make_adaptation import make_adaptation
+from metaselector.make_adaptation import check_rates, make_adaptation
 from metaselector.make_mixture import make_mixture
+from metaselector.meta_learned import in_parts
 from metaselector.mixture import Mixture
 from metaselector.plugin_file import is_in_file
 from metaselector.plugins import identity
 from metaselector.predict import predict_episodes
 from metaselector.run_directory import Run
 from metaselector.teaching.views import viewed
+from metaselector.trust.tensors import misfit, misfit_unbuilt, nonfinite
 from metaselector.variants import Variant
 
 STATE = "state.json"
@@ -104,7 +107,9 @@ class Trained:
         known = Known.load(run.data_directory)
         learned = run.load_learned(variant, seed)
         mixture = learned.attach(run.load_mixture("full", seed))
-        return cls(known, run.config, variant, seed, mixture, learned.alpha)
+        trained = cls(known, run.config, variant, seed, mixture, learned.alpha)
+        check_rates(learned.alpha, trained.adaptation, mixture, run.directory)
+        return trained
 
     @property
     def base_models(self) -> list[str]:
@@ -185,48 +190,83 @@ class Trained:
                 it names code that may not run.
         """
         try:
-            state = json.loads((directory / STATE).read_text(encoding="utf-8"))
-            variant, seed, format_ = state["variant"], int(state["seed"]), int(state["format"])
-            if format_ == 1:
+            state = _State.read(directory / STATE)
+            if state.format == 1:
                 tensors = load_file(directory / MODEL)
-            elif format_ == _FORMAT:
+            elif state.format == _FORMAT:
                 tensors = read_checkpoint(directory / MODEL).tensors
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError, DamagedError) as error:
+        except (OSError, ValueError, SafetensorError, DamagedError) as error:
+            raise _damaged(directory, error) from error
+        if not 1 <= state.format <= _FORMAT:
             raise CheckpointError(
-                f"{directory}: no saved model, or a damaged one ({error}); {_AGAIN}"
-            ) from error
-        if not 1 <= format_ <= _FORMAT:
-            raise CheckpointError(
-                f"{directory}: has format {format_}, this version reads up to {_FORMAT}; update "
-                f"MetaSelector, or {_AGAIN}"
+                f"{directory}: has format {state.format}, this version reads up to {_FORMAT}; "
+                f"update MetaSelector, or {_AGAIN}"
             )
         config = load_config(directory / "config.yaml", changes=changes, allow_code=allow_code)
-        now, saved = _in_files(config), state.get("files", {})  # older ones have none
-        for key in saved:
-            if saved[key] != now.get(key):
+        now = _in_files(config)
+        for key, said in state.files.items():
+            if said != now.get(key):
                 raise CheckpointError(
                     f"{directory}: {key}: the file has changed since the model was saved; bring "
                     f"back the one it was saved with, or {_AGAIN}"
                 )
         known = Known.load(directory / "data")
-        models = {
-            name: viewed(
-                registry.create_for(name, settings, known.schema, seed), name, config, known.schema
-            )
-            for name, settings in config.base_models.items()
-        }
-        mixture = make_mixture(models, known, config, seed)
-        parts: dict[str, dict[str, Tensor]] = {"mixture": {}, "alpha": {}}
-        for key, tensor in tensors.items():
-            part, name = key.split("/", 1)
-            parts[part][name] = tensor.to(config.device)
         try:
-            mixture.load_state_dict(parts["mixture"])
-        except RuntimeError as error:  # a plug-in's class changed under the same options
+            of_mixture, alpha = in_parts(tensors, ("mixture", "alpha"), config.device)
+        except ValueError as error:
+            raise _damaged(directory, error) from error
+        # A plug-in's class may have changed under the same options, too.
+        unbuilt = config.model_copy(update={"device": "meta"})
+        problem = misfit_unbuilt(of_mixture, lambda: _untrained(known, unbuilt, state.seed))
+        if problem is None:
+            mixture = _untrained(known, config, state.seed)
+            new = mixture.state_dict()
+            problem = misfit(of_mixture, new) or nonfinite(of_mixture, new)
+        if problem is not None:
             raise CheckpointError(
-                f"{directory}: its tensors do not fit its base models; {_AGAIN}"
-            ) from error
-        return cls(known, config, variant, seed, mixture, parts["alpha"])
+                f"{directory}: its tensors do not fit its base models and selector: {problem}; "
+                f"{_AGAIN}"
+            )
+        mixture.load_state_dict(of_mixture)
+        trained = cls(known, config, state.variant, state.seed, mixture, alpha)
+        check_rates(alpha, trained.adaptation, mixture, directory)
+        return trained
+
+
+class _State(BaseModel):
+    """What is said of a saved model beside its settings."""
+
+    model_config = ConfigDict(strict=True)
+
+    format: int
+    variant: Variant
+    seed: int = Field(ge=0)
+    files: dict[str, str] = {}  # older ones have none
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Raises :class:`ValueError`, in one line, or :class:`OSError`."""
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise ValueError(f"{path.name}: {where}: {first['msg']}") from error
+
+
+def _damaged(directory: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(f"{directory}: no saved model, or a damaged one ({error}); {_AGAIN}")
+
+
+def _untrained(known: Known, config: Config, seed: int) -> Mixture:
+    """The base models and the selector of the settings, before anything was learned."""
+    models = {
+        name: viewed(
+            registry.create_for(name, settings, known.schema, seed), name, config, known.schema
+        )
+        for name, settings in config.base_models.items()
+    }
+    return make_mixture(models, known, config, seed)
 
 
 def _in_files(config: Config) -> dict[str, str]:
