@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Sequence
 from itertools import pairwise as neighbours
 
@@ -76,10 +75,11 @@ class FieldEmbedding(Embedding):
 
     def __init__(self, num_ids: int, embedding_size: int, slot_fields: Sequence[int]) -> None:
         super().__init__(num_ids, embedding_size)
-        if any(later < field for field, later in neighbours(slot_fields)):
+        fields = torch.as_tensor(list(slot_fields))
+        if (fields.diff() < 0).any():
             raise ValueError(f"slots of a field must be adjacent, got slot_fields {slot_fields}")
-        first_slots = [bisect_left(slot_fields, field) for field in range(max(slot_fields) + 1)]
-        self.register_buffer("first_slots", torch.tensor(first_slots), persistent=False)
+        first_slots = torch.searchsorted(fields, torch.arange(int(fields.max()) + 1))
+        self.register_buffer("first_slots", first_slots, persistent=False)
 
     def forward(self, ids: Tensor, values: Tensor) -> Tensor:
         fields, size = len(self.first_slots), self.weight.shape[-1]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 from torch import Tensor, nn
 
 from metaselector import registry
@@ -30,7 +31,7 @@ from metaselector.pretrain import Pretrained
 from metaselector.teaching.views import viewed
 from metaselector.training.keeper import Directory, Keeper
 from metaselector.transfer import TRANSFER_FILE, Source, Transferred
-from metaselector.trust.tensors import misfit, misfit_unbuilt, nonfinite
+from metaselector.trust.tensors import Room, TooLarge, misfit, nonfinite, unfit
 from metaselector.variants import Variant, variants_of
 
 CONFIG = "config.yaml"
@@ -178,13 +179,13 @@ class Run:
         if name in self.scored:
             return self._load_scored(name, window, seed)
         tensors, made = self.base_tensors(name, window, seed)
-        # The plug-in's class may have changed under the same options.
-        problem = misfit_unbuilt(tensors, lambda: self.new_base(name, seed, "meta"))
-        if problem is None:
-            model = self.new_base(name, seed)
-            new = model.state_dict()
-            problem = misfit(tensors, new) or nonfinite(tensors, new)
-        if problem is not None:
+        try:
+            with Room(tensors):
+                model = self.new_base(name, seed)
+            problem = unfit(tensors, model)
+        except TooLarge as error:
+            problem = str(error)
+        if problem:  # or the plug-in's class has changed under the same options
             path, _ = self._base(name, window, seed)
             raise CheckpointError(
                 f"{path}: its tensors do not fit base model '{name}': {problem}; train it again"
@@ -209,15 +210,22 @@ class Run:
         if self.config.base_models[name].estimator is not None:
             tensors, made = self.base_tensors(name, window, seed)
             assert self.dataset.scores is not None
-            self.dataset.scores[:, column] = tensors["scores"].numpy()
+            place = self.dataset.scores[:, column]
+            expected = {"scores": torch.from_numpy(place)}
+            if problem := misfit(tensors, expected) or nonfinite(tensors):
+                path, _ = self._base(name, window, seed)
+                raise CheckpointError(
+                    f"{path}: its scores do not fit the data: {problem}; train it again"
+                )
+            place[:] = tensors["scores"].numpy()
         return Scored(self.dataset.schema.num_slots + column).eval(), made
 
-    def new_base(self, name: str, seed: int, device: str | None = None) -> nn.Module:
-        """An untrained base model; on the run's device, by default."""
+    def new_base(self, name: str, seed: int) -> nn.Module:
+        """An untrained base model."""
         settings = self.config.base_models[name]
         schema = self.dataset.schema
         model = registry.create_for(name, settings, schema, seed)
-        return viewed(model, name, self.config, schema).to(device or self.config.device)
+        return viewed(model, name, self.config, schema).to(self.config.device)
 
     def keeps_base(self, name: str, window: Window, seed: int) -> bool:
         """Whether there is a checkpoint of it, be it made with other settings."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable, Collection, Sequence
 
 import torch
@@ -78,8 +77,9 @@ class GatedSelector(nn.Module):
             self.register_buffer("support_losses", torch.zeros(outputs), persistent=False)
             inputs["support-losses"] = outputs
         if "fields" in self.sees:
-            first_slots = [bisect_left(slot_fields, field) for field in range(max(slot_fields) + 1)]
-            self.register_buffer("first_slots", torch.tensor(first_slots), persistent=False)
+            fields = torch.as_tensor(list(slot_fields))
+            first_slots = torch.searchsorted(fields, torch.arange(int(fields.max()) + 1))
+            self.register_buffer("first_slots", first_slots, persistent=False)
             self.embedding = nn.Parameter(torch.randn(num_ids, embedding_size) * 0.01)
             inputs["fields"] = len(first_slots) * embedding_size
         width = sum(inputs[kind] for kind in self.sees)

@@ -34,7 +34,7 @@ from metaselector.plugins import identity
 from metaselector.predict import predict_episodes
 from metaselector.run_directory import Run
 from metaselector.teaching.views import viewed
-from metaselector.trust.tensors import misfit, misfit_unbuilt, nonfinite
+from metaselector.trust.tensors import Room, TooLarge, unfit
 from metaselector.variants import Variant
 
 STATE = "state.json"
@@ -215,14 +215,13 @@ class Trained:
             of_mixture, alpha = in_parts(tensors, ("mixture", "alpha"), config.device)
         except ValueError as error:
             raise _damaged(directory, error) from error
-        # A plug-in's class may have changed under the same options, too.
-        unbuilt = config.model_copy(update={"device": "meta"})
-        problem = misfit_unbuilt(of_mixture, lambda: _untrained(known, unbuilt, state.seed))
-        if problem is None:
-            mixture = _untrained(known, config, state.seed)
-            new = mixture.state_dict()
-            problem = misfit(of_mixture, new) or nonfinite(of_mixture, new)
-        if problem is not None:
+        try:
+            with Room(of_mixture):
+                mixture = _untrained(known, config, state.seed)
+            problem = unfit(of_mixture, mixture)
+        except TooLarge as error:
+            problem = str(error)
+        if problem:  # or a plug-in's class has changed under the same options
             raise CheckpointError(
                 f"{directory}: its tensors do not fit its base models and selector: {problem}; "
                 f"{_AGAIN}"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from math import prod
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from metaselector.errors import nearest
 
@@ -27,18 +30,48 @@ def misfit(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str |
     return None
 
 
-def misfit_unbuilt(found: Mapping[str, Tensor], make: Callable[[], nn.Module]) -> str | None:
-    """:func:`misfit` to the state of the model that `make` makes, without memory for its numbers.
+class TooLarge(Exception):
+    """A model asks for more numbers than there are for it."""
 
-    Settings that ask for more than a file holds are so found out before anything is allocated. A
-    model whose constructor needs numbers passes, and is compared when it is there.
+
+class Room(TorchFunctionMode):
+    """A context in which a model for the tensors of a file is made, in the room that they need.
+
+    Settings that ask for more than the file holds are so found out before it is allocated. Some
+    more there is for what a constructor needs meanwhile, and for what a file does not keep.
+
+    Args:
+        tensors: those of the file.
+
+    Raises:
+        TooLarge: there is no more room.
     """
-    try:
-        with torch.device("meta"):
-            expected = make().state_dict()
-    except (RuntimeError, NotImplementedError):
-        return None
-    return misfit(found, expected)
+
+    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        self._left = 4 * sum(tensor.numel() for tensor in tensors.values()) + 2**24
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func in _FACTORIES:
+            size = kwargs.get("size", args[:1] if func is torch.full else args)
+            while len(size) == 1 and isinstance(size[0], tuple | list):
+                (size,) = size
+            self._left -= prod(size)
+            if self._left < 0:
+                raise TooLarge(f"they ask for a tensor of shape {list(size)}, too large for them")
+        return func(*args, **kwargs)
+
+
+_FACTORIES = {torch.empty, torch.zeros, torch.ones, torch.rand, torch.randn, torch.full}
+
+
+def unfit(found: Mapping[str, Tensor], model: nn.Module) -> str | None:
+    """Why `found` cannot be the state of `model`, which is new, or None."""
+    expected = model.state_dict()
+    return misfit(found, expected) or nonfinite(found, expected)
 
 
 def nonfinite(found: Mapping[str, Tensor], expected: Mapping[str, Tensor] = {}) -> str | None:
