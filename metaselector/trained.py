@@ -6,7 +6,9 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock, RLock
 from typing import Any, NamedTuple, Self, get_args
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import yaml
@@ -42,6 +44,8 @@ MODEL = "model.safetensors"
 _FORMAT = 2
 """Of what is written. Format 1 had no checksum; both are read."""
 _AGAIN = "save the model again"
+_LOCKS: WeakKeyDictionary[Mixture, RLock] = WeakKeyDictionary()
+_MAKING = Lock()
 
 
 class Predicted(NamedTuple):
@@ -58,7 +62,7 @@ class Predicted(NamedTuple):
 
 @dataclass(frozen=True)
 class Trained:
-    """What predicts.
+    """What predicts, in one thread at a time: see :attr:`lock`.
 
     Attributes:
         known: the data's schema, and what is known of users and items.
@@ -112,6 +116,17 @@ class Trained:
         return trained
 
     @property
+    def lock(self) -> RLock:
+        """Whoever runs the base models or the selector holds it, so that others wait.
+
+        While they adapt, torch puts each user's parameters in the place of the modules' own. Also,
+        pandas builds an index of the known users and items when it is first asked. Models with
+        the same modules share a lock; it is kept beside them, so that they can be copied.
+        """
+        with _MAKING:
+            return _LOCKS.setdefault(self.mixture, RLock())
+
+    @property
     def base_models(self) -> list[str]:
         """Names of the K base models, in order."""
         return list(self.mixture.base_models)
@@ -132,7 +147,8 @@ class Trained:
 
     def encode(self, history: Given, candidates: Given) -> NewRows:
         """New rows as the models see them; raises as :func:`encode_rows`."""
-        return encode_rows(self.known, history, candidates)
+        with self.lock:
+            return encode_rows(self.known, history, candidates)
 
     def predict(self, history: Given, candidates: Given) -> Predicted:
         """Adapt each user who has candidates on their `history`, then predict their `candidates`.
@@ -148,9 +164,10 @@ class Trained:
         rows = self.encode(history, candidates)
         episodes = rows.episodes(self.support_size)
         adapt = self.config.adapt
-        found = predict_episodes(
-            self.mixture, self.alpha, self.adaptation, rows.dataset, episodes, adapt
-        )
+        with self.lock:
+            found = predict_episodes(
+                self.mixture, self.alpha, self.adaptation, rows.dataset, episodes, adapt
+            )
         place = np.searchsorted(found.rows, rows.candidates)
         return Predicted(found.probabilities[place], found.weights[place])
 

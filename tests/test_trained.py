@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 import yaml
 from torch import Tensor
 
+from metaselector.adapted_user import AdaptedUser
 from metaselector.checkpoint import read_checkpoint, save_checkpoint
 from metaselector.config import load_config
 from metaselector.data.preparation.known import Known
@@ -197,3 +204,57 @@ def test_a_schema_that_no_preparation_writes(model: Path, case: str) -> None:
     file.write_text(json.dumps(schema))
     with pytest.raises(DataError, match=problem):
         Trained.load(model)
+
+
+WHEN = 890_000_000
+THREADS, USERS = 4, 6
+
+
+def predicted(trained: Trained, user: int) -> np.ndarray:
+    """What a user, whom nobody else knows, is predicted."""
+    items = [f"i{(user + k) % 25}" for k in range(6)]
+    ratings = [float(1 + (user * k) % 5) for k in range(6)]
+    history = pd.DataFrame(
+        {"user": f"new{user}", "item": items, "rating": ratings, "timestamp": range(WHEN, WHEN + 6)}
+    )
+    candidates = pd.DataFrame({"item": ["i1", "i2"], "timestamp": WHEN + 100})
+    return np.asarray(AdaptedUser(trained, history).predict(candidates))
+
+
+def test_threads_get_the_same_numbers(saved: Path) -> None:
+    trained = Trained.load(saved)
+    alone = [predicted(trained, user) for user in range(USERS)]
+    assert len({p.tobytes() for p in alone}) == USERS
+    fresh = Trained.load(saved)  # of which nothing was asked yet
+    users = list(range(USERS)) * 3
+    with ThreadPoolExecutor(THREADS) as pool:
+        for user, found in zip(users, pool.map(partial(predicted, fresh), users), strict=True):
+            assert np.array_equal(found, alone[user])
+
+
+def test_an_exception_in_a_call_leaves_the_model_whole(saved: Path) -> None:
+    trained = Trained.load(saved)
+    expected = predicted(trained, 1)
+    before = {
+        name: id(tensor) for name, tensor in trained.mixture.state_dict(keep_vars=True).items()
+    }
+
+    def fails(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    for part in ("base_models.fm.embedding", "selector.output"):
+        hook = trained.mixture.get_submodule(part).register_forward_pre_hook(fails)
+        with pytest.raises(KeyboardInterrupt), ThreadPoolExecutor(1) as pool:
+            pool.submit(predicted, trained, 1).result()
+        hook.remove()
+        after = trained.mixture.state_dict(keep_vars=True)
+        assert {name: id(tensor) for name, tensor in after.items()} == before
+        assert np.array_equal(predicted(trained, 1), expected)
+
+
+def test_a_model_can_be_copied(saved: Path) -> None:
+    trained = Trained.load(saved)
+    assert replace(trained, most_support=3).lock is trained.lock
+    again = copy.deepcopy(trained)
+    assert again.lock is not trained.lock
+    assert np.array_equal(predicted(again, 1), predicted(trained, 1))
