@@ -21,7 +21,7 @@ from optuna.distributions import (
 from metaselector.config import Config, change_config
 from metaselector.errors import ConfigError, nearest
 from metaselector.trust.named_code import CodeNotAllowed, check_code
-from metaselector.yaml_mapping import read_mapping
+from metaselector.yaml_mapping import read_mapping, shown
 
 TUNABLE = ("base_models", "teaching", "selector", "adapt", "meta_train")
 """Sections of the configuration that may be tuned; the others say what is learned from."""
@@ -144,17 +144,17 @@ def load_space(path: Path, *, allow_code: bool = False) -> SearchSpace:
         try:
             distributions[key] = _distribution(given.get(key))
         except (ConfigError, ValueError, TypeError) as error:
-            raise ConfigError(f"{path}: {key}: {error}") from error
+            raise ConfigError(f"{path}: {shown(key)}: {shown(error)}") from error
     return SearchSpace(path, distributions, allow_code)
 
 
 def _distribution(given: Any) -> BaseDistribution:
     if not isinstance(given, dict):
-        raise ConfigError(f"expected {{low, high}} or {{choices}}, got {given!r}")
+        raise ConfigError(f"expected {{low, high}} or {{choices}}, got {shown(repr(given))}")
     known = ["choices"] if "choices" in given else ["low", "high", "log", "step"]
     for name in map(str, given):
         if name not in known:
-            raise ConfigError(f"unknown key '{name}'; {nearest(name, known)}")
+            raise ConfigError(f"unknown key '{shown(name)}'; {nearest(name, known)}")
     if "choices" in given:
         return _choices(given["choices"])
     for name in ("low", "high"):
@@ -163,7 +163,7 @@ def _distribution(given: Any) -> BaseDistribution:
     low, high = _number("low", given["low"]), _number("high", given["high"])
     log = given.get("log", False)
     if not isinstance(log, bool):
-        raise ConfigError(f"log must be true or false (got {log!r})")
+        raise ConfigError(f"log must be true or false (got {shown(repr(log))})")
     step = None if given.get("step") is None else _number("step", given["step"])
     whole = isinstance(low, int) and isinstance(high, int)
     if whole and isinstance(step, float):
@@ -182,7 +182,7 @@ def _distribution(given: Any) -> BaseDistribution:
 
 def _choices(choices: Any) -> CategoricalDistribution:
     if not isinstance(choices, list) or not choices:
-        raise ConfigError(f"choices must be a list of values (got {choices!r})")
+        raise ConfigError(f"choices must be a list of values (got {shown(repr(choices))})")
     written = [json.dumps(choice, sort_keys=True) for choice in choices]
     if len(set(written)) < len(written):
         raise ConfigError("two of the choices are equal")
@@ -193,7 +193,7 @@ def _number(name: str, value: Any) -> float:
     if isinstance(value, str):  # YAML takes 1e-4 for text
         value = float(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
-        raise ConfigError(f"{name} must be a number (got {value!r})")
+        raise ConfigError(f"{name} must be a number (got {shown(repr(value))})")
     return value
 
 
