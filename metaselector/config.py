@@ -31,7 +31,7 @@ from metaselector.training_config import (
     TransferConfig,
 )
 from metaselector.trust.named_code import check_code
-from metaselector.yaml_mapping import line_of, read_mapping, read_yaml, shown
+from metaselector.yaml_mapping import line_of, read_mapping, read_yaml
 
 __all__ = [
     "TABLE_ROWS",
@@ -268,11 +268,11 @@ def _explain(error: ValidationError) -> str:
     """The first problem in one line, with the nearest valid key where a key is unknown."""
     first = error.errors()[0]
     location = [str(part) for part in first["loc"]]
-    key = shown(".".join(location))
+    key = ".".join(location)
     if first["type"] == "extra_forbidden":
         section = _section(location[:-1])
         return f"{key}: unknown setting; {nearest(location[-1], section.model_fields)}"
-    return f"{key or 'config'}: {first['msg']} (got {shown(repr(first['input']))})"
+    return f"{key or 'config'}: {first['msg']} (got {first['input']!r})"
 
 
 def _section(location: Sequence[str]) -> type[BaseModel]:

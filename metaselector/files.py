@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from metaselector.errors import UserError
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds.
+
+    Raises:
+        ValueError: it holds none, or lists within lists within lists; or a non-finite number,
+            which JSON has not.
+        OSError: it cannot be read.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"), parse_constant=_nonfinite)
+    except RecursionError as error:
+        raise ValueError("too many lists or mappings within each other") from error
+
+
+def _nonfinite(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
 
 
 @contextmanager

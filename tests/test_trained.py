@@ -171,39 +171,26 @@ def test_settings_that_do_not_fit(model: Path, key: str, value: Any, problem: st
         Trained.load(model)
 
 
-FIELD = ("fields", 0)
-SCHEMAS: dict[str, tuple[tuple[str | int, ...], Any, str]] = {
-    "slots": ((*FIELD, "slots"), 2_000_000_000, "field 'user' has 2000000000 slots"),
-    "negative slots": ((*FIELD, "slots"), -1, "field 'user' has -1 slots"),
-    "many slots": (("fields", 7, "slots"), 2_000_000_000, "has 200000.* slots, at most 100000"),
-    "ids": (("fields", 1, "first_id"), 1, "has ids from 1, not from"),
-    "words": ((*FIELD, "vocabulary"), ["u1", "u1"], "field 'user' has the same word twice"),
-    "scale": ((*FIELD, "scale"), 0.0, "has center 0.0 and scale 0.0"),
-    "edges": ((*FIELD, "edges"), [1.0], "has edges that do not part its words"),
-    "kind": ((*FIELD, "kind"), "numeric", "is a number with a vocabulary"),
-    "names": ((*FIELD, "name"), "item", "two fields have the same name"),
-    "no fields": (("fields",), [], "has no fields"),
-    "tasks": (("tasks",), ["a", "a"], "two tasks have the same name"),
-    "no tasks": (("tasks",), [], "has no tasks"),
-    "parents": (("task_after",), [0], "task_after"),
-    "windows": (("windows",), [60, 50, 120], r"windows are \[60, 50, 120\]"),
-    "count": (("min_count",), 0, "too small"),
-    "type": ((*FIELD, "slots"), "many", "not a schema this version can read"),
-}
-
-
-@pytest.mark.parametrize("case", SCHEMAS)
-def test_a_schema_that_no_preparation_writes(model: Path, case: str) -> None:
-    (*path, last), value, problem = SCHEMAS[case]
-    file = model / "data" / "schema.json"
-    schema = json.loads(file.read_text())
-    inner = schema
-    for part in path:
-        inner = inner[part]
-    inner[last] = value
-    file.write_text(json.dumps(schema))
-    with pytest.raises(DataError, match=problem):
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000,
+        "[]",
+        '{"tasks": [{"name": 3}]}',
+        lambda rows: rows | {"features": [{"name": "x", "kind": "other"}]},
+        lambda rows: rows | {"tasks": [{"name": "x", "threshold": float("nan")}]},
+        lambda rows: rows | {"time_parts": "hour"},
+        lambda rows: rows | {"columns": {"user": 5}},
+    ],
+)
+def test_rows_that_no_preparation_describes(model: Path, text: Any) -> None:
+    file = model / "data" / "rows.json"
+    file.write_text(
+        text if isinstance(text, str) else json.dumps(text(json.loads(file.read_text())))
+    )
+    with pytest.raises(DataError) as raised:
         Trained.load(model)
+    assert str(file.parent) in str(raised.value)
 
 
 WHEN = 890_000_000

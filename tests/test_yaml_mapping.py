@@ -39,8 +39,8 @@ REFUSED = {
     "a: !!python/object/apply:os.system [ls]": ":1: not valid YAML (could not determine a constr",
     "a: !own b": ":1: not valid YAML (could not determine a constructor",
     "a: " + "9" * 6000: ":1: not valid YAML ('999999",
-    "a: 0x" + "f" * 1000: ":1: not valid YAML (a whole number beyond 2^64)",
-    "a: -1" + ":1" * 5000: ":1: not valid YAML (a whole number beyond 2^64)",
+    "a: 0x" + "f" * 1000: ":1: not valid YAML (a whole number beyond 2^63)",
+    "a: -1" + ":1" * 5000: ":1: not valid YAML (a whole number beyond 2^63)",
     "a: " + "[" * 1000 + "]" * 1000: ":1: not valid YAML (more than 100 lists or mappings",
     "[" * 900_000: ":1: not valid YAML (more than 100 lists or mappings",
     "a: " + "{b: " * 1000: ":1: not valid YAML (more than 100 lists or mappings",
@@ -107,7 +107,7 @@ def test_what_is_not_utf_8(file: Path, content: bytes, line: int) -> None:
         # A mapping that is merged before its own turn comes.
         ("b: &b {k: 1}\nx: {i: &a {<<: *b, k: 2}}\ny: {<<: *a}", None),
         ("a: {model: mine.py:Mine, url: http://x/y}", None),
-        ("a: 18446744073709551615\nb: 08\nc: 1_000", None),
+        ("a: 9223372036854775807\nb: 08\nc: 1_000", None),
     ],
 )
 def test_what_is_allowed(file: Path, text: str, value: object) -> None:
@@ -137,12 +137,6 @@ def test_a_setting_that_is_refused_is_found_in_its_file(file: Path) -> None:
         load_config(file)
 
 
-@pytest.mark.parametrize("value", [".nan", ".inf", "-.inf", "1e400"])
-def test_settings_are_finite(value: str) -> None:
-    with pytest.raises(ConfigError, match=r"adapt\.theta_rate: .*finite number"):
-        load_config(overrides=[f"adapt.theta_rate={value}"])
-
-
 @pytest.mark.parametrize(
     "override",
     [
@@ -151,7 +145,6 @@ def test_settings_are_finite(value: str) -> None:
         "adapt.steps=2026-13-45",
         "adapt.steps=!!int x",
         "adapt.steps=" + "9" * 6000,
-        "adapt.steps=" + "x" * 90_000,
         "a." * 50_000 + "b=1",
         "x" * 900 + "=1",
         "adapt.steps=\udce4",

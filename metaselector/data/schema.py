@@ -211,7 +211,10 @@ def _of_field(field: Field, start: int) -> str | None:
         (field.slots == slots or (slots is None and field.slots > 0), f"has {field.slots} slots"),
         # Two parts of a number may read alike, as their words are rounded.
         (field.edges or len(set(field.vocabulary)) == words, "has the same word twice"),
-        (field.kind != "numeric" or field.vocabulary == (NUMBER,), "is a number with a vocabulary"),
+        (
+            field.kind != "numeric" or field.vocabulary in ((NUMBER,), ()),
+            "is a number with a vocabulary",
+        ),
         (
             isfinite(field.center) and isfinite(field.scale) and field.scale > 0,
             f"has center {field.center} and scale {field.scale}",

@@ -20,7 +20,7 @@ from metaselector.data.preparation.titles import load_titles
 from metaselector.errors import DataError, UserError
 from metaselector.evaluate.losses import row_logloss
 from metaselector.evaluate.predictions import load_predictions, task_name
-from metaselector.files import atomic_directory
+from metaselector.files import atomic_directory, read_json
 from metaselector.inner_steps import inner_steps
 from metaselector.make_adaptation import check_rates, make_adaptation
 from metaselector.mixture import make_loss
@@ -118,7 +118,7 @@ def _fingerprint(run: Run, most_users: int) -> dict[str, Any]:
 
 def _is_current(folder: Path, made_of: dict[str, Any]) -> bool:
     try:
-        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+        about = read_json(folder / ABOUT)
         return about["made_of"] == made_of and not about["without_steps"]
     except (OSError, ValueError, KeyError, TypeError):
         return False
