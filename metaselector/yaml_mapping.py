@@ -158,7 +158,7 @@ def _check_bounds(text: str) -> None:
         elif isinstance(event, yaml.AliasEvent):
             if any(event.anchor == anchor for anchor, *_ in around):
                 raise _refused(f"*{shown(event.anchor)} stands within what it repeats", event)
-            nodes, levels = known.get(event.anchor, (1, 0))
+            nodes, levels = known.get(event.anchor or "", (1, 0))
             total += nodes
         around[-1] = *around[-1][:2], max(around[-1][2], levels)
         if total > MOST_NODES:
@@ -183,7 +183,7 @@ def _mappings(root: yaml.Node) -> Iterator[yaml.MappingNode]:
                 waiting.append(value)
 
 
-def _refused(problem: str, place: yaml.Node | yaml.Event) -> yaml.MarkedYAMLError:
+def _refused(problem: str, place: Any) -> yaml.MarkedYAMLError:
     return yaml.MarkedYAMLError(problem=problem, problem_mark=place.start_mark)
 
 
