@@ -30,7 +30,8 @@ def trace(model: Trained, rows: NewRows) -> pd.DataFrame:
     user = np.zeros(1, dtype=np.int64)
     episodes = load_episodes(dataset, EpisodeRows(user, support, support)).to(model.config.device)
     loss = make_loss(dataset.schema.tasks, config.task_weights)
-    found = inner_steps(model.mixture, model.alpha, model.adaptation, episodes, loss)
+    with model.lock:
+        found = inner_steps(model.mixture, model.alpha, model.adaptation, episodes, loss)
     columns = {"step": np.arange(len(found.weights)), "support_loss": found.support_loss[:, 0]}
     columns |= {f"weight_{n}": found.weights[:, 0, k] for k, n in enumerate(model.base_models)}
     return pd.DataFrame(columns | {f"moved_{n}": moved[:, 0] for n, moved in found.moved.items()})

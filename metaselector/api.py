@@ -48,6 +48,8 @@ class MetaSelector:
             has of an earlier run with the same settings is used again. By default a temporary one,
             which ends with this object.
         progress: shows how far training is; :class:`metaselector.progress.Bars` has bars.
+        allow_code: whether the file `config` may name Python code, ``file.py:Class`` or
+            ``package.module.Class``; what the other arguments name may always run.
         **settings: sections of the settings, ``adapt={"steps": 3}``, or such as ``threads=1``.
 
     Attributes:
@@ -65,6 +67,7 @@ class MetaSelector:
         config: Config | Path | str | None = None,
         directory: Path | str | None = None,
         progress: Progress | None = None,
+        allow_code: bool = False,
         **settings: Any,
     ) -> None:
         if isinstance(base_models, str):
@@ -72,7 +75,7 @@ class MetaSelector:
         self._base_models, self._seed, self._given = base_models, seed, config
         self._directory = None if directory is None else Path(directory)
         self._progress = progress or Silent()
-        self._settings = settings
+        self._settings, self._allow_code = settings, allow_code
         self._run: Run | None = None
         self._trained: Trained | None = None
         self.config = self._configured(None)
@@ -149,18 +152,23 @@ class MetaSelector:
         self.trained.save(Path(directory))
 
     @classmethod
-    def load(cls, directory: Path | str, *, device: str | None = None) -> Self:
+    def load(
+        cls, directory: Path | str, *, device: str | None = None, allow_code: bool = False
+    ) -> Self:
         """What :meth:`save` wrote, or the directory of a run that was trained.
 
         Args:
             device: torch device; by default the one it was trained on.
+            allow_code: whether it may name Python code, ``file.py:Class`` or
+                ``package.module.Class``, which then runs; set it only if you trust who made it.
 
         Raises:
+            ConfigError: it names such code, and `allow_code` is not set.
             CheckpointError, DataError: something is missing or damaged.
         """
         path = Path(directory)
         changes = {} if device is None else {"device": device}
-        trained, run = open_trained(path, changes=changes)
+        trained, run = open_trained(path, changes=changes, allow_code=allow_code)
         self = cls(config=trained.config, seed=trained.seed, directory=path)
         self._run, self._trained = run, trained
         return self
@@ -199,11 +207,11 @@ class MetaSelector:
         elif self._given is not None:
             file = Path(self._given)
         if chosen is None:
-            return load_config(file, changes=changes)
+            return load_config(file, changes=changes, allow_code=self._allow_code)
         models = dict(changes.get("base_models", {}))
         given = chosen if isinstance(chosen, Mapping) else {name: {} for name in chosen}
         changes["base_models"] = {name: {**models.get(name, {}), **given[name]} for name in given}
-        config = load_config(file, changes=changes)
+        config = load_config(file, changes=changes, allow_code=self._allow_code)
         return config.model_copy(
             update={"base_models": {name: config.base_models[name] for name in given}}
         )

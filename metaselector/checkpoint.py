@@ -106,8 +106,11 @@ def read_checkpoint(path: Path) -> Checkpoint:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         if version > 1 and _checksum(tensors, metadata) != metadata["sha256"]:
             raise ValueError("its checksum differs")
-        return Checkpoint(tensors, json.loads(metadata["settings"]), json.loads(metadata["record"]))
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        settings, record = (json.loads(metadata[key]) for key in ("settings", "record"))
+        if not isinstance(settings, dict) or not isinstance(record, dict):
+            raise ValueError("its settings or its record are no mapping")
+        return Checkpoint(tensors, settings, record)
+    except (SafetensorError, OSError, KeyError, ValueError, RecursionError) as error:
         raise DamagedError(path, f"damaged or not a MetaSelector checkpoint ({error})") from error
 
 

@@ -10,6 +10,7 @@ import typer
 from metaselector.cli_options import (
     DATA_DIRECTORY,
     FETCHED,
+    AllowCodeOption,
     ConfigOption,
     DataDirectoryOption,
     DataOption,
@@ -48,6 +49,7 @@ def data_describe(
         Path | None,
         typer.Option("--json", help="File to write the same to as JSON.", show_default="none"),
     ] = None,
+    allow_code: AllowCodeOption = False,
 ) -> None:
     """Print what raw data looks like: counts, labels, times, features, and warnings.
 
@@ -63,7 +65,9 @@ def data_describe(
     from metaselector.data.split import Windows
     from metaselector.report.profile import print_profile, write_profile
 
-    settings = load_config(config, overrides or (), {"dataset": dataset} if dataset else {})
+    settings = load_config(
+        config, overrides or (), {"dataset": dataset} if dataset else {}, allow_code=allow_code
+    )
     source = fetch(settings.dataset, data_directory) if data is None else data
     split = settings.percentages
     profile = describe(
@@ -86,12 +90,21 @@ def data_prepare(
     data_directory: DataDirectoryOption = DATA_DIRECTORY,
     config: ConfigOption = None,
     overrides: SetOption = None,
+    allow_code: AllowCodeOption = False,
 ) -> None:
     """Read raw files, encode them, and save the prepared data set in the run's directory."""
     from metaselector.run_lock import locked
     from metaselector.stages.prepare import prepare_run
 
-    this = open_run(run, config, overrides, fresh=True, dataset=dataset, protocol=protocol)
+    this = open_run(
+        run,
+        config,
+        overrides,
+        fresh=True,
+        allow_code=allow_code,
+        dataset=dataset,
+        protocol=protocol,
+    )
     with locked(this.directory):
         prepare_run(this, data, data_directory)
     typer.echo(this.data_directory)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from metaselector.cli_options import (
+    AllowCodeOption,
     DeviceOption,
     LaterConfigOption,
     RunOption,
@@ -24,12 +25,21 @@ def evaluate(
     seed: SeedOption = None,
     device: DeviceOption = None,
     threads: ThreadsOption = None,
+    allow_code: AllowCodeOption = False,
     workers: WorkersOption = None,
 ) -> None:
     """Predict the test window with all that was trained; write results, tables and figures."""
     from metaselector.stages.reproduce import evaluate_and_report
 
-    this = open_run(run, config, overrides, seeds=seed or None, device=device, threads=threads)
+    this = open_run(
+        run,
+        config,
+        overrides,
+        allow_code=allow_code,
+        seeds=seed or None,
+        device=device,
+        threads=threads,
+    )
     with training(this) as progress:
         evaluate_and_report(this, progress)
 
@@ -38,6 +48,7 @@ def analyse(
     run: RunOption = None,
     device: DeviceOption = None,
     threads: ThreadsOption = None,
+    allow_code: AllowCodeOption = False,
 ) -> None:
     """Say how an evaluated run comes to its results: users, weights, calibration, inner steps.
 
@@ -47,7 +58,7 @@ def analyse(
     from metaselector.run_lock import locked
     from metaselector.stages.analyse import analyse as analyse_run
 
-    this = open_run(run, None, None, device=device, threads=threads)
+    this = open_run(run, None, None, allow_code=allow_code, device=device, threads=threads)
     with locked(this.directory):
         written = analyse_run(this, Bars())
     for path in written:

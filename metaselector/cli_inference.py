@@ -11,7 +11,14 @@ from typing import Annotated, TextIO
 
 import typer
 
-from metaselector.cli_options import DeviceOption, RunOption, ThreadsOption, open_run, use
+from metaselector.cli_options import (
+    AllowCodeOption,
+    DeviceOption,
+    RunOption,
+    ThreadsOption,
+    open_run,
+    use,
+)
 from metaselector.errors import CandidateWarning
 
 OneSeedOption = Annotated[
@@ -44,6 +51,7 @@ def predict(
     seed: OneSeedOption = None,
     device: DeviceOption = None,
     threads: ThreadsOption = None,
+    allow_code: AllowCodeOption = False,
 ) -> None:
     """Adapt to each user's history and predict rows that come later, of new users and items too.
 
@@ -55,7 +63,7 @@ def predict(
 
     flags = {"device": device, "threads": threads}
     changes = {key: value for key, value in flags.items() if value is not None}
-    trained, _ = open_trained(run, seed, changes, use)
+    trained, _ = open_trained(run, seed, changes, use, allow_code=allow_code)
     with _noted():
         table = predicted_table(trained, history, candidates)
     if output is None:
@@ -71,6 +79,7 @@ def explain(
     seed: OneSeedOption = None,
     device: DeviceOption = None,
     threads: ThreadsOption = None,
+    allow_code: AllowCodeOption = False,
 ) -> None:
     """Say what adapting to a user changed: weights before and after, and which rows moved them.
 
@@ -82,7 +91,7 @@ def explain(
     from metaselector.explanation import explain_user
     from metaselector.report.explanation import described, write_explanation
 
-    this = open_run(run, None, None, device=device, threads=threads)
+    this = open_run(run, None, None, allow_code=allow_code, device=device, threads=threads)
     found = explain_user(this, user, seed)
     typer.echo(described(found.user, found.weights, found.rows), nl=False)
     folder = this.directory / "explain"

@@ -119,6 +119,16 @@ BaseModelOption = Annotated[
         show_default="none",
     ),
 ]
+AllowCodeOption = Annotated[
+    bool,
+    typer.Option(
+        "--allow-code",
+        help="Run the Python code, FILE.py:CLASS or package.module.Class, that a run, a saved "
+        "model or a file of settings names and this command does not. Only if you trust who wrote "
+        "it.",
+        show_default="off",
+    ),
+]
 ResumeOption = Annotated[
     bool,
     typer.Option(
@@ -180,6 +190,7 @@ def open_run(
     fresh: bool = False,
     resume: bool = False,
     base_models: list[str] | None = None,
+    allow_code: bool = False,
     **flags: object,
 ) -> Run:
     """The run that the options describe; its settings are saved beside its results.
@@ -188,6 +199,7 @@ def open_run(
         fresh: start from the defaults even where the run has a config.yaml.
         resume: start from the run's config.yaml, which there must be.
         base_models: classes in files, added to the base models of the settings.
+        allow_code: whether files of settings may name code that the options do not.
         flags: top-level settings; None means not given.
     """
     from metaselector.config import load_config
@@ -197,8 +209,14 @@ def open_run(
     if resume and config is not None:
         raise UserError("--resume goes on with the run's own settings; leave --config out")
     changes = {key: value for key, value in flags.items() if value is not None}
+
+    def load() -> Config:
+        return load_config(
+            config, overrides or (), changes, allow_code=allow_code, typed=base_models or ()
+        )
+
     if run is None:
-        wanted = load_config(config, overrides or (), changes)
+        wanted = load()
         # Of a schema of one's own, the name is a path.
         name = Path(wanted.dataset).stem if is_schema(wanted.dataset) else wanted.dataset
         run = Path("runs") / (f"{name}-cold" if wanted.protocol == "cold" else name)
@@ -207,7 +225,7 @@ def open_run(
         raise UserError(f"{run}: nothing to resume, there is no config.yaml; leave --resume out")
     if config is None and (resume or not fresh) and saved.exists():
         config = saved
-    settings = load_config(config, overrides or (), changes)
+    settings = load()
     if base_models:
         from metaselector.registry import add_files
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from metaselector.cli_options import DeviceOption, ThreadsOption, use
+from metaselector.cli_options import AllowCodeOption, DeviceOption, ThreadsOption, use
 from metaselector.errors import UserError
 
 
@@ -28,6 +28,7 @@ def report(
     ] = 1000,
     device: DeviceOption = None,
     threads: ThreadsOption = None,
+    allow_code: AllowCodeOption = False,
 ) -> None:
     """Write one HTML page of evaluated runs: tables, figures, users to explore, how it was made.
 
@@ -41,6 +42,7 @@ def report(
     from metaselector.report.page.write import write_page
     from metaselector.run_directory import Run
     from metaselector.stages.explore import explore
+    from metaselector.trust.named_code import CodeNotAllowed
 
     runs = list(dict.fromkeys(runs))
     if output is None:
@@ -55,7 +57,9 @@ def report(
     for run in runs:
         # Such as a run of which only the tables were kept, or whose plug-in is not installed here.
         try:
-            config = load_config(run / "config.yaml", changes=changes)
+            config = load_config(run / "config.yaml", changes=changes, allow_code=allow_code)
+        except CodeNotAllowed:
+            raise
         except UserError as error:
             no_users[run] = str(error)
             continue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from metaselector.cli_options import ConfigOption, SetOption
+from metaselector.cli_options import AllowCodeOption, ConfigOption, SetOption
 
 
 def config_command(
@@ -14,10 +14,15 @@ def config_command(
     """Print every setting with its value and meaning, as YAML that --config takes."""
     from metaselector.config import documented_yaml, load_config
 
-    typer.echo(documented_yaml(load_config(config, overrides or ())), nl=False)
+    settings = load_config(config, overrides or (), allow_code=True)  # none is run
+    typer.echo(documented_yaml(settings), nl=False)
 
 
-def plugins(config: ConfigOption = None, overrides: SetOption = None) -> None:
+def plugins(
+    config: ConfigOption = None,
+    overrides: SetOption = None,
+    allow_code: AllowCodeOption = False,
+) -> None:
     """List what settings can name: base models, selectors, rules, data sets, metrics and so on.
 
     With their source: built in, a package, or, of base models in the settings, a file.
@@ -32,4 +37,5 @@ def plugins(config: ConfigOption = None, overrides: SetOption = None) -> None:
 
     kinds = (MODELS, ESTIMATORS, SELECTORS, RULES, data_registry.PLUGINS, METRICS)
     lines = [line for kind in kinds for line in kind.listing()]
-    print_plugins([*in_files(load_config(config, overrides or ())), *lines], Console())
+    settings = load_config(config, overrides or (), allow_code=allow_code)
+    print_plugins([*in_files(settings), *lines], Console())

@@ -9,6 +9,7 @@ import typer
 
 from metaselector.cli_options import (
     DATA_DIRECTORY,
+    AllowCodeOption,
     BaseModelOption,
     CommOption,
     ConfigOption,
@@ -42,6 +43,7 @@ def pretrain(
     track: TrackOption = None,
     strategy: StrategyOption = None,
     resume: ResumeOption = False,
+    allow_code: AllowCodeOption = False,
     workers: WorkersOption = None,
     init_from: Annotated[
         Path | None,
@@ -99,6 +101,7 @@ def pretrain(
         threads=threads,
         tracking=track or None,
         resume=resume,
+        allow_code=allow_code,
         transfer=transfer or None,
         teaching={"strategy": strategy} if strategy else None,
     )
@@ -117,6 +120,7 @@ def meta_train(
     threads: ThreadsOption = None,
     track: TrackOption = None,
     resume: ResumeOption = False,
+    allow_code: AllowCodeOption = False,
     workers: WorkersOption = None,
     comm: CommOption = None,
 ) -> None:
@@ -134,6 +138,7 @@ def meta_train(
         tracking=track or None,
         meta_train={"comm": comm} if comm else None,
         resume=resume,
+        allow_code=allow_code,
     )
     with training(this) as progress, kept_config(this):
         meta_train_selectors(this, progress)
@@ -154,6 +159,7 @@ def reproduce(
     track: TrackOption = None,
     strategy: StrategyOption = None,
     resume: ResumeOption = False,
+    allow_code: AllowCodeOption = False,
     workers: WorkersOption = None,
     comm: CommOption = None,
 ) -> None:
@@ -177,6 +183,7 @@ def reproduce(
         tracking=track or None,
         meta_train={"comm": comm} if comm else None,
         resume=resume,
+        allow_code=allow_code,
         teaching={"strategy": strategy} if strategy else None,
     )
     with training(this) as progress:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from metaselector.cli_options import (
+    AllowCodeOption,
     BaseModelOption,
     DeviceOption,
     LaterConfigOption,
@@ -61,6 +62,7 @@ def tune(
     seed: SeedOption = None,
     device: DeviceOption = None,
     threads: ThreadsOption = None,
+    allow_code: AllowCodeOption = False,
 ) -> None:
     """Search settings with Optuna for the lowest mean valid loss over the seeds; never sees test.
 
@@ -83,12 +85,22 @@ def tune(
         config,
         overrides,
         base_models=base_model,
+        allow_code=allow_code,
         seeds=seed or None,
         device=device,
         threads=threads,
     )
     with training(this) as progress:
-        found = search(this, space, target, trials, progress, timeout=timeout, study=study)
+        found = search(
+            this,
+            space,
+            target,
+            trials,
+            progress,
+            timeout=timeout,
+            study=study,
+            allow_code=allow_code,
+        )
     typer.echo(
         f"valid logloss {found.best:.4f} in trial {found.number}, the best of {found.finished}; "
         f"{found.before:.4f} with the settings before ({found.best - found.before:+.4f})"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,7 +30,8 @@ from metaselector.training_config import (
     TeachingConfig,
     TransferConfig,
 )
-from metaselector.yaml_mapping import read_mapping
+from metaselector.trust.named_code import check_code
+from metaselector.yaml_mapping import line_of, read_mapping, read_yaml
 
 __all__ = [
     "TABLE_ROWS",
@@ -71,6 +72,9 @@ TABLE_ROWS = (
     "oracle-user",
 )
 """Rows of the results table that combine base models, in its order."""
+
+MOST_KEY = 1000
+"""Characters of a setting's dotted name."""
 
 
 def _base_models(described: Mapping[str, Any]) -> dict[str, BaseModelConfig]:
@@ -147,7 +151,12 @@ class Config(Section):
 
 
 def load_config(
-    path: Path | None = None, overrides: Sequence[str] = (), changes: Mapping[str, Any] = {}
+    path: Path | None = None,
+    overrides: Sequence[str] = (),
+    changes: Mapping[str, Any] = {},
+    *,
+    allow_code: bool = False,
+    typed: Sequence[str] = (),
 ) -> Config:
     """The defaults, changed by a YAML file, then by ``key=value`` overrides, then by `changes`.
 
@@ -158,9 +167,13 @@ def load_config(
         path: a YAML file with any of the settings.
         overrides: ``section.key=value``, the value in YAML.
         changes: nested settings, as from command-line flags.
+        allow_code: whether the file may name Python code, ``file.py:Class`` or
+            ``package.module.Class``, that `overrides` and `changes` do not.
+        typed: further code that the user has named.
 
     Raises:
-        ConfigError: the file cannot be read, a key is unknown, or a value impossible.
+        ConfigError: the file cannot be read, a key is unknown, a value impossible, or it names code
+            that may not run.
     """
     layers = [{} if path is None else read_mapping(path)]
     layers += [_override(text) for text in overrides] + [dict(changes)]
@@ -172,7 +185,18 @@ def load_config(
     known = {name: model.model_dump(mode="json") for name, model in _base_models(KNOWN).items()}
     for layer in layers:
         _merge(settings, layer, known)
-    return _validated(settings)
+
+    def place(key: Sequence[str | int]) -> str:
+        """Where in the file a setting stands, if it comes from there."""
+        if path is None or any(_sets(layer, key) for layer in layers[1:]):
+            return ""
+        line = line_of(path, key)
+        return "" if line is None else f"{path}:{line}: "
+
+    config = _validated(settings, place)
+    if path is not None and not allow_code:
+        check_code(path, config.model_dump(mode="json"), [*layers[1:], *typed])
+    return config
 
 
 def _override(text: str) -> dict[str, Any]:
@@ -180,12 +204,9 @@ def _override(text: str) -> dict[str, Any]:
     key, equals, value = text.partition("=")
     if not equals:
         raise ConfigError(f"--set {text}: expected KEY=VALUE, such as adapt.steps=3")
-    try:
-        parsed = yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        problem = " ".join(str(error).split())
-        raise ConfigError(f"--set {text}: the value is not valid YAML ({problem})") from error
-    nested: dict[str, Any] = _nested(key, parsed)
+    if len(key) > MOST_KEY:
+        raise ConfigError(f"--set {key[:MOST_KEY]}...: no setting has such a long name")
+    nested: dict[str, Any] = _nested(key, read_yaml(value, f"--set {key}", lines=False))
     return nested
 
 
@@ -207,11 +228,24 @@ def _nested(key: str, value: Any) -> Any:
     return value
 
 
-def _validated(settings: Mapping[str, Any]) -> Config:
+def _validated(
+    settings: Mapping[str, Any], place: Callable[[Sequence[str | int]], str] = lambda key: ""
+) -> Config:
     try:
         return Config.model_validate(settings)
     except ValidationError as error:
-        raise ConfigError(_explain(error)) from error
+        raise ConfigError(place(error.errors()[0]["loc"]) + _explain(error)) from error
+
+
+def _sets(layer: Any, key: Sequence[str | int]) -> bool:
+    """Whether `layer` has something for the setting, or for a part of it."""
+    for part in key:
+        if not isinstance(layer, Mapping):
+            return True
+        if part not in layer:
+            return False
+        layer = layer[part]
+    return True
 
 
 def _merge(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import secrets
 import shutil
@@ -10,9 +11,28 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from metaselector.errors import UserError
 from metaselector.leftovers import TEMPORARY, beside, held, new_directory, recover
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds.
+
+    Raises:
+        ValueError: it holds none, or lists within lists within lists; or a non-finite number,
+            which JSON has not.
+        OSError: it cannot be read.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"), parse_constant=_nonfinite)
+    except RecursionError as error:
+        raise ValueError("too many lists or mappings within each other") from error
+
+
+def _nonfinite(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
 
 
 @contextmanager

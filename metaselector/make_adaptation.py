@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import inspect
+from pathlib import Path
 
 from metaselector.adapt.engine import Adaptation, select_names
-from metaselector.adapt.rules import MAML, InnerRule
+from metaselector.adapt.rules import MAML, InnerRule, Tensors
 from metaselector.config import AdaptConfig
-from metaselector.errors import ConfigError
+from metaselector.errors import CheckpointError, ConfigError
 from metaselector.meta_learned import PHI
 from metaselector.mixture import Mixture
 from metaselector.plugin_kinds import RULES
+from metaselector.trust.tensors import misfit, nonfinite
 from metaselector.variants import Variant, kind_of, settings_of
 
 
@@ -55,3 +57,11 @@ def make_adaptation(variant: Variant, mixture: Mixture, config: AdaptConfig) -> 
         per_step=config.per_step,
         prior_rows=config.prior_rows,
     )
+
+
+def check_rates(alpha: Tensors, adaptation: Adaptation, mixture: Mixture, where: Path) -> None:
+    """Raise :class:`CheckpointError` where `alpha`, read at `where`, are not its inner rates."""
+    params = {name: p.detach().to("meta") for name, p in mixture.named_parameters()}
+    problem = misfit(alpha, adaptation.initial_rates(params)) or nonfinite(alpha)
+    if problem:
+        raise CheckpointError(f"{where}: of the inner rates {problem}; train it again")

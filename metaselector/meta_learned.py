@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from metaselector.errors import CheckpointError
 from metaselector.mixture import Mixture
 
 PHI = "selector."
@@ -43,11 +44,8 @@ class MetaLearned:
     @classmethod
     def of_tensors(cls, tensors: Mapping[str, Tensor], device: str) -> MetaLearned:
         """The inverse of :meth:`tensors`, on a device."""
-        parts: dict[str, dict[str, Tensor]] = {"phi": {}, "shift": {}, "alpha": {}}
-        for key, tensor in tensors.items():
-            part, name = key.split("/", 1)
-            parts[part][name] = tensor.to(device)
-        return cls(parts["phi"], parts["shift"], parts["alpha"])
+        phi, shift, alpha = in_parts(tensors, ("phi", "shift", "alpha"), device)
+        return cls(phi, shift, alpha)
 
     def tensors(self) -> dict[str, Tensor]:
         """phi, shift and alpha, each as ``<part>/<name>``."""
@@ -55,7 +53,18 @@ class MetaLearned:
         return {f"{part}/{name}": t for part, of in parts.items() for name, t in of.items()}
 
     def attach(self, mixture: Mixture) -> Mixture:
-        """Give `mixture`, which holds other base models, this phi and this shift, in place."""
+        """Give `mixture`, which holds other base models, this phi and this shift, in place.
+
+        Raises:
+            CheckpointError: it has not these parameters, or in other shapes.
+        """
+        own = dict(mixture.named_parameters())
+        for name, tensor in {**self.phi, **self.shift}.items():
+            if name not in own or own[name].shape != tensor.shape:
+                raise CheckpointError(
+                    f"meta-training learned '{name}' {list(tensor.shape)}, which the base models "
+                    "and the selector of these settings have not; train it again"
+                )
         with torch.no_grad():
             for name, parameter in mixture.named_parameters():
                 if name in self.phi:
@@ -63,6 +72,23 @@ class MetaLearned:
                 elif name in self.shift:
                     parameter.add_(self.shift[name].to(parameter.device))
         return mixture
+
+
+def in_parts(
+    tensors: Mapping[str, Tensor], parts: Sequence[str], device: str
+) -> list[dict[str, Tensor]]:
+    """Of tensors called ``<part>/<name>`` those of each part by name, on a device.
+
+    Raises:
+        ValueError: one is of no part.
+    """
+    found: dict[str, dict[str, Tensor]] = {part: {} for part in parts}
+    for key, tensor in tensors.items():
+        part, slash, name = key.partition("/")
+        if not slash or part not in found:
+            raise ValueError(f"'{key}' is none of {', '.join(f'{part}/...' for part in parts)}")
+        found[part][name] = tensor.to(device)
+    return list(found.values())
 
 
 def parameters_of(mixture: Mixture) -> dict[str, Tensor]:

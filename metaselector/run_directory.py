@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import torch
 from torch import Tensor, nn
 
 from metaselector import registry
@@ -20,7 +21,7 @@ from metaselector.data.own.own_log import is_schema
 from metaselector.data.preparation.known import Known
 from metaselector.data.protocol import WINDOWS, EvaluationProtocol, Window
 from metaselector.data.protocols import make_protocol
-from metaselector.errors import CheckpointError, ConfigError, DataError
+from metaselector.errors import CheckpointError, ConfigError, DamagedError, DataError
 from metaselector.files import write_text
 from metaselector.frozen import Scored, scored_names, scores_column, with_scores
 from metaselector.make_mixture import make_mixture
@@ -30,6 +31,7 @@ from metaselector.pretrain import Pretrained
 from metaselector.teaching.views import viewed
 from metaselector.training.keeper import Directory, Keeper
 from metaselector.transfer import TRANSFER_FILE, Source, Transferred
+from metaselector.trust.tensors import Room, TooLarge, misfit, nonfinite, unfit
 from metaselector.variants import Variant, variants_of
 
 CONFIG = "config.yaml"
@@ -176,23 +178,31 @@ class Run:
         """A pretrained base model on the run's device, in evaluation mode."""
         if name in self.scored:
             return self._load_scored(name, window, seed)
-        model = self.new_base(name, seed)
         tensors, made = self.base_tensors(name, window, seed)
         try:
-            model.load_state_dict(tensors)
-        except RuntimeError as error:  # the plug-in's class changed under the same options
+            with Room(tensors):
+                model = self.new_base(name, seed)
+            problem = unfit(tensors, model)
+        except TooLarge as error:
+            problem = str(error)
+        if problem:  # or the plug-in's class has changed under the same options
             path, _ = self._base(name, window, seed)
             raise CheckpointError(
-                f"{path}: its tensors do not fit base model '{name}'; train it again"
-            ) from error
+                f"{path}: its tensors do not fit base model '{name}': {problem}; train it again"
+            )
+        model.load_state_dict(tensors)
         return model.eval(), made
 
     def base_tensors(
         self, name: str, window: Window, seed: int
     ) -> tuple[dict[str, Tensor], Pretrained]:
         """What :meth:`save_base` has kept of a base model."""
-        tensors, record = load_checkpoint(*self._base(name, window, seed))
-        return tensors, Pretrained(**record)
+        path, settings = self._base(name, window, seed)
+        tensors, record = load_checkpoint(path, settings)
+        try:
+            return tensors, Pretrained(**record)
+        except TypeError as error:
+            raise DamagedError(path, f"its record is not a base model's ({error})") from error
 
     def _load_scored(self, name: str, window: Window, seed: int) -> tuple[nn.Module, Pretrained]:
         """A base model that is scores; those of an estimator are put beside the data."""
@@ -200,7 +210,14 @@ class Run:
         if self.config.base_models[name].estimator is not None:
             tensors, made = self.base_tensors(name, window, seed)
             assert self.dataset.scores is not None
-            self.dataset.scores[:, column] = tensors["scores"].numpy()
+            place = self.dataset.scores[:, column]
+            expected = {"scores": torch.from_numpy(place)}
+            if problem := misfit(tensors, expected) or nonfinite(tensors):
+                path, _ = self._base(name, window, seed)
+                raise CheckpointError(
+                    f"{path}: its scores do not fit the data: {problem}; train it again"
+                )
+            place[:] = tensors["scores"].numpy()
         return Scored(self.dataset.schema.num_slots + column).eval(), made
 
     def new_base(self, name: str, seed: int) -> nn.Module:
@@ -233,9 +250,15 @@ class Run:
         save_checkpoint(path, learned.tensors(), settings, record)
 
     def load_learned(self, variant: Variant, seed: int) -> MetaLearned:
-        tensors, record = load_checkpoint(*self._learned(variant, seed))
-        learned = MetaLearned.of_tensors(tensors, self.config.device)
-        return replace(learned, **record)
+        path, settings = self._learned(variant, seed)
+        tensors, record = load_checkpoint(path, settings)
+        try:
+            if problem := nonfinite(tensors):
+                raise ValueError(problem)
+            learned = MetaLearned.of_tensors(tensors, self.config.device)
+            return replace(learned, **record)
+        except (TypeError, ValueError) as error:
+            raise DamagedError(path, f"damaged, or not meta-training's ({error})") from error
 
     def has_learned(self, variant: Variant, seed: int) -> bool:
         return matches(*self._learned(variant, seed))

@@ -20,7 +20,8 @@ from optuna.distributions import (
 
 from metaselector.config import Config, change_config
 from metaselector.errors import ConfigError, nearest
-from metaselector.yaml_mapping import read_mapping
+from metaselector.trust.named_code import CodeNotAllowed, check_code
+from metaselector.yaml_mapping import read_mapping, shown
 
 TUNABLE = ("base_models", "teaching", "selector", "adapt", "meta_train")
 """Sections of the configuration that may be tuned; the others say what is learned from."""
@@ -34,10 +35,12 @@ class SearchSpace:
         path: the file, for messages.
         distributions: by the setting's dotted name, in alphabetical order. Choices are kept as
             JSON, which tells 1 from true and takes lists.
+        allow_code: whether choices may name Python code that the settings do not.
     """
 
     path: Path
     distributions: dict[str, BaseDistribution]
+    allow_code: bool = False
 
     def values(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """What the settings are in a trial with Optuna's `params`."""
@@ -61,6 +64,18 @@ class SearchSpace:
             elif _contains(distribution, settings[key]):
                 found[key] = settings[key]
         return found
+
+    def change(self, config: Config, values: Mapping[str, Any]) -> Config:
+        """`config` with other `values` of settings, by their dotted names.
+
+        Raises:
+            ConfigError: one is unknown or impossible, or names code that may not run.
+        """
+        changed = change_config(config, values)
+        if not self.allow_code:
+            known = config.model_dump(mode="json")
+            check_code(self.path, changed.model_dump(mode="json"), [known])
+        return changed
 
     def described(self) -> dict[str, Any]:
         """The distributions as JSON, to compare."""
@@ -90,7 +105,9 @@ class SearchSpace:
             assert isinstance(distribution, IntDistribution | FloatDistribution)
             tried = [distribution.low, distribution.high]
         try:
-            changed = [change_config(config, {key: value}) for value in tried]
+            changed = [self.change(config, {key: value}) for value in tried]
+        except CodeNotAllowed:
+            raise
         except ConfigError as error:
             raise ConfigError(f"{self.path}: {error}") from error
         if isinstance(distribution, FloatDistribution) and isinstance(
@@ -111,7 +128,7 @@ def setting(config: Config, key: str) -> Any:
     return value
 
 
-def load_space(path: Path) -> SearchSpace:
+def load_space(path: Path, *, allow_code: bool = False) -> SearchSpace:
     """Read a file of ``setting: {low, high, log, step}`` or ``setting: {choices: [...]}``.
 
     A range is one of whole numbers where both of its ends are.
@@ -127,17 +144,17 @@ def load_space(path: Path) -> SearchSpace:
         try:
             distributions[key] = _distribution(given.get(key))
         except (ConfigError, ValueError, TypeError) as error:
-            raise ConfigError(f"{path}: {key}: {error}") from error
-    return SearchSpace(path, distributions)
+            raise ConfigError(f"{path}: {shown(key)}: {shown(error)}") from error
+    return SearchSpace(path, distributions, allow_code)
 
 
 def _distribution(given: Any) -> BaseDistribution:
     if not isinstance(given, dict):
-        raise ConfigError(f"expected {{low, high}} or {{choices}}, got {given!r}")
+        raise ConfigError(f"expected {{low, high}} or {{choices}}, got {shown(repr(given))}")
     known = ["choices"] if "choices" in given else ["low", "high", "log", "step"]
     for name in map(str, given):
         if name not in known:
-            raise ConfigError(f"unknown key '{name}'; {nearest(name, known)}")
+            raise ConfigError(f"unknown key '{shown(name)}'; {nearest(name, known)}")
     if "choices" in given:
         return _choices(given["choices"])
     for name in ("low", "high"):
@@ -146,7 +163,7 @@ def _distribution(given: Any) -> BaseDistribution:
     low, high = _number("low", given["low"]), _number("high", given["high"])
     log = given.get("log", False)
     if not isinstance(log, bool):
-        raise ConfigError(f"log must be true or false (got {log!r})")
+        raise ConfigError(f"log must be true or false (got {shown(repr(log))})")
     step = None if given.get("step") is None else _number("step", given["step"])
     whole = isinstance(low, int) and isinstance(high, int)
     if whole and isinstance(step, float):
@@ -165,7 +182,7 @@ def _distribution(given: Any) -> BaseDistribution:
 
 def _choices(choices: Any) -> CategoricalDistribution:
     if not isinstance(choices, list) or not choices:
-        raise ConfigError(f"choices must be a list of values (got {choices!r})")
+        raise ConfigError(f"choices must be a list of values (got {shown(repr(choices))})")
     written = [json.dumps(choice, sort_keys=True) for choice in choices]
     if len(set(written)) < len(written):
         raise ConfigError("two of the choices are equal")
@@ -176,7 +193,7 @@ def _number(name: str, value: Any) -> float:
     if isinstance(value, str):  # YAML takes 1e-4 for text
         value = float(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
-        raise ConfigError(f"{name} must be a number (got {value!r})")
+        raise ConfigError(f"{name} must be a number (got {shown(repr(value))})")
     return value
 
 

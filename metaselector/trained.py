@@ -7,11 +7,14 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock, RLock
 from typing import Any, NamedTuple, Self, get_args
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import yaml
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
@@ -33,14 +36,16 @@ from metaselector.errors import (
     nearest,
 )
 from metaselector.files import atomic_directory
-from metaselector.make_adaptation import make_adaptation
+from metaselector.make_adaptation import check_rates, make_adaptation
 from metaselector.make_mixture import make_mixture
+from metaselector.meta_learned import in_parts
 from metaselector.mixture import Mixture
 from metaselector.plugin_file import is_in_file
 from metaselector.plugins import identity
 from metaselector.predict import predict_episodes
 from metaselector.run_directory import Run
 from metaselector.teaching.views import viewed
+from metaselector.trust.tensors import Room, TooLarge, unfit
 from metaselector.variants import Variant
 
 STATE = "state.json"
@@ -48,6 +53,8 @@ MODEL = "model.safetensors"
 _FORMAT = 2
 """Of what is written. Format 1 had no checksum; both are read."""
 _AGAIN = "save the model again"
+_LOCKS: WeakKeyDictionary[Mixture, RLock] = WeakKeyDictionary()
+_MAKING = Lock()
 
 
 class Predicted(NamedTuple):
@@ -64,7 +71,7 @@ class Predicted(NamedTuple):
 
 @dataclass(frozen=True)
 class Trained:
-    """What predicts.
+    """What predicts, in one thread at a time: see :attr:`lock`.
 
     Attributes:
         known: the data's schema, and what is known of users and items.
@@ -113,7 +120,20 @@ class Trained:
         known = Known.load(run.data_directory)
         learned = run.load_learned(variant, seed)
         mixture = learned.attach(run.load_mixture("full", seed))
-        return cls(known, run.config, variant, seed, mixture, learned.alpha)
+        trained = cls(known, run.config, variant, seed, mixture, learned.alpha)
+        check_rates(learned.alpha, trained.adaptation, mixture, run.directory)
+        return trained
+
+    @property
+    def lock(self) -> RLock:
+        """Whoever runs the base models or the selector holds it, so that others wait.
+
+        While they adapt, torch puts each user's parameters in the place of the modules' own. Also,
+        pandas builds an index of the known users and items when it is first asked. Models with
+        the same modules share a lock; it is kept beside them, so that they can be copied.
+        """
+        with _MAKING:
+            return _LOCKS.setdefault(self.mixture, RLock())
 
     @property
     def base_models(self) -> list[str]:
@@ -136,7 +156,8 @@ class Trained:
 
     def encode(self, history: Given, candidates: Given) -> NewRows:
         """New rows as the models see them; raises as :func:`encode_rows`."""
-        return encode_rows(self.known, history, candidates)
+        with self.lock:
+            return encode_rows(self.known, history, candidates)
 
     def predict(self, history: Given, candidates: Given) -> Predicted:
         """Adapt each user who has candidates on their `history`, then predict their `candidates`.
@@ -158,9 +179,10 @@ class Trained:
             for doubt in late_support(rows, episodes):
                 warnings.warn(f"{candidates.source}: {doubt}", CandidateWarning, stacklevel=3)
         adapt = self.config.adapt
-        found = predict_episodes(
-            self.mixture, self.alpha, self.adaptation, rows.dataset, episodes, adapt
-        )
+        with self.lock:
+            found = predict_episodes(
+                self.mixture, self.alpha, self.adaptation, rows.dataset, episodes, adapt
+            )
         place = np.searchsorted(found.rows, rows.candidates)
         return Predicted(found.probabilities[place], found.weights[place])
 
@@ -185,59 +207,97 @@ class Trained:
             save_checkpoint(target / MODEL, copies, {}, {})
 
     @classmethod
-    def load(cls, directory: Path, changes: Mapping[str, Any] = {}) -> Self:
+    def load(
+        cls, directory: Path, changes: Mapping[str, Any] = {}, *, allow_code: bool = False
+    ) -> Self:
         """Read what :meth:`save` wrote.
 
         Args:
             changes: of the settings that change no number: ``device``, ``threads``.
+            allow_code: whether its settings may name Python code, which then runs.
 
         Raises:
             CheckpointError: it is missing or damaged, or a class in a file is not as it was.
-            ConfigError: one of its base models is not there, as a plug-in that is not installed.
+            ConfigError: one of its base models is not there, as a plug-in that is not installed, or
+                it names code that may not run.
         """
         try:
-            state = json.loads((directory / STATE).read_text(encoding="utf-8"))
-            variant, seed, format_ = state["variant"], int(state["seed"]), int(state["format"])
-            if format_ == 1:
+            state = _State.read(directory / STATE)
+            if state.format == 1:
                 tensors = load_file(directory / MODEL)
-            elif format_ == _FORMAT:
+            elif state.format == _FORMAT:
                 tensors = read_checkpoint(directory / MODEL).tensors
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError, DamagedError) as error:
+        except (OSError, ValueError, SafetensorError, DamagedError) as error:
+            raise _damaged(directory, error) from error
+        if not 1 <= state.format <= _FORMAT:
             raise CheckpointError(
-                f"{directory}: no saved model, or a damaged one ({error}); {_AGAIN}"
-            ) from error
-        if not 1 <= format_ <= _FORMAT:
-            raise CheckpointError(
-                f"{directory}: has format {format_}, this version reads up to {_FORMAT}; update "
-                f"MetaSelector, or {_AGAIN}"
+                f"{directory}: has format {state.format}, this version reads up to {_FORMAT}; "
+                f"update MetaSelector, or {_AGAIN}"
             )
-        config = load_config(directory / "config.yaml", changes=changes)
-        now, saved = _in_files(config), state.get("files", {})  # older ones have none
-        for key in saved:
-            if saved[key] != now.get(key):
+        config = load_config(directory / "config.yaml", changes=changes, allow_code=allow_code)
+        now = _in_files(config)
+        for key, said in state.files.items():
+            if said != now.get(key):
                 raise CheckpointError(
                     f"{directory}: {key}: the file has changed since the model was saved; bring "
                     f"back the one it was saved with, or {_AGAIN}"
                 )
         known = Known.load(directory / "data")
-        models = {
-            name: viewed(
-                registry.create_for(name, settings, known.schema, seed), name, config, known.schema
-            )
-            for name, settings in config.base_models.items()
-        }
-        mixture = make_mixture(models, known, config, seed)
-        parts: dict[str, dict[str, Tensor]] = {"mixture": {}, "alpha": {}}
-        for key, tensor in tensors.items():
-            part, name = key.split("/", 1)
-            parts[part][name] = tensor.to(config.device)
         try:
-            mixture.load_state_dict(parts["mixture"])
-        except RuntimeError as error:  # a plug-in's class changed under the same options
+            of_mixture, alpha = in_parts(tensors, ("mixture", "alpha"), config.device)
+        except ValueError as error:
+            raise _damaged(directory, error) from error
+        try:
+            with Room(of_mixture):
+                mixture = _untrained(known, config, state.seed)
+            problem = unfit(of_mixture, mixture)
+        except TooLarge as error:
+            problem = str(error)
+        if problem:  # or a plug-in's class has changed under the same options
             raise CheckpointError(
-                f"{directory}: its tensors do not fit its base models; {_AGAIN}"
-            ) from error
-        return cls(known, config, variant, seed, mixture, parts["alpha"])
+                f"{directory}: its tensors do not fit its base models and selector: {problem}; "
+                f"{_AGAIN}"
+            )
+        mixture.load_state_dict(of_mixture)
+        trained = cls(known, config, state.variant, state.seed, mixture, alpha)
+        check_rates(alpha, trained.adaptation, mixture, directory)
+        return trained
+
+
+class _State(BaseModel):
+    """What is said of a saved model beside its settings."""
+
+    model_config = ConfigDict(strict=True)
+
+    format: int
+    variant: Variant
+    seed: int = Field(ge=0)
+    files: dict[str, str] = {}  # older ones have none
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Raises :class:`ValueError`, in one line, or :class:`OSError`."""
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise ValueError(f"{path.name}: {where}: {first['msg']}") from error
+
+
+def _damaged(directory: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(f"{directory}: no saved model, or a damaged one ({error}); {_AGAIN}")
+
+
+def _untrained(known: Known, config: Config, seed: int) -> Mixture:
+    """The base models and the selector of the settings, before anything was learned."""
+    models = {
+        name: viewed(
+            registry.create_for(name, settings, known.schema, seed), name, config, known.schema
+        )
+        for name, settings in config.base_models.items()
+    }
+    return make_mixture(models, known, config, seed)
 
 
 def _in_files(config: Config) -> dict[str, str]:
@@ -252,6 +312,8 @@ def open_trained(
     seed: int | None = None,
     changes: Mapping[str, Any] = {},
     before: Callable[[Config], None] = lambda config: None,
+    *,
+    allow_code: bool = False,
 ) -> tuple[Trained, Run | None]:
     """What is in a directory: a saved model, or a run, which is returned too.
 
@@ -259,6 +321,7 @@ def open_trained(
         seed: of a run with several; of a saved model the one it has.
         changes: as for :meth:`Trained.load`.
         before: called with the settings before anything is put on the device.
+        allow_code: as for :meth:`Trained.load`.
 
     Raises:
         UserError: nothing is there, it has not that seed, or something is missing or damaged.
@@ -266,12 +329,12 @@ def open_trained(
     saved = directory / "config.yaml"
     if not saved.exists():
         raise UserError(f"{directory}: holds neither a saved model nor a run; correct the path")
-    config = load_config(saved, changes=changes)
+    config = load_config(saved, changes=changes, allow_code=allow_code)
     before(config)
     if not (directory / STATE).exists():
         run = Run(directory, config)
         return Trained.of_run(run, seed=seed), run
-    trained = Trained.load(directory, changes)
+    trained = Trained.load(directory, changes, allow_code=allow_code)
     if seed not in (None, trained.seed):
         raise ConfigError(f"{directory}: has no seed {seed}; it was saved with seed {trained.seed}")
     return trained, None

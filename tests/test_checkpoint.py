@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
-from metaselector.checkpoint import load_checkpoint, matches, save_checkpoint
+from metaselector.checkpoint import load_checkpoint, matches, read_checkpoint, save_checkpoint
 from metaselector.errors import CheckpointError
 
 SETTINGS = {"seed": 0, "split": {"train": 80, "valid": 90}, "windows": (1, 2), "name": "fm"}
@@ -154,3 +155,13 @@ def test_saving_again_replaces(saved: Path) -> None:
     save_checkpoint(saved, {"other": torch.zeros(1)}, {}, {})
     assert load_checkpoint(saved, {})[0].keys() == {"other"}
     assert [path.name for path in saved.parent.iterdir()] == [saved.name]
+
+
+@pytest.mark.parametrize("text", ["[]", "3", "[" * 100_000, "null"])
+@pytest.mark.parametrize("key", ["settings", "record"])
+def test_settings_and_record_are_mappings(tmp_path: Path, key: str, text: str) -> None:
+    path = tmp_path / "model.safetensors"
+    metadata = {"settings": "{}", "record": "{}", key: text}  # of version 1, without a checksum
+    save_file({"a": torch.ones(1)}, path, metadata=metadata)
+    with pytest.raises(CheckpointError, match="damaged or not a MetaSelector checkpoint"):
+        read_checkpoint(path)

@@ -12,7 +12,14 @@ from pathlib import Path
 import pytest
 
 from metaselector.errors import UserError
-from metaselector.files import about, atomic_directory, atomic_file, check_space, write_text
+from metaselector.files import (
+    about,
+    atomic_directory,
+    atomic_file,
+    check_space,
+    read_json,
+    write_text,
+)
 
 Fail = Callable[[Path, BaseException], None]
 
@@ -244,6 +251,20 @@ def test_files_may_not_grow(tmp_path: Path, writer: str) -> None:
 )
 def test_sizes_for_people(size: int, text: str) -> None:
     assert about(size) == f"about {text}"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[" * 100_000, '{"a": NaN}', "[-Infinity]", "9" * 5000, "{", "\0"]
+)
+def test_what_is_no_json(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(ValueError):  # noqa: PT011
+        read_json(tmp_path / "a.json")
+
+
+def test_json(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('{"ä": [1, null, 2.5]}', encoding="utf-8")
+    assert read_json(tmp_path / "a.json") == {"ä": [1, None, 2.5]}
 
 
 def test_space_on_the_disk(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from metaselector.mixture import Mixture
 from metaselector.predict import WindowPredictions, predict_window
 from metaselector.progress import Silent
 from metaselector.run_directory import Run
+from metaselector.trust.named_code import CodeNotAllowed
 from metaselector.variants import Variant
 
 SOURCE = '''
@@ -164,7 +165,9 @@ def test_a_model_with_both_is_known_by_what_its_file_says(
     ).fit("movielens-100k", data=write_world(tmp_path / "raw"))
     model.save(tmp_path / "saved")
     batch = Run(tmp_path / "run", model.config).dataset.batch(np.arange(5))
-    again = MetaSelector.load(tmp_path / "saved").trained
+    with pytest.raises(CodeNotAllowed, match=r"saved/config\.yaml: selector\.kind names"):
+        MetaSelector.load(tmp_path / "saved")
+    again = MetaSelector.load(tmp_path / "saved", allow_code=True).trained
     assert type(again.mixture.selector).__name__ == "Favour"
     assert type(again.adaptation.rule).__name__ == "Own"
     for ours, theirs in zip(model.trained.mixture(batch), again.mixture(batch), strict=True):
@@ -176,4 +179,4 @@ def test_a_model_with_both_is_known_by_what_its_file_says(
     assert edited.has_base("lr", "full", 0)
     assert not edited.has_learned("metaselector", 0)
     with pytest.raises(CheckpointError, match=r"saved: .*the file has changed since"):
-        MetaSelector.load(tmp_path / "saved")
+        MetaSelector.load(tmp_path / "saved", allow_code=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+from math import isfinite
 from pathlib import Path
 from typing import Final, Literal
 
@@ -11,6 +13,9 @@ from metaselector.errors import DataError
 
 PADDING_ID = 0
 
+
+MAX_SLOTS = 100_000
+"""Most slots of a row in a schema that is read: every row and every model has room for all."""
 
 Kind = Literal["categorical", "multivalued", "numeric", "sequence", "profile"]
 Owner = Literal["user", "item", "history", "row"]
@@ -148,9 +153,14 @@ class Schema(BaseModel):
 
     @classmethod
     def load(cls, path: Path) -> Schema:
-        """Read `path`; raises :class:`DataError` where it is missing or damaged."""
+        """Read `path`.
+
+        Raises:
+            DataError: it is missing, damaged, or says what no preparation does, such as two fields
+                with the same ids.
+        """
         try:
-            return cls.model_validate_json(path.read_text(encoding="utf-8"))
+            schema = cls.model_validate_json(path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
             raise DataError(
                 path, "no prepared data set here; run `metaselector data prepare`"
@@ -159,3 +169,68 @@ class Schema(BaseModel):
             raise DataError(
                 path, "not a schema this version can read; run `metaselector data prepare` again"
             ) from error
+        if problem := _contradiction(schema):
+            raise DataError(path, f"{problem}; run `metaselector data prepare` again")
+        return schema
+
+
+def _contradiction(schema: Schema) -> str | None:
+    """What preparation would never have written, if anything."""
+    start = PADDING_ID + 1
+    for field in schema.fields:
+        if problem := _of_field(field, start):
+            return f"field '{field.name[:80]}' {problem}"
+        start += field.num_ids
+    names = [field.name for field in schema.fields]
+    before, windows = schema.task_after or (), schema.windows
+    for holds, problem in (
+        (names, "has no fields"),
+        (len(set(names)) == len(names), "two fields have the same name"),
+        (schema.num_slots <= MAX_SLOTS, f"has {schema.num_slots} slots, at most {MAX_SLOTS} fit"),
+        (schema.tasks, "has no tasks"),
+        (len(set(schema.tasks)) == len(schema.tasks), "two tasks have the same name"),
+        (
+            schema.task_after is None
+            or (
+                len(before) == len(schema.tasks) and all(-1 <= a < i for i, a in enumerate(before))
+            ),
+            "task_after does not name an earlier task, or -1, for each task",
+        ),
+        (isfinite(schema.label_threshold), "label_threshold is non-finite"),
+        (schema.history_length >= 0 < schema.min_count, "a length or count is too small"),
+        (
+            all(a < b for a, b in pairwise((0, *windows, 100))),
+            f"windows are {list(windows)}, not ascending percentages",
+        ),
+    ):
+        if not holds:
+            return problem
+    return None
+
+
+def _of_field(field: Field, start: int) -> str | None:
+    """What is wrong with a field whose ids should begin at `start`."""
+    words = len(field.vocabulary)
+    slots = {"categorical": 1, "numeric": 1, "profile": words}.get(field.kind)
+    for holds, problem in (
+        (field.first_id == start, f"has ids from {field.first_id}, not from {start}"),
+        (field.slots == slots or (slots is None and field.slots > 0), f"has {field.slots} slots"),
+        # Two parts of a number may read alike, as their words are rounded.
+        (field.edges or len(set(field.vocabulary)) == words, "has the same word twice"),
+        (
+            field.kind != "numeric" or field.vocabulary in ((NUMBER,), ()),
+            "is a number with a vocabulary",
+        ),
+        (
+            isfinite(field.center) and isfinite(field.scale) and field.scale > 0,
+            f"has center {field.center} and scale {field.scale}",
+        ),
+        (
+            not field.edges
+            or (len(field.edges) == words - 1 and all(a < b for a, b in pairwise(field.edges))),
+            "has edges that do not part its words",
+        ),
+    ):
+        if not holds:
+            return problem
+    return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 
 from metaselector.errors import DataError
+from metaselector.files import read_json
 
 _MEND = "run `metaselector evaluate` again"
 # A model may be called 1; nothing else that is text looks like a number.
@@ -46,7 +46,7 @@ def read_command(path: Path) -> str:
         DataError: the file is missing or damaged, or does not say.
     """
     try:
-        command = json.loads(path.read_text(encoding="utf-8"))["command"]
+        command = read_json(path)["command"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(path, f"does not name the 'command' of the run; {_MEND}") from error
     return " ".join(str(command).split())

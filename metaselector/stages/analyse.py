@@ -24,7 +24,7 @@ from metaselector.evaluate.row_facts import row_facts
 from metaselector.evaluate.training_records import cost_curves, equal_cost, kept_rates
 from metaselector.evaluate.weights import user_entropy, weight_summary
 from metaselector.files import write_text
-from metaselector.make_adaptation import make_adaptation
+from metaselector.make_adaptation import check_rates, make_adaptation
 from metaselector.predict import predict_window
 from metaselector.progress import Progress
 from metaselector.report.analysis_figures import write_analysis_figures
@@ -158,6 +158,7 @@ def inner_steps(run: Run, progress: Progress) -> pd.DataFrame:
                 learned = run.load_learned(variant, seed)
                 mixture = learned.attach(run.load_mixture("full", seed))
                 adaptation = make_adaptation(variant, mixture, config.adapt)
+                check_rates(learned.alpha, adaptation, mixture, run.directory)
                 for steps in tried:
                     changed = adaptation.with_steps(steps)
                     found = predict_window(

@@ -18,7 +18,7 @@ from metaselector.evaluate.combiners import Combiner, PerUser, Predictions, usab
 from metaselector.evaluate.losses import row_logloss
 from metaselector.evaluate.predictions import long_table
 from metaselector.evaluate.row_features import RowFeatures, row_features
-from metaselector.make_adaptation import make_adaptation
+from metaselector.make_adaptation import check_rates, make_adaptation
 from metaselector.predict import WindowPredictions, predict_episodes
 from metaselector.pretrain import predict
 from metaselector.run_directory import Run
@@ -125,6 +125,7 @@ def _adapted(run: Run, exam: Exam, seed: int, variant: Variant) -> WindowPredict
     learned = run.load_learned(variant, seed)
     mixture = learned.attach(run.load_mixture("full", seed))
     adaptation = make_adaptation(variant, mixture, adapt)
+    check_rates(learned.alpha, adaptation, mixture, run.directory)
     return predict_episodes(mixture, learned.alpha, adaptation, run.dataset, exam.test, adapt)
 
 

@@ -21,9 +21,9 @@ from metaselector.data.preparation.titles import load_titles
 from metaselector.errors import DataError, UserError
 from metaselector.evaluate.losses import row_logloss
 from metaselector.evaluate.predictions import load_predictions, task_name
-from metaselector.files import atomic_directory
+from metaselector.files import atomic_directory, read_json
 from metaselector.inner_steps import inner_steps
-from metaselector.make_adaptation import make_adaptation
+from metaselector.make_adaptation import check_rates, make_adaptation
 from metaselector.mixture import make_loss
 from metaselector.progress import Progress
 from metaselector.report.page.users import ABOUT, FOLDER
@@ -120,7 +120,7 @@ def _fingerprint(run: Run, most_users: int) -> dict[str, Any]:
 
 def _is_current(folder: Path, made_of: dict[str, Any]) -> bool:
     try:
-        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+        about = read_json(folder / ABOUT)
         return about["made_of"] == made_of and not about["without_steps"]
     except (OSError, ValueError, KeyError, TypeError):
         return False
@@ -204,6 +204,7 @@ def _steps(run: Run, episodes: EpisodeRows, progress: Progress) -> pd.DataFrame:
     learned = run.load_learned(EXPLORED, seed)
     mixture = learned.attach(run.load_mixture("full", seed))
     adaptation = make_adaptation(EXPLORED, mixture, config)
+    check_rates(learned.alpha, adaptation, mixture, run.directory)
     loss = make_loss(dataset.schema.tasks, config.task_weights)
     names = np.asarray(dataset.user_names, dtype=object)
     # Users of like size share a chunk: less padding.

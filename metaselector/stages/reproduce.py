@@ -24,6 +24,7 @@ from metaselector.run_directory import Run
 from metaselector.stages.evaluate import evaluate, help_evaluate
 from metaselector.stages.prepare import prepare_run
 from metaselector.stages.train import meta_train_selectors, pretrain_base_models
+from metaselector.trust.named_code import named_code
 
 
 def evaluate_and_report(run: Run, progress: Progress, started: float | None = None) -> None:
@@ -62,7 +63,8 @@ def evaluate_and_report(run: Run, progress: Progress, started: float | None = No
     )
     for path in (*folders[:-1], run.directory / numbers, *tables, *figures):
         console.print(str(path), highlight=False, soft_wrap=True)
-    page = shlex.join(["metaselector", "report", str(run.directory)])
+    consent = ["--allow-code"] if named_code(run.config.model_dump(mode="json")) else []
+    page = shlex.join(["metaselector", "report", str(run.directory), *consent])
     console.print(
         f"as one page: {page}", style="dim", markup=False, highlight=False, soft_wrap=True
     )

@@ -21,7 +21,6 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from metaselector import registry
 from metaselector.checkpoint import first_difference
-from metaselector.config import change_config
 from metaselector.errors import CheckpointError, ConfigError, UserError, nearest
 from metaselector.estimators import create_estimator
 from metaselector.progress import Progress
@@ -42,6 +41,7 @@ def tune(
     *,
     timeout: float | None = None,
     study: Path | None = None,
+    allow_code: bool = False,
 ) -> Tuned:
     """Search until the study has `trials` trials, and write the best settings and all trials.
 
@@ -51,6 +51,7 @@ def tune(
         timeout: seconds after which no further trial starts.
         study: SQLite file that the study is kept in, ``<run>/tune/<target>.db`` by default; one
             that exists is continued.
+        allow_code: whether choices of `space` may name Python code that the settings do not.
 
     Raises:
         ConfigError: target, space or settings are impossible.
@@ -59,7 +60,7 @@ def tune(
     targets = (*LEARNED, *run.trained_models)
     if target not in targets:
         raise ConfigError(f"--target {target}: there is no such target; {nearest(target, targets)}")
-    chosen_from = load_space(space)
+    chosen_from = load_space(space, allow_code=allow_code)
     _check_space(run, chosen_from, target)
     search = _Search(run, chosen_from, target)
     path = run.directory / "tune" / f"{target}.db" if study is None else study
@@ -206,7 +207,7 @@ class _Search:
         """Run one trial, over all seeds unless it is worse than most others were by then."""
         config, losses = None, list[float]()
         try:
-            config = change_config(self.run.config, self.space.values(trial.params))
+            config = self.space.change(self.run.config, self.space.values(trial.params))
             for loss in valid_losses(self.run, self.target, config):
                 losses.append(loss)
                 trial.report(float(np.mean(losses)), step=len(losses))

@@ -24,7 +24,7 @@ def test_a_base_model_from_a_file(invoke: Invoke, prepared: Path, tmp_path: Path
     assert again.err.count("done before with the same settings") == 9
 
     file.write_text(file.read_text() + "# edited\n")
-    again = invoke("pretrain", "--run", prepared)
+    again = invoke("pretrain", "--run", prepared, "--allow-code")
     assert again.err.count("done before with the same settings") == 6
     error = invoke("meta-train", "--run", prepared, "--base-model", f"{file}:Popularity").err
     assert "No such option" in error

@@ -25,7 +25,7 @@ def blocks(language: str) -> list[str]:
 def test_settings_are_accepted(shown: str, tmp_path: Path) -> None:
     path = tmp_path / "settings.yaml"
     path.write_text(shown)
-    for name, model in load_config(path).base_models.items():
+    for name, model in load_config(path, allow_code=True).base_models.items():
         assert model.gives_scores == (name not in ("lr", "fm", "deepfm"))
         if model.estimator and ".py" not in model.estimator:
             if model.estimator == "fuxictr":  # its models are in a clone
@@ -40,7 +40,7 @@ def test_the_pipeline_is_a_classifier(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "settings.yaml"
     path.write_text(next(shown for shown in blocks("yaml") if "onehot" in shown))
-    made = create_estimator("onehot", load_config(path).base_models["onehot"], 0)
+    made = create_estimator("onehot", load_config(path, allow_code=True).base_models["onehot"], 0)
     generator = np.random.default_rng(0)
     rows = pd.DataFrame(generator.integers(5, size=(400, 2)), columns=["user", "item"])
     y = (generator.random(400) < 0.2 + 0.15 * rows["item"]).astype(np.int64).to_numpy()

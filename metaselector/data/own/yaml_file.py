@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from metaselector.errors import ConfigError, nearest
-from metaselector.yaml_mapping import read_mapping
+from metaselector.yaml_mapping import read_mapping, shown
 
 CHANGE_ME = "CHANGE_ME"
 """What stands in a drafted file where nothing could be guessed."""
@@ -18,7 +18,7 @@ CHANGE_ME = "CHANGE_ME"
 class Section(BaseModel):
     """A mapping of the file; an unknown key is refused with the nearest valid one."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     @model_validator(mode="before")
     @classmethod
@@ -26,7 +26,8 @@ class Section(BaseModel):
         if isinstance(given, Mapping):
             for key in given:
                 if key not in cls.model_fields:
-                    raise ValueError(f"unknown key '{key}'; {nearest(str(key), cls.model_fields)}")
+                    known = nearest(str(key), cls.model_fields)
+                    raise ValueError(f"unknown key '{shown(key)}'; {known}")
         return given
 
 
@@ -52,7 +53,7 @@ def load_yaml(path: Path, model: type[Model], defaults: Mapping[str, Any] = {}) 
 def _unchanged(value: Any, key: str = "") -> Iterator[str]:
     """The keys whose value is still the one of a draft."""
     if value == CHANGE_ME:
-        yield key
+        yield shown(key)
     elif isinstance(value, dict):
         for name, inner in value.items():
             yield from _unchanged(inner, f"{key}.{name}" if key else str(name))
@@ -61,9 +62,9 @@ def _unchanged(value: Any, key: str = "") -> Iterator[str]:
 def _explain(error: ValidationError) -> str:
     """The first problem in one line."""
     first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"] if part != "[key]")
+    where = shown(".".join(str(part) for part in first["loc"] if part != "[key]"))
     prefix = f"{where}: " if where else ""
-    kind, got = first["type"], f"(got {first['input']!r})"
+    kind, got = first["type"], f"(got {shown(repr(first['input']))})"
     if kind == "value_error":
         return prefix + first["msg"].removeprefix("Value error, ")
     if kind == "missing":

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import TypeAdapter
 
 from metaselector.data.digests import MEND, add_digests, check_digests
 from metaselector.data.interactions import (
@@ -30,7 +31,7 @@ from metaselector.data.interactions import (
 from metaselector.data.raw.expansion import read_whole
 from metaselector.data.schema import Schema
 from metaselector.errors import DataError
-from metaselector.files import write_text
+from metaselector.files import read_json, write_text
 
 _FILES = ("schema.json", "rows.json", "known_users.parquet", "known_items.parquet")
 _NAME = "name"
@@ -57,6 +58,9 @@ class RowDescription:
     def column(self, name: str) -> str:
         """What the file calls `name`."""
         return self.columns.get(name, name)
+
+
+_ROWS = TypeAdapter(RowDescription)
 
 
 @dataclass(frozen=True)
@@ -127,7 +131,7 @@ class Known:
         check_digests(directory, _FILES)
         schema, rows_path, users, items = (directory / file for file in _FILES)
         try:
-            given = json.loads(rows_path.read_text(encoding="utf-8"))
+            given = asdict(_ROWS.validate_python(read_json(rows_path)))
             made = {"tasks": Task, "features": Feature, "user_features": Feature}
             for name, kind in (made | {"item_features": Feature}).items():
                 given[name] = tuple(kind(**one) for one in given[name])

@@ -13,7 +13,7 @@ from metaselector.data.public.download import FetchError, digest
 from metaselector.data.public.sources import GzipFiles, OfficialZip, OwnFetch, PackageWheel, Source
 from metaselector.data.registry import dataset
 from metaselector.errors import UserError
-from metaselector.files import atomic_directory
+from metaselector.files import atomic_directory, read_json
 from metaselector.plugin_file import file_digest, is_in_file
 
 _MANIFEST = "manifest.json"
@@ -159,7 +159,7 @@ def _is_intact(directory: Path) -> bool:
             )
         return False
     try:
-        sums = json.loads(path.read_text(encoding="utf-8"))["sha256"]
+        sums = read_json(path)["sha256"]
         return all(digest(directory / file, "sha256") == sum_ for file, sum_ in sums.items())
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from metaselector.errors import DataError
+from metaselector.files import read_json
 from metaselector.report.inputs import read_table
 
 FOLDER, ABOUT = "explore", "about.json"
@@ -39,7 +39,7 @@ def users_of(run_dir: Path) -> dict[str, Any]:
     """
     folder = run_dir / FOLDER
     try:
-        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+        about = read_json(folder / ABOUT)
     except (OSError, ValueError) as error:
         raise DataError(folder / ABOUT, f"missing or damaged; {_AGAIN}") from error
     tables = {

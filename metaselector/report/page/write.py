@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from metaselector.errors import DataError
-from metaselector.files import write_text
+from metaselector.files import read_json, write_text
 from metaselector.report.page.comparison import METRICS, Beside, differences, side_by_side
 from metaselector.report.page.figures import TRAINING, Picture, pictures_of
 from metaselector.report.page.folders import Folder, folders_of
@@ -118,7 +117,7 @@ def _part(run: Path, name: str, folders: list[Folder], no_users: str) -> RunPart
 
 def _read_environment(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = read_json(path)
     except (OSError, ValueError) as error:
         raise DataError(path, f"missing or damaged ({error}); evaluate again") from error
     if not isinstance(found, dict):

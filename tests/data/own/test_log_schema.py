@@ -162,7 +162,7 @@ def test_missing_keys(tmp_path: Path, key: str) -> None:
         ("user: a\nitem: b\nuser: c\n", ":3: not valid YAML ('user' is given twice; remove one"),
         ("features:\n  a: {}\n  a: {}\n", ":3: not valid YAML ('a' is given twice"),
         ("user: [\n", ":2: not valid YAML ("),
-        ("user: \x00", ": not valid YAML ("),
+        ("user: \x00", ":1: not valid YAML (a control character)"),
         ("", ": version: is missing; add it"),
         ("- user\n", ": expected `key: value` lines, found list"),
     ],
