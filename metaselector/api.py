@@ -140,9 +140,17 @@ class MetaSelector:
         found = next(path for name in names if (path := run.directory / name).exists())
         return pd.read_csv(found)
 
-    def adapt(self, history: pd.DataFrame, *, support_size: int | None = None) -> AdaptedUser:
+    def adapt(
+        self,
+        history: pd.DataFrame,
+        *,
+        support_size: int | None = None,
+        allow_unknown: bool = False,
+    ) -> AdaptedUser:
         """Adapt to one user, whom the data may know or not; arguments of :class:`AdaptedUser`."""
-        return AdaptedUser(self.trained, history, support_size=support_size)
+        return AdaptedUser(
+            self.trained, history, support_size=support_size, allow_unknown=allow_unknown
+        )
 
     def save(self, directory: Path | str) -> None:
         """Write all that prediction needs, without the training data; :meth:`load` reads it."""

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from metaselector.cli_options import DeviceOption, RunOption, ThreadsOption, open_run, use
+from metaselector.errors import UnknownWarning
 
 OneSeedOption = Annotated[
     int | None,
@@ -39,21 +44,35 @@ def predict(
     seed: OneSeedOption = None,
     device: DeviceOption = None,
     threads: ThreadsOption = None,
+    allow_unknown: Annotated[
+        bool,
+        typer.Option(
+            "--allow-unknown",
+            help="Go on where the model knows none of the items, or none of the words of a "
+            "feature.",
+            show_default="off",
+        ),
+    ] = False,
 ) -> None:
     """Adapt to each user's history and predict rows that come later, of new users and items too.
 
     Columns are called as in the data's own files (user, item, rating and timestamp, in seconds, of
-    data sets with a name). Prints the candidates with the probability and each base model's weight.
+    data sets with a name). Prints the candidates with the probability and each base model's weight,
+    and notes users, items and words that the model has never seen.
     """
-    from metaselector.prediction_files import predicted_table, write_rows
+    from metaselector.prediction_files import as_text, check_name, predicted_table, write_rows
     from metaselector.trained import open_trained
 
+    if output is not None:
+        check_name(output)
     flags = {"device": device, "threads": threads}
     changes = {key: value for key, value in flags.items() if value is not None}
     trained, _ = open_trained(run, seed, changes, use)
-    table = predicted_table(trained, history, candidates)
+    with _noted():
+        table = predicted_table(trained, history, candidates, allow_unknown=allow_unknown)
     if output is None:
-        typer.echo(table.to_csv(index=False), nl=False)
+        for text in as_text(table):
+            typer.echo(text, nl=False)
     else:
         write_rows(table, output)
         typer.echo(output)
@@ -82,3 +101,19 @@ def explain(
     folder = this.directory / "explain"
     for path in write_explanation(folder, found.user, found.weights, found.rows):
         typer.echo(path)
+
+
+@contextmanager
+def _noted() -> Iterator[None]:
+    """Warnings of unknown users, items and words are one line each."""
+
+    def show(message: Warning | str, category: type[Warning], *place: Any) -> None:
+        if issubclass(category, UnknownWarning):
+            print(f"note: {message}", file=sys.stderr)
+        else:
+            before(message, category, *place)
+
+    with warnings.catch_warnings():
+        before, warnings.showwarning = warnings.showwarning, show
+        warnings.simplefilter("always", UnknownWarning)
+        yield

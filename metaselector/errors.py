@@ -56,6 +56,10 @@ class DamagedError(CheckpointError):
         super().__init__(f"{self.problem}; train it again")
 
 
+class UnknownWarning(UserWarning):
+    """Rows that a model is given have users, items or words that it has never seen."""
+
+
 def nearest(name: str, valid: Iterable[str]) -> str:
     """``did you mean 'x'?`` for the valid name closest to `name`, or a list of the valid ones."""
     options = sorted(valid)

@@ -140,6 +140,13 @@ class Trained:
         Raises:
             DataError: as :func:`encode_rows`.
         """
+        if not len(candidates):
+            candidates.require(self.known, labelled=False)
+            if len(history):
+                self.encode(history, candidates)  # a wrong value in it is an error still
+            of_task = () if len(self.known.schema.tasks) == 1 else (len(self.known.schema.tasks),)
+            weights = np.zeros((0, len(self.base_models), *of_task), dtype=np.float32)
+            return Predicted(np.zeros((0, *of_task)), weights)
         rows = self.encode(history, candidates)
         episodes = rows.episodes(self.support_size)
         adapt = self.config.adapt

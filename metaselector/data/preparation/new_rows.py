@@ -85,7 +85,10 @@ def encode_rows(known: Known, history: Given, candidates: Given) -> NewRows:
     """
     given = (history, candidates)
     blocks = [
-        interactions_of(known, part, labelled=part is history) for part in given if len(part.frame)
+        block
+        for part in given
+        if len(part)
+        for block in interactions_of(known, part, labelled=part is history)
     ]
     if known.rows.tabular:
         blocks = _counted(blocks)
@@ -108,7 +111,7 @@ def encode_rows(known: Known, history: Given, candidates: Given) -> NewRows:
         table = known.table(history.source, table.read, users, items)
         counts = Statistics.empty(table, staged)
         plan = Plan.fit(table, staged, counts, counts.users, settings, known.schema)
-        groups = list(_without_repeats(staged, len(history.frame)))
+        groups = list(_without_repeats(staged, len(history)))
         ends = np.cumsum([user_offsets(records)[-1] for records in groups])
         offsets = [user_offsets(g) + end - len(g) for g, end in zip(groups, ends, strict=True)]
         with Writer(target, known.schema) as writer:
@@ -116,7 +119,7 @@ def encode_rows(known: Known, history: Given, candidates: Given) -> NewRows:
             parts = Parts(_ALL, histories=not rows.tabular)
             write_rows(writer, plan, staged.users, groups, parts)
         dataset = EncodedDataset.load(target).in_memory()
-    return _found(dataset, len(history.frame))
+    return _found(dataset, len(history))
 
 
 def _settings(known: Known) -> Settings:
