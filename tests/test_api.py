@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
 
 from metaselector import MetaSelector
 from metaselector.data.public.atomic import read_atomic
@@ -273,6 +274,22 @@ def test_a_list_chooses_base_models() -> None:
     again = MetaSelector(config=model.config, adapt={"steps": 4}, seed=3).config
     assert (again.adapt.steps, list(again.base_models)) == (4, ["fm", "lr"])
     assert again.base_models == model.config.base_models
+
+
+def test_settings_may_be_of_numpy() -> None:
+    options = {"embedding_size": np.int64(4), "rates": np.array([0.5]), "bias": np.bool_(True)}
+    model = MetaSelector({"fm": {"options": options}, "lr": None}, seed=np.int64(2),
+                         adapt={"theta_rate": np.float64(0.5)})  # fmt: skip
+    settings = model.config.model_dump(mode="json")
+    plain = {"embedding_size": 4, "rates": [0.5], "bias": True}
+    assert settings["base_models"]["fm"]["options"] == plain
+    assert yaml.safe_load(yaml.safe_dump(settings)) == settings
+    with pytest.raises(ConfigError, match="give numbers, text, lists and mappings"):
+        MetaSelector({"fm": {"options": {"embedding_size": object()}}})
+    with pytest.raises(ConfigError, match=r"base_models\.fm: give its settings"):
+        MetaSelector({"fm": 3})
+    with pytest.raises(ConfigError, match="base_models: give a list of names"):
+        MetaSelector(3)
 
 
 def test_a_data_frame_is_data_too(raw: pd.DataFrame, tmp_path: Path) -> None:
