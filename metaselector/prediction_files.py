@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -104,5 +106,12 @@ def as_text(table: pa.Table, separator: str = ",") -> Iterator[str]:
         for place, field in enumerate(part.schema):
             if pa.types.is_timestamp(field.type):  # pandas leaves midnights out
                 part = part.set_column(place, field.name, part[place].cast(pa.string()))
-        frame = part.to_pandas(types_mapper=_INTEGERS.get)
-        yield frame.to_csv(index=False, header=not start, sep=separator)
+        write = partial(
+            part.to_pandas(types_mapper=_INTEGERS.get).to_csv,
+            index=False,
+            header=not start,
+            sep=separator,
+        )
+        text = write()
+        # A lone carriage return ends a line for many readers, and is not quoted by itself.
+        yield write(quoting=csv.QUOTE_NONNUMERIC) if "\r" in text else text
