@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -163,7 +163,7 @@ def test_data_of_an_older_version_say_so(films: tuple[Path, pd.DataFrame], tmp_p
         Known.load(tmp_path)
 
 
-def candidates_of(items: list[str], times: list[int]) -> pd.DataFrame:
+def candidates_of(items: list[str], times: Iterable[int]) -> pd.DataFrame:
     return pd.DataFrame({"user": "nobody", "item": items, "timestamp": times})
 
 
@@ -229,6 +229,26 @@ def test_episodes_are_of_every_user(films: tuple[Path, pd.DataFrame]) -> None:
     assert source.tolist() == [[-1, 0, 1, 2], [-1, -1, 3, 4]]
     source = np.where(episodes.query < 0, -1, dataset.source_rows[episodes.query])
     assert source.tolist() == [[6, -1], [7, 5]]
+
+
+@pytest.mark.parametrize("support_size", [0, 2, 4])
+def test_many_candidates_go_to_further_episodes(
+    films: tuple[Path, pd.DataFrame], support_size: int
+) -> None:
+    known = Known.load(films[0])
+    rows = pd.concat([candidates_of(["i1"] * n, range(n)).assign(user=f"u{n}") for n in (1, 5, 3)])
+    found = encode_rows(
+        known,
+        Given.of_frame(known, rows.iloc[3:].assign(rating=4), HISTORY),
+        Given.of_frame(known, rows, CANDIDATES),
+    )
+    whole, parts = found.episodes(support_size), found.episodes(support_size, most=2)
+    assert parts.query.shape == (6, 2)
+    for place, user in enumerate(whole.users):
+        mine = parts.users == user
+        query = parts.query[mine]
+        assert query[query >= 0].tolist() == whole.query[place][whole.query[place] >= 0].tolist()
+        assert np.array_equal(parts.support[mine], [whole.support[place]] * mine.sum())
 
 
 @pytest.mark.parametrize(
