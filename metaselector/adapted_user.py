@@ -63,7 +63,7 @@ class AdaptedUser:
                 pass  # all values are checked now, not at the first prediction
             self._user = _only_user(model, self._history)
             unknown = find_unknown(model.known, self._history, allow=allow_unknown)
-            warn_unknown(self._history, unknown)
+            warn_unknown(HISTORY, unknown)
 
     def predict(self, candidates: pd.DataFrame) -> NDArray[np.float64]:
         """Probability that each of the candidates is positive.
@@ -100,7 +100,7 @@ class AdaptedUser:
         self._predicted = self._model.predict(self._history, given)
         if len(self._history):  # an unknown user was warned of with it
             unknown = [one for one in unknown if one.what != "users"]
-        warn_unknown(given, unknown)
+        warn_unknown(CANDIDATES, unknown)
         return self._predicted.probabilities
 
     @property

@@ -96,7 +96,8 @@ def explain(
     from metaselector.report.explanation import described, write_explanation
 
     this = open_run(run, None, None, device=device, threads=threads)
-    found = explain_user(this, user, seed)
+    with _noted():
+        found = explain_user(this, user, seed)
     typer.echo(described(found.user, found.weights, found.rows), nl=False)
     folder = this.directory / "explain"
     for path in write_explanation(folder, found.user, found.weights, found.rows):

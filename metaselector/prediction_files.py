@@ -14,7 +14,7 @@ from pyarrow import parquet
 from metaselector.adapted_user import weights_frame
 from metaselector.data.preparation.given_file import given_file
 from metaselector.data.preparation.given_rows import Given
-from metaselector.data.preparation.unknown import find_unknown, warn_unknown
+from metaselector.data.preparation.unknown import find_unknown, warn_apart, warn_unknown
 from metaselector.errors import UserError
 from metaselector.files import atomic_file
 from metaselector.trained import Trained
@@ -47,14 +47,16 @@ def predicted_table(
             unknown.
 
     Warns:
-        UnknownWarning: users, items or words are unknown to the model.
+        UnknownWarning: users, items or words are unknown to the model, or the history is one of
+            others only.
     """
     past = given_file(trained.known, history, labelled=True)
     asked = given_file(trained.known, candidates, labelled=False, every_column=True)
     unknown = [find_unknown(trained.known, given, allow=allow_unknown) for given in (past, asked)]
     found = trained.predict(past, asked)
     for given, strangers in zip((past, asked), unknown, strict=True):
-        warn_unknown(given, strangers)
+        warn_unknown(given.source, strangers)
+    warn_apart(trained.known, past, asked)
     tasks = trained.known.schema.tasks
     names = ["probability"] if len(tasks) == 1 else [f"probability_{task}" for task in tasks]
     probabilities = found.probabilities.reshape(len(asked), len(names))  # [n, T]

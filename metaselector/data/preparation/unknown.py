@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import islice
+from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
@@ -65,11 +66,28 @@ def find_unknown(known: Known, given: Given, *, allow: bool = False) -> list[Unk
     return unknown
 
 
-def warn_unknown(given: Given, unknown: Collection[Unknown]) -> None:
+def warn_unknown(source: Path | str, unknown: Iterable[Unknown]) -> None:
     """Issue an :class:`UnknownWarning` of what :func:`find_unknown` found, if it found anything."""
-    if unknown:
-        told = "; ".join(map(_told, unknown))
-        warnings.warn(f"{given.source}: unknown to the model: {told}", UnknownWarning, stacklevel=3)
+    if told := "; ".join(map(_told, unknown)):
+        warnings.warn(f"{source}: unknown to the model: {told}", UnknownWarning, stacklevel=3)
+
+
+def warn_unknown_items(known: Known, source: Path | str, items: Iterable[str]) -> None:
+    """The same of some items, which may repeat, of data without tabular rows."""
+    compared = _compared(known, "item", dict.fromkeys(items), "items")
+    warn_unknown(source, (one for one in compared if one.strangers))
+
+
+def warn_apart(known: Known, history: Given, candidates: Given) -> None:
+    """Issue one where a history is given, but of none of those who have candidates."""
+    column = known.rows.column("user")
+    past, asked = (_distinct(part.blocks, column, keys) for part in (history, candidates))
+    if past and asked and not past.keys() & asked.keys():
+        text = (
+            f"{history.source} has no row of any user of {candidates.source}, such as "
+            f"{_listed(asked)}, but of {_listed(past)}: nobody is adapted to"
+        )
+        warnings.warn(text, UnknownWarning, stacklevel=3)
 
 
 def unknown_words(known: Known, given: Given) -> Iterator[Unknown]:
