@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from metaselector.adaptation_trace import trace
+from metaselector.data.preparation.given_labels import warn_labels
 from metaselector.data.preparation.given_rows import Given, interactions_of
 from metaselector.data.preparation.unknown import find_unknown, warn_unknown
 from metaselector.data.raw.columns import checked, keys
@@ -42,6 +43,7 @@ class AdaptedUser:
 
     Warns:
         UnknownWarning: users, items or words are unknown to the model.
+        LabelWarning: a label holds 0 and 1 where ratings are expected.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class AdaptedUser:
             self._user = _only_user(model, self._history)
             unknown = find_unknown(model.known, self._history, allow=allow_unknown)
             warn_unknown(HISTORY, unknown)
+            warn_labels(model.known, HISTORY, self._history.blocks)
 
     def predict(self, candidates: pd.DataFrame) -> NDArray[np.float64]:
         """Probability that each of the candidates is positive.

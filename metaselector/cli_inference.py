@@ -7,13 +7,14 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, TextIO
 
 import typer
 
 from metaselector.cli_options import DeviceOption, RunOption, ThreadsOption, open_run, use
-from metaselector.errors import UnknownWarning
+from metaselector.errors import LabelWarning, UnknownWarning
 
+_OF_ROWS = (LabelWarning, UnknownWarning)
 OneSeedOption = Annotated[
     int | None,
     typer.Option("--seed", help="Which seed's models.", show_default="the run's first"),
@@ -106,15 +107,23 @@ def explain(
 
 @contextmanager
 def _noted() -> Iterator[None]:
-    """Warnings of unknown users, items and words are one line each."""
+    """Warnings of what was given are one line each."""
 
-    def show(message: Warning | str, category: type[Warning], *place: Any) -> None:
-        if issubclass(category, UnknownWarning):
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if issubclass(category, _OF_ROWS):
             print(f"note: {message}", file=sys.stderr)
         else:
-            before(message, category, *place)
+            before(message, category, filename, lineno, file, line)
 
     with warnings.catch_warnings():
         before, warnings.showwarning = warnings.showwarning, show
-        warnings.simplefilter("always", UnknownWarning)
+        for category in _OF_ROWS:
+            warnings.simplefilter("always", category)
         yield

@@ -56,6 +56,10 @@ class DamagedError(CheckpointError):
         super().__init__(f"{self.problem}; train it again")
 
 
+class LabelWarning(UserWarning):
+    """Labels that a model is given seem to be on another scale than those it was trained on."""
+
+
 class UnknownWarning(UserWarning):
     """Rows that a model is given have users, items or words that it has never seen."""
 

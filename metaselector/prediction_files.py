@@ -13,6 +13,7 @@ from pyarrow import parquet
 
 from metaselector.adapted_user import weights_frame
 from metaselector.data.preparation.given_file import given_file
+from metaselector.data.preparation.given_labels import warn_labels
 from metaselector.data.preparation.given_rows import Given
 from metaselector.data.preparation.unknown import find_unknown, warn_apart, warn_unknown
 from metaselector.errors import UserError
@@ -49,6 +50,7 @@ def predicted_table(
     Warns:
         UnknownWarning: users, items or words are unknown to the model, or the history is one of
             others only.
+        LabelWarning: a label of the history holds 0 and 1 where ratings are expected.
     """
     past = given_file(trained.known, history, labelled=True)
     asked = given_file(trained.known, candidates, labelled=False, every_column=True)
@@ -57,6 +59,7 @@ def predicted_table(
     for given, strangers in zip((past, asked), unknown, strict=True):
         warn_unknown(given.source, strangers)
     warn_apart(trained.known, past, asked)
+    warn_labels(trained.known, history, past.blocks)
     tasks = trained.known.schema.tasks
     names = ["probability"] if len(tasks) == 1 else [f"probability_{task}" for task in tasks]
     probabilities = found.probabilities.reshape(len(asked), len(names))  # [n, T]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,16 +15,9 @@ from numpy.typing import NDArray
 from metaselector.data.interactions import Feature, Interactions
 from metaselector.data.own.log_columns import converted
 from metaselector.data.preparation.codes import occurring
+from metaselector.data.preparation.given_labels import labels_of
 from metaselector.data.preparation.known import Known
-from metaselector.data.raw.columns import (
-    BadValue,
-    RawBlock,
-    checked,
-    flags,
-    keys,
-    numbers,
-    observed,
-)
+from metaselector.data.raw.columns import RawBlock, checked, keys
 from metaselector.data.raw.frames import frame_columns, frame_names
 from metaselector.data.raw.times import seconds
 from metaselector.errors import DataError, nearest
@@ -111,7 +103,7 @@ def _interactions(known: Known, block: RawBlock, labelled: bool) -> Interactions
         times = checked(block, rows.column("timestamp"), lambda found: _seconds(known, found))
     labels = np.full((n, len(rows.tasks)), np.nan)
     if labelled:
-        labels = _labels(known, block)
+        labels = labels_of(known, block)
     else:
         labels[:, 0] = -np.inf
     return Interactions(
@@ -131,35 +123,6 @@ def _seconds(known: Known, column: pa.Array) -> NDArray[np.int64]:
     unit = known.rows.time_unit
     is_text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
     return seconds(column, "iso" if unit is None and is_text else unit)
-
-
-def _labels(known: Known, block: RawBlock) -> NDArray[np.float64]:
-    """``[n, T]``; of tasks after the first one, those that are not there are not observed."""
-    tasks, default = known.rows.tasks, known.schema.label_threshold
-    found: dict[str, NDArray[np.float64]] = {}
-    positive: dict[str, NDArray[np.bool_]] = {}
-    for task in tasks:
-        column = known.rows.column(task.name)
-        least = default if task.threshold is None else task.threshold
-        if column not in block.columns:
-            values = np.full(len(block.lines), np.nan)
-        else:
-            values = checked(block, column, partial(_label, least=least))
-        positive[task.name] = values >= least
-        if task.after is not None:  # a negative of one who was never asked is no answer
-            values = np.where(positive[task.after] | positive[task.name], values, np.nan)
-        found[task.name] = values
-        if task is tasks[0]:
-            checked(block, column, lambda _: observed(found[tasks[0].name]))
-    return np.column_stack(list(found.values()))
-
-
-def _label(column: pa.Array, least: float) -> NDArray[np.float64]:
-    """Numbers; a label of 0 and 1 may say false and true."""
-    try:
-        return flags(column) if least == 1 else numbers(column)
-    except BadValue:
-        return numbers(column)
 
 
 def described(
