@@ -45,17 +45,20 @@ def given_file(known: Known, path: Path, *, labelled: bool, every_column: bool =
 def _separator(path: Path, usual: str, wanted: Collection[str]) -> str:
     """What splits the header into the most of the `wanted` names; of equals the most usual."""
     header = next(read_blocks(path, _HEADER_BYTES)).lines()[0].decode(errors="replace")
-    others = (sign for sign in header if sign.isascii() and not sign.isalnum() and sign != '"')
+    others = (sign for sign in header if " " <= sign <= "~" and not sign.isalnum() and sign != '"')
 
     def names(separator: str) -> list[str]:
-        return next(csv.reader([header], delimiter=separator))
+        try:
+            return next(csv.reader([header], delimiter=separator))
+        except csv.Error:  # reading says what is wrong, if this is the separator
+            return []
 
     def fits(separator: str) -> tuple[int, bool]:
         found = names(separator)
         return len({*found} & {*wanted}), len(found) > 1
 
     best = max(dict.fromkeys([usual, *_COMMON, *others]), key=fits)
-    if len(names(best)) < 2:
+    if len(names(best)) == 1:
         problem = f"the header has one column, {shown(header)}; name all columns in the first line"
         raise DataError(path, f"{problem}, such as {', '.join(map(shown, wanted))}", line=1)
     return best

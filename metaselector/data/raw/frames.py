@@ -25,8 +25,10 @@ def frame_columns(
         source: what messages call the frame.
 
     Raises:
-        DataError: two columns have a wanted name, or one mixes types.
+        DataError: it is no data frame, two columns have a wanted name, or one mixes types.
     """
+    if not isinstance(frame, pd.DataFrame):
+        raise DataError(source, f"is a {type(frame).__name__}; give a pandas.DataFrame")
     names = frame_names(frame)
     found = {}
     for name in dict.fromkeys(wanted):
@@ -40,9 +42,11 @@ def frame_columns(
 
 
 def _array(column: pd.Series, source: Path | str, name: str) -> pa.Array:
+    if isinstance(column.dtype, pd.SparseDtype):
+        column = column.sparse.to_dense()
     try:
         array = pa.Array.from_pandas(column)
-    except (pa.ArrowException, TypeError, ValueError) as error:
+    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         reason = " ".join(str(error).split())
         problem = f"values of more than one type, or of one that is not read ({reason}); make them "
         raise DataError(source, problem + "all text or all numbers", column=name) from error

@@ -114,6 +114,8 @@ def test_a_header_is_no_rows(known: Known, tmp_path: Path) -> None:
         ("at,who,whet,stars,price\n", r"\(column what\): there is no such column; did you mean"),
         ("x;y;z\n", r"h.csv \(column who\): there is no such column"),
         ("who\nann\n", "h.csv:1: the header has one column, 'who'; name all .* 'what', 'at'"),
+        ("who\rwhat\n", "h.csv:1: "),
+        ("x" * 200_000 + "\n", "h.csv:1: "),
         ("", "h.csv: the file is empty"),
         (gzip.compress(LOG.encode())[:40], "h.csv:1: the gzip file is cut short"),
         (None, "h.csv: file not found"),
