@@ -11,7 +11,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from metaselector.adaptation_trace import trace
+from metaselector.data.preparation.given_labels import warn_labels
 from metaselector.data.preparation.given_rows import Given, interactions_of
+from metaselector.data.preparation.unknown import find_unknown, warn_unknown
+from metaselector.data.raw.columns import checked, keys
 from metaselector.errors import DataError, UserError
 from metaselector.trained import Predicted, Trained
 
@@ -30,23 +33,40 @@ class AdaptedUser:
             nothing adapts.
         support_size: how many of the latest rows are adapted on; by default as many as in training.
             Features are made of all of `history`; with 0 that is all it is for.
+        allow_unknown: go on where the model knows none of the items, or none of the words of a
+            feature; unknown users, and a part of the others, are only warned of.
 
     Raises:
-        DataError: a column is missing, a value wrong, or there are rows of several users.
+        DataError: a column is missing, a value wrong, there are rows of several users, or all
+            items are unknown.
         UserError: `support_size` is negative.
+
+    Warns:
+        UnknownWarning: users, items or words are unknown to the model.
+        LabelWarning: a label holds 0 and 1 where ratings are expected.
     """
 
     def __init__(
-        self, model: Trained, history: pd.DataFrame, *, support_size: int | None = None
+        self,
+        model: Trained,
+        history: pd.DataFrame,
+        *,
+        support_size: int | None = None,
+        allow_unknown: bool = False,
     ) -> None:
         if support_size is not None and support_size < 0:
             raise UserError(f"support_size: give 0 rows or more, not {support_size}")
         self._model = model if support_size is None else replace(model, most_support=support_size)
-        self._history = Given(history.reset_index(drop=True), HISTORY)
+        self._allow_unknown = allow_unknown
+        self._history = Given.of_frame(model.known, history, HISTORY)
         self._predicted: Predicted | None = None
         if len(history):
-            users = interactions_of(model.known, self._history, labelled=True).user
-            self._user = _only(users.unique().to_pylist(), self._history, model)
+            for _ in interactions_of(model.known, self._history, labelled=True):
+                pass  # all values are checked now, not at the first prediction
+            self._user = _only_user(model, self._history)
+            unknown = find_unknown(model.known, self._history, allow=allow_unknown)
+            warn_unknown(HISTORY, unknown)
+            warn_labels(model.known, HISTORY, self._history.blocks)
 
     def predict(self, candidates: pd.DataFrame) -> NDArray[np.float64]:
         """Probability that each of the candidates is positive.
@@ -62,26 +82,28 @@ class AdaptedUser:
             float64 ``[n]`` in the order of `candidates`; of several tasks ``[n, T]``.
 
         Raises:
-            DataError: a column is missing, a value wrong, or a row is another user's.
+            DataError: a column is missing, a value wrong, a row is another user's, or all items
+                are unknown.
+
+        Warns:
+            UnknownWarning: users, items or words are unknown to the model.
         """
         known = self._model.known
         column = known.rows.column("user")
-        frame = candidates.reset_index(drop=True)
-        if column not in frame.columns and len(self._history.frame):
-            frame = frame.assign(**{column: self._user})
-        given = Given(frame, CANDIDATES)
-        shape = (0,) if len(known.schema.tasks) == 1 else (0, len(known.schema.tasks))
-        if not len(frame):
-            given.require(known, labelled=False)
-            weights = np.zeros((0, len(self._model.base_models), *shape[1:]), dtype=np.float32)
-            self._predicted = Predicted(np.zeros(shape), weights)
-            return self._predicted.probabilities
-        users = interactions_of(known, given, labelled=False).user.unique().to_pylist()
-        found = _only(users, given, self._model)
-        if len(self._history.frame) and found != self._user:
-            problem = f"is of user '{found}', and the history of '{self._user}'"
-            raise DataError(CANDIDATES, f"{problem}; adapt to that user first", column=column)
+        given = Given.of_frame(known, candidates, CANDIDATES)
+        if column not in given.names and len(self._history):
+            given = given.with_user(column, self._user)
+        given.require(known, labelled=False)
+        if len(given):
+            found = _only_user(self._model, given)
+            if len(self._history) and found != self._user:
+                problem = f"is of user '{found}', and the history of '{self._user}'"
+                raise DataError(CANDIDATES, f"{problem}; adapt to that user first", column=column)
+        unknown = find_unknown(known, given, allow=self._allow_unknown)
         self._predicted = self._model.predict(self._history, given)
+        if len(self._history):  # an unknown user was warned of with it
+            unknown = [one for one in unknown if one.what != "users"]
+        warn_unknown(CANDIDATES, unknown)
         return self._predicted.probabilities
 
     @property
@@ -100,9 +122,9 @@ class AdaptedUser:
     @cached_property
     def trace(self) -> pd.DataFrame:
         """What each inner step did, as :func:`metaselector.adaptation_trace.trace`."""
-        if not len(self._history.frame) or not self._model.support_size:
+        if not len(self._history) or not self._model.support_size:
             return pd.DataFrame(columns=["step", "support_loss"])
-        nothing = Given(self._history.frame.iloc[:0], CANDIDATES)
+        nothing = self._history.without_rows()
         return trace(self._model, self._model.encode(self._history, nothing))
 
 
@@ -115,9 +137,12 @@ def weights_frame(model: Trained, weights: NDArray[np.float32]) -> pd.DataFrame:
     return pd.DataFrame(weights.reshape(len(weights), -1), columns=columns)  # [n, K * T]
 
 
-def _only(users: list[str], given: Given, model: Trained) -> str:
+def _only_user(model: Trained, given: Given) -> str:
+    column = model.known.rows.column("user")
+    found = (checked(block, column, keys) for block in given.blocks)
+    users = [user for block in found for user in block.unique().to_pylist()]
     if len(users) > 1:
         some = ", ".join(f"'{user}'" for user in users[:3])
         problem = f"has rows of {len(users)} users, such as {some}; give those of one user"
-        raise DataError(given.source, problem, column=model.known.rows.column("user"))
+        raise DataError(given.source, problem, column=column)
     return users[0]

@@ -12,10 +12,12 @@ from typing import Any, Self
 
 import pandas as pd
 import torch
+import yaml
+from pydantic_core import PydanticSerializationError
 
 from metaselector.adapted_user import AdaptedUser
 from metaselector.config import Config, load_config
-from metaselector.data.own.frame import write_log
+from metaselector.data.own.frame import plain, write_log
 from metaselector.errors import ConfigError, UserError
 from metaselector.progress import Progress, Silent
 from metaselector.report.support import SUPPORT_FILE
@@ -70,12 +72,20 @@ class MetaSelector:
         allow_code: bool = False,
         **settings: Any,
     ) -> None:
-        if isinstance(base_models, str):
-            raise ConfigError(f"base_models: give a list, ['{base_models}']")
-        self._base_models, self._seed, self._given = base_models, seed, config
+        chosen = plain(base_models)
+        if isinstance(chosen, str):
+            raise ConfigError(f"base_models: give a list, ['{chosen}']")
+        if isinstance(chosen, Mapping):
+            chosen = {name: {} if one is None else one for name, one in chosen.items()}
+            wrong = [name for name, one in chosen.items() if not isinstance(one, Mapping)]
+            if wrong:
+                raise ConfigError(f"base_models.{wrong[0]}: give its settings by name, or None")
+        elif not isinstance(chosen, list | None):
+            raise ConfigError("base_models: give a list of names, or settings by name")
+        self._base_models, self._seed, self._given = chosen, plain(seed), config
         self._directory = None if directory is None else Path(directory)
         self._progress = progress or Silent()
-        self._settings, self._allow_code = settings, allow_code
+        self._settings, self._allow_code = plain(settings), allow_code
         self._run: Run | None = None
         self._trained: Trained | None = None
         self.config = self._configured(None)
@@ -143,9 +153,17 @@ class MetaSelector:
         found = next(path for name in names if (path := run.directory / name).exists())
         return pd.read_csv(found)
 
-    def adapt(self, history: pd.DataFrame, *, support_size: int | None = None) -> AdaptedUser:
+    def adapt(
+        self,
+        history: pd.DataFrame,
+        *,
+        support_size: int | None = None,
+        allow_unknown: bool = False,
+    ) -> AdaptedUser:
         """Adapt to one user, whom the data may know or not; arguments of :class:`AdaptedUser`."""
-        return AdaptedUser(self.trained, history, support_size=support_size)
+        return AdaptedUser(
+            self.trained, history, support_size=support_size, allow_unknown=allow_unknown
+        )
 
     def save(self, directory: Path | str) -> None:
         """Write all that prediction needs, without the training data; :meth:`load` reads it."""
@@ -207,14 +225,13 @@ class MetaSelector:
         elif self._given is not None:
             file = Path(self._given)
         if chosen is None:
-            return load_config(file, changes=changes, allow_code=self._allow_code)
+            return _writable(load_config(file, changes=changes, allow_code=self._allow_code))
         models = dict(changes.get("base_models", {}))
         given = chosen if isinstance(chosen, Mapping) else {name: {} for name in chosen}
         changes["base_models"] = {name: {**models.get(name, {}), **given[name]} for name in given}
         config = load_config(file, changes=changes, allow_code=self._allow_code)
-        return config.model_copy(
-            update={"base_models": {name: config.base_models[name] for name in given}}
-        )
+        models = {name: config.base_models[name] for name in given}
+        return _writable(config.model_copy(update={"base_models": models}))
 
     @contextmanager
     def _threads(self) -> Iterator[None]:
@@ -225,6 +242,20 @@ class MetaSelector:
             yield
         finally:
             torch.set_num_threads(before)
+
+
+def _writable(config: Config) -> Config:
+    """`config`, which a run keeps beside its results.
+
+    Raises:
+        ConfigError: an option that a class takes as it is is of a kind that YAML has not.
+    """
+    try:
+        yaml.safe_dump(config.model_dump(mode="json"))
+    except (PydanticSerializationError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"settings: {reason}; give numbers, text, lists and mappings") from error
+    return config
 
 
 def _laid_over(start: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

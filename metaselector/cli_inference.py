@@ -19,8 +19,9 @@ from metaselector.cli_options import (
     open_run,
     use,
 )
-from metaselector.errors import CandidateWarning
+from metaselector.errors import CandidateWarning, LabelWarning, UnknownWarning
 
+_OF_ROWS = (LabelWarning, UnknownWarning)
 OneSeedOption = Annotated[
     int | None,
     typer.Option("--seed", help="Which seed's models.", show_default="the run's first"),
@@ -51,23 +52,36 @@ def predict(
     seed: OneSeedOption = None,
     device: DeviceOption = None,
     threads: ThreadsOption = None,
+    allow_unknown: Annotated[
+        bool,
+        typer.Option(
+            "--allow-unknown",
+            help="Go on where the model knows none of the items, or none of the words of a "
+            "feature.",
+            show_default="off",
+        ),
+    ] = False,
     allow_code: AllowCodeOption = False,
 ) -> None:
     """Adapt to each user's history and predict rows that come later, of new users and items too.
 
     Columns are called as in the data's own files (user, item, rating and timestamp, in seconds, of
-    data sets with a name). Prints the candidates with the probability and each base model's weight.
+    data sets with a name). Prints the candidates with the probability and each base model's weight,
+    and notes users, items and words that the model has never seen.
     """
-    from metaselector.prediction_files import predicted_table, write_rows
+    from metaselector.prediction_files import as_text, check_name, predicted_table, write_rows
     from metaselector.trained import open_trained
 
+    if output is not None:
+        check_name(output)
     flags = {"device": device, "threads": threads}
     changes = {key: value for key, value in flags.items() if value is not None}
     trained, _ = open_trained(run, seed, changes, use, allow_code=allow_code)
     with _noted():
-        table = predicted_table(trained, history, candidates)
+        table = predicted_table(trained, history, candidates, allow_unknown=allow_unknown)
     if output is None:
-        typer.echo(table.to_csv(index=False), nl=False)
+        for text in as_text(table):
+            typer.echo(text, nl=False)
     else:
         write_rows(table, output)
         typer.echo(output)
@@ -92,7 +106,8 @@ def explain(
     from metaselector.report.explanation import described, write_explanation
 
     this = open_run(run, None, None, allow_code=allow_code, device=device, threads=threads)
-    found = explain_user(this, user, seed)
+    with _noted():
+        found = explain_user(this, user, seed)
     typer.echo(described(found.user, found.weights, found.rows), nl=False)
     folder = this.directory / "explain"
     for path in write_explanation(folder, found.user, found.weights, found.rows):
@@ -101,7 +116,7 @@ def explain(
 
 @contextmanager
 def _noted() -> Iterator[None]:
-    """Warnings of candidates are one line each."""
+    """Warnings of what was given are one line each."""
 
     def show(
         message: Warning | str,
@@ -113,10 +128,13 @@ def _noted() -> Iterator[None]:
     ) -> None:
         if issubclass(category, CandidateWarning):
             print(f"warning: {message}", file=sys.stderr)
+        elif issubclass(category, _OF_ROWS):
+            print(f"note: {message}", file=sys.stderr)
         else:
             before(message, category, filename, lineno, file, line)
 
     with warnings.catch_warnings():
         before, warnings.showwarning = warnings.showwarning, show
-        warnings.simplefilter("always", CandidateWarning)
+        for category in (CandidateWarning, *_OF_ROWS):
+            warnings.simplefilter("always", category)
         yield

@@ -60,6 +60,14 @@ class DamagedError(CheckpointError):
         super().__init__(f"{self.problem}; train it again")
 
 
+class LabelWarning(UserWarning):
+    """Labels that a model is given seem to be on another scale than those it was trained on."""
+
+
+class UnknownWarning(UserWarning):
+    """Rows that a model is given have users, items or words that it has never seen."""
+
+
 def nearest(name: str, valid: Iterable[str]) -> str:
     """``did you mean 'x'?`` for the valid name closest to `name`, or a list of the valid ones."""
     options = sorted(valid)

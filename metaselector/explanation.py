@@ -12,7 +12,8 @@ import torch
 from metaselector.adapt.engines import make_engine
 from metaselector.data.episodes import Episodes, Rows, load_episodes
 from metaselector.data.microseconds import as_seconds
-from metaselector.data.preparation.known import Known
+from metaselector.data.preparation.unknown import warn_unknown_items
+from metaselector.data.raw.values import shown
 from metaselector.errors import UserError, nearest
 from metaselector.mixture import make_loss
 from metaselector.run_directory import Run
@@ -48,6 +49,9 @@ def explain_user(run: Run, user: str, seed: int | None = None) -> Explanation:
 
     Raises:
         UserError: there is no such user, or they have no row in the test.
+
+    Warns:
+        UnknownWarning: some items of the support or the test window are unknown to the model.
     """
     trained, dataset = Trained.of_run(run, seed=seed), run.dataset
     if user not in dataset.user_names:
@@ -63,9 +67,12 @@ def explain_user(run: Run, user: str, seed: int | None = None) -> Explanation:
     means = _mean_weights(trained, left_out(batch))  # [S + 2, K]
     shifts = means[1] - means[2:]
     names = trained.base_models
-    known = Known.load(run.data_directory)
-    items, times = known.items.index, dataset.timestamps[support]
-    codes = dataset.items[support]
+    known = trained.known
+    items, codes = known.items.index, dataset.items[support]
+    times = dataset.timestamps[support]
+    if len(items):
+        seen = np.concatenate([codes, dataset.items[episode.query[0][episode.query[0] >= 0]]])
+        warn_unknown_items(known, f"rows of user {shown(user)}", items[seen])
     rows: dict[str, Any] = {"item": items[codes] if len(items) else [""] * len(support)}
     rows |= {"timestamp": times if known.rows.tabular else as_seconds(times)}
     labels = zip(dataset.schema.tasks, dataset.task_labels[support].T, strict=True)

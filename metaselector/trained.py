@@ -173,6 +173,13 @@ class Trained:
         Warns:
             CandidateWarning: candidates are older than their user's support, or in it.
         """
+        if not len(candidates):
+            candidates.require(self.known, labelled=False)
+            if len(history):
+                self.encode(history, candidates)  # a wrong value in it is an error still
+            of_task = () if len(self.known.schema.tasks) == 1 else (len(self.known.schema.tasks),)
+            weights = np.zeros((0, len(self.base_models), *of_task), dtype=np.float32)
+            return Predicted(np.zeros((0, *of_task)), weights)
         rows = self.encode(history, candidates)
         episodes = rows.episodes(self.support_size)
         if not self.known.rows.tabular:  # whose rows have no item and no time

@@ -9,6 +9,7 @@
 
 # %%
 import os
+import warnings
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -26,6 +27,7 @@ if Path.cwd().name == "notebooks":  # all paths are from the root of the reposit
 RUN = Path("runs/notebooks/movielens-100k")
 USER = "42"  # an arbitrary one
 plt.rcParams["figure.dpi"] = 80  # small files
+warnings.filterwarnings("ignore", ".*: unknown to the model")  # a few films are
 
 # %%
 model = MetaSelector(seed=0, directory=RUN).fit("movielens-100k")

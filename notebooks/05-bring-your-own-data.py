@@ -8,6 +8,7 @@
 
 # %%
 import os
+import warnings
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -80,6 +81,7 @@ results[["n_users", "n_test"]].drop_duplicates()
 # five ratings that the model has never seen.
 
 # %%
+warnings.filterwarnings("ignore", "history: unknown to the model")  # as somebody new is
 history = log[log["user_id"] == "u05"].head(5).assign(user_id="somebody new")
 offers = pd.DataFrame({"item_id": ["p001", "p002", "p003", "p004"]})
 offers = offers.assign(device="phone", price=20.0, timestamp=history["timestamp"].max() + 3600)

@@ -10,6 +10,7 @@
 
 # %%
 import os
+import warnings
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -88,6 +89,7 @@ plt.show()
 # given that the film is watched; both together multiply.
 
 # %%
+warnings.filterwarnings("ignore", "history: unknown to the model")  # as someone new is
 history = pd.DataFrame(
     {
         "user": "someone new",

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+import yaml
 
 from metaselector import MetaSelector
 from metaselector.data.public.atomic import read_atomic
@@ -19,6 +20,7 @@ from metaselector.errors import (
     CheckpointError,
     ConfigError,
     DataError,
+    UnknownWarning,
     UserError,
 )
 from metaselector.evaluate.combiners import usable_combiners
@@ -176,8 +178,13 @@ def test_a_saved_model_predicts_the_same_without_its_data(
 def test_a_new_user_changes_with_their_history(fitted: MetaSelector, raw: pd.DataFrame) -> None:
     asked = pd.DataFrame({"user": "new", "item": ["i1", "unheard"], "timestamp": 890_000_000})
     history = raw[raw["user"] == "u1"].assign(user="new")
-    before = fitted.adapt(history.iloc[:0]).predict(asked)
-    after = fitted.adapt(history).predict(asked)
+    who, what = r"1 of 1 users \('new'\)", r"1 of 2 items \('unheard'\)"
+    with pytest.warns(UnknownWarning, match=f"candidates: unknown to the model: {who}; {what}"):
+        before = fitted.adapt(history.iloc[:0]).predict(asked)
+    with pytest.warns(UnknownWarning, match=f"history: unknown to the model: {who}$"):
+        user = fitted.adapt(history)
+    with pytest.warns(UnknownWarning, match=f"candidates: unknown to the model: {what}$"):
+        after = user.predict(asked)
     assert ((before > 0) & (before < 1) & (after > 0) & (after < 1)).all()
     assert (before != after).all()
     assert fitted.adapt(history.iloc[:0]).trace.empty
@@ -215,10 +222,47 @@ def test_doubtful_candidates_are_warned_of(fitted: MetaSelector, raw: pd.DataFra
         user.predict(pd.concat([later, history[-1:]]))
 
 
-def test_no_candidates_are_no_predictions(fitted: MetaSelector, raw: pd.DataFrame) -> None:
-    user = fitted.adapt(raw[raw["user"] == "u1"])
+@pytest.mark.parametrize("rows", [0, 5])
+def test_no_candidates_are_no_predictions(
+    fitted: MetaSelector, raw: pd.DataFrame, rows: int
+) -> None:
+    user = fitted.adapt(raw[raw["user"] == "u1"].iloc[:rows])
     assert user.predict(raw.iloc[:0]).shape == (0,)
     assert user.weights.shape == (0, 2)
+
+
+def test_unknown_items_stop_unless_allowed(fitted: MetaSelector, raw: pd.DataFrame) -> None:
+    """A data frame with a missing id makes numbers floating-point, and text of them `1.0`."""
+    history = raw[raw["user"] == "u1"]
+    other = history.assign(item=history["item"] + ".0")
+    message = r"\(column item\): the model knows none of the items \('i\d+\.0', .*allow_unknown"
+    with pytest.raises(DataError, match="history " + message):
+        fitted.adapt(other)
+    with pytest.raises(DataError, match="candidates " + message):
+        fitted.adapt(history).predict(other)
+    with pytest.warns(UnknownWarning, match="history: .*items"):
+        user = fitted.adapt(other, allow_unknown=True)
+    with pytest.warns(UnknownWarning, match="candidates: .*items"):
+        assert user.predict(other).shape == (30,)
+
+
+def test_frames_may_be_odd(fitted: MetaSelector, raw: pd.DataFrame) -> None:
+    """Unused columns hold anything; an index repeats; types are what pandas made of a file."""
+    history, later = raw[raw["user"] == "u1"].iloc[:20], raw[raw["user"] == "u1"].iloc[20:]
+    expected = fitted.adapt(history).predict(later)
+    odd = history.set_axis([0] * len(history)).astype(
+        {"item": "category", "timestamp": "Int64", "rating": "float32"}
+    )
+    odd = odd.assign(bag=[{1}, object()] * 10, both=["a", 2] * 10)
+    odd = pd.concat([odd, odd["bag"]], axis=1)
+    found = fitted.adapt(odd).predict(later.astype({"item": "string[pyarrow]"}))
+    assert np.array_equal(found, expected)
+    twice = pd.concat([history, history["item"]], axis=1)
+    message = r"\(column item\): 2 columns have this name"
+    with pytest.raises(DataError, match="history " + message):
+        fitted.adapt(twice)
+    with pytest.raises(DataError, match="candidates " + message):
+        fitted.adapt(history).predict(twice)
 
 
 def test_mistakes_are_named(fitted: MetaSelector, raw: pd.DataFrame) -> None:
@@ -248,6 +292,22 @@ def test_a_list_chooses_base_models() -> None:
     again = MetaSelector(config=model.config, adapt={"steps": 4}, seed=3).config
     assert (again.adapt.steps, list(again.base_models)) == (4, ["fm", "lr"])
     assert again.base_models == model.config.base_models
+
+
+def test_settings_may_be_of_numpy() -> None:
+    options = {"embedding_size": np.int64(4), "rates": np.array([0.5]), "bias": np.bool_(True)}
+    model = MetaSelector({"fm": {"options": options}, "lr": None}, seed=np.int64(2),
+                         adapt={"theta_rate": np.float64(0.5)})  # fmt: skip
+    settings = model.config.model_dump(mode="json")
+    plain = {"embedding_size": 4, "rates": [0.5], "bias": True}
+    assert settings["base_models"]["fm"]["options"] == plain
+    assert yaml.safe_load(yaml.safe_dump(settings)) == settings
+    with pytest.raises(ConfigError, match="give numbers, text, lists and mappings"):
+        MetaSelector({"fm": {"options": {"embedding_size": object()}}})
+    with pytest.raises(ConfigError, match=r"base_models\.fm: give its settings"):
+        MetaSelector({"fm": 3})
+    with pytest.raises(ConfigError, match="base_models: give a list of names"):
+        MetaSelector(3)
 
 
 def test_a_data_frame_is_data_too(raw: pd.DataFrame, tmp_path: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,7 +13,14 @@ import torch
 from metaselector.data.batch import Batch
 from metaselector.data.episodes import Episodes, Rows
 from metaselector.explanation import left_out
-from metaselector.report.explanation import SHOWN, described, explanation, most_influential
+from metaselector.report.explanation import (
+    SHOWN,
+    described,
+    explanation,
+    file_stem,
+    most_influential,
+    write_explanation,
+)
 
 
 def test_each_row_is_left_out_once() -> None:
@@ -70,3 +80,38 @@ def test_the_figure_shows_the_same(tables: tuple[pd.DataFrame, pd.DataFrame]) ->
     assert widths == pytest.approx(list(100 * most_influential(rows)["influence"]))
     assert widths[0] == pytest.approx(11)
     explanation("42", weights, rows.iloc[:0])  # without support there is one too
+
+
+def test_files_of_different_users_never_collide(
+    tables: tuple[pd.DataFrame, pd.DataFrame], tmp_path: Path
+) -> None:
+    """Also where capitals do not count; names are at most 255 bytes."""
+    plain = ["42", "a_b", "a-b", "a.b", "7.0", "__", "user-1", "x" * 100]
+    odd = ["a/b", "a\\b", "a b", "A_b", "a~b", "..", ".", "\0", "a\n", " a", "CON"]
+    odd += ["\u0410", "\u0411", "\u00e4", "a\u0308", "x" * 101, "x" * 300, "\u0416" * 300]
+    stems = {user: file_stem(user) for user in [*plain, *odd]}
+    assert [stems[user] for user in plain] == [f"user-{user}" for user in plain]
+    assert len({stem.lower() for stem in stems.values()}) == len(stems)
+    assert all(re.fullmatch(r"user-[A-Za-z0-9_.-]+~[0-9a-f]{16}", stems[user]) for user in odd)
+    assert max(len(stem.encode()) for stem in stems.values()) < 200
+    assert stems["a/b"] == "user-a_b~c14cddc033f64b9d"
+    # A user who is called like the files of another gets others.
+    stolen = file_stem("a/b").removeprefix("user-")
+    assert file_stem(stolen) not in stems.values()
+    weights, rows = tables
+    written = write_explanation(tmp_path / "explain", "\u0416" * 300, weights, rows)
+    assert [path.exists() for path in written] == [True, True]
+    assert sorted(path.name for path in (tmp_path / "explain").iterdir()) == sorted(
+        path.name for path in written
+    )
+
+
+def test_names_in_the_table_stay_as_they_are(
+    tables: tuple[pd.DataFrame, pd.DataFrame], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are ids, also where a spreadsheet takes them for formulas."""
+    monkeypatch.setattr("metaselector.report.explanation.save", lambda figure, path: None)
+    weights, rows = tables
+    rows["item"] = ["=1+1", "+1", "-1", "@x", *rows["item"][4:]]
+    table, _ = write_explanation(tmp_path, "42", weights, rows)
+    assert list(pd.read_csv(table)["item"]) == list(rows["item"])

@@ -57,11 +57,13 @@ class Task:
         threshold: a value at or above it is a positive; None takes the setting
             ``data.label_threshold``.
         after: name of the earlier task that must be positive for this one to be observed.
+        flag: its column holds 0 and 1 only, or false and true, so that any other value is wrong.
     """
 
     name: str
     threshold: float | None = None
     after: str | None = None
+    flag: bool = False
 
 
 def task_parents(tasks: Sequence[Task]) -> tuple[int, ...] | None:

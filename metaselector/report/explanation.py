@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,17 +28,33 @@ from metaselector.report.style import (
 SHOWN = 10
 """Support rows that text and figure have, those of most influence."""
 _NEUTRAL = "#999999"
+_READABLE = 100
+"""Most signs of a user's name in that of a file."""
+_PLAIN = re.compile(rf"[a-z0-9_-][a-z0-9_.-]{{0,{_READABLE - 1}}}")
 
 
 def write_explanation(
     folder: Path, user: str, weights: pd.DataFrame, rows: pd.DataFrame
 ) -> list[Path]:
-    """Write ``user-<user>.csv``, all support rows, and ``user-<user>.png``; returns both paths."""
-    name = "user-" + re.sub(r"[^A-Za-z0-9_.-]", "_", user)
+    """Write all support rows as CSV, and a figure; returns both paths, see :func:`file_stem`."""
+    name = file_stem(user)
     table, figure = folder / f"{name}.csv", folder / f"{name}.png"
     write_text(table, rows.to_csv(index=False))
     save(explanation(user, weights, rows), figure)
     return [table, figure]
+
+
+def file_stem(user: str) -> str:
+    """``user-<user>``, a name for files of this user alone, wherever they are copied to.
+
+    Where a file system might refuse the user's name, or take it for another's (it may know no
+    capitals), other signs than plain ones become ``_`` and a digest of the name follows ``~``,
+    which no plain name holds.
+    """
+    if _PLAIN.fullmatch(user):
+        return f"user-{user}"
+    digest = hashlib.sha256(user.encode(errors="surrogatepass")).hexdigest()[:16]
+    return f"user-{re.sub('[^A-Za-z0-9_.-]', '_', user[:_READABLE])}~{digest}"
 
 
 def described(user: str, weights: pd.DataFrame, rows: pd.DataFrame) -> str:

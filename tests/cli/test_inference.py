@@ -63,6 +63,7 @@ def files(raw: Path, tmp_path: Path) -> tuple[Path, Path]:
     return history, candidates
 
 
+@pytest.mark.filterwarnings("ignore::metaselector.errors.UnknownWarning")
 def test_predict_writes_what_python_predicts(
     model: MetaSelector,
     files: tuple[Path, Path],
@@ -73,7 +74,11 @@ def test_predict_writes_what_python_predicts(
     run = model._fitted_run().directory
     options = ("predict", "--history", history, "--candidates", candidates)
     code, out, err = invoke(*options, "--run", run)
-    assert (code, err) == (0, "")
+    notes = [
+        f"note: {path}: unknown to the model: 1 of {n} users ('new')\n"
+        for path, n in ((history, 2), (candidates, 3))
+    ]
+    assert (code, err) == (0, "".join(notes))
     output = tmp_path / "p.csv"
     model.save(tmp_path / "saved")
     assert invoke(*options, "--run", tmp_path / "saved", "--output", output)[0] == 0
@@ -110,7 +115,7 @@ def test_predict_warns_of_doubtful_candidates_in_one_line(
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "h.csv: cannot be read"),
+        (None, "h.csv: file not found"),
         ("user,item,timestamp\nu1,i1,1\n", "h.csv (column rating): there is no such column"),
         ("user,item,rating,timestamp\nu1,i1,5,9\nu1,i1,x,10\n", "h.csv:3 (column rating): 'x'"),
     ],
@@ -135,6 +140,82 @@ def test_predict_names_mistakes_in_one_line(
     assert (code, err) == (
         2, "error: no: holds neither a saved model nor a run; correct the path\n",
     )  # fmt: skip
+
+
+def test_a_header_is_no_rows(
+    model: MetaSelector,
+    files: tuple[Path, Path],
+    invoke: Callable[..., tuple[int, str, str]],
+    tmp_path: Path,
+) -> None:
+    """Of candidates: nothing is predicted; of a history: nobody is known to have done anything."""
+    history, _ = files
+    run = model._fitted_run().directory
+    empty = tmp_path / "empty.csv"
+    empty.write_text("timestamp,item,more,user\n")
+    code, out, _ = invoke("predict", "--run", run, "--history", history, "--candidates", empty)
+    assert (code, out) == (0, "timestamp,item,more,user,probability,weight_lr,weight_fm\n")
+    frame = pd.DataFrame({"item": ["i1"], "timestamp": 890_000_000, "user": "u1", "rating": 5})
+    none, asked = tmp_path / "h.parquet", tmp_path / "c.parquet"
+    frame[:0].to_parquet(none)
+    for rows in (1, 0):
+        frame[:rows].drop(columns="rating").to_parquet(asked)
+        found = tmp_path / "found.parquet"
+        options = ("--history", none, "--candidates", asked, "--output", found)
+        assert invoke("predict", "--run", run, *options) == (0, f"{found}\n", "")
+        table = pd.read_parquet(found)
+        names = ["item", "timestamp", "user", "probability", "weight_lr", "weight_fm"]
+        assert list(table.columns) == names
+        expected = model.adapt(frame[:0]).predict(frame[:rows])
+        assert np.array_equal(table["probability"], expected)
+
+
+def test_unknown_items_stop_unless_told_not_to(
+    model: MetaSelector,
+    files: tuple[Path, Path],
+    invoke: Callable[..., tuple[int, str, str]],
+) -> None:
+    history, candidates = files
+    rows = pd.read_csv(candidates, sep="\t")
+    rows["item"] += ".0"
+    rows.to_csv(candidates, sep="\t", index=False)
+    run = model._fitted_run().directory
+    options = ("predict", "--run", run, "--history", history, "--candidates", candidates)
+    code, out, err = invoke(*options)
+    assert (code, out) == (2, "")
+    assert "c.tsv (column item): the model knows none of the items (" in err
+    assert err.count("\n") == 1
+    assert "--allow-unknown" in err
+    code, out, err = invoke(*options, "--allow-unknown")
+    assert code == 0
+    assert out.count("\n") == len(rows) + 1
+    n = rows["item"].nunique()
+    assert f"1 of 3 users ('new'); {n} of {n} items (" in err
+
+
+def test_names_stay_as_they_are(
+    model: MetaSelector,
+    files: tuple[Path, Path],
+    invoke: Callable[..., tuple[int, str, str]],
+    tmp_path: Path,
+) -> None:
+    """Also those that a spreadsheet takes for formulas: they are ids, to be joined by."""
+    history, _ = files
+    odd = ["=1+1", "+1", "-1", "@SUM(1)", "\tx", 'a "b", c', "007", "1.0", "NA", "null", " x "]
+    frame = pd.DataFrame({"note": odd, "user": "u1", "item": ["i1", *odd[1:]], "timestamp": 9e8})
+    frame.to_csv(tmp_path / "c.csv", index=False)
+    run = model._fitted_run().directory
+    options = ("predict", "--run", run, "--history", history, "--candidates", tmp_path / "c.csv")
+    for name in ("p.csv", "p.tsv", "p.parquet"):
+        assert invoke(*options, "--output", tmp_path / name)[0] == 0
+        if name == "p.parquet":
+            found = pd.read_parquet(tmp_path / name)
+        else:
+            separator = "," if name == "p.csv" else "\t"
+            found = pd.read_csv(tmp_path / name, sep=separator, dtype=str, keep_default_na=False)
+        assert list(found["note"]) == odd
+        assert list(found["item"]) == ["i1", *odd[1:]]
+        assert set(found["timestamp"]) == {"900000000.0"}
 
 
 def test_influence_is_what_leaving_a_row_out_changes(model: MetaSelector, raw: Path) -> None:

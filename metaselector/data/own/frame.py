@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 import yaml
+from pyarrow import parquet
 
 from metaselector.data.own.log_schema import NAME, load_schema
-from metaselector.errors import ConfigError
-from metaselector.files import write_text
+from metaselector.data.raw.frames import frame_columns, frame_names
+from metaselector.errors import ConfigError, DataError, nearest
+from metaselector.files import atomic_file, write_text
 
 _FILE = "{}.parquet"
+_COLUMN_KEYS = ("user", "item", "column", "key")
 
 
 def write_log(
@@ -23,7 +28,7 @@ def write_log(
     users: pd.DataFrame | None = None,
     items: pd.DataFrame | None = None,
 ) -> Path:
-    """Write `frame` to Parquet files with a schema in `directory`; returns the schema's path.
+    """Write what is named of `frame` to Parquet files with a schema; returns the schema's path.
 
     Args:
         columns: as a schema in YAML, without version and files: ``user``, ``item``, ``time`` (a
@@ -31,16 +36,19 @@ def write_log(
             ``label: column`` is short for one label of 0 and 1, or, with ``threshold`` beside it,
             of numbers; a list of features, also of ``users`` and ``items``, for numeric ones where
             the column holds floating-point numbers, categorical ones elsewhere.
+            Columns are called by their names, as text.
         users, items: what is known of them, described by the entries of the same names, each with
             ``key`` and ``features``.
 
     Raises:
         ConfigError: the description is wrong.
+        DataError: a frame has no rows, or lacks a column that is named, has it twice, or mixes
+            types in it.
     """
-    described: dict[str, Any] = {"version": 1, "name": "frame", **columns}
+    described: dict[str, Any] = {"version": 1, "name": "frame", **plain(columns)}
     described["interactions"] = _FILE.format("interactions")
     time = described.get("time")
-    if isinstance(time, str):
+    if time is not None and not isinstance(time, Mapping):
         described["time"] = {"column": time}
     if "label" in described:
         described["labels"] = _labels(described.pop("label"), described.pop("threshold", None))
@@ -57,37 +65,75 @@ def write_log(
                 "features": _features(given.get("features"), side),
             }
     path = directory / "frame.yaml"
-    write_text(path, yaml.safe_dump(_plain(described), sort_keys=False))
-    load_schema(path)
-    for role, each in {"interactions": frame, "users": users, "items": items}.items():
-        if each is not None:
-            each.to_parquet(directory / _FILE.format(role), index=False)
+    try:
+        text = yaml.safe_dump(_in_text(described), sort_keys=False)
+    except yaml.YAMLError as error:  # an object of any class
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"columns: {reason}; give names, numbers, lists and mappings") from error
+    write_text(path, text)
+    schema = load_schema(path)
+    named = [schema.user, schema.item, schema.time.column, *schema.columns.values()]
+    named += [label.column for label in (schema.labels or {}).values()]
+    _write(frame, "the data frame", named, directory / _FILE.format("interactions"))
+    for role, side, each in (("users", schema.users, users), ("items", schema.items, items)):
+        if side is not None and each is not None:
+            named = [side.key, *side.columns.values()]
+            _write(each, f"the data frame {role}=", named, directory / _FILE.format(role))
     return path
 
 
-def _labels(column: str, threshold: float | None) -> dict[str, Any]:
-    name = column if NAME.fullmatch(str(column)) else "label"
+def _write(frame: pd.DataFrame, source: str, named: Collection[str], path: Path) -> None:
+    """Write the columns that are `named`; the others may hold what Parquet cannot."""
+    if not len(frame):
+        raise DataError(source, "has no rows")
+    columns = frame_columns(frame, source, named)
+    for name in named:
+        if name not in columns:
+            problem = f"there is no such column; {nearest(name, frame_names(frame))}"
+            raise DataError(source, problem, column=name)
+    with atomic_file(path) as temporary:
+        parquet.write_table(pa.table(columns), temporary)
+
+
+def _in_text(value: Any) -> Any:
+    """A description in which columns are called by text, as a file calls them."""
+    if isinstance(value, list):
+        return [_in_text(one) for one in value]
+    if not isinstance(value, Mapping):
+        return value
+    return {
+        key: str(one) if key in _COLUMN_KEYS and isinstance(one, int | float) else _in_text(one)
+        for key, one in value.items()
+    }
+
+
+def _labels(column: Any, threshold: float | None) -> dict[str, Any]:
+    name = str(column) if NAME.fullmatch(str(column)) else "label"
     return {name: {"column": column, **({} if threshold is None else {"threshold": threshold})}}
 
 
 def _features(given: Any, frame: pd.DataFrame) -> Any:
     if given is None:
         return {}
-    if isinstance(given, Mapping):
+    if not isinstance(given, list):
         return given
     return {
-        name: {"kind": "numeric" if _is_float(frame, name) else "categorical"} for name in given
+        str(name): {"kind": "numeric" if _is_float(frame, str(name)) else "categorical"}
+        for name in given
     }
 
 
 def _is_float(frame: pd.DataFrame, name: str) -> bool:
-    return name in frame.columns and pd.api.types.is_float_dtype(frame[name])
+    names = frame_names(frame)
+    return name in names and pd.api.types.is_float_dtype(frame.dtypes.iloc[names.index(name)])
 
 
-def _plain(value: Any) -> Any:
-    """Tuples and mappings of any kind as YAML has them."""
+def plain(value: Any) -> Any:
+    """Mappings, sequences and numbers of any library as Python's own; other objects as they are."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
+        return {str(plain(key)): plain(one) for key, one in value.items()}
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, list | tuple | set | frozenset | pd.Index | pd.Series):
+        return [plain(one) for one in value]
     return value

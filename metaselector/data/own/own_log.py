@@ -131,8 +131,11 @@ def read_log(schema_path: Path, data: Path | None = None) -> InteractionTable:
         users=users,
         describe_items=describe_items,
         # Given a threshold, since without one a task takes the setting for ratings.
-        tasks=tuple(Task(name, label.least, label.after) for name, label in labels.items())
-        or (Task(POSITIVE, 1.0),),
+        tasks=tuple(
+            Task(name, label.least, label.after, flag=label.threshold is None)
+            for name, label in labels.items()
+        )
+        or (Task(POSITIVE, 1.0, flag=True),),
         negatives=Negatives(**negatives.model_dump()) if negatives else None,
         features=schema.as_features(),
         user_features=schema.users.as_features() if schema.users else (),

@@ -1,12 +1,11 @@
-"""Raw rows of a data frame, checked and made what the interaction table yields."""
+"""Raw rows that a user brings, checked and made what the interaction table yields."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -15,16 +14,11 @@ from numpy.typing import NDArray
 
 from metaselector.data.interactions import Feature, Interactions
 from metaselector.data.own.log_columns import Noticed, converted
+from metaselector.data.preparation.codes import occurring
+from metaselector.data.preparation.given_labels import labels_of
 from metaselector.data.preparation.known import Known
-from metaselector.data.raw.columns import (
-    BadValue,
-    RawBlock,
-    checked,
-    flags,
-    keys,
-    numbers,
-    observed,
-)
+from metaselector.data.raw.columns import RawBlock, checked, keys
+from metaselector.data.raw.frames import frame_columns, frame_names
 from metaselector.data.raw.times import microseconds
 from metaselector.errors import DataError, nearest
 
@@ -34,14 +28,41 @@ class Given:
     """Some rows that a user brings.
 
     Attributes:
-        frame: columns as the data's own files call them; the values may be text.
         source: what messages call it: ``history``, or a file.
-        first_line: what they call its first row.
+        names: of its columns, as the data's own files call them.
+        blocks: the rows, with at least those columns that rows are made of; the values may be text.
     """
 
-    frame: pd.DataFrame
     source: Path
-    first_line: int = 1
+    names: tuple[str, ...]
+    blocks: tuple[RawBlock, ...]
+
+    @classmethod
+    def of_frame(cls, known: Known, frame: pd.DataFrame, source: Path) -> Self:
+        """The rows of a data frame; messages count them from 1.
+
+        Raises:
+            DataError: a column that rows are made of is there twice, or mixes types.
+        """
+        columns = frame_columns(frame, source, known.rows.column_names)
+        lines = np.arange(1, len(frame) + 1)
+        blocks = (RawBlock(source, lines, columns),) if len(frame) else ()
+        return cls(source, tuple(frame_names(frame)), blocks)
+
+    def __len__(self) -> int:
+        return sum(len(block.lines) for block in self.blocks)
+
+    def without_rows(self) -> Self:
+        """Its columns only."""
+        return replace(self, blocks=())
+
+    def with_user(self, column: str, user: str) -> Self:
+        """All rows as those of one user."""
+        blocks = tuple(
+            block._replace(columns={**block.columns, column: pa.array([user] * len(block.lines))})
+            for block in self.blocks
+        )
+        return replace(self, names=(*self.names, column), blocks=blocks)
 
     def require(self, known: Known, *, labelled: bool) -> None:
         """Raise :class:`DataError` unless it has all columns that rows are made of."""
@@ -50,37 +71,18 @@ class Given:
         label = (rows.tasks[0].name,) if labelled else ()
         for name in ("user", *ids, *label, *(feature.name for feature in rows.features)):
             column = rows.column(name)
-            if column not in self.frame.columns:
+            if column not in self.names:
                 problem = "there is no such column"
                 if rows.sampled and name in label:
                     problem += "; the log that was learned from has positives only, so say here "
                     problem += "which rows are (1) and which are not (0)"
                 else:
-                    problem += f"; {nearest(column, map(str, self.frame.columns))}"
+                    problem += f"; {nearest(column, self.names)}"
                 raise DataError(self.source, problem, column=column)
 
-    def column(self, name: str) -> pa.Array:
-        """A column as it is.
 
-        Raises:
-            DataError: it mixes types.
-        """
-        try:
-            array = pa.Array.from_pandas(self.frame[name])
-        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-            problem = f"values of more than one type ({error}); make them all text or all numbers"
-            raise DataError(self.source, problem, column=name) from error
-        return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
-
-    def block(self) -> RawBlock:
-        """All of it."""
-        lines = np.arange(self.first_line, self.first_line + len(self.frame))
-        columns = {str(name): self.column(name) for name in self.frame.columns}
-        return RawBlock(self.source, lines, columns)
-
-
-def interactions_of(known: Known, given: Given, *, labelled: bool) -> Interactions:
-    """The rows of `given`.
+def interactions_of(known: Known, given: Given, *, labelled: bool) -> Iterator[Interactions]:
+    """The rows of `given`, some at a time.
 
     Args:
         labelled: they have labels; otherwise all are taken for negatives, whatever they say.
@@ -89,8 +91,11 @@ def interactions_of(known: Known, given: Given, *, labelled: bool) -> Interactio
         DataError: a column is missing or a value wrong; the message names row and column.
     """
     given.require(known, labelled=labelled)
-    rows, block = known.rows, given.block()
-    n = len(block.lines)
+    return (_interactions(known, block, labelled) for block in given.blocks)
+
+
+def _interactions(known: Known, block: RawBlock, labelled: bool) -> Interactions:
+    rows, n = known.rows, len(block.lines)
     item: pa.Array = pa.nulls(n, pa.string())
     times = np.zeros(n, dtype=np.int64)
     if not rows.tabular:
@@ -98,7 +103,7 @@ def interactions_of(known: Known, given: Given, *, labelled: bool) -> Interactio
         times = checked(block, rows.column("timestamp"), lambda found: _times(known, found))
     labels = np.full((n, len(rows.tasks)), np.nan)
     if labelled:
-        labels = _labels(known, block)
+        labels = labels_of(known, block)
     else:
         labels[:, 0] = -np.inf
     return Interactions(
@@ -120,35 +125,6 @@ def _times(known: Known, column: pa.Array) -> NDArray[np.int64]:
     return microseconds(column, "iso" if unit is None and is_text else unit)
 
 
-def _labels(known: Known, block: RawBlock) -> NDArray[np.float64]:
-    """``[n, T]``; of tasks after the first one, those that are not there are not observed."""
-    tasks, default = known.rows.tasks, known.schema.label_threshold
-    found: dict[str, NDArray[np.float64]] = {}
-    positive: dict[str, NDArray[np.bool_]] = {}
-    for task in tasks:
-        column = known.rows.column(task.name)
-        least = default if task.threshold is None else task.threshold
-        if column not in block.columns:
-            values = np.full(len(block.lines), np.nan)
-        else:
-            values = checked(block, column, partial(_label, least=least))
-        positive[task.name] = values >= least
-        if task.after is not None:  # a negative of one who was never asked is no answer
-            values = np.where(positive[task.after] | positive[task.name], values, np.nan)
-        found[task.name] = values
-        if task is tasks[0]:
-            checked(block, column, lambda _: observed(found[tasks[0].name]))
-    return np.column_stack(list(found.values()))
-
-
-def _label(column: pa.Array, least: float) -> NDArray[np.float64]:
-    """Numbers; a label of 0 and 1 may say false and true."""
-    try:
-        return flags(column) if least == 1 else numbers(column)
-    except BadValue:
-        return numbers(column)
-
-
 def described(
     known: pd.DataFrame,
     features: tuple[Feature, ...],
@@ -159,7 +135,8 @@ def described(
 ) -> pd.DataFrame:
     """What is known of users or items.
 
-    Of those that are new, it is what the first of their rows says, where `given` has such columns.
+    Of those that are new, a feature is what the first of their rows in a part of `given` that has
+    its column says.
 
     Args:
         known: of the data set, indexed by the string.
@@ -170,22 +147,19 @@ def described(
     names = list(names)
     found = known.reindex(names)
     new = {name: place for place, name in enumerate(names) if name not in known.index}
-    for part in given if new and features else ():
-        block = part.block()
-        if column not in block.columns:
-            continue
-        who = checked(block, column, keys).dictionary_decode().to_pylist()
-        first = {name: row for row, name in reversed(list(enumerate(who))) if name in new}
-        for feature in features:
-            if columns(feature.name) not in block.columns:
-                continue
-            values = converted(block, columns(feature.name), feature, Noticed()).to_pylist()
-            cells = found[feature.name].tolist()
-            for name, row in first.items():
-                cells[new[name]] = _cell(values[row], feature)
-            kind = {"numeric": "float64", "categorical": "str"}.get(feature.kind, "object")
-            found[feature.name] = pd.Series(cells, index=found.index, dtype=kind)
-        new = {name: place for name, place in new.items() if name not in first}
+    for feature in features if new else ():
+        cells, missing = found[feature.name].tolist(), set(new)
+        for block in (block for part in given for block in part.blocks):
+            if missing and {column, columns(feature.name)} <= block.columns.keys():
+                entries, rows = occurring(checked(block, column, keys))
+                values = converted(block, columns(feature.name), feature, Noticed())
+                _, first = np.unique(rows, return_index=True)  # of each entry, in their order
+                for name, row in zip(entries.to_pylist(), first.tolist(), strict=True):
+                    if name in missing:
+                        cells[new[name]] = _cell(values[row].as_py(), feature)
+                        missing.remove(name)
+        kind = {"numeric": "float64", "categorical": "str"}.get(feature.kind, "object")
+        found[feature.name] = pd.Series(cells, index=found.index, dtype=kind)
     return found
 
 

@@ -7,8 +7,9 @@ of, and what is known of every user and item, as the raw files had it.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -59,6 +60,14 @@ class RowDescription:
         """What the file calls `name`."""
         return self.columns.get(name, name)
 
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """What the files call all that rows are made of."""
+        ids = ("user",) if self.tabular else ("user", "item", "timestamp")
+        features = (*self.features, *self.user_features, *self.item_features)
+        names = (*ids, *(one.name for one in (*self.tasks, *features)))
+        return tuple(map(self.column, names))
+
 
 _ROWS = TypeAdapter(RowDescription)
 
@@ -78,6 +87,12 @@ class Known:
     rows: RowDescription
     users: pd.DataFrame
     items: pd.DataFrame
+
+    @cached_property
+    def vocabularies(self) -> Mapping[str, Collection[str]]:
+        """For each field but those of histories, its words in order, to be looked up quickly."""
+        made = (field for field in self.schema.fields if field.of != "history")
+        return {field.name: dict.fromkeys(field.vocabulary).keys() for field in made}
 
     @classmethod
     def of(cls, schema: Schema, table: InteractionTable, items: Sequence[str]) -> Self:

@@ -32,6 +32,10 @@ _ALL = Windows(100, 100, 100)
 """Histories end nowhere: every labelled row that is strictly earlier counts."""
 
 
+QUERY, FEW = 2**11, 2**8
+"""Most candidates of an episode, and how many are never split."""
+
+
 class NewRows(NamedTuple):
     """Encoded rows.
 
@@ -47,25 +51,31 @@ class NewRows(NamedTuple):
     history: Ints
     candidates: Ints
 
-    def episodes(self, support_size: int) -> EpisodeRows:
-        """One of each user with candidates: the support is their latest rows with a label.
+    def episodes(self, support_size: int, most: int = QUERY) -> EpisodeRows:
+        """Those of each user with candidates: the support is their latest rows with a label.
 
-        Without support rows, its width is 1 still.
+        Without support rows, its width is 1 still. Candidates beyond `most`, or of a user with many
+        more than others, go to further episodes of the same user with the same support, so that
+        memory stays in proportion to the rows.
         """
         offsets = self.dataset.user_offsets
         of_history = np.searchsorted(offsets, self.history, side="right") - 1
-        of_candidates = np.searchsorted(offsets, self.candidates, side="right") - 1
-        users = np.unique(of_candidates)
-        width = int(np.bincount(of_candidates).max(initial=1))
-        support = np.full((len(users), max(support_size, 1)), NO_ROW, dtype=np.int64)
-        query = np.full((len(users), width), NO_ROW, dtype=np.int64)
-        for place, user in enumerate(users):
-            mine = self.history[of_history == user]
-            latest = mine[max(len(mine) - support_size, 0) :]
-            support[place, support.shape[1] - len(latest) :] = latest
-            asked = np.sort(self.candidates[of_candidates == user])
-            query[place, : len(asked)] = asked
-        return EpisodeRows(users, support, query)
+        asked = np.sort(self.candidates)
+        owner = np.searchsorted(offsets, asked, side="right") - 1
+        users, start, size = np.unique(owner, return_index=True, return_counts=True)
+        mean = -(-len(asked) // max(len(users), 1))
+        width = int(min(most, max(4 * mean, FEW), size.max(initial=1)))
+        many = -(-size // width)  # episodes of each user
+        rank = np.arange(len(asked)) - np.repeat(start, size)
+        query = np.full((many.sum(), width), NO_ROW, dtype=np.int64)
+        query[np.repeat(np.cumsum(many) - many, size) + rank // width, rank % width] = asked
+        first = np.searchsorted(of_history, users, side="left")
+        stop = np.searchsorted(of_history, users, side="right")
+        place = stop[:, None] - support_size + np.arange(support_size)  # [U, S]
+        support = np.append(self.history, NO_ROW)[np.where(place >= first[:, None], place, -1)]
+        if not support_size:
+            support = np.full((len(users), 1), NO_ROW, dtype=np.int64)
+        return EpisodeRows(np.repeat(users, many), np.repeat(support, many, axis=0), query)
 
 
 def encode_rows(known: Known, history: Given, candidates: Given) -> NewRows:
@@ -85,7 +95,10 @@ def encode_rows(known: Known, history: Given, candidates: Given) -> NewRows:
     """
     given = (history, candidates)
     blocks = [
-        interactions_of(known, part, labelled=part is history) for part in given if len(part.frame)
+        block
+        for part in given
+        if len(part)
+        for block in interactions_of(known, part, labelled=part is history)
     ]
     if known.rows.tabular:
         blocks = _counted(blocks)
@@ -108,7 +121,7 @@ def encode_rows(known: Known, history: Given, candidates: Given) -> NewRows:
         table = known.table(history.source, table.read, users, items)
         counts = Statistics.empty(table, staged)
         plan = Plan.fit(table, staged, counts, counts.users, settings, known.schema)
-        groups = list(_without_repeats(staged, len(history.frame)))
+        groups = list(_without_repeats(staged, len(history)))
         ends = np.cumsum([user_offsets(records)[-1] for records in groups])
         offsets = [user_offsets(g) + end - len(g) for g, end in zip(groups, ends, strict=True)]
         with Writer(target, known.schema) as writer:
@@ -116,7 +129,7 @@ def encode_rows(known: Known, history: Given, candidates: Given) -> NewRows:
             parts = Parts(_ALL, histories=not rows.tabular)
             write_rows(writer, plan, staged.users, groups, parts)
         dataset = EncodedDataset.load(target).in_memory()
-    return _found(dataset, len(history.frame))
+    return _found(dataset, len(history))
 
 
 def _settings(known: Known) -> Settings:

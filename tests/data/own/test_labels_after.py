@@ -29,8 +29,10 @@ def test_labels_after_another(tmp_path: Path) -> None:
     """A 0 where nothing was asked is no answer."""
     table = read_log(funnel(tmp_path, "1,1,5,1,1", "2,2,5,0,0", "3,3,2,0,0", "4,4,4,,", "5,5,1,,"))
     assert table.tasks == (
-        Task("like", 4.0), Task("bought", 1.0, "like"), Task("again", 1.0, "bought")
-    )  # fmt: skip
+        Task("like", 4.0),
+        Task("bought", 1.0, "like", flag=True),
+        Task("again", 1.0, "bought", flag=True),
+    )
     frame, nan = table.interactions, np.nan
     np.testing.assert_equal(frame["bought"].to_numpy(), [1, 0, nan, nan, nan])
     np.testing.assert_equal(frame["again"].to_numpy(), [1, nan, nan, nan, nan])

@@ -31,7 +31,7 @@ def test_csv(tmp_path: Path) -> None:
     check(table)
     assert table.name == "shop"
     assert table.source == tmp_path / "log.csv"
-    assert table.tasks == (Task("like", 4.0), Task("bought", 1.0))
+    assert table.tasks == (Task("like", 4.0), Task("bought", 1.0, flag=True))
     assert table.features == (
         Feature("price", "numeric"),
         Feature("tags", "multivalued"),
@@ -131,7 +131,7 @@ def test_times(tmp_path: Path, unit: str, text: str, seconds: float) -> None:
 def test_positives_only(tmp_path: Path) -> None:
     table = read_log(write(tmp_path, labels=None, negatives={"per_positive": 3, "seed": 7}))
     assert table.negatives == Negatives(3, "uniform", 7)
-    assert table.tasks == (Task("interaction", 1.0),)
+    assert table.tasks == (Task("interaction", 1.0, flag=True),)
     assert table.interactions["interaction"].tolist() == [1.0, 1.0, 1.0]
 
 

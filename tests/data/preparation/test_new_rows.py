@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -119,7 +119,11 @@ def split(
     keys = list(mine.columns[1:3] if column == "who" else ["item", "timestamp"])
     later = mine.set_index(keys).index.isin(candidates.set_index(keys).index)
     history = mine[~later]
-    found = encode_rows(known, Given(history, HISTORY), Given(candidates, CANDIDATES))
+    found = encode_rows(
+        known,
+        Given.of_frame(known, history, HISTORY),
+        Given.of_frame(known, candidates, CANDIDATES),
+    )
     return dataset, np.arange(first, stop), found
 
 
@@ -159,7 +163,7 @@ def test_data_of_an_older_version_say_so(films: tuple[Path, pd.DataFrame], tmp_p
         Known.load(tmp_path)
 
 
-def candidates_of(items: list[str], times: list[int]) -> pd.DataFrame:
+def candidates_of(items: list[str], times: Iterable[int]) -> pd.DataFrame:
     return pd.DataFrame({"user": "nobody", "item": items, "timestamp": times})
 
 
@@ -168,7 +172,9 @@ def test_histories_are_strictly_earlier(films: tuple[Path, pd.DataFrame]) -> Non
     known = Known.load(films[0])
     history = candidates_of(["i3", "i1", "i2"], [300, 100, 200]).assign(rating=[5, 4, 1])
     asked = candidates_of(["i9"] * 5, [301, 100, 101, 300, 250])
-    found = encode_rows(known, Given(history, HISTORY), Given(asked, CANDIDATES))
+    found = encode_rows(
+        known, Given.of_frame(known, history, HISTORY), Given.of_frame(known, asked, CANDIDATES)
+    )
     field = next(f for f in known.schema.fields if f.name == "history_items")
     start = known.schema.first_slot("history_items")
     ids = found.dataset.batch(found.candidates).ids[:, start : start + 2].tolist()
@@ -183,8 +189,8 @@ def test_the_new_take_the_unseen_word_and_bring_features(
     asked = candidates_of(["i0", "new"], [900_000_000] * 2).assign(
         age="23", occupation="sailor", genres=["Comedy", "War"]
     )
-    empty = Given(asked.iloc[:0], HISTORY)
-    dataset, history, rows = encode_rows(known, empty, Given(asked, CANDIDATES))
+    empty = Given.of_frame(known, asked.iloc[:0], HISTORY)
+    dataset, history, rows = encode_rows(known, empty, Given.of_frame(known, asked, CANDIDATES))
     assert len(history) == 0
     shown = [{known.schema.word(i) for i in ids} for ids in dataset.batch(rows).ids.tolist()]
     for words in shown:
@@ -199,7 +205,9 @@ def test_candidates_are_never_dropped_and_repeats_in_histories_are(
     known = Known.load(films[0])
     twice = candidates_of(["i1", "i1"], [100, 100])
     found = encode_rows(
-        known, Given(twice.assign(rating=[5, 1]), HISTORY), Given(twice, CANDIDATES)
+        known,
+        Given.of_frame(known, twice.assign(rating=[5, 1]), HISTORY),
+        Given.of_frame(known, twice, CANDIDATES),
     )
     assert len(found.history) == 1
     assert len(found.candidates) == 2
@@ -209,7 +217,11 @@ def test_episodes_are_of_every_user(films: tuple[Path, pd.DataFrame]) -> None:
     known = Known.load(films[0])
     rows = pd.concat([candidates_of(["i1", "i2", "i3"], [1, 2, 3]).assign(user=u) for u in "ab"])
     history = rows.assign(rating=4).iloc[:5]
-    found = encode_rows(known, Given(history, HISTORY), Given(rows.iloc[[5, 0, 4]], CANDIDATES))
+    found = encode_rows(
+        known,
+        Given.of_frame(known, history, HISTORY),
+        Given.of_frame(known, rows.iloc[[5, 0, 4]], CANDIDATES),
+    )
     episodes = found.episodes(4)
     dataset = found.dataset
     assert [dataset.user_names[user] for user in episodes.users] == ["a", "b"]
@@ -217,6 +229,26 @@ def test_episodes_are_of_every_user(films: tuple[Path, pd.DataFrame]) -> None:
     assert source.tolist() == [[-1, 0, 1, 2], [-1, -1, 3, 4]]
     source = np.where(episodes.query < 0, -1, dataset.source_rows[episodes.query])
     assert source.tolist() == [[6, -1], [7, 5]]
+
+
+@pytest.mark.parametrize("support_size", [0, 2, 4])
+def test_many_candidates_go_to_further_episodes(
+    films: tuple[Path, pd.DataFrame], support_size: int
+) -> None:
+    known = Known.load(films[0])
+    rows = pd.concat([candidates_of(["i1"] * n, range(n)).assign(user=f"u{n}") for n in (1, 5, 3)])
+    found = encode_rows(
+        known,
+        Given.of_frame(known, rows.iloc[3:].assign(rating=4), HISTORY),
+        Given.of_frame(known, rows, CANDIDATES),
+    )
+    whole, parts = found.episodes(support_size), found.episodes(support_size, most=2)
+    assert parts.query.shape == (6, 2)
+    for place, user in enumerate(whole.users):
+        mine = parts.users == user
+        query = parts.query[mine]
+        assert query[query >= 0].tolist() == whole.query[place][whole.query[place] >= 0].tolist()
+        assert np.array_equal(parts.support[mine], [whole.support[place]] * mine.sum())
 
 
 @pytest.mark.parametrize(
@@ -245,8 +277,11 @@ def test_what_is_wrong_is_named(
 ) -> None:
     rows = candidates_of(["i1", "i2"], [100, 200]).rename(columns={"itemm": "item"})
     history = change(rows.assign(rating=[5, 1], items="x"))
+    known = Known.load(films[0])
     with pytest.raises(DataError, match=message):
-        encode_rows(Known.load(films[0]), Given(history, HISTORY), Given(rows, CANDIDATES))
+        encode_rows(
+            known, Given.of_frame(known, history, HISTORY), Given.of_frame(known, rows, CANDIDATES)
+        )
 
 
 def test_rows_without_items_and_times(tmp_path: Path) -> None:
@@ -278,7 +313,11 @@ def test_rows_without_items_and_times(tmp_path: Path) -> None:
     encode_to(table, tmp_path)
     dataset, known = EncodedDataset.load(tmp_path), Known.load(tmp_path)
     mine = frame[frame["user"] == "b"].assign(y=lambda f: f["y"].map({0: "False", 1: "true"}))
-    found = encode_rows(known, Given(mine[:-4], HISTORY), Given(mine[-4:], CANDIDATES))
+    found = encode_rows(
+        known,
+        Given.of_frame(known, mine[:-4], HISTORY),
+        Given.of_frame(known, mine[-4:], CANDIDATES),
+    )
     place = dataset.user_names.index("b")
     rows_of_b = np.arange(*dataset.user_offsets[place : place + 2])
     ours = np.append(found.history, found.candidates)

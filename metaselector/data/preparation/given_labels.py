@@ -1,0 +1,88 @@
+"""Labels of rows that a user brings."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Collection
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from metaselector.data.interactions import Task
+from metaselector.data.preparation.known import Known
+from metaselector.data.raw.columns import (
+    BadValue,
+    RawBlock,
+    checked,
+    flags,
+    numbers,
+    observed,
+    refuse,
+)
+from metaselector.errors import LabelWarning
+
+
+def labels_of(known: Known, block: RawBlock) -> NDArray[np.float64]:
+    """``[n, T]``; of tasks after the first one, those that are not there are not observed.
+
+    Raises:
+        DataError: a label is wrong, as it would be in the data; the message names line and column.
+    """
+    found: dict[str, NDArray[np.float64]] = {}
+    positive: dict[str, NDArray[np.bool_]] = {}
+    for task in known.rows.tasks:
+        column, least = known.rows.column(task.name), _least(known, task)
+        values = np.full(len(block.lines), np.nan)
+        if column in block.columns:
+            values = checked(block, column, partial(_label, task=task, least=least))
+        if not found:
+            checked(block, column, lambda _, first=values: observed(first))
+        positive[task.name] = values >= least
+        if task.after is not None:  # a negative of one who was never asked is no answer
+            outside = ~positive[task.after]
+            if column in block.columns:
+                _refuse_outside(known, block, task, outside & positive[task.name])
+            values = np.where(outside, np.nan, values)
+        found[task.name] = values
+    return np.column_stack(list(found.values()))
+
+
+def warn_labels(known: Known, source: Path, blocks: Collection[RawBlock]) -> None:
+    """Issue a :class:`LabelWarning` of a label that says 0 and 1 where ratings are expected."""
+    for task in known.rows.tasks:
+        column, least = known.rows.column(task.name), _least(known, task)
+        if least > 1 and all(column in block.columns for block in blocks):
+            parts = [np.unique(checked(block, column, numbers)) for block in blocks]
+            values = np.unique(np.concatenate([np.zeros(0), *parts]))
+            if np.array_equal(values[~np.isnan(values)], [0, 1]):
+                text = f"holds 0 and 1 only, but a positive is {least:g} or more: all are negatives"
+                text = f"{source} (column {column}): {text}"
+                warnings.warn(text, LabelWarning, stacklevel=3)
+
+
+def _least(known: Known, task: Task) -> float:
+    """The least positive value."""
+    return known.schema.label_threshold if task.threshold is None else task.threshold
+
+
+def _label(column: pa.Array, task: Task, least: float) -> NDArray[np.float64]:
+    """Numbers; a label of 0 and 1 may say false and true."""
+    try:
+        return flags(column) if task.flag or least == 1 else numbers(column)
+    except BadValue:
+        if task.flag:
+            raise
+        return numbers(column)
+
+
+def _refuse_outside(known: Known, block: RawBlock, task: Task, wrong: NDArray[np.bool_]) -> None:
+    """Refuse positives where the task before is not positive."""
+    earlier = known.rows.column(str(task.after))
+    problem = (
+        f"is positive, but column '{earlier}', after which it comes, is not; correct one of the two"
+    )
+    column = known.rows.column(task.name)
+    checked(block, column, lambda _: refuse(wrong, lambda _: problem))

@@ -1,0 +1,53 @@
+"""Columns of a user's data frame, of whatever type Arrow can hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+
+from metaselector.errors import DataError
+
+
+def frame_names(frame: pd.DataFrame) -> list[str]:
+    """What its columns are called, in order; those whose names are not text, by ``str``."""
+    return [str(name) for name in frame.columns]
+
+
+def frame_columns(
+    frame: pd.DataFrame, source: Path | str, wanted: Iterable[str]
+) -> dict[str, pa.Array]:
+    """The `wanted` columns, as far as `frame` has them; others may hold anything.
+
+    Args:
+        source: what messages call the frame.
+
+    Raises:
+        DataError: it is no data frame, two columns have a wanted name, or one mixes types.
+    """
+    if not isinstance(frame, pd.DataFrame):
+        raise DataError(source, f"is a {type(frame).__name__}; give a pandas.DataFrame")
+    names = frame_names(frame)
+    found = {}
+    for name in dict.fromkeys(wanted):
+        many = names.count(name)
+        if many > 1:
+            problem = f"{many} columns have this name; rename or drop all but one of them"
+            raise DataError(source, problem, column=name)
+        if many:
+            found[name] = _array(frame.iloc[:, names.index(name)], source, name)
+    return found
+
+
+def _array(column: pd.Series, source: Path | str, name: str) -> pa.Array:
+    if isinstance(column.dtype, pd.SparseDtype):
+        column = column.sparse.to_dense()
+    try:
+        array = pa.Array.from_pandas(column)
+    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+        reason = " ".join(str(error).split())
+        problem = f"values of more than one type, or of one that is not read ({reason}); make them "
+        raise DataError(source, problem + "all text or all numbers", column=name) from error
+    return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
