@@ -19,6 +19,7 @@ from metaselector.cli_options import (
     SetOption,
     open_run,
 )
+from metaselector.common.streams import console, put_out, say
 
 data_app = typer.Typer(help="Fetch, describe and prepare data sets.", no_args_is_help=True)
 
@@ -34,7 +35,7 @@ def data_fetch(
     """
     from metaselector.data.public.fetch import fetch
 
-    typer.echo(fetch(name, data_directory))
+    say(fetch(name, data_directory))
 
 
 @data_app.command("describe")
@@ -53,8 +54,6 @@ def data_describe(
 
     Of the settings, dataset and data.label_threshold matter.
     """
-    from rich.console import Console
-
     from metaselector.config import load_config
     from metaselector.data.profile.describe import describe
     from metaselector.data.public.fetch import fetch
@@ -64,7 +63,7 @@ def data_describe(
     settings = load_config(config, overrides or (), {"dataset": dataset} if dataset else {})
     source = fetch(settings.dataset, data_directory) if data is None else data
     profile = describe(read(settings.dataset, source), settings.data.label_threshold)
-    print_profile(profile, Console())
+    print_profile(profile, console())
     if json is not None:
         write_profile(profile, json)
 
@@ -86,7 +85,7 @@ def data_prepare(
     this = open_run(run, config, overrides, fresh=True, dataset=dataset, protocol=protocol)
     with locked(this.directory):
         prepare_run(this, data, data_directory)
-    typer.echo(this.data_directory)
+    say(this.data_directory)
 
 
 @data_app.command("schema")
@@ -111,7 +110,7 @@ def data_schema(
     from metaselector.data.own.draft import draft, write_draft
 
     if output is None:
-        typer.echo(draft(file), nl=False)
+        put_out(draft(file))
     else:
         write_draft(file, output)
-        typer.echo(output)
+        say(output)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from metaselector.cli_options import DeviceOption, RunOption, ThreadsOption, open_run, use
+from metaselector.common.streams import put_out, say
 
 OneSeedOption = Annotated[
     int | None,
@@ -53,10 +54,10 @@ def predict(
     trained, _ = open_trained(run, seed, changes, use)
     table = predicted_table(trained, history, candidates)
     if output is None:
-        typer.echo(table.to_csv(index=False), nl=False)
+        put_out(table.to_csv(index=False))
     else:
         write_rows(table, output)
-        typer.echo(output)
+        say(output)
 
 
 def explain(
@@ -78,7 +79,7 @@ def explain(
 
     this = open_run(run, None, None, device=device, threads=threads)
     found = explain_user(this, user, seed)
-    typer.echo(described(found.user, found.weights, found.rows), nl=False)
+    say(described(found.user, found.weights, found.rows))
     folder = this.directory / "explain"
     for path in write_explanation(folder, found.user, found.weights, found.rows):
-        typer.echo(path)
+        say(path)

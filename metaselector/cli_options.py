@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from metaselector.common.streams import tell
 from metaselector.errors import UserError
 
 if TYPE_CHECKING:
@@ -245,9 +246,8 @@ def training(run: Run) -> Iterator[Progress]:
     except KeyboardInterrupt as error:
         number = error.number if isinstance(error, Interrupted) else signal.SIGINT
         if os.environ.get("RANK", "0") == "0":  # one of several workers is enough
-            print(
+            tell(
                 f"interrupted; what was done is kept in {run.directory}, and the same command goes "
                 "on from there",
-                file=sys.stderr,
             )
         raise typer.Exit(128 + number) from error

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import typer
-
 from metaselector.cli_options import ConfigOption, SetOption
+from metaselector.common.streams import console, put_out
 
 
 def config_command(
@@ -14,7 +13,7 @@ def config_command(
     """Print every setting with its value and meaning, as YAML that --config takes."""
     from metaselector.config import documented_yaml, load_config
 
-    typer.echo(documented_yaml(load_config(config, overrides or ())), nl=False)
+    put_out(documented_yaml(load_config(config, overrides or ())))
 
 
 def plugins(config: ConfigOption = None, overrides: SetOption = None) -> None:
@@ -22,8 +21,6 @@ def plugins(config: ConfigOption = None, overrides: SetOption = None) -> None:
 
     With their source: built in, a package, or, of base models in the settings, a file.
     """
-    from rich.console import Console
-
     from metaselector.config import load_config
     from metaselector.data import registry as data_registry
     from metaselector.plugin_kinds import ESTIMATORS, METRICS, RULES, SELECTORS
@@ -32,4 +29,4 @@ def plugins(config: ConfigOption = None, overrides: SetOption = None) -> None:
 
     kinds = (MODELS, ESTIMATORS, SELECTORS, RULES, data_registry.PLUGINS, METRICS)
     lines = [line for kind in kinds for line in kind.listing()]
-    print_plugins([*in_files(load_config(config, overrides or ())), *lines], Console())
+    print_plugins([*in_files(load_config(config, overrides or ())), *lines], console())

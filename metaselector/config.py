@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 
+from metaselector.common.text import shown
 from metaselector.data_config import ColdConfig, DataConfig, SplitConfig
 from metaselector.default_models import KNOWN, default_base_models
 from metaselector.errors import ConfigError, nearest
@@ -238,7 +239,7 @@ def _explain(error: ValidationError) -> str:
     if first["type"] == "extra_forbidden":
         section = _section(location[:-1])
         return f"{key}: unknown setting; {nearest(location[-1], section.model_fields)}"
-    return f"{key or 'config'}: {first['msg']} (got {first['input']!r})"
+    return f"{key or 'config'}: {first['msg']} (got {shown(first['input'])})"
 
 
 def _section(location: Sequence[str]) -> type[BaseModel]:

@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from metaselector.common.text import printable
 from metaselector.files import write_text
 from metaselector.report.style import (
     BLACK,
@@ -44,19 +45,19 @@ def described(user: str, weights: pd.DataFrame, rows: pd.DataFrame) -> str:
     """The same for a terminal; arguments are those of an
     :class:`~metaselector.explanation.Explanation`."""
     width = max([len("base model"), *map(len, weights["base_model"])])
-    lines = [f"user {user}: mean weights on the test window", ""]
+    lines = [f"user {printable(user)}: mean weights on the test window", ""]
     lines.append(f"{'base model':<{width}}  before   after  change")
     for name, before, after in weights.itertuples(index=False):
         lines.append(f"{name:<{width}}  {before:6.3f}  {after:6.3f}  {after - before:+6.3f}")
     lines.append("")
     if rows.empty:
-        return "\n".join([*lines, "there is no support row to adapt on"]) + "\n"
+        return "\n".join([*lines, "there is no support row to adapt on"])
     shown = most_influential(rows)
     lines.append(f"{len(shown)} of {len(rows)} support rows that moved them most")
     labels = list(zip(_labels(shown), _toward(shown), shown["influence"], strict=True))
     width = max(len(label) for label, _, _ in labels)
     lines += [f"{label:<{width}}  {share:.4f} towards {to}" for label, to, share in labels]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
 
 
 def most_influential(rows: pd.DataFrame) -> pd.DataFrame:
@@ -101,7 +102,7 @@ def _labels(rows: pd.DataFrame) -> list[str]:
     for item, time, label in zip(rows["item"], rows["timestamp"], labels, strict=True):
         day = datetime.fromtimestamp(int(time), UTC).date().isoformat()
         # Of data without items and times, the times count the rows.
-        name = f"{item}, {day}" if item else f"row {time}"
+        name = f"{printable(str(item))}, {day}" if item else f"row {time}"
         sign = "+" if label == 1 else "-"
         found.append(f"{name[:28]} {sign}")
     return found

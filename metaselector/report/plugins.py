@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from metaselector.plugins import Plugin
+from metaselector.report.terminal import cell
 
 
 def print_plugins(plugins: Iterable[Plugin], console: Console) -> None:
@@ -17,5 +17,5 @@ def print_plugins(plugins: Iterable[Plugin], console: Console) -> None:
     for title in ("kind", "name", "source", "what it is"):
         shown.add_column(title, overflow="fold")
     for plugin in plugins:
-        shown.add_row(*map(Text, plugin))
+        shown.add_row(*map(cell, plugin))
     console.print(shown)

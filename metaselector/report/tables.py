@@ -8,7 +8,6 @@ from pathlib import Path
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from metaselector.evaluate.comparisons import BEST_SINGLE, SIMPLIFIED, TARGET
 from metaselector.evaluate.comparisons import COLUMNS as DIFFERENCE_COLUMNS
@@ -26,6 +25,7 @@ from metaselector.report.summary import (
 )
 from metaselector.report.support import SUPPORT_FILE, read_support
 from metaselector.report.tasks import TASKS_FILE, read_tasks
+from metaselector.report.terminal import cell
 
 _UNLIMITED = 1000  # characters
 
@@ -57,19 +57,19 @@ def print_summary(run_dir: Path, console: Console) -> None:
             break
     console.print(table)
     for note in summary.notes:
-        console.print(note, style="dim", markup=False, highlight=False)
+        console.print(cell(note), style="dim", highlight=False)
 
 
 def _terminal(summary: Summary, width: int) -> Table:
     """The table with its first `width` columns after the model's."""
-    table = Table(title=summary.name, title_justify="left")
+    table = Table(title=cell(summary.name), title_justify="left")
     table.add_column("model", no_wrap=True)
     for title in summary.titles[:width]:
-        table.add_column(title, justify="right")
+        table.add_column(cell(title), justify="right")
     for _, lines in summary.groups:
         for model, line in lines:
-            texts = [Text(cell.text, "bold" if cell.best else "") for cell in line[:width]]
-            table.add_row(model, *texts)
+            texts = [cell(each.text, "bold" if each.best else "") for each in line[:width]]
+            table.add_row(cell(model), *texts)
         table.add_section()
     return table
 
