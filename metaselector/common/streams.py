@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Iterator
@@ -79,6 +80,13 @@ def _open_closed() -> None:
                 os.open(os.devnull, os.O_RDWR)  # gets the lowest free number
 
 
+class _Nowhere(io.TextIOBase):
+    """Stands for a stream that is closed."""
+
+    def write(self, text: str) -> int:
+        return len(text)
+
+
 class _Sturdy:
     """Behaves like `stream`, but that nothing is raised where it cannot be written.
 
@@ -90,7 +98,7 @@ class _Sturdy:
     def __init__(self, stream: TextIO | None) -> None:
         self.problem: str | None = None
         self.closed = stream is None
-        self._stream: Any = open(os.devnull, "w") if stream is None else stream  # noqa: SIM115
+        self._stream: Any = _Nowhere() if stream is None else stream
         with suppress(AttributeError, ValueError):  # not a stream with an encoding
             self._stream.reconfigure(errors="backslashreplace")
 
