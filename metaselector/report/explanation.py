@@ -22,6 +22,7 @@ from metaselector.report.style import (
     new_figure,
     row_labels,
     save,
+    short_name,
     styled,
 )
 
@@ -75,7 +76,7 @@ def explanation(user: str, weights: pd.DataFrame, rows: pd.DataFrame) -> Figure:
         at = np.arange(len(weights))
         upper.barh(at - 0.19, weights["before"], 0.36, color=_NEUTRAL, label="before adapting")
         upper.barh(at + 0.19, weights["after"], 0.36, color=BLUE, label="after")
-        upper.set_title(f"User {user[:20]}: mean weights on test")
+        upper.set_title(f"User {short_name(user[:20])}: mean weights on test")
         upper.set_xlim(0, 1)
         upper.grid(axis="x", color=GRID)
         row_labels(upper, list(weights["base_model"]))
@@ -88,7 +89,7 @@ def _rows(axes: Axes, shown: pd.DataFrame) -> None:
     axes.set_title("Weight that each support row moved")
     axes.barh(np.arange(len(shown)), 100 * shown["influence"], 0.7, color=VERMILION)
     for at, (to, share) in enumerate(zip(_toward(shown), shown["influence"], strict=True)):
-        axes.annotate(f" to {to}", (100 * share, at), va="center", color=BLACK)
+        axes.annotate(f" to {short_name(to)}", (100 * share, at), va="center", color=BLACK)
     axes.set_xlim(0, 140 * max(shown["influence"].max(), 1e-9) if len(shown) else 1)
     axes.set_xlabel("percentage points, by leaving it out\n(+: a positive, -: a negative)")
     axes.grid(axis="x", color=GRID)

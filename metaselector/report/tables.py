@@ -9,11 +9,13 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from metaselector.common.text import printable
 from metaselector.evaluate.comparisons import BEST_SINGLE, SIMPLIFIED, TARGET
 from metaselector.evaluate.comparisons import COLUMNS as DIFFERENCE_COLUMNS
 from metaselector.files import write_text
 from metaselector.report.groups import group_of
 from metaselector.report.inputs import only_value, read_command, read_table
+from metaselector.report.markdown import code, escaped, table_row
 from metaselector.report.summary import (
     RESULT_COLUMNS,
     Summary,
@@ -140,14 +142,15 @@ def _count(column: pd.Series) -> str:
 
 def _markdown(summary: Summary) -> str:
     width = len(summary.titles)
-    rows = [["model", *summary.titles], ["---", *["---:"] * width]]
+    rows = [["model", *map(escaped, summary.titles)], ["---", *["---:"] * width]]
     for group, lines in summary.groups:
         rows.append([f"*{group}*", *[""] * width])
         for model, line in lines:
-            rows.append([model, *[f"**{cell.text}**" if cell.best else cell.text for cell in line]])
-    table = [f"| {' | '.join(row)} |" for row in rows]
-    head = [f"## {summary.name}", "", *summary.notes, "", f"Command: `{summary.command}`", ""]
-    return "\n".join([*head, *table, ""])
+            texts = [f"**{each.text}**" if each.best else each.text for each in line]
+            rows.append([escaped(model), *texts])
+    head = [f"## {escaped(summary.name)}", "", *map(escaped, summary.notes), ""]
+    head += [f"Command: {code(summary.command)}", ""]
+    return "\n".join([*head, *map(table_row, rows), ""])
 
 
 def _latex(summary: Summary) -> str:
@@ -164,7 +167,7 @@ def _latex(summary: Summary) -> str:
     caption = _tex(f"{summary.name}. {' '.join(summary.notes)}", minus="-")
     return "\n".join(
         [
-            f"% Command: {summary.command}",
+            f"% Command: {printable(summary.command)}",
             r"\begin{table}",
             r"\centering",
             rf"\caption{{{caption}}}",
@@ -186,4 +189,4 @@ def _tex(text: str, minus: str = "$-$") -> str:
     special |= {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
     special |= {"±": r"$\pm$", "Δ": r"$\Delta$", "-": minus, "+": "$+$"}
     special |= {"−": "$-$", "<": "$<$"}
-    return "".join(special.get(character, character) for character in text)
+    return "".join(special.get(character, character) for character in printable(text))
