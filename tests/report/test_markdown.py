@@ -13,7 +13,7 @@ HOSTILE = {
     "<script>alert(1)</script>": r"\<script>alert(1)\</script>",
     "&lt;b&#62;": r"\&lt;b\&#62;",
     "[a](javascript:b)": r"[a]\(javascript:b)",
-    "a\n\n# b": r"a\n\n# b",
+    "a\n\n# b": r"a\\n\\n# b",
     "p < 0.001, [+0.1, -0.2], a_b": "p < 0.001, [+0.1, -0.2], a_b",
 }
 
