@@ -16,6 +16,7 @@ import torch
 from metaselector.adapted_user import AdaptedUser
 from metaselector.config import Config, load_config
 from metaselector.data.own.frame import write_log
+from metaselector.environment import check_device
 from metaselector.errors import ConfigError, UserError
 from metaselector.progress import Progress, Silent
 from metaselector.report.support import SUPPORT_FILE
@@ -160,7 +161,9 @@ class MetaSelector:
         """
         path = Path(directory)
         changes = {} if device is None else {"device": device}
-        trained, run = open_trained(path, changes=changes)
+        trained, run = open_trained(
+            path, changes=changes, before=lambda config: check_device(config.device)
+        )
         self = cls(config=trained.config, seed=trained.seed, directory=path)
         self._run, self._trained = run, trained
         return self
@@ -211,6 +214,7 @@ class MetaSelector:
     @contextmanager
     def _threads(self) -> Iterator[None]:
         """As many threads of torch as the settings say, for a while."""
+        check_device(self.config.device)
         before = torch.get_num_threads()
         torch.set_num_threads(self.config.threads)
         try:

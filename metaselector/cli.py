@@ -89,11 +89,31 @@ def _run() -> str | int | None:
         if os.environ.get("RANK", "0") == "0":  # one of several is enough
             tell(f"error: {error}")
         return launch.end(2) if several else 2
+    except (OSError, MemoryError, RuntimeError) as error:
+        problem = _of_the_machine(error)
+        if several or problem is None:  # torchrun starts several anew, as after a lost connection
+            raise
+        tell(f"error: {problem}")
+        return 2
     except SystemExit as ended:
         if several and isinstance(ended.code, int) and ended.code > 1:  # wrong options, or a signal
             return launch.end(ended.code)
         return ended.code
     return 0
+
+
+def _of_the_machine(error: Exception) -> str | None:
+    """What the system refuses, and what to do: a file that is no file, a name, memory."""
+    if isinstance(error, OSError):
+        where = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
+        return one_line(f"{where}{error.strerror or error}; correct the path, or what is there")
+    text = str(error)
+    if isinstance(error, MemoryError) or "allocate memory" in text or "out of memory" in text:
+        return one_line(
+            f"not enough memory ({text.strip().partition(chr(10))[0] or 'no more is known'}); "
+            "choose smaller settings, such as a batch or data.history_length, or a larger machine"
+        )
+    return None
 
 
 if __name__ == "__main__":

@@ -221,13 +221,9 @@ def use(config: Config) -> None:
     """Set the process up for `config`."""
     import torch
 
-    try:
-        torch.zeros(1, device=config.device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(
-            f"device '{config.device}' cannot be used here ({reason}); use cpu"
-        ) from error
+    from metaselector.environment import check_device
+
+    check_device(config.device)
     # torchrun says how many threads each of several workers may have.
     several = os.environ.get("WORLD_SIZE", "1") != "1"
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 1)) if several else config.threads)

@@ -6,7 +6,7 @@ import copy
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator
@@ -90,9 +90,11 @@ class Config(Section):
         description="warm: each user's later rows are predicted, of users whose earlier ones base "
         "models are trained on; cold: users that base models have never seen",
     )
-    seeds: tuple[int, ...] = Field((0,), min_length=1, description="one run of everything a seed")
+    seeds: tuple[Annotated[int, Field(ge=0, lt=2**63)], ...] = Field(
+        (0,), min_length=1, description="one run of everything a seed"
+    )
     device: str = Field("cpu", description="torch device, such as cpu or cuda")
-    threads: int = Field(2, ge=1, description="CPU threads of torch")
+    threads: int = Field(2, ge=1, le=1024, description="CPU threads of torch")
     data: DataConfig = Field(default_factory=DataConfig)
     split: SplitConfig = Field(default_factory=SplitConfig)
     cold: ColdConfig = Field(default_factory=ColdConfig)
@@ -129,6 +131,13 @@ class Config(Section):
     def cold_seed(self) -> int | None:
         """What splits the users; None if they are not."""
         return self.cold.split_seed if self.protocol == "cold" else None
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError("every seed once")
+        return seeds
 
     @field_validator("tracking")
     @classmethod

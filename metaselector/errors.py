@@ -8,13 +8,14 @@ that line and exits with code 2; a traceback means a defect of ours.
 from __future__ import annotations
 
 import difflib
+import traceback
 from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
 
 from metaselector.common.text import one_line, shortened
 
-_LISTED, _COMPARED, _LONGEST_NAME = 20, 10_000, 60
+_LISTED, _COMPARED, _LONGEST_NAME, _LONGEST_PROBLEM = 20, 10_000, 60, 300
 
 
 class UserError(Exception):
@@ -66,6 +67,13 @@ class DamagedError(CheckpointError):
     def __init__(self, path: Path, problem: str) -> None:
         self.problem = f"{path}: {problem}"
         super().__init__(f"{self.problem}; train it again")
+
+
+def mishap(error: Exception) -> str:
+    """What code of somebody else raised, and where: ``TypeError: no (own.py:12)``."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {shortened(str(error), _LONGEST_PROBLEM)}{where}"
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:

@@ -26,6 +26,7 @@ from metaselector.data.public.movielens_large import (
     read_movielens_csv,
 )
 from metaselector.data.public.official import OfficialFolder
+from metaselector.errors import ConfigError, DataError, UserError, mishap
 from metaselector.plugins import Plugins
 
 
@@ -112,8 +113,19 @@ def dataset(name: str) -> DatasetSource:
     if is_schema(name):
         return OwnLog(Path(name))
     found: Any = PLUGINS.load(name)
-    is_class: bool = inspect.isclass(found)
-    source: DatasetSource = found() if is_class else found
+    if name in DATASETS:
+        built_in: DatasetSource = found
+        return built_in
+    try:
+        made = found() if inspect.isclass(found) else found
+    except Exception as error:  # whatever a plug-in does
+        raise ConfigError(f"dataset '{name}' is not made ({mishap(error)})") from error
+    for what in ("licence", "expected"):
+        if not isinstance(getattr(made, what, None), str):
+            raise ConfigError(f"dataset '{name}' has no text '{what}', as a DatasetSource has")
+    if not callable(getattr(made, "read", None)):
+        raise ConfigError(f"dataset '{name}' has no method read(path), as a DatasetSource has")
+    source: DatasetSource = made
     return source
 
 
@@ -133,5 +145,22 @@ def read(name: str, path: Path) -> InteractionTable:
         DataError: nothing that can be read is found at `path`, or a file of it is wrong.
     """
     source = dataset(name)
-    table = source.read(path)
+    if isinstance(source, OwnLog) or name in DATASETS:
+        table = source.read(path)
+    else:
+        table = _read_plugin(name, source, path)
     return table if isinstance(source, OwnLog) else replace(table, name=name)
+
+
+def _read_plugin(name: str, source: DatasetSource, path: Path) -> InteractionTable:
+    try:
+        table: Any = source.read(path)
+    except UserError:
+        raise
+    except Exception as error:  # whatever it does
+        raise DataError(path, f"dataset '{name}' fails to read it ({mishap(error)})") from error
+    if not isinstance(table, InteractionTable):
+        raise ConfigError(
+            f"dataset '{name}': read gives {type(table).__name__}, not an InteractionTable"
+        )
+    return table

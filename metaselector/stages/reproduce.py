@@ -20,7 +20,7 @@ from metaselector.report.tasks import TASKS_FILE
 from metaselector.report.terminal import cell
 from metaselector.run_config import save_config
 from metaselector.run_directory import Run
-from metaselector.stages.evaluate import evaluate, help_evaluate
+from metaselector.stages.evaluate import evaluate, help_evaluate, own_metrics
 from metaselector.stages.prepare import prepare_run
 from metaselector.stages.train import meta_train_selectors, pretrain_base_models
 
@@ -88,6 +88,7 @@ def reproduce(
         prepared: use prepared data too, where they are whole and have the run's settings.
     """
     started = time.perf_counter()
+    own_metrics(run.config)  # what is wrong with them is said before hours of work
     if not workers.is_main():
         pass
     elif (prepared or restarted()) and run.is_prepared:
