@@ -51,6 +51,8 @@ __all__ = [
     "load_config",
 ]
 
+LONGEST_NAME = 200
+"""Characters of a base model's name, which is part of a file's."""
 TABLE_ROWS = (
     "uniform",
     "convex",
@@ -150,7 +152,11 @@ class Config(Section):
         # A name becomes a file name, part of a parameter name, and a row of the table.
         for name in models:
             if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_-]*", name):
-                raise ValueError(f"'{name}': use letters, digits, _ and - in a base model's name")
+                raise ValueError(
+                    f"{shown(name)}: use letters, digits, _ and - in a base model's name"
+                )
+            if len(name) > LONGEST_NAME:
+                raise ValueError(f"{shown(name)}: has more than {LONGEST_NAME} characters")
             if name in TABLE_ROWS or name.endswith("-train"):
                 raise ValueError(f"'{name}' is the name of another row of the results table")
         return models

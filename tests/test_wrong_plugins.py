@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -190,3 +192,18 @@ def test_a_dataset_of_the_wrong_shape(
         data_registry.read("own", Path("log.csv"))
     assert isinstance(raised.value, UserError)
     assert "\x1b" not in str(raised.value)
+
+
+def test_a_dataset_that_fails_while_rows_are_read(
+    write_world: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = data_registry.read("movielens-100k", write_world(tmp_path))
+    broken = replace(table, read=raises, describe_items=raises)
+    source = SimpleNamespace(licence="a", expected="b", read=lambda path: broken)
+    monkeypatch.setitem(data_registry.PLUGINS.registered, "own", source)
+    found = data_registry.read("own", tmp_path)
+    assert found.name == "own"
+    with pytest.raises(DataError, match="'own' fails to read it"):
+        next(iter(found.read()))
+    with pytest.raises(DataError, match="'own' fails to read it"):
+        found.describe_items([])

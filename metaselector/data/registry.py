@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from metaselector.data.interactions import InteractionTable
+import pandas as pd
+
+from metaselector.data.interactions import Interactions, InteractionTable
 from metaselector.data.own.own_log import OwnLog, is_schema
 from metaselector.data.public.amazon_files import AmazonFiles
 from metaselector.data.public.census import CensusIncome
@@ -153,14 +157,29 @@ def read(name: str, path: Path) -> InteractionTable:
 
 
 def _read_plugin(name: str, source: DatasetSource, path: Path) -> InteractionTable:
-    try:
+    """What the plug-in reads; what it raises, then or when rows are read, is told."""
+
+    @contextmanager
+    def told() -> Iterator[None]:
+        try:
+            yield
+        except UserError:
+            raise
+        except Exception as error:  # whatever it does
+            raise DataError(path, f"dataset '{name}' fails to read it ({mishap(error)})") from error
+
+    def rows() -> Iterator[Interactions]:
+        with told():
+            yield from table.read()
+
+    def items(names: Iterable[str]) -> pd.DataFrame:
+        with told():
+            return table.describe_items(names)
+
+    with told():
         table: Any = source.read(path)
-    except UserError:
-        raise
-    except Exception as error:  # whatever it does
-        raise DataError(path, f"dataset '{name}' fails to read it ({mishap(error)})") from error
     if not isinstance(table, InteractionTable):
         raise ConfigError(
             f"dataset '{name}': read gives {type(table).__name__}, not an InteractionTable"
         )
-    return table
+    return replace(table, read=rows, describe_items=items)
