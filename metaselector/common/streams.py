@@ -26,7 +26,8 @@ def sturdy_streams() -> Iterator[Streams]:
     _open_closed()
     before = sys.stdout, sys.stderr
     streams = Streams(_Sturdy(before[0]), _Sturdy(before[1]))
-    sys.stdout, sys.stderr = _Plain(streams.out), _Plain(streams.err)  # type: ignore[assignment]
+    plain: Any = _Plain(streams.out), _Plain(streams.err)
+    sys.stdout, sys.stderr = plain
     try:
         yield streams
     finally:
@@ -98,7 +99,8 @@ class _Sturdy:
     def __init__(self, stream: TextIO | None) -> None:
         self.problem: str | None = None
         self.closed = stream is None
-        self._stream: Any = _Nowhere() if stream is None else stream
+        self._stream: Any
+        self._stream = _Nowhere() if stream is None else stream
         with suppress(AttributeError, ValueError):  # not a stream with an encoding
             self._stream.reconfigure(errors="backslashreplace")
 

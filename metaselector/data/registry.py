@@ -121,7 +121,7 @@ def dataset(name: str) -> DatasetSource:
         built_in: DatasetSource = found
         return built_in
     try:
-        made = found() if inspect.isclass(found) else found
+        made: Any = found() if inspect.isclass(found) else found
     except Exception as error:  # whatever a plug-in does
         raise ConfigError(f"dataset '{name}' is not made ({mishap(error)})") from error
     for what in ("licence", "expected"):
