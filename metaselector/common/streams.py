@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
-from metaselector.common.text import printable
+from metaselector.common.text import LONGEST_LINE, printable, shortened
 from metaselector.errors import UserError
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ def sturdy_streams() -> Iterator[Streams]:
 
 
 def tell(text: str) -> None:
-    """Print a line on standard error; nothing in it can steer the terminal."""
-    print(printable(text), file=sys.stderr)
+    """Print a line on standard error; it has an end, and nothing in it can steer the terminal."""
+    print(printable(shortened(text, 2 * LONGEST_LINE)), file=sys.stderr)
 
 
 def say(text: object) -> None:
