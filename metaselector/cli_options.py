@@ -37,12 +37,13 @@ def _launch(workers: int | None) -> None:
         return
     from metaselector.distributed.launch import launch
 
-    arguments = sys.argv[1:]
-    if f"--workers={workers}" in arguments:
-        arguments.remove(f"--workers={workers}")
-    else:
-        place = arguments.index("--workers")
-        del arguments[place : place + 2]
+    arguments = []
+    given = iter(sys.argv[1:])
+    for argument in given:
+        if argument == "--workers":
+            next(given)
+        elif not argument.startswith("--workers="):
+            arguments.append(argument)
     raise typer.Exit(launch(arguments, workers))
 
 
@@ -142,6 +143,7 @@ WorkersOption = Annotated[
     int | None,
     typer.Option(
         min=1,
+        max=4096,
         metavar="N",
         help="Processes that train as one, through torchrun, with one thread each unless "
         "OMP_NUM_THREADS says otherwise.",
@@ -226,7 +228,15 @@ def use(config: Config) -> None:
     check_device(config.device)
     # torchrun says how many threads each of several workers may have.
     several = os.environ.get("WORLD_SIZE", "1") != "1"
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 1)) if several else config.threads)
+    torch.set_num_threads(_threads_of_worker() if several else config.threads)
+
+
+def _threads_of_worker() -> int:
+    given = os.environ.get("OMP_NUM_THREADS", "1")
+    first = given.partition(",")[0].strip()  # the others are of loops within loops
+    if not first.isdecimal() or not 1 <= int(first) <= 1024:
+        raise UserError(f"OMP_NUM_THREADS={given}: set it to a number from 1 to 1024")
+    return int(first)
 
 
 @contextmanager

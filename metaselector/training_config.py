@@ -25,6 +25,14 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _true_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        kinds = str(cls.model_fields[str(info.field_name)].annotation)
+        if isinstance(value, bool) and ("int" in kinds or "float" in kinds):
+            raise ValueError("a number, not true or false")
+        return value
+
     @field_validator("*")
     @classmethod
     def _fits_a_tensor(cls, value: Any, info: ValidationInfo) -> Any:

@@ -145,6 +145,8 @@ def test_unknown_key_unlike_any_other_lists_them() -> None:
         ("adapt.steps=many", r"adapt\.steps: .*integer.*\(got 'many'\)"),
         ("adapt.rule=mamel", r"adapt\.rule: .*'maml'.*\(got 'mamel'\)"),
         ("adapt=3", r"adapt: .*\(got 3\)"),
+        ("threads=true", "threads: .*a number, not true or false"),
+        ("adapt.theta_rate=no", "adapt.theta_rate: .*a number, not true or false"),
         ("seeds=[]", r"seeds: .*at least 1 item"),
         ("base_models=3", r"base_models: .*\(got 3\)"),
         ("base_models.fm=3", r"base_models\.fm: .*\(got 3\)"),
