@@ -18,6 +18,7 @@ from pydantic_core import PydanticSerializationError
 from metaselector.adapted_user import AdaptedUser
 from metaselector.config import Config, load_config
 from metaselector.data.own.frame import plain, write_log
+from metaselector.environment import check_device
 from metaselector.errors import ConfigError, UserError
 from metaselector.progress import Progress, Silent
 from metaselector.report.support import SUPPORT_FILE
@@ -186,7 +187,12 @@ class MetaSelector:
         """
         path = Path(directory)
         changes = {} if device is None else {"device": device}
-        trained, run = open_trained(path, changes=changes, allow_code=allow_code)
+        trained, run = open_trained(
+            path,
+            changes=changes,
+            before=lambda config: check_device(config.device),
+            allow_code=allow_code,
+        )
         self = cls(config=trained.config, seed=trained.seed, directory=path)
         self._run, self._trained = run, trained
         return self
@@ -236,6 +242,7 @@ class MetaSelector:
     @contextmanager
     def _threads(self) -> Iterator[None]:
         """As many threads of torch as the settings say, for a while."""
+        check_device(self.config.device)
         before = torch.get_num_threads()
         torch.set_num_threads(self.config.threads)
         try:

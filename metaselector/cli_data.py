@@ -20,6 +20,7 @@ from metaselector.cli_options import (
     SetOption,
     open_run,
 )
+from metaselector.common.streams import console, put_out, say
 
 data_app = typer.Typer(help="Fetch, describe and prepare data sets.", no_args_is_help=True)
 
@@ -35,7 +36,7 @@ def data_fetch(
     """
     from metaselector.data.public.fetch import fetch
 
-    typer.echo(fetch(name, data_directory))
+    say(fetch(name, data_directory))
 
 
 @data_app.command("describe")
@@ -56,8 +57,6 @@ def data_describe(
     Of the settings, dataset, data.label_threshold, protocol and its split matter: features are
     judged by the rows of train, as training does.
     """
-    from rich.console import Console
-
     from metaselector.config import load_config
     from metaselector.data.profile.describe import describe
     from metaselector.data.public.fetch import fetch
@@ -76,7 +75,7 @@ def data_describe(
         windows=Windows(split.early, split.train, split.valid),
         cold_seed=settings.cold_seed,
     )
-    print_profile(profile, Console())
+    print_profile(profile, console())
     if json is not None:
         write_profile(profile, json)
 
@@ -107,7 +106,7 @@ def data_prepare(
     )
     with locked(this.directory):
         prepare_run(this, data, data_directory)
-    typer.echo(this.data_directory)
+    say(this.data_directory)
 
 
 @data_app.command("schema")
@@ -132,7 +131,7 @@ def data_schema(
     from metaselector.data.own.draft import draft, write_draft
 
     if output is None:
-        typer.echo(draft(file), nl=False)
+        put_out(draft(file))
     else:
         write_draft(file, output)
-        typer.echo(output)
+        say(output)

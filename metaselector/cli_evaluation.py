@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import typer
-
 from metaselector.cli_options import (
     AllowCodeOption,
     DeviceOption,
@@ -16,6 +14,7 @@ from metaselector.cli_options import (
     open_run,
     training,
 )
+from metaselector.common.streams import say
 
 
 def evaluate(
@@ -62,4 +61,4 @@ def analyse(
     with locked(this.directory):
         written = analyse_run(this, Bars())
     for path in written:
-        typer.echo(path)
+        say(path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from metaselector.cli_options import (
     open_run,
     use,
 )
+from metaselector.common.streams import put_out, say, tell
 from metaselector.errors import CandidateWarning, LabelWarning, UnknownWarning
 
 _OF_ROWS = (LabelWarning, UnknownWarning)
@@ -81,10 +81,10 @@ def predict(
         table = predicted_table(trained, history, candidates, allow_unknown=allow_unknown)
     if output is None:
         for text in as_text(table):
-            typer.echo(text, nl=False)
+            put_out(text)
     else:
         write_rows(table, output)
-        typer.echo(output)
+        say(output)
 
 
 def explain(
@@ -108,10 +108,10 @@ def explain(
     this = open_run(run, None, None, allow_code=allow_code, device=device, threads=threads)
     with _noted():
         found = explain_user(this, user, seed)
-    typer.echo(described(found.user, found.weights, found.rows), nl=False)
+    say(described(found.user, found.weights, found.rows))
     folder = this.directory / "explain"
     for path in write_explanation(folder, found.user, found.weights, found.rows):
-        typer.echo(path)
+        say(path)
 
 
 @contextmanager
@@ -127,9 +127,9 @@ def _noted() -> Iterator[None]:
         line: str | None = None,
     ) -> None:
         if issubclass(category, CandidateWarning):
-            print(f"warning: {message}", file=sys.stderr)
+            tell(f"warning: {message}")
         elif issubclass(category, _OF_ROWS):
-            print(f"note: {message}", file=sys.stderr)
+            tell(f"note: {message}")
         else:
             before(message, category, filename, lineno, file, line)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from metaselector.common.streams import tell
 from metaselector.errors import UserError
 
 if TYPE_CHECKING:
@@ -36,12 +37,13 @@ def _launch(workers: int | None) -> None:
         return
     from metaselector.distributed.launch import launch
 
-    arguments = sys.argv[1:]
-    if f"--workers={workers}" in arguments:
-        arguments.remove(f"--workers={workers}")
-    else:
-        place = arguments.index("--workers")
-        del arguments[place : place + 2]
+    arguments = []
+    given = iter(sys.argv[1:])
+    for argument in given:
+        if argument == "--workers":
+            next(given)
+        elif not argument.startswith("--workers="):
+            arguments.append(argument)
     raise typer.Exit(launch(arguments, workers))
 
 
@@ -151,6 +153,7 @@ WorkersOption = Annotated[
     int | None,
     typer.Option(
         min=1,
+        max=4096,
         metavar="N",
         help="Processes that train as one, through torchrun, with one thread each unless "
         "OMP_NUM_THREADS says otherwise.",
@@ -238,16 +241,20 @@ def use(config: Config) -> None:
     """Set the process up for `config`."""
     import torch
 
-    try:
-        torch.zeros(1, device=config.device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(
-            f"device '{config.device}' cannot be used here ({reason}); use cpu"
-        ) from error
+    from metaselector.environment import check_device
+
+    check_device(config.device)
     # torchrun says how many threads each of several workers may have.
     several = os.environ.get("WORLD_SIZE", "1") != "1"
-    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 1)) if several else config.threads)
+    torch.set_num_threads(_threads_of_worker() if several else config.threads)
+
+
+def _threads_of_worker() -> int:
+    given = os.environ.get("OMP_NUM_THREADS", "1")
+    first = given.partition(",")[0].strip()  # the others are of loops within loops
+    if not first.isdecimal() or not 1 <= int(first) <= 1024:
+        raise UserError(f"OMP_NUM_THREADS={given}: set it to a number from 1 to 1024")
+    return int(first)
 
 
 @contextmanager
@@ -263,9 +270,8 @@ def training(run: Run) -> Iterator[Progress]:
     except KeyboardInterrupt as error:
         number = error.number if isinstance(error, Interrupted) else signal.SIGINT
         if os.environ.get("RANK", "0") == "0":  # one of several workers is enough
-            print(
+            tell(
                 f"interrupted; what was done is kept in {run.directory}, and the same command goes "
                 "on from there",
-                file=sys.stderr,
             )
         raise typer.Exit(128 + number) from error

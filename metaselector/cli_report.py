@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from metaselector.cli_options import AllowCodeOption, DeviceOption, ThreadsOption, use
+from metaselector.common.streams import say
 from metaselector.errors import UserError
 
 
@@ -69,4 +70,4 @@ def report(
         except UserError as error:
             no_users[run] = str(error)
     write_page(runs, output, no_users)
-    typer.echo(f"{output} ({about(output.stat().st_size)})")
+    say(f"{output} ({about(output.stat().st_size)})")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import typer
-
 from metaselector.cli_options import AllowCodeOption, ConfigOption, SetOption
+from metaselector.common.streams import console, put_out
 
 
 def config_command(
@@ -15,7 +14,7 @@ def config_command(
     from metaselector.config import documented_yaml, load_config
 
     settings = load_config(config, overrides or (), allow_code=True)  # none is run
-    typer.echo(documented_yaml(settings), nl=False)
+    put_out(documented_yaml(settings))
 
 
 def plugins(
@@ -27,8 +26,6 @@ def plugins(
 
     With their source: built in, a package, or, of base models in the settings, a file.
     """
-    from rich.console import Console
-
     from metaselector.config import load_config
     from metaselector.data import registry as data_registry
     from metaselector.plugin_kinds import ESTIMATORS, METRICS, RULES, SELECTORS
@@ -38,4 +35,4 @@ def plugins(
     kinds = (MODELS, ESTIMATORS, SELECTORS, RULES, data_registry.PLUGINS, METRICS)
     lines = [line for kind in kinds for line in kind.listing()]
     settings = load_config(config, overrides or (), allow_code=allow_code)
-    print_plugins([*in_files(settings), *lines], Console())
+    print_plugins([*in_files(settings), *lines], console())

@@ -30,6 +30,7 @@ from metaselector.cli_options import (
     open_run,
     training,
 )
+from metaselector.common.streams import console
 
 
 def pretrain(
@@ -76,8 +77,6 @@ def pretrain(
     ] = None,
 ) -> None:
     """Train the base models of a run whose data is prepared."""
-    from rich.console import Console
-
     from metaselector.report.transfer import print_transfer
     from metaselector.run_config import kept_config
     from metaselector.stages.train import pretrain_base_models
@@ -108,7 +107,7 @@ def pretrain(
     with training(this) as progress, kept_config(this):
         pretrain_base_models(this, progress)
     if this.source is not None:
-        print_transfer(this.directory, Console())
+        print_transfer(this.directory, console())
 
 
 def meta_train(

@@ -19,6 +19,7 @@ from metaselector.cli_options import (
     open_run,
     training,
 )
+from metaselector.common.streams import say
 from metaselector.errors import UserError
 
 
@@ -101,11 +102,11 @@ def tune(
             study=study,
             allow_code=allow_code,
         )
-    typer.echo(
+    say(
         f"valid logloss {found.best:.4f} in trial {found.number}, the best of {found.finished}; "
         f"{found.before:.4f} with the settings before ({found.best - found.before:+.4f})"
     )
     for key, value in found.chosen.items():
-        typer.echo(f"  {key}: {value}")
+        say(f"  {key}: {value}")
     for path in (found.settings, found.trials):
-        typer.echo(path)
+        say(path)

@@ -6,12 +6,13 @@ import copy
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 
+from metaselector.common.text import shown
 from metaselector.data_config import ColdConfig, DataConfig, SplitConfig
 from metaselector.default_models import KNOWN, default_base_models
 from metaselector.errors import ConfigError, nearest
@@ -51,6 +52,8 @@ __all__ = [
     "load_config",
 ]
 
+LONGEST_NAME = 200
+"""Characters of a base model's name, which is part of a file's."""
 TABLE_ROWS = (
     "uniform",
     "convex",
@@ -93,9 +96,11 @@ class Config(Section):
         description="warm: each user's later rows are predicted, of users whose earlier ones base "
         "models are trained on; cold: users that base models have never seen",
     )
-    seeds: tuple[int, ...] = Field((0,), min_length=1, description="one run of everything a seed")
+    seeds: tuple[Annotated[int, Field(ge=0, lt=2**63)], ...] = Field(
+        (0,), min_length=1, description="one run of everything a seed"
+    )
     device: str = Field("cpu", description="torch device, such as cpu or cuda")
-    threads: int = Field(2, ge=1, description="CPU threads of torch")
+    threads: int = Field(2, ge=1, le=1024, description="CPU threads of torch")
     data: DataConfig = Field(default_factory=DataConfig)
     split: SplitConfig = Field(default_factory=SplitConfig)
     cold: ColdConfig = Field(default_factory=ColdConfig)
@@ -133,6 +138,13 @@ class Config(Section):
         """What splits the users; None if they are not."""
         return self.cold.split_seed if self.protocol == "cold" else None
 
+    @field_validator("seeds")
+    @classmethod
+    def _distinct(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError("every seed once")
+        return seeds
+
     @field_validator("tracking")
     @classmethod
     def _known(cls, tracking: tuple[str, ...]) -> tuple[str, ...]:
@@ -144,7 +156,11 @@ class Config(Section):
         # A name becomes a file name, part of a parameter name, and a row of the table.
         for name in models:
             if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_-]*", name):
-                raise ValueError(f"'{name}': use letters, digits, _ and - in a base model's name")
+                raise ValueError(
+                    f"{shown(name)}: use letters, digits, _ and - in a base model's name"
+                )
+            if len(name) > LONGEST_NAME:
+                raise ValueError(f"{shown(name)}: has more than {LONGEST_NAME} characters")
             if name in TABLE_ROWS or name.endswith("-train"):
                 raise ValueError(f"'{name}' is the name of another row of the results table")
         return models
@@ -272,7 +288,7 @@ def _explain(error: ValidationError) -> str:
     if first["type"] == "extra_forbidden":
         section = _section(location[:-1])
         return f"{key}: unknown setting; {nearest(location[-1], section.model_fields)}"
-    return f"{key or 'config'}: {first['msg']} (got {first['input']!r})"
+    return f"{key or 'config'}: {first['msg']} (got {shown(first['input'])})"
 
 
 def _section(location: Sequence[str]) -> type[BaseModel]:

@@ -11,7 +11,9 @@ from metaselector.training_config import Section
 
 class DataConfig(Section):
     label_threshold: float = Field(4.0, description="a rating at or above it is a positive label")
-    history_length: int = Field(20, ge=1, description="latest positives kept as history slots")
+    history_length: int = Field(
+        20, ge=1, le=10_000, description="latest positives kept as history slots"
+    )
     min_count: int = Field(
         1, ge=1, description="words in fewer rows of train than this count as unseen"
     )

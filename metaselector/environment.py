@@ -13,6 +13,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from metaselector.common.text import shown
+from metaselector.errors import UserError
+
 PACKAGES = (
     "torch",
     "numpy",
@@ -23,6 +26,19 @@ PACKAGES = (
     "pydantic",
     "lightgbm",
 )
+
+
+def check_device(device: str) -> None:
+    """Raise a :class:`UserError` unless torch can compute on `device`."""
+    import torch
+
+    try:
+        torch.zeros(1, device=device).item()
+    except Exception as error:  # whatever the backend of another device does
+        reason = str(error).partition("\n")[0]
+        raise UserError(
+            f"device {shown(device)} cannot be used here ({reason}); use cpu"
+        ) from error
 
 
 def describe(

@@ -8,12 +8,25 @@ that line and exits with code 2; a traceback means a defect of ours.
 from __future__ import annotations
 
 import difflib
+import traceback
 from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
+
+from metaselector.common.text import one_line, shortened
+
+_LISTED, _COMPARED, _LONGEST_NAME, _LONGEST_PROBLEM = 20, 10_000, 60, 300
 
 
 class UserError(Exception):
-    """A mistake the user can correct, told in one line."""
+    """A mistake the user can correct, told in one line.
+
+    Whatever names and other libraries put into `message`, the line is printable and not endless:
+    see :func:`metaselector.common.text.one_line`.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(one_line(message))
 
 
 class DataError(UserError):
@@ -68,10 +81,24 @@ class UnknownWarning(UserWarning):
     """Rows that a model is given have users, items or words that it has never seen."""
 
 
+def mishap(error: Exception) -> str:
+    """What code of somebody else raised, and where: ``TypeError: no (own.py:12)``."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {shortened(str(error), _LONGEST_PROBLEM)}{where}"
+
+
 def nearest(name: str, valid: Iterable[str]) -> str:
-    """``did you mean 'x'?`` for the valid name closest to `name`, or a list of the valid ones."""
-    options = sorted(valid)
-    close = difflib.get_close_matches(name, options, n=1, cutoff=0.5)
+    """``did you mean 'x'?`` for the valid name closest to `name`, or a list of the valid ones.
+
+    Of very many names, or very long ones, only a part is compared and listed.
+    """
+    options = sorted(islice(valid, _COMPARED))
+    asked = name[:_LONGEST_NAME]
+    near = [option for option in options if len(option) <= 2 * _LONGEST_NAME]
+    close = difflib.get_close_matches(asked, near, n=1, cutoff=0.5)
     if close:
         return f"did you mean '{close[0]}'?"
-    return "valid names: " + ", ".join(options)
+    listed = ", ".join(shortened(option, _LONGEST_NAME) for option in options[:_LISTED])
+    more = len(options) - _LISTED
+    return f"valid names: {listed}" + (f", and {more:,} more" if more > 0 else "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from pathlib import Path
 
+from metaselector.adapt.contract import check_rule, made_rule
 from metaselector.adapt.engine import Adaptation, select_names
 from metaselector.adapt.rules import MAML, InnerRule, Tensors
 from metaselector.config import AdaptConfig
@@ -23,16 +24,16 @@ def make_rule(config: AdaptConfig) -> InnerRule:
         return config.phi_rate if name.startswith(PHI) else config.theta_rate
 
     make = RULES.load(config.rule)
+    if not callable(make):
+        raise ConfigError(f"adapt.rule={config.rule}: is neither a class nor a function")
     if "granularity" not in inspect.signature(make).parameters:
-        made: InnerRule = make(rate)
-        return made
+        return made_rule(config.rule, make, rate)
     if config.granularity == "scalar" and config.phi_rate != config.theta_rate:
         raise ConfigError(
             "adapt.granularity=scalar shares one rate: set adapt.phi_rate and adapt.theta_rate "
             f"to the same number (got {config.phi_rate} and {config.theta_rate})"
         )
-    made = make(rate, granularity=config.granularity)
-    return made
+    return made_rule(config.rule, make, rate, granularity=config.granularity)
 
 
 def make_adaptation(variant: Variant, mixture: Mixture, config: AdaptConfig) -> Adaptation:
@@ -43,14 +44,18 @@ def make_adaptation(variant: Variant, mixture: Mixture, config: AdaptConfig) -> 
         theta = tuple(n for n, _ in mixture.named_parameters() if not n.startswith(PHI))
         steps = config.finetune_steps if theta else 0  # base models that are scores have no theta
         return Adaptation(MAML(0.0, second_order=False), steps, theta)
-    names = select_names(dict(mixture.named_parameters()), config.names)
+    params = dict(mixture.named_parameters())
+    names = select_names(params, config.names)
     if kind != "metaselector":
         names = tuple(name for name in names if name.startswith(PHI))
     steps = 0 if kind == "sample-selector" else config.steps
     if steps and not names:
         raise ConfigError(f"adapt.names={list(config.names)} selects no parameter of the selector")
+    rule = make_rule(config)
+    if config.rule not in RULES.built_in:
+        check_rule(config.rule, rule, {name: params[name] for name in names})
     return Adaptation(
-        make_rule(config),
+        rule,
         steps,
         names if steps else (),
         half_lives=config.half_life_of_steps if steps else (),

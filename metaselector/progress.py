@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol
+
+from metaselector.common.streams import console, tell
+from metaselector.common.text import printable
 
 Advance = Callable[[], None]
 """Called after each piece of work."""
@@ -49,18 +51,17 @@ class Bars:
 
     @contextmanager
     def task(self, description: str, total: int) -> Iterator[Advance]:
-        from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
         from rich.progress import Progress as RichProgress
 
         columns = (
-            TextColumn("{task.description:<38}"),
+            TextColumn("{task.description:<38}", markup=False),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
         )
-        with RichProgress(*columns, console=Console(stderr=True)) as bars:
-            task = bars.add_task(description, total=total)
+        with RichProgress(*columns, console=console(err=True)) as bars:
+            task = bars.add_task(printable(description), total=total)
             try:
                 yield lambda: bars.advance(task)
             except BaseException:
@@ -70,10 +71,10 @@ class Bars:
             bars.update(task, total=bars.tasks[0].completed)
 
     def skipped(self, description: str) -> None:
-        print(f"{description:<38} done before with the same settings", file=sys.stderr)
+        tell(f"{description:<38} done before with the same settings")
 
     def note(self, text: str) -> None:
-        print(text, file=sys.stderr)
+        tell(text)
 
     def log(self, part: str, values: Mapping[str, Any]) -> None:
         pass

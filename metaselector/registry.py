@@ -11,8 +11,9 @@ import torch
 from torch import nn
 
 from metaselector.config import BaseModelConfig, Config, change_config
+from metaselector.data.batch import empty_rows
 from metaselector.data.schema import Schema
-from metaselector.errors import ConfigError, nearest
+from metaselector.errors import ConfigError, mishap, nearest
 from metaselector.plugin_file import is_in_file
 from metaselector.plugin_kinds import ESTIMATORS
 from metaselector.plugins import Plugin, Plugins, load_target
@@ -117,7 +118,40 @@ def create(
         ConfigError: unknown model or option, a field that the data has not, or what the model's
             constructor refuses, such as tasks that it cannot learn.
     """
-    return build(model_class(name), schema, options, seed, called or name)
+    cls, called = model_class(name), called or name
+    try:
+        model = build(cls, schema, options, seed, called)
+    except ConfigError:
+        raise
+    except Exception as error:  # whatever a plug-in does, or an option of the wrong type
+        raise ConfigError(
+            f"base_models.{called}: {cls.__name__} is not made ({mishap(error)}); correct its "
+            "options, or the class"
+        ) from error
+    if name not in BUILT_IN:
+        _check_logits(model, schema, called)
+    return model
+
+
+def _check_logits(model: nn.Module, schema: Schema, called: str) -> None:
+    """Let a plug-in score two rows that hold nothing."""
+    shape = [2] if len(schema.tasks) == 1 else [2, len(schema.tasks)]
+    training = model.training
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            logits = model.eval()(empty_rows(2, len(schema.slot_fields)))
+    except Exception as error:
+        raise ConfigError(
+            f"base_models.{called}: fails to score ({mishap(error)}); check_base_model of "
+            "metaselector.testing says what is expected"
+        ) from error
+    finally:
+        model.train(training)
+    found = list(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+    if found != shape:
+        raise ConfigError(
+            f"base_models.{called}: gives {found}, not logits of shape {shape}, for two rows"
+        )
 
 
 def build(

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 import yaml
 
 from metaselector.distributed import workers
-from metaselector.errors import UserError
 from metaselector.files import write_text
 from metaselector.run_directory import CONFIG, Run
 
@@ -36,7 +35,7 @@ def kept_config(run: Run) -> Iterator[None]:
     save_config(run)
     try:
         yield
-    except UserError:
+    except Exception:  # whatever is wrong with them; who interrupts it wants to go on
         if before is None:
             path.unlink()
         else:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AllowInfNan, Field, field_validator, model_validator
 
 from metaselector.plugin_kinds import METRICS, RULES, SELECTORS
 from metaselector.plugins import checked
@@ -134,6 +134,7 @@ class AdaptConfig(Section):
         return (None,) * (self.steps - len(given)) + given
 
 
+Bound = Annotated[float, AllowInfNan(True)]
 COMM = r"none|sparse|fp16|bf16|(?:powersgd|local-sgd):[1-9][0-9]*"
 COMM_KINDS = "none, sparse, fp16, bf16, powersgd:RANK, local-sgd:STEPS"
 
@@ -170,7 +171,7 @@ class MetaTrainConfig(Section):
         description="how several workers exchange gradients: none (all of them), sparse (of tables "
         "the touched rows alone), fp16, bf16, powersgd:RANK or local-sgd:STEPS; null: sparse",
     )
-    rate_bounds: tuple[float, float] | None = Field(
+    rate_bounds: tuple[Bound, Bound] | None = Field(
         None, description="least and largest inner learning rate alpha can learn; null: any"
     )
 
@@ -184,7 +185,7 @@ class MetaTrainConfig(Section):
     @field_validator("rate_bounds")
     @classmethod
     def _ordered(cls, bounds: tuple[float, float] | None) -> tuple[float, float] | None:
-        if bounds is not None and bounds[0] > bounds[1]:
+        if bounds is not None and not bounds[0] <= bounds[1]:  # neither is nan
             raise ValueError(f"rate_bounds: the least comes first, got {list(bounds)}")
         return bounds
 

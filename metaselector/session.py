@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from metaselector.distributed import workers
+from metaselector.errors import ConfigError, UserError, mishap
 from metaselector.leftovers import recover, sweep_files
 from metaselector.plugin_kinds import TRACKERS
 from metaselector.progress import Advance, Progress, Silent
@@ -45,8 +47,8 @@ def _alone(run: Run, progress: Progress) -> Iterator[Progress]:
     with locked(run.directory):
         try:
             _sweep(run)
-            makers = (JSONLines, *(TRACKERS.load(name) for name in run.config.tracking))
-            trackers.extend(make(run.directory, settings) for make in makers)
+            trackers.append(JSONLines(run.directory, settings))
+            trackers += (_begun(name, run.directory, settings) for name in run.config.tracking)
             yield _Tracked(progress, trackers)
             status = "finished"
         except KeyboardInterrupt:
@@ -54,7 +56,31 @@ def _alone(run: Run, progress: Progress) -> Iterator[Progress]:
             raise
         finally:
             for tracker in trackers:
-                tracker.close(status)
+                try:
+                    tracker.close(status)
+                except Exception as error:  # of any library: what was trained is kept
+                    progress.note(f"{type(tracker).__name__} does not end: {mishap(error)}")
+
+
+def _begun(name: str, directory: Path, settings: Mapping[str, Any]) -> Tracker:
+    """The tracker called `name`, which is there as long as the command trains."""
+    make = TRACKERS.load(name)
+    try:
+        tracker: Tracker = make(directory, settings)
+    except UserError:
+        raise
+    except Exception as error:  # whatever it does
+        raise ConfigError(
+            f"tracking: {name} does not begin ({mishap(error)}); it is called with the run's "
+            "directory and its settings; mend it, or leave it out of tracking"
+        ) from error
+    for method in ("log", "close"):
+        if not callable(getattr(tracker, method, None)):
+            raise ConfigError(
+                f"tracking: {name} has no method {method}; a tracker has log(part, values) and "
+                "close(status)"
+            )
+    return tracker
 
 
 def _sweep(run: Run) -> None:
@@ -90,4 +116,4 @@ class _Tracked:
                 with suppress(Exception):
                     tracker.close("failed")
                 name = type(tracker).__name__
-                self.note(f"{name} is left out from now on: {type(error).__name__}: {error}")
+                self.note(f"{name} is left out from now on: {mishap(error)}")

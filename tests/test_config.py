@@ -9,7 +9,8 @@ import pytest
 from pydantic import BaseModel
 
 from metaselector.config import AdaptConfig, BaseModelConfig, Config, documented_yaml, load_config
-from metaselector.errors import ConfigError
+from metaselector.environment import check_device
+from metaselector.errors import ConfigError, UserError
 
 
 @pytest.fixture
@@ -144,6 +145,8 @@ def test_unknown_key_unlike_any_other_lists_them() -> None:
         ("adapt.steps=many", r"adapt\.steps: .*integer.*\(got 'many'\)"),
         ("adapt.rule=mamel", r"adapt\.rule: .*'maml'.*\(got 'mamel'\)"),
         ("adapt=3", r"adapt: .*\(got 3\)"),
+        ("threads=true", "threads: .*a number, not true or false"),
+        ("adapt.theta_rate=no", "adapt.theta_rate: .*a number, not true or false"),
         ("seeds=[]", r"seeds: .*at least 1 item"),
         ("base_models=3", r"base_models: .*\(got 3\)"),
         ("base_models.fm=3", r"base_models\.fm: .*\(got 3\)"),
@@ -282,3 +285,57 @@ def test_half_lives_are_those_of_the_last_steps() -> None:
 def test_impossible_steps(override: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load_config(overrides=[override])
+
+
+@pytest.mark.parametrize(
+    ("setting", "problem"),
+    [
+        ("threads=1000000000", "threads: .*less than or equal to 1024"),
+        ("seeds=[]", "seeds: .*at least 1"),
+        ("seeds=[0, 0]", "seeds: .*every seed once"),
+        ("seeds=[-1]", "seeds.0: .*greater than or equal to 0"),
+        (f"seeds=[{2**70}]", "seeds.0: .*less than"),
+        ("adapt.phi_rate=.nan", "adapt.phi_rate: .*finite"),
+        ("adapt.phi_rate=1e300", "adapt.phi_rate: .*at most 3e.38"),
+        ("adapt.finetune_rates=[.inf]", "adapt.finetune_rates.0: .*finite"),
+        ("adapt.half_lives=[-.inf]", "adapt.half_lives.0.*finite"),
+        ("adapt.task_weights={a: .nan}", "adapt.task_weights.a: .*finite"),
+        ("data.label_threshold=.inf", "data.label_threshold: .*finite"),
+        ("data.history_length=1000000", "data.history_length: .*10000"),
+        ("meta_train.rate_bounds=[.nan, 1]", "meta_train.rate_bounds: .*the least comes first"),
+        (f"adapt.steps={10**30}", "adapt.steps: .*at most 2,147,483,647"),
+        (f"cold.support_sizes=[{10**30}]", "cold.support_sizes: .*at most 2,147,483,647"),
+        (f"base_models.lr.pretrain.epochs={10**12}", "base_models.lr.pretrain.epochs: .*at most"),
+        ("base_models.lr.pretrain.learning_rate=.inf", "learning_rate: .*finite"),
+    ],
+)
+def test_absurd_numbers(setting: str, problem: str) -> None:
+    with pytest.raises(ConfigError, match=problem) as raised:
+        load_config(overrides=[setting])
+    assert len(str(raised.value)) < 300
+
+
+def test_what_may_be_infinite() -> None:
+    config = load_config(overrides=["checkpoint.seconds=.inf", "meta_train.rate_bounds=[0, .inf]"])
+    assert config.checkpoint.seconds == float("inf")
+    assert config.meta_train.rate_bounds == (0, float("inf"))
+
+
+@pytest.mark.parametrize("device", ["", "foo", "meta", "cuda:99", "hpu", "cpu:-1", "\x1b[31m"])
+def test_a_device_that_cannot_compute(device: str) -> None:
+    with pytest.raises(UserError, match=r"^device '.*' cannot be used here \(.*\); use cpu$"):
+        check_device(device)
+
+
+@pytest.mark.parametrize(
+    "name", ["", "a/b", "..", "-a", "a b", "a\n", "a\0", "ü", "😀", "$x$", "C:", "a|b", "x" * 201]
+)
+def test_names_of_base_models_that_no_file_can_have(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"^base_models: ") as raised:
+        load_config(changes={"base_models": {name: {"model": "lr"}}})
+    assert len(str(raised.value)) < 300
+
+
+@pytest.mark.parametrize("name", ["lr-2", "_a", "1", "con", "x" * 200])
+def test_other_names_can_be_used(name: str) -> None:
+    assert name in load_config(changes={"base_models": {name: {"model": "lr"}}}).base_models

@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 LEAVES = (
     "errors files leftovers yaml_mapping config data_config model_config selection_config "
     "training_config default_models variants progress environment plugins plugin_file "
-    "plugin_dotted plugin_kinds adapters run_lock tracking trust"
+    "plugin_dotted plugin_kinds adapters run_lock tracking trust common"
 )
 """Modules of metaselector that import no other layer, and that every layer may import."""
 

@@ -7,11 +7,12 @@ from typing import Any, ClassVar
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from base_models import LR
 from metaselector import plugins, registry
 from metaselector.config import BaseModelConfig
+from metaselector.data.batch import Batch
 from metaselector.data.schema import Field, Schema
 from metaselector.errors import ConfigError
 
@@ -200,6 +201,9 @@ class Tasked(LR):
     def __init__(self, num_ids: int, slot_fields: list[int], tasks: Any, width: int = 3) -> None:
         super().__init__(num_ids, slot_fields)
         self.found = list(tasks), width
+
+    def forward(self, batch: Batch) -> Tensor:
+        return super().forward(batch).unsqueeze(-1).expand(-1, len(self.found[0]))
 
 
 @pytest.mark.parametrize(

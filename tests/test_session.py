@@ -81,7 +81,8 @@ def test_a_tracker_that_fails_ends_no_training(run: Run) -> None:
     with session(run, notes) as progress:
         for number in range(5):
             progress.log("part", {"round": number})
-    assert notes.texts == ["Recorder is left out from now on: ConnectionError: the server is gone"]
+    (text,) = notes.texts
+    assert text.startswith("Recorder is left out from now on: ConnectionError: the server is gone")
     assert len((run.directory / LOG).read_text().splitlines()) == 7
 
 
@@ -105,3 +106,42 @@ def test_what_a_killed_process_was_writing_is_removed(run: Run) -> None:
 def test_unknown_trackers_are_named() -> None:
     with pytest.raises(ConfigError, match="unknown tracker 'tensorbord'; did you mean"):
         load_config(overrides=["tracking=[tensorbord]"])
+
+
+class Broken(Recorder):
+    def close(self, status: Status) -> None:
+        raise OSError("no")
+
+
+class Without:
+    def __init__(self, directory: Path, settings: Mapping[str, Any]) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("tracker", "problem"),
+    [
+        (lambda: None, r"^tracking: own does not begin \(TypeError: .*directory and its settings"),
+        (None, r"own does not begin \(TypeError: "),
+        (Without, r"own has no method log; a tracker has log\(part, values\) and close\(status\)"),
+    ],
+)
+def test_what_is_no_tracker(
+    run: Run, tracker: Any, problem: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(TRACKERS.registered, "own", tracker)
+    both = Run(run.directory, load_config(overrides=["tracking=[recorder, own]"]))
+    with pytest.raises(ConfigError, match=problem), session(both, Silent()):
+        pass
+    assert [each.status for each in Recorder.made] == ["failed"]
+
+
+def test_a_tracker_that_does_not_end(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(TRACKERS.registered, "broken", Broken)
+    notes = Notes()
+    both = Run(run.directory, load_config(overrides=["tracking=[broken, recorder]"]))
+    with session(both, notes):
+        pass
+    assert Recorder.made[1].status == "finished"
+    (text,) = notes.texts
+    assert text.startswith("Broken does not end: OSError: no (")

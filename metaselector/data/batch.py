@@ -27,3 +27,8 @@ class Batch(NamedTuple):
     def flatten(self) -> Batch:
         """Collapse all leading axes into one: ``[..., B, C]`` becomes ``[N, C]``."""
         return Batch(self.ids.flatten(0, -2), self.values.flatten(0, -2))
+
+
+def empty_rows(rows: int, slots: int) -> Batch:
+    """A batch of nothing but padding."""
+    return Batch(torch.zeros(rows, slots, dtype=torch.int64), torch.zeros(rows, slots))

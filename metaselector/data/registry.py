@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
+
+import pandas as pd
 
 from metaselector.data.interactions import Interactions, InteractionTable
 from metaselector.data.own.own_log import OwnLog, is_schema
@@ -29,7 +32,7 @@ from metaselector.data.public.movielens_large import (
 from metaselector.data.public.official import OfficialFolder
 from metaselector.data.raw.times import YEAR_1980
 from metaselector.data.raw.values import LAST_SECOND
-from metaselector.errors import DataError
+from metaselector.errors import ConfigError, DataError, UserError, mishap
 from metaselector.plugins import Plugins
 
 
@@ -118,8 +121,19 @@ def dataset(name: str) -> DatasetSource:
     if is_schema(name):
         return OwnLog(Path(name))
     found: Any = PLUGINS.load(name)
-    is_class: bool = inspect.isclass(found)
-    source: DatasetSource = found() if is_class else found
+    if name in DATASETS:
+        built_in: DatasetSource = found
+        return built_in
+    try:
+        made: Any = found() if inspect.isclass(found) else found
+    except Exception as error:  # whatever a plug-in does
+        raise ConfigError(f"dataset '{name}' is not made ({mishap(error)})") from error
+    for what in ("licence", "expected"):
+        if not isinstance(getattr(made, what, None), str):
+            raise ConfigError(f"dataset '{name}' has no text '{what}', as a DatasetSource has")
+    if not callable(getattr(made, "read", None)):
+        raise ConfigError(f"dataset '{name}' has no method read(path), as a DatasetSource has")
+    source: DatasetSource = made
     return source
 
 
@@ -139,19 +153,47 @@ def read(name: str, path: Path) -> InteractionTable:
         DataError: nothing that can be read is found at `path`, or a file of it is wrong.
     """
     source = dataset(name)
-    table = source.read(path)
-    if isinstance(source, OwnLog):
-        return table
-    if name not in DATASETS:
-        table = replace(table, read=partial(_in_microseconds, table))
-    return replace(table, name=name)
+    if isinstance(source, OwnLog) or name in DATASETS:
+        table = source.read(path)
+    else:
+        table = _read_plugin(name, source, path)
+    return table if isinstance(source, OwnLog) else replace(table, name=name)
 
 
-def _in_microseconds(table: InteractionTable) -> Iterator[Interactions]:
-    """The rows of a plug-in, unless it gives seconds, as plug-ins once did."""
-    for block in table.read():
-        times = block.timestamps
-        if not table.tabular and len(times) and YEAR_1980 <= times.max() <= LAST_SECOND:
-            problem = "has timestamps that look like seconds: they are microseconds since 1970 UTC"
-            raise DataError(table.source, f"{problem}; multiply them by 1,000,000")
-        yield block
+def _read_plugin(name: str, source: DatasetSource, path: Path) -> InteractionTable:
+    """What the plug-in reads; what it raises, then or when rows are read, is told."""
+
+    @contextmanager
+    def told() -> Iterator[None]:
+        try:
+            yield
+        except UserError:
+            raise
+        except Exception as error:  # whatever it does
+            raise DataError(path, f"dataset '{name}' fails to read it ({mishap(error)})") from error
+
+    def rows() -> Iterator[Interactions]:
+        with told():
+            for block in table.read():
+                _check_times(table, block)
+                yield block
+
+    def items(names: Iterable[str]) -> pd.DataFrame:
+        with told():
+            return table.describe_items(names)
+
+    with told():
+        table: Any = source.read(path)
+    if not isinstance(table, InteractionTable):
+        raise ConfigError(
+            f"dataset '{name}': read gives {type(table).__name__}, not an InteractionTable"
+        )
+    return replace(table, read=rows, describe_items=items)
+
+
+def _check_times(table: InteractionTable, block: Interactions) -> None:
+    """Refuse the seconds that plug-ins once gave."""
+    times = block.timestamps
+    if not table.tabular and len(times) and YEAR_1980 <= times.max() <= LAST_SECOND:
+        problem = "has timestamps that look like seconds: they are microseconds since 1970 UTC"
+        raise DataError(table.source, f"{problem}; multiply them by 1,000,000")

@@ -53,7 +53,7 @@ def launch(arguments: Sequence[str], number: int) -> int:
         except SignalException as error:
             return 128 + int(error.sigval)
         except ChildFailedError as error:
-            print(error, file=sys.stderr)
+            print(error, file=sys.stderr)  # several lines, of which process failed and how
             return 1
         return int(code.read_text()) if code.exists() else 0
 

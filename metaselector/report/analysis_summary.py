@@ -12,6 +12,7 @@ import pandas as pd
 from metaselector.files import write_text
 from metaselector.report.analysis_figures import MEND
 from metaselector.report.inputs import read_command, read_table
+from metaselector.report.markdown import code, escaped, table_row
 
 
 class _Table(NamedTuple):
@@ -214,9 +215,10 @@ def write_analysis_summary(run_dir: Path) -> Path:
     """
     directory = run_dir / "analysis"
     command = shlex.join(["metaselector", "analyse", "--run", str(run_dir)])
+    made_by = read_command(run_dir / "environment.json")
     parts = [
         "# Analysis",
-        f"Command: `{command}`, of a run made by `{read_command(run_dir / 'environment.json')}`. "
+        f"Command: {code(command)}, of a run made by {code(made_by)}. "
         "Several seeds: mean ± standard deviation over seeds.",
     ]
     for section in _SECTIONS:
@@ -246,10 +248,10 @@ def _markdown(frame: pd.DataFrame, table: _Table) -> str:
     lines = means.index.to_frame().itertuples(index=False)
     for names, mean, std in zip(lines, means.to_numpy(), stds.to_numpy(), strict=True):
         rows.append(
-            [f"{name:.4g}" if isinstance(name, float) else str(name) for name in names]
+            [f"{name:.4g}" if isinstance(name, float) else escaped(str(name)) for name in names]
             + [_cell(*cell) for cell in zip(mean, std, patterns, strict=True)]
         )
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return "\n".join(map(table_row, rows))
 
 
 def _cell(mean: float, std: float, pattern: str) -> str:

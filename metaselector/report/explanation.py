@@ -12,6 +12,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from metaselector.common.text import printable
 from metaselector.files import write_text
 from metaselector.report.style import (
     BLACK,
@@ -22,6 +23,7 @@ from metaselector.report.style import (
     new_figure,
     row_labels,
     save,
+    short_name,
     styled,
 )
 
@@ -61,19 +63,19 @@ def described(user: str, weights: pd.DataFrame, rows: pd.DataFrame) -> str:
     """The same for a terminal; arguments are those of an
     :class:`~metaselector.explanation.Explanation`."""
     width = max([len("base model"), *map(len, weights["base_model"])])
-    lines = [f"user {user}: mean weights on the test window", ""]
+    lines = [f"user {printable(user)}: mean weights on the test window", ""]
     lines.append(f"{'base model':<{width}}  before   after  change")
     for name, before, after in weights.itertuples(index=False):
         lines.append(f"{name:<{width}}  {before:6.3f}  {after:6.3f}  {after - before:+6.3f}")
     lines.append("")
     if rows.empty:
-        return "\n".join([*lines, "there is no support row to adapt on"]) + "\n"
+        return "\n".join([*lines, "there is no support row to adapt on"])
     shown = most_influential(rows)
     lines.append(f"{len(shown)} of {len(rows)} support rows that moved them most")
     labels = list(zip(_labels(shown), _toward(shown), shown["influence"], strict=True))
     width = max(len(label) for label, _, _ in labels)
     lines += [f"{label:<{width}}  {share:.4f} towards {to}" for label, to, share in labels]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines)
 
 
 def most_influential(rows: pd.DataFrame) -> pd.DataFrame:
@@ -91,7 +93,7 @@ def explanation(user: str, weights: pd.DataFrame, rows: pd.DataFrame) -> Figure:
         at = np.arange(len(weights))
         upper.barh(at - 0.19, weights["before"], 0.36, color=_NEUTRAL, label="before adapting")
         upper.barh(at + 0.19, weights["after"], 0.36, color=BLUE, label="after")
-        upper.set_title(f"User {user[:20]}: mean weights on test")
+        upper.set_title(f"User {short_name(user[:20])}: mean weights on test")
         upper.set_xlim(0, 1)
         upper.grid(axis="x", color=GRID)
         row_labels(upper, list(weights["base_model"]))
@@ -104,7 +106,7 @@ def _rows(axes: Axes, shown: pd.DataFrame) -> None:
     axes.set_title("Weight that each support row moved")
     axes.barh(np.arange(len(shown)), 100 * shown["influence"], 0.7, color=VERMILION)
     for at, (to, share) in enumerate(zip(_toward(shown), shown["influence"], strict=True)):
-        axes.annotate(f" to {to}", (100 * share, at), va="center", color=BLACK)
+        axes.annotate(f" to {short_name(to)}", (100 * share, at), va="center", color=BLACK)
     axes.set_xlim(0, 140 * max(shown["influence"].max(), 1e-9) if len(shown) else 1)
     axes.set_xlabel("percentage points, by leaving it out\n(+: a positive, -: a negative)")
     axes.grid(axis="x", color=GRID)
@@ -118,7 +120,7 @@ def _labels(rows: pd.DataFrame) -> list[str]:
     for item, time, label in zip(rows["item"], rows["timestamp"], labels, strict=True):
         day = datetime.fromtimestamp(int(time), UTC).date().isoformat()
         # Of data without items and times, the times count the rows.
-        name = f"{item}, {day}" if item else f"row {time}"
+        name = f"{printable(str(item))}, {day}" if item else f"row {time}"
         sign = "+" if label == 1 else "-"
         found.append(f"{name[:28]} {sign}")
     return found

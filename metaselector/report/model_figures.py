@@ -17,6 +17,7 @@ from metaselector.report.style import (
     finish,
     model_colours,
     new_figure,
+    short_name,
     styled,
 )
 
@@ -41,7 +42,7 @@ def calibration(reliability: pd.DataFrame) -> Figure:
             colour = GROUP_COLOURS[group_of(model)]
             axes.axhline(0, color=BLACK, linewidth=0.6)
             axes.plot(curve["predicted"], off, ".-", color=colour)
-            axes.set_title(model, fontsize=7, pad=2)
+            axes.set_title(short_name(model), fontsize=7, pad=2)
             axes.set_xlim(0, 100)
             axes.xaxis.set_major_locator(MaxNLocator(4))
             axes.yaxis.set_major_locator(MaxNLocator(3))
@@ -76,7 +77,9 @@ def inner_steps(steps: pd.DataFrame) -> Figure:
         panels[1].set_xticks(sorted(steps["steps"].unique()))
         panels[1].set_xlabel("inner steps on the user's support when predicting test")
         panels[0].set_title("Other numbers of inner steps than in training")
-        handles = [Line2D([], [], color=colour, label=m) for m, colour in colours.items()]
+        handles = [
+            Line2D([], [], color=colour, label=short_name(m)) for m, colour in colours.items()
+        ]
         handles.append(
             Line2D(
                 [],
@@ -127,6 +130,8 @@ def cost(curves: pd.DataFrame) -> Figure:
         axes.set_xlabel("wall-clock time of meta-training (s)")
         axes.set_ylabel("logloss on valid")
         axes.set_title("Loss reached after a time (line: best so far)")
-        handles = [Line2D([], [], color=colour, label=m) for m, colour in colours.items()]
+        handles = [
+            Line2D([], [], color=colour, label=short_name(m)) for m, colour in colours.items()
+        ]
         figure.legend(handles=handles, loc="outside upper center", ncols=2)
         return finish(figure)

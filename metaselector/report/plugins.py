@@ -6,9 +6,12 @@ from collections.abc import Iterable
 
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
+from metaselector.common.text import shortened
 from metaselector.plugins import Plugin
+from metaselector.report.terminal import cell
+
+_LONGEST = 500  # characters of a cell
 
 
 def print_plugins(plugins: Iterable[Plugin], console: Console) -> None:
@@ -17,5 +20,5 @@ def print_plugins(plugins: Iterable[Plugin], console: Console) -> None:
     for title in ("kind", "name", "source", "what it is"):
         shown.add_column(title, overflow="fold")
     for plugin in plugins:
-        shown.add_row(*map(Text, plugin))
+        shown.add_row(*(cell(shortened(text, _LONGEST)) for text in plugin))
     console.print(shown)

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from metaselector.data.profile.figures import FeatureProfile, Profile, Side, Spread
 from metaselector.files import write_text
+from metaselector.report.terminal import cell
 
 
 def write_profile(profile: Profile, path: Path) -> None:
@@ -27,17 +28,17 @@ def print_profile(profile: Profile, console: Console) -> None:
     if profile.features:
         console.print(_features(profile))
     for repair in profile.repairs:
-        console.print(Text(f"repaired: {repair}"), soft_wrap=True)
+        console.print(cell(f"repaired: {repair}"), soft_wrap=True)
     for note in () if profile.tabular else profile.order.about_order():
-        console.print(Text(f"note: {note}"), soft_wrap=True)
+        console.print(cell(f"note: {note}"), soft_wrap=True)
     for warning in profile.warnings:
-        console.print(Text.assemble(("warning: ", "bold yellow"), warning), soft_wrap=True)
+        console.print(Text.assemble(("warning: ", "bold yellow"), cell(warning)), soft_wrap=True)
     if not profile.warnings:
         console.print("No warnings.")
 
 
 def _overview(profile: Profile) -> Table:
-    table = Table(title=profile.dataset, title_justify="left", show_header=False)
+    table = Table(title=cell(profile.dataset), title_justify="left", show_header=False)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     users = f"{profile.users:,}{_unknown(profile.users_unknown)}"
@@ -55,7 +56,7 @@ def _overview(profile: Profile) -> Table:
             "repeated rows": f"{profile.repeated_rows:,} (user, item and time of an earlier one)",
         }
     for name, text in lines.items():
-        table.add_row(name, Text(text))
+        table.add_row(name, cell(text))
     return table
 
 
@@ -66,7 +67,7 @@ def _labels(profile: Profile) -> Table:
     for task in profile.tasks:
         known = task.lowest is not None and task.highest is not None
         table.add_row(
-            Text(task.name),
+            cell(task.name),
             _percent(task.share_observed),
             "-" if task.rate is None else _percent(task.rate),
             f">= {task.threshold:g}",
@@ -104,12 +105,12 @@ def _features(profile: Profile) -> Table:
         side = feature.side
         distinct = "many" if feature.distinct is None else f"{feature.distinct:,}"
         table.add_row(
-            Text(feature.name),
-            feature.kind,
+            cell(feature.name),
+            cell(feature.kind),
             _percent(feature.share_missing),
             distinct,
             _percent(feature.new / feature.later) if feature.later else "-",
-            Text(_values(feature), no_wrap=True),
+            cell(_values(feature), no_wrap=True),
         )
     return table
 

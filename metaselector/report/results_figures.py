@@ -20,6 +20,7 @@ from metaselector.report.style import (
     finish,
     new_figure,
     row_labels,
+    short_name,
     styled,
 )
 
@@ -97,7 +98,7 @@ def _far_line(axes: Axes, value: float, style: LineStyle, *, beyond: bool) -> No
         [edge, edge], [0, 1], style, color=BLACK, linewidth=0.9, clip_on=False, transform=inside
     )
     axes.annotate(
-        f"{value:.3f} $\\rightarrow$" if beyond else f"$\\leftarrow$ {value:.3f}",
+        f"{value:.3f} →" if beyond else f"← {value:.3f}",
         (edge, 1),
         xycoords="axes fraction",
         xytext=(0, 2),
@@ -162,7 +163,7 @@ def weights(weights: pd.DataFrame) -> Figure:
                 share = np.histogram(values, edges)[0] / len(values) * 100
                 highest = max(highest, share.max())
                 axes.stairs(share, edges, fill=True, color=colour, alpha=0.2, linewidth=0)
-                axes.stairs(share, edges, color=colour, linewidth=1, label=model)
+                axes.stairs(share, edges, color=colour, linewidth=1, label=short_name(model))
                 axes.plot(
                     values.mean(),
                     1,
@@ -172,13 +173,13 @@ def weights(weights: pd.DataFrame) -> Figure:
                     markersize=5,
                     transform=axes.get_xaxis_transform(),
                 )
-            axes.set_title(base_model)
+            axes.set_title(short_name(base_model))
         panels[-1, 0].set_xlim(0, 1)
         panels[-1, 0].set_ylim(0, 1.25 * highest)  # the triangles need room
         panels[-1, 0].set_xlabel("weight of the base model")
         figure.supylabel("test rows (%)", fontsize=7)
         handles = [Line2D([], [], color=colour) for colour in _colours(models)]
-        figure.legend(handles, models, loc="outside upper center", ncols=2)
+        figure.legend(handles, [*map(short_name, models)], loc="outside upper center", ncols=2)
         return finish(figure)
 
 

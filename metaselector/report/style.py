@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import cycle
@@ -13,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from metaselector.common.text import printable, shortened
 from metaselector.files import atomic_file
 from metaselector.report.groups import COMBINATION, METASELECTOR, ORACLE, SINGLE
 
@@ -36,6 +38,8 @@ GROUP_COLOURS = {SINGLE: BLUE, COMBINATION: GREEN, METASELECTOR: VERMILION, ORAC
 MODEL_COLOURS = {"metaselector-simplified": VERMILION, "metaselector": GREEN}
 """Where a colour is a model's and not its group's."""
 GRID = "#D9D9D9"
+_LONGEST_NAME = 40
+"""Characters; there are built-in rows of the table whose names have as many."""
 
 _SETTINGS: dict[Any, Any] = {
     "font.size": 7,
@@ -56,6 +60,7 @@ _SETTINGS: dict[Any, Any] = {
     "lines.linewidth": 1.0,
     "lines.markersize": 4,
     "patch.linewidth": 0.6,
+    "text.parse_math": False,  # a name may hold a $
     "xtick.labelsize": 7,
     "ytick.labelsize": 7,
     "xtick.major.size": 2,
@@ -67,8 +72,13 @@ _SETTINGS: dict[Any, Any] = {
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Our settings for a while, whatever the user's own are; nothing global stays changed."""
-    with matplotlib.rc_context():
+    """Our settings for a while, whatever the user's own are; nothing global stays changed.
+
+    Letters that the font lacks are boxes, and names may leave no room for the rest, both silently.
+    """
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"(?s)Glyph .* missing from")
+        warnings.filterwarnings("ignore", "constrained_layout not applied")
         matplotlib.rcdefaults()
         for name, value in _SETTINGS.items():
             matplotlib.rcParams[name] = value
@@ -80,6 +90,11 @@ def new_figure(height: float) -> Figure:
     figure = Figure(figsize=(WIDTH, height), dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
+
+
+def short_name(name: object) -> str:
+    """A name of somebody else, such as a user's, as it fits into a figure: printable and short."""
+    return shortened(printable(str(name)), _LONGEST_NAME)
 
 
 def finish(figure: Figure) -> Figure:
@@ -102,6 +117,6 @@ def model_colours(models: Iterable[str]) -> dict[str, str]:
 
 def row_labels(axes: Axes, labels: list[str]) -> None:
     """Name horizontal rows 0, 1, ... from the top down."""
-    axes.set_yticks(range(len(labels)), labels)
+    axes.set_yticks(range(len(labels)), [short_name(label) for label in labels])
     axes.set_ylim(len(labels) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)

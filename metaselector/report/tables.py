@@ -8,13 +8,14 @@ from pathlib import Path
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
+from metaselector.common.text import printable
 from metaselector.evaluate.comparisons import BEST_SINGLE, SIMPLIFIED, TARGET
 from metaselector.evaluate.comparisons import COLUMNS as DIFFERENCE_COLUMNS
 from metaselector.files import write_text
 from metaselector.report.groups import group_of
 from metaselector.report.inputs import only_value, read_command, read_table
+from metaselector.report.markdown import code, escaped, table_row
 from metaselector.report.summary import (
     RESULT_COLUMNS,
     Summary,
@@ -26,6 +27,7 @@ from metaselector.report.summary import (
 )
 from metaselector.report.support import SUPPORT_FILE, read_support
 from metaselector.report.tasks import TASKS_FILE, read_tasks
+from metaselector.report.terminal import cell
 
 _UNLIMITED = 1000  # characters
 
@@ -57,19 +59,19 @@ def print_summary(run_dir: Path, console: Console) -> None:
             break
     console.print(table)
     for note in summary.notes:
-        console.print(note, style="dim", markup=False, highlight=False)
+        console.print(cell(note), style="dim", highlight=False)
 
 
 def _terminal(summary: Summary, width: int) -> Table:
     """The table with its first `width` columns after the model's."""
-    table = Table(title=summary.name, title_justify="left")
+    table = Table(title=cell(summary.name), title_justify="left")
     table.add_column("model", no_wrap=True)
     for title in summary.titles[:width]:
-        table.add_column(title, justify="right")
+        table.add_column(cell(title), justify="right")
     for _, lines in summary.groups:
         for model, line in lines:
-            texts = [Text(cell.text, "bold" if cell.best else "") for cell in line[:width]]
-            table.add_row(model, *texts)
+            texts = [cell(each.text, "bold" if each.best else "") for each in line[:width]]
+            table.add_row(cell(model), *texts)
         table.add_section()
     return table
 
@@ -140,14 +142,15 @@ def _count(column: pd.Series) -> str:
 
 def _markdown(summary: Summary) -> str:
     width = len(summary.titles)
-    rows = [["model", *summary.titles], ["---", *["---:"] * width]]
+    rows = [["model", *map(escaped, summary.titles)], ["---", *["---:"] * width]]
     for group, lines in summary.groups:
         rows.append([f"*{group}*", *[""] * width])
         for model, line in lines:
-            rows.append([model, *[f"**{cell.text}**" if cell.best else cell.text for cell in line]])
-    table = [f"| {' | '.join(row)} |" for row in rows]
-    head = [f"## {summary.name}", "", *summary.notes, "", f"Command: `{summary.command}`", ""]
-    return "\n".join([*head, *table, ""])
+            texts = [f"**{each.text}**" if each.best else each.text for each in line]
+            rows.append([escaped(model), *texts])
+    head = [f"## {escaped(summary.name)}", "", *map(escaped, summary.notes), ""]
+    head += [f"Command: {code(summary.command)}", ""]
+    return "\n".join([*head, *map(table_row, rows), ""])
 
 
 def _latex(summary: Summary) -> str:
@@ -164,7 +167,7 @@ def _latex(summary: Summary) -> str:
     caption = _tex(f"{summary.name}. {' '.join(summary.notes)}", minus="-")
     return "\n".join(
         [
-            f"% Command: {summary.command}",
+            f"% Command: {printable(summary.command)}",
             r"\begin{table}",
             r"\centering",
             rf"\caption{{{caption}}}",
@@ -186,4 +189,4 @@ def _tex(text: str, minus: str = "$-$") -> str:
     special |= {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
     special |= {"±": r"$\pm$", "Δ": r"$\Delta$", "-": minus, "+": "$+$"}
     special |= {"−": "$-$", "<": "$<$"}
-    return "".join(special.get(character, character) for character in text)
+    return "".join(special.get(character, character) for character in printable(text))

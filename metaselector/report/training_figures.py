@@ -12,7 +12,15 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from metaselector.report.groups import in_groups
-from metaselector.report.style import BLACK, CYCLE, finish, new_figure, row_labels, styled
+from metaselector.report.style import (
+    BLACK,
+    CYCLE,
+    finish,
+    new_figure,
+    row_labels,
+    short_name,
+    styled,
+)
 
 _MOST_PARAMETERS = 40
 _ROW = 0.15  # inches
@@ -35,7 +43,7 @@ def learning_curves(history: pd.DataFrame) -> Figure:
             of_model = history[history["model"] == model]
             for (stage, _), curve in of_model.groupby(["stage", "seed"], sort=False):
                 _curve(axes, curve.sort_values("epoch"), colour[stage])
-            axes.set_title(model, fontsize=7)  # names of rows are long
+            axes.set_title(short_name(model), fontsize=7)  # names of rows are long
             axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
             axes.yaxis.set_major_locator(MaxNLocator(4))
         for axes in panels[len(models) :]:
@@ -47,7 +55,9 @@ def learning_curves(history: pd.DataFrame) -> Figure:
             Line2D([], [], color=BLACK, marker="o", markersize=3, label="valid"),
         ]
         if len(stages) > 1:
-            handles += [Line2D([], [], color=colour[stage], label=stage) for stage in stages]
+            handles += [
+                Line2D([], [], color=colour[stage], label=short_name(stage)) for stage in stages
+            ]
         figure.legend(handles=handles, loc="outside upper center", ncols=4)
         return finish(figure)
 
@@ -87,12 +97,12 @@ def learned_rates(rates: pd.DataFrame) -> Figure:
         panels = grid[0].subgridspec(1, len(models)).subplots(sharey=True, squeeze=False)[0]
         for axes, model in zip(panels, models, strict=True):
             _over_epochs(axes, rates[rates["model"] == model], colour)
-            axes.set_title(model, fontsize=7)  # names of rows are long
+            axes.set_title(short_name(model), fontsize=7)  # names of rows are long
             axes.set_xlabel("epoch")
         panels[0].set_ylabel("inner learning rate")
         if detailed:
             _final_values(figure.add_subplot(grid[1]), finals, models, colour)
-        handles = [Line2D([], [], color=colour[group], label=group) for group in groups]
+        handles = [Line2D([], [], color=colour[group], label=short_name(group)) for group in groups]
         figure.legend(handles=handles, loc="outside upper center", ncols=4)
         return finish(figure)
 

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from metaselector.report.inputs import read_table
+from metaselector.report.terminal import cell
 from metaselector.transfer import TRANSFER_FILE
 
 COLUMNS = ["model", "parameter", "how", "rows", "of"]
@@ -26,6 +27,6 @@ def print_transfer(run_dir: Path, console: Console) -> None:
     shown.add_column("rows", justify="right")
     for line in table[COLUMNS].drop_duplicates().itertuples():
         rows = f"{line.rows:,} of {line.of:,}"
-        shown.add_row(f"{line.model}.{line.parameter}", str(line.how), rows)
+        shown.add_row(cell(f"{line.model}.{line.parameter}"), cell(line.how), rows)
     console.print(shown)
-    console.print(str(run_dir / TRANSFER_FILE), highlight=False, soft_wrap=True)
+    console.print(cell(run_dir / TRANSFER_FILE), highlight=False, soft_wrap=True)

@@ -18,6 +18,7 @@ from metaselector.report.style import (
     model_colours,
     new_figure,
     row_labels,
+    short_name,
     styled,
 )
 
@@ -48,12 +49,13 @@ def confusion(confusion: pd.DataFrame) -> Figure:
             )
             shares = counts.loc[models, models].to_numpy(np.float64)
             _cells(axes, 100 * shares / shares.sum())
-            axes.set_xticks(range(len(models)), models)
-            axes.set_yticks(range(len(models)), models)
-            if sum(map(len, models)) > 30:  # they would touch
+            names = [*map(short_name, models)]
+            axes.set_xticks(range(len(models)), names)
+            axes.set_yticks(range(len(models)), names)
+            if sum(map(len, names)) > 30:  # they would touch
                 axes.tick_params(axis="x", labelrotation=90)
             axes.set_ylabel("best on valid\n(fitted on train)")
-            axes.set_xlabel(f"best on test\n(fitted on {fitted_on})")
+            axes.set_xlabel(f"best on test\n(fitted on {short_name(fitted_on)})")
         panels[0].set_title("Users by best base model (%)")
         return finish(figure)
 
@@ -83,7 +85,7 @@ def stability(correlation: pd.DataFrame) -> Figure:
             of_kind = correlation[correlation["fitted_on"] == kind]
             position = np.arange(len(models)) + (i - (len(kinds) - 1) / 2) * height
             means = of_kind.groupby("model")["spearman"].mean()[models]
-            axes.barh(position, means, 0.9 * height, color=CYCLE[i], label=kind)
+            axes.barh(position, means, 0.9 * height, color=CYCLE[i], label=short_name(kind))
             if correlation["seed"].nunique() > 1:
                 for at, model in zip(position, models, strict=True):
                     dots = of_kind.loc[of_kind["model"] == model, "spearman"]
@@ -112,7 +114,7 @@ def entropy(entropy: pd.DataFrame) -> Figure:
             values = entropy.loc[entropy["model"] == model, "entropy"].to_numpy(np.float64)
             share = np.histogram(values.clip(0, 1), edges)[0] / len(values) * 100
             axes.stairs(share, edges, fill=True, color=colour, alpha=0.2, linewidth=0)
-            axes.stairs(share, edges, color=colour, linewidth=1, label=model)
+            axes.stairs(share, edges, color=colour, linewidth=1, label=short_name(model))
             across = axes.get_xaxis_transform()
             axes.plot(values.mean(), 0.97, "v", color=colour, markersize=5, transform=across)
         axes.set_xlim(0, 1)
@@ -137,12 +139,12 @@ def breakdown(breakdown: pd.DataFrame) -> Figure:
         panels = figure.subplots(len(facts), 1, sharey=True, squeeze=False)[:, 0]
         for axes, fact in zip(panels, facts, strict=True):
             _fact(axes, breakdown[breakdown["fact"] == fact], colours)
-            axes.set_title(FACT_TITLES.get(fact, fact))
+            axes.set_title(FACT_TITLES.get(fact, short_name(fact)))
         figure.supylabel("logloss saved over the best single model (nats)", fontsize=7)
         handles = [
             Line2D([], [], color=colour, marker="o", markersize=3) for colour in colours.values()
         ]
-        figure.legend(handles, list(colours), loc="outside upper center", ncols=2)
+        figure.legend(handles, [*map(short_name, colours)], loc="outside upper center", ncols=2)
         return finish(figure)
 
 

@@ -12,11 +12,15 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
+import numpy as np
 import pandas as pd
 
+from metaselector.config import Config
 from metaselector.data.protocol import WINDOWS, Exam
 from metaselector.evaluate.combiners import OPTIONAL, usable_combiners
 from metaselector.evaluate.comparisons import compare
+from metaselector.evaluate.metrics import Metric
+from metaselector.evaluate.plugin_metric import metric_of_plugin
 from metaselector.evaluate.predictions import save_predictions
 from metaselector.evaluate.results import best_model_counts, score, with_common_rows
 from metaselector.files import atomic_file, write_text
@@ -45,6 +49,21 @@ def evaluate(run: Run, progress: Progress) -> None:
         _write_csv(run, "tasks", pd.concat([table.assign(task=name) for name, table in named]))
     _write_csv(run, "history", _history(run))
     _write_csv(run, "rates", _rates(run))
+
+
+def own_metrics(config: Config) -> dict[str, Metric]:
+    """The metrics that the settings add, by the name of their column.
+
+    Raises:
+        ConfigError: one cannot be loaded, or makes no number of four rows.
+    """
+    found = {}
+    y, p, users = np.array([0, 1, 1, 0]), np.array([0.2, 0.7, 0.4, 0.6]), np.array([*"aabb"])
+    for name in config.evaluate.metrics:
+        metric = metric_of_plugin(name, METRICS.load(name))
+        metric(y, p, users)
+        found[name.rpartition(":")[2]] = metric
+    return found
 
 
 def help_evaluate(run: Run) -> None:
@@ -76,13 +95,12 @@ def _write_exam(
     weights = pd.concat([part.weights for part in parts], ignore_index=True)
     best_single = dict(zip(run.config.seeds, (part.best_single for part in parts), strict=True))
     dataset = run.dataset.schema.dataset
-    further = {name.rpartition(":")[2]: METRICS.load(name) for name in run.config.evaluate.metrics}
     results = score(
         predictions,
         dataset=dataset,
         protocol=exam.name,
         best_single=best_single,
-        metrics=further,
+        metrics=own_metrics(run.config),
     )
     folder = PurePosixPath(task_folder) / exam.folder
     save_predictions(predictions, run.directory / folder / "predictions.parquet")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from metaselector.common.streams import tell
 from metaselector.config import Config
 from metaselector.data.dataset import EncodedDataset
 from metaselector.data.interactions import InteractionTable, Task
@@ -57,9 +57,9 @@ def prepare(config: Config, source: Path, directory: Path) -> None:
     with atomic_directory(directory) as target:
         encode_to(table, target, settings)
         for repair in table.repairs:
-            print(f"warning: {repair}", file=sys.stderr)
+            tell(f"warning: {repair}")
         for note in table.notes:
-            print(f"note: {note}", file=sys.stderr)
+            tell(f"note: {note}")
         dataset = EncodedDataset.load(target)
         _check_labels(table, dataset, settings)
         if config.protocol == "cold":
@@ -120,20 +120,18 @@ def _count_cold_users(dataset: EncodedDataset, config: Config) -> None:
     cold, protocol = config.cold, Cold(dataset, config)
     early, learners = protocol.users(0, cold.early), protocol.users(cold.early, cold.train)
     valid, test = protocol.users(cold.train, cold.valid), protocol.users(cold.valid, 100)
-    print(
+    tell(
         f"note: base models train on {len(early):,} users, {len(learners):,} are meta-trained on, "
         f"{len(valid):,} are for validation and {len(test):,} for the test",
-        file=sys.stderr,
     )
     for exam in protocol.exams:
         size = exam.test.support.shape[1]
         for name, users, kept in (("validation", valid, exam.valid), ("test", test, exam.test)):
             short = len(users) - len(kept.users)
             if short:
-                print(
+                tell(
                     f"note: {short:,} of {len(users):,} {name} users have no rows after their "
                     f"first {size}: they are left out where the support is {size}",
-                    file=sys.stderr,
                 )
 
 
@@ -144,8 +142,7 @@ def _count_short_users(dataset: EncodedDataset, windows: Windows) -> None:
         first, end = (boundaries(dataset.user_offsets, percent) for percent in (start, stop))
         empty = int((first == end).sum())
         if empty:
-            print(
+            tell(
                 f"note: {empty:,} of {dataset.num_users:,} users have too few rows for one in the "
                 f"window {name} ({start}-{stop} %)",
-                file=sys.stderr,
             )

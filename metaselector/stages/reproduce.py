@@ -7,9 +7,8 @@ import shlex
 import time
 from pathlib import Path
 
-from rich.console import Console
-
 from metaselector import environment
+from metaselector.common.streams import console, say
 from metaselector.distributed import workers
 from metaselector.distributed.torchrun import restarted
 from metaselector.errors import CheckpointError, DataError
@@ -19,9 +18,10 @@ from metaselector.report.figures import write_figures
 from metaselector.report.support import SUPPORT_FILE
 from metaselector.report.tables import print_summary, write_tables
 from metaselector.report.tasks import TASKS_FILE
+from metaselector.report.terminal import cell
 from metaselector.run_config import save_config
 from metaselector.run_directory import Run
-from metaselector.stages.evaluate import evaluate, help_evaluate
+from metaselector.stages.evaluate import evaluate, help_evaluate, own_metrics
 from metaselector.stages.prepare import prepare_run
 from metaselector.stages.train import meta_train_selectors, pretrain_base_models
 from metaselector.trust.named_code import named_code
@@ -54,20 +54,18 @@ def evaluate_and_report(run: Run, progress: Progress, started: float | None = No
             advance()
             figures = write_figures(folder)
             advance()
-    console = Console()
-    print_summary(run.directory, console)
+    printer = console()
+    print_summary(run.directory, printer)
     numbers = next(
         name
         for name in (TASKS_FILE, SUPPORT_FILE, "results.csv")
         if (run.directory / name).exists()
     )
     for path in (*folders[:-1], run.directory / numbers, *tables, *figures):
-        console.print(str(path), highlight=False, soft_wrap=True)
+        say(path)
     consent = ["--allow-code"] if named_code(run.config.model_dump(mode="json")) else []
     page = shlex.join(["metaselector", "report", str(run.directory), *consent])
-    console.print(
-        f"as one page: {page}", style="dim", markup=False, highlight=False, soft_wrap=True
-    )
+    printer.print(cell(f"as one page: {page}"), style="dim", highlight=False, soft_wrap=True)
 
 
 def _folders(run: Run) -> list[Path]:
@@ -93,6 +91,7 @@ def reproduce(
         prepared: use prepared data too, where they are whole and have the run's settings.
     """
     started = time.perf_counter()
+    own_metrics(run.config)  # what is wrong with them is said before hours of work
     if not workers.is_main():
         pass
     elif (prepared or restarted()) and finds_prepared(run, progress):

@@ -131,7 +131,7 @@ def test_comparison_shows_the_values() -> None:
         assert dots == [_MODELS[model][panel] for model in _labels(figure)]
         lines = {line.get_linestyle(): line.get_xdata()[0] for line in axes.lines}
         assert lines["--"] == _MODELS["oracle-user"][panel]
-        assert [text.get_text()[-5:] for text in axes.texts if "left" in text.get_text()] == (
+        assert [text.get_text()[-5:] for text in axes.texts if "←" in text.get_text()] == (
             ["0.487"] * panel  # far below the models: named at the edge
         )
     colour = figure.axes[0].containers[-1][0].get_color()

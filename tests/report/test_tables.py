@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -191,3 +192,20 @@ def test_an_oracle_that_always_takes_the_best_single_model_is_not_it() -> None:
     results = _results([0, 1]).assign(gap_closed_logloss=np.nan)
     results.loc[results["model"].isin(["uniform", "oracle-user"]), "rela_impr"] = 0.0
     assert best_single(results)["model"].tolist() == ["my_model"] * 2
+
+
+def test_a_hostile_name_is_only_text(tmp_path: Path) -> None:
+    _write(tmp_path, [0], differences=False)
+    path, name = tmp_path / "results.csv", "a|b`[red]\x1b[31m\n$%"
+    results = pd.read_csv(path).replace({"model": {"other": name}, "dataset": {"tiny": name}})
+    results.to_csv(path, index=False)
+    markdown, latex = (written.read_text() for written in write_tables(tmp_path))
+    table = [line for line in markdown.splitlines() if line.startswith("|")]
+    assert len({re.sub(r"\\.", "", line).count("|") for line in table}) == 1
+    assert r"| a\|b\`[red]\\x1b[31m\\n$% |" in markdown
+    assert r"a|b`[red]\textbackslash{}x1b[31m\textbackslash{}n\$\% &" in latex
+    console = Console(file=io.StringIO(), width=200, force_terminal=True, color_system=None)
+    print_summary(tmp_path, console)
+    assert isinstance(console.file, io.StringIO)
+    assert r"│ a|b`[red]\x1b[31m\n$%" in console.file.getvalue()
+    assert "\x1b[31m" not in console.file.getvalue()

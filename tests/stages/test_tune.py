@@ -168,7 +168,8 @@ def test_base_models_with_other_settings_are_not_replaced(
 
 
 def test_a_loss_that_is_no_number_is_infinite(run: Run) -> None:
-    diverging = change_config(run.config, {"adapt.phi_rate": float("inf")})
+    adapt = run.config.adapt.model_copy(update={"phi_rate": float("inf")})  # no setting can be
+    diverging = run.config.model_copy(update={"adapt": adapt})
     assert list(valid_losses(run, SIMPLIFIED, diverging)) == [float("inf")]
 
 

@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from metaselector.common.streams import console
+from metaselector.common.text import printable
 from metaselector.data.public.answer import OddAnswer, OtherRange, open_url, promised
 from metaselector.errors import ConfigError, UserError
 from metaselector.files import about
@@ -252,9 +254,9 @@ def _size(path: Path) -> int:
 @contextmanager
 def progress_bar(description: str) -> Iterator[Progress]:
     """A progress bar on standard error."""
-    from rich.console import Console  # slow to import, and seldom needed
-    from rich.progress import Progress as Bar
+    from rich.markup import escape
+    from rich.progress import Progress as Bar  # slow to import, and seldom needed
 
-    with Bar(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(description, total=None)
+    with Bar(console=console(err=True), transient=True) as bar:
+        task = bar.add_task(escape(printable(description)), total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from metaselector.common.streams import tell
 from metaselector.data.own.own_log import OwnLog
 from metaselector.data.public.census import FILE
 from metaselector.data.public.download import FetchError, digest
@@ -111,8 +111,8 @@ def fetch(
             f"{name} stands for files of your own and cannot be fetched; set --data to the path of "
             f"{expected}"
         )
-    _say(f"{name}: {licence}")
-    _say(f"{name}: will be kept in {target}")
+    tell(f"{name}: {licence}")
+    tell(f"{name}: will be kept in {target}")
     failures = []
     for source in sources:
         try:
@@ -122,7 +122,7 @@ def fetch(
             return target
         except FetchError as error:
             failures.append(str(error))
-            _say(f"{name}: {error}")
+            tell(f"{name}: {error}")
     best = SOURCES.get(name, sources)[0]
     raise UserError(
         f"{name} could not be fetched ({'; '.join(failures)}); {best.by_hand(directory)}, or "
@@ -163,7 +163,3 @@ def _is_intact(directory: Path) -> bool:
         return all(digest(directory / file, "sha256") == sum_ for file, sum_ in sums.items())
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr)

