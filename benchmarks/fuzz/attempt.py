@@ -1,0 +1,136 @@
+"""One input: what came of it, how long it took and how much memory."""
+
+from __future__ import annotations
+
+import resource
+import shutil
+import signal
+import time
+import traceback
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+from typing import Any, Literal, NamedTuple
+
+from benchmarks import measure
+from benchmarks.fuzz.target import MEGABYTES, Different, Target, random_of
+from metaselector.errors import UserError
+
+ROOT = Path(__file__).parents[2]
+MOST_MB = 2000.0
+"""What an input may take before it gets no more: it is large long before."""
+
+Kind = Literal["success", "refused", "traceback", "different", "slow", "large", "hung", "crashed"]
+"""What may come of an input. All but the first two are findings; a process that had to be ended has
+hung, and one that ended itself has crashed."""
+
+
+class Outcome(NamedTuple):
+    """What came of an input.
+
+    Attributes:
+        kind: in one word.
+        said: the message of what was raised.
+        where: the innermost place of this project that raised it; what is raised there by the same
+            type is taken for the same defect.
+        seconds: it took.
+        mb: megabytes (10^6 bytes) that the process grew by at most while it took them.
+    """
+
+    kind: Kind
+    said: str = ""
+    where: str = ""
+    seconds: float = 0.0
+    mb: float = 0.0
+
+    @property
+    def is_finding(self) -> bool:
+        return self.kind not in ("success", "refused")
+
+
+class _TooLong(BaseException):
+    """Raised by the clock; no handler of errors takes it for one."""
+
+
+def attempt(task: Callable[[], object], seconds: float, megabytes: float = MEGABYTES) -> Outcome:
+    """Do `task` under a clock, in the main thread.
+
+    Args:
+        seconds: after which it is ended, where Python gets to end it.
+        megabytes: from which on it is large.
+    """
+    before = _memory_mark()
+    signal.signal(signal.SIGALRM, _ring)
+    started = time.perf_counter()
+    try:
+        # Again and again: the first one may be lost, as in a destructor.
+        signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
+        try:
+            task()
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        found = Outcome("success")
+    except UserError as error:
+        found = Outcome("refused", _line(error))
+    except Different as error:
+        found = Outcome("different", _line(error), type(error).__name__)
+    except _TooLong as error:
+        found = Outcome("slow", f"more than {seconds:g} s", _place(error))
+    except MemoryError as error:
+        found = Outcome("large", _line(error), _place(error))
+    except (Exception, SystemExit) as error:
+        found = Outcome("traceback", f"{type(error).__name__}: {_line(error)}", _place(error))
+    took, grown = time.perf_counter() - started, (measure.held("VmHWM") - before) * 1024 / 1e6
+    if grown > megabytes and not found.is_finding:
+        found = Outcome("large", f"{grown:.0f} MB")
+    return found._replace(seconds=took, mb=max(grown, 0.0))
+
+
+def try_input(target: Target, seed: int, number: int, scratch: Path) -> Outcome:
+    """Write an input of `target` into the folder `scratch`, and read it.
+
+    What is slow or large is tried a second time, which counts: a machine may be busy, and
+    something may be imported or compiled the first time.
+    """
+    for _ in range(2):
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir(parents=True)
+        target.write(random_of(seed, target.name, number), scratch)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = attempt(lambda: target.read(scratch), target.seconds)
+        if found.kind not in ("slow", "large"):
+            break
+    return found
+
+
+def limit_memory() -> None:
+    """Let this process grow by :data:`MOST_MB` at most."""
+    most = int(measure.held("VmData") * 1024 + MOST_MB * 1e6)
+    resource.setrlimit(resource.RLIMIT_DATA, (most, resource.getrlimit(resource.RLIMIT_DATA)[1]))
+
+
+def _memory_mark() -> int:
+    """Kilobytes that are resident now, from which on a peak counts."""
+    with suppress(OSError):  # a kernel that does not let us: peaks then count from the start
+        Path("/proc/self/clear_refs").write_text("5")
+    return measure.held("VmRSS")
+
+
+def _ring(number: int, frame: FrameType | None) -> Any:
+    raise _TooLong
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300]
+
+
+def _place(error: BaseException) -> str:
+    """``metaselector/data/dataset.py:210 load``."""
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        path = Path(frame.filename)
+        if path.is_relative_to(ROOT) and "benchmarks" not in path.parts:
+            return f"{path.relative_to(ROOT)}:{frame.lineno} {frame.name}"
+    return "elsewhere"

@@ -1,0 +1,16 @@
+"""All targets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from benchmarks.fuzz import own_logs, public_data, rewritings, saved, settings
+from benchmarks.fuzz.target import Target
+
+_MODULES = (own_logs, rewritings, public_data, settings, saved)
+
+
+def catalogue(world: Path) -> Mapping[str, Target]:
+    """Every target by its name, given the folder that :func:`world.build` has filled."""
+    return {target.name: target for module in _MODULES for target in module.targets(world)}
