@@ -33,8 +33,8 @@ class Outcome(NamedTuple):
     Attributes:
         kind: in one word.
         said: the message of what was raised.
-        where: the innermost place of this project that raised it; what is raised there by the same
-            type is taken for the same defect.
+        where: the innermost place of this project that raised it.
+        trace: the traceback of a finding.
         seconds: it took.
         mb: megabytes (10^6 bytes) that the process grew by at most while it took them.
     """
@@ -42,6 +42,7 @@ class Outcome(NamedTuple):
     kind: Kind
     said: str = ""
     where: str = ""
+    trace: str = ""
     seconds: float = 0.0
     mb: float = 0.0
 
@@ -75,13 +76,13 @@ def attempt(task: Callable[[], object], seconds: float, megabytes: float = MEGAB
     except UserError as error:
         found = Outcome("refused", _line(error))
     except Different as error:
-        found = Outcome("different", _line(error), type(error).__name__)
+        found = Outcome("different", _line(error))
     except _TooLong as error:
-        found = Outcome("slow", f"more than {seconds:g} s", _place(error))
+        found = _finding("slow", error, f"more than {seconds:g} s")
     except MemoryError as error:
-        found = Outcome("large", _line(error), _place(error))
+        found = _finding("large", error, _line(error))
     except (Exception, SystemExit) as error:
-        found = Outcome("traceback", f"{type(error).__name__}: {_line(error)}", _place(error))
+        found = _finding("traceback", error, f"{type(error).__name__}: {_line(error)}")
     took, grown = time.perf_counter() - started, (measure.held("VmHWM") - before) * 1024 / 1e6
     if grown > megabytes and not found.is_finding:
         found = Outcome("large", f"{grown:.0f} MB")
@@ -121,6 +122,11 @@ def _memory_mark() -> int:
 
 def _ring(number: int, frame: FrameType | None) -> Any:
     raise _TooLong
+
+
+def _finding(kind: Kind, error: BaseException, said: str) -> Outcome:
+    trace = "".join(traceback.format_exception(error))
+    return Outcome(kind, said, _place(error), trace[-20_000:])
 
 
 def _line(error: BaseException) -> str:

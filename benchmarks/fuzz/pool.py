@@ -7,7 +7,6 @@ import os
 import shutil
 import tempfile
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
@@ -54,14 +53,14 @@ def try_all(
         processes: at a time.
     """
     targets = catalogue(world)
-    waiting = deque(jobs)
+    waiting = iter(jobs)
     _CONTEXT.set_forkserver_preload([__name__, catalogue.__module__])
-    workers = [_Worker(catalogue, world, seed) for _ in range(min(processes, len(waiting)))]
+    workers = [_Worker(catalogue, world, seed) for _ in range(processes)]
     try:
         while workers:
             for worker in workers:
-                if worker.job is None and waiting:
-                    worker.give(waiting.popleft())
+                if worker.job is None and (job := next(waiting, None)):
+                    worker.give(job)
             workers = [w for w in workers if w.job is not None or not w.end()]
             ready = wait([worker.pipe for worker in workers], timeout=1.0)
             for place, worker in enumerate(workers):

@@ -24,13 +24,10 @@ _TIME = 880_000_000
 
 def targets(world: Path) -> list[Target]:
     return [
-        *(
-            Target(f"public-{name}", partial(_folder, FILES[name]), partial(_read, name), 5)
-            for name in FILES
-        ),
-        Target("public-zip", _zip, partial(_read_file, "movielens-100k", "ml-100k.zip"), 5),
-        Target("public-amazon", _amazon, partial(_read, "amazon"), 12),
-        Target("public-census", _census, partial(_read, "census-income"), 5),
+        *(Target(name, partial(_folder, FILES[name]), partial(_read, name), 5) for name in FILES),
+        Target("movielens-100k-zip", _zip, partial(_read_file, "movielens-100k", "ml-100k.zip"), 5),
+        Target("amazon", _amazon, partial(_read, "amazon"), 12),
+        Target("census-income", _census, partial(_read, "census-income"), 5),
     ]
 
 

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.fuzz.logs import COLUMNS, SCHEMA, Log, random_log
+from benchmarks.fuzz.mutations import mutated
 from benchmarks.fuzz.odd_tables import plain_table
 from benchmarks.fuzz.target import Different, Target
 from metaselector.data.own.own_log import read_log
@@ -29,7 +30,7 @@ Write = Callable[[Log, Path], None]
 def targets(world: Path) -> list[Target]:
     return [
         Target("log-rewritten", _write, _compare, 16),
-        Target("log-in-blocks", _write_plain, _compare_blocks, 8),
+        Target("log-in-blocks", _write_text, _compare_blocks, 8),
     ]
 
 
@@ -39,8 +40,9 @@ def _write(random: Random, folder: Path) -> None:
     REWRITINGS[random.choice(list(REWRITINGS))](log, folder / OTHER)
 
 
-def _write_plain(random: Random, folder: Path) -> None:
-    _save(random_log(random, odd=0.2), folder)
+def _write_text(random: Random, folder: Path) -> None:
+    data = random_log(random, odd=0.2).text().encode()
+    (folder / "log.csv").write_bytes(mutated(random, data) if random.random() < 0.7 else data)
 
 
 def _compare(folder: Path) -> None:

@@ -16,6 +16,7 @@ from metaselector import MetaSelector
 from metaselector.progress import Advance, Silent
 
 LOG, RUN, STOPPED, MODEL, TINY = "log.yaml", "run", "stopped", "model", "tiny.yaml"
+SPACE = "space.yaml"
 HISTORY, CANDIDATES = "history.csv", "candidates.csv"
 USERS, ROWS = 12, 20
 SCHEMA: Mapping[str, Any] = {
@@ -42,6 +43,7 @@ def build(folder: Path) -> Path:
     log = Log(random_log(Random(0), USERS, ROWS, odd=0.0).rows, dict(SCHEMA))
     schema = log.save(folder, log.text().encode(), "log.csv")
     (folder / TINY).write_text(yaml.safe_dump({**SETTINGS, "dataset": str(schema)}))
+    (folder / SPACE).write_text("adapt.steps: {low: 1, high: 3}\n", encoding="utf-8")
     assert set(SIDE_FILES) <= {path.stem for path in folder.iterdir()}
     model = _model(folder / RUN).fit(schema)
     model.evaluate()
