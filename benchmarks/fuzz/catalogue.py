@@ -5,10 +5,30 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks.fuzz import damage, kill, own_logs, public_data, rewritings, saved, settings
+from benchmarks.fuzz import (
+    command_line,
+    damage,
+    kill,
+    own_logs,
+    preparation,
+    public_data,
+    rewritings,
+    saved,
+    settings,
+)
 from benchmarks.fuzz.target import Target
 
-_MODULES = (own_logs, rewritings, public_data, settings, saved, damage, kill)
+_MODULES = (
+    own_logs,
+    rewritings,
+    preparation,
+    public_data,
+    settings,
+    saved,
+    command_line,
+    damage,
+    kill,
+)
 
 
 def catalogue(world: Path) -> Mapping[str, Target]:

@@ -27,7 +27,7 @@ def odd_yaml(random: Random, settings: Any) -> bytes:
         return random.choice(HOSTILE)(random).encode()
     given = odd_settings(random, settings)
     data = yaml.safe_dump(given, sort_keys=False, allow_unicode=True).encode()
-    return mutated(random, data) if random.random() < 0.4 else data
+    return mutated(random, data) if random.random() < 0.25 else data
 
 
 def odd_settings(random: Random, settings: Any) -> Any:
@@ -58,7 +58,7 @@ def odd_value(random: Random, hashable: bool = False) -> Any:
 
 def _near(random: Random, value: Any) -> Any:
     """Another value of the same kind, or of any."""
-    if random.random() < 0.4:
+    if random.random() < 0.6:
         if isinstance(value, bool):
             return not value
         if isinstance(value, int | float):

@@ -21,6 +21,7 @@ from benchmarks.fuzz.target import Different, Target
 from metaselector.data.own.own_log import read_log
 from metaselector.data.raw.columns import Raw, RawBlock
 from metaselector.data.raw.csv_blocks import text_blocks
+from metaselector.data.raw.csv_lines import text_header
 from metaselector.errors import UserError
 
 PLAIN, OTHER = "plain", "other"
@@ -145,8 +146,8 @@ def _compare_blocks(folder: Path) -> None:
 
 def _in_blocks(path: Path, size: int) -> list[object] | str:
     """The rows, or what is said of them."""
-    columns: dict[str, Raw] = dict.fromkeys(COLUMNS, "word")
     try:
+        columns: dict[str, Raw] = dict.fromkeys(text_header(path, ","), "word")
         return [row for block in text_blocks(path, ",", columns, size) for row in _rows(block)]
     except UserError as error:
         return str(error)
