@@ -165,7 +165,8 @@ def _scores(world: Path, random: Random, folder: Path) -> None:
         table = pd.DataFrame(
             {"user": names, "item": np.asarray(items, dtype=object)[dataset.items]}
         )
-        table = table.assign(time=dataset.timestamps, score=scores)
+        unit = 10**6 if dataset.timestamps.max() > 10**12 else 1  # of what the data set keeps
+        table = table.assign(time=dataset.timestamps // unit, score=scores)
     path = folder / random.choice(("scores.csv", "scores.tsv"))
     data = table.to_csv(index=False, sep="\t" if path.suffix == ".tsv" else ",").encode()
     path.write_bytes(mutated(random, data) if random.random() < 0.9 else data)
