@@ -15,7 +15,7 @@ from types import FrameType
 from typing import Any, Literal, NamedTuple
 
 from benchmarks import measure
-from benchmarks.fuzz.target import MEGABYTES, Different, Target, random_of
+from benchmarks.fuzz.target import Different, Target, random_of
 from metaselector.errors import UserError
 
 ROOT = Path(__file__).parents[2]
@@ -55,7 +55,7 @@ class _TooLong(BaseException):
     """Raised by the clock; no handler of errors takes it for one."""
 
 
-def attempt(task: Callable[[], object], seconds: float, megabytes: float = MEGABYTES) -> Outcome:
+def attempt(task: Callable[[], object], seconds: float, megabytes: float) -> Outcome:
     """Do `task` under a clock, in the main thread.
 
     Args:
@@ -101,7 +101,7 @@ def try_input(target: Target, seed: int, number: int, scratch: Path) -> Outcome:
         target.write(random_of(seed, target.name, number), scratch)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            found = attempt(lambda: target.read(scratch), target.seconds)
+            found = attempt(lambda: target.read(scratch), target.seconds, target.megabytes)
         if found.kind not in ("slow", "large"):
             break
     return found

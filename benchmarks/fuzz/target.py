@@ -30,7 +30,7 @@ class Target:
             :class:`Different` where it ends with something wrong.
         weight: its share of a group's inputs, beside the others'.
         group: which option counts it.
-        seconds: what :attr:`read` may take.
+        seconds, megabytes: what :attr:`read` may take.
     """
 
     name: str
@@ -39,6 +39,7 @@ class Target:
     weight: int = 1
     group: Group = "inputs"
     seconds: float = SECONDS
+    megabytes: float = MEGABYTES
 
 
 def random_of(seed: int, target: str, number: int) -> Random:
