@@ -84,7 +84,7 @@ def main(
             if only:
                 counts = {t.name: max(only) + 1 for t in members}
             jobs = [*_jobs(counts, only or ())]
-            if not jobs:
+            if not jobs or time.monotonic() >= end:
                 continue
             started = time.monotonic()
             with Bars().task(group, sum(len(job.numbers) for job in jobs)) as advance:
@@ -96,7 +96,8 @@ def main(
                     advance()
             minutes = (time.monotonic() - started) / 60
             found[group] = {**summary.figures(group), "minutes": round(minutes, 1)}
-    _print(found)
+    if found:
+        _print(found)
     for defect, count in summary.defects.most_common():
         print(f"{count:6,} × {defect}")
     if json is not None:

@@ -22,6 +22,9 @@ ROOT = Path(__file__).parents[2]
 MOST_MB = 2000.0
 """What an input may take before it gets no more: it is large long before."""
 
+WAITING = 10
+"""How much longer an input may take by the wall's clock than of the processor's time."""
+
 Kind = Literal["success", "refused", "traceback", "different", "slow", "large", "hung", "crashed"]
 """What may come of an input. All but the first two are findings; a process that had to be ended has
 hung, and one that ended itself has crashed."""
@@ -35,7 +38,7 @@ class Outcome(NamedTuple):
         said: the message of what was raised.
         where: the innermost place of this project that raised it.
         trace: the traceback of a finding.
-        seconds: it took.
+        seconds: of the processor's time that it took.
         mb: megabytes (10^6 bytes) that the process grew by at most while it took them.
     """
 
@@ -56,21 +59,24 @@ class _TooLong(BaseException):
 
 
 def attempt(task: Callable[[], object], seconds: float, megabytes: float) -> Outcome:
-    """Do `task` under a clock, in the main thread.
+    """Do `task` under two clocks, in the main thread.
 
     Args:
-        seconds: after which it is ended, where Python gets to end it.
+        seconds: of this processor's time, after which it is ended where Python gets to end it; by
+            the wall's clock it has :data:`WAITING` times as long, since a machine may be busy.
         megabytes: from which on it is large.
     """
-    before = _memory_mark()
-    signal.signal(signal.SIGALRM, _ring)
-    started = time.perf_counter()
+    before, started = _memory_mark(), time.process_time()
+    for number in (signal.SIGPROF, signal.SIGALRM):
+        signal.signal(number, _ring)
     try:
-        # Again and again: the first one may be lost, as in a destructor.
-        signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
         try:
+            # Again and again: the first one may be lost, as in a destructor.
+            signal.setitimer(signal.ITIMER_PROF, seconds, 0.5)
+            signal.setitimer(signal.ITIMER_REAL, WAITING * seconds, 0.5)
             task()
         finally:
+            signal.setitimer(signal.ITIMER_PROF, 0)
             signal.setitimer(signal.ITIMER_REAL, 0)
         found = Outcome("success")
     except UserError as error:
@@ -83,7 +89,7 @@ def attempt(task: Callable[[], object], seconds: float, megabytes: float) -> Out
         found = _finding("large", error, _line(error))
     except (Exception, SystemExit) as error:
         found = _finding("traceback", error, f"{type(error).__name__}: {_line(error)}")
-    took, grown = time.perf_counter() - started, (measure.held("VmHWM") - before) * 1024 / 1e6
+    took, grown = time.process_time() - started, (measure.held("VmHWM") - before) * 1024 / 1e6
     if grown > megabytes and not found.is_finding:
         found = Outcome("large", f"{grown:.0f} MB")
     return found._replace(seconds=took, mb=max(grown, 0.0))

@@ -28,8 +28,8 @@ from metaselector.errors import UserError
 from metaselector.run_directory import Run
 from metaselector.trained import Trained
 
-SECONDS = 120.0
-"""What a killed command and the next one may take together, on a busy machine."""
+SECONDS = 60.0
+"""What a killed command and the next one may take together; ten times that by the wall's clock."""
 
 STEPS: Mapping[str, Sequence[str]] = {
     "prepare": ("data", "prepare", "--config", "{world}/" + TINY, "--data", "{world}/log.csv"),
@@ -56,7 +56,7 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
 }
 """What of the world's run a step begins with."""
 
-_PASSED_OVER = ("logs", "environment.json", "summary.md", ".db")
+_PASSED_OVER = ("logs", "environment.json", "summary.", ".db")
 """They say when something happened, how long it took, and how often it was tried."""
 
 
@@ -130,14 +130,24 @@ def _run(world: Path, step: str, folder: Path, kill_after: float | None = None) 
             code = _do(world, step, folder)
         finally:
             os._exit(code)
-    if kill_after is not None:
-        time.sleep(kill_after)
-        os.kill(child, signal.SIGKILL)
-    status = os.waitpid(child, 0)[1]
+    status = _ended(child, kill_after)
     if os.WIFEXITED(status) and os.WEXITSTATUS(status):
         lines = said.read_text(encoding="utf-8", errors="replace").splitlines()
         raise Different(f"exit code {os.WEXITSTATUS(status)}: {' '.join(lines[-1:])}")
     said.unlink()
+
+
+def _ended(child: int, kill_after: float | None) -> int:
+    """The exit status of a child that has ended, or was killed."""
+    if kill_after is not None:
+        end = time.monotonic() + kill_after
+        while time.monotonic() < end:
+            found, status = os.waitpid(child, os.WNOHANG)
+            if found:
+                return status
+            time.sleep(0.002)
+        os.kill(child, signal.SIGKILL)
+    return os.waitpid(child, 0)[1]
 
 
 def _do(world: Path, step: str, folder: Path) -> int:

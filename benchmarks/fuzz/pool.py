@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.fuzz.attempt import Kind, Outcome, limit_memory, try_input
+from benchmarks.fuzz.attempt import WAITING, Kind, Outcome, limit_memory, try_input
 from benchmarks.fuzz.target import Target
 
 Catalogue = Callable[[Path], Mapping[str, Target]]
@@ -21,9 +21,9 @@ Catalogue = Callable[[Path], Mapping[str, Target]]
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _START_SECONDS = 300.0
-_GRACE = 15.0
-"""Seconds that an input gets beyond twice its time (as it is tried twice) before its process is
-ended."""
+_GRACE = 30.0
+"""Seconds beyond all that :func:`try_input` gives an input, after which its process is ended: its
+clocks do not ring in foreign code."""
 
 
 class Job(NamedTuple):
@@ -119,7 +119,7 @@ class _Worker:
     def overdue(self, targets: Mapping[str, Target]) -> bool:
         allowed = _START_SECONDS
         if self.is_ready and self.job is not None:
-            allowed = 2 * targets[self.job.target].seconds + _GRACE
+            allowed = 2 * WAITING * targets[self.job.target].seconds + _GRACE
         return time.monotonic() - self.since > allowed
 
     def lost(self, kind: Kind) -> Tried:

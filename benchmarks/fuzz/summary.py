@@ -91,7 +91,7 @@ class Summary:
         """The figures of a group, and of each of its targets."""
         found = {n: t.figures() for n, t in self.tallies.items() if self.targets[n].group == group}
         whole = {
-            key: (max if key.startswith("worst") else sum)(f[key] for f in found.values())
+            key: (max if key.startswith("worst") else sum)([0, *(f[key] for f in found.values())])
             for key in Tally().figures()
         }
         return {**whole, "seed": self.seed, "targets": dict(sorted(found.items()))}

@@ -12,7 +12,7 @@ Group = Literal["inputs", "damaged", "kills"]
 GROUPS: tuple[Group, ...] = ("inputs", "damaged", "kills")
 
 SECONDS, MEGABYTES = 5.0, 500.0
-"""What one input may take."""
+"""What one input may take: of the processor's time, and of memory beyond what the process had."""
 
 
 class Different(Exception):

@@ -12,8 +12,13 @@ from typing import Any
 import yaml
 
 from benchmarks.fuzz.logs import SIDE_FILES, SIDES, START, Log, random_log
-from metaselector import MetaSelector
+from metaselector.config import Config, load_config
 from metaselector.progress import Advance, Silent
+from metaselector.run_directory import Run
+from metaselector.session import session
+from metaselector.stages.prepare import prepare_run
+from metaselector.stages.train import meta_train_selectors, pretrain_base_models
+from metaselector.trained import Trained
 
 LOG, RUN, STOPPED, MODEL, TINY = "log.yaml", "run", "stopped", "model", "tiny.yaml"
 SPACE = "space.yaml"
@@ -45,18 +50,16 @@ def build(folder: Path) -> Path:
     (folder / TINY).write_text(yaml.safe_dump({**SETTINGS, "dataset": str(schema)}))
     (folder / SPACE).write_text("adapt.steps: {low: 1, high: 3}\n", encoding="utf-8")
     assert set(SIDE_FILES) <= {path.stem for path in folder.iterdir()}
-    model = _model(folder / RUN).fit(schema)
-    model.evaluate()
-    model.save(folder / MODEL)
-    _stop(folder, schema)
+    run = Run(folder / RUN, load_config(folder / TINY))
+    prepare_run(run, None, folder)
+    with session(run, Silent()) as progress:
+        pretrain_base_models(run, progress)
+    _stop(folder, run.config)
+    with session(run, Silent()) as progress:
+        meta_train_selectors(run, progress)
+    Trained.of_run(run).save(folder / MODEL)
     _rows_to_predict(log, folder)
     return folder
-
-
-def _model(directory: Path, **more: Any) -> MetaSelector:
-    models: Mapping[str, Any] = SETTINGS["base_models"]
-    rest = {name: value for name, value in SETTINGS.items() if name != "base_models"}
-    return MetaSelector(models, directory=directory, **rest, **more)
 
 
 class _Stop(Exception):
@@ -77,11 +80,12 @@ class _Stops(Silent):
         yield advance
 
 
-def _stop(folder: Path, schema: Path) -> None:
-    with suppress(_Stop):
-        _model(folder / STOPPED, progress=_Stops()).fit(schema)
-    assert [*(folder / STOPPED).rglob("*.unfinished/*.safetensors")], "nothing was under way"
-    shutil.rmtree(folder / STOPPED / "logs")
+def _stop(folder: Path, config: Config) -> None:
+    stopped = Run(folder / STOPPED, config)
+    shutil.copytree(folder / RUN, stopped.directory)
+    with suppress(_Stop), session(stopped, _Stops()) as progress:
+        meta_train_selectors(stopped, progress, ("sample-selector", "metaselector"))
+    assert [*stopped.directory.rglob("*.unfinished/*.safetensors")], "nothing was under way"
 
 
 def _rows_to_predict(log: Log, folder: Path) -> None:

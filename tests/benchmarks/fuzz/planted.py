@@ -31,12 +31,16 @@ def _differ(folder: Path) -> None:
     raise Different("1 is read as 2")
 
 
-def _sleep(folder: Path) -> None:
+def _compute(folder: Path) -> None:
     while True:
         try:
-            time.sleep(60)
+            sum(range(10**6))
         except Exception:  # as careless code does
             continue
+
+
+def _wait(folder: Path) -> None:
+    time.sleep(60)
 
 
 def _grow(folder: Path) -> None:
@@ -53,7 +57,7 @@ def _end(folder: Path) -> None:
 
 def _hang(folder: Path) -> None:
     """In foreign code that never lets Python's handlers run."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM])
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM, signal.SIGPROF])
     time.sleep(600)
 
 
@@ -62,7 +66,8 @@ READ: Mapping[str, Callable[[Path], object]] = {
     "refused": _refuse,
     "traceback": _fail,
     "different": _differ,
-    "slow": _sleep,
+    "slow": _compute,
+    "waits": _wait,
     "large": _grow,
     "asks": _ask_for_all,
     "crashed": _end,
@@ -72,5 +77,5 @@ READ: Mapping[str, Callable[[Path], object]] = {
 
 def catalogue(world: Path) -> Mapping[str, Target]:
     return {
-        name: Target(name, _number, read, seconds=0.3, megabytes=20) for name, read in READ.items()
+        name: Target(name, _number, read, seconds=0.1, megabytes=20) for name, read in READ.items()
     }

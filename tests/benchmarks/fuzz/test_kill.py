@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,11 +16,19 @@ from benchmarks.fuzz.target import Different
 Do = Callable[[Path, str, Path], int]
 
 
+def die_once(folder: Path) -> None:
+    """As if killed here, in the first of the runs that may be."""
+    moments = folder / "moments"
+    if moments.exists() and not (folder / "logs").exists():
+        (folder / "logs").mkdir()  # which nobody compares
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
 def whole(world: Path, step: str, folder: Path) -> int:
     """Appears complete or not at all."""
-    time.sleep(0.1)
     part = folder / "run" / "part"
     part.write_text("done")
+    die_once(folder)
     part.rename(folder / "run" / "result")
     return 0
 
@@ -28,24 +38,32 @@ def half(world: Path, step: str, folder: Path) -> int:
     result = folder / "run" / "result"
     if not result.exists():
         result.write_text("do")
-        time.sleep(0.2)
+        die_once(folder)
         result.write_text("done")
     return 0
 
 
 def litters(world: Path, step: str, folder: Path) -> int:
-    (folder / "run" / f".part-{time.monotonic_ns()}").touch()
-    time.sleep(0.2)
-    for part in sorted((folder / "run").glob(".part-*"))[-1:]:
-        part.unlink()
-    return whole(world, step, folder)
+    part = folder / "run" / f".part-{time.monotonic_ns()}"
+    part.touch()
+    die_once(folder)
+    part.unlink()
+    return 0
 
 
 def fails(world: Path, step: str, folder: Path) -> int:
     if (folder / "run" / "begun").exists():
         return 1
     (folder / "run" / "begun").touch()
-    time.sleep(0.2)
+    die_once(folder)
+    return 0
+
+
+def never_ends(world: Path, step: str, folder: Path) -> int:
+    """But where nobody kills it."""
+    if (folder / "moments").exists() and not (folder / "logs").exists():
+        (folder / "logs").mkdir()
+        time.sleep(600)
     return 0
 
 
@@ -56,6 +74,7 @@ def fails(world: Path, step: str, folder: Path) -> int:
         (half, "run/result is another"),
         (litters, r"run/.part-\d+ was left behind"),
         (fails, "exit code 1"),
+        (never_ends, None),
     ],
 )
 def test_planted(do: Do, said: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,7 +84,7 @@ def test_planted(do: Do, said: str | None, tmp_path: Path, monkeypatch: pytest.M
     folder = tmp_path / "folder"
     folder.mkdir()
     kill._begin(tmp_path, "prepare", folder)
-    (folder / "moments").write_text("0.15" if do is not whole else "0.05")
+    (folder / "moments").write_text("1" if do is never_ends else "600")
     if said is None:
         kill._survive(tmp_path, "prepare", folder)
     else:
