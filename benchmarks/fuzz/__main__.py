@@ -15,10 +15,11 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: a process uses one core
 
+import itertools
 import multiprocessing
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from random import Random
 from typing import Annotated, Any
@@ -80,15 +81,12 @@ def main(
         found: dict[str, Any] = {}
         for group, total in totals.items():
             members = [t for t in chosen if t.group == group]
-            counts = shares(members, total)
-            if only:
-                counts = {t.name: max(only) + 1 for t in members}
-            jobs = [*_jobs(counts, only or ())]
+            jobs = _jobs(shares(members, total), only or ())
             if not jobs or time.monotonic() >= end:
                 continue
             started = time.monotonic()
             with Bars().task(group, sum(len(job.numbers) for job in jobs)) as advance:
-                pending = _until(end, jobs)
+                pending = itertools.takewhile(lambda job: time.monotonic() < end, jobs)
                 for tried in try_all(pending, catalogue, place, seed=seed, processes=processes):
                     line = summary.add(tried)
                     if line:
@@ -124,26 +122,17 @@ def _chosen(targets: Mapping[str, Target], names: list[str] | None) -> list[Targ
     return [target for name, target in targets.items() if not names or name in names]
 
 
-def _jobs(counts: Mapping[str, int], only: Iterable[int]) -> Iterator[Job]:
+def _jobs(counts: Mapping[str, int], only: Sequence[int]) -> list[Job]:
     """The inputs in pieces, in a random order, so that all kinds advance together."""
+    if only:
+        return [Job(name, tuple(only)) for name in counts]
     pieces = [
         Job(name, tuple(range(first, min(first + PIECE, count))))
         for name, count in counts.items()
         for first in range(0, count, PIECE)
     ]
-    wanted = set(only)
     Random(0).shuffle(pieces)
-    for job in pieces:
-        numbers = tuple(n for n in job.numbers if not wanted or n in wanted)
-        if numbers:
-            yield Job(job.target, numbers)
-
-
-def _until(end: float, jobs: Iterable[Job]) -> Iterator[Job]:
-    for job in jobs:
-        if time.monotonic() > end:
-            return
-        yield job
+    return pieces
 
 
 def _print(found: Mapping[str, Any]) -> None:

@@ -27,8 +27,8 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2
 
 def targets(world: Path) -> list[Target]:
     describe = partial(_said, ("data", "describe", "--dataset", SCHEMA))
-    predict = ("predict", "--run", str(world / MODEL), "--history", str(world / HISTORY))
-    predict = (*predict, "--candidates", CANDIDATES, "--output", "p.csv")
+    given = ("--run", str(world / MODEL), "--history", str(world / HISTORY))
+    predict = ("predict", *given, "--candidates", CANDIDATES, "--output", "p.csv")
     return [
         Target("printed-describe", _log, describe, 4),
         Target("printed-draft", _log, partial(_said, ("data", "schema", "log.csv")), 3),

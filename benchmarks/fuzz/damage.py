@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Mapping
 from functools import cache, partial
 from pathlib import Path
@@ -71,12 +72,8 @@ def _compare(source: Path, find: Callable[[Path], Numbers], folder: Path) -> Non
 @cache
 def _undamaged(source: Path, find: Callable[[Path], Numbers]) -> Numbers:
     """What is found where nothing is damaged."""
-    scratch = Path("undamaged").resolve()
-    shutil.copytree(source, scratch)
-    try:
-        return find(scratch)
-    finally:
-        shutil.rmtree(scratch)
+    with tempfile.TemporaryDirectory() as scratch:
+        return find(Path(shutil.copytree(source, Path(scratch) / "copy")))
 
 
 def _everything(directory: Path) -> Numbers:
@@ -101,7 +98,7 @@ def _everything(directory: Path) -> Numbers:
 
 def _predicted(world: Path, directory: Path) -> Numbers:
     table = predictions(Trained.load(directory), world / HISTORY, world / CANDIDATES)
-    return {name: table[name].tolist() for name in table}
+    return {str(name): table[name].tolist() for name in table}
 
 
 def _finished(directory: Path) -> Numbers:

@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from functools import cache, partial
@@ -97,15 +98,12 @@ def _survive(world: Path, step: str, folder: Path) -> None:
 @cache
 def _undisturbed(world: Path, step: str) -> tuple[Mapping[str, str], float]:
     """What the step leaves if nobody kills it, and the seconds it takes."""
-    folder = Path("undisturbed").resolve()
-    folder.mkdir()
-    try:
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
         _begin(world, step, folder)
         started = time.perf_counter()
         _run(world, step, folder)
         return _contents(folder), time.perf_counter() - started
-    finally:
-        shutil.rmtree(folder)
 
 
 def _begin(world: Path, step: str, folder: Path) -> None:

@@ -65,8 +65,8 @@ def odd_table(random: Random, log: Log, path: Path) -> None:
     except (pa.ArrowException, TypeError, ValueError):  # a type that Parquet does not hold
         pq.write_table(plain_table(log), path, **options)
     if random.random() < 0.1:  # a name that is not UTF-8
-        name = random.choice(COLUMNS).encode()
-        path.write_bytes(path.read_bytes().replace(name, b"\xff" + name[1:]))
+        written = random.choice(COLUMNS).encode()
+        path.write_bytes(path.read_bytes().replace(written, b"\xff" + written[1:]))
 
 
 def _odd_column(random: Random, rows: int) -> pa.Array:

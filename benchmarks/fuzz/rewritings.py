@@ -55,16 +55,17 @@ def require_same(one: pd.DataFrame | UserError, other: pd.DataFrame | UserError)
     """Raise :class:`Different` unless two readings are equal tables, or both were refused."""
     if isinstance(one, UserError) and isinstance(other, UserError):
         raise one
-    for accepted, refused in ((one, other), (other, one)):
-        if isinstance(refused, UserError):
-            raise Different(f"{len(accepted)} rows where written one way, else: {refused}")
-    assert isinstance(one, pd.DataFrame)
-    assert isinstance(other, pd.DataFrame)
+    if isinstance(one, UserError) or isinstance(other, UserError):
+        raise Different(f"one is {_told(one)}, written otherwise it is {_told(other)}")
     same = [column for column in one if column != "line"]
     for column in same:
         a, b = one[column].tolist(), other[column].tolist()
         if not all(x == y or _both_missing(x, y) for x, y in zip(a, b, strict=True)):
             raise Different(f"column {column}: {a} is read as {b} where written otherwise"[:300])
+
+
+def _told(found: pd.DataFrame | UserError) -> str:
+    return f"refused ({found})" if isinstance(found, UserError) else f"{len(found)} rows"
 
 
 def _both_missing(x: object, y: object) -> bool:

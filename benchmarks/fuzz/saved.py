@@ -114,7 +114,7 @@ def _compare(world: Path, folder: Path) -> None:
         raise one
     if isinstance(one, UserError) or isinstance(other, UserError):
         raise Different(f"refused in one format only: {found}"[:300])
-    made = [name for name in one if name.startswith(("probability", "weight"))]
+    made = [name for name in one if str(name).startswith(("probability", "weight"))]
     if not one[made].equals(other[made]):
         raise Different(f"{one[made].to_numpy().tolist()}, {other[made].to_numpy().tolist()}"[:300])
 
