@@ -9,12 +9,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 from threadpoolctl import threadpool_limits
 
 USERS, ROWS, ITEMS = 40, 30, 25
 GENRES = ("Comedy", "Drama", "War")
 
 WriteWorld = Callable[..., Path]
+
+# The same examples everywhere and always; `python -m benchmarks.fuzz` looks further. A busy machine
+# is slow: no example has a deadline, and none is too slow to draw.
+settings.register_profile(
+    "suite",
+    deadline=None,
+    derandomize=True,
+    max_examples=50,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("suite")
 
 
 @pytest.fixture(scope="session", autouse=True)

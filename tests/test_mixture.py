@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -58,7 +58,6 @@ def expected_logs(logits: list[float], scores: list[float]) -> tuple[float, floa
 logit_lists = st.lists(st.floats(-60, 60), min_size=2, max_size=4)
 
 
-@settings(deadline=None, max_examples=50)
 @given(logit_lists, st.data())
 def test_prediction_is_the_weighted_sum_of_probabilities(
     logits: list[float], data: st.DataObject
@@ -69,7 +68,6 @@ def test_prediction_is_the_weighted_sum_of_probabilities(
     torch.testing.assert_close(output.log_positive.exp(), expected, rtol=1e-12, atol=0)
 
 
-@settings(deadline=None, max_examples=50)
 @given(logit_lists, st.data())
 def test_prediction_lies_between_the_base_models(logits: list[float], data: st.DataObject) -> None:
     scores = data.draw(st.lists(st.floats(-50, 50), min_size=len(logits), max_size=len(logits)))

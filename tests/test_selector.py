@@ -48,7 +48,7 @@ def inputs(*shape: int, seed: int = 0) -> tuple[Batch, Tensor]:
     )
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     st.integers(0, 1000),
     st.floats(0, 100),

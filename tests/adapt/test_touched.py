@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -33,14 +33,12 @@ def all_ids(episodes: Episodes) -> Tensor:
     return torch.cat([episodes.support.batch.ids, episodes.query.batch.ids], dim=1).flatten(1)
 
 
-@settings(deadline=None)
 @given(episodes())
 def test_local_ids_index_the_original_ones(original: Episodes) -> None:
     rows, local = rows_of_users(original)
     assert torch.equal(rows.gather(1, all_ids(local)), all_ids(original))
 
 
-@settings(deadline=None)
 @given(episodes())
 def test_rows_are_0_and_the_distinct_ids_in_order_then_zeros(original: Episodes) -> None:
     rows, _ = rows_of_users(original)
@@ -49,7 +47,6 @@ def test_rows_are_0_and_the_distinct_ids_in_order_then_zeros(original: Episodes)
     assert rows.tolist() == [ids + [0] * (length - len(ids)) for ids in distinct]
 
 
-@settings(deadline=None)
 @given(episodes())
 def test_all_but_the_ids_stays_as_it_is(original: Episodes) -> None:
     _, local = rows_of_users(original)
@@ -69,7 +66,6 @@ def test_by_hand() -> None:
     assert local.query.batch.ids.tolist() == [[[2, 1]], [[1, 1]]]
 
 
-@settings(deadline=None)
 @given(episodes())
 def test_rows_of_a_batch_are_0_and_all_distinct_ids(original: Episodes) -> None:
     rows, local = rows_of_batch(original)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from metaselector.data.dataset import EncodedDataset
@@ -67,7 +67,6 @@ def test_no_user_at_all(make_dataset: MakeDataset) -> None:
     assert len(rows.query) == 0
 
 
-@settings(deadline=None)
 @given(counts, windows, st.integers(1, 12))
 def test_window_episodes_hold_the_whole_window(
     make_dataset: MakeDataset, counts: list[int], window: tuple[int, int], size: int
@@ -82,7 +81,6 @@ def test_window_episodes_hold_the_whole_window(
     assert (rows.support >= 0).sum(1).tolist() == np.minimum(before, size).tolist()
 
 
-@settings(deadline=None)
 @given(counts, windows, st.integers(1, 12), st.integers(1, 12), st.integers(0, 99))
 def test_sampled_episodes_stay_in_the_window_and_with_the_user(
     make_dataset: MakeDataset,

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from metaselector.data.history import history_sizes, latest, running_means, times_shown
@@ -73,7 +73,6 @@ def test_mean_of_the_history_by_hand() -> None:
 rows = st.lists(st.tuples(st.integers(0, 4), st.booleans()), min_size=1, max_size=12)
 
 
-@settings(deadline=None)
 @given(st.lists(rows, min_size=1, max_size=3), st.data())
 def test_equals_a_loop_over_rows(users: list[list[tuple[int, bool]]], data: st.DataObject) -> None:
     users = [sorted(user, key=lambda row: row[0]) for user in users]

@@ -94,7 +94,7 @@ def features(dataset: EncodedDataset, rows: np.ndarray) -> tuple[np.ndarray, np.
     return batch.ids.numpy(), batch.values.numpy()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(tables(), st.integers(1, 9), st.integers(1, 30), st.integers(1, 3))
 def test_where_blocks_and_groups_are_cut_changes_nothing(
     rows: list[Row], block_rows: int, rows_at_once: int, users_in_file: int
@@ -118,7 +118,7 @@ def test_where_blocks_and_groups_are_cut_changes_nothing(
     assert np.array_equal(pieces.source_rows, whole.source_rows)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(tables())
 def test_what_is_encoded_decodes_to_the_raw_values(rows: list[Row]) -> None:
     """Where the value occurs in train; elsewhere it is the unseen word, as it must be."""
@@ -156,7 +156,7 @@ def test_what_is_encoded_decodes_to_the_raw_values(rows: list[Row]) -> None:
             assert number == pytest.approx(expected_price, rel=1e-5, abs=1e-5 * field.scale)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(tables())
 def test_windows_partition_the_rows_and_users_keep_their_order(rows: list[Row]) -> None:
     dataset = encode(table_of(rows), Settings(WINDOWS))
@@ -178,7 +178,7 @@ def test_windows_partition_the_rows_and_users_keep_their_order(rows: list[Row]) 
         assert (np.diff(in_window) >= 0).all()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(tables(), st.integers(0, 6), st.data())
 def test_no_feature_knows_the_future(rows: list[Row], time: int, data: st.DataObject) -> None:
     """Rows of a time or later get other labels, items, words and numbers."""
@@ -198,7 +198,7 @@ def test_no_feature_knows_the_future(rows: list[Row], time: int, data: st.DataOb
         assert np.array_equal(ours, theirs)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(tables(), st.data())
 def test_nothing_is_fitted_on_rows_after_train(rows: list[Row], data: st.DataObject) -> None:
     dataset = encode(table_of(rows), Settings(WINDOWS))

@@ -126,7 +126,8 @@ def _labels(schema: LogSchema, block: RawBlock) -> NDArray[np.float64]:
     """``[n, T]``; ones where every row is a positive."""
     if schema.labels is None:
         return np.ones((len(block.lines), 1))
-    columns = {name: _label(label, block) for name, label in schema.labels.items()}
+    # Copies, since some are changed below and Arrow's own memory is read-only.
+    columns = {name: np.array(_label(label, block)) for name, label in schema.labels.items()}
     first, label = next(iter(schema.labels.items()))
     checked(block, label.column, lambda _: observed(columns[first]))
     for name, label in schema.labels.items():

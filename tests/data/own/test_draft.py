@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from metaselector.data.interactions import InteractionTable
@@ -296,7 +296,6 @@ VALUES = st.sampled_from(
 )
 
 
-@settings(deadline=None, max_examples=50)
 @given(more=st.dictionaries(NAMES, VALUES, max_size=4))
 def test_every_draft_can_be_read(tmp_path_factory: pytest.TempPathFactory, more: Any) -> None:
     taken = {name.lower() for name in COLUMNS}

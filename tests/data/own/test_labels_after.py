@@ -38,6 +38,17 @@ def test_labels_after_another(tmp_path: Path) -> None:
     np.testing.assert_equal(frame["again"].to_numpy(), [1, nan, nan, nan, nan])
 
 
+def test_a_threshold_after_another_where_nothing_is_missing(tmp_path: Path) -> None:
+    """Arrow hands out such numbers as its own memory, which is read-only."""
+    labels = {
+        "bought": {"column": "bought"},
+        "like": {"column": "stars", "threshold": 4, "after": "bought"},
+    }
+    log = "who,what,when,stars,bought\nann,1,1,5,1\nann,2,2,2,0\n"
+    frame = read_log(write(tmp_path, log, labels=labels, features=None)).interactions
+    np.testing.assert_equal(frame["like"].to_numpy(), [5, np.nan])
+
+
 @pytest.mark.parametrize(
     ("row", "said"),
     [

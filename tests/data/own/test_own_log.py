@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from metaselector.data.interactions import Feature, Negatives, Task
@@ -152,7 +152,6 @@ def test_a_feature_that_is_missing_everywhere(tmp_path: Path) -> None:
 VALUES = st.text(st.characters(codec="utf-8", exclude_characters="\n\r\x00"), max_size=5)
 
 
-@settings(deadline=None)
 @given(rows=st.lists(st.lists(VALUES, min_size=2, max_size=2), min_size=1, max_size=6))
 def test_both_parsers_read_what_was_written(
     tmp_path_factory: pytest.TempPathFactory, rows: list[list[str]]

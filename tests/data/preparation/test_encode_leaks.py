@@ -39,7 +39,7 @@ def encode_until(
     return part, np.array([position[kept[source]] for source in part.source_rows])
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(rows=random_rows(), last=st.integers(FIRST_FREE_TIME - 1, 8))
 def test_deleting_what_comes_after_a_time_changes_no_earlier_row(
     make_table: MakeTable, rows: Any, last: int
@@ -51,7 +51,7 @@ def test_deleting_what_comes_after_a_time_changes_no_earlier_row(
     assert_same(features(part), features(full, position))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(rows=random_rows(), last=st.integers(FIRST_FREE_TIME - 1, 8))
 def test_deleting_what_comes_after_a_time_changes_no_earlier_row_up_to_test(
     make_table: MakeTable, rows: Any, last: int
@@ -70,7 +70,7 @@ def test_deleting_what_comes_after_a_time_changes_no_earlier_row_up_to_test(
     assert_same(features(part, unaffected), features(full, position[unaffected]))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(rows=random_rows(), time=st.integers(0, 8), data=st.data())
 def test_ratings_of_the_same_time_or_later_change_no_feature(
     make_table: MakeTable, rows: Any, time: int, data: st.DataObject
@@ -83,7 +83,7 @@ def test_ratings_of_the_same_time_or_later_change_no_feature(
     assert_same(features(other, until), features(full, until))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(rows=random_rows(), data=st.data())
 def test_ratings_of_the_test_window_change_no_feature_and_no_vocabulary(
     make_table: MakeTable, rows: Any, data: st.DataObject
@@ -96,7 +96,7 @@ def test_ratings_of_the_test_window_change_no_feature_and_no_vocabulary(
     assert_same(features(other), features(full))
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(rows=random_rows(), data=st.data())
 def test_vocabularies_come_from_train_rows_only(
     make_table: MakeTable, rows: Any, data: st.DataObject

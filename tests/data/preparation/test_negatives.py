@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from metaselector.data.interactions import Negatives, Sampling
@@ -33,7 +33,6 @@ def sampled(records: StagedRows, settings: Negatives) -> tuple[StagedRows, Negat
 pairs = st.lists(st.tuples(st.integers(0, 2), st.integers(0, ITEMS - 1)), min_size=1, max_size=10)
 
 
-@settings(deadline=None)
 @given(pairs, st.integers(1, 3), st.sampled_from(["uniform", "popularity"]), st.integers(0, 3))
 def test_never_an_item_of_the_user_and_never_twice_for_a_positive(
     pairs: list[tuple[int, int]], n: int, sampling: Sampling, seed: int
@@ -76,7 +75,6 @@ def test_items_are_drawn_as_asked(sampling: Sampling, share: float) -> None:
     assert counts[0] / counts.sum() == pytest.approx(share, abs=0.05)
 
 
-@settings(deadline=None)
 @given(pairs, st.integers(1, 3), st.sampled_from(["uniform", "popularity"]), st.integers(0, 3))
 def test_once_for_a_user(
     pairs: list[tuple[int, int]], n: int, sampling: Sampling, seed: int

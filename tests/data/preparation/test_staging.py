@@ -33,7 +33,7 @@ rows = st.lists(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows, st.integers(1, 31), st.integers(1, 3))
 def test_groups_are_whole_users_in_order_of_appearance_and_time(
     make_table: MakeTable,

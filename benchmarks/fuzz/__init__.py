@@ -1,0 +1,1 @@
+"""Damaged, odd and hostile files, and processes that are killed: see ``__main__``."""

@@ -1,0 +1,102 @@
+"""A tiny log, a run on it, one that was stopped in its middle, and the saved model."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import yaml
+
+from benchmarks.fuzz.logs import SIDE_FILES, SIDES, START, Log, random_log
+from metaselector.config import Config, load_config
+from metaselector.progress import Advance, Silent
+from metaselector.run_directory import Run
+from metaselector.session import session
+from metaselector.stages.prepare import prepare_run
+from metaselector.stages.train import meta_train_selectors, pretrain_base_models
+from metaselector.trained import Trained
+
+LOG, RUN, STOPPED, MODEL, TINY = "log.yaml", "run", "stopped", "model", "tiny.yaml"
+SPACE = "space.yaml"
+HISTORY, CANDIDATES = "history.csv", "candidates.csv"
+USERS, ROWS = 12, 20
+SCHEMA: Mapping[str, Any] = {
+    "user": "user",
+    "item": "item",
+    "time": {"column": "at", "unit": "seconds"},
+    "labels": {"liked": {"column": "liked"}},
+    "features": {"device": {}, "price": {"kind": "numeric"}, "tags": {"kind": "multivalued"}},
+    **SIDES,
+}
+SETTINGS: Mapping[str, Any] = {
+    "base_models": {name: {"pretrain": {"epochs": 2, "batch_size": 64}} for name in ("lr", "fm")},
+    "selector": {"hidden_size": 4},
+    "adapt": {"support_size": 4},
+    "meta_train": {"epochs": 3, "users_per_batch": 4},
+    "evaluate": {"resamples": 2},
+    "checkpoint": {"steps": 2},
+    "threads": 1,
+}
+
+
+def build(folder: Path) -> Path:
+    """Fill an empty folder, in some seconds; returns it."""
+    log = Log(random_log(Random(0), USERS, ROWS, odd=0.0).rows, dict(SCHEMA))
+    schema = log.save(folder, log.text().encode(), "log.csv")
+    (folder / TINY).write_text(yaml.safe_dump({**SETTINGS, "dataset": str(schema)}))
+    (folder / SPACE).write_text("adapt.steps: {low: 1, high: 3}\n", encoding="utf-8")
+    assert set(SIDE_FILES) <= {path.stem for path in folder.iterdir()}
+    run = Run(folder / RUN, load_config(folder / TINY))
+    prepare_run(run, None, folder)
+    with session(run, Silent()) as progress:
+        pretrain_base_models(run, progress)
+    _stop(folder, run.config)
+    with session(run, Silent()) as progress:
+        meta_train_selectors(run, progress)
+    Trained.of_run(run).save(folder / MODEL)
+    _rows_to_predict(log, folder)
+    return folder
+
+
+class _Stop(Exception):
+    pass
+
+
+class _Stops(Silent):
+    """Ends a training as a power cut does, when half of meta-training is done."""
+
+    @contextmanager
+    def task(self, description: str, total: int) -> Iterator[Advance]:
+        steps = iter(range(total))
+
+        def advance() -> None:
+            if description.endswith(" metaselector") and next(steps) >= total // 2:
+                raise _Stop
+
+        yield advance
+
+
+def _stop(folder: Path, config: Config) -> None:
+    stopped = Run(folder / STOPPED, config)
+    shutil.copytree(folder / RUN, stopped.directory)
+    with suppress(_Stop), session(stopped, _Stops()) as progress:
+        meta_train_selectors(stopped, progress, ("sample-selector", "metaselector"))
+    assert [*stopped.directory.rglob("*.unfinished/*.safetensors")], "nothing was under way"
+
+
+def _rows_to_predict(log: Log, folder: Path) -> None:
+    """The history of two users and of a new one, and candidates of the three."""
+    known = [row for row in log.rows if row[0] in ("u0", "u1")][:10]
+    new = [["new", *row[1:]] for row in known[:3]]
+    history = Log([*known, *new], {})
+    candidates = [
+        [user, f"i{item}", str(START + 10**7), "", "", "pc", "9.5", "a|c"]
+        for item in range(4)
+        for user in ("u0", "u1", "new")
+    ]
+    (folder / HISTORY).write_text(history.text(), encoding="utf-8")
+    (folder / CANDIDATES).write_text(Log(candidates, {}).text(), encoding="utf-8")
