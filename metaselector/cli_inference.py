@@ -32,8 +32,9 @@ def predict(
     history: Annotated[
         Path,
         typer.Option(
-            help="What users are known to have done: .csv, .tsv or .parquet with the columns of "
-            "the data and its label; may hold rows of several users, or only the header."
+            help="What users are known to have done: .csv, .tsv or .txt (also with .gz), .parquet, "
+            "or a folder of .parquet, with the columns of the data and its label; may hold rows of "
+            "several users, or only the header."
         ),
     ],
     candidates: Annotated[
@@ -46,7 +47,7 @@ def predict(
     output: Annotated[
         Path | None,
         typer.Option(
-            help="File to write, .csv or .parquet.", show_default="standard output, as CSV"
+            help="File to write, .csv, .tsv or .parquet.", show_default="standard output, as CSV"
         ),
     ] = None,
     seed: OneSeedOption = None,
@@ -56,8 +57,8 @@ def predict(
         bool,
         typer.Option(
             "--allow-unknown",
-            help="Go on where the model knows none of the items, or none of the words of a "
-            "feature.",
+            help="Predict even if the model has never seen any of the items, or any of the words "
+            "of a feature.",
             show_default="off",
         ),
     ] = False,
@@ -66,8 +67,8 @@ def predict(
     """Adapt to each user's history and predict rows that come later, of new users and items too.
 
     Columns are called as in the data's own files (user, item, rating and timestamp, in seconds, of
-    data sets with a name). Prints the candidates with the probability and each base model's weight,
-    and notes users, items and words that the model has never seen.
+    data sets with a name). Prints the candidates with the probability and each base model's weight.
+    A note counts the users, items and words that the model has never seen.
     """
     from metaselector.prediction_files import as_text, check_name, predicted_table, write_rows
     from metaselector.trained import open_trained
@@ -100,7 +101,8 @@ def explain(
     The weights are those of the user's test window, its mean. A support row's influence is half the
     sum, over base models, of how much the mean weight changes if adaptation never sees the row.
 
-    Writes explain/user-<user>.csv and .png in the run's directory.
+    Writes explain/user-<user>.csv and .png in the run's directory; a hash follows names that are
+    not plain.
     """
     from metaselector.explanation import explain_user
     from metaselector.report.explanation import described, write_explanation

@@ -75,10 +75,13 @@ def write_log(
     named = [schema.user, schema.item, schema.time.column, *schema.columns.values()]
     named += [label.column for label in (schema.labels or {}).values()]
     _write(frame, "the data frame", named, directory / _FILE.format("interactions"))
-    for role, side, each in (("users", schema.users, users), ("items", schema.items, items)):
-        if side is not None and each is not None:
-            named = [side.key, *side.columns.values()]
-            _write(each, f"the data frame {role}=", named, directory / _FILE.format(role))
+    for role, described_as, side in (
+        ("users", schema.users, users),
+        ("items", schema.items, items),
+    ):
+        if described_as is not None and side is not None:
+            named = [described_as.key, *described_as.columns.values()]
+            _write(side, f"the data frame {role}=", named, directory / _FILE.format(role))
     return path
 
 

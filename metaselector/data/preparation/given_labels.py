@@ -39,7 +39,7 @@ def labels_of(known: Known, block: RawBlock) -> NDArray[np.float64]:
         if column in block.columns:
             values = checked(block, column, partial(_label, task=task, least=least))
         if not found:
-            checked(block, column, lambda _, first=values: observed(first))
+            _require_observed(block, column, values)
         positive[task.name] = values >= least
         if task.after is not None:  # a negative of one who was never asked is no answer
             outside = ~positive[task.after]
@@ -76,6 +76,10 @@ def _label(column: pa.Array, task: Task, least: float) -> NDArray[np.float64]:
         if task.flag:
             raise
         return numbers(column)
+
+
+def _require_observed(block: RawBlock, column: str, values: NDArray[np.float64]) -> None:
+    checked(block, column, lambda _: observed(values))
 
 
 def _refuse_outside(known: Known, block: RawBlock, task: Task, wrong: NDArray[np.bool_]) -> None:

@@ -65,7 +65,7 @@ class RowDescription:
         """What the files call all that rows are made of."""
         ids = ("user",) if self.tabular else ("user", "item", "timestamp")
         features = (*self.features, *self.user_features, *self.item_features)
-        names = (*ids, *(one.name for one in (*self.tasks, *features)))
+        names = [*ids, *(task.name for task in self.tasks), *(one.name for one in features)]
         return tuple(map(self.column, names))
 
 

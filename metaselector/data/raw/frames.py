@@ -43,7 +43,7 @@ def frame_columns(
 
 def _array(column: pd.Series, source: Path | str, name: str) -> pa.Array:
     if isinstance(column.dtype, pd.SparseDtype):
-        column = column.sparse.to_dense()
+        column = pd.Series(column.to_numpy())
     try:
         array = pa.Array.from_pandas(column)
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
