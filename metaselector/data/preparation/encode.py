@@ -43,7 +43,7 @@ def encode(
     """Encode a small `table` into memory; for the rest see :func:`encode_to`."""
     with tempfile.TemporaryDirectory(prefix="metaselector-") as directory:
         encode_to(table, Path(directory), settings, schema)
-        return EncodedDataset.load(Path(directory)).in_memory()
+        return EncodedDataset.load(Path(directory), verify=False).in_memory()
 
 
 def encode_to(

@@ -128,7 +128,7 @@ def encode_rows(known: Known, history: Given, candidates: Given) -> NewRows:
             writer.append("user_offsets", np.unique(np.concatenate(offsets)))
             parts = Parts(_ALL, histories=not rows.tabular)
             write_rows(writer, plan, staged.users, groups, parts)
-        dataset = EncodedDataset.load(target).in_memory()
+        dataset = EncodedDataset.load(target, verify=False).in_memory()
     return _found(dataset, len(history))
 
 
