@@ -161,7 +161,7 @@ def test_a_saved_model_predicts_the_same_without_its_data(
     files = {path.name for path in (tmp_path / "model").rglob("*") if path.is_file()}
     assert files == {
         "config.yaml", "state.json", "model.safetensors",
-        "schema.json", "rows.json", "known_users.parquet", "known_items.parquet",
+        "schema.json", "rows.json", "known_users.parquet", "known_items.parquet", "sha256.json",
     }  # fmt: skip
     loaded = MetaSelector.load(tmp_path / "model")
     expected = fitted.adapt(history).predict(candidates)

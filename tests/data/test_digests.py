@@ -81,6 +81,12 @@ def prepared(whole: tuple[Path, Any], tmp_path: Path) -> Path:
     return Path(shutil.copytree(whole[0], tmp_path / "data"))
 
 
+@pytest.fixture
+def linked(whole: tuple[Path, Any], tmp_path: Path) -> Path:
+    """The same without copying; a file is removed before another one takes its place."""
+    return Path(shutil.copytree(whole[0], tmp_path / "data", copy_function=os.link))
+
+
 def test_every_file_is_listed(prepared: Path) -> None:
     assert sorted(path.name for path in prepared.iterdir()) == sorted(FILES)
     assert sorted([*digests.read_digests(prepared), digests.FILE]) == sorted(FILES)
@@ -88,26 +94,28 @@ def test_every_file_is_listed(prepared: Path) -> None:
 
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("name", FILES)
-def test_no_damage_goes_unnoticed(prepared: Path, name: str, damage: str) -> None:
-    path = prepared / name
-    path.write_bytes(DAMAGES[damage](path.read_bytes()))
+def test_no_damage_goes_unnoticed(linked: Path, name: str, damage: str) -> None:
+    path = linked / name
+    damaged = DAMAGES[damage](path.read_bytes())
+    path.unlink()
+    path.write_bytes(damaged)
     with pytest.raises(DataError, match=rf"{name}: .*damaged.*prepare` again"):
-        _all_of(prepared)
+        _all_of(linked)
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_missing_file_is_named(prepared: Path, name: str) -> None:
-    (prepared / name).unlink()
+def test_a_missing_file_is_named(linked: Path, name: str) -> None:
+    (linked / name).unlink()
     with pytest.raises(DataError, match=rf"{name}: (missing|no prepared data).*data prepare`"):
-        _all_of(prepared)
+        _all_of(linked)
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_folder_in_place_of_a_file(prepared: Path, name: str) -> None:
-    (prepared / name).unlink()
-    (prepared / name).mkdir()
+def test_a_folder_in_place_of_a_file(linked: Path, name: str) -> None:
+    (linked / name).unlink()
+    (linked / name).mkdir()
     with pytest.raises(DataError, match=rf"{name}: .*prepare` again"):
-        _all_of(prepared)
+        _all_of(linked)
 
 
 @pytest.mark.parametrize(
@@ -120,13 +128,13 @@ def test_a_folder_in_place_of_a_file(prepared: Path, name: str) -> None:
         ("schema.json", "rows.json"),
     ],
 )
-def test_swapped_files(prepared: Path, pair: tuple[str, str]) -> None:
-    one, other = (prepared / name for name in pair)
-    one.rename(prepared / "away")
+def test_swapped_files(linked: Path, pair: tuple[str, str]) -> None:
+    one, other = (linked / name for name in pair)
+    one.rename(linked / "away")
     other.rename(one)
-    (prepared / "away").rename(other)
+    (linked / "away").rename(other)
     with pytest.raises(DataError, match=r"damaged.*prepare` again"):
-        _all_of(prepared)
+        _all_of(linked)
 
 
 def test_a_file_of_other_data(prepared: Path, make_dataset: Any, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ from metaselector.errors import DataError, UserError
 from metaselector.files import about, check_space
 
 _PIP_SECONDS = 600
-_UNCHECKED = "no checksums are published, so that only whole gzip files are made sure of"
+_UNCHECKED = "the owner publishes no checksums; only those inside the gzip files are verified"
 
 
 class Source(Protocol):

@@ -49,8 +49,11 @@ def gzip_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[GzipServer]:
         thread.join()
 
 
-def test_gzip_files_are_fetched_once(gzip_server: GzipServer, tmp_path: Path) -> None:
+def test_gzip_files_are_fetched_once(
+    gzip_server: GzipServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = fetch(AMAZON, tmp_path, sources=[gzip_server.source], progress=False)
+    assert "a.json.gz, b.json.gz: the owner publishes no checksums" in capsys.readouterr().err
     assert {name: (path / name).read_bytes() for name in GZIPPED} == GZIPPED
     assert [entry.name for entry in tmp_path.iterdir()] == [AMAZON]
     fetch(AMAZON, tmp_path, sources=[gzip_server.source], progress=False)
