@@ -14,6 +14,7 @@ import torch
 import yaml
 
 from metaselector import MetaSelector
+from metaselector.data.preparation.given_rows import Given
 from metaselector.data.public.atomic import read_atomic
 from metaselector.errors import (
     CandidateWarning,
@@ -25,7 +26,7 @@ from metaselector.errors import (
 )
 from metaselector.evaluate.combiners import usable_combiners
 from metaselector.make_adaptation import make_adaptation
-from metaselector.predict import predict_window
+from metaselector.predict import predict_episodes, predict_window
 from metaselector.progress import Silent
 from metaselector.run_directory import Run
 from metaselector.stages.evaluate import evaluate
@@ -188,6 +189,23 @@ def test_a_new_user_changes_with_their_history(fitted: MetaSelector, raw: pd.Dat
     assert ((before > 0) & (before < 1) & (after > 0) & (after < 1)).all()
     assert (before != after).all()
     assert fitted.adapt(history.iloc[:0]).trace.empty
+
+
+def test_many_candidates_are_predicted_as_few(fitted: MetaSelector, raw: pd.DataFrame) -> None:
+    """Those of a user share episodes in whatever way."""
+    history, candidates, _ = windows(fitted, raw, "u4")
+    trained, known = fitted.trained, fitted.trained.known
+    given = [Given.of_frame(known, frame, Path("it")) for frame in (history, candidates)]
+    rows = trained.encode(*given)
+    whole, parts = (
+        predict_episodes(
+            trained.mixture, trained.alpha, trained.adaptation, rows.dataset,
+            rows.episodes(trained.support_size, most), trained.config.adapt,
+        )
+        for most in (100, 1)
+    )  # fmt: skip
+    assert np.array_equal(whole.rows, parts.rows)
+    np.testing.assert_allclose(whole.probabilities, parts.probabilities, atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("size", [0, 3, 20])
