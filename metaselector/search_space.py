@@ -26,6 +26,11 @@ from metaselector.yaml_mapping import read_mapping, shown
 TUNABLE = ("base_models", "teaching", "selector", "adapt", "meta_train")
 """Sections of the configuration that may be tuned; the others say what is learned from."""
 
+MOST_STEPS = 10**9
+"""Of a range; beyond, Optuna's arithmetic fails."""
+MOST_CHOICES = 1000
+"""Each is tried as a setting before the search begins; a range takes no such time."""
+
 
 @dataclass(frozen=True)
 class SearchSpace:
@@ -168,6 +173,8 @@ def _distribution(given: Any) -> BaseDistribution:
     whole = isinstance(low, int) and isinstance(high, int)
     if whole and isinstance(step, float):
         raise ConfigError(f"step must be a whole number, as low and high are (got {step})")
+    if step and abs(high - low) > MOST_STEPS * abs(step):
+        raise ConfigError(f"step is too small for the range (got {low}, {high}, step {step})")
     with warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
         try:
@@ -183,6 +190,8 @@ def _distribution(given: Any) -> BaseDistribution:
 def _choices(choices: Any) -> CategoricalDistribution:
     if not isinstance(choices, list) or not choices:
         raise ConfigError(f"choices must be a list of values (got {shown(repr(choices))})")
+    if len(choices) > MOST_CHOICES:
+        raise ConfigError(f"has {len(choices):,} choices; give at most {MOST_CHOICES:,}")
     written = [json.dumps(choice, sort_keys=True) for choice in choices]
     if len(set(written)) < len(written):
         raise ConfigError("two of the choices are equal")

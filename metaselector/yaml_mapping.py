@@ -11,7 +11,7 @@ import yaml
 from metaselector.errors import ConfigError
 
 MOST_BYTES = 1_000_000
-MOST_NODES = 100_000
+MOST_NODES = 50_000
 """Values, with those of an alias wherever it stands: a file of 1 kB can ask for 10^9 of them."""
 MOST_LEVELS = 100
 """Mappings and lists within each other, also through aliases."""

@@ -69,6 +69,7 @@ def test_values_of_a_trial(file: Path) -> None:
         ("x: {low: 1, high: 4, step: 2}", ": x: high must be low and a whole number of steps"),
         ("x: {low: 1, high: 4, step: 0.5}", ": x: step must be a whole number"),
         ("x: {low: 1, high: 4, step: 0}", ": x: `step > 0` must hold"),
+        ("x: {low: 0.0, high: 1.0, step: 1.0e-308}", ": x: step is too small for the range"),
         ("x: {low: a, high: 4}", ": x: could not convert string to float: 'a'"),
         ("x: {low: .nan, high: 4}", ": x: low must be a number (got nan)"),
         ("x: {low: 1, high: .inf}", ": x: high must be a number (got inf)"),
@@ -77,6 +78,7 @@ def test_values_of_a_trial(file: Path) -> None:
         ("x: {choices: []}", ": x: choices must be a list of values (got [])"),
         ("x: {choices: abc}", ": x: choices must be a list of values (got 'abc')"),
         ("x: {choices: [1, 1]}", ": x: two of the choices are equal"),
+        (f"x: {{choices: {[*range(1001)]}}}", ": x: has 1,001 choices; give at most 1,000"),
         ("x: {choices: [2020-01-01]}", ": x: Object of type date is not JSON serializable"),
     ],
 )
