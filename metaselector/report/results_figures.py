@@ -72,12 +72,16 @@ def _dots(axes: Axes, values: pd.DataFrame, models: list[str]) -> None:
             color=GROUP_COLOURS[group_of(model)],
             elinewidth=1,
         )
-    low, high = float((means - stds).min()), float((means + stds).max())
+    ends = np.concatenate([means - stds, means + stds])
+    ends = ends[np.isfinite(ends)]  # a metric may be undefined
+    low, high = (float(ends.min()), float(ends.max())) if len(ends) else (0.0, 1.0)
     lines = values["mean"].to_dict()
     for name, style in _ORACLE_LINES.items():  # the nearer one first
         if name not in lines:
             continue
         value = float(lines[name])
+        if not np.isfinite(value):
+            continue
         if name == "oracle-user" or low - (high - low) / 2 <= value <= high + (high - low) / 2:
             low, high = min(low, value), max(high, value)
             axes.axvline(value, color=BLACK, linestyle=style, linewidth=0.9)

@@ -211,3 +211,9 @@ def test_skips_what_has_no_data(tmp_path: Path) -> None:
 def test_needs_results(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"results.csv: no such file"):
         write_figures(tmp_path)
+
+
+def test_comparison_where_a_metric_is_undefined() -> None:
+    results = _frames([0])["comparison"]
+    comparison(results.assign(auc=np.nan))
+    comparison(results.assign(auc=results["auc"].where(results["model"] != "lr")))

@@ -1,0 +1,36 @@
+"""Files of a run that somebody has edited."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from metaselector.errors import DataError
+from metaselector.report.inputs import read_table
+
+COLUMNS = ("seed", "model", "auc", "n_users")
+
+
+@pytest.mark.parametrize(
+    ("line", "column", "problem"),
+    [
+        ("0,,0.5,3", "model", "names no model"),
+        ("0,lr,abc,3", "auc", "holds text"),
+        ("0,lr,0.5,inf", "n_users", "something else than whole numbers"),
+        (",lr,0.5,3", "seed", "something else than whole numbers"),
+    ],
+)
+def test_what_no_run_writes(tmp_path: Path, line: str, column: str, problem: str) -> None:
+    path = tmp_path / "results.csv"
+    path.write_text(f"{','.join(COLUMNS)}\n0,fm,0.5,3\n{line}\n")
+    with pytest.raises(DataError, match=rf"\(column {column}\): .*{problem}"):
+        read_table(path, COLUMNS)
+
+
+@pytest.mark.parametrize("lines", ["", "0,1,,3\n", "0,NA,0.5,3\n0,None,inf,3\n"])
+def test_what_a_run_may_write(tmp_path: Path, lines: str) -> None:
+    path = tmp_path / "results.csv"
+    path.write_text(f"{','.join(COLUMNS)}\n{lines}")
+    names = [line.split(",")[1] for line in lines.splitlines()]
+    assert list(read_table(path, COLUMNS)["model"]) == names
