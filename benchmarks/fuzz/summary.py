@@ -101,7 +101,8 @@ def signature(tried: Tried) -> str:
     """What inputs of the same defect share."""
     outcome = tried.outcome
     if outcome.kind == "different":
-        return f"different ({tried.target}): {re.sub(r'[^a-z ]+', '', outcome.said)[:25]}"
+        said = re.sub(r"[^a-z ]+", "", outcome.said.partition(":")[0])
+        return f"different ({tried.target}): {said[:40]}"
     error = outcome.said.partition(":")[0] if outcome.kind == "traceback" else outcome.kind
     return f"{error} at {outcome.where or tried.target}"
 
