@@ -47,13 +47,18 @@ def _trained(world: Path) -> Trained:
 
 
 def predictions(trained: Trained, history: Path, candidates: Path) -> pd.DataFrame:
-    """Predicted rows, which must be probabilities and weights."""
+    """Predicted rows, with their probabilities and weights."""
     table = predicted_table(trained, history, candidates)
-    for name in table.columns[-1 - len(trained.base_models) :]:
+    require_probabilities(table, len(trained.base_models))
+    return table
+
+
+def require_probabilities(table: pd.DataFrame, models: int) -> None:
+    """Raise :class:`Different` unless the last columns, one and one a model, are from 0 to 1."""
+    for name in table.columns[-1 - models :]:
         values = table[name].to_numpy(dtype=np.float64)
         if not ((values >= 0) & (values <= 1)).all():
             raise Different(f"{name} is {values.tolist()}"[:300])
-    return table
 
 
 def read_log_text(path: Path) -> Log:
