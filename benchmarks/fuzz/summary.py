@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import warnings
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -79,7 +80,9 @@ class Summary:
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir(parents=True)
         if target.group != "kills":
-            target.write(random_of(self.seed, target.name, tried.number), place)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                target.write(random_of(self.seed, target.name, tried.number), place)
         again = f"python -m benchmarks.fuzz --seed {self.seed} --target {target.name} "
         again += f"--only {tried.number}"
         outcome = tried.outcome

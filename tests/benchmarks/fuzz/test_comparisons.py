@@ -96,13 +96,14 @@ def test_what_a_terminal_would_obey_is_found(text: str) -> None:
         command_line._require_harmless(f"fine\nerror: {text}")
 
 
+@pytest.mark.filterwarnings("ignore")
 def test_probabilities_are_probabilities(world: Path) -> None:
     files = world / saved.HISTORY, world / saved.CANDIDATES
     table = saved.predictions(saved._trained(world), *files)
     assert len(table) == len(pd.read_csv(files[1]))
     for value in (np.nan, -0.1, 1.5):
         with pytest.raises(Different, match="probability is"):
-            saved.require_probabilities(table.assign(probability=value), 2)
+            saved.require_probabilities(table.assign(probability=value))
 
 
 def test_a_draft_of_a_log_is_read(tmp_path: Path) -> None:
