@@ -11,6 +11,7 @@
 #   make peers              the libraries that engines and multi-task models are tested beside
 #   make docs               this documentation as a site, into docs/_build/html/
 #   make benchmark          speed beside other libraries, into benchmarks/results/speed/
+#   make fuzz               hostile and damaged files, and kills, into benchmarks/results/reliability/
 #   make benchmark-peers    the libraries that base models and preparation are timed beside
 #   make notebooks          executes them all, outputs in place     ONLY="02 04": some of them
 #   make notebooks-check    executes them all elsewhere, and changes nothing here
@@ -128,6 +129,10 @@ benchmark: $(STAMP) peers benchmark-peers
 	$(BIN)/python -m benchmarks.base_model_speed --json benchmarks/results/speed/base_models.json $(benchmark_options)
 	$(BIN)/python -m benchmarks.multitask_speed --threads 1 --repeats 3 --json benchmarks/results/speed/multitask.json $(benchmark_options)
 	$(BIN)/python -m benchmarks.prepare_speed --json benchmarks/results/speed/prepare.json $(benchmark_options)
+
+.PHONY: fuzz
+fuzz: $(STAMP)
+	$(BIN)/python -m benchmarks.fuzz --json benchmarks/results/reliability/fuzz.json
 
 .PHONY: benchmark-peers
 benchmark-peers: $(BENCHMARK_PEERS)

@@ -27,6 +27,7 @@ extensions = [
     "extensions.settings_reference",
     "extensions.command_reference",
     "extensions.results",
+    "extensions.reliability",
 ]
 exclude_patterns = ["_build"]
 nitpicky = True

@@ -104,9 +104,9 @@ def try_input(target: Target, seed: int, number: int, scratch: Path) -> Outcome:
     for _ in range(2):
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(parents=True)
-        target.write(random_of(seed, target.name, number), scratch)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            target.write(random_of(seed, target.name, number), scratch)
             found = attempt(lambda: target.read(scratch), target.seconds, target.megabytes)
         if found.kind not in ("slow", "large"):
             break

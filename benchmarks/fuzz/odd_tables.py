@@ -59,7 +59,9 @@ def odd_table(random: Random, log: Log, path: Path) -> None:
                 table = table.append_column(word(random), table.column(at))
             case _:
                 table = table.set_column(at, name, _odd_column(random, len(table)))
-    options = {"row_group_size": random.choice((1, 3, 1000))}
+    if random.random() < 0.01:  # small only while it is a file
+        table = _repeated(random, table)
+    options = {"row_group_size": random.choice((1, 3, 1000)) if len(table) < 1000 else 10**6}
     try:
         pq.write_table(table, path, **options)
     except (pa.ArrowException, TypeError, ValueError):  # a type that Parquet does not hold
@@ -67,6 +69,16 @@ def odd_table(random: Random, log: Log, path: Path) -> None:
     if random.random() < 0.1:  # a name that is not UTF-8
         written = random.choice(COLUMNS).encode()
         path.write_bytes(path.read_bytes().replace(written, b"\xff" + written[1:]))
+
+
+def _repeated(random: Random, table: pa.Table) -> pa.Table:
+    """Its last row a hundred thousand times, with a long word in one column."""
+    table = table.take([len(table) - 1] * 100_000) if len(table) else table
+    name = random.choice(table.column_names)
+    words = pa.array(["x" * random.choice((10, 10_000))])
+    places = pa.array([0] * len(table), pa.int32())
+    at = table.column_names.index(name)
+    return table.set_column(at, name, pa.DictionaryArray.from_arrays(places, words))
 
 
 def _odd_column(random: Random, rows: int) -> pa.Array:

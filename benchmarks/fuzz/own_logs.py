@@ -55,9 +55,15 @@ def _text(random: Random, folder: Path) -> None:
 
 
 def _gzipped(random: Random, folder: Path) -> None:
-    log = random_log(random)
-    data = gzip.compress(log.text().encode(), mtime=0)
-    log.save(folder, mutated(random, data, 2), "log.csv.gz")
+    """A log that is damaged before or after it was compressed, or is small only while it is."""
+    log, chosen = random_log(random), random.random()
+    text = log.text().encode()
+    if chosen < 0.01:
+        text += text.splitlines(keepends=True)[-1] * 1_500_000
+    elif chosen < 0.5:
+        text = mutated(random, text)
+    data = gzip.compress(text, mtime=0)
+    log.save(folder, mutated(random, data, 2) if chosen >= 0.5 else data, "log.csv.gz")
 
 
 def _damaged_parquet(random: Random, folder: Path) -> None:

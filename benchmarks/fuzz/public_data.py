@@ -156,7 +156,7 @@ def _amazon(random: Random, folder: Path) -> None:
             repr if name == "meta_X.json" and random.random() < 0.5 else json.dumps
         )
         data = ("\n".join(map(write, objects)) + "\n").encode()
-        data = mutated(random, data) if chosen else data
+        data = mutated(random, data) if chosen and random.random() < 0.6 else data
         if random.random() < 0.3:
             data, name = gzip.compress(data, mtime=0), f"{name}.gz"
             data = mutated(random, data, 1) if random.random() < 0.3 else data

@@ -55,10 +55,9 @@ def require_same(one: pd.DataFrame | UserError, other: pd.DataFrame | UserError)
     """Raise :class:`Different` unless two readings are equal tables, or both were refused."""
     if isinstance(one, UserError) and isinstance(other, UserError):
         raise one
-    if isinstance(one, UserError) or isinstance(other, UserError):
-        raise Different(f"one is {_told(one)}, written otherwise it is {_told(other)}")
-    same = [column for column in one if column != "line"]
-    for column in same:
+    if isinstance(one, UserError) or isinstance(other, UserError) or len(one) != len(other):
+        raise Different(f"{_told(one)}, written otherwise it is {_told(other)}")
+    for column in one.columns.drop("line", errors="ignore"):
         a, b = one[column].tolist(), other[column].tolist()
         if not all(x == y or _both_missing(x, y) for x, y in zip(a, b, strict=True)):
             raise Different(f"column {column}: {a} is read as {b} where written otherwise"[:300])

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import yaml
 
 from benchmarks.fuzz.logs import COLUMNS, Log
@@ -47,13 +48,22 @@ def _trained(world: Path) -> Trained:
 
 
 def predictions(trained: Trained, history: Path, candidates: Path) -> pd.DataFrame:
-    """Predicted rows, which must be probabilities and weights."""
-    table = predicted_table(trained, history, candidates)
-    for name in table.columns[-1 - len(trained.base_models) :]:
+    """Probabilities and weights of the candidates."""
+    table: Any = predicted_table(trained, history, candidates)
+    names = [*(table.column_names if isinstance(table, pa.Table) else table.columns)]
+    made = names[-1 - len(trained.base_models) :]  # after the candidates' own columns
+    found = table.select(made).to_pandas() if isinstance(table, pa.Table) else table[made]
+    assert isinstance(found, pd.DataFrame)
+    require_probabilities(found)
+    return found
+
+
+def require_probabilities(table: pd.DataFrame) -> None:
+    """Raise :class:`Different` unless all are from 0 to 1."""
+    for name in table:
         values = table[name].to_numpy(dtype=np.float64)
         if not ((values >= 0) & (values <= 1)).all():
             raise Different(f"{name} is {values.tolist()}"[:300])
-    return table
 
 
 def read_log_text(path: Path) -> Log:
@@ -114,9 +124,8 @@ def _compare(world: Path, folder: Path) -> None:
         raise one
     if isinstance(one, UserError) or isinstance(other, UserError):
         raise Different(f"refused in one format only: {found}"[:300])
-    made = [name for name in one if str(name).startswith(("probability", "weight"))]
-    if not one[made].equals(other[made]):
-        raise Different(f"{one[made].to_numpy().tolist()}, {other[made].to_numpy().tolist()}"[:300])
+    if not one.equals(other):
+        raise Different(f"{one.to_numpy().tolist()}, {other.to_numpy().tolist()}"[:300])
 
 
 _TEXTS = ("config.yaml", "state.json", "data/schema.json", "data/rows.json")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import warnings
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -79,7 +80,9 @@ class Summary:
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir(parents=True)
         if target.group != "kills":
-            target.write(random_of(self.seed, target.name, tried.number), place)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                target.write(random_of(self.seed, target.name, tried.number), place)
         again = f"python -m benchmarks.fuzz --seed {self.seed} --target {target.name} "
         again += f"--only {tried.number}"
         outcome = tried.outcome
@@ -101,7 +104,8 @@ def signature(tried: Tried) -> str:
     """What inputs of the same defect share."""
     outcome = tried.outcome
     if outcome.kind == "different":
-        return f"different ({tried.target}): {re.sub(r'[^a-z ]+', '', outcome.said)[:25]}"
+        said = re.sub(r"[^a-z ]+", "", outcome.said.partition(":")[0])
+        return f"different ({tried.target}): {said[:40]}"
     error = outcome.said.partition(":")[0] if outcome.kind == "traceback" else outcome.kind
     return f"{error} at {outcome.where or tried.target}"
 

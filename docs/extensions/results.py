@@ -93,7 +93,9 @@ def _number(value: float) -> str:
     return f"{value:.3g}"
 
 
-class _Generated(SphinxDirective):
+class Generated(SphinxDirective):
+    """Text in Markdown that is made of the files in a folder, which the directive names."""
+
     required_arguments = 1
     write: ClassVar[Callable[[Path], str]]
 
@@ -104,11 +106,11 @@ class _Generated(SphinxDirective):
         return self.parse_text_to_nodes(type(self).write(folder), allow_section_headings=True)
 
 
-class Results(_Generated):
+class Results(Generated):
     write = staticmethod(results)
 
 
-class Speeds(_Generated):
+class Speeds(Generated):
     write = staticmethod(speeds)
 
 

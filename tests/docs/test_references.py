@@ -5,10 +5,18 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
-from extensions import command_reference, repository_links, results, settings_reference
+from extensions import (
+    command_reference,
+    reliability,
+    repository_links,
+    results,
+    settings_reference,
+)
 
 from metaselector.config import Config, load_config
 
@@ -82,6 +90,27 @@ def test_figures_of_speed_are_those_of_the_files() -> None:
     assert f"Command: `{measured['command']}`" in page
     assert f"| `speedup_1m` | {measured['speedup_1m']:,.0f} |" in page
     assert f"| `flatness` | {measured['flatness']:.3g} |" in page
+
+
+def test_figures_of_reliability_are_those_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reliability, "ROOT", tmp_path)
+    assert reliability.reliability(tmp_path) == "*Not measured yet: `make fuzz` does it.*"
+    figures = {"tried": 1234, "success": 1000, "refused": 234, "findings": 0}
+    figures |= {"worst_seconds": 0.5, "worst_mb": 7}
+    group = {**figures, "seed": 0, "date": "2026-01-01", "minutes": 2.0, "targets": {"x": figures}}
+    made = {
+        "inputs": group,
+        "machine": {"processor": "A processor", "cores": 2},
+        "versions": {"python": "3.11"},
+    }
+    (tmp_path / "fuzz.json").write_text(json.dumps(made), encoding="utf-8")
+    page = reliability.reliability(tmp_path)
+    assert "| inputs | 1,234 | 1,000 | 234 | 0 | 0.5 | 7 |" in page
+    assert "| x | 1,234 | 1,000 | 234 | 0 | 0.5 | 7 |" in page
+    assert "inputs: 2026-01-01, seed 0, 2 minutes; A processor, 2 cores; python 3.11." in page
+    assert "[fuzz.json](/../fuzz.json)" in page
 
 
 def test_links_of_other_files_lead_to_pages() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.fuzz.attempt import try_input
 from benchmarks.fuzz.catalogue import catalogue
-from benchmarks.fuzz.target import shares
+from benchmarks.fuzz.target import random_of, shares
 
 SEED = 1
 INPUTS = {name: 8 for name, target in catalogue(Path()).items() if target.group == "inputs"}
@@ -42,6 +42,20 @@ def test_no_input_finds_anything(
     for number in range(count):
         found = try_input(target, SEED, number, tmp_path / "input")
         assert not found.is_finding, f"{name} {number}: {found.said} {found.trace}"
+
+
+def test_an_input_is_made_again(world: Path, tmp_path: Path) -> None:
+    """So that its target, seed and number are enough to tell of it."""
+    made: list[dict[str, dict[str, bytes]]] = [{}, {}]
+    for name in INPUTS:
+        for place, found in enumerate(made):
+            folder = tmp_path / str(place) / name
+            folder.mkdir(parents=True)
+            catalogue(world)[name].write(random_of(3, name, 4), folder)
+            files = (path for path in folder.rglob("*") if path.is_file())
+            found[name] = {str(p.relative_to(folder)): p.read_bytes() for p in files}
+    assert all(made[0].values())
+    assert made[0] == made[1]
 
 
 def test_every_target_is_tried() -> None:
