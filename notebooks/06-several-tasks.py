@@ -95,7 +95,7 @@ history = pd.DataFrame(
         "user": "someone new",
         "item": ["50", "181", "1", "258"],
         "watched": 1,
-        "liked": [1, 1, 0, 1],
+        "liked": [5, 4, 2, 5],  # the rating
         "timestamp": [889_000_000, 889_000_100, 889_000_200, 889_000_300],
     }
 )
