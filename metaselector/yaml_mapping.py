@@ -15,8 +15,8 @@ MOST_NODES = 50_000
 """Values, with those of an alias wherever it stands: a file of 1 kB can ask for 10^9 of them."""
 MOST_LEVELS = 100
 """Mappings and lists within each other, also through aliases."""
-MOST_INTEGER = 2**63
-"""From here on, no setting means anything, and numbers have no room in C."""
+MOST_INTEGER = 10**100
+"""What is longer is nobody's setting, and cannot always be printed."""
 SHOWN = 200
 """Characters of a value, or of what YAML says of it, that a message repeats."""
 
@@ -37,7 +37,7 @@ class _Loader(_Safe):  # type: ignore[misc]
             said = f"'{shown(node.value)}' is" if isinstance(node, yaml.ScalarNode) else "this is"
             raise _refused(f"{said} no {kind}", node) from error
         if isinstance(found, int) and abs(found) >= MOST_INTEGER:
-            raise _refused("a whole number beyond 2^63", node)
+            raise _refused("a whole number of more than 100 digits", node)
         return found
 
     def check_keys(self, root: yaml.Node) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from metaselector.errors import nearest
+from metaselector.errors import ConfigError, nearest
 
 
 def misfit(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str | None:
@@ -30,7 +30,7 @@ def misfit(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str |
     return None
 
 
-class TooLarge(Exception):
+class TooLarge(ConfigError):
     """A model asks for more numbers than there are for it."""
 
 
@@ -59,7 +59,7 @@ class Room(TorchFunctionMode):
             size = kwargs.get("size", args[:1] if func is torch.full else args)
             while len(size) == 1 and isinstance(size[0], tuple | list):
                 (size,) = size
-            self._left -= prod(size)
+            self._left -= prod(n for n in size if isinstance(n, int))  # torch refuses the others
             if self._left < 0:
                 raise TooLarge(f"they ask for a tensor of shape {list(size)}, too large for them")
         return func(*args, **kwargs)
