@@ -152,7 +152,7 @@ class MetaSelector:
             evaluate(run, progress)
         names = (TASKS_FILE, SUPPORT_FILE, "results.csv")
         found = next(path for name in names if (path := run.directory / name).exists())
-        return pd.read_csv(found)
+        return pd.read_csv(found, keep_default_na=False, na_values=[""])
 
     def adapt(
         self,

@@ -169,7 +169,7 @@ class Run:
         key = {"seed": seed, "model": name, "window": window}
         lines = pd.DataFrame([key | line._asdict() for line in report])
         if path.exists():
-            kept = pd.read_csv(path, dtype={"model": "str"})
+            kept = pd.read_csv(path, dtype={"model": "str"}, keep_default_na=False)
             same = (kept[list(key)] == pd.Series(key)).all(axis=1)
             lines = pd.concat([kept[~same], lines])
         write_text(path, lines.to_csv(index=False))
