@@ -51,7 +51,8 @@ def _log(random: Random, folder: Path) -> None:
 
 def _settings(random: Random, folder: Path) -> None:
     given = odd_settings(random, dict(SETTINGS))
-    given[random.choice(NAMES)] = word(random)
+    if random.random() < 0.5:
+        given[random.choice(NAMES)] = word(random)
     text = yaml.safe_dump(given, allow_unicode=True)
     (folder / "s.yaml").write_text(text, encoding="utf-8", errors="replace")
 

@@ -115,9 +115,12 @@ def _digest(tensor: torch.Tensor) -> str:
 
 
 def _evaluated(directory: Path) -> Numbers:
-    """All numbers of a run's tables."""
+    """All numbers of a run's tables, but for how long a training took."""
     MetaSelector.load(directory).evaluate()
-    tables = {path.name: pd.read_csv(path).to_csv() for path in directory.glob("*.csv")}
+    tables = {
+        path.name: pd.read_csv(path).drop(columns="seconds", errors="ignore").to_csv()
+        for path in directory.glob("*.csv")
+    }
     return tables | {
         path.name: pd.read_parquet(path).to_csv() for path in directory.glob("*.parquet")
     }

@@ -44,7 +44,7 @@ def odd_settings(random: Random, settings: Any) -> Any:
             case 2 if isinstance(holder, dict):
                 holder[word(random)] = odd_value(random)
             case _ if holder is not None:
-                holder[key] = _near(random, holder[key])
+                holder[key] = near(random, holder[key])
     return given
 
 
@@ -56,7 +56,7 @@ def odd_value(random: Random, hashable: bool = False) -> Any:
             return copy.deepcopy(found)
 
 
-def _near(random: Random, value: Any) -> Any:
+def near(random: Random, value: Any) -> Any:
     """Another value of the same kind, or of any."""
     if random.random() < 0.6:
         if isinstance(value, bool):

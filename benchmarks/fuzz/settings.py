@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from benchmarks.fuzz.mutations import word
-from benchmarks.fuzz.odd_yaml import odd_value, odd_yaml
+from benchmarks.fuzz.odd_yaml import near, odd_yaml
 from benchmarks.fuzz.target import Different, Target
 from metaselector.config import Config, documented_yaml, load_config
 from metaselector.search_space import load_space
@@ -64,16 +64,15 @@ def _require_round_trip(config: Config, folder: Path) -> None:
 
 
 def _overrides(random: Random, folder: Path) -> None:
-    keys = [key for key, _ in _dotted(Config().model_dump(mode="json"))]
+    known = _dotted(Config().model_dump(mode="json"))
     given = []
     for _ in range(random.choice((1, 1, 2))):
-        key = random.choice(keys)
-        if random.random() < 0.3:
+        key, value = random.choice(known)
+        text = word(random) if random.random() < 0.2 else _inline(near(random, value))
+        if random.random() < 0.2:
             key = random.choice(
                 (f"{key}.x", key.rpartition(".")[0], word(random), f".{key}", f"{key}.")
             )
-        value = odd_value(random)
-        text = word(random) if random.random() < 0.3 else _inline(value)
         given.append(f"{key}={text}" if random.random() < 0.97 else key)
     (folder / FILE).write_text(json.dumps(given), encoding="utf-8")
 
