@@ -15,14 +15,13 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from metaselector import __version__, registry
 from metaselector.adapt.engine import Adaptation
 from metaselector.checkpoint import read_checkpoint, save_checkpoint
 from metaselector.config import Config, load_config
+from metaselector.data.digests import add_digests, check_digests
 from metaselector.data.preparation.given_rows import Given
 from metaselector.data.preparation.known import Known
 from metaselector.data.preparation.late_support import late_support
@@ -32,6 +31,7 @@ from metaselector.errors import (
     CheckpointError,
     ConfigError,
     DamagedError,
+    DataError,
     UserError,
     nearest,
 )
@@ -50,8 +50,10 @@ from metaselector.variants import Variant
 
 STATE = "state.json"
 MODEL = "model.safetensors"
-_FORMAT = 2
-"""Of what is written. Format 1 had no checksum; both are read."""
+_FORMAT = 3
+"""Of what is written and read. Earlier ones lack the digests that damage is found by."""
+SETTINGS = "config.yaml"
+_FILES = (STATE, MODEL, SETTINGS)
 _AGAIN = "save the model again"
 _LOCKS: WeakKeyDictionary[Mixture, RLock] = WeakKeyDictionary()
 _MAKING = Lock()
@@ -206,12 +208,13 @@ class Trained:
         }
         with atomic_directory(directory) as target:
             settings = yaml.safe_dump(self.config.model_dump(mode="json"), sort_keys=False)
-            (target / "config.yaml").write_text(settings, encoding="utf-8")
+            (target / SETTINGS).write_text(settings, encoding="utf-8")
             (target / STATE).write_text(json.dumps(state, indent=1) + "\n", encoding="utf-8")
             (target / "data").mkdir()
             self.known.save(target / "data")
             copies = {name: t.detach().cpu().clone() for name, t in tensors.items()}
             save_checkpoint(target / MODEL, copies, {}, {})
+            add_digests(target, _FILES)
 
     @classmethod
     def load(
@@ -230,18 +233,17 @@ class Trained:
         """
         try:
             state = _State.read(directory / STATE)
-            if state.format == 1:
-                tensors = load_file(directory / MODEL)
-            elif state.format == _FORMAT:
+            if state.format == _FORMAT:
+                check_digests(directory, _FILES)
                 tensors = read_checkpoint(directory / MODEL).tensors
-        except (OSError, ValueError, SafetensorError, DamagedError) as error:
+        except (OSError, ValueError, DataError, DamagedError) as error:
             raise _damaged(directory, error) from error
-        if not 1 <= state.format <= _FORMAT:
+        if state.format != _FORMAT:
             raise CheckpointError(
-                f"{directory}: has format {state.format}, this version reads up to {_FORMAT}; "
-                f"update MetaSelector, or {_AGAIN}"
+                f"{directory}: has format {state.format}, this version reads format {_FORMAT}; "
+                f"use the version of MetaSelector that saved it, or {_AGAIN}"
             )
-        config = load_config(directory / "config.yaml", changes=changes, allow_code=allow_code)
+        config = load_config(directory / SETTINGS, changes=changes, allow_code=allow_code)
         now = _in_files(config)
         for key, said in state.files.items():
             if said != now.get(key):
@@ -333,7 +335,7 @@ def open_trained(
     Raises:
         UserError: nothing is there, it has not that seed, or something is missing or damaged.
     """
-    saved = directory / "config.yaml"
+    saved = directory / SETTINGS
     if not saved.exists():
         raise UserError(f"{directory}: holds neither a saved model nor a run; correct the path")
     config = load_config(saved, changes=changes, allow_code=allow_code)

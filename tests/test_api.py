@@ -261,7 +261,7 @@ def test_unknown_items_stop_unless_allowed(fitted: MetaSelector, raw: pd.DataFra
     with pytest.warns(UnknownWarning, match="history: .*items"):
         user = fitted.adapt(other, allow_unknown=True)
     with pytest.warns(UnknownWarning, match="candidates: .*items"):
-        assert user.predict(other).shape == (30,)
+        assert user.predict(other.assign(timestamp=890_000_000)).shape == (30,)
 
 
 def test_frames_may_be_odd(fitted: MetaSelector, raw: pd.DataFrame) -> None:

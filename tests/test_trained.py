@@ -22,6 +22,7 @@ from torch import Tensor
 from metaselector.adapted_user import AdaptedUser
 from metaselector.checkpoint import read_checkpoint, save_checkpoint
 from metaselector.config import load_config
+from metaselector.data.digests import add_digests
 from metaselector.data.preparation.known import Known
 from metaselector.errors import CheckpointError, DataError, UserError
 from metaselector.make_adaptation import make_adaptation
@@ -55,6 +56,18 @@ def saved(write_world: Callable[..., Path], tmp_path_factory: pytest.TempPathFac
 @pytest.fixture
 def model(saved: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(saved, tmp_path / "model"))
+
+
+@pytest.mark.parametrize(
+    "name", ["config.yaml", STATE, MODEL, "data/rows.json", "data/schema.json"]
+)
+def test_a_changed_byte_is_damage(model: Path, name: str) -> None:
+    path = model / name
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises((CheckpointError, DataError), match=path.name):
+        Trained.load(model)
 
 
 def test_it_loads(model: Path) -> None:
@@ -109,6 +122,7 @@ def test_tensors_that_do_not_fit(model: Path, case: str) -> None:
     tensors = read_checkpoint(model / MODEL).tensors
     change(tensors)
     save_checkpoint(model / MODEL, tensors, {}, {})
+    add_digests(model, [MODEL])
     with pytest.raises(CheckpointError, match=problem) as raised:
         Trained.load(model)
     assert "\n" not in str(raised.value)
@@ -125,13 +139,14 @@ def test_tensors_that_do_not_fit(model: Path, case: str) -> None:
         ({"seed": "0"}, "seed: Input should be a valid integer"),
         ({"seed": -1}, "seed: Input should be greater"),
         ({"format": [2]}, "format: Input should be a valid integer"),
-        ({"format": 3}, "has format 3, this version reads up to 2"),
+        ({"format": 2}, "has format 2, this version reads format 3"),
         ({"files": ["a"]}, "files: Input should be an object"),
     ],
 )
 def test_a_state_that_is_none(model: Path, changes: dict[str, Any], problem: str) -> None:
     state = json.loads((model / STATE).read_text()) | changes
     (model / STATE).write_text(json.dumps(state))
+    add_digests(model, [STATE])
     with pytest.raises(CheckpointError, match=problem) as raised:
         Trained.load(model)
     assert "\n" not in str(raised.value)
@@ -167,6 +182,7 @@ def test_settings_that_do_not_fit(model: Path, key: str, value: Any, problem: st
         inner = inner[part]
     inner[last] = value
     config.write_text(yaml.safe_dump(settings))
+    add_digests(model, ["config.yaml"])
     with pytest.raises(UserError, match=problem):
         Trained.load(model)
 
@@ -188,6 +204,7 @@ def test_rows_that_no_preparation_describes(model: Path, text: Any) -> None:
     file.write_text(
         text if isinstance(text, str) else json.dumps(text(json.loads(file.read_text())))
     )
+    add_digests(file.parent, [file.name])
     with pytest.raises(DataError) as raised:
         Trained.load(model)
     assert str(file.parent) in str(raised.value)
@@ -198,13 +215,13 @@ THREADS, USERS = 4, 6
 
 
 def predicted(trained: Trained, user: int) -> np.ndarray:
-    """What a user, whom nobody else knows, is predicted."""
+    """What a user whom the model knows is predicted, with a history of their own."""
     items = [f"i{(user + k) % 25}" for k in range(6)]
     ratings = [float(1 + (user * k) % 5) for k in range(6)]
     history = pd.DataFrame(
-        {"user": f"new{user}", "item": items, "rating": ratings, "timestamp": range(WHEN, WHEN + 6)}
+        {"user": f"u{user}", "item": items, "rating": ratings, "timestamp": range(WHEN, WHEN + 6)}
     )
-    candidates = pd.DataFrame({"item": ["i1", "i2"], "timestamp": WHEN + 100})
+    candidates = pd.DataFrame({"item": ["i20", "i21"], "timestamp": WHEN + 100})
     return np.asarray(AdaptedUser(trained, history).predict(candidates))
 
 

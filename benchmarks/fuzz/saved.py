@@ -23,6 +23,7 @@ from benchmarks.fuzz.target import Different, Target
 from benchmarks.fuzz.world import CANDIDATES, HISTORY, MODEL, RUN
 from metaselector.config import ScoresConfig, load_config
 from metaselector.data.dataset import EncodedDataset
+from metaselector.data.digests import add_digests
 from metaselector.data.preparation.known import Known
 from metaselector.errors import UserError
 from metaselector.prediction_files import predicted_table
@@ -144,6 +145,7 @@ def _edited(world: Path, random: Random, folder: Path) -> None:
     else:
         text = yaml.safe_dump(edited, sort_keys=False, allow_unicode=True)
     path.write_text(text, encoding="utf-8", errors="replace")
+    add_digests(path.parent, [path.name])  # or the edit would be refused as damage
 
 
 def _plain(value: Any) -> Any:
