@@ -263,6 +263,7 @@ class Writer:
         self._schema = schema.model_copy(update={"version": VERSION})
         self._open = ExitStack()
         self._files: dict[str, ArrayFile] = {}
+        self._seconds, self._whole = hashlib.sha256(), True
 
     def append(self, name: str, rows: NDArray[Any]) -> None:
         """Add rows to one of the arrays of :class:`EncodedDataset`, cast to its type."""
@@ -271,15 +272,27 @@ class Writer:
             path = self._directory / f"{name}.npy"
             self._files[name] = self._open.enter_context(ArrayFile(path, _ARRAYS[name], row))
         self._files[name].append(rows)
+        if name == "timestamps":
+            self._seconds.update((rows // SECOND).astype(np.int64).data)
+            self._whole = self._whole and not (rows % SECOND).any()
 
     def finish(self, user_names: Sequence[str]) -> None:
-        """Complete the files; an array without rows must have been given as an empty one."""
+        """Complete the files; an array without rows must have been given as an empty one.
+
+        Whole seconds count as such in the digest, and versions do not: data without fractions of a
+        second keep the digest, and with it the checkpoints, that they had when seconds were kept.
+        """
         self._open.close()
         names = json.dumps(list(user_names))
         schema = self._schema.model_dump_json(indent=1, exclude_none=True)
-        sha = hashlib.sha256((schema + names).encode())
-        for name in _ARRAYS:
-            sha.update(f"{name} {self._files[name].sha256}".encode())
+        before = self._schema.model_copy(update={"version": 2})
+        text = before.model_dump_json(indent=1, exclude_none=True) + names
+        sha = hashlib.sha256(text.encode())
+        digests = {name: self._files[name].sha256 for name in _ARRAYS}
+        if self._whole:
+            digests["timestamps"] = self._seconds.hexdigest()
+        for name, digest in digests.items():
+            sha.update(f"{name} {digest}".encode())
         for file, text in (
             ("users.json", names),
             ("sha256.json", json.dumps(sha.hexdigest())),
