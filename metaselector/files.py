@@ -28,11 +28,11 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"), parse_constant=_nonfinite)
     except RecursionError as error:
-        raise ValueError("too many lists or mappings within each other") from error
+        raise ValueError("nested too deeply") from error
 
 
 def _nonfinite(name: str) -> None:
-    raise ValueError(f"{name} is no number of JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 @contextmanager

@@ -35,7 +35,7 @@ class _Loader(_Safe):  # type: ignore[misc]
         except Exception as error:  # such as a date of month 13: whatever a value's class says
             kind = node.tag.split(":")[-1]
             said = f"'{shown(node.value)}' is" if isinstance(node, yaml.ScalarNode) else "this is"
-            raise _refused(f"{said} no {kind}", node) from error
+            raise _refused(f"{said} not a valid {kind}", node) from error
         if isinstance(found, int) and abs(found) >= MOST_INTEGER:
             raise _refused("a whole number of more than 100 digits", node)
         return found
@@ -136,7 +136,7 @@ def _text(path: Path) -> str:
 
 
 def _check_bounds(text: str) -> None:
-    """Refuse too many values, too deep ones, and aliases that stand within what they repeat."""
+    """Refuse too many values, too deep ones, and aliases that refer to themselves."""
     total = 0
     # Of what is open: its anchor, how many values stood before it, and how many levels are in it.
     around: list[tuple[str | None, int, int]] = [(None, 0, 0)]
@@ -157,14 +157,14 @@ def _check_bounds(text: str) -> None:
                 known[event.anchor] = 1, 0
         elif isinstance(event, yaml.AliasEvent):
             if any(event.anchor == anchor for anchor, *_ in around):
-                raise _refused(f"*{shown(event.anchor)} stands within what it repeats", event)
+                raise _refused(f"*{shown(event.anchor)} refers to itself", event)
             nodes, levels = known.get(event.anchor or "", (1, 0))
             total += nodes
         around[-1] = *around[-1][:2], max(around[-1][2], levels)
         if total > MOST_NODES:
-            raise _refused(f"more than {MOST_NODES:,} values, those of aliases included", event)
+            raise _refused(f"more than {MOST_NODES:,} values once aliases are expanded", event)
         if len(around) + levels > MOST_LEVELS:
-            raise _refused(f"more than {MOST_LEVELS} lists or mappings within each other", event)
+            raise _refused(f"more than {MOST_LEVELS} levels of nesting", event)
 
 
 def _mappings(root: yaml.Node) -> Iterator[yaml.MappingNode]:

@@ -31,20 +31,20 @@ def misfit(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str |
 
 
 class TooLarge(ConfigError):
-    """A model asks for more numbers than there are for it."""
+    """A model asks for more numbers than its file has."""
 
 
 class Room(TorchFunctionMode):
-    """A context in which a model for the tensors of a file is made, in the room that they need.
+    """A context in which to build a model for the tensors of a file, with memory for those only.
 
-    Settings that ask for more than the file holds are so found out before it is allocated. Some
-    more there is for what a constructor needs meanwhile, and for what a file does not keep.
+    Settings that ask for more than the file holds are refused before it is allocated. There is some
+    slack for what a constructor needs temporarily, and for buffers that are not saved.
 
     Args:
         tensors: those of the file.
 
     Raises:
-        TooLarge: there is no more room.
+        TooLarge: the model asks for more.
     """
 
     def __init__(self, tensors: Mapping[str, Tensor]) -> None:
@@ -61,7 +61,9 @@ class Room(TorchFunctionMode):
                 (size,) = size
             self._left -= prod(n for n in size if isinstance(n, int))  # torch refuses the others
             if self._left < 0:
-                raise TooLarge(f"they ask for a tensor of shape {list(size)}, too large for them")
+                raise TooLarge(
+                    f"the settings ask for a tensor of shape {list(size)}, more than the file holds"
+                )
         return func(*args, **kwargs)
 
 
