@@ -106,7 +106,10 @@ def try_input(target: Target, seed: int, number: int, scratch: Path) -> Outcome:
         scratch.mkdir(parents=True)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            target.write(random_of(seed, target.name, number), scratch)
+            try:
+                target.write(random_of(seed, target.name, number), scratch)
+            except Exception as error:  # a defect of the fuzzer's, which must not end a campaign
+                return _finding("traceback", error, f"the input could not be made: {error!r}")
             found = attempt(lambda: target.read(scratch), target.seconds, target.megabytes)
         if found.kind not in ("slow", "large"):
             break

@@ -8,6 +8,7 @@ import shutil
 import warnings
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -80,7 +81,8 @@ class Summary:
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir(parents=True)
         if target.group != "kills":
-            with warnings.catch_warnings():
+            # One that could not be made cannot be made again.
+            with warnings.catch_warnings(), suppress(Exception):
                 warnings.simplefilter("ignore")
                 target.write(random_of(self.seed, target.name, tried.number), place)
         again = f"python -m benchmarks.fuzz --seed {self.seed} --target {target.name} "

@@ -5,11 +5,13 @@ from __future__ import annotations
 import signal
 import sys
 from pathlib import Path
+from random import Random
 
 import pytest
 from planted import catalogue
 
 from benchmarks.fuzz.attempt import attempt, try_input
+from benchmarks.fuzz.target import Target
 from metaselector.data.registry import read
 
 
@@ -55,3 +57,12 @@ def test_an_input_is_the_same_whoever_makes_it(tmp_path: Path) -> None:
         made.append((tmp_path / "input" / "number").read_text())
     assert made[0] == made[1]
     assert len(set(made)) == 3
+
+
+def test_an_input_that_cannot_be_made_is_a_finding(tmp_path: Path) -> None:
+    def fail(random: Random, folder: Path) -> None:
+        raise TypeError("no kernel")
+
+    found = try_input(Target("t", fail, lambda folder: None), 0, 0, tmp_path / "input")
+    assert found.kind == "traceback"
+    assert found.said == "the input could not be made: TypeError('no kernel')"
