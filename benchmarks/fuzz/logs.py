@@ -81,7 +81,7 @@ def random_log(random: Random, users: int = 3, rows: int = 4, odd: float = 0.1) 
     """A log that is right, but for `odd` of its features and a cell in some logs."""
     made = [_row(random, user, row, odd) for row in range(rows) for user in range(users)]
     if random.random() < odd:
-        random.choice(made)[random.randrange(len(COLUMNS))] = word(random).replace("\n", " ")
+        random.choice(made)[random.randrange(len(COLUMNS))] = _cell(random)
     return Log(made, _schema(random))
 
 
@@ -104,8 +104,13 @@ def _row(random: Random, user: int, row: int, odd: float) -> list[str]:
     ]
     for column in ("device", "tags"):
         if random.random() < odd:
-            values[COLUMNS.index(column)] = word(random).replace("\n", " ").replace("\r", " ")
+            values[COLUMNS.index(column)] = _cell(random)
     return values
+
+
+def _cell(random: Random) -> str:
+    """A word without line ends, which no value may hold, quoted or not."""
+    return word(random).replace("\n", " ").replace("\r", " ")
 
 
 def _schema(random: Random) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from metaselector.stages.prepare import prepare_run
 from metaselector.stages.train import meta_train_selectors, pretrain_base_models
 from metaselector.trained import Trained
 
-LOG, RUN, STOPPED, MODEL, TINY = "log.yaml", "run", "stopped", "model", "tiny.yaml"
+RUN, STOPPED, MODEL, TINY = "run", "stopped", "model", "tiny.yaml"
 SPACE = "space.yaml"
 HISTORY, CANDIDATES = "history.csv", "candidates.csv"
 USERS, ROWS = 12, 20
