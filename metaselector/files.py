@@ -54,7 +54,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
     Of a link, what it leads to is written; a device or a pipe is written as it is.
     """
     with _as_user_error(path):
-        path = path.resolve() if path.is_symlink() else path
+        path = Path(os.path.realpath(path)) if path.is_symlink() else path
         if path.exists() and not path.is_file() and not path.is_dir():
             yield path
             return
@@ -63,14 +63,15 @@ def atomic_file(path: Path) -> Iterator[Path]:
         temporary = path.parent / f"{TEMPORARY}{secrets.token_hex(4)}{path.suffix}"
         os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
         mode = stat.S_IMODE(temporary.stat().st_mode)  # as the umask has it
-        try:
-            yield temporary
-            temporary.chmod(mode)  # some writers replace the file, mode and all
-            _flush(temporary)  # or a power cut could leave the new name on old contents
-            os.replace(temporary, path)
-            _flush(path.parent)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with held(temporary):  # so that nobody takes it for a leftover
+            try:
+                yield temporary
+                temporary.chmod(mode)  # some writers replace the file, mode and all
+                _flush(temporary)  # or a power cut could leave the new name on old contents
+                os.replace(temporary, path)
+                _flush(path.parent)
+            finally:
+                temporary.unlink(missing_ok=True)
 
 
 def _flush(path: Path) -> None:
@@ -91,7 +92,7 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     """
     above: list[Path] = []
     with _as_user_error(path):
-        path = path.resolve() if path.is_symlink() else path
+        path = Path(os.path.realpath(path)) if path.is_symlink() else path
         above += [parent for parent in path.parents if not parent.exists()]
         path.parent.mkdir(parents=True, exist_ok=True)
         recover(path)

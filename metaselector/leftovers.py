@@ -10,7 +10,6 @@ import os
 import re
 import secrets
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,8 +21,6 @@ TEMPORARY = ".metaselector-"
 _RANDOM = re.compile(r"[0-9a-f]{8}")
 _FILE = re.compile(re.escape(TEMPORARY) + r"[0-9a-f]{8}(\..*)?", re.DOTALL)
 _NAME_BYTES = 100  # a name may have 255
-_SECONDS = 60
-"""A file that was written to since may still be."""
 
 
 def beside(path: Path, kind: Kind) -> Path:
@@ -45,12 +42,12 @@ def new_directory(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def held(directory: Path) -> Iterator[bool | None]:
-    """Hold the lock of a directory; False where another process does, None where there is none."""
+def held(path: Path) -> Iterator[bool | None]:
+    """Hold the lock of a file or a directory; False where somebody else does, None if none can."""
     try:
         import fcntl  # there is none on Windows
 
-        handle = os.open(directory, os.O_RDONLY)
+        handle = os.open(path, os.O_RDONLY)
     except (ImportError, OSError):
         yield None
         return
@@ -73,7 +70,7 @@ def recover(path: Path) -> None:
     A process that is killed between moving the old one away and putting the new one in its place
     leaves neither.
     """
-    path = path.resolve() if path.is_symlink() else path
+    path = Path(os.path.realpath(path)) if path.is_symlink() else path
     for kind in ("old", "new"):
         for left in _left(path, kind):
             with held(left) as is_free, suppress(OSError):  # where only reading is allowed
@@ -84,12 +81,12 @@ def recover(path: Path) -> None:
 
 
 def sweep_files(directory: Path) -> None:
-    """Remove what was left of files anywhere in a directory that nobody else writes now."""
+    """Remove what was left of files anywhere in a directory, but what is being written now."""
     for left in directory.rglob(f"{TEMPORARY}*"):
-        with suppress(OSError):
-            is_old = time.time() - left.lstat().st_mtime > _SECONDS
-            if is_old and left.is_file() and _FILE.fullmatch(left.name):
-                left.unlink()
+        if _FILE.fullmatch(left.name) and left.is_file() and not left.is_symlink():
+            with held(left) as is_free, suppress(OSError):
+                if is_free:
+                    left.unlink()
 
 
 def _prefix(path: Path, kind: Kind) -> str:

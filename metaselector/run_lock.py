@@ -13,13 +13,14 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from metaselector.errors import UserError
+from metaselector.leftovers import sweep_files
 
 LOCK, HOLDER = ".lock", ".lock-holder"
 
 
 @contextmanager
 def locked(directory: Path) -> Iterator[None]:
-    """Hold the lock of a run's directory, which is made if need be.
+    """Hold the lock of a run's directory, which is made if need be, and tidy up in it.
 
     The operating system holds it for the process: one that is killed leaves it open.
 
@@ -27,7 +28,7 @@ def locked(directory: Path) -> Iterator[None]:
         UserError: another process has it; says which.
     """
     try:
-        directory = directory.resolve() if directory.is_symlink() else directory
+        directory = Path(os.path.realpath(directory)) if directory.is_symlink() else directory
         made = not directory.exists()
         directory.mkdir(parents=True, exist_ok=True)
         lock = FileLock(directory / LOCK)
@@ -46,6 +47,7 @@ def locked(directory: Path) -> Iterator[None]:
             f"process {os.getpid()} on {socket.gethostname()} ({command}, since {since})\n",
             encoding="utf-8",
         )
+        sweep_files(directory)
         yield
     finally:
         for name in (HOLDER, LOCK):

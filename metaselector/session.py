@@ -10,7 +10,7 @@ from typing import Any
 
 from metaselector.distributed import workers
 from metaselector.errors import ConfigError, UserError, mishap
-from metaselector.leftovers import recover, sweep_files
+from metaselector.leftovers import recover
 from metaselector.plugin_kinds import TRACKERS
 from metaselector.progress import Advance, Progress, Silent
 from metaselector.run_directory import Run
@@ -87,7 +87,6 @@ def _sweep(run: Run) -> None:
     """Remove what a process that was killed had not written to its end; nobody else writes now."""
     for part in (run.directory / "checkpoints").rglob(".*.safetensors"):
         part.unlink()
-    sweep_files(run.directory)
     recover(run.data_directory)
 
 

@@ -36,6 +36,8 @@ class _Loader(_Safe):  # type: ignore[misc]
             kind = node.tag.split(":")[-1]
             said = f"'{shown(node.value)}' is" if isinstance(node, yaml.ScalarNode) else "this is"
             raise _refused(f"{said} not a valid {kind}", node) from error
+        if isinstance(found, bytes | set):
+            raise _refused("bytes and sets are no settings", node)
         if isinstance(found, int) and abs(found) >= MOST_INTEGER:
             raise _refused("a whole number of more than 100 digits", node)
         return found

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -132,7 +131,6 @@ def test_files_are_swept_once_nobody_writes_them(tmp_path: Path) -> None:
     others = [deep / ".metaselector-notes.csv", deep / ".12345678.csv", deep / "x.csv"]
     for path in (old, new, *others):
         path.touch()
-        if path != new:
-            os.utime(path, (time.time() - 3600,) * 2)
-    sweep_files(tmp_path)
+    with held(new):
+        sweep_files(tmp_path)
     assert names(deep) == sorted(path.name for path in (new, *others))

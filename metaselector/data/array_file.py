@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from io import BytesIO
 from pathlib import Path
@@ -17,8 +18,8 @@ from metaselector.errors import DataError
 
 _SIZE = r"(?:0|[1-9]\d{0,15})"
 _HEADER = re.compile(
-    rb"\x93NUMPY\x01\x00..\{'descr': '<[fi][1-8]', 'fortran_order': False, "
-    + f"'shape': \\((?:{_SIZE},|{_SIZE}(?:, {_SIZE})+)\\), \\}} *\n".encode(),
+    rb"\x93NUMPY\x01\x00..\{'descr': '(<[fi][1-8])', 'fortran_order': False, "
+    + f"'shape': \\(({_SIZE},|{_SIZE}(?:, {_SIZE})+)\\), \\}} *\n".encode(),
     re.DOTALL,
 )
 
@@ -91,15 +92,19 @@ def open_array(path: Path) -> tuple[NDArray[Any], int]:
     try:
         with path.open("rb") as file:
             start = file.read(10)
-            header = file.read(int.from_bytes(start[8:], "little"))
-        # NumPy's own parser answers a damaged header with whatever Python's tokenizer raises.
-        if not _HEADER.fullmatch(start + header):
+            header = start + file.read(int.from_bytes(start[8:], "little"))
+        # NumPy's own parser answers a damaged header with whatever Python's tokenizer raises, and
+        # even a whole one where two threads parse (CPython 3.11 and 3.12).
+        said = _HEADER.fullmatch(header)
+        if said is None:
             raise ValueError("it does not begin like an array")
-        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
-        if path.stat().st_size != mapped.offset + mapped.nbytes:
-            raise ValueError("it goes on after the array's end")
-    except (OSError, ValueError, OverflowError) as error:
+        dtype = np.dtype(said[1].decode())
+        shape = tuple(int(size) for size in said[2].split(b",") if size.strip())
+        if path.stat().st_size != len(header) + dtype.itemsize * math.prod(shape):
+            raise ValueError("it does not end where the array does")
+        mapped = np.memmap(path, dtype, "r", len(header), shape)
+    except (OSError, ValueError, TypeError, OverflowError) as error:
         problem = f"missing or damaged ({' '.join(str(error).split())})"
         raise DataError(path, f"{problem}; run `metaselector data prepare` again") from error
     # A plain view of the mapped file: NumPy's own class for them is slow to index.
-    return mapped.view(np.ndarray), mapped.offset
+    return mapped.view(np.ndarray), len(header)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from dataclasses import field as dataclass_field
 from functools import cached_property
@@ -18,35 +15,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from metaselector.data.array_file import ArrayFile, open_array
+from metaselector.data.array_file import open_array
 from metaselector.data.batch import Batch
 from metaselector.data.bounds import check_bounds
-from metaselector.data.digests import MEND, check_digests, write_digests
+from metaselector.data.dataset_files import ARRAYS, SCHEMA, USERS, Writer, identity, shapes
+from metaselector.data.digests import MEND, check_digests
 from metaselector.data.microseconds import SECOND
-from metaselector.data.schema import OWNERS, VERSION, Schema
+from metaselector.data.schema import VERSION, Schema
 from metaselector.data.slots import Layout, Slots
 from metaselector.errors import DataError
 from metaselector.files import atomic_directory
 from metaselector.leftovers import recover
 
-_ARRAYS: dict[str, type] = {
-    "task_labels": np.float32,
-    "timestamps": np.int64,
-    "source_rows": np.int64,
-    "user_offsets": np.int64,
-    "items": np.int32,
-    "cells": np.int32,
-    "user_cells": np.int32,
-    "item_cells": np.int32,
-    "liked": np.int32,
-    "liked_offsets": np.int64,
-    "history_sizes": np.int32,
-    "profiles": np.float32,
-}
 WHOLE_SLOTS = 2**24
 """Data sets of at most so many slots in all rows, 128 MiB, are put together once."""
-_SCHEMA, _USERS = "schema.json", "users.json"
-_FILES = (_SCHEMA, _USERS, *(f"{name}.npy" for name in _ARRAYS))
+_FILES = (SCHEMA, USERS, *(f"{name}.npy" for name in ARRAYS))
 
 
 @dataclass(frozen=True)
@@ -220,13 +203,13 @@ class EncodedDataset:
 
     def in_memory(self) -> Self:
         """A copy that needs no files."""
-        copies: dict[str, Any] = {name: np.array(getattr(self, name)) for name in _ARRAYS}
+        copies: dict[str, Any] = {name: np.array(getattr(self, name)) for name in ARRAYS}
         return replace(self, **copies)
 
     def save(self, directory: Path) -> None:
         """Write the schema as JSON and the arrays as ``.npy``, all or nothing."""
         with atomic_directory(directory) as target, Writer(target, self.schema) as writer:
-            for name in _ARRAYS:
+            for name in ARRAYS:
                 writer.append(name, getattr(self, name))
             writer.finish(self.user_names)
 
@@ -242,18 +225,19 @@ class EncodedDataset:
         Raises:
             DataError: a file is missing, is not as it was written, or does not fit to the others.
         """
-        if not (directory / _SCHEMA).exists():
+        if not (directory / SCHEMA).exists():
             recover(directory)
-        schema = Schema.load(directory / _SCHEMA)  # says where nothing is here
+            Schema.load(directory / SCHEMA)  # says where nothing is here
+        digests, is_new = check_digests(directory, _FILES if verify else ())
+        schema = Schema.load(directory / SCHEMA)
         if schema.version < VERSION:
             problem = f"prepared by a version that cut times to whole seconds; {MEND}"
-            raise DataError(directory / _SCHEMA, problem)
-        digests, is_new = check_digests(directory, _FILES if verify else ())
-        names = tuple(_user_names(directory / _USERS))
-        arrays = {name: _open(directory / f"{name}.npy", dtype) for name, dtype in _ARRAYS.items()}
+            raise DataError(directory / SCHEMA, problem)
+        names = tuple(_user_names(directory / USERS))
+        arrays = {name: _open(directory / f"{name}.npy", dtype) for name, dtype in ARRAYS.items()}
         n, users = len(arrays["timestamps"]), len(names)
         liked, items = len(arrays["liked"]), len(arrays["item_cells"])
-        for name, shape in _shapes(schema, n, users, items, liked).items():
+        for name, shape in shapes(schema, n, users, items, liked).items():
             if arrays[name].shape != shape:
                 raise DataError(
                     directory / f"{name}.npy",
@@ -261,78 +245,9 @@ class EncodedDataset:
                 )
         if is_new:
             check_bounds(directory, schema, arrays)
-        texts = b"".join((directory / name).read_bytes() for name in (_SCHEMA, _USERS))
-        sha256 = _digest(texts, {name: digests[f"{name}.npy"] for name in _ARRAYS})
-        return cls(schema=schema, user_names=names, sha256=sha256, **arrays)
-
-
-class Writer:
-    """Writes a data set piece by piece into a directory.
-
-    Use it as a context; the data set is complete after :meth:`finish`.
-    """
-
-    def __init__(self, directory: Path, schema: Schema) -> None:
-        self._directory = directory
-        self._schema = schema.model_copy(update={"version": VERSION})
-        self._open = ExitStack()
-        self._files: dict[str, ArrayFile] = {}
-
-    def append(self, name: str, rows: NDArray[Any]) -> None:
-        """Add rows to one of the arrays of :class:`EncodedDataset`, cast to its type."""
-        if name not in self._files:
-            row = _shapes(self._schema, 0, 0, 0, 0)[name][1:]
-            path = self._directory / f"{name}.npy"
-            self._files[name] = self._open.enter_context(ArrayFile(path, _ARRAYS[name], row))
-        self._files[name].append(rows)
-
-    def finish(self, user_names: Sequence[str]) -> None:
-        """Complete the files; an array without rows must have been given as an empty one."""
-        self._open.close()
-        texts = {
-            _SCHEMA: self._schema.model_dump_json(indent=1, exclude_none=True).encode(),
-            _USERS: json.dumps(list(user_names)).encode(),
-        }
-        for name, text in texts.items():
-            (self._directory / name).write_bytes(text)
-        digests = {name: hashlib.sha256(text).hexdigest() for name, text in texts.items()}
-        digests |= {f"{name}.npy": self._files[name].sha256 for name in _ARRAYS}
-        write_digests(self._directory, digests)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        self._open.__exit__(*error)
-
-
-def _shapes(
-    schema: Schema, n: int, users: int, items: int, liked: int
-) -> dict[str, tuple[int, ...]]:
-    """Shapes of the arrays of a data set of so many rows, users, items and positives."""
-    width = {owner: sum(field.slots for field in schema.fields_of(owner)) for owner in OWNERS}
-    profiles = sum(f.slots for f in schema.fields_of("history") if f.kind == "profile")
-    return dict.fromkeys(_ARRAYS, (n,)) | {
-        "task_labels": (n, len(schema.tasks)),
-        "user_offsets": (users + 1,),
-        "cells": (n, width["row"]),
-        "user_cells": (users, width["user"]),
-        "item_cells": (items, width["item"]),
-        "liked": (liked,),
-        "liked_offsets": (users + 1,),
-        "profiles": (liked + users, profiles),
-    }
-
-
-def _digest(texts: bytes, arrays: Mapping[str, str]) -> str:
-    """SHA-256 of a data set, from the text of its schema and users and the SHA-256 of its arrays.
-
-    What else is kept beside them does not count.
-    """
-    sha = hashlib.sha256(texts)
-    for name in _ARRAYS:
-        sha.update(f"{name} {arrays[name]}".encode())
-    return sha.hexdigest()
+        return cls(
+            schema=schema, user_names=names, sha256=identity(schema, names, digests), **arrays
+        )
 
 
 def _user_names(path: Path) -> list[str]:

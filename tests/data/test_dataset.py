@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
@@ -140,8 +141,26 @@ def test_schema_of_a_later_version_is_refused(saved: Path) -> None:
 def test_times_in_seconds_of_an_earlier_version_are_refused(saved: Path) -> None:
     schema = json.loads((saved / "schema.json").read_text())
     (saved / "schema.json").write_text(json.dumps({**schema, "version": 2}))
-    with pytest.raises(DataError, match=r"cut times to whole seconds; run `metaselector data prep"):
+    add_digests(saved, ["schema.json"])
+    with pytest.raises(DataError, match=r"cut times to whole seconds; .* `metaselector data prep"):
         EncodedDataset.load(saved)
+
+
+def test_whole_seconds_keep_the_digest_that_they_had_in_seconds(
+    make_dataset: Callable[[Sequence[int]], EncodedDataset],
+) -> None:
+    """Computed as when seconds were kept, with their schema."""
+    dataset = make_dataset([3, 2])
+    schema = dataset.schema.model_copy(update={"version": 2})
+    text = schema.model_dump_json(indent=1, exclude_none=True)
+    expected = hashlib.sha256((text + json.dumps(list(dataset.user_names))).encode())
+    for name in ARRAYS:
+        array = getattr(dataset, name)
+        array = array // 1_000_000 if name == "timestamps" else array
+        expected.update(f"{name} {hashlib.sha256(array.tobytes()).hexdigest()}".encode())
+    assert dataset.digest() == expected.hexdigest()
+    later = replace(dataset, timestamps=dataset.timestamps + 1)
+    assert later.digest() != dataset.digest()
 
 
 def test_the_schema_of_an_older_model_is_written_as_one_of_today(

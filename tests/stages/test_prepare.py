@@ -156,7 +156,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from metaselector.config import Config
-from metaselector.data.dataset import Writer
+from metaselector.data.dataset_files import Writer
 from metaselector.stages.prepare import prepare
 
 Writer.finish = lambda *_: os.kill(os.getpid(), signal.SIGKILL)

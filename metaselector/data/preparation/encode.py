@@ -17,7 +17,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from metaselector.data.dataset import EncodedDataset, Writer
+from metaselector.data.dataset import EncodedDataset
+from metaselector.data.dataset_files import Writer
 from metaselector.data.interactions import InteractionTable
 from metaselector.data.preparation.ahead import ahead
 from metaselector.data.preparation.cleaning import Cleaning

@@ -14,7 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from metaselector.data.dataset import EncodedDataset, Writer
+from metaselector.data.dataset import EncodedDataset
+from metaselector.data.dataset_files import Writer
 from metaselector.data.episodes import NO_ROW, EpisodeRows
 from metaselector.data.interactions import Interactions
 from metaselector.data.preparation.cleaning import repeats

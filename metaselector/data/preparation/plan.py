@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from metaselector.data.dataset import Writer
+from metaselector.data.dataset_files import Writer
 from metaselector.data.history import running_means
 from metaselector.data.interactions import Feature, InteractionTable, task_parents
 from metaselector.data.preparation.fields import Cells, Fields

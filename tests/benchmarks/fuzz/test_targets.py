@@ -13,27 +13,9 @@ from benchmarks.fuzz.target import random_of, shares
 SEED = 1
 INPUTS = {name: 8 for name, target in catalogue(Path()).items() if target.group == "inputs"}
 DAMAGED = {"damaged-data": 24, "damaged-model": 16, "damaged-snapshots": 2}
-PENDING = {
-    "log-parquet-odd",
-    "log-schema",
-    "model-edited",
-    "printed-describe",
-    "printed-settings",
-    "predict-files",
-    "settings-file",
-    "settings-space",
-    "damaged-data",
-}
-"""Targets that have found what is not mended yet."""
 
 
-@pytest.mark.parametrize(
-    ("name", "count"),
-    [
-        pytest.param(n, c, marks=pytest.mark.xfail(strict=False) if n in PENDING else ())
-        for n, c in {**INPUTS, **DAMAGED}.items()
-    ],
-)
+@pytest.mark.parametrize(("name", "count"), {**INPUTS, **DAMAGED}.items())
 def test_no_input_finds_anything(
     name: str, count: int, world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
