@@ -49,7 +49,7 @@ def make_selector(config: SelectorConfig, schema: Schema, num_models: int, seed:
         except (TypeError, ValueError) as error:
             raise ConfigError(f"selector.kind={config.kind}: {error}") from error
         except Exception as error:  # whatever a plug-in does
-            problem = f"selector.kind={config.kind}: is not made ({mishap(error)})"
+            problem = f"selector.kind={config.kind}: cannot be built ({mishap(error)})"
             raise ConfigError(problem) from error
         if config.kind not in (None, *SELECTORS.built_in):
             _check_weights(str(config.kind), selector, schema, num_models)

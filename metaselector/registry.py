@@ -125,7 +125,7 @@ def create(
         raise
     except Exception as error:  # whatever a plug-in does, or an option of the wrong type
         raise ConfigError(
-            f"base_models.{called}: {cls.__name__} is not made ({mishap(error)}); correct its "
+            f"base_models.{called}: {cls.__name__} cannot be built ({mishap(error)}); correct its "
             "options, or the class"
         ) from error
     if name not in BUILT_IN:

@@ -51,7 +51,7 @@ def test_a_rule_that_is_one() -> None:
 @pytest.mark.parametrize(
     ("make", "problem"),
     [
-        (raises, r"^adapt.rule=own: is not made \(KeyError: 'oh.*test_wrong_plugins.py:\d+\)"),
+        (raises, r"^adapt.rule=own: cannot be built \(KeyError: 'oh.*test_wrong_plugins.py:\d+\)"),
         (lambda: None, "^adapt.rule=own: has no attribute 'learnable' that is True or False"),
         (lambda: rule(second_order=1), "no attribute 'second_order'"),
         (lambda: rule(init=None), r"has no method init\(params\)"),
@@ -142,7 +142,7 @@ def test_a_base_model_that_does_not_score(
 
 
 def test_an_option_of_the_wrong_type() -> None:
-    with pytest.raises(ConfigError, match=r"^base_models.fm: FM is not made \(TypeError: "):
+    with pytest.raises(ConfigError, match=r"^base_models.fm: FM cannot be built \(TypeError: "):
         registry.create("fm", SCHEMA, {"embedding_size": "wide"}, 0)
 
 
@@ -174,7 +174,7 @@ def test_numbers_of_all_kinds_are_metrics() -> None:
     ("source", "problem"),
     [
         (raises, "dataset 'own' has no text 'licence'"),
-        (type("Own", (), {"__init__": raises}), r"dataset 'own' is not made \(KeyError: "),
+        (type("Own", (), {"__init__": raises}), r"dataset 'own' cannot be built \(KeyError: "),
         (SimpleNamespace(licence="a", expected=None), "has no text 'expected'"),
         (SimpleNamespace(licence="a", expected="b"), r"has no method read\(path\)"),
         (SimpleNamespace(licence="a", expected="b", read=raises), "'own' fails to read it"),

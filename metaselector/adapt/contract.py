@@ -21,7 +21,7 @@ def made_rule(name: str, make: Callable[..., InnerRule], *arguments: Any, **more
     Raises:
         ConfigError: it raises something, or makes no inner rule.
     """
-    rule = _called(name, "is not made", make, *arguments, **more)
+    rule = _called(name, "cannot be built", make, *arguments, **more)
     for attribute in ("learnable", "second_order"):
         if not isinstance(getattr(rule, attribute, None), bool):
             raise ConfigError(

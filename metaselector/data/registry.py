@@ -127,7 +127,7 @@ def dataset(name: str) -> DatasetSource:
     try:
         made: Any = found() if inspect.isclass(found) else found
     except Exception as error:  # whatever a plug-in does
-        raise ConfigError(f"dataset '{name}' is not made ({mishap(error)})") from error
+        raise ConfigError(f"dataset '{name}' cannot be built ({mishap(error)})") from error
     for what in ("licence", "expected"):
         if not isinstance(getattr(made, what, None), str):
             raise ConfigError(f"dataset '{name}' has no text '{what}', as a DatasetSource has")

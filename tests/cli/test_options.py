@@ -49,7 +49,7 @@ def test_a_path_that_cannot_be(
 
 
 def test_memory_that_runs_out(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
-    def exhausted(*arguments: object) -> None:
+    def exhausted(*arguments: object, **options: object) -> None:
         raise MemoryError("Unable to allocate 3 TiB")
 
     monkeypatch.setattr("metaselector.config.load_config", exhausted)
@@ -59,7 +59,7 @@ def test_memory_that_runs_out(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_defect_of_ours_is_a_traceback(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*arguments: object) -> None:
+    def broken(*arguments: object, **options: object) -> None:
         raise RuntimeError("no")
 
     monkeypatch.setattr("metaselector.config.load_config", broken)

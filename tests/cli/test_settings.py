@@ -79,7 +79,7 @@ def test_device_that_is_not_there(invoke: Invoke, prepared: Path) -> None:
         ("pretrain", "--run", "{}"),
         ("report", "{}"),
         ("config", "--config", "{}"),
-        ("predict", "--run", "{}", "--history", "{}", "--candidates", "{}", "--output", "{}"),
+        ("predict", "--run", "{}", "--history", "{}", "--candidates", "{}", "--output", "{}.csv"),
     ],
     ids=" ".join,
 )

@@ -401,8 +401,16 @@ def test_a_study_that_another_program_made(
         ("lr", FM, r"base_models\.fm\.pretrain\.learning_rate: changes nothing for --target lr"),
         ("fm", RATES, r"adapt\.phi_rate: changes nothing for --target fm"),
         ("fm", "base_models.fm.options.embeding_size: {low: 1, high: 2}", "did you mean 'embedd"),
-        ("fm", "base_models.fm.options.embedding_size: {low: 1.0, high: 2.0}", "'fm' refuses it"),
-        ("fm", "base_models.fm.options.embedding_size: {low: -2, high: 2}", "'fm' refuses it"),
+        (
+            "fm",
+            "base_models.fm.options.embedding_size: {low: 1.0, high: 2.0}",
+            "base_models.fm: FM cannot be built",
+        ),
+        (
+            "fm",
+            "base_models.fm.options.embedding_size: {low: -2, high: 2}",
+            "base_models.fm: FM cannot be built",
+        ),
     ],
 )
 def test_what_a_target_cannot_be_tuned_by(

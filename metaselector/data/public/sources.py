@@ -158,7 +158,7 @@ class GzipFiles:
 
     def fill(self, target: Path, cache: Path, *, timeout: float, progress: bool) -> None:
         parts = []
-        print(f"{', '.join(self.file_names)}: {_UNCHECKED}", file=sys.stderr)
+        tell(f"{', '.join(self.file_names)}: {_UNCHECKED}")
         for name in self.file_names:
             own = cache / name
             if own.exists():
