@@ -46,6 +46,7 @@ def test_the_schema_shown_is_the_one_in_the_examples() -> None:
     assert yaml.safe_load(block("yaml")) == yaml.safe_load(shipped)
 
 
+@pytest.mark.slow
 def test_the_walk_through_runs_from_raw_files_to_the_table(shop: Path) -> None:
     commands = block("sh")
     assert commands.count("metaselector ") == 3

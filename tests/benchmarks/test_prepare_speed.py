@@ -151,6 +151,7 @@ def test_movielens_1m_goes_through(tmp_path: Path) -> None:
         assert found[name]
 
 
+@pytest.mark.slow
 def test_log_goes_through(tmp_path: Path) -> None:
     raw = prepare_speed.measure_log(("20m", "episodes"), tmp_path, ROWS, 1)
     found = prepare_speed.figures(raw)

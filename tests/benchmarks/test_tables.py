@@ -101,6 +101,7 @@ def test_an_unknown_protocol_is_named_before_anything_is_made(tmp_path: Path) ->
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_new_users_have_a_table_for_every_support(
     write_world: Callable[[Path], Path], tmp_path: Path
 ) -> None:

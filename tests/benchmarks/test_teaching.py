@@ -26,6 +26,9 @@ evaluate: {resamples: 20}
 """
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def made(write_world: Callable[[Path], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("teaching")

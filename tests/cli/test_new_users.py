@@ -13,6 +13,7 @@ from .conftest import Invoke, prepare
 COLD = ("--protocol", "cold", "--set", "cold.support_sizes=[3, 6]")
 
 
+@pytest.mark.slow
 def test_new_users_from_raw_data_to_the_overview(
     invoke: Invoke, raw: Path, settings: Path, tmp_path: Path
 ) -> None:

@@ -103,6 +103,7 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason=
 
 
 @needs_proc
+@pytest.mark.slow
 def test_a_worker_that_is_killed(run: Path, tmp_path: Path) -> None:
     whole = Path(shutil.copytree(run, tmp_path / "whole"))
     pretrain = ("metaselector", "pretrain", "--workers", "2", "--run")
@@ -119,6 +120,7 @@ def test_a_worker_that_is_killed(run: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.slow
 def test_interrupted(run: Path, number: int, code: int) -> None:
     process = start("metaselector", "pretrain", "--run", str(run), "--workers=2", *LONG)
     wait_for(run, "logs/training.jsonl")
@@ -139,6 +141,7 @@ def test_a_mistake_is_told_once_and_not_tried_again(run: Path) -> None:
     assert err.count("error: ") == 1
 
 
+@pytest.mark.slow
 def test_two_hosts_that_meet(run: Path, tmp_path: Path) -> None:
     """Two of torchrun's agents with an address each, as on two machines with a shared folder."""
     assert CliRunner().invoke(app, ["pretrain", "--run", str(run)]).exit_code == 0

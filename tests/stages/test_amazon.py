@@ -121,6 +121,7 @@ def test_no_user_of_both_classes(tmp_path: Path) -> None:
     assert "nan" not in summary
 
 
+@pytest.mark.slow
 def test_the_real_musical_instruments(real_data: Path, tmp_path: Path) -> None:
     data = real_data / "reviews_Musical_Instruments_5.json.gz"
     run = reproduce("amazon-musical-instruments", data, tmp_path)

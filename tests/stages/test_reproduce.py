@@ -235,6 +235,7 @@ def test_another_engine_uses_the_same_checkpoints(run: Path) -> None:
     assert not Run(run, more_steps).has_learned("metaselector", 0)
 
 
+@pytest.mark.slow
 def test_step_by_step_gives_the_same_results(run: Path, raw: Path, tmp_path: Path) -> None:
     """From scratch, elsewhere; each step finds its settings where the step before left them."""
     other = tmp_path / "other"

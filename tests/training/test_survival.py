@@ -63,6 +63,7 @@ def weights(directory: Path) -> dict[str, dict[str, torch.Tensor]]:
     }
 
 
+@pytest.mark.slow
 def test_killed_at_random_points(prepared: Path) -> None:
     directory = prepared / "killed"
     script = Path(__file__).with_name("killed.py")
