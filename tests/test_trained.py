@@ -197,6 +197,7 @@ def test_settings_that_do_not_fit(model: Path, key: str, value: Any, problem: st
         lambda rows: rows | {"tasks": [{"name": "x", "threshold": float("nan")}]},
         lambda rows: rows | {"time_parts": "hour"},
         lambda rows: rows | {"columns": {"user": 5}},
+        lambda rows: rows | {"features": [*rows["features"], {"name": "no such field"}]},
     ],
 )
 def test_rows_that_no_preparation_describes(model: Path, text: Any) -> None:

@@ -68,6 +68,13 @@ class RowDescription:
         names = [*ids, *(task.name for task in self.tasks), *(one.name for one in features)]
         return tuple(map(self.column, names))
 
+    @property
+    def field_names(self) -> tuple[str, ...]:
+        """The fields that are made of them, but for histories."""
+        ids = ("user",) if self.tabular else ("user", "item")
+        features = (*self.features, *self.user_features, *self.item_features)
+        return (*ids, *(one.name for one in features), *self.time_parts)
+
 
 _ROWS = TypeAdapter(RowDescription)
 
@@ -157,7 +164,12 @@ class Known:
             )
         except (OSError, ValueError, TypeError, KeyError, pa.ArrowException) as error:
             raise DataError(rows_path, f"missing or damaged ({error}); {MEND}") from error
-        return cls(Schema.load(schema), rows, *frames)
+        known = cls(Schema.load(schema), rows, *frames)
+        made = {field.name for field in known.schema.fields}
+        for name in rows.field_names:
+            if name not in made:
+                raise DataError(rows_path, f"there is no field '{name}' in {schema.name}; {MEND}")
+        return known
 
 
 def _to_arrow(frame: pd.DataFrame, features: Sequence[Feature]) -> pa.Table:
