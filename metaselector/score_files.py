@@ -177,7 +177,8 @@ def _read(path: Path) -> pd.DataFrame:
     text = dict.fromkeys(_NAMES, "str")
     try:
         if path.suffix == ".parquet":
-            check_parquet(path, pq.read_metadata(path))
+            with pq.ParquetFile(path) as file:
+                check_parquet(path, file)
             return pd.read_parquet(path)
         return pd.read_csv(path, sep="\t" if ".tsv" in path.suffixes else ",", dtype=text)
     except (OSError, ValueError, pa.ArrowException) as error:

@@ -6,6 +6,7 @@ A child of the process that tries is the command: torch is imported once.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import signal
@@ -25,6 +26,7 @@ from benchmarks.fuzz.world import CANDIDATES, HISTORY, RUN, SPACE, TINY
 from metaselector.checkpoint import read_checkpoint
 from metaselector.cli import main
 from metaselector.config import load_config
+from metaselector.data.digests import FILE as DIGESTS
 from metaselector.errors import UserError
 from metaselector.run_directory import Run
 from metaselector.trained import Trained
@@ -175,9 +177,15 @@ def _contents(folder: Path) -> Mapping[str, str]:
 
 
 def _digest(path: Path) -> str:
-    """Of all that a file says, but for times and for trials that were killed."""
+    """Of all that a file says, but for times and for trials that were killed.
+
+    The header of a safetensors file has its entries in any order, and so a digest of its own.
+    """
     if path.suffix == ".safetensors":
         return _tensors(path)
+    if path.name == DIGESTS:
+        files = json.loads(path.read_text(encoding="utf-8"))["files"]
+        return str({name: sha for name, sha in files.items() if not name.endswith(".safetensors")})
     if path.parent.name == "tune":
         if path.suffix == ".yaml":
             return str(yaml.safe_load(path.read_text(encoding="utf-8")))

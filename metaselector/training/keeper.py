@@ -132,5 +132,5 @@ class Directory:
         if not self._directory.is_dir():
             return []
         named = re.compile(r"\d{9,}\.safetensors")
-        found = (p for p in self._directory.iterdir() if named.fullmatch(p.name))
+        found = (p for p in self._directory.iterdir() if named.fullmatch(p.name) and p.is_file())
         return sorted(found, key=lambda path: int(path.stem))

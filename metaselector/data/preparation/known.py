@@ -165,9 +165,9 @@ class Known:
         except (OSError, ValueError, TypeError, KeyError, pa.ArrowException) as error:
             raise DataError(rows_path, f"missing or damaged ({error}); {MEND}") from error
         known = cls(Schema.load(schema), rows, *frames)
-        made = {field.name for field in known.schema.fields}
+        listed = {field.name for field in known.schema.fields}
         for name in rows.field_names:
-            if name not in made:
+            if name not in listed:
                 raise DataError(rows_path, f"there is no field '{name}' in {schema.name}; {MEND}")
         return known
 

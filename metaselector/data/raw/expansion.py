@@ -53,9 +53,7 @@ def too_large(path: Path, most: float, line: int | None = None) -> DataError:
     )
 
 
-def check_parquet(
-    path: Path, found: pq.FileMetaData, columns: Collection[str] | None = None
-) -> None:
+def check_parquet(path: Path, file: pq.ParquetFile, columns: Collection[str] | None = None) -> None:
     """Check by its metadata what columns of a Parquet file unpack to.
 
     Args:
@@ -63,8 +61,17 @@ def check_parquet(
 
     Raises:
         DataError: it is more than :func:`most_bytes`.
+        pyarrow.ArrowException, OSError: the file is damaged.
     """
-    most = most_bytes(path)
+    most, found = most_bytes(path), file.metadata
+    groups = range(found.num_row_groups)
+    if sum(found.row_group(group).total_byte_size for group in groups) > most:
+        raise too_large(path, most)
+    for group in groups:
+        # Where the metadata of a column contradict themselves, asking for them ends the process
+        # (pyarrow 26); reading a row meets the same, and raises.
+        names = None if columns is None else list(columns)
+        next(file.iter_batches(1, row_groups=[group], columns=names), None)
     total = sum(
         max(chunk.num_values * _width(found, place), chunk.total_uncompressed_size)
         for group in range(found.num_row_groups)
@@ -89,7 +96,7 @@ def values_a_row(found: pq.FileMetaData, columns: Collection[str]) -> float:
 def read_whole(path: Path) -> pa.Table:
     """A Parquet file at once; raises :class:`DataError` as :func:`check_parquet`."""
     with pq.ParquetFile(path) as file:
-        check_parquet(path, file.metadata)
+        check_parquet(path, file)
         return file.read()
 
 
@@ -99,11 +106,10 @@ def _leaves(
     """Chunks of the columns, each with its place; a list or a struct has them below its name."""
     of_group = found.row_group(group)
     for place in range(found.num_columns):
-        chunk = of_group.column(place)
-        steps = chunk.path_in_schema.split(".")
+        steps = found.schema.column(place).path.split(".")
         names = {".".join(steps[:end]) for end in range(1, len(steps) + 1)}
         if columns is None or not names.isdisjoint(columns):
-            yield place, chunk
+            yield place, of_group.column(place)
 
 
 def _width(found: pq.FileMetaData, place: int) -> int:

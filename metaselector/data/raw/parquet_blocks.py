@@ -72,7 +72,7 @@ def parquet_blocks(
                 if type_ != expected[column]:
                     problem = f"is of {type_}, but of {expected[column]} in {files[0].name}; write "
                     raise DataError(name, problem + "all files with the same types", column=column)
-            check_parquet(name, file.metadata, columns)
+            check_parquet(name, file, columns)
             most = min(rows, int(_VALUES / max(values_a_row(file.metadata, columns), 1)) or 1)
             for batch in file.iter_batches(most, columns=list(columns)):
                 if batch.num_rows:
