@@ -70,10 +70,11 @@ class RowDescription:
 
     @property
     def field_names(self) -> tuple[str, ...]:
-        """The fields that are made of them, but for histories."""
-        ids = ("user",) if self.tabular else ("user", "item")
+        """The fields that are made of them."""
+        ids = ("user",) if self.tabular else ("user", "item", "history_items")
         features = (*self.features, *self.user_features, *self.item_features)
-        return (*ids, *(one.name for one in features), *self.time_parts)
+        profiles = (f"history_{one.name}" for one in self.item_features if one.profile)
+        return (*ids, *(one.name for one in features), *self.time_parts, *profiles)
 
 
 _ROWS = TypeAdapter(RowDescription)
