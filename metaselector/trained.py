@@ -26,6 +26,7 @@ from metaselector.data.preparation.given_rows import Given
 from metaselector.data.preparation.known import Known
 from metaselector.data.preparation.late_support import late_support
 from metaselector.data.preparation.new_rows import NewRows, encode_rows
+from metaselector.environment import check_device
 from metaselector.errors import (
     CandidateWarning,
     CheckpointError,
@@ -244,6 +245,7 @@ class Trained:
                 f"use the version of MetaSelector that saved it, or {_AGAIN}"
             )
         config = load_config(directory / SETTINGS, changes=changes, allow_code=allow_code)
+        check_device(config.device)
         now = _in_files(config)
         for key, said in state.files.items():
             if said != now.get(key):

@@ -6,7 +6,7 @@ import gzip
 from pathlib import Path
 from random import Random
 
-import pandas as pd
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import yaml
 
@@ -37,15 +37,18 @@ def targets(world: Path) -> list[Target]:
     ]
 
 
-def read_whole(folder: Path) -> pd.DataFrame:
-    """All interactions, with what is known of their items."""
+def read_whole(folder: Path) -> None:
+    """Read all interactions, and what is known of their items."""
     table = read_log(folder / SCHEMA)
-    rows = table.interactions
-    assert table.items.index.is_unique
-    for column in ("user", "item"):
-        if rows[column].isna().any() or (rows[column] == "").any():
-            raise Different(f"a row without {column}")
-    return rows
+    names: set[str] = set()
+    for block in table.read():
+        for what, column in (("user", block.user), ("item", block.item)):
+            # One row of each word: a long word that many rows have is kept once, too.
+            words = set(pc.unique(column).to_pylist())
+            if None in words or "" in words:
+                raise Different(f"a row without {what}")
+            names |= words if what == "item" else set()
+    assert table.describe_items(sorted(names)).index.is_unique
 
 
 def _text(random: Random, folder: Path) -> None:

@@ -165,6 +165,8 @@ class Schema(BaseModel):
             raise DataError(
                 path, "no prepared data set here; run `metaselector data prepare`"
             ) from error
+        except OSError as error:
+            raise DataError(path, f"cannot be read ({error.strerror or error})") from error
         except (ValidationError, UnicodeDecodeError) as error:
             raise DataError(
                 path, "not a schema this version can read; run `metaselector data prepare` again"

@@ -30,7 +30,7 @@ from metaselector.data.interactions import (
     nothing_known,
 )
 from metaselector.data.raw.expansion import read_whole
-from metaselector.data.schema import Schema
+from metaselector.data.schema import Owner, Schema
 from metaselector.errors import DataError
 from metaselector.files import read_json, write_text
 
@@ -69,12 +69,20 @@ class RowDescription:
         return tuple(map(self.column, names))
 
     @property
-    def field_names(self) -> tuple[str, ...]:
-        """The fields that are made of them."""
-        ids = ("user",) if self.tabular else ("user", "item", "history_items")
-        features = (*self.features, *self.user_features, *self.item_features)
-        profiles = (f"history_{one.name}" for one in self.item_features if one.profile)
-        return (*ids, *(one.name for one in features), *self.time_parts, *profiles)
+    def fields(self) -> list[tuple[str, Owner, str]]:
+        """Name, owner and kind of all fields that are made of them, in any order."""
+        owned: dict[Owner, tuple[Feature, ...]] = {
+            "user": (Feature("user"), *self.user_features),
+            "item": (Feature("item"), *self.item_features),
+            "row": (*self.features, *map(Feature, self.time_parts)),
+        }
+        if self.tabular:
+            owned["item"] = ()
+        made = [(one.name, of, _kind(one)) for of, features in owned.items() for one in features]
+        if not self.tabular:
+            made.append(("history_items", "history", "sequence"))
+        profiles = (one.name for one in owned["item"] if one.profile)
+        return [*made, *((f"history_{name}", "history", "profile") for name in profiles)]
 
 
 _ROWS = TypeAdapter(RowDescription)
@@ -166,11 +174,20 @@ class Known:
         except (OSError, ValueError, TypeError, KeyError, pa.ArrowException) as error:
             raise DataError(rows_path, f"missing or damaged ({error}); {MEND}") from error
         known = cls(Schema.load(schema), rows, *frames)
-        listed = {field.name for field in known.schema.fields}
-        for name in rows.field_names:
-            if name not in listed:
-                raise DataError(rows_path, f"there is no field '{name}' in {schema.name}; {MEND}")
+        listed = [(field.name, field.of, str(field.kind)) for field in known.schema.fields]
+        tasks, parents = known.schema.tasks, known.schema.parents
+        after = [None if parent is None else tasks[parent] for parent in parents]
+        described = [(task.name, task.after) for task in rows.tasks]
+        if sorted(listed) != sorted(rows.fields) or described != list(
+            zip(tasks, after, strict=True)
+        ):
+            raise DataError(rows_path, f"does not fit {schema.name}; {MEND}")
         return known
+
+
+def _kind(feature: Feature) -> str:
+    """Of the field of a feature; a number in buckets is a word."""
+    return "categorical" if feature.buckets is not None else feature.kind
 
 
 def _to_arrow(frame: pd.DataFrame, features: Sequence[Feature]) -> pa.Table:
