@@ -77,6 +77,8 @@ def _check(
         raise DataError(archive, f"does not hold '{missing[0]}'; it is not the expected file")
     for entry in members:
         name = entry.filename
+        if not name:
+            raise DataError(archive, "a member has no name; bring the official file")
         if entry.flag_bits & _ENCRYPTED:
             raise DataError(archive, f"member '{name}' is encrypted; bring the official file")
         if entry.compress_type not in _METHODS:

@@ -21,6 +21,7 @@ from metaselector.data.raw.values import LARGEST, TOO_LARGE, from_text, shown
 from metaselector.errors import DataError
 
 T = TypeVar("T")
+V = TypeVar("V", bound=np.generic)
 Raw = Literal["word", "number", "text"]
 """What a column of a text file is parsed into: words that repeat, numbers, or texts that do not."""
 
@@ -76,8 +77,9 @@ def keys(column: pa.Array) -> pa.DictionaryArray:
         raise BadValue(0, f"{problem} or text, and remove rows without an id")
     found = words(column)
     if found.null_count or pc.min(pc.binary_length(found.dictionary)).as_py() == 0:
-        texts = found.dictionary_decode().fill_null("")
-        refuse(pc.equal(texts, "").to_numpy(zero_copy_only=False), lambda row: EMPTY)
+        empty = pc.equal(found.dictionary, "").to_numpy(zero_copy_only=False)
+        codes = found.indices.fill_null(len(empty)).to_numpy(zero_copy_only=False)
+        refuse(np.append(empty, True)[codes], lambda row: EMPTY)
     return found
 
 
@@ -120,7 +122,7 @@ def missing_entries(column: pa.Array) -> NDArray[np.int64]:
 def numbers(column: pa.Array) -> NDArray[np.float64]:
     """Finite numbers, nan where missing."""
     if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
+        return by_word(column, numbers)
     if is_text(column.type):
         found = _parsed(column)
     else:
@@ -132,6 +134,26 @@ def numbers(column: pa.Array) -> NDArray[np.float64]:
     refuse(np.isinf(values), lambda row: f"{values[row]} is not a finite number; correct it")
     refuse(np.abs(values) > LARGEST, lambda row: f"{values[row]} {TOO_LARGE}")
     return values
+
+
+def by_word(column: pa.DictionaryArray, check: Callable[[pa.Array], NDArray[V]]) -> NDArray[V]:
+    """What `check` makes of a dictionary-encoded column, each word of which it sees once.
+
+    A long word that many rows have is never repeated. A bad word is told of its first row.
+    """
+    n, words_ = len(column), column.dictionary
+    codes = column.indices.fill_null(len(words_)).to_numpy(zero_copy_only=False)
+    first = np.full(len(words_) + 1, n)
+    first[codes[::-1]] = np.arange(n)[::-1]
+    used = np.argsort(first, kind="stable")[: int((first < n).sum())]  # as they first occur
+    missing = pa.nulls(1, words_.type)
+    try:
+        found = check(pa.concat_arrays([words_, missing]).take(pa.array(used)))
+    except BadValue as error:
+        raise BadValue(int(first[used[error.row]]), error.problem) from None
+    place = np.zeros(len(words_) + 1, dtype=np.int64)
+    place[used] = np.arange(len(used))
+    return found[place[codes]]
 
 
 def flags(column: pa.Array) -> NDArray[np.float64]:

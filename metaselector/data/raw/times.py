@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from metaselector.data.microseconds import SECOND, of_numbers
-from metaselector.data.raw.columns import EMPTY, BadValue, is_text, numbers, refuse
+from metaselector.data.raw.columns import EMPTY, BadValue, by_word, is_text, numbers, refuse
 from metaselector.data.raw.values import shown
 
 Unit = Literal["seconds", "milliseconds", "iso"]
@@ -29,7 +29,7 @@ def microseconds(column: pa.Array, unit: Unit | None) -> NDArray[np.int64]:
             another unit; milliseconds therefore have to be after 1980.
     """
     if pa.types.is_dictionary(column.type):
-        column = column.dictionary_decode()
+        return by_word(column, lambda words: microseconds(words, unit))
     type_ = column.type
     refuse(column.is_null().to_numpy(zero_copy_only=False), lambda row: EMPTY)
     if pa.types.is_timestamp(type_):

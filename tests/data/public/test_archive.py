@@ -39,6 +39,13 @@ def test_unpacks_only_what_is_wanted(tmp_path: Path, target: Path) -> None:
         unpack(archive, target, only={"x/absent"})
 
 
+def test_refuses_a_member_without_a_name(tmp_path: Path, target: Path) -> None:
+    archive = _zip(tmp_path / "a.zip", {"good": "1", "x": "2"})
+    archive.write_bytes(archive.read_bytes().replace(b"x", b"\0"))  # a name ends at a NUL
+    with pytest.raises(DataError, match="a member has no name"):
+        unpack(archive, target)
+
+
 @pytest.mark.parametrize(
     "name", ["../evil", "a/../../evil", "/evil", "\\evil", "a\\..\\..\\evil", "C:\\evil", "C:evil"]
 )

@@ -9,7 +9,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from metaselector.data.raw.columns import BadValue, keys, missing_entries, numbers, words
+from metaselector.data.raw.columns import (
+    WORDS,
+    BadValue,
+    keys,
+    missing_entries,
+    numbers,
+    words,
+)
 from metaselector.data.raw.records import checked
 from metaselector.data.raw.values import Column, from_text
 
@@ -126,3 +133,33 @@ def test_no_number_of_another_format_is_so_large() -> None:
         from_text("1e101", "number")
     table = pa.table({"a": [1e101]})
     assert checked(table, [Column("a", "number")]) is None
+
+
+@pytest.mark.parametrize("texts", [["2", "", None, "1e3", "2", "+5"], [], [None]])
+def test_words_of_a_dictionary_are_the_numbers_of_plain_text(texts: list[str | None]) -> None:
+    plain = pa.array(texts, pa.string())
+    found = numbers(plain.dictionary_encode().cast(WORDS))
+    np.testing.assert_array_equal(found, numbers(plain))
+
+
+def test_a_bad_word_is_told_of_its_first_row() -> None:
+    column = pa.DictionaryArray.from_arrays(
+        pa.array([1, None, 2, 3, 2], pa.int32()), pa.array(["unused", "1", "bad", "worse"])
+    )
+    with pytest.raises(BadValue, match="'bad'") as raised:
+        numbers(column)
+    assert raised.value.row == 2
+
+
+def test_a_long_word_of_many_rows_is_not_repeated() -> None:
+    """A gigabyte, if it were."""
+    long = pa.array(["0" * 10_000 + "7"])
+    column = pa.DictionaryArray.from_arrays(pa.array(np.zeros(100_000, np.int32)), long)
+    usual = pa.default_memory_pool()
+    pool = pa.proxy_memory_pool(usual)
+    pa.set_memory_pool(pool)
+    try:
+        assert (numbers(column) == 7).all()
+    finally:
+        pa.set_memory_pool(usual)
+    assert pool.max_memory() < 10**7
