@@ -41,7 +41,7 @@ def in_sync(script: Path) -> bool:
 def execute(script: Path) -> NotebookNode:
     """The cells of `script` with their outputs, and nothing of the machine and the moment.
 
-    Warnings of Python are errors, and so is whatever a cell writes to standard error.
+    Warnings of Python are errors, and so is whatever a cell writes to standard error but notes.
 
     Raises:
         nbclient.exceptions.CellExecutionError: of a cell that fails.
@@ -61,7 +61,8 @@ def execute(script: Path) -> NotebookNode:
     for number, cell in enumerate(notebook.cells):
         cell.id, cell.metadata = f"cell-{number}", NotebookNode()
         for output in cell.get("outputs", ()):
-            if output.get("name") == "stderr":
+            lines = output.text.splitlines() if output.get("name") == "stderr" else []
+            if not all(line.startswith("note: ") for line in lines):
                 raise RuntimeError(f"{script.name}: on standard error:\n{output.text}")
     python = {"display_name": "Python 3", "language": "python", "name": "python3"}
     notebook.metadata = NotebookNode(kernelspec=python, language_info={"name": "python"})

@@ -32,7 +32,7 @@ class TimeOrder(NamedTuple):
             yield (
                 f"{100 * self.tied / self.rows:.3g} % of the rows ({self.tied:,} of {self.rows:,}) "
                 f"share their time with another row of their user{dates}: the order among these is "
-                f"the file's{shuffled}; bring exact times, or make sure that the file is in order"
+                f"the file's{shuffled}; if it is not that of time, bring exact times"
             )
 
     def about_order(self) -> Iterator[str]:

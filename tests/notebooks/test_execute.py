@@ -45,6 +45,7 @@ def test_outputs_and_nothing_else_are_kept(runner: ModuleType, tmp_path: Path) -
         ("1 / 0", "ZeroDivisionError"),
         ("import warnings\nwarnings.warn('old')", "UserWarning"),
         ("import sys\nprint('watch out', file=sys.stderr)", "watch out"),
+        ("import sys\nprint('note: a\\nwatch out', file=sys.stderr)", "watch out"),
     ],
 )
 def test_what_is_wrong_fails(runner: ModuleType, tmp_path: Path, cell: str, said: str) -> None:

@@ -72,7 +72,7 @@ def test_what_is_said_of_times() -> None:
     calm = [(0, item, item) for item in range(8)]
     assert notes_of(calm, [(1, 1, 7), (1, 2, 7)]) == [
         "tiny.csv: 20 % of the rows (2 of 10) share their time with another row of their user: the "
-        "order among these is the file's; bring exact times, or make sure that the file is in order"
+        "order among these is the file's; if it is not that of time, bring exact times"
     ]
     repeated = (1, 1, 7)
     assert notes_of(calm, [repeated, repeated, (1, 2, 8), (1, 3, 9)]) == []
@@ -88,7 +88,7 @@ def test_rows_before_older_ones_are_counted() -> None:
         "harm, for each user's rows are put in order of time"
     ]
     (note,) = notes_of([*rows, (0, 5, 7)])
-    assert "the order among these is the file's, which is not in order of time; bring exact" in note
+    assert "the order among these is the file's, which is not in order of time; if it is" in note
 
 
 @pytest.mark.parametrize("rows", [[], [(0, 1, 7), (0, 1, 8)]])
