@@ -17,7 +17,7 @@ from pyarrow import csv
 
 from metaselector.data.raw.columns import WORDS, Raw, RawBlock
 from metaselector.data.raw.csv_lines import read_slowly, text_header
-from metaselector.data.raw.lines import Block, read_blocks
+from metaselector.data.raw.lines import BYTE_ORDER_MARK, Block, read_blocks
 
 _ARROW = {"word": WORDS, "number": pa.float64(), "text": pa.string()}
 _ENDS = (b"\n", b"\r\n")
@@ -93,6 +93,8 @@ def _fast(
         return None  # a blank line, of which pyarrow makes a row
     if block.data.count(b"\r") != block.data.count(b"\r\n"):
         return None  # pyarrow ends a line at a lone carriage return
+    if block.data.startswith(BYTE_ORDER_MARK):
+        return None  # part of a value here, which pyarrow takes for the file's
     rows = block.data.count(b"\n") + (not block.data.endswith(b"\n"))
     try:
         table = csv.read_csv(

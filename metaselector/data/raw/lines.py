@@ -16,7 +16,7 @@ BLOCK_BYTES = 2**23
 MAX_LINE_BYTES = 2**24
 _TAIL_BYTES = 2**12
 _GZIP_MAGIC = b"\x1f\x8b"
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class Block(NamedTuple):
@@ -79,7 +79,7 @@ def read_blocks(path: Path, size: int = BLOCK_BYTES) -> Iterator[Block]:
                 total += len(chunk)
                 if zipped and total > most:
                     raise too_large(path, most, number)
-                rest += chunk if number > 1 or rest else chunk.removeprefix(_BYTE_ORDER_MARK)
+                rest += chunk if number > 1 or rest else chunk.removeprefix(BYTE_ORDER_MARK)
                 # The last line that is not blank stays until it is known to be whole.
                 cut = rest.rfind(b"\n", 0, _text_end(rest)) + 1
                 if cut:

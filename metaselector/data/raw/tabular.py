@@ -18,7 +18,7 @@ import pandas as pd
 import pyarrow as pa
 from pyarrow import csv
 
-from metaselector.data.raw.lines import BLOCK_BYTES, Block, read_blocks
+from metaselector.data.raw.lines import BLOCK_BYTES, BYTE_ORDER_MARK, Block, read_blocks
 from metaselector.data.raw.records import Records, checked, frame_of
 from metaselector.data.raw.values import ARROW, CHECKED, MEND, Column, from_text, shown
 from metaselector.errors import DataError
@@ -122,6 +122,8 @@ def read_fast(block: Block, layout: Layout) -> pa.Table | None:
     data = block.data
     if b"\r" in data and data.count(b"\r") != data.count(b"\r\n"):
         return None  # pyarrow ends a line at a lone carriage return, the slow twin does not
+    if data.startswith(BYTE_ORDER_MARK):
+        return None  # part of a value here, which pyarrow takes for the file's
     if layout.quoted and b'"' in data:
         return None
     separator = layout.separator.encode()

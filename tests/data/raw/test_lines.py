@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metaselector.data.raw import lines
+from metaselector.data.raw.csv_blocks import text_blocks
 from metaselector.data.raw.lines import Block, read_blocks
 from metaselector.errors import DataError
 
@@ -108,3 +109,13 @@ def test_a_line_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.Monke
     (tmp_path / "file").write_bytes(b"short\n" + b"x" * 1000)
     with pytest.raises(DataError, match=r"file:2: is longer than 16 MiB"):
         list(read_blocks(tmp_path / "file", 10))
+
+
+def test_a_byte_order_mark_within_a_file_is_text(tmp_path: Path) -> None:
+    """Wherever blocks are cut: it is part of the user's name."""
+    path = tmp_path / "log.csv"
+    path.write_text("user,item\n\ufeffa,b\n\ufeffa,c\n", encoding="utf-8")
+    for size in (8, 1000):
+        blocks = text_blocks(path, ",", {"user": "word", "item": "word"}, size)
+        users = [user for block in blocks for user in block.columns["user"].to_pylist()]
+        assert users == ["\ufeffa"] * 2
