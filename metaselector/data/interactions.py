@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from metaselector.data.microseconds import as_seconds
-from metaselector.errors import ConfigError, nearest
+from metaselector.errors import ConfigError, DataError, nearest
 
 FeatureKind = Literal["categorical", "multivalued", "numeric"]
 Sampling = Literal["uniform", "popularity"]
@@ -177,6 +177,8 @@ class InteractionTable:
         The timestamp is in seconds, as :func:`~metaselector.data.microseconds.as_seconds`.
         """
         frames = [_frame(self, block) for block in self.read()]
+        if not frames:
+            raise DataError(self.source, "the file holds no interactions")
         return pd.concat(frames, ignore_index=True)
 
     @cached_property

@@ -18,6 +18,7 @@ from metaselector.data.interactions import (
     Task,
     nothing_known,
 )
+from metaselector.errors import DataError
 
 Row = tuple[str, str, float, int]
 MakeTable = Callable[[list[Row], int], InteractionTable]
@@ -72,3 +73,9 @@ def test_items_are_asked_for_those_that_occur(make_table: MakeTable) -> None:
     table = replace(make_table(ROWS, 2), describe_items=describe_items)
     assert table.items is table.items
     assert asked == ["i1", "i3"]
+
+
+def test_a_table_without_rows_is_said(make_table: MakeTable) -> None:
+    empty = replace(make_table(ROWS, 1), read=lambda: iter(()))
+    with pytest.raises(DataError, match="the file holds no interactions"):
+        _ = empty.interactions
