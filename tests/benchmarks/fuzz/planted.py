@@ -44,7 +44,7 @@ def _wait(folder: Path) -> None:
 
 
 def _grow(folder: Path) -> None:
-    np.ones(5_000_000).sum()  # 40 MB
+    np.ones(10_000_000).sum()  # 80 MB
 
 
 def _ask_for_all(folder: Path) -> None:
@@ -77,5 +77,6 @@ READ: Mapping[str, Callable[[Path], object]] = {
 
 def catalogue(world: Path) -> Mapping[str, Target]:
     return {
-        name: Target(name, _number, read, seconds=0.1, megabytes=20) for name, read in READ.items()
+        name: Target(name, _number, read, seconds=5 if name == "large" else 0.1, megabytes=20)
+        for name, read in READ.items()
     }
