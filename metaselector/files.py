@@ -13,8 +13,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from metaselector.common.leftovers import TEMPORARY, beside, held, new_directory, recover
 from metaselector.errors import UserError
-from metaselector.leftovers import TEMPORARY, beside, held, new_directory, recover
 
 
 def read_json(path: Path) -> Any:

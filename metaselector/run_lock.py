@@ -12,8 +12,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from metaselector.common.leftovers import sweep_files
 from metaselector.errors import UserError
-from metaselector.leftovers import sweep_files
 
 LOCK, HOLDER = ".lock", ".lock-holder"
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from metaselector.common.leftovers import recover
 from metaselector.distributed import workers
 from metaselector.errors import ConfigError, UserError, mishap
-from metaselector.leftovers import recover
 from metaselector.plugin_kinds import TRACKERS
 from metaselector.progress import Advance, Progress, Silent
 from metaselector.run_directory import Run

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 LEAVES = (
-    "errors files leftovers yaml_mapping config data_config model_config selection_config "
+    "errors files yaml_mapping config data_config model_config selection_config "
     "training_config default_models variants progress environment plugins plugin_file "
     "plugin_dotted plugin_kinds adapters run_lock tracking trust common"
 )

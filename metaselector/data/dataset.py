@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from metaselector.common.leftovers import recover
 from metaselector.data.array_file import open_array
 from metaselector.data.batch import Batch
 from metaselector.data.bounds import check_bounds
@@ -25,7 +26,6 @@ from metaselector.data.schema import VERSION, Schema
 from metaselector.data.slots import Layout, Slots
 from metaselector.errors import DataError
 from metaselector.files import atomic_directory
-from metaselector.leftovers import recover
 
 WHOLE_SLOTS = 2**24
 """Data sets of at most so many slots in all rows, 128 MiB, are put together once."""
