@@ -37,7 +37,7 @@ class Field(BaseModel):
             several, each of n words with value 1/n; a ``"profile"`` has a slot for each word, with
             its share as the value; ``"numeric"`` is one slot of the word :data:`NUMBER` with the
             standardised number as the value, or, where that is missing, the unseen word with 1;
-            where *train* has no number, it has no word, and all are missing.
+            if *train* has no values, it has no word, and every value is missing.
         of: whose feature it is; fields stand in the order of :data:`OWNERS`.
         center, scale: a ``"numeric"`` field's values are ``(number - center) / scale``.
         low, high: numbers beyond are set to these first, see

@@ -55,7 +55,7 @@ def own_metrics(config: Config) -> dict[str, Metric]:
     """The metrics that the settings add, by the name of their column.
 
     Raises:
-        ConfigError: one cannot be loaded, or makes no number of four rows.
+        ConfigError: a metric cannot be loaded, or does not return a number for four test rows.
     """
     found = {}
     y, p, users = np.array([0, 1, 1, 0]), np.array([0.2, 0.7, 0.4, 0.6]), np.array([*"aabb"])

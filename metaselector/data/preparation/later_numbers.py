@@ -63,7 +63,8 @@ class LaterNumbers:
         numbers = self.numbers
         if not numbers.count:
             if self.later:
-                yield f"has no number in train: all {self.later:,} later ones count as missing"
+                later = f"all {self.later:,} later values are treated as missing"
+                yield f"has no values in train: {later}"
         elif numbers.constant:
             yield from self._constant()
         elif buckets is not None:

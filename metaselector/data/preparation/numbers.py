@@ -33,7 +33,7 @@ class Numbers:
     Attributes:
         stride: every so many rows of the file go into the sample.
         count, missing: of finite numbers, and of all others.
-        low, high: the range, infinite while there are no numbers.
+        low, high: the smallest and the largest value; inf and -inf if there are none.
     """
 
     stride: int = 1
@@ -90,7 +90,7 @@ class Numbers:
 
     @property
     def deviation(self) -> float:
-        """Standard deviation, 1 where that is 0 or there are no numbers; see also :data:`RARE`."""
+        """Standard deviation; 1 if it is 0 or there are no values. See also :data:`RARE`."""
         if not self.spread:
             return 1.0
         others = max(1 - self.commonest[1], 1 / self.count)

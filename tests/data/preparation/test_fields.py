@@ -186,7 +186,7 @@ def test_numbers_that_train_has_none_of_count_as_missing(table: InteractionTable
     table = with_features(table, features, {"price": prices, "cut": prices})
     dataset = encode(table, SETTINGS)
     assert decoded(dataset, "price") == decoded(dataset, "cut") == [[("(unseen)", 1.0)]] * 8
-    said = "has no number in train: all 3 later ones count as missing"
+    said = "has no values in train: all 3 later values are treated as missing"
     assert table.repairs == [f"tiny.csv: feature '{f}' of rows {said}" for f in ("price", "cut")]
 
 
