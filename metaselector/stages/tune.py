@@ -201,7 +201,9 @@ class _Search:
         if len(current) < len(self.space.distributions) and "before" not in study.user_attrs:
             losses = list(valid_losses(self.run, self.target, self.run.config))
             study.set_user_attr("before", float(np.mean(losses)))
-        study.enqueue_trial(current)
+        # One that is waiting was left by a process that was killed before it began the trial.
+        if not study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+            study.enqueue_trial(current)
 
     def _try(self, study: optuna.Study, trial: optuna.Trial) -> None:
         """Run one trial, over all seeds unless it is worse than most others were by then."""

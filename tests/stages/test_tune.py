@@ -223,6 +223,25 @@ def test_an_interrupted_search_ends_as_one_that_was_not(
 
 
 @pytest.mark.usefixtures("simple")
+def test_a_search_that_ended_before_its_first_trial_began(
+    run: Run, space: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What waits for it is tried once, not again in place of the second trial."""
+    tune(run, space(RATES), SIMPLIFIED, 4, Silent(), study=run.directory / "whole.db")
+    whole = trials(run)
+
+    def ended(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stage.optuna.Study, "ask", ended)
+        with pytest.raises(KeyboardInterrupt):
+            tune(run, space(RATES), SIMPLIFIED, 4, Silent())
+    tune(run, space(RATES), SIMPLIFIED, 4, Silent())
+    pd.testing.assert_frame_equal(trials(run), whole, check_exact=True)
+
+
+@pytest.mark.usefixtures("simple")
 def test_seeds_decide_what_is_tried(run: Run, space: Callable[[str], Path]) -> None:
     other = Run(run.directory, run.config.model_copy(update={"seeds": (4,)}))
     found = []
