@@ -108,7 +108,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
             raise ValueError("its checksum differs")
         settings, record = (json.loads(metadata[key]) for key in ("settings", "record"))
         if not isinstance(settings, dict) or not isinstance(record, dict):
-            raise ValueError("its settings or its record are no mapping")
+            raise ValueError("its settings or its record are not a mapping")
         return Checkpoint(tensors, settings, record)
     except (SafetensorError, OSError, KeyError, ValueError, RecursionError) as error:
         raise DamagedError(path, f"damaged or not a MetaSelector checkpoint ({error})") from error

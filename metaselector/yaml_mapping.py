@@ -37,13 +37,13 @@ class _Loader(_Safe):  # type: ignore[misc]
             said = f"'{shown(node.value)}' is" if isinstance(node, yaml.ScalarNode) else "this is"
             raise _refused(f"{said} not a valid {kind}", node) from error
         if isinstance(found, bytes | set):
-            raise _refused("bytes and sets are no settings", node)
+            raise _refused("bytes and sets are not allowed in settings", node)
         if isinstance(found, int) and abs(found) >= MOST_INTEGER:
             raise _refused("a whole number of more than 100 digits", node)
         return found
 
     def check_keys(self, root: yaml.Node) -> None:
-        """Refuse keys that are no plain value, or equal to another: YAML takes the last of two."""
+        """Refuse keys that are not plain values, and equal keys, of which YAML keeps the last."""
         for node in _mappings(root):
             seen = set()
             for key, _ in node.value:

@@ -121,7 +121,7 @@ def guess_time(columns: Sequence[Profile]) -> Guess:
     for column in columns:
         if column.distinct and is_called(column, TIME):
             finer = finer_unit(column.numbers[-1]) if column.numbers is not None else ""
-            return Guess(column, finer or "its values are no times that can be read")
+            return Guess(column, finer or "its values cannot be read as times")
     return Guess(None)
 
 

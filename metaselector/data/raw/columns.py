@@ -129,7 +129,7 @@ def numbers(column: pa.Array) -> NDArray[np.float64]:
         try:
             found = column.cast(pa.float64(), safe=False)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-            raise BadValue(0, f"values of type {column.type} are no numbers") from error
+            raise BadValue(0, f"values of type {column.type} are not numbers") from error
     values: NDArray[np.float64] = found.to_numpy(zero_copy_only=False)
     refuse(np.isinf(values), lambda row: f"{values[row]} is not a finite number; correct it")
     refuse(np.abs(values) > LARGEST, lambda row: f"{values[row]} {TOO_LARGE}")
