@@ -27,23 +27,23 @@ from benchmarks import cross_fit
 from benchmarks.changes import CROSS_FITTED, UNCHANGED, Change, choose_changes, load_changes
 from benchmarks.command import new_app
 from benchmarks.command import run as run_app
-from metaselector import environment
+from metaselector.common.errors import ConfigError
+from metaselector.common.files import write_text
+from metaselector.common.progress import Bars, Progress, Silent
 from metaselector.config import change_config, load_config
-from metaselector.errors import ConfigError
 from metaselector.evaluate.bootstrap import difference, resample
 from metaselector.evaluate.metrics import auc
 from metaselector.evaluate.predictions import long_table
-from metaselector.files import write_text
-from metaselector.make_adaptation import make_adaptation
-from metaselector.meta_learned import MetaLearned
-from metaselector.meta_trainer import meta_train
-from metaselector.predict import WindowPredictions, predict_episodes
-from metaselector.progress import Bars, Progress, Silent
-from metaselector.run_config import save_config
-from metaselector.run_directory import Run
-from metaselector.stages.prepare import prepare_run
-from metaselector.stages.train import pretrain_base_models
-from metaselector.variants import Variant
+from metaselector.meta.learned import MetaLearned
+from metaselector.meta.make_adaptation import make_adaptation
+from metaselector.meta.predict import WindowPredictions, predict_episodes
+from metaselector.meta.train import meta_train
+from metaselector.meta.variants import Variant
+from metaselector.runs import environment
+from metaselector.runs.run import Run
+from metaselector.runs.saved_config import save_config
+from metaselector.runs.stages.prepare import prepare_run
+from metaselector.runs.stages.train import pretrain_base_models
 
 CONFIG = Path(__file__).parent / "configs" / "tables.yaml"
 CHANGES = Path(__file__).parent / "configs" / "ablations-movielens-100k.yaml"

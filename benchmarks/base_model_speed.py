@@ -31,16 +31,16 @@ from benchmarks.command import (
 )
 from benchmarks.deepfm_peers import peers
 from benchmarks.peers import PEERS, Contender, Settings, columns
-from metaselector import registry
+from metaselector.common.progress import Silent
 from metaselector.config import Config
-from metaselector.data.dataset import EncodedDataset
-from metaselector.data.split import window_rows
-from metaselector.make_adaptation import make_adaptation
-from metaselector.make_mixture import make_mixture
-from metaselector.predict import predict_window
-from metaselector.pretrain import predict, pretrain
-from metaselector.progress import Silent
-from metaselector.training_config import PretrainConfig
+from metaselector.config.training import PretrainConfig
+from metaselector.data.encoded.dataset import EncodedDataset
+from metaselector.data.splitting.windows import window_rows
+from metaselector.meta.make_adaptation import make_adaptation
+from metaselector.meta.predict import predict_window
+from metaselector.models import registry
+from metaselector.models.make_mixture import make_mixture
+from metaselector.training.pretrain import predict, pretrain
 
 OURS = ("lr", "fm", "deepfm")
 EMBEDDING_SIZE = 16

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from metaselector.data.protocol import WINDOWS, Window
-from metaselector.errors import ConfigError, UserError, nearest
-from metaselector.variants import LEARNED, Variant
-from metaselector.yaml_mapping import read_mapping
+from metaselector.common.errors import ConfigError, UserError, nearest
+from metaselector.common.yaml_file import read_mapping
+from metaselector.data.splitting.protocol import WINDOWS, Window
+from metaselector.meta.variants import LEARNED, Variant
 
 SEPARATE = {"learn_on": "early", "test_with": "full"}
 """Keys that are no settings, and which base models they choose by default."""

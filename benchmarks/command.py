@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from metaselector.errors import UserError
+from metaselector.common.errors import UserError
 
 JsonOption = Annotated[Path, typer.Option("--json", help="Where the figures go.")]
 DataOption = Annotated[

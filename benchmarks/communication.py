@@ -32,14 +32,14 @@ from benchmarks.communication_network import WORKERS, Network, cable
 from benchmarks.communication_quality import compare
 from benchmarks.communication_tables import UNLIMITED
 from benchmarks.communication_worker import ALONE, BARE, learned_before, run_of
-from metaselector import environment
+from metaselector.common.files import write_text
+from metaselector.common.progress import Bars, Progress
 from metaselector.config import load_config
-from metaselector.files import write_text
-from metaselector.progress import Bars, Progress
-from metaselector.report import style
-from metaselector.run_directory import Run
-from metaselector.stages.prepare import prepare_run
-from metaselector.stages.train import pretrain_base_models
+from metaselector.report.figures import style
+from metaselector.runs import environment
+from metaselector.runs.run import Run
+from metaselector.runs.stages.prepare import prepare_run
+from metaselector.runs.stages.train import pretrain_base_models
 
 DENSE = "none"
 DEFAULT = "sparse"

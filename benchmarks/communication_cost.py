@@ -21,7 +21,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from scipy.optimize import nnls
 
-from metaselector.report import style
+from metaselector.report.figures import style
 
 SHOWN = (1, 2, 4, 8, 16, 32, 64)
 BITS = 8

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.communication_network import Network
-from metaselector.errors import UserError
+from metaselector.common.errors import UserError
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from metaselector.errors import UserError
+from metaselector.common.errors import UserError
 
 WORKERS = 2
 LINK = "cable"

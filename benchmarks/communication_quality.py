@@ -10,9 +10,9 @@ import pandas as pd
 from benchmarks.communication_worker import run_of
 from metaselector.evaluate.bootstrap import difference, resample
 from metaselector.evaluate.predictions import long_table
-from metaselector.make_adaptation import make_adaptation
-from metaselector.predict import predict_episodes
-from metaselector.run_directory import Run
+from metaselector.meta.make_adaptation import make_adaptation
+from metaselector.meta.predict import predict_episodes
+from metaselector.runs.run import Run
 
 METRICS = ("auc", "logloss")
 

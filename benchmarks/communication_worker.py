@@ -16,15 +16,15 @@ import torch
 import torch.distributed as dist
 
 from benchmarks.communication_network import sent
+from metaselector.common.files import write_text
+from metaselector.common.progress import Silent
 from metaselector.config import Config, change_config, load_config
-from metaselector.distributed import workers
-from metaselector.distributed.wire import Traffic
-from metaselector.files import write_text
-from metaselector.meta_learned import MetaLearned
-from metaselector.meta_trainer import meta_train
-from metaselector.progress import Silent
-from metaselector.run_directory import Run
-from metaselector.variants import Variant
+from metaselector.meta.learned import MetaLearned
+from metaselector.meta.train import meta_train
+from metaselector.meta.variants import Variant
+from metaselector.runs.run import Run
+from metaselector.training.distributed import workers
+from metaselector.training.distributed.wire import Traffic
 
 VARIANTS: tuple[Variant, ...] = ("sample-selector", "metaselector")
 ALONE = "one process"

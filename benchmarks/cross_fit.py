@@ -21,22 +21,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from metaselector.adapt.engines import make_engine
-from metaselector.adapt.episode import EpisodeLoss
+from metaselector.common.progress import Progress
 from metaselector.config import SplitConfig
-from metaselector.data.episodes import EpisodeRows, load_episodes, window_episodes
-from metaselector.data.protocol import Window
-from metaselector.data.split import window_rows
-from metaselector.make_adaptation import make_adaptation
-from metaselector.meta_learned import PHI, MetaLearned
-from metaselector.mixture import Mixture, mean_loss
-from metaselector.outer_optimizers import outer_optimizers
-from metaselector.pretrain import pretrain
-from metaselector.progress import Progress
-from metaselector.run_directory import Run
-from metaselector.training.early_stopping import EarlyStopping
-from metaselector.valid_loss import valid_loss
-from metaselector.variants import Variant, kind_of
+from metaselector.data.splitting.episodes import EpisodeRows, load_episodes, window_episodes
+from metaselector.data.splitting.protocol import Window
+from metaselector.data.splitting.windows import window_rows
+from metaselector.meta.adapt.engines import make_engine
+from metaselector.meta.adapt.episode_loss import EpisodeLoss
+from metaselector.meta.learned import PHI, MetaLearned
+from metaselector.meta.make_adaptation import make_adaptation
+from metaselector.meta.optimizers import outer_optimizers
+from metaselector.meta.valid_loss import valid_loss
+from metaselector.meta.variants import Variant, kind_of
+from metaselector.models.mixture import Mixture, mean_loss
+from metaselector.runs.run import Run
+from metaselector.training.loop.early_stopping import EarlyStopping
+from metaselector.training.pretrain import pretrain
 
 FOLDS = 4
 
@@ -109,7 +109,7 @@ def meta_train(
     phi, alpha and the shift of theta are one for all folds: theta of a fold are its base models'
     parameters plus the shift. An epoch has as many meta-batches as without folds, and episodes are
     cut where the block starts, whatever ``meta_train.cut`` says. Otherwise this is
-    :func:`metaselector.meta_trainer.meta_train`.
+    :func:`metaselector.meta.train.meta_train`.
     """
     started, config = time.perf_counter(), run.config
     pretrain_folds(run, seed, progress)

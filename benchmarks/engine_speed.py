@@ -32,20 +32,26 @@ from benchmarks.command import (
     print_table,
     run,
 )
-from metaselector import registry
-from metaselector.adapt.engine import Adaptation
-from metaselector.adapt.engines import make_engine
-from metaselector.adapt.episode import EpisodeLoss
-from metaselector.adapt.intercept import Intercept
-from metaselector.adapt.lookups import Lookups
-from metaselector.adapt.rules import MetaSGD
 from metaselector.config import Config
-from metaselector.data.batch import Batch
-from metaselector.data.dataset import EncodedDataset
-from metaselector.data.episodes import EpisodeRows, Episodes, Rows, load_episodes, rows_around
-from metaselector.mixture import Mixture, mean_loss
-from metaselector.outer_optimizers import outer_optimizers
-from metaselector.selector import GatedSelector
+from metaselector.data.encoded.batch import Batch
+from metaselector.data.encoded.dataset import EncodedDataset
+from metaselector.data.splitting.episodes import (
+    EpisodeRows,
+    Episodes,
+    Rows,
+    load_episodes,
+    rows_around,
+)
+from metaselector.meta.adapt.contract import Adaptation
+from metaselector.meta.adapt.engines import make_engine
+from metaselector.meta.adapt.episode_loss import EpisodeLoss
+from metaselector.meta.adapt.rules import MetaSGD
+from metaselector.meta.optimizers import outer_optimizers
+from metaselector.models import registry
+from metaselector.models.kernels.intercept import Intercept
+from metaselector.models.kernels.lookups import Lookups
+from metaselector.models.mixture import Mixture, mean_loss
+from metaselector.models.selector import GatedSelector
 
 USERS, SUPPORT, QUERY = 32, 20, 20
 RATE = 0.05

@@ -18,14 +18,14 @@ import numpy as np
 import typer
 
 from benchmarks import command
+from metaselector.common.files import write_text
 from metaselector.config import load_config
-from metaselector.data.episodes import NO_ROW, EpisodeRows
+from metaselector.data.splitting.episodes import NO_ROW, EpisodeRows
 from metaselector.evaluate.metrics import auc
-from metaselector.files import write_text
-from metaselector.make_adaptation import make_adaptation
-from metaselector.predict import predict_episodes
-from metaselector.run_directory import Run
-from metaselector.variants import Variant
+from metaselector.meta.make_adaptation import make_adaptation
+from metaselector.meta.predict import predict_episodes
+from metaselector.meta.variants import Variant
+from metaselector.runs.run import Run
 
 SIZES = (0, 1, 2, 3, 5, 10, 20, 40)
 VARIANTS: tuple[Variant, ...] = ("metaselector", "metaselector-simplified", "user-finetuned")

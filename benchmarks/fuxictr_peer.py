@@ -26,9 +26,9 @@ from typing import Any
 
 import numpy as np
 
-from metaselector.data.dataset import EncodedDataset
-from metaselector.data.schema import PADDING_ID, Field
-from metaselector.errors import UserError
+from metaselector.common.errors import UserError
+from metaselector.data.encoded.dataset import EncodedDataset
+from metaselector.data.encoded.schema import PADDING_ID, Field
 
 PEER = "fuxictr"
 PACKAGES = (PEER, "polars", "ray", "numpy", "pandas", "pyarrow")

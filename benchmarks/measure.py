@@ -20,9 +20,9 @@ from typing import Any, NamedTuple
 import torch
 
 from benchmarks import watch
-from metaselector.environment import command, processor
-from metaselector.errors import UserError
-from metaselector.files import write_text
+from metaselector.common.errors import UserError
+from metaselector.common.files import write_text
+from metaselector.runs.environment import command, processor
 
 LONG = 5.0
 """Seconds from which on a task needs no untimed call."""

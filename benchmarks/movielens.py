@@ -6,9 +6,9 @@ import tempfile
 from pathlib import Path
 
 from metaselector.config import Config
-from metaselector.data.dataset import EncodedDataset
-from metaselector.data.public.fetch import fetch
-from metaselector.stages.prepare import prepare
+from metaselector.data.encoded.dataset import EncodedDataset
+from metaselector.data.fetch import fetch
+from metaselector.runs.stages.prepare import prepare
 
 
 def files(own: Path | None, data_directory: Path = Path("data")) -> Path:

@@ -27,18 +27,18 @@ from torch import Tensor
 
 from benchmarks.command import new_app
 from benchmarks.command import run as run_app
-from metaselector import environment
+from metaselector.common.errors import UserError, nearest
+from metaselector.common.files import write_text
+from metaselector.common.progress import Bars, Progress
 from metaselector.config import load_config
-from metaselector.data.split import window_rows
-from metaselector.errors import UserError, nearest
+from metaselector.data.splitting.windows import window_rows
 from metaselector.evaluate.bootstrap import difference, resample
-from metaselector.files import write_text
-from metaselector.pretrain import predict
-from metaselector.progress import Bars, Progress
-from metaselector.run_config import save_config
-from metaselector.run_directory import Run
-from metaselector.stages.prepare import prepare_run
-from metaselector.stages.train import pretrain_base_models
+from metaselector.runs import environment
+from metaselector.runs.run import Run
+from metaselector.runs.saved_config import save_config
+from metaselector.runs.stages.prepare import prepare_run
+from metaselector.runs.stages.train import pretrain_base_models
+from metaselector.training.pretrain import predict
 
 CONFIGS = Path(__file__).parent / "configs"
 DATASETS = ("movielens-100k-funnel", "census-income")

@@ -36,8 +36,8 @@ from benchmarks.peers import (
     torch_rechub_inputs,
     torch_rechub_loaders,
 )
-from metaselector.adapters.deepctr_torch import silence_version_check
-from metaselector.pretrain import PREDICTION_ROWS
+from metaselector.models.external.deepctr_torch import silence_version_check
+from metaselector.training.pretrain import PREDICTION_ROWS
 
 New = Callable[[], nn.Module]
 TASKS = 2

@@ -37,14 +37,14 @@ from benchmarks.command import (
 )
 from benchmarks.multitask_peers import Sizes, our_options, peers
 from benchmarks.peers import PEERS, Contender, Settings, columns
-from metaselector import registry
+from metaselector.common.progress import Silent
 from metaselector.config import Config, change_config
-from metaselector.data.dataset import EncodedDataset
-from metaselector.data.split import window_rows
-from metaselector.pretrain import predict, pretrain
-from metaselector.progress import Silent
-from metaselector.stages.prepare import prepare
-from metaselector.training_config import PretrainConfig
+from metaselector.config.training import PretrainConfig
+from metaselector.data.encoded.dataset import EncodedDataset
+from metaselector.data.splitting.windows import window_rows
+from metaselector.models import registry
+from metaselector.runs.stages.prepare import prepare
+from metaselector.training.pretrain import predict, pretrain
 
 THRESHOLDS = (3, 4)
 EMBEDDING_SIZE = 16

@@ -34,9 +34,9 @@ from torch.func import functional_call, stack_module_state, vmap
 from base_models import PLE, MMoE, MultiTaskModel, SharedBottom, Task
 from benchmarks.command import new_app, run
 from benchmarks.correlated_tasks import INPUTS, TASKS, World, label_correlation
-from metaselector import environment
-from metaselector.files import write_text
-from metaselector.report import style
+from metaselector.common.files import write_text
+from metaselector.report.figures import style
+from metaselector.runs import environment
 
 CORRELATIONS = (0.5, 0.9, 1.0)
 MODELS: dict[str, tuple[Callable[..., MultiTaskModel], dict[str, Any]]] = {

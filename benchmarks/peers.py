@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from metaselector.data.dataset import EncodedDataset
-from metaselector.data.schema import PADDING_ID
-from metaselector.errors import UserError
-from metaselector.pretrain import PREDICTION_ROWS
+from metaselector.common.errors import UserError
+from metaselector.data.encoded.dataset import EncodedDataset
+from metaselector.data.encoded.schema import PADDING_ID
+from metaselector.training.pretrain import PREDICTION_ROWS
 
 PEERS = ("deepctr-torch", "torch-rechub")
 

@@ -41,7 +41,7 @@ from benchmarks.measure import Cost
 from benchmarks.synthetic_log import FORMATS, check_room, write_log
 from benchmarks.synthetic_movielens import write_movielens_1m
 from metaselector.cli import app as metaselector
-from metaselector.errors import UserError
+from metaselector.common.errors import UserError
 
 PARTS = ("ml1m", "20m", "episodes", "fuxictr")
 ROWS = 20_000_000

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks import measure
-from metaselector.data.dataset import EncodedDataset
-from metaselector.data.episodes import load_episodes, sample_episodes
+from metaselector.data.encoded.dataset import EncodedDataset
+from metaselector.data.splitting.episodes import load_episodes, sample_episodes
 
 BATCH_ROWS = 512
 USERS, SUPPORT, QUERY = 256, 20, 20

@@ -18,22 +18,22 @@ from torch.distributed import FileStore  # type: ignore[attr-defined]
 from torch.distributed.device_mesh import DeviceMesh
 
 from benchmarks import measure
-from metaselector import registry
-from metaselector.adapt.engine import Adaptation
-from metaselector.adapt.engines import make_engine
-from metaselector.adapt.episode import EpisodeLoss
-from metaselector.adapt.rules import MetaSGD
-from metaselector.adapt.storage import take_tables
 from metaselector.config import Config
-from metaselector.data.batch import Batch
-from metaselector.data.episodes import Episodes, Rows
-from metaselector.distributed.communication import make_communication
-from metaselector.distributed.row_order import RowOrder
-from metaselector.distributed.sharded_gradients import average_gradients
-from metaselector.distributed.sharded_rows import TablesOnMeta, rows_here, shard_tables
-from metaselector.mixture import Mixture, mean_loss
-from metaselector.outer_optimizers import outer_optimizers
-from metaselector.selector import GatedSelector
+from metaselector.data.encoded.batch import Batch
+from metaselector.data.splitting.episodes import Episodes, Rows
+from metaselector.meta.adapt.contract import Adaptation
+from metaselector.meta.adapt.engines import make_engine
+from metaselector.meta.adapt.episode_loss import EpisodeLoss
+from metaselector.meta.adapt.rules import MetaSGD
+from metaselector.meta.optimizers import outer_optimizers
+from metaselector.models import registry
+from metaselector.models.kernels.rows import take_tables
+from metaselector.models.mixture import Mixture, mean_loss
+from metaselector.models.selector import GatedSelector
+from metaselector.training.distributed.communication import make_communication
+from metaselector.training.distributed.sharded.gradients import average_gradients
+from metaselector.training.distributed.sharded.order import RowOrder
+from metaselector.training.distributed.sharded.rows import TablesOnMeta, rows_here, shard_tables
 
 USERS, SUPPORT, QUERY, SLOTS = 32, 40, 100, 10
 FEW = 30

@@ -16,10 +16,10 @@ import torch
 from benchmarks import measure, movielens
 from benchmarks.command import DataOption, JsonOption, new_app
 from benchmarks.command import run as run_app
+from metaselector.common.progress import Bars
 from metaselector.config import load_config
-from metaselector.progress import Bars
-from metaselector.run_directory import Run
-from metaselector.stages.reproduce import reproduce
+from metaselector.runs.run import Run
+from metaselector.runs.stages.reproduce import reproduce
 
 RESULT = Path("benchmarks/results/smoke.json")
 CONFIG = Path(__file__).parent / "configs" / "smoke.yaml"

@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from pyarrow import csv
 
-from metaselector.errors import UserError
-from metaselector.files import atomic_directory
+from metaselector.common.errors import UserError
+from metaselector.common.files import atomic_directory
 
 CARDINALITIES = {
     "device": 2,

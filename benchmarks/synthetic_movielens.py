@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from metaselector.files import atomic_directory
+from metaselector.common.files import atomic_directory
 
 RATING_SHARES = (0.056164, 0.107535, 0.261142, 0.348898, 0.226261)
 """Of 1 to 5 stars among the official ratings."""

@@ -16,13 +16,13 @@ import typer
 
 from benchmarks.command import new_app
 from benchmarks.command import run as run_app
+from metaselector.common.errors import UserError, nearest
+from metaselector.common.files import write_text
+from metaselector.common.progress import Bars
 from metaselector.config import load_config
 from metaselector.data.own.own_log import is_schema
-from metaselector.errors import UserError, nearest
-from metaselector.files import write_text
-from metaselector.progress import Bars
-from metaselector.run_directory import Run
-from metaselector.stages.reproduce import reproduce
+from metaselector.runs.run import Run
+from metaselector.runs.stages.reproduce import reproduce
 
 TABLE = ("results.csv", "differences.csv", "summary.md", "summary.tex")
 MADE_WITH = ("config.yaml", "environment.json")

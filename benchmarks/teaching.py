@@ -29,24 +29,24 @@ from benchmarks.command import run as run_app
 from benchmarks.movielens import files
 from benchmarks.teaching_metrics import compare
 from benchmarks.teaching_page import convergence, page
-from metaselector import environment
+from metaselector.common.files import atomic_directory, write_text
+from metaselector.common.progress import Bars, Progress
 from metaselector.config import Config, change_config, load_config
-from metaselector.data.dataset import EncodedDataset
+from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.interactions import Interactions, InteractionTable
 from metaselector.data.preparation.encode import encode_to
 from metaselector.data.preparation.settings import Settings
 from metaselector.data.registry import read
-from metaselector.data.split import Windows, boundaries
+from metaselector.data.splitting.windows import Windows, boundaries
 from metaselector.evaluate.predictions import long_table
-from metaselector.files import atomic_directory, write_text
-from metaselector.make_adaptation import make_adaptation
-from metaselector.predict import predict_episodes
-from metaselector.pretrain import predict
-from metaselector.progress import Bars, Progress
-from metaselector.run_config import save_config
-from metaselector.run_directory import Run
-from metaselector.stages.train import meta_train_selectors, pretrain_base_models
-from metaselector.variants import Variant
+from metaselector.meta.make_adaptation import make_adaptation
+from metaselector.meta.predict import predict_episodes
+from metaselector.meta.variants import Variant
+from metaselector.runs import environment
+from metaselector.runs.run import Run
+from metaselector.runs.saved_config import save_config
+from metaselector.runs.stages.train import meta_train_selectors, pretrain_base_models
+from metaselector.training.pretrain import predict
 
 CONFIG = Path(__file__).parent / "configs" / "teaching.yaml"
 STRATEGIES = ("independent", "mutual", "co-training")

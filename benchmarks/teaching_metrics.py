@@ -9,9 +9,9 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score, f1_score, recall_score
 
+from metaselector.common.progress import Progress
 from metaselector.evaluate.bootstrap import Difference, difference, resample
 from metaselector.evaluate.metrics import auc, logloss
-from metaselector.progress import Progress
 
 THRESHOLD = 0.5
 Floats = NDArray[np.float64]

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.teaching_metrics import BASE, METRICS
-from metaselector.run_directory import Run
+from metaselector.runs.run import Run
 
 TITLES = {"all": "All rows", "few": "A tenth of the rows before test"}
 LOWER_IS_BETTER = {"logloss"}

@@ -26,24 +26,24 @@ import typer
 from benchmarks.command import DataOption, new_app
 from benchmarks.command import run as run_app
 from benchmarks.movielens import files
-from metaselector import environment
+from metaselector.common.files import atomic_directory, write_text
+from metaselector.common.progress import Bars, Progress
 from metaselector.config import change_config, load_config
 from metaselector.data.interactions import Interactions, InteractionTable
 from metaselector.data.preparation.encode import encode_to
 from metaselector.data.preparation.settings import Settings
-from metaselector.data.protocol import Window
 from metaselector.data.registry import read
-from metaselector.data.split import Windows, user_places
+from metaselector.data.splitting.protocol import Window
+from metaselector.data.splitting.windows import Windows, user_places
 from metaselector.evaluate.bootstrap import difference, resample
 from metaselector.evaluate.metrics import METRICS
 from metaselector.evaluate.predictions import long_table
-from metaselector.files import atomic_directory, write_text
-from metaselector.pretrain import predict
-from metaselector.progress import Bars, Progress
-from metaselector.run_config import save_config
-from metaselector.run_directory import Run
-from metaselector.stages.start import start
-from metaselector.stages.train import pretrain_base_models
+from metaselector.runs import environment
+from metaselector.runs.run import Run
+from metaselector.runs.saved_config import save_config
+from metaselector.runs.stages.start import start
+from metaselector.runs.stages.train import pretrain_base_models
+from metaselector.training.pretrain import predict
 
 TARGET_FROM = 90
 """Percent of the users before the target's, in the order of their places."""

@@ -16,9 +16,9 @@ import typer
 from benchmarks import measure
 from benchmarks.command import RepeatsOption, new_app, print_table, run
 from benchmarks.prepare_speed import ROWS, read, size_mb
-from metaselector.data.dataset import EncodedDataset
-from metaselector.data.schema import Field, Schema
-from metaselector.files import check_space
+from metaselector.common.files import check_space
+from metaselector.data.encoded.dataset import EncodedDataset
+from metaselector.data.encoded.schema import Field, Schema
 
 FIELDS, WORDS, ROWS_PER_USER = 12, 1000, 50
 

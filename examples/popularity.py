@@ -37,11 +37,11 @@ class Popularity(BaseModel):
 
 
 if __name__ == "__main__":
+    from metaselector.common.progress import Bars
     from metaselector.config import load_config
-    from metaselector.progress import Bars
-    from metaselector.registry import register
-    from metaselector.run_directory import Run
-    from metaselector.stages.reproduce import reproduce
+    from metaselector.models.registry import register
+    from metaselector.runs.run import Run
+    from metaselector.runs.stages.reproduce import reproduce
 
     register("popularity", Popularity)
     config = load_config(changes={"base_models": {"popularity": {}}})

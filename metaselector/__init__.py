@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from metaselector.adapted_user import AdaptedUser
     from metaselector.api import MetaSelector
+    from metaselector.inference.adapted_user import AdaptedUser
 
 __all__ = ["AdaptedUser", "MetaSelector"]
 __version__ = "0.1.0"
@@ -17,7 +17,7 @@ def __getattr__(name: str) -> Any:
 
         return MetaSelector
     if name == "AdaptedUser":
-        from metaselector.adapted_user import AdaptedUser
+        from metaselector.inference.adapted_user import AdaptedUser
 
         return AdaptedUser
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

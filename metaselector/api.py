@@ -15,22 +15,22 @@ import torch
 import yaml
 from pydantic_core import PydanticSerializationError
 
-from metaselector.adapted_user import AdaptedUser
+from metaselector.common.errors import ConfigError, UserError
+from metaselector.common.progress import Progress, Silent
 from metaselector.config import Config, load_config
 from metaselector.data.own.frame import plain, write_log
-from metaselector.environment import check_device
-from metaselector.errors import ConfigError, UserError
-from metaselector.progress import Progress, Silent
+from metaselector.inference.adapted_user import AdaptedUser
+from metaselector.inference.trained import Trained, open_trained
+from metaselector.meta.variants import Variant
 from metaselector.report.support import SUPPORT_FILE
 from metaselector.report.tasks import TASKS_FILE
-from metaselector.run_config import save_config
-from metaselector.run_directory import Run
-from metaselector.session import session
-from metaselector.stages.evaluate import evaluate
-from metaselector.stages.prepare import prepare_run
-from metaselector.stages.train import meta_train_selectors, pretrain_base_models
-from metaselector.trained import Trained, open_trained
-from metaselector.variants import Variant
+from metaselector.runs.environment import check_device
+from metaselector.runs.run import Run
+from metaselector.runs.saved_config import save_config
+from metaselector.runs.session import session
+from metaselector.runs.stages.evaluate import evaluate
+from metaselector.runs.stages.prepare import prepare_run
+from metaselector.runs.stages.train import meta_train_selectors, pretrain_base_models
 
 NEEDED: tuple[Variant, ...] = ("sample-selector", "metaselector")
 """What prediction needs to be trained."""
@@ -50,7 +50,7 @@ class MetaSelector:
         directory: keeps data, checkpoints and results, as ``--run`` of the command line; what it
             has of an earlier run with the same settings is used again. By default a temporary one,
             which ends with this object.
-        progress: shows how far training is; :class:`metaselector.progress.Bars` has bars.
+        progress: shows how far training is; :class:`metaselector.common.progress.Bars` has bars.
         allow_code: whether the file `config` may name Python code, ``file.py:Class`` or
             ``package.module.Class``; what the other arguments name may always run.
         **settings: sections of the settings, ``adapt={"steps": 3}``, or such as ``threads=1``.

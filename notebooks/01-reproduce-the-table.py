@@ -16,8 +16,8 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 from metaselector import MetaSelector
-from metaselector.report.results_figures import comparison
-from metaselector.report.training_figures import learning_curves
+from metaselector.report.figures.results import comparison
+from metaselector.report.figures.training import learning_curves
 
 if Path.cwd().name == "notebooks":  # all paths are from the root of the repository
     os.chdir("..")

@@ -16,11 +16,11 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 from metaselector import MetaSelector
-from metaselector.data.public.fetch import fetch
+from metaselector.data.fetch import fetch
 from metaselector.data.registry import read
 from metaselector.evaluate.metrics import logloss
-from metaselector.explanation import explain_user
-from metaselector.run_directory import Run
+from metaselector.inference.explanation import explain_user
+from metaselector.runs.run import Run
 
 if Path.cwd().name == "notebooks":  # all paths are from the root of the repository
     os.chdir("..")

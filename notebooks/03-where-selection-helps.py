@@ -16,14 +16,14 @@ import numpy as np
 import pandas as pd
 
 from metaselector import MetaSelector
-from metaselector.evaluate.breakdown import best_on_valid, breakdown, improvements
-from metaselector.evaluate.heterogeneity import heterogeneity
+from metaselector.evaluate.analysis.breakdown import best_on_valid, breakdown, improvements
+from metaselector.evaluate.analysis.heterogeneity import heterogeneity
+from metaselector.evaluate.analysis.row_facts import row_facts
 from metaselector.evaluate.metrics import logloss
 from metaselector.evaluate.oracles import oracle_sample, oracle_user
 from metaselector.evaluate.predictions import load_predictions
-from metaselector.evaluate.row_facts import row_facts
-from metaselector.report.user_figures import FACT_TITLES
-from metaselector.run_directory import Run
+from metaselector.report.figures.users import FACT_TITLES
+from metaselector.runs.run import Run
 
 if Path.cwd().name == "notebooks":  # all paths are from the root of the repository
     os.chdir("..")

@@ -22,7 +22,7 @@ from torch.nn import functional as F
 
 from base_models import BaseModel, Batch
 from metaselector import MetaSelector
-from metaselector.registry import register
+from metaselector.models.registry import register
 from metaselector.testing import check_base_model
 
 if Path.cwd().name == "notebooks":  # all paths are from the root of the repository

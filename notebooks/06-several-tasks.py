@@ -17,7 +17,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 from metaselector import MetaSelector
-from metaselector.run_directory import Run
+from metaselector.runs.run import Run
 
 if Path.cwd().name == "notebooks":  # all paths are from the root of the repository
     os.chdir("..")

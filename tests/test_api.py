@@ -14,9 +14,7 @@ import torch
 import yaml
 
 from metaselector import MetaSelector
-from metaselector.data.preparation.given_rows import Given
-from metaselector.data.public.atomic import read_atomic
-from metaselector.errors import (
+from metaselector.common.errors import (
     CandidateWarning,
     CheckpointError,
     ConfigError,
@@ -24,14 +22,16 @@ from metaselector.errors import (
     UnknownWarning,
     UserError,
 )
+from metaselector.common.progress import Silent
+from metaselector.data.preparation.given_rows import Given
+from metaselector.data.public.atomic import read_atomic
 from metaselector.evaluate.combiners import usable_combiners
-from metaselector.make_adaptation import make_adaptation
-from metaselector.predict import predict_episodes, predict_window
-from metaselector.progress import Silent
-from metaselector.run_directory import Run
-from metaselector.stages.evaluate import evaluate
-from metaselector.stages.prepare import prepare_run
-from metaselector.stages.train import meta_train_selectors, pretrain_base_models
+from metaselector.meta.make_adaptation import make_adaptation
+from metaselector.meta.predict import predict_episodes, predict_window
+from metaselector.runs.run import Run
+from metaselector.runs.stages.evaluate import evaluate
+from metaselector.runs.stages.prepare import prepare_run
+from metaselector.runs.stages.train import meta_train_selectors, pretrain_base_models
 
 SETTINGS = {
     "base_models": {
@@ -77,7 +77,7 @@ def test_results_are_those_of_the_commands(
     fitted: MetaSelector, world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     quick = {name: make for name, make in usable_combiners().items() if "lightgbm" not in name}
-    monkeypatch.setattr("metaselector.stages.evaluate_seed.usable_combiners", lambda: quick)
+    monkeypatch.setattr("metaselector.runs.stages.evaluate_seed.usable_combiners", lambda: quick)
     run = Run(tmp_path, fitted.config)
     prepare_run(run, world, tmp_path)
     pretrain_base_models(run, Silent())

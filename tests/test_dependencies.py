@@ -12,33 +12,27 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-LEAVES = (
-    "errors files yaml_mapping config data_config model_config selection_config "
-    "training_config default_models variants progress environment plugins plugin_file "
-    "plugin_dotted plugin_kinds adapters run_lock tracking trust common"
-)
-"""Modules of metaselector that import no other layer, and that every layer may import."""
+FLOORS = """
+common
+config
+data
+models evaluate
+training
+meta report
+runs
+inference
+testing
+api cli
+"""
+"""The rooms of metaselector, lowest floor first. A room imports those on floors below it, and
+nothing else: not those above, and not its neighbours on the same floor."""
 
-LAYERS = [
-    "data",
-    "adapt",
-    "selector make_selector mixture registry pretrain multi_task task_losses task_aggregation "
-    "task_metrics testing frozen score_files estimators freezing transfer predict meta_learned "
-    "make_adaptation make_mixture outer_optimizers valid_loss outer_loop meta_trainer finetune "
-    "checkpoint training distributed inner_steps teaching",
-    "evaluate",
-    "report",
-    "run_directory run_config checkpoint_settings session search_space stages pipeline",
-    "trained adaptation_trace adapted_user prediction_files explanation api",
-    "cli cli_options cli_settings cli_data cli_training cli_tuning cli_evaluation cli_inference "
-    "cli_report __main__",
-]
-"""The layers of metaselector, lowest first. A module may import its own layer, lower ones and the
-leaves. A new module belongs into one of these lines."""
+FLOOR_OF = {room: i for i, rooms in enumerate(FLOORS.split("\n")) for room in rooms.split()}
+TABLE_OF_CONTENTS = ("__init__", "__main__")
+"""Of the package, which import what they list."""
 
-LAYER_OF = {name: i for i, names in enumerate(LAYERS) for name in names.split()} | dict.fromkeys(
-    LEAVES.split(), -1
-)
+MOST_IN_COMMON = 7
+"""Modules of ``common``: what belongs to one room lies in that room."""
 
 FORBIDDEN = {
     "base_models": {"metaselector", "tests", "benchmarks", "examples"},
@@ -67,13 +61,13 @@ def imports(path: Path) -> Iterator[str]:
             yield from (f"{module}.{alias.name}" for alias in node.names)
 
 
-def unit(module: str) -> str | None:
-    """``data`` for ``metaselector.data.batch`` and ``config`` for ``metaselector.config``."""
+def room(module: str) -> str | None:
+    """``data`` for ``metaselector.data.encoded.batch``; None outside metaselector."""
     parts = module.split(".")
     return parts[1] if parts[0] == "metaselector" and len(parts) > 1 else None
 
 
-def unit_of_file(path: Path) -> str:
+def room_of_file(path: Path) -> str:
     return path.relative_to(ROOT / "metaselector").parts[0].removesuffix(".py")
 
 
@@ -83,21 +77,23 @@ def identify(path: Path) -> str:
 
 @pytest.mark.parametrize("path", files("metaselector"), ids=identify)
 def test_imports_point_down(path: Path) -> None:
-    own = unit_of_file(path)
-    if own == "__init__":
-        return  # the table of contents of the package
-    layer = LAYER_OF[own]
+    own = room_of_file(path)
+    if own in TABLE_OF_CONTENTS:
+        return
     for module in imports(path):
-        name = unit(module)
-        if name in LAYER_OF:
-            assert LAYER_OF[name] <= layer, f"{own} may not import {module}"
+        other = room(module)
+        if other in FLOOR_OF and other != own:
+            assert FLOOR_OF[other] < FLOOR_OF[own], f"{own} may not import {module}"
 
 
-def test_every_module_has_a_layer() -> None:
-    found = {unit_of_file(path) for path in files("metaselector")} - {"__init__"}
-    assert found <= LAYER_OF.keys(), (
-        f"add {sorted(found - LAYER_OF.keys())} to LAYERS or LEAVES in {Path(__file__).name}"
-    )
+def test_every_room_has_a_floor() -> None:
+    found = {room_of_file(path) for path in files("metaselector")}
+    assert found == {*FLOOR_OF, *TABLE_OF_CONTENTS}
+
+
+def test_little_is_common() -> None:
+    modules = [p.stem for p in files("metaselector/common") if p.stem != "__init__"]
+    assert len(modules) <= MOST_IN_COMMON, f"common holds {modules}; move what one room uses there"
 
 
 @pytest.mark.parametrize("path", [p for f in FORBIDDEN for p in files(f)], ids=identify)
@@ -121,19 +117,19 @@ def test_the_parser_sees_every_kind_of_import(
     path.parent.mkdir(parents=True)
     path.write_text(
         "import torch\n"
-        "from metaselector import adapt\n"
+        "from metaselector import meta\n"
         "from ..evaluate import metrics\n"
         "from . import batch\n"
         "def late():\n    import metaselector.cli\n"
     )
     monkeypatch.setitem(globals(), "ROOT", tmp_path)
-    found = {unit(module) for module in imports(path)}
-    assert found == {None, "adapt", "evaluate", "data", "cli"}
+    found = {room(module) for module in imports(path)}
+    assert found == {None, "meta", "evaluate", "data", "cli"}
 
 
 def test_built_in_base_models_exist() -> None:
     """The one link that no import shows."""
-    from metaselector.registry import BUILT_IN, PER_TASK
+    from metaselector.models.registry import BUILT_IN, PER_TASK
 
     for target in (*BUILT_IN.values(), PER_TASK):
         assert importlib.util.find_spec(target.split(":")[0]) is not None

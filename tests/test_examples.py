@@ -11,21 +11,22 @@ import pytest
 import torch
 from torch import nn
 
-from metaselector import plugins, registry
-from metaselector.adapt.engine import Adaptation
-from metaselector.adapt.func import FuncEngine
-from metaselector.adapt.rules import MetaSGD
+from metaselector.common.progress import Silent
 from metaselector.config import Config
-from metaselector.data.dataset import EncodedDataset
-from metaselector.data.episodes import load_episodes, window_episodes
+from metaselector.config.plugins import registry as plugins
+from metaselector.config.training import PretrainConfig
+from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.planted import planted_world
-from metaselector.data.split import window_rows
-from metaselector.make_mixture import make_mixture
-from metaselector.mixture import mean_loss
-from metaselector.pretrain import logloss, pretrain
-from metaselector.progress import Silent
+from metaselector.data.splitting.episodes import load_episodes, window_episodes
+from metaselector.data.splitting.windows import window_rows
+from metaselector.meta.adapt.contract import Adaptation
+from metaselector.meta.adapt.engines.func import FuncEngine
+from metaselector.meta.adapt.rules import MetaSGD
+from metaselector.models import registry
+from metaselector.models.make_mixture import make_mixture
+from metaselector.models.mixture import mean_loss
 from metaselector.testing import check_base_model
-from metaselector.training_config import PretrainConfig
+from metaselector.training.pretrain import logloss, pretrain
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "popularity.py"
 NAME = "popularity"

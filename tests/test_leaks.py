@@ -11,14 +11,14 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
+from metaselector.common.progress import Silent
 from metaselector.config import Config, load_config
 from metaselector.evaluate.predictions import load_predictions
-from metaselector.progress import Silent
-from metaselector.run_directory import Run
-from metaselector.stages.evaluate import evaluate
-from metaselector.stages.prepare import prepare_run
-from metaselector.stages.train import meta_train_selectors, pretrain_base_models
-from metaselector.stages.tune import tune
+from metaselector.runs.run import Run
+from metaselector.runs.stages.evaluate import evaluate
+from metaselector.runs.stages.prepare import prepare_run
+from metaselector.runs.stages.train import meta_train_selectors, pretrain_base_models
+from metaselector.runs.tuning.search import tune
 
 CONFIG: Config = load_config(
     overrides=(

@@ -10,14 +10,14 @@ import pandas as pd
 import pytest
 from safetensors.numpy import load_file
 
+from metaselector.common.progress import Silent
 from metaselector.config import Config, load_config
-from metaselector.data.split import user_places
+from metaselector.data.splitting.windows import user_places
 from metaselector.evaluate.predictions import load_predictions
-from metaselector.progress import Silent
-from metaselector.run_directory import Run
-from metaselector.stages.evaluate import evaluate
-from metaselector.stages.prepare import prepare_run
-from metaselector.stages.train import meta_train_selectors, pretrain_base_models
+from metaselector.runs.run import Run
+from metaselector.runs.stages.evaluate import evaluate
+from metaselector.runs.stages.prepare import prepare_run
+from metaselector.runs.stages.train import meta_train_selectors, pretrain_base_models
 
 SIZES = (3, 6)
 CONFIG: Config = load_config(

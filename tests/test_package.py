@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import metaselector
-from metaselector import registry
+from metaselector.models import registry
 
 ROOT = Path(__file__).parents[1]
 LINK = re.compile(

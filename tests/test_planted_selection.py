@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import nn
 
-from metaselector import registry
+from metaselector.common.progress import Silent
 from metaselector.config import (
     AdaptConfig,
     BaseModelConfig,
@@ -22,17 +22,17 @@ from metaselector.config import (
     MetaTrainConfig,
     SelectorConfig,
 )
+from metaselector.config.training import PretrainConfig
 from metaselector.data.planted import RIGHT_MODEL, TYPE_A, TYPE_B, PlantedWorld, planted_world
-from metaselector.data.split import window_rows
+from metaselector.data.splitting.windows import window_rows
 from metaselector.evaluate.metrics import auc, logloss
-from metaselector.make_adaptation import make_adaptation
-from metaselector.make_mixture import make_mixture
-from metaselector.meta_trainer import meta_train
-from metaselector.mixture import Mixture
-from metaselector.predict import predict_window
-from metaselector.pretrain import predict, pretrain
-from metaselector.progress import Silent
-from metaselector.training_config import PretrainConfig
+from metaselector.meta.make_adaptation import make_adaptation
+from metaselector.meta.predict import predict_window
+from metaselector.meta.train import meta_train
+from metaselector.models import registry
+from metaselector.models.make_mixture import make_mixture
+from metaselector.models.mixture import Mixture
+from metaselector.training.pretrain import predict, pretrain
 
 SEED = 0
 VARIANT = "metaselector-simplified"

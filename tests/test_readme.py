@@ -17,8 +17,8 @@ import pytest
 import yaml
 
 from metaselector import MetaSelector
+from metaselector.common.errors import UnknownWarning
 from metaselector.config import Config, change_config
-from metaselector.errors import UnknownWarning
 
 ROOT = Path(__file__).parents[1]
 OWN_DATA = (ROOT / "docs" / "how-to" / "data.md", "Your own data")
@@ -87,7 +87,7 @@ def test_the_python_example_runs(
         return fit(model, dataset, data=world)
 
     monkeypatch.setattr(MetaSelector, "fit", fit_small)
-    monkeypatch.setattr("metaselector.stages.evaluate_seed.usable_combiners", dict)
+    monkeypatch.setattr("metaselector.runs.stages.evaluate_seed.usable_combiners", dict)
     monkeypatch.chdir(tmp_path)
     for path in (world / "ml-100k.inter", world / "ml-100k.item"):  # with the films of the example
         text = path.read_text()

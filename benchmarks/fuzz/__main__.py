@@ -33,8 +33,8 @@ from benchmarks.fuzz.catalogue import catalogue
 from benchmarks.fuzz.pool import Job, try_all
 from benchmarks.fuzz.summary import Summary, save
 from benchmarks.fuzz.target import GROUPS, Target, shares
-from metaselector.errors import UserError, nearest
-from metaselector.progress import Bars
+from metaselector.common.errors import UserError, nearest
+from metaselector.common.progress import Bars
 
 PIECE = 50
 """Inputs that a process is given at once."""

@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple
 
 from benchmarks import measure
 from benchmarks.fuzz.target import Different, Target, random_of
-from metaselector.errors import UserError
+from metaselector.common.errors import UserError
 
 ROOT = Path(__file__).parents[2]
 MOST_MB = 2000.0
@@ -143,7 +143,7 @@ def _line(error: BaseException) -> str:
 
 
 def _place(error: BaseException) -> str:
-    """``metaselector/data/dataset.py:210 load``."""
+    """``metaselector/data/encoded/dataset.py:210 load``."""
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         path = Path(frame.filename)
         if path.is_relative_to(ROOT) and "benchmarks" not in path.parts:

@@ -18,7 +18,7 @@ from benchmarks.fuzz.odd_yaml import odd_settings
 from benchmarks.fuzz.target import Different, Target
 from benchmarks.fuzz.world import CANDIDATES, HISTORY, MODEL, SETTINGS
 from metaselector.cli import main
-from metaselector.errors import UserError
+from metaselector.common.errors import UserError
 
 LONGEST = 4000
 """Characters of a line on standard error; a screenful."""

@@ -20,13 +20,13 @@ from benchmarks.fuzz.saved import predictions
 from benchmarks.fuzz.target import Different, Target
 from benchmarks.fuzz.world import CANDIDATES, HISTORY, MODEL, RUN, STOPPED
 from metaselector import MetaSelector
+from metaselector.common.progress import Silent
 from metaselector.config import load_config
 from metaselector.data.preparation.known import Known
-from metaselector.progress import Silent
-from metaselector.run_directory import Run
-from metaselector.session import session
-from metaselector.stages.train import meta_train_selectors
-from metaselector.trained import Trained
+from metaselector.inference.trained import Trained
+from metaselector.runs.run import Run
+from metaselector.runs.session import session
+from metaselector.runs.stages.train import meta_train_selectors
 
 Numbers = Mapping[str, Any]
 """What was found, by name; compared by ``==``."""

@@ -23,13 +23,13 @@ import yaml
 
 from benchmarks.fuzz.target import Different, Target
 from benchmarks.fuzz.world import CANDIDATES, HISTORY, RUN, SPACE, TINY
-from metaselector.checkpoint import read_checkpoint
 from metaselector.cli import main
+from metaselector.common.errors import UserError
 from metaselector.config import load_config
-from metaselector.data.digests import FILE as DIGESTS
-from metaselector.errors import UserError
-from metaselector.run_directory import Run
-from metaselector.trained import Trained
+from metaselector.data.encoded.digests import FILE as DIGESTS
+from metaselector.inference.trained import Trained
+from metaselector.runs.run import Run
+from metaselector.training.checkpoint import read_checkpoint
 
 SECONDS = 60.0
 """What a killed command and the next one may take together; ten times that by the wall's clock."""

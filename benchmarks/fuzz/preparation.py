@@ -14,12 +14,12 @@ import numpy as np
 
 from benchmarks.fuzz.logs import SCHEMA, Log, random_log, shuffled
 from benchmarks.fuzz.target import Different, Target
+from metaselector.common.errors import UserError
 from metaselector.config import load_config
-from metaselector.data.dataset import EncodedDataset
+from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.own.log_schema import load_schema
 from metaselector.data.preparation.known import Known
-from metaselector.errors import UserError
-from metaselector.stages.prepare import prepare
+from metaselector.runs.stages.prepare import prepare
 
 GIVEN, SHUFFLED = "given", "shuffled"
 _MOST_VALUE = 1000.0

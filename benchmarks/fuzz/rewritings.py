@@ -18,11 +18,11 @@ from benchmarks.fuzz.logs import COLUMNS, SCHEMA, Log, random_log
 from benchmarks.fuzz.mutations import mutated
 from benchmarks.fuzz.odd_tables import plain_table
 from benchmarks.fuzz.target import Different, Target
+from metaselector.common.errors import UserError
 from metaselector.data.own.own_log import read_log
 from metaselector.data.raw.columns import Raw, RawBlock
 from metaselector.data.raw.csv_blocks import text_blocks
 from metaselector.data.raw.csv_lines import text_header
-from metaselector.errors import UserError
 
 PLAIN, OTHER = "plain", "other"
 Write = Callable[[Log, Path], None]

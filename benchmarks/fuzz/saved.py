@@ -21,15 +21,15 @@ from benchmarks.fuzz.odd_tables import odd_table
 from benchmarks.fuzz.odd_yaml import odd_settings
 from benchmarks.fuzz.target import Different, Target
 from benchmarks.fuzz.world import CANDIDATES, HISTORY, MODEL, RUN
+from metaselector.common.errors import UserError
 from metaselector.config import ScoresConfig, load_config
-from metaselector.data.dataset import EncodedDataset
-from metaselector.data.digests import add_digests
+from metaselector.data.encoded.dataset import EncodedDataset
+from metaselector.data.encoded.digests import add_digests
 from metaselector.data.preparation.known import Known
-from metaselector.errors import UserError
-from metaselector.prediction_files import predicted_table
-from metaselector.run_directory import Run
-from metaselector.score_files import read_scores
-from metaselector.trained import Trained
+from metaselector.inference.prediction_files import predicted_table
+from metaselector.inference.trained import Trained
+from metaselector.models.score_files import read_scores
+from metaselector.runs.run import Run
 
 _SUFFIXES = (".csv", ".tsv", ".parquet")
 

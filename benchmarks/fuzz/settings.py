@@ -13,7 +13,7 @@ from benchmarks.fuzz.mutations import word
 from benchmarks.fuzz.odd_yaml import near, odd_yaml
 from benchmarks.fuzz.target import Different, Target
 from metaselector.config import Config, documented_yaml, load_config
-from metaselector.search_space import load_space
+from metaselector.runs.tuning.search_space import load_space
 
 FILE = "given.yaml"
 _SPACE: dict[str, Any] = {

@@ -12,13 +12,13 @@ from typing import Any
 import yaml
 
 from benchmarks.fuzz.logs import SIDE_FILES, SIDES, START, Log, random_log
+from metaselector.common.progress import Advance, Silent
 from metaselector.config import Config, load_config
-from metaselector.progress import Advance, Silent
-from metaselector.run_directory import Run
-from metaselector.session import session
-from metaselector.stages.prepare import prepare_run
-from metaselector.stages.train import meta_train_selectors, pretrain_base_models
-from metaselector.trained import Trained
+from metaselector.inference.trained import Trained
+from metaselector.runs.run import Run
+from metaselector.runs.session import session
+from metaselector.runs.stages.prepare import prepare_run
+from metaselector.runs.stages.train import meta_train_selectors, pretrain_base_models
 
 RUN, STOPPED, MODEL, TINY = "run", "stopped", "model", "tiny.yaml"
 SPACE = "space.yaml"

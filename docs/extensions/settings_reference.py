@@ -15,7 +15,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from metaselector.config import BaseModelConfig, Config, ScoresConfig
-from metaselector.default_models import MULTI_TASK, OF_DATASETS, SINGLE_TASK
+from metaselector.config.default_models import MULTI_TASK, OF_DATASETS, SINGLE_TASK
 
 NAMED = "<name>"
 """Stands for a base model's name in the keys of its settings."""

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
+from metaselector.common.errors import UserError
 from metaselector.common.text import LONGEST_LINE, printable, shortened
-from metaselector.errors import UserError
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -13,8 +13,8 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from metaselector.common.errors import ConfigError, DataError, nearest
 from metaselector.data.microseconds import as_seconds
-from metaselector.errors import ConfigError, DataError, nearest
 
 FeatureKind = Literal["categorical", "multivalued", "numeric"]
 Sampling = Literal["uniform", "popularity"]

@@ -27,9 +27,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from metaselector.data.dataset import EncodedDataset
-from metaselector.data.schema import PADDING_ID, Field, Schema
-from metaselector.data.split import Windows
+from metaselector.data.encoded.dataset import EncodedDataset
+from metaselector.data.encoded.schema import PADDING_ID, Field, Schema
+from metaselector.data.splitting.windows import Windows
 
 TYPE_A, TYPE_B = 0, 1
 RIGHT_MODEL = {TYPE_A: "lr", TYPE_B: "fm"}

@@ -12,6 +12,8 @@ from typing import Any, Protocol
 
 import pandas as pd
 
+from metaselector.common.errors import ConfigError, DataError, UserError, mishap
+from metaselector.config.plugins.registry import Plugins
 from metaselector.data.interactions import Interactions, InteractionTable
 from metaselector.data.own.own_log import OwnLog, is_schema
 from metaselector.data.public.amazon_files import AmazonFiles
@@ -32,8 +34,6 @@ from metaselector.data.public.movielens_large import (
 from metaselector.data.public.official import OfficialFolder
 from metaselector.data.raw.times import YEAR_1980
 from metaselector.data.raw.values import LAST_SECOND
-from metaselector.errors import ConfigError, DataError, UserError, mishap
-from metaselector.plugins import Plugins
 
 
 class DatasetSource(Protocol):

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from metaselector.errors import UserError, nearest
+from metaselector.common.errors import UserError, nearest
 from metaselector.evaluate.checks import checked_rows, checked_users
 from metaselector.evaluate.losses import Floats
 

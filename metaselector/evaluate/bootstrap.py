@@ -16,11 +16,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from metaselector.errors import UserError, nearest
+from metaselector.common.errors import UserError, nearest
+from metaselector.common.progress import Progress, Silent
 from metaselector.evaluate.alignment import by_seed
 from metaselector.evaluate.checks import checked_rows
 from metaselector.evaluate.losses import Floats, Ints, row_logloss, user_codes
-from metaselector.progress import Progress, Silent
 
 LEVEL = 95
 """Percent of the resamples that the interval holds."""

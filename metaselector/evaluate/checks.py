@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from metaselector.errors import UserError
+from metaselector.common.errors import UserError
 
 _Floats = NDArray[np.float64]
 

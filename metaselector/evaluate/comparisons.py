@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from metaselector.common.progress import Progress
 from metaselector.evaluate.bootstrap import difference, resample
-from metaselector.progress import Progress
 
 METRICS = ("auc", "logloss")
 TARGET = "metaselector"

@@ -1,9 +1,9 @@
 """AUC, logloss, GAUC, and how much of what was to be won a model wins.
 
 ``y`` is 0 or 1, ``[N]``; ``p`` is the predicted probability of 1, ``[N]``; ``users`` is the user of
-every row, ``[N]``. Anything else is a :class:`~metaselector.errors.UserError`: a label that is not
-0 or 1, a prediction that is nan or outside of 0 to 1, a missing user, or different lengths. A
-metric is nan where it is undefined: without rows, and AUC of a single class.
+every row, ``[N]``. Anything else is a :class:`~metaselector.common.errors.UserError`: a label that
+is not 0 or 1, a prediction that is nan or outside of 0 to 1, a missing user, or different lengths.
+A metric is nan where it is undefined: without rows, and AUC of a single class.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.metrics import log_loss, roc_auc_score
 
-from metaselector.errors import UserError
+from metaselector.common.errors import UserError
 from metaselector.evaluate.checks import checked_rows
 from metaselector.evaluate.losses import user_codes
 

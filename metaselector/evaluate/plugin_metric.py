@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from metaselector.errors import ConfigError, mishap
+from metaselector.common.errors import ConfigError, mishap
 from metaselector.evaluate.metrics import Metric
 
 

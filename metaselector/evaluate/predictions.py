@@ -10,10 +10,10 @@ import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 from pyarrow import parquet
 
-from metaselector.data.dataset import EncodedDataset
+from metaselector.common.errors import DataError
+from metaselector.common.files import atomic_file
+from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.raw.expansion import read_whole
-from metaselector.errors import DataError
-from metaselector.files import atomic_file
 
 SCHEMA = pa.schema(
     {

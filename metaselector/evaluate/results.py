@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from metaselector.errors import UserError
+from metaselector.common.errors import UserError
 from metaselector.evaluate.alignment import Aligned, by_seed
 from metaselector.evaluate.checks import checked_value
 from metaselector.evaluate.losses import user_codes

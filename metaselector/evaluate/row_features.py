@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from metaselector.data.dataset import EncodedDataset
-from metaselector.data.schema import PADDING_ID, Field, Schema
+from metaselector.data.encoded.dataset import EncodedDataset
+from metaselector.data.encoded.schema import PADDING_ID, Field, Schema
 from metaselector.evaluate.losses import Floats
 
 MOST_WORDS = 64

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from metaselector.files import write_text
-from metaselector.report.analysis_figures import MEND
+from metaselector.common.files import write_text
+from metaselector.report.figures.analysis import MEND
 from metaselector.report.inputs import read_command, read_table
 from metaselector.report.markdown import code, escaped, table_row
 

@@ -12,9 +12,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from metaselector.common.files import write_text
 from metaselector.common.text import printable
-from metaselector.files import write_text
-from metaselector.report.style import (
+from metaselector.report.figures.style import (
     BLACK,
     BLUE,
     GRID,
@@ -61,7 +61,7 @@ def file_stem(user: str) -> str:
 
 def described(user: str, weights: pd.DataFrame, rows: pd.DataFrame) -> str:
     """The same for a terminal; arguments are those of an
-    :class:`~metaselector.explanation.Explanation`."""
+    :class:`~metaselector.inference.explanation.Explanation`."""
     width = max([len("base model"), *map(len, weights["base_model"])])
     lines = [f"user {printable(user)}: mean weights on the test window", ""]
     lines.append(f"{'base model':<{width}}  before   after  change")

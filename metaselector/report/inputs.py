@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from metaselector.errors import DataError
-from metaselector.files import read_json
+from metaselector.common.errors import DataError
+from metaselector.common.files import read_json
 
 _MEND = "run `metaselector evaluate` again"
 # A model may be called 1; nothing else that is text looks like a number.

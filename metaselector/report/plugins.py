@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from metaselector.common.text import shortened
-from metaselector.plugins import Plugin
+from metaselector.config.plugins.registry import Plugin
 from metaselector.report.terminal import cell
 
 _LONGEST = 500  # characters of a cell

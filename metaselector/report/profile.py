@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from metaselector.common.files import write_text
 from metaselector.data.profile.figures import FeatureProfile, Profile, Side, Spread
-from metaselector.files import write_text
 from metaselector.report.terminal import cell
 
 

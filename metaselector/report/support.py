@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from metaselector.report.figures.style import finish, new_figure, row_labels, styled
 from metaselector.report.groups import group_of, in_groups
 from metaselector.report.inputs import only_value, read_command, read_table
-from metaselector.report.style import finish, new_figure, row_labels, styled
 from metaselector.report.summary import Summary, mean_cells
 
 SUPPORT_FILE = "support.csv"

@@ -9,10 +9,10 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from metaselector.common.files import write_text
 from metaselector.common.text import printable
 from metaselector.evaluate.comparisons import BEST_SINGLE, SIMPLIFIED, TARGET
 from metaselector.evaluate.comparisons import COLUMNS as DIFFERENCE_COLUMNS
-from metaselector.files import write_text
 from metaselector.report.groups import group_of
 from metaselector.report.inputs import only_value, read_command, read_table
 from metaselector.report.markdown import code, escaped, table_row

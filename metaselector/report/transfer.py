@@ -9,7 +9,7 @@ from rich.table import Table
 
 from metaselector.report.inputs import read_table
 from metaselector.report.terminal import cell
-from metaselector.transfer import TRANSFER_FILE
+from metaselector.training.transfer import TRANSFER_FILE
 
 COLUMNS = ["model", "parameter", "how", "rows", "of"]
 

@@ -9,13 +9,13 @@ from torch import Tensor
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from metaselector.adapt.engine import Adaptation
-from metaselector.adapt.func import FuncEngine
-from metaselector.adapt.intercept import Intercept
-from metaselector.adapt.lookups import Lookups
-from metaselector.adapt.rules import MAML
-from metaselector.data.batch import Batch
-from metaselector.data.episodes import Episodes, Rows
+from metaselector.data.encoded.batch import Batch
+from metaselector.data.splitting.episodes import Episodes, Rows
+from metaselector.meta.adapt.contract import Adaptation
+from metaselector.meta.adapt.engines.func import FuncEngine
+from metaselector.meta.adapt.rules import MAML
+from metaselector.models.kernels.intercept import Intercept
+from metaselector.models.kernels.lookups import Lookups
 from metaselector.testing.subject import Subject
 
 USERS, SUPPORT, QUERY, STEPS, RATE = 3, 4, 2, 2, 0.05

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from metaselector.data.schema import Schema
-from metaselector.registry import model_class
+from metaselector.data.encoded.schema import Schema
+from metaselector.models.registry import model_class
 from metaselector.testing import adaptation, gradients, outputs, saving, signature, tables
 from metaselector.testing.subject import Subject, schema_for
 

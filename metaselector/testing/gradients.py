@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
-from metaselector.adapt.intercept import Intercept
-from metaselector.adapt.lookups import Lookups
+from metaselector.models.kernels.intercept import Intercept
+from metaselector.models.kernels.lookups import Lookups
 from metaselector.testing.subject import Subject
 
 _SCALES = (0.0, 0.03, 0.3, 1.0) * 2

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.func import functional_call
 
-from metaselector.data.batch import Batch
+from metaselector.data.encoded.batch import Batch
 from metaselector.testing.subject import ROWS, Subject
 
 _SHAPES = ((ROWS,), (1,), (2, 3), (1, 1), (2, 1, 3))

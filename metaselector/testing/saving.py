@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
-from metaselector.checkpoint import read_checkpoint, save_checkpoint
 from metaselector.testing.subject import ROWS, Subject
+from metaselector.training.checkpoint import read_checkpoint, save_checkpoint
 
 
 def seed_decides_the_weights(subject: Subject) -> None:

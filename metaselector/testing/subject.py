@@ -10,9 +10,9 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor, nn
 
-from metaselector.data.batch import Batch
-from metaselector.data.schema import Field, Kind, Schema
-from metaselector.registry import build
+from metaselector.data.encoded.batch import Batch
+from metaselector.data.encoded.schema import Field, Kind, Schema
+from metaselector.models.registry import build
 
 ROWS = 6
 RTOL, ATOL = 1e-7, 1e-9

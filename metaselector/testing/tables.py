@@ -7,8 +7,8 @@ import copy
 import torch
 from torch.func import functional_call
 
-from metaselector.data.batch import Batch
-from metaselector.errors import nearest
+from metaselector.common.errors import nearest
+from metaselector.data.encoded.batch import Batch
 from metaselector.testing.subject import ROWS, Subject
 
 

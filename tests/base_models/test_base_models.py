@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from base_models import FM, LR, DeepFM, MultiTaskModel
-from metaselector import registry
-from metaselector.adapt.intercept import Intercept
-from metaselector.adapt.lookups import Lookups
-from metaselector.data.schema import Field, Schema
+from metaselector.data.encoded.schema import Field, Schema
+from metaselector.models import registry
+from metaselector.models.kernels.intercept import Intercept
+from metaselector.models.kernels.lookups import Lookups
 from metaselector.testing import check_base_model
 
 SLOT_FIELDS = [0, 1, 1, 2]

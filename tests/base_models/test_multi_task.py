@@ -26,14 +26,14 @@ from base_models import (
     SingleTask,
 )
 from base_models.contract import observed_losses
-from metaselector.adapt.engine import Adaptation
-from metaselector.adapt.func import FuncEngine
-from metaselector.adapt.intercept import Intercept
-from metaselector.adapt.lookups import Lookups
-from metaselector.adapt.rules import MAML
-from metaselector.data.batch import Batch
-from metaselector.data.episodes import Episodes, Rows
-from metaselector.registry import BUILT_IN, model_class
+from metaselector.data.encoded.batch import Batch
+from metaselector.data.splitting.episodes import Episodes, Rows
+from metaselector.meta.adapt.contract import Adaptation
+from metaselector.meta.adapt.engines.func import FuncEngine
+from metaselector.meta.adapt.rules import MAML
+from metaselector.models.kernels.intercept import Intercept
+from metaselector.models.kernels.lookups import Lookups
+from metaselector.models.registry import BUILT_IN, model_class
 
 SIZES = {"embedding_size": 2, "tower_sizes": (4,)}
 EXPERTS = {**SIZES, "expert_sizes": (4, 3)}

@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from benchmarks import ablations
+from metaselector.common.errors import ConfigError, UserError
+from metaselector.common.progress import Silent
 from metaselector.config import load_config
-from metaselector.errors import ConfigError, UserError
-from metaselector.progress import Silent
-from metaselector.run_directory import Run
-from metaselector.stages.reproduce import reproduce
+from metaselector.runs.run import Run
+from metaselector.runs.stages.reproduce import reproduce
 
 SETTINGS = """
 base_models: {lr: {pretrain: {epochs: 1}}, fm: {pretrain: {epochs: 1}}}

@@ -12,7 +12,7 @@ import torch
 from benchmarks import movielens
 from benchmarks.base_model_speed import figures
 from benchmarks.peers import columns
-from metaselector.data.schema import PADDING_ID
+from metaselector.data.encoded.schema import PADDING_ID
 
 
 def test_columns_keep_every_id(tmp_path: Path, write_world: Callable[[Path], Path]) -> None:

@@ -15,7 +15,7 @@ from benchmarks import communication_tables as tables
 from benchmarks.communication_cost import Cost, Load, Measured
 from benchmarks.communication_network import Network
 from benchmarks.communication_worker import ALONE, Mark, steps_of
-from metaselector.report import style
+from metaselector.report.figures import style
 
 DENSE = Load(compute=0.1, reduced=8e5, gathered=0, reduces=1, gathers=0)
 ROWS = Load(compute=0.12, reduced=1e5, gathered=2e5, reduces=1, gathers=2)

@@ -11,16 +11,16 @@ import pytest
 import torch
 
 from benchmarks import cross_fit
+from metaselector.common.progress import Silent
 from metaselector.config import load_config
-from metaselector.data.protocol import Window
-from metaselector.data.split import window_rows
-from metaselector.meta_learned import MetaLearned
-from metaselector.meta_trainer import meta_train
-from metaselector.progress import Silent
-from metaselector.run_directory import Run
-from metaselector.stages.prepare import prepare_run
-from metaselector.stages.train import pretrain_base_models
-from metaselector.variants import LEARNED, Variant
+from metaselector.data.splitting.protocol import Window
+from metaselector.data.splitting.windows import window_rows
+from metaselector.meta.learned import MetaLearned
+from metaselector.meta.train import meta_train
+from metaselector.meta.variants import LEARNED, Variant
+from metaselector.runs.run import Run
+from metaselector.runs.stages.prepare import prepare_run
+from metaselector.runs.stages.train import pretrain_base_models
 
 QUICK = ("meta_train.epochs=2", "adapt.support_size=5", "meta_train.users_per_batch=7", "threads=1")
 

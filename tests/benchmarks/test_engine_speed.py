@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from benchmarks import engine_speed
-from metaselector.data.dataset import EncodedDataset
+from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.planted import planted_world
 
 QUIET = {"meta 10k": 2.0, "meta 1m": 3.0, "first order 10k": 1.0, "plain 10k": 0.5}

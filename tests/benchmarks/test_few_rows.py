@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from benchmarks.few_rows import most_recent
-from metaselector.data.episodes import NO_ROW, EpisodeRows
+from metaselector.data.splitting.episodes import NO_ROW, EpisodeRows
 
 
 def test_the_most_recent_rows_are_kept() -> None:

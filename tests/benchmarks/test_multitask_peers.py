@@ -31,8 +31,8 @@ from benchmarks.peers import (
     deepctr_torch_inputs,
     torch_rechub_inputs,
 )
-from metaselector.adapters.deepctr_torch import silence_version_check
-from metaselector.task_losses import Uncertainty
+from metaselector.models.external.deepctr_torch import silence_version_check
+from metaselector.training.multi_task.balance import Uncertainty
 
 MISSING = "not installed; run `make benchmark-peers`"
 silence_version_check()

@@ -11,7 +11,7 @@ import torch
 
 from benchmarks.multitask_peers import Sizes, our_options
 from benchmarks.multitask_speed import EMBEDDING_SIZE, contender, figures, for_model, load
-from metaselector.training_config import PretrainConfig
+from metaselector.config.training import PretrainConfig
 
 
 def test_labels_are_those_of_a_funnel_without_gaps(

@@ -14,10 +14,10 @@ import pytest
 from benchmarks import fuxictr_peer, measure, prepare_speed, prepared_reading
 from benchmarks.fuxictr_peer import UNKNOWN
 from benchmarks.synthetic_movielens import write_movielens_1m
-from metaselector.data.dataset import EncodedDataset
+from metaselector.common.errors import UserError
+from metaselector.data.encoded.dataset import EncodedDataset
+from metaselector.data.encoded.schema import Field, Schema
 from metaselector.data.planted import planted_world
-from metaselector.data.schema import Field, Schema
-from metaselector.errors import UserError
 
 ROWS = 3_000
 

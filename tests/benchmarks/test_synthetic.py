@@ -23,7 +23,7 @@ from benchmarks.synthetic_movielens import (
     RATING_SHARES,
     write_movielens_1m,
 )
-from metaselector.errors import UserError
+from metaselector.common.errors import UserError
 
 USERS, MOVIES, RATED, RATINGS = 60, 400, 380, 6_000
 ROWS, CHUNK = 5_000, 1_500

@@ -16,7 +16,7 @@ import torch
 import yaml
 
 from benchmarks import tables
-from metaselector.errors import UserError
+from metaselector.common.errors import UserError
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = """

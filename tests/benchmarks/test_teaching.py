@@ -14,8 +14,8 @@ from sklearn.metrics import accuracy_score, f1_score, recall_score
 from benchmarks import teaching
 from benchmarks.teaching_metrics import METRICS, of_counts
 from benchmarks.teaching_page import in_words
-from metaselector.data.dataset import EncodedDataset
-from metaselector.data.split import window_rows
+from metaselector.data.encoded.dataset import EncodedDataset
+from metaselector.data.splitting.windows import window_rows
 
 SETTINGS = """
 base_models: {lr: {pretrain: {epochs: 1}}, fm: {pretrain: {epochs: 1}}}

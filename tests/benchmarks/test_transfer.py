@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from benchmarks import transfer
-from metaselector.data.dataset import EncodedDataset
-from metaselector.data.split import user_places
+from metaselector.data.encoded.dataset import EncodedDataset
+from metaselector.data.splitting.windows import user_places
 
 SETTINGS = """
 base_models: {lr: {pretrain: {epochs: 1}}, fm: {pretrain: {epochs: 1}}}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import verify_speed
-from metaselector.data.dataset import EncodedDataset
+from metaselector.data.encoded.dataset import EncodedDataset
 
 
 def test_what_is_timed_is_read(tmp_path: Path) -> None:

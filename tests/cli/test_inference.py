@@ -15,7 +15,7 @@ import torch
 from metaselector import AdaptedUser, MetaSelector
 from metaselector.cli import main
 from metaselector.data.public.atomic import read_atomic
-from metaselector.explanation import explain_user
+from metaselector.inference.explanation import explain_user
 
 SETTINGS = {
     "base_models": {"lr": {"pretrain": {"epochs": 1}}, "fm": {"pretrain": {"epochs": 2}}},
@@ -63,7 +63,7 @@ def files(raw: Path, tmp_path: Path) -> tuple[Path, Path]:
     return history, candidates
 
 
-@pytest.mark.filterwarnings("ignore::metaselector.errors.UnknownWarning")
+@pytest.mark.filterwarnings("ignore::metaselector.common.errors.UnknownWarning")
 def test_predict_writes_what_python_predicts(
     model: MetaSelector,
     files: tuple[Path, Path],

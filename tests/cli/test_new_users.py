@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from metaselector.stages import prepare as prepare_stage
+from metaselector.runs.stages import prepare as prepare_stage
 
 from .conftest import Invoke, prepare
 

@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from metaselector.cli_options import use
+from metaselector.cli.options import use
+from metaselector.common.errors import UserError
 from metaselector.config import Config
-from metaselector.errors import UserError
 
 from .conftest import Invoke
 
@@ -21,7 +21,7 @@ def test_workers_get_the_other_options(
 ) -> None:
     launched = []
     monkeypatch.setattr(
-        "metaselector.distributed.launch.launch",
+        "metaselector.training.distributed.launch.launch",
         lambda arguments, workers: launched.append((arguments, workers)) or 0,
     )
     assert invoke("evaluate", *given, "--run", "x").code == 0

@@ -15,13 +15,13 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from metaselector.checkpoint import read_checkpoint
 from metaselector.cli import app, main
+from metaselector.common.progress import Silent
 from metaselector.config import load_config
-from metaselector.progress import Silent
-from metaselector.run_directory import Run
-from metaselector.run_lock import locked
-from metaselector.stages.reproduce import finds_prepared
+from metaselector.runs.lock import locked
+from metaselector.runs.run import Run
+from metaselector.runs.stages.reproduce import finds_prepared
+from metaselector.training.checkpoint import read_checkpoint
 
 SHORT = (
     "--set=base_models.lr.pretrain.epochs=2000",
@@ -81,7 +81,7 @@ def test_resume_takes_the_settings_that_were_interrupted(
     few = ["--set=base_models.lr.pretrain.epochs=4", "--set=checkpoint.steps=5"]
     assert CliRunner().invoke(app, ["pretrain", "--run", str(whole), *few]).exit_code == 0
 
-    from metaselector.training import loop
+    from metaselector.training.loop import train as loop
 
     kept = loop._Loop._keep
     calls = iter(range(10_000))

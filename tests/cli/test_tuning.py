@@ -32,7 +32,7 @@ def test_tuning_without_optuna(
     invoke: Invoke, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "optuna", None)
-    monkeypatch.delitem(sys.modules, "metaselector.stages.tune", raising=False)
+    monkeypatch.delitem(sys.modules, "metaselector.runs.tuning.search", raising=False)
     error = invoke("tune", "--run", prepared, "--space", tmp_path / "space.yaml").lone_error
     assert error == (
         "tuning needs Optuna: there is no module optuna; pip install 'metaselector[tune]' brings it"

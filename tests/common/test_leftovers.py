@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from metaselector.common.files import atomic_directory
 from metaselector.common.leftovers import beside, held, recover, sweep_files
-from metaselector.files import atomic_directory
 
 WORK = """
 import os, signal, sys, time

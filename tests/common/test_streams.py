@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from metaselector.common.errors import UserError
 from metaselector.common.streams import console, put_out, say, sturdy_streams, tell
-from metaselector.errors import UserError
 
 full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 

@@ -10,10 +10,10 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from metaselector.data.dataset import EncodedDataset
+from metaselector.data.encoded.dataset import EncodedDataset
+from metaselector.data.encoded.schema import Field, Schema
 from metaselector.data.interactions import Feature, Interactions, InteractionTable
 from metaselector.data.microseconds import SECOND
-from metaselector.data.schema import Field, Schema
 
 Row = tuple[str, str, float, int]
 """User, item, rating, timestamp in seconds."""

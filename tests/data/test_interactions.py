@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from metaselector.common.errors import DataError
 from metaselector.data.interactions import (
     Feature,
     Interactions,
@@ -18,7 +19,6 @@ from metaselector.data.interactions import (
     Task,
     nothing_known,
 )
-from metaselector.errors import DataError
 
 Row = tuple[str, str, float, int]
 MakeTable = Callable[[list[Row], int], InteractionTable]

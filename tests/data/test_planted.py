@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from base_models import FM, LR
 from metaselector.data.planted import TYPE_A, TYPE_B, PlantedWorld, planted_world
-from metaselector.data.split import window_rows
+from metaselector.data.splitting.windows import window_rows
 
 MARGIN = 0.05
 """Nats by which the right base model must win."""

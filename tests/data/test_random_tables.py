@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metaselector.data.dataset import EncodedDataset
+from metaselector.data.encoded.dataset import EncodedDataset
+from metaselector.data.encoded.schema import NUMBER
 from metaselector.data.interactions import Feature, Interactions, InteractionTable, Task
 from metaselector.data.preparation import staging
 from metaselector.data.preparation.encode import Settings, encode
-from metaselector.data.schema import NUMBER
-from metaselector.data.split import Windows, boundaries, window_rows
+from metaselector.data.splitting.windows import Windows, boundaries, window_rows
 
 WINDOWS = Windows(early=20, train=50, valid=75)
 KINDS = {"device": "categorical", "tags": "multivalued", "price": "numeric"}

@@ -13,11 +13,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from metaselector.common.errors import DataError
 from metaselector.data.interactions import InteractionTable
 from metaselector.data.public.atomic import read_atomic
 from metaselector.data.public.movielens import GENRES_100K, read_movielens_1m, read_movielens_100k
 from metaselector.data.public.movielens_large import read_movielens_10m, read_movielens_csv
-from metaselector.errors import DataError
 
 RATINGS = [
     ("1", "10", "5", "881250949"),

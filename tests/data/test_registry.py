@@ -10,10 +10,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from metaselector.common.errors import ConfigError, DataError
 from metaselector.data.public.movielens import GENRES_100K
 from metaselector.data.public.official import OfficialFolder
 from metaselector.data.registry import DATASETS, read
-from metaselector.errors import ConfigError, DataError
 
 _INTER = "user_id:token\titem_id:token\trating:float\ttimestamp:float\n"
 _FLAGS = "|".join("0" * len(GENRES_100K))

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from metaselector.config import load_config
-from metaselector.estimators import create_estimator, fit
 from metaselector.evaluate.metrics import auc
+from metaselector.models.estimators import create_estimator, fit
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "how-to" / "other-libraries.md").read_text(encoding="utf-8")

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import log_loss, roc_auc_score
 
-from metaselector.errors import UserError
+from metaselector.common.errors import UserError
+from metaselector.common.progress import Silent
 from metaselector.evaluate.bootstrap import (
     Difference,
     difference,
@@ -20,7 +21,6 @@ from metaselector.evaluate.bootstrap import (
     weighted_auc,
     weighted_logloss,
 )
-from metaselector.progress import Silent
 
 SCORE = {"auc": roc_auc_score, "logloss": log_loss}
 

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from metaselector.errors import UserError
+from metaselector.common.errors import UserError
 from metaselector.evaluate import oracles
 from metaselector.evaluate.alignment import align
+from metaselector.evaluate.analysis.calibration import reliability, slope_and_intercept
 from metaselector.evaluate.bootstrap import weighted_auc, weighted_logloss
-from metaselector.evaluate.calibration import reliability, slope_and_intercept
 from metaselector.evaluate.losses import row_logloss, user_codes, user_losses
 from metaselector.evaluate.metrics import METRICS, auc, gap_closed, gauc, logloss, rela_impr
 from metaselector.evaluate.results import score

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 from pyarrow import parquet
 
-from metaselector.data.dataset import EncodedDataset
-from metaselector.data.schema import Schema
-from metaselector.errors import DataError
+from metaselector.common.errors import DataError
+from metaselector.data.encoded.dataset import EncodedDataset
+from metaselector.data.encoded.schema import Schema
 from metaselector.evaluate.predictions import (
     COLUMNS,
     load_predictions,

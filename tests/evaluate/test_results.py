@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from metaselector.errors import UserError
+from metaselector.common.errors import UserError
 from metaselector.evaluate.metrics import auc, gauc, logloss
 from metaselector.evaluate.oracles import oracle_user
 from metaselector.evaluate.results import COLUMNS, best_model_counts, score, with_common_rows

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from metaselector.data.dataset import EncodedDataset
-from metaselector.data.schema import Field, Schema
+from metaselector.data.encoded.dataset import EncodedDataset
+from metaselector.data.encoded.schema import Field, Schema
 from metaselector.evaluate import row_features as module
 from metaselector.evaluate.row_features import row_features, row_table
 

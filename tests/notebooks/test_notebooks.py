@@ -21,10 +21,10 @@ PUBLIC = (
     "metaselector",
     "metaselector.data",
     "metaselector.evaluate",
-    "metaselector.explanation",
-    "metaselector.registry",
+    "metaselector.inference.explanation",
+    "metaselector.models.registry",
     "metaselector.report",
-    "metaselector.run_directory",
+    "metaselector.runs.run",
     "metaselector.testing",
     "base_models",
 )

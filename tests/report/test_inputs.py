@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from metaselector.errors import DataError
+from metaselector.common.errors import DataError
 from metaselector.report.inputs import read_table
 
 COLUMNS = ("seed", "model", "auc", "n_users")

@@ -16,17 +16,17 @@ import pytest
 from matplotlib.figure import Figure
 
 from metaselector.cli import main
+from metaselector.common.progress import Silent
 from metaselector.config import load_config
 from metaselector.evaluate.combiners import COMBINERS, OPTIONAL
-from metaselector.progress import Silent
+from metaselector.report.figures.style import save
 from metaselector.report.page.write import write_page
-from metaselector.report.style import save
-from metaselector.run_config import save_config
-from metaselector.run_directory import Run
-from metaselector.stages.evaluate import evaluate
-from metaselector.stages.explore import explore
-from metaselector.stages.prepare import prepare_run
-from metaselector.stages.train import meta_train_selectors, pretrain_base_models
+from metaselector.runs.run import Run
+from metaselector.runs.saved_config import save_config
+from metaselector.runs.stages.evaluate import evaluate
+from metaselector.runs.stages.explore import explore
+from metaselector.runs.stages.prepare import prepare_run
+from metaselector.runs.stages.train import meta_train_selectors, pretrain_base_models
 
 USER = "</script><script>window.broken=1</script>\"'&amp;"
 TITLE = "<img src=x onerror=window.broken=1> <!--<script> \u2028 & 'Film'"
@@ -64,7 +64,7 @@ def run(write_world: Callable[..., Path], tmp_path_factory: pytest.TempPathFacto
     pretrain_base_models(run, Silent())
     meta_train_selectors(run, Silent())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("metaselector.stages.evaluate_seed.usable_combiners", lambda: SIMPLE)
+        patch.setattr("metaselector.runs.stages.evaluate_seed.usable_combiners", lambda: SIMPLE)
         evaluate(run, Silent())
     save_config(run)
     made_with = {"command": "metaselector reproduce", "data_sha256": run.dataset.digest()}

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 
-from metaselector.errors import DataError
-from metaselector.report.figures import write_figures
+from metaselector.common.errors import DataError
+from metaselector.report.figures.run import write_figures
 from metaselector.report.support import SUPPORT_COLUMNS, read_support, support_sizes
 from metaselector.report.tables import write_tables
 

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from metaselector.errors import DataError
+from metaselector.common.errors import DataError
 from metaselector.evaluate.comparisons import BEST_SINGLE, COLUMNS, TARGET
 from metaselector.report.groups import group_of, in_groups
 from metaselector.report.summary import RESULT_COLUMNS, best_single, cells, summary_frame

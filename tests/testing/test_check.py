@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from base_models import FM, LR, BaseModel, Batch, MultiTaskModel
-from metaselector.errors import ConfigError
+from metaselector.common.errors import ConfigError
 from metaselector.testing import check_base_model
 
 

@@ -12,13 +12,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from metaselector.common.errors import DataError
 from metaselector.data.raw.columns import BadValue, RawBlock, flags, numbers, words
 from metaselector.data.raw.file import RawFile
 from metaselector.data.raw.lines import read_blocks
 from metaselector.data.raw.lists import is_listed
 from metaselector.data.raw.times import microseconds
 from metaselector.data.raw.values import shown
-from metaselector.errors import DataError
 
 Look = Literal["flag", "whole", "number", "time", "words", "lists", "other"]
 ROWS = 100_000

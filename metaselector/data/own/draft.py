@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from metaselector.common.errors import UserError
+from metaselector.common.files import write_text
 from metaselector.data.interactions import TIME_PARTS
 from metaselector.data.own.column_profile import Profile, profiles, sniffed
 from metaselector.data.own.draft_guesses import (
@@ -21,8 +23,6 @@ from metaselector.data.own.draft_guesses import (
 )
 from metaselector.data.own.yaml_file import CHANGE_ME
 from metaselector.data.raw.file import RawFile
-from metaselector.errors import UserError
-from metaselector.files import write_text
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _YAML_WORDS = {"y", "n", "yes", "no", "on", "off", "true", "false", "null"}

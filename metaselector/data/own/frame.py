@@ -12,10 +12,10 @@ import pyarrow as pa
 import yaml
 from pyarrow import parquet
 
+from metaselector.common.errors import ConfigError, DataError, nearest
+from metaselector.common.files import atomic_file, write_text
 from metaselector.data.own.log_schema import NAME, load_schema
 from metaselector.data.raw.frames import frame_columns, frame_names
-from metaselector.errors import ConfigError, DataError, nearest
-from metaselector.files import atomic_file, write_text
 
 _FILE = "{}.parquet"
 _COLUMN_KEYS = ("user", "item", "column", "key")

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from metaselector.common.errors import ConfigError
 from metaselector.data.interactions import Feature, Interactions
 from metaselector.data.own.log_schema import Label, LogSchema
 from metaselector.data.raw.columns import (
@@ -24,7 +25,6 @@ from metaselector.data.raw.columns import (
     words,
 )
 from metaselector.data.raw.times import microseconds
-from metaselector.errors import ConfigError
 
 
 class Noticed:

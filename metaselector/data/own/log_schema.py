@@ -9,10 +9,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from metaselector.common.errors import nearest
 from metaselector.data.interactions import Feature, FeatureKind, Sampling, TimePart
 from metaselector.data.own.yaml_file import Section, load_yaml
 from metaselector.data.raw.times import Unit
-from metaselector.errors import nearest
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
 _SEPARATOR = re.compile(r"[\t !#-~]")

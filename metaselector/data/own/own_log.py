@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
+from metaselector.common.errors import ConfigError, DataError
 from metaselector.data.interactions import (
     Interactions,
     InteractionTable,
@@ -28,7 +29,6 @@ from metaselector.data.own.side_file import (
 )
 from metaselector.data.raw.file import RawFile
 from metaselector.data.raw.spelling import plain
-from metaselector.errors import ConfigError, DataError
 
 SUFFIXES = (".yaml", ".yml")
 POSITIVE = "interaction"

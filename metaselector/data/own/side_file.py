@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from metaselector.common.errors import DataError
 from metaselector.data.interactions import Feature
 from metaselector.data.own.log_columns import Noticed, converted, raw_kind
 from metaselector.data.own.log_schema import SideFile
@@ -18,7 +19,6 @@ from metaselector.data.raw.columns import checked, keys
 from metaselector.data.raw.file import RawFile
 from metaselector.data.raw.spelling import plain
 from metaselector.data.raw.values import shown
-from metaselector.errors import DataError
 
 _DTYPE: dict[str, Any] = {"categorical": "str", "numeric": "float64"}
 

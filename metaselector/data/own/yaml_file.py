@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from metaselector.errors import ConfigError, nearest
-from metaselector.yaml_mapping import read_mapping, shown
+from metaselector.common.errors import ConfigError, nearest
+from metaselector.common.yaml_file import read_mapping, shown
 
 CHANGE_ME = "CHANGE_ME"
 """What stands in a drafted file where nothing could be guessed."""

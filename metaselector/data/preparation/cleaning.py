@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from metaselector.common.errors import DataError
 from metaselector.data.microseconds import DAY
 from metaselector.data.preparation.staging import Lines, StagedRows
 from metaselector.data.time_order import TimeOrder
-from metaselector.errors import DataError
 
 
 @dataclass

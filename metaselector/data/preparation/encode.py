@@ -17,23 +17,23 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from metaselector.data.dataset import EncodedDataset
-from metaselector.data.dataset_files import Writer
+from metaselector.common.errors import DataError
+from metaselector.data.encoded.dataset import EncodedDataset
+from metaselector.data.encoded.dataset_files import Writer
+from metaselector.data.encoded.schema import Schema
 from metaselector.data.interactions import InteractionTable
-from metaselector.data.preparation.ahead import ahead
 from metaselector.data.preparation.cleaning import Cleaning
 from metaselector.data.preparation.known import Known
 from metaselector.data.preparation.negatives import NegativeSampler
 from metaselector.data.preparation.parts import Parts
 from metaselector.data.preparation.plan import Plan, write_rows
+from metaselector.data.preparation.prefetch import ahead
 from metaselector.data.preparation.settings import DEFAULT_SETTINGS, Settings
 from metaselector.data.preparation.staging import Staged, StagedRows, stage, whole_users
 from metaselector.data.preparation.statistics import Counts, Statistics
 from metaselector.data.preparation.titles import save_titles
 from metaselector.data.raw.spelling import doubts_of_names
-from metaselector.data.schema import Schema
-from metaselector.data.split import Windows, boundaries
-from metaselector.errors import DataError
+from metaselector.data.splitting.windows import Windows, boundaries
 
 _STAGING = ".staging"
 

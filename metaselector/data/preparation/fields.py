@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from metaselector.data.encoded.schema import NUMBER, PADDING_ID, Field, Owner, Schema
 from metaselector.data.preparation.numbers import Numbers
 from metaselector.data.preparation.statistics import Counts
-from metaselector.data.schema import NUMBER, PADDING_ID, Field, Owner, Schema
 
 Cells = NDArray[np.int32]
 PROFILE_WORDS = 32

@@ -6,12 +6,12 @@ import csv
 from collections.abc import Collection
 from pathlib import Path
 
+from metaselector.common.errors import DataError
 from metaselector.data.preparation.given_rows import Given
 from metaselector.data.preparation.known import Known
 from metaselector.data.raw.file import RawFile
 from metaselector.data.raw.lines import read_blocks
 from metaselector.data.raw.values import shown
-from metaselector.errors import DataError
 
 _COMMON = ",;\t|"
 _HEADER_BYTES = 2**16

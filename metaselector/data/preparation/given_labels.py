@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from metaselector.common.errors import LabelWarning
 from metaselector.data.interactions import Task
 from metaselector.data.preparation.known import Known
 from metaselector.data.raw.columns import (
@@ -22,7 +23,6 @@ from metaselector.data.raw.columns import (
     observed,
     refuse,
 )
-from metaselector.errors import LabelWarning
 
 
 def labels_of(known: Known, block: RawBlock) -> NDArray[np.float64]:

@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from metaselector.common.errors import DataError, nearest
 from metaselector.data.interactions import Feature, Interactions
 from metaselector.data.own.log_columns import Noticed, converted
 from metaselector.data.preparation.codes import occurring
@@ -20,7 +21,6 @@ from metaselector.data.preparation.known import Known
 from metaselector.data.raw.columns import RawBlock, checked, keys
 from metaselector.data.raw.frames import frame_columns, frame_names
 from metaselector.data.raw.times import microseconds
-from metaselector.errors import DataError, nearest
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import TypeAdapter
 
-from metaselector.data.digests import MEND, add_digests, check_digests
+from metaselector.common.errors import DataError
+from metaselector.common.files import read_json, write_text
+from metaselector.data.encoded.digests import MEND, add_digests, check_digests
+from metaselector.data.encoded.schema import Owner, Schema
 from metaselector.data.interactions import (
     Feature,
     Interactions,
@@ -30,9 +33,6 @@ from metaselector.data.interactions import (
     nothing_known,
 )
 from metaselector.data.raw.expansion import read_whole
-from metaselector.data.schema import Owner, Schema
-from metaselector.errors import DataError
-from metaselector.files import read_json, write_text
 
 _FILES = ("schema.json", "rows.json", "known_users.parquet", "known_items.parquet")
 _NAME = "name"

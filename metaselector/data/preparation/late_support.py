@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from metaselector.data.episodes import EpisodeRows
 from metaselector.data.preparation.new_rows import NewRows
+from metaselector.data.splitting.episodes import EpisodeRows
 
 
 def late_support(rows: NewRows, episodes: EpisodeRows) -> Iterator[str]:

@@ -14,9 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from metaselector.data.dataset import EncodedDataset
-from metaselector.data.dataset_files import Writer
-from metaselector.data.episodes import NO_ROW, EpisodeRows
+from metaselector.data.encoded.dataset import EncodedDataset
+from metaselector.data.encoded.dataset_files import Writer
 from metaselector.data.interactions import Interactions
 from metaselector.data.preparation.cleaning import repeats
 from metaselector.data.preparation.given_rows import Given, described, interactions_of
@@ -26,7 +25,8 @@ from metaselector.data.preparation.plan import Plan, write_rows
 from metaselector.data.preparation.settings import Settings
 from metaselector.data.preparation.staging import Staged, StagedRows, stage, whole_users
 from metaselector.data.preparation.statistics import Statistics, user_offsets
-from metaselector.data.split import Windows
+from metaselector.data.splitting.episodes import NO_ROW, EpisodeRows
+from metaselector.data.splitting.windows import Windows
 
 Ints = NDArray[np.int64]
 _ALL = Windows(100, 100, 100)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from metaselector.data.schema import Field
+from metaselector.data.encoded.schema import Field
 
 QUANTILE_SAMPLE = 1_000_000
 """Most numbers of a column that its quantiles are taken of."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metaselector.data.preparation.staging import StagedRows
-from metaselector.data.split import Windows, boundaries, user_places
+from metaselector.data.splitting.windows import Windows, boundaries, user_places
 
 Ints = NDArray[np.int64]
 
@@ -21,8 +21,8 @@ class Parts:
 
     Attributes:
         windows: percentages of each user's rows, or of the users.
-        places: float64, the :func:`~metaselector.data.split.user_places` of users by code; None
-            where their rows are split.
+        places: float64, the :func:`~metaselector.data.splitting.windows.user_places` of users by
+            code; None where their rows are split.
         histories: whether rows have one.
     """
 

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from metaselector.data.dataset_files import Writer
-from metaselector.data.history import running_means
+from metaselector.data.encoded.dataset_files import Writer
+from metaselector.data.encoded.history import running_means
+from metaselector.data.encoded.schema import PADDING_ID, Owner, Schema
 from metaselector.data.interactions import Feature, InteractionTable, task_parents
 from metaselector.data.preparation.fields import Cells, Fields
 from metaselector.data.preparation.later_numbers import LaterNumbers
@@ -22,7 +23,6 @@ from metaselector.data.preparation.settings import Settings
 from metaselector.data.preparation.staging import Staged, StagedRows
 from metaselector.data.preparation.statistics import Counts, Past, Statistics, user_offsets
 from metaselector.data.raw.spelling import doubts_of_words
-from metaselector.data.schema import PADDING_ID, Owner, Schema
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from metaselector.data.split import DEFAULT_WINDOWS, Windows
+from metaselector.data.splitting.windows import DEFAULT_WINDOWS, Windows
 
 HISTORY_LENGTH = 20
 

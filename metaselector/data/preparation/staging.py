@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from metaselector.common.errors import DataError
 from metaselector.data.interactions import Interactions, InteractionTable, task_parents
-from metaselector.data.preparation.ahead import ahead
 from metaselector.data.preparation.codes import Codes
-from metaselector.errors import DataError
+from metaselector.data.preparation.prefetch import ahead
 
 StagedRows = NDArray[Any]
 """Structured array ``[n]`` of :func:`staged_type`."""

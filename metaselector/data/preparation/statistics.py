@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from metaselector.data.history import history_sizes, times_shown
+from metaselector.data.encoded.history import history_sizes, times_shown
 from metaselector.data.interactions import InteractionTable
 from metaselector.data.preparation.numbers import QUANTILE_SAMPLE, Numbers
 from metaselector.data.preparation.parts import Parts
@@ -86,7 +86,7 @@ class Past:
         items: int32 ``[P]``, codes of the liked items, users in order, oldest first.
         offsets: int64 ``[U + 1]``, where each user's begin in `items`.
         offset: int64 ``[n]``, the same for every row.
-        size: int64 ``[n]``, as in :func:`metaselector.data.history.history_sizes`.
+        size: int64 ``[n]``, as in :func:`metaselector.data.encoded.history.history_sizes`.
     """
 
     items: NDArray[np.int32]

@@ -8,10 +8,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from metaselector.data.digests import MEND, add_digests, check_digests, read_digests
+from metaselector.common.errors import DataError
+from metaselector.common.files import atomic_file
+from metaselector.data.encoded.digests import MEND, add_digests, check_digests, read_digests
 from metaselector.data.raw.expansion import read_whole
-from metaselector.errors import DataError
-from metaselector.files import atomic_file
 
 _FILE = "titles.parquet"
 _TITLE = "title"

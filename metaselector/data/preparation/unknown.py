@@ -11,13 +11,13 @@ from typing import NamedTuple
 import pandas as pd
 import pyarrow as pa
 
+from metaselector.common.errors import DataError, UnknownWarning
 from metaselector.data.interactions import Feature
 from metaselector.data.preparation.codes import occurring
 from metaselector.data.preparation.given_rows import Given
 from metaselector.data.preparation.known import Known
 from metaselector.data.raw.columns import RawBlock, checked, keys, words
 from metaselector.data.raw.values import shown
-from metaselector.errors import DataError, UnknownWarning
 
 _SHOWN = 3
 """Most examples in a message."""

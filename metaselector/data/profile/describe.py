@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from metaselector.common.errors import DataError
 from metaselector.data.interactions import InteractionTable
 from metaselector.data.microseconds import DAY, SECOND, as_text
 from metaselector.data.preparation.codes import Codes
@@ -27,8 +28,7 @@ from metaselector.data.profile.row_log import RowLog
 from metaselector.data.profile.tally import Tally
 from metaselector.data.profile.train_rows import LATER, TRAIN, train_rows
 from metaselector.data.raw.spelling import doubts_of_names
-from metaselector.data.split import DEFAULT_WINDOWS, Windows
-from metaselector.errors import DataError
+from metaselector.data.splitting.windows import DEFAULT_WINDOWS, Windows
 
 _YEAR_1995 = 788_918_400 * SECOND
 

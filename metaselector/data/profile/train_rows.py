@@ -11,7 +11,7 @@ from metaselector.data.preparation.cleaning import repeats
 from metaselector.data.preparation.parts import Parts
 from metaselector.data.preparation.statistics import user_offsets
 from metaselector.data.profile.row_log import RowLog
-from metaselector.data.split import boundaries
+from metaselector.data.splitting.windows import boundaries
 
 DROPPED, TRAIN, LATER = 0, 1, 2
 """Rows that preparation drops, those of *train*, and all others."""

@@ -18,13 +18,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from metaselector.common.errors import DataError
 from metaselector.data.interactions import Feature, Interactions, InteractionTable, nothing_known
 from metaselector.data.microseconds import of_numbers
 from metaselector.data.public.amazon_metadata import read_categories
 from metaselector.data.raw.json_lines import first_object, read_json_lines
 from metaselector.data.raw.records import Records
 from metaselector.data.raw.values import LAST_SECOND, MEND, Column
-from metaselector.errors import DataError
 
 CATEGORIES = Feature("categories", "multivalued", profile=True)
 

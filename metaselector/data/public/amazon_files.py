@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from metaselector.common.errors import DataError
 from metaselector.data.interactions import InteractionTable
 from metaselector.data.public.amazon import read_amazon
-from metaselector.errors import DataError
 
 SUFFIXES = (".json.gz", ".jsonl.gz", ".json", ".jsonl")
 _METADATA = "meta_"

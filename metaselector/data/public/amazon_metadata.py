@@ -17,9 +17,9 @@ from typing import Any
 
 import pandas as pd
 
+from metaselector.common.errors import DataError
 from metaselector.data.raw.lines import decode, read_blocks
 from metaselector.data.raw.values import MEND, shown
-from metaselector.errors import DataError
 
 _OTHER_ITEM = re.compile(rb"\{'asin': '([0-9A-Z]+)'[,}]")
 """How lines of the 2014 release begin: enough to pass over an item without parsing it, for that is

@@ -10,8 +10,8 @@ import zlib
 from collections.abc import Collection
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from metaselector.errors import DataError
-from metaselector.files import check_space
+from metaselector.common.errors import DataError
+from metaselector.common.files import check_space
 
 MAX_BYTES = 2 * 1024**3
 _ENCRYPTED = 0x1

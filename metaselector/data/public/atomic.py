@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from metaselector.common.errors import DataError, nearest
 from metaselector.data.interactions import Interactions, InteractionTable, nothing_known
 from metaselector.data.public.movielens import ITEM_FEATURES, USER_FEATURES, year_in_title
 from metaselector.data.raw.tabular import Layout, first_line, index_by, read_rows, read_table
 from metaselector.data.raw.values import Column, Kind, shown
-from metaselector.errors import DataError, nearest
 
 TYPES = ("token", "token_seq", "float", "float_seq")
 

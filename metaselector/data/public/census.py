@@ -30,6 +30,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from metaselector.common.errors import DataError, nearest
 from metaselector.data.interactions import (
     Feature,
     Interactions,
@@ -39,7 +40,6 @@ from metaselector.data.interactions import (
 )
 from metaselector.data.raw.columns import RawBlock, checked, numbers, refuse, words
 from metaselector.data.raw.parquet_blocks import parquet_blocks, parquet_header
-from metaselector.errors import DataError, nearest
 
 FILE = "adult.parquet.brotli"
 SHA256 = "fb07816c87bb0c929d6aa644e101eb3adf8805f12c591ffa3e6829d03663a189"

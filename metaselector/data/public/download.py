@@ -18,11 +18,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from metaselector.common.errors import ConfigError, UserError
+from metaselector.common.files import about
 from metaselector.common.streams import console
 from metaselector.common.text import printable
 from metaselector.data.public.answer import OddAnswer, OtherRange, open_url, promised
-from metaselector.errors import ConfigError, UserError
-from metaselector.files import about
 
 Progress = Callable[[int, int | None], None]
 """Called with the bytes so far and the bytes expected (None where the server does not say)."""

@@ -18,10 +18,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from metaselector.common.errors import DataError, nearest
 from metaselector.data.interactions import Feature, Interactions, InteractionTable
 from metaselector.data.raw.tabular import Layout, index_by, read_rows, read_table
 from metaselector.data.raw.values import Column
-from metaselector.errors import DataError, nearest
 
 GENRES_100K = (
     "unknown",

@@ -10,6 +10,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+from metaselector.common.errors import DataError
 from metaselector.data.interactions import InteractionTable, nothing_known
 from metaselector.data.public.movielens import (
     GENRES_100K,
@@ -21,7 +22,6 @@ from metaselector.data.public.movielens import (
 )
 from metaselector.data.raw.tabular import Layout, first_line
 from metaselector.data.raw.values import Column
-from metaselector.errors import DataError
 
 FILES_10M = ("ratings.dat", "movies.dat")
 FILES_CSV = ("ratings.csv", "movies.csv")

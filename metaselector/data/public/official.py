@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from metaselector.common.errors import DataError
 from metaselector.data.interactions import Interactions, InteractionTable
 from metaselector.data.public.archive import unpack
 from metaselector.data.public.atomic import read_atomic
-from metaselector.errors import DataError
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from metaselector.common.errors import DataError, UserError
+from metaselector.common.files import about, check_space
 from metaselector.common.streams import tell
 from metaselector.data.public.archive import unpack
 from metaselector.data.public.download import (
@@ -24,8 +26,6 @@ from metaselector.data.public.download import (
     flaw,
     progress_bar,
 )
-from metaselector.errors import DataError, UserError
-from metaselector.files import about, check_space
 
 _PIP_SECONDS = 600
 _UNCHECKED = "the owner publishes no checksums; only those inside the gzip files are verified"

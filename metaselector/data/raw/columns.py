@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from metaselector.common.errors import DataError
 from metaselector.data.raw.lists import entries_of, is_listed, joined
 from metaselector.data.raw.values import LARGEST, TOO_LARGE, from_text, shown
-from metaselector.errors import DataError
 
 T = TypeVar("T")
 V = TypeVar("V", bound=np.generic)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from metaselector.common.errors import DataError
 from metaselector.data.raw.columns import Raw
 from metaselector.data.raw.lines import Block, decode, read_blocks
 from metaselector.data.raw.values import MEND, shown
-from metaselector.errors import DataError
 
 MAX_COLUMNS = 2**14
 _COMMON = ",;\t|"

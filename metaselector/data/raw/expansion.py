@@ -14,8 +14,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from metaselector.errors import ConfigError, DataError
-from metaselector.files import about
+from metaselector.common.errors import ConfigError, DataError
+from metaselector.common.files import about
 
 VARIABLE = "METASELECTOR_MAX_EXPANSION"
 MAX_EXPANSION = 100.0

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from metaselector.common.errors import DataError, nearest
 from metaselector.data.raw.columns import Raw, RawBlock
 from metaselector.data.raw.csv_blocks import text_blocks
 from metaselector.data.raw.csv_lines import text_header
 from metaselector.data.raw.parquet_blocks import parquet_blocks, parquet_header
-from metaselector.errors import DataError, nearest
 
 ATOMIC = (".inter", ".user", ".item")
 """RecBole's atomic files: values are never quoted, and names of columns end in ``:type``."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
-from metaselector.errors import DataError
+from metaselector.common.errors import DataError
 
 
 def frame_names(frame: pd.DataFrame) -> list[str]:

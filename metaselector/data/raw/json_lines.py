@@ -14,10 +14,10 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import json as arrow_json
 
+from metaselector.common.errors import DataError
 from metaselector.data.raw.lines import BLOCK_BYTES, Block, decode, read_blocks
 from metaselector.data.raw.records import Records, checked
 from metaselector.data.raw.values import ARROW, CHECKED, MEND, Column, Kind, number, shown
-from metaselector.errors import DataError
 
 
 def read_json_lines(

@@ -9,8 +9,8 @@ from io import BufferedIOBase
 from pathlib import Path
 from typing import NamedTuple
 
+from metaselector.common.errors import DataError
 from metaselector.data.raw.expansion import most_bytes, too_large
-from metaselector.errors import DataError
 
 BLOCK_BYTES = 2**23
 MAX_LINE_BYTES = 2**24

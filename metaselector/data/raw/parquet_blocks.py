@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import parquet
 
+from metaselector.common.errors import DataError
 from metaselector.data.raw.columns import RawBlock, viewless
 from metaselector.data.raw.csv_lines import MAX_COLUMNS
 from metaselector.data.raw.expansion import check_parquet, most_bytes, too_large, values_a_row
-from metaselector.errors import DataError
 
 BLOCK_ROWS = 2**18
 _VALUES = 2**23

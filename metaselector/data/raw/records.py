@@ -11,10 +11,10 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from metaselector.common.errors import DataError
 from metaselector.data.interactions import Interactions
 from metaselector.data.microseconds import of_numbers
 from metaselector.data.raw.values import MEND, Column, plausible, typed
-from metaselector.errors import DataError
 
 
 class Records(NamedTuple):

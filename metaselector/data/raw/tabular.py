@@ -18,10 +18,10 @@ import pandas as pd
 import pyarrow as pa
 from pyarrow import csv
 
+from metaselector.common.errors import DataError
 from metaselector.data.raw.lines import BLOCK_BYTES, BYTE_ORDER_MARK, Block, read_blocks
 from metaselector.data.raw.records import Records, checked, frame_of
 from metaselector.data.raw.values import ARROW, CHECKED, MEND, Column, from_text, shown
-from metaselector.errors import DataError
 
 _UNIT_SEPARATOR = b"\x1f"
 _HEADER_BYTES = 2**20

@@ -10,9 +10,9 @@ from typing import NamedTuple
 import matplotlib
 from matplotlib.figure import Figure
 
-from metaselector.report.figures import FIGURES
+from metaselector.report.figures.run import FIGURES
+from metaselector.report.figures.style import styled
 from metaselector.report.inputs import read_table
-from metaselector.report.style import styled
 
 _CAPTIONS = {
     "comparison": "AUC and logloss of every model; lines are oracles.",

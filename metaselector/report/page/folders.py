@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from metaselector.errors import DataError, UserError
+from metaselector.common.errors import DataError, UserError
 from metaselector.report.inputs import read_table
 from metaselector.report.support import SUPPORT_COLUMNS, SUPPORT_FILE
 from metaselector.report.tasks import TASKS_COLUMNS, TASKS_FILE

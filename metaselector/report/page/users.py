@@ -9,8 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from metaselector.errors import DataError
-from metaselector.files import read_json
+from metaselector.common.errors import DataError
+from metaselector.common.files import read_json
 from metaselector.report.inputs import read_table
 
 FOLDER, ABOUT = "explore", "about.json"
@@ -25,7 +25,7 @@ _COLUMNS = {
 
 
 def users_of(run_dir: Path) -> dict[str, Any]:
-    """What :func:`metaselector.stages.explore.explore` left in ``explore/``.
+    """What :func:`metaselector.runs.stages.explore.explore` left in ``explore/``.
 
     Returns:
         ``about`` of that stage, with the names of columns; ``items``, pairs of item and title; and

@@ -12,15 +12,15 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from metaselector.errors import DataError
-from metaselector.files import read_json, write_text
+from metaselector.common.errors import DataError
+from metaselector.common.files import read_json, write_text
+from metaselector.common.yaml_file import read_mapping
 from metaselector.report.page.comparison import METRICS, Beside, differences, side_by_side
 from metaselector.report.page.figures import TRAINING, Picture, pictures_of
 from metaselector.report.page.folders import Folder, folders_of
 from metaselector.report.page.users import users_of
 from metaselector.report.summary import Summary
 from metaselector.report.tables import read_summary
-from metaselector.yaml_mapping import read_mapping
 
 _ENVIRONMENT = "environment.json"
 _COMPARED = ("data_sha256", "metaselector", "commit", "python", "packages", "device", "gpu")

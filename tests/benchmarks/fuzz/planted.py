@@ -12,7 +12,7 @@ from random import Random
 import numpy as np
 
 from benchmarks.fuzz.target import Different, Target
-from metaselector.errors import UserError
+from metaselector.common.errors import UserError
 
 
 def _number(random: Random, folder: Path) -> None:

@@ -10,7 +10,7 @@ from planted import catalogue
 from typer.testing import CliRunner, Result
 
 from benchmarks.fuzz import __main__ as command
-from metaselector.errors import UserError
+from metaselector.common.errors import UserError
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 from benchmarks.fuzz import command_line, own_logs, preparation, rewritings, saved
 from benchmarks.fuzz.logs import COLUMNS, START, Log, random_log
 from benchmarks.fuzz.target import Different
-from metaselector.errors import UserError
+from metaselector.common.errors import UserError
 
 PLAIN = Log(
     [

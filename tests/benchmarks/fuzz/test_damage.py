@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.fuzz import damage
 from benchmarks.fuzz.target import Different
-from metaselector.errors import UserError
+from metaselector.common.errors import UserError
 
 
 @cache

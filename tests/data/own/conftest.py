@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import yaml
 
+from metaselector.common.errors import UserError
 from metaselector.data.interactions import InteractionTable
 from metaselector.data.own.own_log import read_log
-from metaselector.errors import UserError
 
 SCHEMA: dict[str, Any] = {
     "version": 1,

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from metaselector.common.errors import ConfigError, DataError, UserError
 from metaselector.data.interactions import InteractionTable
 from metaselector.data.own.column_profile import Profile
 from metaselector.data.own.draft import draft, write_draft
@@ -20,7 +21,6 @@ from metaselector.data.own.draft_guesses import parts, threshold
 from metaselector.data.own.log_schema import LogSchema, load_schema
 from metaselector.data.own.own_log import read_log
 from metaselector.data.public.atomic import read_atomic
-from metaselector.errors import ConfigError, DataError, UserError
 
 N = 200
 RNG = np.random.default_rng(0)

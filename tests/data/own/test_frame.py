@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from metaselector.common.errors import ConfigError, DataError
 from metaselector.data.own.frame import write_log
 from metaselector.data.own.own_log import read_log
-from metaselector.errors import ConfigError, DataError
 
 COLUMNS: dict[str, Any] = {
     "user": "who", "item": "what", "time": {"column": "at", "unit": "seconds"}, "label": "liked",

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from metaselector.common.errors import ConfigError
 from metaselector.data.interactions import Task
 from metaselector.data.own.own_log import read_log
-from metaselector.errors import ConfigError
 
 from .conftest import SCHEMA, problem, write
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
+from metaselector.common.errors import ConfigError
 from metaselector.data.interactions import Feature
 from metaselector.data.own.log_schema import LogSchema, load_schema
-from metaselector.errors import ConfigError
 
 EVERYTHING = """
 version: 1

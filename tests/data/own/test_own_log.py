@@ -14,14 +14,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from metaselector.common.errors import ConfigError
+from metaselector.data.fetch import fetch
 from metaselector.data.interactions import Feature, Negatives, Task
 from metaselector.data.own.own_log import OwnLog, read_log
-from metaselector.data.public.fetch import fetch
 from metaselector.data.raw import csv_blocks
 from metaselector.data.raw.csv_blocks import text_blocks
 from metaselector.data.raw.csv_lines import read_slowly
 from metaselector.data.registry import dataset, read
-from metaselector.errors import ConfigError
 
 from .conftest import LOG, check, write
 

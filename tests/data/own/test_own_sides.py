@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from metaselector.common.errors import DataError
 from metaselector.data.interactions import Feature
 from metaselector.data.own.own_log import read_log
-from metaselector.errors import DataError
 
 from .conftest import problem, write
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from metaselector.data.dataset import EncodedDataset
+from metaselector.data.encoded.dataset import EncodedDataset
+from metaselector.data.encoded.schema import Schema
 from metaselector.data.interactions import InteractionTable
 from metaselector.data.preparation.encode import Settings, encode
-from metaselector.data.schema import Schema
-from metaselector.data.split import Windows
+from metaselector.data.splitting.windows import Windows
 
 MakeTable = Callable[[Sequence[tuple[str, str, float, int]]], InteractionTable]
 DAY = 86_400

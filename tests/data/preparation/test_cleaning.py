@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from metaselector.common.errors import DataError
 from metaselector.data.microseconds import DAY
 from metaselector.data.preparation.cleaning import Cleaning
 from metaselector.data.preparation.staging import Lines, StagedRows, staged_type
-from metaselector.errors import DataError
 
 SOURCE = Path("tiny.csv")
 USERS = ["ann", "bob", "cy"]

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from metaselector.config import ColdConfig, Config
-from metaselector.data.dataset import EncodedDataset
+from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.interactions import InteractionTable
 from metaselector.data.preparation.encode import Settings, encode
-from metaselector.data.protocols import Cold
-from metaselector.data.split import rows_of, user_places
+from metaselector.data.splitting.warm import Cold
+from metaselector.data.splitting.windows import rows_of, user_places
 
 Row = tuple[str, str, float, int]
 MakeTable = Callable[[Sequence[Row]], InteractionTable]

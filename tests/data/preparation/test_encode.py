@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from metaselector.data.dataset import EncodedDataset
+from metaselector.common.errors import DataError
+from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.microseconds import SECOND
 from metaselector.data.preparation.encode import Settings, encode
-from metaselector.data.split import Windows
-from metaselector.errors import DataError
+from metaselector.data.splitting.windows import Windows
 
 from .conftest import (
     ROWS,

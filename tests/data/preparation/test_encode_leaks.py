@@ -8,9 +8,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from metaselector.data.dataset import EncodedDataset
+from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.preparation.encode import Settings, encode
-from metaselector.data.split import Windows, boundaries, window_rows
+from metaselector.data.splitting.windows import Windows, boundaries, window_rows
 
 from .conftest import WINDOWS, MakeTable, assert_same, features
 

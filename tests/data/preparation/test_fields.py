@@ -11,11 +11,11 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from metaselector.data.dataset import EncodedDataset
+from metaselector.common.errors import ConfigError, DataError
+from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.interactions import Feature, InteractionTable, Negatives, Task
 from metaselector.data.preparation.encode import Settings, encode
-from metaselector.data.split import Windows
-from metaselector.errors import ConfigError, DataError
+from metaselector.data.splitting.windows import Windows
 from tests.data.conftest import table_of
 
 MakeTable = Callable[..., InteractionTable]

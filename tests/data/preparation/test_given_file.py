@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from metaselector.common.errors import DataError
+from metaselector.data.encoded.schema import Schema
 from metaselector.data.interactions import Feature, InteractionTable, nothing_known
 from metaselector.data.preparation.given_file import given_file
 from metaselector.data.preparation.given_rows import Given, interactions_of
 from metaselector.data.preparation.known import Known
-from metaselector.data.schema import Schema
-from metaselector.errors import DataError
 
 HEADER = "at,who,what,stars,price\n"
 ROWS = ["9,ann,i1,5,2.5", '10,"b ""b"", c",i2,1,', "11,ann,007,4,1e3"]

@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from metaselector.common.errors import DataError, LabelWarning
+from metaselector.data.encoded.schema import Schema
 from metaselector.data.interactions import InteractionTable, Task, nothing_known
 from metaselector.data.preparation.given_labels import labels_of, warn_labels
 from metaselector.data.preparation.given_rows import Given
 from metaselector.data.preparation.known import Known
-from metaselector.data.schema import Schema
-from metaselector.errors import DataError, LabelWarning
 
 HISTORY = Path("history")
 TASKS = (

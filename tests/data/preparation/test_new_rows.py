@@ -11,7 +11,8 @@ import pyarrow as pa
 import pytest
 import torch
 
-from metaselector.data.dataset import EncodedDataset
+from metaselector.common.errors import DataError
+from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.interactions import (
     Feature,
     Interactions,
@@ -26,7 +27,6 @@ from metaselector.data.preparation.new_rows import NewRows, encode_rows
 from metaselector.data.preparation.settings import Settings
 from metaselector.data.public.atomic import read_atomic
 from metaselector.data.registry import read
-from metaselector.errors import DataError
 
 HISTORY, CANDIDATES = Path("history"), Path("candidates")
 SCHEMA = """

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from metaselector.data.encoded.schema import Field
 from metaselector.data.preparation.numbers import Numbers, number_cells
-from metaselector.data.schema import Field
 
 values = st.lists(
     st.one_of(st.floats(-1e6, 1e6), st.just(float("nan"))), min_size=1, max_size=40

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from metaselector.common.errors import DataError
 from metaselector.data.interactions import Feature, Interactions, InteractionTable, Task
 from metaselector.data.microseconds import SECOND
 from metaselector.data.preparation import staging
 from metaselector.data.preparation.staging import Lines, stage, whole_users
-from metaselector.errors import DataError
 
 MakeTable = Callable[[Sequence[tuple[str, str, float, int]]], InteractionTable]
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from metaselector.data.dataset import EncodedDataset
+from metaselector.common.errors import DataError
+from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.preparation.encode import encode_to
 from metaselector.data.preparation.titles import load_titles, save_titles
 from metaselector.data.public.atomic import read_atomic
-from metaselector.errors import DataError
 
 
 def test_titles_are_kept_and_change_nothing_else(

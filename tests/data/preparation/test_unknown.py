@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from metaselector.common.errors import DataError, UnknownWarning
 from metaselector.data.preparation.encode import encode_to
 from metaselector.data.preparation.given_rows import Given
 from metaselector.data.preparation.known import Known
@@ -20,7 +21,6 @@ from metaselector.data.preparation.unknown import (
     warn_unknown_items,
 )
 from metaselector.data.registry import read
-from metaselector.errors import DataError, UnknownWarning
 
 ROWS = Path("rows")
 SCHEMA = """

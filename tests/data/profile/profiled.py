@@ -21,7 +21,7 @@ from metaselector.data.interactions import (
 from metaselector.data.microseconds import SECOND
 from metaselector.data.profile.describe import describe
 from metaselector.data.profile.figures import FeatureProfile, Profile
-from metaselector.data.split import Windows
+from metaselector.data.splitting.windows import Windows
 
 DAY = 86_400
 START = 978_307_200  # 2001-01-01

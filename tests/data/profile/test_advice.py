@@ -15,7 +15,7 @@ from metaselector.data.interactions import (
     Task,
 )
 from metaselector.data.profile.describe import describe
-from metaselector.data.split import DEFAULT_WINDOWS
+from metaselector.data.splitting.windows import DEFAULT_WINDOWS
 from tests.data.profile.profiled import (
     DAY,
     FEATURES,

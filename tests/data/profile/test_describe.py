@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from metaselector.common.errors import DataError
 from metaselector.data.interactions import (
     Feature,
     Negatives,
@@ -20,8 +21,7 @@ from metaselector.data.interactions import (
 from metaselector.data.profile.describe import describe
 from metaselector.data.profile.figures import FeatureProfile
 from metaselector.data.profile.row_log import RowLog
-from metaselector.data.split import Windows, user_places
-from metaselector.errors import DataError
+from metaselector.data.splitting.windows import Windows, user_places
 from tests.data.profile.profiled import (
     FEATURES,
     Columns,

@@ -11,9 +11,9 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from metaselector.common.errors import DataError
 from metaselector.data.interactions import Feature
 from metaselector.data.public.amazon import read_amazon
-from metaselector.errors import DataError
 
 Review = dict[str, Any]
 DAY = 1_393_545_600

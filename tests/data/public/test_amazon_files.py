@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from metaselector.common.errors import DataError
 from metaselector.data.registry import read
-from metaselector.errors import DataError
 
 REVIEW = {"reviewerID": "ann", "asin": "pen", "overall": 5.0, "unixReviewTime": 1_393_545_600}
 META = "{'asin': 'pen', 'categories': [['Shop']]}\n"

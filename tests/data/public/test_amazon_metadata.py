@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from metaselector.common.errors import DataError
 from metaselector.data.public.amazon_metadata import read_categories
-from metaselector.errors import DataError
 
 WANTED = ["A1", "A2", "A3", "A4", "unknown"]
 LINES = {  # release: lines of the items A1 to A4 and of one that nobody reviewed

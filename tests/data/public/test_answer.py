@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from metaselector.common.errors import ConfigError
 from metaselector.data.public import answer
 from metaselector.data.public.download import VARIABLE, FetchError, download
-from metaselector.errors import ConfigError
 
 CONTENT = b"0123456789" * 50
 MD5 = hashlib.md5(CONTENT).hexdigest()

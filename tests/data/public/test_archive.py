@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from metaselector.common.errors import DataError
 from metaselector.data.public.archive import unpack
-from metaselector.errors import DataError
 
 
 def _zip(path: Path, members: dict[str, str]) -> Path:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from metaselector.common.errors import DataError
 from metaselector.data.public.atomic import read_atomic
-from metaselector.errors import DataError
 
 _HEADER = "user_id:token\titem_id:token\trating:float\ttimestamp:float"
 

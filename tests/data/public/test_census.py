@@ -14,16 +14,16 @@ import pandas as pd
 import pytest
 import torch
 
+from metaselector.common.errors import DataError, UserError
 from metaselector.config import load_config
-from metaselector.data.dataset import EncodedDataset
+from metaselector.data.encoded.dataset import EncodedDataset
+from metaselector.data.fetch import fetch
 from metaselector.data.preparation.encode import encode
 from metaselector.data.profile.describe import describe
-from metaselector.data.protocols import make_protocol
 from metaselector.data.public.census import FILE, SHA256
-from metaselector.data.public.fetch import fetch
 from metaselector.data.registry import read
-from metaselector.errors import DataError, UserError
-from metaselector.stages.prepare import prepare
+from metaselector.data.splitting.warm import make_protocol
+from metaselector.runs.stages.prepare import prepare
 
 ROWS = 240
 ROOT = Path(__file__).parents[3]

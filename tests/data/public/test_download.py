@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from metaselector.common.errors import UserError
+from metaselector.data.fetch import fetch
 from metaselector.data.public.download import FetchError, download
-from metaselector.data.public.fetch import fetch
 from metaselector.data.registry import read
-from metaselector.errors import UserError
 
 from .conftest import NAME, Server
 

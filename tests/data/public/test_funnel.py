@@ -10,14 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from metaselector.data.dataset import EncodedDataset
+from metaselector.data.encoded.dataset import EncodedDataset
+from metaselector.data.fetch import SAME_FILES, SOURCES
 from metaselector.data.interactions import InteractionTable
 from metaselector.data.microseconds import DAY
 from metaselector.data.preparation.encode import encode
-from metaselector.data.public.fetch import SAME_FILES, SOURCES
 from metaselector.data.public.funnel import as_funnel
 from metaselector.data.registry import DATASETS, read
-from metaselector.data.split import boundaries
+from metaselector.data.splitting.windows import boundaries
 
 NAME = "movielens-100k-funnel"
 WATCHED, LIKED = 0, 1

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from metaselector.common.errors import DataError
 from metaselector.data.public.movielens import GENRES_100K, read_movielens_1m, read_movielens_100k
-from metaselector.errors import DataError
 
 _COMEDY = "|".join(str(int(genre == "Comedy")) for genre in GENRES_100K)
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from metaselector.common.errors import DataError
 from metaselector.data.interactions import InteractionTable
 from metaselector.data.public.movielens_large import read_movielens_10m, read_movielens_csv
-from metaselector.errors import DataError
 
 HEADER = "userId,movieId,rating,timestamp\n"
 ITEM_HEADER = "movieId,title,genres\n"

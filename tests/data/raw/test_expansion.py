@@ -11,13 +11,13 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from metaselector.common.errors import ConfigError, DataError
 from metaselector.data.raw import csv_blocks, expansion, parquet_blocks
 from metaselector.data.raw.csv_lines import MAX_COLUMNS
 from metaselector.data.raw.file import RawFile
 from metaselector.data.raw.json_lines import read_json_lines
 from metaselector.data.raw.lines import Block, read_blocks
 from metaselector.data.raw.values import Column
-from metaselector.errors import ConfigError, DataError
 
 MESSAGE = r"unpacks from about .* to more than about .*METASELECTOR_MAX_EXPANSION"
 

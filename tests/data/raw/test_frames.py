@@ -8,8 +8,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from metaselector.common.errors import DataError
 from metaselector.data.raw.frames import frame_columns, frame_names
-from metaselector.errors import DataError
 
 
 @pytest.mark.parametrize(

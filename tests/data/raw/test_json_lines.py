@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from metaselector.common.errors import DataError
 from metaselector.data.raw.json_lines import first_object, read_fast, read_json_lines, read_slowly
 from metaselector.data.raw.lines import Block
 from metaselector.data.raw.records import frame_of
 from metaselector.data.raw.values import Column
-from metaselector.errors import DataError
 
 PATH = Path("file")
 COLUMNS = (Column("user", "key"), Column("stars", "number"), Column("time", "seconds"))

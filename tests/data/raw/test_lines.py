@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from metaselector.common.errors import DataError
 from metaselector.data.raw import lines
 from metaselector.data.raw.csv_blocks import text_blocks
 from metaselector.data.raw.lines import Block, read_blocks
-from metaselector.errors import DataError
 
 
 @pytest.mark.parametrize("zipped", [False, True])

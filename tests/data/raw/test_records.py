@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from metaselector.common.errors import DataError
 from metaselector.data.raw.records import Records, checked, frame_of
 from metaselector.data.raw.values import Column
-from metaselector.errors import DataError
 
 COLUMNS = (Column("user", "key"), Column("stars", "number"), Column("time", "seconds"))
 KEY = pa.dictionary(pa.int32(), pa.string())

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from metaselector.common.errors import DataError
 from metaselector.data.raw.lines import Block
 from metaselector.data.raw.records import frame_of
 from metaselector.data.raw.tabular import Layout, read_fast, read_rows, read_slowly, read_table
 from metaselector.data.raw.values import Column
-from metaselector.errors import DataError
 
 PATH = Path("file")
 COLUMNS = (

@@ -1,0 +1,120 @@
+"""The command line. Heavy imports wait until a command runs, so that ``--help`` is quick."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from metaselector.cli.data import data_app
+from metaselector.cli.evaluation import analyse, evaluate
+from metaselector.cli.inference import explain, predict
+from metaselector.cli.report import report
+from metaselector.cli.settings import config_command, plugins
+from metaselector.cli.training import meta_train, pretrain, reproduce
+from metaselector.cli.tuning import tune
+from metaselector.common.errors import UserError
+from metaselector.common.streams import sturdy_streams, tell
+from metaselector.common.text import one_line
+from metaselector.training.distributed import launch
+
+
+class _Commands(TyperGroup):
+    """Commands whose complaints about options are printable, whatever was typed or pasted."""
+
+    def make_context(self, *arguments: Any, **more: Any) -> Any:
+        return _complaining(super().make_context, *arguments, **more)
+
+    def invoke(self, *arguments: Any, **more: Any) -> Any:
+        return _complaining(super().invoke, *arguments, **more)
+
+
+def _complaining(step: Callable[..., Any], *arguments: Any, **more: Any) -> Any:
+    try:
+        return step(*arguments, **more)
+    except Exception as error:
+        message = getattr(error, "message", None)  # typer's own, which it prints
+        if isinstance(message, str):
+            error.message = one_line(message)  # type: ignore[attr-defined]
+        raise
+
+
+app = typer.Typer(
+    name="metaselector",
+    cls=_Commands,
+    help="User-level adaptive model selection for recommenders.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(data_app, name="data")
+app.command()(predict)
+app.command()(explain)
+app.command()(report)
+app.command("config")(config_command)
+app.command()(plugins)
+app.command()(pretrain)
+app.command("meta-train")(meta_train)
+app.command()(tune)
+app.command()(evaluate)
+app.command()(analyse)
+app.command()(reproduce)
+
+
+def main() -> None:
+    """Entry point: a user's mistake is one line on standard error and exit code 2."""
+    with sturdy_streams() as streams:
+        code = _run()
+        if not code:
+            try:
+                streams.finish()
+            except UserError as error:
+                tell(f"error: {error}")
+                code = 2
+    sys.exit(code)
+
+
+def _run() -> str | int | None:
+    """Run the command; returns what the process is to exit with."""
+    several = os.environ.get("WORLD_SIZE", "1") != "1"  # torchrun has started this process
+    try:
+        if several and launch.ended():
+            return 0
+        app()
+    except UserError as error:
+        if os.environ.get("RANK", "0") == "0":  # one of several is enough
+            tell(f"error: {error}")
+        return launch.end(2) if several else 2
+    except (OSError, MemoryError, RuntimeError) as error:
+        problem = _of_the_machine(error)
+        if several or problem is None:  # torchrun starts several anew, as after a lost connection
+            raise
+        tell(f"error: {problem}")
+        return 2
+    except SystemExit as ended:
+        if several and isinstance(ended.code, int) and ended.code > 1:  # wrong options, or a signal
+            return launch.end(ended.code)
+        return ended.code
+    return 0
+
+
+def _of_the_machine(error: Exception) -> str | None:
+    """What the system refuses, and what to do: a file that is no file, a name, memory."""
+    if isinstance(error, OSError):
+        where = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
+        return one_line(f"{where}{error.strerror or error}; correct the path, or what is there")
+    text = str(error)
+    if isinstance(error, MemoryError) or "allocate memory" in text or "out of memory" in text:
+        return one_line(
+            f"not enough memory ({text.strip().partition(chr(10))[0] or 'no more is known'}); "
+            "choose smaller settings, such as a batch or data.history_length, or a larger machine"
+        )
+    return None
+
+
+if __name__ == "__main__":
+    main()

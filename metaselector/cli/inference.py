@@ -1,0 +1,147 @@
+"""The commands that use what was trained: predict and explain."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, TextIO
+
+import typer
+
+from metaselector.cli.options import (
+    AllowCodeOption,
+    DeviceOption,
+    RunOption,
+    ThreadsOption,
+    open_run,
+    use,
+)
+from metaselector.common.errors import CandidateWarning, LabelWarning, UnknownWarning
+from metaselector.common.streams import put_out, say, tell
+
+_OF_ROWS = (LabelWarning, UnknownWarning)
+OneSeedOption = Annotated[
+    int | None,
+    typer.Option("--seed", help="Which seed's models.", show_default="the run's first"),
+]
+
+
+def predict(
+    history: Annotated[
+        Path,
+        typer.Option(
+            help="What users are known to have done: .csv, .tsv or .txt (also with .gz), .parquet, "
+            "or a folder of .parquet, with the columns of the data and its label; may hold rows of "
+            "several users, or only the header."
+        ),
+    ],
+    candidates: Annotated[
+        Path, typer.Option(help="Rows to predict: the same columns, without the label.")
+    ],
+    run: Annotated[
+        Path,
+        typer.Option("--run", help="Directory of a trained run, or of a model saved from Python."),
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            help="File to write, .csv, .tsv or .parquet.", show_default="standard output, as CSV"
+        ),
+    ] = None,
+    seed: OneSeedOption = None,
+    device: DeviceOption = None,
+    threads: ThreadsOption = None,
+    allow_unknown: Annotated[
+        bool,
+        typer.Option(
+            "--allow-unknown",
+            help="Predict even if the model has never seen any of the items, or any of the words "
+            "of a feature.",
+            show_default="off",
+        ),
+    ] = False,
+    allow_code: AllowCodeOption = False,
+) -> None:
+    """Adapt to each user's history and predict rows that come later, of new users and items too.
+
+    Columns are called as in the data's own files (user, item, rating and timestamp, in seconds, of
+    data sets with a name). Prints the candidates with the probability and each base model's weight.
+    A note counts the users, items and words that the model has never seen.
+    """
+    from metaselector.inference.prediction_files import (
+        as_text,
+        check_name,
+        predicted_table,
+        write_rows,
+    )
+    from metaselector.inference.trained import open_trained
+
+    if output is not None:
+        check_name(output)
+    flags = {"device": device, "threads": threads}
+    changes = {key: value for key, value in flags.items() if value is not None}
+    trained, _ = open_trained(run, seed, changes, use, allow_code=allow_code)
+    with _noted():
+        table = predicted_table(trained, history, candidates, allow_unknown=allow_unknown)
+    if output is None:
+        for text in as_text(table):
+            put_out(text)
+    else:
+        write_rows(table, output)
+        say(output)
+
+
+def explain(
+    user: Annotated[str, typer.Option(help="The user, as the data call them.")],
+    run: RunOption = None,
+    seed: OneSeedOption = None,
+    device: DeviceOption = None,
+    threads: ThreadsOption = None,
+    allow_code: AllowCodeOption = False,
+) -> None:
+    """Say what adapting to a user changed: weights before and after, and which rows moved them.
+
+    The weights are those of the user's test window, its mean. A support row's influence is half the
+    sum, over base models, of how much the mean weight changes if adaptation never sees the row.
+
+    Writes explain/user-<user>.csv and .png in the run's directory; a hash follows names that are
+    not plain.
+    """
+    from metaselector.inference.explanation import explain_user
+    from metaselector.report.explanation import described, write_explanation
+
+    this = open_run(run, None, None, allow_code=allow_code, device=device, threads=threads)
+    with _noted():
+        found = explain_user(this, user, seed)
+    say(described(found.user, found.weights, found.rows))
+    folder = this.directory / "explain"
+    for path in write_explanation(folder, found.user, found.weights, found.rows):
+        say(path)
+
+
+@contextmanager
+def _noted() -> Iterator[None]:
+    """Warnings of what was given are one line each."""
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if issubclass(category, CandidateWarning):
+            tell(f"warning: {message}")
+        elif issubclass(category, _OF_ROWS):
+            tell(f"note: {message}")
+        else:
+            before(message, category, filename, lineno, file, line)
+
+    with warnings.catch_warnings():
+        before, warnings.showwarning = warnings.showwarning, show
+        for category in (CandidateWarning, *_OF_ROWS):
+            warnings.simplefilter("always", category)
+        yield

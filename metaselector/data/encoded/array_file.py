@@ -1,0 +1,110 @@
+"""``.npy`` files: written piece by piece, and opened without trusting them."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from io import BytesIO
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from metaselector.common.errors import DataError
+
+_SIZE = r"(?:0|[1-9]\d{0,15})"
+_HEADER = re.compile(
+    rb"\x93NUMPY\x01\x00..\{'descr': '(<[fi][1-8])', 'fortran_order': False, "
+    + f"'shape': \\(({_SIZE},|{_SIZE}(?:, {_SIZE})+)\\), \\}} *\n".encode(),
+    re.DOTALL,
+)
+
+
+class ArrayFile:
+    """Appends rows to an ``.npy`` file; the file is complete once the context has been left.
+
+    Args:
+        path: of the file, which must not exist.
+        dtype: of the array.
+        row: shape of one row.
+    """
+
+    def __init__(self, path: Path, dtype: Any, row: tuple[int, ...] = ()) -> None:
+        self._dtype, self._row = np.dtype(dtype), row
+        self._rows = 0
+        self._sha = hashlib.sha256()
+        self._file = path.open("xb")
+        self._file.write(self._header())
+
+    def append(self, rows: NDArray[Any]) -> None:
+        """Add `rows` ``[n, *row]``, cast to the file's type."""
+        rows = np.ascontiguousarray(rows, dtype=self._dtype)
+        if rows.shape[1:] != self._row:
+            raise ValueError(f"rows of shape {rows.shape[1:]} in a file of rows {self._row}")
+        self._file.write(rows.data)
+        self._sha.update(rows.data)
+        self._rows += len(rows)
+
+    @property
+    def sha256(self) -> str:
+        """Of the rows so far."""
+        return self._sha.hexdigest()
+
+    def _header(self) -> bytes:
+        """NumPy pads it so that its length stays the same while the first axis grows."""
+        header = BytesIO()
+        described = {
+            "descr": npy.dtype_to_descr(self._dtype),
+            "fortran_order": False,
+            "shape": (self._rows, *self._row),
+        }
+        npy.write_array_header_1_0(header, described)
+        return header.getvalue()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with self._file as file:
+            if error is None:
+                file.seek(0)
+                file.write(self._header())
+
+
+def open_array(path: Path) -> tuple[NDArray[Any], int]:
+    """Map an ``.npy`` file that :class:`ArrayFile` wrote into memory, read-only.
+
+    Returns:
+        The array, and the length of the header in front of it.
+
+    Raises:
+        DataError: the file is missing or damaged, or holds more or less than its header says.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(10)
+            header = start + file.read(int.from_bytes(start[8:], "little"))
+        # NumPy's own parser answers a damaged header with whatever Python's tokenizer raises, and
+        # even a whole one where two threads parse (CPython 3.11 and 3.12).
+        said = _HEADER.fullmatch(header)
+        if said is None:
+            raise ValueError("it does not begin like an array")
+        dtype = np.dtype(said[1].decode())
+        shape = tuple(int(size) for size in said[2].split(b",") if size.strip())
+        if path.stat().st_size != len(header) + dtype.itemsize * math.prod(shape):
+            raise ValueError("it does not end where the array does")
+        mapped = np.memmap(path, dtype, "r", len(header), shape)
+    except (OSError, ValueError, TypeError, OverflowError) as error:
+        problem = f"missing or damaged ({' '.join(str(error).split())})"
+        raise DataError(path, f"{problem}; run `metaselector data prepare` again") from error
+    # A plain view of the mapped file: NumPy's own class for them is slow to index.
+    return mapped.view(np.ndarray), len(header)

@@ -1,0 +1,74 @@
+"""Whether the numbers of a prepared data set point at what is there.
+
+Hashes find damage. What somebody wrote on purpose may have hashes that fit, and would end in a
+traceback, or in other rows' numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metaselector.common.errors import DataError
+from metaselector.data.encoded.digests import MEND
+from metaselector.data.encoded.schema import Owner, Schema
+
+_ROWS = 2**18
+"""Rows looked at together: few enough for the processor's cache."""
+_CELLS: tuple[tuple[str, Owner], ...] = (
+    ("user_cells", "user"),
+    ("item_cells", "item"),
+    ("cells", "row"),
+)
+
+
+def check_bounds(directory: Path, schema: Schema, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Check what the arrays of a data set, whose shapes fit to each other, point at.
+
+    Raises:
+        DataError: offsets descend or do not end with what they divide, an index is beyond what it
+            indexes, or an id beyond those of the schema.
+    """
+    rows, liked = len(arrays["timestamps"]), len(arrays["liked"])
+    for name, end in (("user_offsets", rows), ("liked_offsets", liked)):
+        offsets = arrays[name]
+        if offsets[0] != 0 or offsets[-1] != end or (np.diff(offsets) < 0).any():
+            raise _wrong(directory, name, f"holds offsets that do not go up from 0 to {end:,}")
+    for name, most in (("items", len(arrays["item_cells"])), ("liked", schema.num_ids)):
+        _check(directory, name, arrays[name][:, None], most)
+    for name, owner in _CELLS:
+        # A number is no id: its cell holds the bits of a float.
+        kinds = [field.kind for field in schema.fields_of(owner) for _ in range(field.slots)]
+        ids = np.flatnonzero(np.array(kinds) != "numeric")
+        array = arrays[name]
+        for first in range(0, len(array) if len(ids) else 0, _ROWS):
+            block = array[first : first + _ROWS]
+            _check(
+                directory, name, block if len(ids) == len(kinds) else block[:, ids], schema.num_ids
+            )
+    _check_histories(directory, arrays)
+
+
+def _check_histories(directory: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """A row's history is at most what its user liked."""
+    offsets, most = arrays["user_offsets"], np.diff(arrays["liked_offsets"])
+    for first in range(0, len(most), _ROWS):
+        part = slice(first, first + _ROWS)
+        rows = offsets[first : first + _ROWS + 1]
+        sizes = arrays["history_sizes"][rows[0] : rows[-1]]
+        if ((sizes < 0) | (sizes > np.repeat(most[part], np.diff(rows)))).any():
+            raise _wrong(directory, "history_sizes", "holds a history longer than its user's")
+
+
+def _check(directory: Path, name: str, block: NDArray[np.int32], end: int) -> None:
+    # As unsigned numbers, negative ones are large: one pass finds both.
+    if block.size and int(np.ascontiguousarray(block).view(np.uint32).max()) >= end:
+        raise _wrong(directory, name, f"holds a number that is not from 0 to {end - 1:,}")
+
+
+def _wrong(directory: Path, name: str, problem: str) -> DataError:
+    return DataError(directory / f"{name}.npy", f"{problem}; {MEND}")

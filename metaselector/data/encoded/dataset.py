@@ -1,0 +1,267 @@
+"""An encoded data set in memory and on disk."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from dataclasses import dataclass, replace
+from dataclasses import field as dataclass_field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from metaselector.common.errors import DataError
+from metaselector.common.files import atomic_directory
+from metaselector.common.leftovers import recover
+from metaselector.data.encoded.array_file import open_array
+from metaselector.data.encoded.batch import Batch
+from metaselector.data.encoded.bounds import check_bounds
+from metaselector.data.encoded.dataset_files import ARRAYS, SCHEMA, USERS, Writer, identity, shapes
+from metaselector.data.encoded.digests import MEND, check_digests
+from metaselector.data.encoded.schema import VERSION, Schema
+from metaselector.data.encoded.slots import Layout, Slots
+from metaselector.data.microseconds import SECOND
+
+WHOLE_SLOTS = 2**24
+"""Data sets of at most so many slots in all rows, 128 MiB, are put together once."""
+_FILES = (SCHEMA, USERS, *(f"{name}.npy" for name in ARRAYS))
+
+
+@dataclass(frozen=True)
+class EncodedDataset:
+    """Rows sorted by (user, timestamp, original order), so that a user's rows are one slice.
+
+    What belongs to a user or an item is kept once for each, and a history is a view into its
+    user's positives; :meth:`batch` puts the slots of rows together. Cells are one int32 for each
+    slot, as in :mod:`metaselector.data.preparation.fields`.
+
+    Attributes:
+        schema: what the ids mean.
+        task_labels: float32 ``[N, T]``: 0, 1, or nan where a task was not observed. The first task
+            is observed in every row; histories and profiles are made of its positives.
+        timestamps: int64 ``[N]``, microseconds since 1970 UTC; of a tabular table they count the
+            rows.
+        source_rows: int64 ``[N]``, position of the row in the file it came from.
+        user_offsets: int64 ``[U + 1]``; user u owns rows ``offsets[u]:offsets[u + 1]``.
+        user_names: the users as they are called in the file.
+        cells: int32 ``[N, C_row]``, cells of the rows' own fields.
+        items: int32 ``[N]``, index of the row's item.
+        user_cells, item_cells: int32 ``[U, C_user]`` and ``[I, C_item]``.
+        liked: int32 ``[P]``, ids of the users' positives in the history field, users in order,
+            oldest first.
+        liked_offsets: int64 ``[U + 1]``, where each user's begin in `liked`.
+        history_sizes: int32 ``[N]``: the row's history is that many of its user's `liked`.
+        profiles: float32 ``[P + U, G]``; of user u after k positives in row
+            ``liked_offsets[u] + u + k``.
+    """
+
+    schema: Schema
+    task_labels: NDArray[np.float32]
+    timestamps: NDArray[np.int64]
+    source_rows: NDArray[np.int64]
+    user_offsets: NDArray[np.int64]
+    user_names: tuple[str, ...]
+    cells: NDArray[np.int32]
+    items: NDArray[np.int32]
+    user_cells: NDArray[np.int32]
+    item_cells: NDArray[np.int32]
+    liked: NDArray[np.int32]
+    liked_offsets: NDArray[np.int64]
+    history_sizes: NDArray[np.int32]
+    profiles: NDArray[np.float32]
+    sha256: str = dataclass_field(default="", compare=False)
+    """Of a saved data set, as :meth:`load` verified it."""
+    scores: NDArray[np.float32] | None = dataclass_field(default=None, compare=False)
+    """Logits ``[N, P]`` of P systems beside the base models; they are not saved with the rest. A
+    run fills in those of estimators as it loads them."""
+
+    @classmethod
+    def of_rows(
+        cls,
+        schema: Schema,
+        cells: NDArray[np.int32],
+        labels: NDArray[np.float32],
+        user_offsets: NDArray[np.int64],
+        user_names: tuple[str, ...],
+        source_rows: NDArray[np.int64] | None = None,
+    ) -> Self:
+        """A data set whose fields are all the rows' own; one row a second.
+
+        Args:
+            cells: int32 ``[N, C]``.
+            labels: float32 ``[N]``.
+        """
+        n, users = len(cells), len(user_names)
+        return cls(
+            schema=schema,
+            task_labels=labels[:, None],
+            timestamps=np.arange(n, dtype=np.int64) * SECOND,
+            source_rows=np.arange(n) if source_rows is None else source_rows,
+            user_offsets=user_offsets,
+            user_names=user_names,
+            cells=cells,
+            items=np.zeros(n, dtype=np.int32),
+            user_cells=np.zeros((users, 0), dtype=np.int32),
+            item_cells=np.zeros((1, 0), dtype=np.int32),
+            liked=np.zeros(0, dtype=np.int32),
+            liked_offsets=np.zeros(users + 1, dtype=np.int64),
+            history_sizes=np.zeros(n, dtype=np.int32),
+            profiles=np.zeros((users, 0), dtype=np.float32),
+        )
+
+    def __len__(self) -> int:
+        return len(self.task_labels)
+
+    @property
+    def num_users(self) -> int:
+        return len(self.user_offsets) - 1
+
+    @property
+    def users(self) -> NDArray[np.int64]:
+        """User index of every row, int64 ``[N]``."""
+        return np.repeat(np.arange(self.num_users), np.diff(self.user_offsets))
+
+    @property
+    def labels(self) -> NDArray[np.float32]:
+        """Labels of the first task, 0 or 1, float32 ``[N]``."""
+        return self.task_labels[:, 0]
+
+    @cached_property
+    def _layout(self) -> Layout:
+        return Layout(self.schema)
+
+    @cached_property
+    def _whole(self) -> tuple[NDArray[np.int32], NDArray[np.float32]] | None:
+        """The slots of all rows, if they are few: reading them is several times as fast."""
+        if len(self) * self.schema.num_slots > WHOLE_SLOTS:
+            return None
+        ids, values = self._assembled(np.arange(len(self)))
+        return ids.numpy().astype(np.int32), values.numpy()
+
+    def batch(
+        self, rows: NDArray[np.int64], history_limits: NDArray[np.int64] | None = None
+    ) -> Batch:
+        """The given rows as a batch; `rows` of any shape ``[...]`` gives slots ``[..., C]``.
+
+        Args:
+            history_limits: int64 ``[...]``: the row's history shows no more than so many of its
+                user's first positives; None leaves histories as they were encoded.
+        """
+        if history_limits is not None or self._whole is None:
+            return self._assembled(np.asarray(rows), history_limits)
+        ids, values = self._whole
+        return Batch(torch.from_numpy(ids[rows]).long(), torch.from_numpy(values[rows]))
+
+    def scored_batch(
+        self, rows: NDArray[np.int64], history_limits: NDArray[np.int64] | None = None
+    ) -> Batch:
+        """:meth:`batch` with the P scores as last slots, of id 0: ``[..., C + P]``."""
+        batch = self.batch(rows, history_limits)
+        if self.scores is None:
+            return batch
+        values = torch.from_numpy(self.scores[rows])
+        ids = torch.zeros(values.shape, dtype=torch.int64)
+        return Batch(torch.cat([batch.ids, ids], -1), torch.cat([batch.values, values], -1))
+
+    def _assembled(
+        self, rows: NDArray[np.int64], history_limits: NDArray[np.int64] | None = None
+    ) -> Batch:
+        flat = rows.ravel()
+        user = np.searchsorted(self.user_offsets, flat, side="right") - 1
+        slots = Slots(len(flat), self._layout)
+        slots.put("user", self.user_cells[user])
+        slots.put("item", self.item_cells[self.items[flat]])
+        offset, size = self.liked_offsets[user], self.history_sizes[flat]
+        if history_limits is not None:
+            size = np.minimum(size, history_limits.ravel()).astype(size.dtype)
+        slots.put_history(self.liked, offset, size)
+        slots.put_profiles(self.profiles[offset + user + size])
+        slots.put("row", self.cells[flat])
+        return slots.batch(rows.shape)
+
+    def label(self, rows: NDArray[np.int64]) -> Tensor:
+        """float32 labels of the given rows ``[...]``.
+
+        Of a single task in the shape of `rows`; of several ``[..., T]``, nan where a task was not
+        observed.
+        """
+        several = len(self.schema.tasks) > 1
+        return torch.from_numpy(np.asarray((self.task_labels if several else self.labels)[rows]))
+
+    def digest(self) -> str:
+        """SHA-256 of the schema, the users' names and every array."""
+        if self.sha256:
+            return self.sha256
+        with tempfile.TemporaryDirectory(prefix="metaselector-") as directory:
+            self.save(Path(directory) / "data")
+            return type(self).load(Path(directory) / "data").sha256
+
+    def in_memory(self) -> Self:
+        """A copy that needs no files."""
+        copies: dict[str, Any] = {name: np.array(getattr(self, name)) for name in ARRAYS}
+        return replace(self, **copies)
+
+    def save(self, directory: Path) -> None:
+        """Write the schema as JSON and the arrays as ``.npy``, all or nothing."""
+        with atomic_directory(directory) as target, Writer(target, self.schema) as writer:
+            for name in ARRAYS:
+                writer.append(name, getattr(self, name))
+            writer.finish(self.user_names)
+
+    @classmethod
+    def load(cls, directory: Path, *, verify: bool = True) -> Self:
+        """Open a saved data set; arrays are memory-mapped, read-only.
+
+        All files are read once a process, to verify their SHA-256.
+
+        Args:
+            verify: not needed for what this process has just written.
+
+        Raises:
+            DataError: a file is missing, is not as it was written, or does not fit to the others.
+        """
+        if not (directory / SCHEMA).exists():
+            recover(directory)
+            Schema.load(directory / SCHEMA)  # says where nothing is here
+        digests, is_new = check_digests(directory, _FILES if verify else ())
+        schema = Schema.load(directory / SCHEMA)
+        if schema.version < VERSION:
+            problem = f"prepared by a version that cut times to whole seconds; {MEND}"
+            raise DataError(directory / SCHEMA, problem)
+        names = tuple(_user_names(directory / USERS))
+        arrays = {name: _open(directory / f"{name}.npy", dtype) for name, dtype in ARRAYS.items()}
+        n, users = len(arrays["timestamps"]), len(names)
+        liked, items = len(arrays["liked"]), len(arrays["item_cells"])
+        for name, shape in shapes(schema, n, users, items, liked).items():
+            if arrays[name].shape != shape:
+                raise DataError(
+                    directory / f"{name}.npy",
+                    f"shape {arrays[name].shape} does not match the other files {shape}; {MEND}",
+                )
+        if is_new:
+            check_bounds(directory, schema, arrays)
+        return cls(
+            schema=schema, user_names=names, sha256=identity(schema, names, digests), **arrays
+        )
+
+
+def _user_names(path: Path) -> list[str]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(path, f"missing or damaged ({error}); {MEND}") from error
+    if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
+        raise DataError(path, f"damaged (no list of names); {MEND}")
+    return found
+
+
+def _open(path: Path, dtype: type) -> NDArray[Any]:
+    array, _ = open_array(path)
+    if array.dtype != dtype:
+        raise DataError(path, f"holds {array.dtype}, expected {np.dtype(dtype)}; {MEND}")
+    return array

@@ -1,0 +1,119 @@
+"""The files of an encoded data set: which arrays there are, and what writes them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metaselector.data.encoded.array_file import ArrayFile
+from metaselector.data.encoded.digests import write_digests
+from metaselector.data.encoded.schema import OWNERS, VERSION, Schema
+from metaselector.data.microseconds import SECOND
+
+SCHEMA, USERS = "schema.json", "users.json"
+IN_SECONDS = "timestamps in seconds"
+"""What the digest of the times is listed under, where all are whole seconds."""
+ARRAYS: dict[str, type] = {
+    "task_labels": np.float32,
+    "timestamps": np.int64,
+    "source_rows": np.int64,
+    "user_offsets": np.int64,
+    "items": np.int32,
+    "cells": np.int32,
+    "user_cells": np.int32,
+    "item_cells": np.int32,
+    "liked": np.int32,
+    "liked_offsets": np.int64,
+    "history_sizes": np.int32,
+    "profiles": np.float32,
+}
+
+
+class Writer:
+    """Writes a data set piece by piece into a directory.
+
+    Use it as a context; the data set is complete after :meth:`finish`.
+    """
+
+    def __init__(self, directory: Path, schema: Schema) -> None:
+        self._directory = directory
+        self._schema = schema.model_copy(update={"version": VERSION})
+        self._open = ExitStack()
+        self._files: dict[str, ArrayFile] = {}
+        self._seconds: Any = hashlib.sha256()
+
+    def append(self, name: str, rows: NDArray[Any]) -> None:
+        """Add rows to one of the arrays of :class:`EncodedDataset`, cast to its type."""
+        if name not in self._files:
+            row = shapes(self._schema, 0, 0, 0, 0)[name][1:]
+            path = self._directory / f"{name}.npy"
+            self._files[name] = self._open.enter_context(ArrayFile(path, ARRAYS[name], row))
+        self._files[name].append(rows)
+        if name == "timestamps" and self._seconds is not None:
+            seconds, fractions = np.divmod(np.asarray(rows, dtype=np.int64), SECOND)
+            self._seconds.update(seconds.data)
+            if fractions.any():
+                self._seconds = None
+
+    def finish(self, user_names: Sequence[str]) -> None:
+        """Complete the files; an array without rows must have been given as an empty one."""
+        self._open.close()
+        texts = {
+            SCHEMA: self._schema.model_dump_json(indent=1, exclude_none=True).encode(),
+            USERS: json.dumps(list(user_names)).encode(),
+        }
+        for name, text in texts.items():
+            (self._directory / name).write_bytes(text)
+        digests = {name: hashlib.sha256(text).hexdigest() for name, text in texts.items()}
+        digests |= {f"{name}.npy": self._files[name].sha256 for name in ARRAYS}
+        if self._seconds is not None:
+            digests[IN_SECONDS] = self._seconds.hexdigest()
+        write_digests(self._directory, digests)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._open.__exit__(*error)
+
+
+def shapes(
+    schema: Schema, n: int, users: int, items: int, liked: int
+) -> dict[str, tuple[int, ...]]:
+    """Shapes of the arrays of a data set of so many rows, users, items and positives."""
+    width = {owner: sum(field.slots for field in schema.fields_of(owner)) for owner in OWNERS}
+    profiles = sum(f.slots for f in schema.fields_of("history") if f.kind == "profile")
+    return dict.fromkeys(ARRAYS, (n,)) | {
+        "task_labels": (n, len(schema.tasks)),
+        "user_offsets": (users + 1,),
+        "cells": (n, width["row"]),
+        "user_cells": (users, width["user"]),
+        "item_cells": (items, width["item"]),
+        "liked": (liked,),
+        "liked_offsets": (users + 1,),
+        "profiles": (liked + users, profiles),
+    }
+
+
+def identity(schema: Schema, user_names: Sequence[str], digests: Mapping[str, str]) -> str:
+    """SHA-256 of a data set: of its schema and users, and of the SHA-256 of its arrays.
+
+    What else is kept beside them does not count. Data of whole seconds keep the identity that they
+    had in version 2, which kept seconds, and with it their checkpoints and published numbers.
+    """
+    before = schema.model_copy(update={"version": 2})
+    text = before.model_dump_json(indent=1, exclude_none=True) + json.dumps(list(user_names))
+    sha = hashlib.sha256(text.encode())
+    for name in ARRAYS:
+        digest = digests[f"{name}.npy"]
+        if name == "timestamps":
+            digest = digests.get(IN_SECONDS, digest)
+        sha.update(f"{name} {digest}".encode())
+    return sha.hexdigest()

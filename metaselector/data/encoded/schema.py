@@ -1,0 +1,238 @@
+"""What the ids of an encoded data set mean."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from math import isfinite
+from pathlib import Path
+from typing import Final, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+
+from metaselector.common.errors import DataError
+
+PADDING_ID = 0
+
+
+MAX_SLOTS = 100_000
+"""Most slots of a row in a schema that is read: every row and every model has room for all."""
+
+Kind = Literal["categorical", "multivalued", "numeric", "sequence", "profile"]
+Owner = Literal["user", "item", "history", "row"]
+OWNERS: tuple[Owner, ...] = ("user", "item", "history", "row")
+NUMBER = "(number)"
+"""The one word of a standardised number."""
+VERSION: Final = 3
+"""Of what is written. Version 2 had the same fields, but times in seconds beside them."""
+
+
+class Field(BaseModel):
+    """One feature of a row and its place in the shared id space.
+
+    Its out-of-vocabulary id is ``first_id``; the i-th word of the vocabulary has id
+    ``first_id + 1 + i``.
+
+    Attributes:
+        kind: ``"categorical"`` is one slot with value 1; ``"multivalued"`` and ``"sequence"`` are
+            several, each of n words with value 1/n; a ``"profile"`` has a slot for each word, with
+            its share as the value; ``"numeric"`` is one slot of the word :data:`NUMBER` with the
+            standardised number as the value, or, where that is missing, the unseen word with 1;
+            if *train* has no values, it has no word, and every value is missing.
+        of: whose feature it is; fields stand in the order of :data:`OWNERS`.
+        center, scale: a ``"numeric"`` field's values are ``(number - center) / scale``.
+        low, high: numbers beyond are set to these first, see
+            :func:`~metaselector.data.preparation.numbers.number_limits`.
+        edges: where a number became words: word i is for numbers from ``edges[i - 1]`` up to below
+            ``edges[i]``.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    kind: Kind
+    of: Owner = "row"
+    slots: int
+    first_id: int
+    vocabulary: tuple[str, ...]
+    center: float = 0.0
+    scale: float = 1.0
+    low: float | None = None
+    high: float | None = None
+    edges: tuple[float, ...] = ()
+
+    @property
+    def num_ids(self) -> int:
+        return len(self.vocabulary) + 1
+
+    def encoder(self) -> dict[str, int]:
+        """Word to id; words that are absent take ``first_id``."""
+        return {word: self.first_id + 1 + i for i, word in enumerate(self.vocabulary)}
+
+
+class Schema(BaseModel):
+    """The fields of an encoded data set, in slot order, and how its label was made.
+
+    Attributes:
+        tasks: names of the labels.
+        task_after: for each task the index of the earlier one that must be 1 for it to be observed,
+            -1 where there is none; None where no task has one.
+        windows: percentages that split each user's rows, or the users, into windows.
+        cold_seed: of the split of users; None where their rows are split.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    version: Literal[2, 3] = VERSION
+    dataset: str
+    tasks: tuple[str, ...] = ("rating",)
+    task_after: tuple[int, ...] | None = None
+    label_threshold: float
+    history_length: int
+    min_count: int = 1
+    windows: tuple[int, int, int]
+    cold_seed: int | None = None
+    fields: tuple[Field, ...]
+
+    @field_validator("fields")
+    @classmethod
+    def _in_order(cls, fields: tuple[Field, ...]) -> tuple[Field, ...]:
+        owners = [OWNERS.index(field.of) for field in fields]
+        if owners != sorted(owners):
+            raise ValueError(f"the fields' owners must stand in the order {', '.join(OWNERS)}")
+        return fields
+
+    @property
+    def protocol(self) -> str:
+        """The one that the data set was prepared for."""
+        return "warm" if self.cold_seed is None else "cold"
+
+    @property
+    def parents(self) -> tuple[int | None, ...]:
+        """For each task the index of the one that must be 1 for it to be observed, if any."""
+        if self.task_after is None:
+            return (None,) * len(self.tasks)
+        return tuple(None if parent < 0 else parent for parent in self.task_after)
+
+    @property
+    def num_ids(self) -> int:
+        """Rows that a table indexed by ids needs, padding included (V)."""
+        return 1 + sum(field.num_ids for field in self.fields)
+
+    @property
+    def num_slots(self) -> int:
+        """C."""
+        return sum(field.slots for field in self.fields)
+
+    def fields_of(self, owner: Owner) -> tuple[Field, ...]:
+        """The fields of one owner, in slot order."""
+        return tuple(field for field in self.fields if field.of == owner)
+
+    @property
+    def slot_fields(self) -> list[int]:
+        """Field index of every slot, length C."""
+        return [i for i, field in enumerate(self.fields) for _ in range(field.slots)]
+
+    def first_slot(self, name: str) -> int:
+        """Index of the first slot of the field called `name`."""
+        position = 0
+        for field in self.fields:
+            if field.name == name:
+                return position
+            position += field.slots
+        raise KeyError(name)
+
+    def word(self, id_: int) -> str:
+        """Human-readable ``field=word`` of an id, the inverse of encoding."""
+        if id_ == PADDING_ID:
+            return "(padding)"
+        for field in self.fields:
+            if field.first_id <= id_ < field.first_id + field.num_ids:
+                offset = id_ - field.first_id
+                return f"{field.name}={field.vocabulary[offset - 1] if offset else '(unseen)'}"
+        raise KeyError(id_)
+
+    @classmethod
+    def load(cls, path: Path) -> Schema:
+        """Read `path`.
+
+        Raises:
+            DataError: it is missing, damaged, or says what no preparation does, such as two fields
+                with the same ids.
+        """
+        try:
+            schema = cls.model_validate_json(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise DataError(
+                path, "no prepared data set here; run `metaselector data prepare`"
+            ) from error
+        except OSError as error:
+            raise DataError(path, f"cannot be read ({error.strerror or error})") from error
+        except (ValidationError, UnicodeDecodeError) as error:
+            raise DataError(
+                path, "not a schema this version can read; run `metaselector data prepare` again"
+            ) from error
+        if problem := _contradiction(schema):
+            raise DataError(path, f"{problem}; run `metaselector data prepare` again")
+        return schema
+
+
+def _contradiction(schema: Schema) -> str | None:
+    """What preparation would never have written, if anything."""
+    start = PADDING_ID + 1
+    for field in schema.fields:
+        if problem := _of_field(field, start):
+            return f"field '{field.name[:80]}' {problem}"
+        start += field.num_ids
+    names = [field.name for field in schema.fields]
+    before, windows = schema.task_after or (), schema.windows
+    for holds, problem in (
+        (names, "has no fields"),
+        (len(set(names)) == len(names), "two fields have the same name"),
+        (schema.num_slots <= MAX_SLOTS, f"has {schema.num_slots} slots, at most {MAX_SLOTS} fit"),
+        (schema.tasks, "has no tasks"),
+        (len(set(schema.tasks)) == len(schema.tasks), "two tasks have the same name"),
+        (
+            schema.task_after is None
+            or (
+                len(before) == len(schema.tasks) and all(-1 <= a < i for i, a in enumerate(before))
+            ),
+            "task_after does not name an earlier task, or -1, for each task",
+        ),
+        (isfinite(schema.label_threshold), "label_threshold is non-finite"),
+        (schema.history_length >= 0 < schema.min_count, "a length or count is too small"),
+        (
+            all(a < b for a, b in pairwise((0, *windows, 100))),
+            f"windows are {list(windows)}, not ascending percentages",
+        ),
+    ):
+        if not holds:
+            return problem
+    return None
+
+
+def _of_field(field: Field, start: int) -> str | None:
+    """What is wrong with a field whose ids should begin at `start`."""
+    words = len(field.vocabulary)
+    slots = {"categorical": 1, "numeric": 1, "profile": words}.get(field.kind)
+    for holds, problem in (
+        (field.first_id == start, f"has ids from {field.first_id}, not from {start}"),
+        (field.slots == slots or (slots is None and field.slots > 0), f"has {field.slots} slots"),
+        # Two parts of a number may read alike, as their words are rounded.
+        (field.edges or len(set(field.vocabulary)) == words, "has the same word twice"),
+        (
+            field.kind != "numeric" or field.vocabulary in ((NUMBER,), ()),
+            "is a number with a vocabulary",
+        ),
+        (
+            isfinite(field.center) and isfinite(field.scale) and field.scale > 0,
+            f"has center {field.center} and scale {field.scale}",
+        ),
+        (
+            not field.edges
+            or (len(field.edges) == words - 1 and all(a < b for a, b in pairwise(field.edges))),
+            "has edges that do not part its words",
+        ),
+    ):
+        if not holds:
+            return problem
+    return None

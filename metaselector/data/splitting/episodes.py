@@ -1,0 +1,184 @@
+"""A user's support and query rows, padded and masked so that users batch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from metaselector.data.encoded.batch import Batch
+from metaselector.data.encoded.dataset import EncodedDataset
+from metaselector.data.splitting.windows import boundaries
+
+Ints = NDArray[np.int64]
+NO_ROW = -1
+
+
+@dataclass(frozen=True)
+class EpisodeRows:
+    """Which rows of a data set make up the episodes of some users; -1 where a user has fewer.
+
+    Attributes:
+        users: int64 ``[U]``.
+        support: int64 ``[U, S]``, oldest first.
+        query: int64 ``[U, Q]``, oldest first.
+        history_limits: int64 ``[U]``, how many of their positives the rows' histories show at most;
+            None leaves them as they were encoded.
+    """
+
+    users: Ints
+    support: Ints
+    query: Ints
+    history_limits: Ints | None = None
+
+    def some(self, index: Ints) -> EpisodeRows:
+        """The episodes at the given positions, with no more padding than their queries need."""
+        query = self.query[index]
+        width = int((query >= 0).sum(axis=1).max(initial=0))
+        limits = None if self.history_limits is None else self.history_limits[index]
+        return EpisodeRows(self.users[index], self.support[index], query[:, :width], limits)
+
+    def flat(self, part: Literal["support", "query"]) -> tuple[Ints, Ints | None]:
+        """All rows of one part, int64 ``[n]``, and the history limit of each."""
+        rows: Ints = getattr(self, part)
+        present = rows >= 0
+        if self.history_limits is None:
+            return rows[present], None
+        return rows[present], np.repeat(self.history_limits, present.sum(axis=1))
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The padded rows of several users.
+
+    Attributes:
+        batch: slots ``[U, R, C]``; padding rows hold padding ids.
+        labels: float ``[U, R]``, 0 in padding rows; of several tasks ``[U, R, T]``, nan where one
+            was not observed and in padding rows.
+        mask: float ``[U, R]``, 1 for a row, 0 for padding.
+    """
+
+    batch: Batch
+    labels: Tensor
+    mask: Tensor
+
+    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Rows:
+        return Rows(
+            self.batch.to(device, dtype), self.labels.to(device, dtype), self.mask.to(device, dtype)
+        )
+
+    def split(self, users: int) -> list[Rows]:
+        """At most `users` users at a time."""
+        parts = zip(*(t.split(users) for t in (*self.batch, self.labels, self.mask)), strict=True)
+        return [Rows(Batch(ids, values), labels, mask) for ids, values, labels, mask in parts]
+
+
+@dataclass(frozen=True)
+class Episodes:
+    """Support and query rows of U users."""
+
+    support: Rows
+    query: Rows
+
+    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Episodes:
+        """Move to `device`, and everything but the ids to `dtype`."""
+        return Episodes(self.support.to(device, dtype), self.query.to(device, dtype))
+
+    def split(self, users: int) -> list[Episodes]:
+        """At most `users` users at a time."""
+        pairs = zip(self.support.split(users), self.query.split(users), strict=True)
+        return [Episodes(support, query) for support, query in pairs]
+
+
+def rows_around(
+    users: Ints, first: Ints, cut: Ints, stop: Ints, support_size: int, query_size: int | None
+) -> EpisodeRows:
+    """Support: the last `support_size` of ``[first, cut)``; query: the first of ``[cut, stop)``.
+
+    Args:
+        users, first, cut, stop: int64 ``[U]``; the last three are row positions.
+        query_size: at most this many query rows a user; None takes all.
+    """
+    if query_size is None:
+        query_size = int((stop - cut).max(initial=1))
+    support = cut[:, None] - support_size + np.arange(support_size)  # [U, S]
+    query = cut[:, None] + np.arange(query_size)  # [U, Q]
+    return EpisodeRows(
+        users,
+        np.where(support >= first[:, None], support, NO_ROW),
+        np.where(query < stop[:, None], query, NO_ROW),
+    )
+
+
+def window_episodes(
+    dataset: EncodedDataset, window: tuple[int, int], support_size: int, users: Ints | None = None
+) -> EpisodeRows:
+    """Episodes whose query is the whole window and whose support are the latest rows before it.
+
+    Args:
+        window: start and end in percent of each user's rows.
+        support_size: rows a user adapts on (S).
+        users: the users, all by default; those with an empty window are left out.
+    """
+    users = np.arange(dataset.num_users) if users is None else users
+    offsets = dataset.user_offsets
+    cut, stop = (boundaries(offsets, percent, users) for percent in window)
+    filled = stop > cut
+    users, cut, stop = users[filled], cut[filled], stop[filled]
+    return rows_around(users, offsets[users], cut, stop, support_size, None)
+
+
+def sample_episodes(
+    dataset: EncodedDataset,
+    window: tuple[int, int],
+    support_size: int,
+    query_size: int,
+    users: Ints,
+    generator: np.random.Generator,
+) -> EpisodeRows:
+    """Like :func:`window_episodes`, but each user's window is cut at a random row.
+
+    Rows before the cut may serve as support, so that, as at test time, part of the support is
+    out-of-sample for base models that were trained on rows before the window.
+    """
+    offsets = dataset.user_offsets
+    start, stop = (boundaries(offsets, percent, users) for percent in window)
+    filled = stop > start
+    users, start, stop = users[filled], start[filled], stop[filled]
+    cut = generator.integers(start, stop)
+    return rows_around(users, offsets[users], cut, stop, support_size, query_size)
+
+
+def load_rows(dataset: EncodedDataset, rows: Ints, history_limits: Ints | None = None) -> Rows:
+    """Read rows ``[U, R]`` with -1 for padding; the limits are those of :class:`EpisodeRows`."""
+    present = rows >= 0
+    rows = np.where(present, rows, 0)
+    limits = (
+        None if history_limits is None else np.broadcast_to(history_limits[:, None], rows.shape)
+    )
+    batch, mask, labels = (
+        dataset.scored_batch(rows, limits),
+        torch.from_numpy(present),
+        dataset.label(rows),
+    )
+    if labels.ndim > mask.ndim:
+        labels = labels.masked_fill(~mask.unsqueeze(-1), torch.nan)
+    else:
+        labels = labels * mask
+    return Rows(
+        Batch(*(slots.mul_(mask.unsqueeze(-1)) for slots in batch)),
+        labels,
+        mask.to(batch.values.dtype),
+    )
+
+
+def load_episodes(dataset: EncodedDataset, rows: EpisodeRows) -> Episodes:
+    """Read the rows of the episodes."""
+    limits = rows.history_limits
+    return Episodes(
+        load_rows(dataset, rows.support, limits), load_rows(dataset, rows.query, limits)
+    )

@@ -1,0 +1,130 @@
+"""Where combinations win: their improvement over the best single model, by what rows are like."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping
+
+import numpy as np
+import pandas as pd
+from scipy.stats import bootstrap
+
+from metaselector.common.errors import UserError
+from metaselector.evaluate.alignment import by_seed
+from metaselector.evaluate.analysis.bins import quantile_bins
+from metaselector.evaluate.analysis.row_facts import FACTS, USER_FACTS
+from metaselector.evaluate.bootstrap import LEVEL
+from metaselector.evaluate.losses import Floats, row_logloss
+from metaselector.evaluate.metrics import logloss
+
+BINS = 5
+_AT_ONCE = 2**24  # resampled numbers, 128 MiB
+
+
+def best_on_valid(valid: pd.DataFrame) -> dict[int, str]:
+    """By seed, the base model with the lowest logloss on *valid*.
+
+    Args:
+        valid: the long table of the base models on *valid*.
+    """
+    return {
+        seed: min(aligned.p, key=lambda model: logloss(aligned.y, aligned.p[model]))
+        for seed, aligned in by_seed(valid)
+    }
+
+
+def improvements(
+    predictions: pd.DataFrame, best_single: Mapping[int, str], models: Collection[str]
+) -> pd.DataFrame:
+    """Logloss of each test row under the best single model minus that under each of `models`.
+
+    Args:
+        predictions: the long table, any number of seeds, one task.
+        best_single: by seed.
+        models: those without predictions are left out.
+
+    Returns:
+        Indexed by ``row`` and ``user``; a column a model, averaged over seeds, in nats.
+    """
+    wanted = predictions[predictions["model"].isin({*models, *best_single.values()})]
+    losses = wanted.assign(loss=row_logloss(wanted["y"], wanted["p"])).pivot(
+        index=["seed", "row", "user"], columns="model", values="loss"
+    )
+    found = [model for model in dict.fromkeys(predictions["model"]) if model in models]
+    parts = []
+    for seed, best in best_single.items():
+        of_seed = losses.xs(seed, level="seed")
+        parts.append(-of_seed[found].sub(of_seed[best], axis=0))
+    return pd.concat(parts).groupby(level=["row", "user"]).mean()
+
+
+def breakdown(
+    improved: pd.DataFrame,
+    facts: pd.DataFrame,
+    resamples: int,
+    generator: np.random.Generator,
+) -> pd.DataFrame:
+    """Mean improvement within quantile bins of every fact, with 95 % intervals over users.
+
+    A fact of users is binned over users, a fact of rows over rows. Within a bin users are
+    resampled with all their rows in it, and after averaging over seeds: intervals say how sure
+    the improvement is for other users, not for other seeds.
+
+    Args:
+        improved: of :func:`improvements`.
+        facts: of :func:`~metaselector.evaluate.analysis.row_facts.row_facts`, for the same rows.
+        resamples: 1000 or more for an interval to publish.
+        generator: draws the users.
+
+    Returns:
+        ``fact, bin, from, to, model, users, rows, improvement, low, high``; `from` and `to` are the
+        lowest and the highest value of the fact in the bin. Rows whose fact is not known are left
+        out; the interval is nan where a bin has one user.
+
+    Raises:
+        UserError: `facts` are of other rows.
+    """
+    table = improved.reset_index().merge(facts, on=["row", "user"], validate="one_to_one")
+    if not len(table) == len(improved) == len(facts):
+        raise UserError(
+            f"{len(improved)} rows are predicted and {len(facts)} are in the test window of the "
+            f"prepared data, {len(table)} are in both; run `metaselector evaluate` again"
+        )
+    records = []
+    for fact in FACTS:
+        known = table[table[fact].notna()]
+        if known.empty:
+            continue
+        values = known.drop_duplicates("user") if fact in USER_FACTS else known
+        bins = pd.Series(quantile_bins(values[fact], BINS), index=values[fact])
+        bin_of = bins[~bins.index.duplicated()]  # equal values share a bin
+        for number, rows in known.groupby(known[fact].map(bin_of)):
+            about = (fact, number, rows[fact].min(), rows[fact].max())
+            by_user = rows.groupby("user")
+            sizes = by_user.size().to_numpy().astype(np.float64)
+            for model in improved.columns:
+                sums = by_user[model].sum().to_numpy(np.float64)
+                interval = _interval(sums, sizes, resamples, generator)
+                mean = sums.sum() / sizes.sum()
+                records.append((*about, model, len(sizes), len(rows), mean, *interval))
+    columns = ["fact", "bin", "from", "to", "model", "users", "rows", "improvement", "low", "high"]
+    return pd.DataFrame(records, columns=columns)
+
+
+def _interval(
+    sums: Floats, sizes: Floats, resamples: int, generator: np.random.Generator
+) -> tuple[float, float]:
+    """Percentile interval of the mean over rows, from one sum and one size a user."""
+    if len(sizes) < 2:
+        return math.nan, math.nan
+    found = bootstrap(
+        (sums, sizes),
+        lambda sums, sizes, axis: sums.sum(axis) / sizes.sum(axis),
+        paired=True,
+        n_resamples=resamples,
+        batch=max(1, _AT_ONCE // len(sizes)),
+        confidence_level=LEVEL / 100,
+        method="percentile",
+        random_state=generator,
+    ).confidence_interval
+    return float(found.low), float(found.high)

@@ -1,0 +1,148 @@
+"""A user whom MetaSelector has adapted to."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from metaselector.common.errors import DataError, UserError
+from metaselector.data.preparation.given_labels import warn_labels
+from metaselector.data.preparation.given_rows import Given, interactions_of
+from metaselector.data.preparation.unknown import find_unknown, warn_unknown
+from metaselector.data.raw.columns import checked, keys
+from metaselector.inference.trace import trace
+from metaselector.inference.trained import Predicted, Trained
+
+HISTORY, CANDIDATES = Path("history"), Path("candidates")
+
+
+class AdaptedUser:
+    """One user, with what they are known to have done.
+
+    The base models and the selector take the inner steps on the latest rows of `history`; every
+    prediction takes them anew (some tens of milliseconds), so that nothing is held in between.
+
+    Args:
+        model: what adapts.
+        history: rows of one user with labels, columns as the data's own files call them; with none,
+            nothing adapts.
+        support_size: how many of the latest rows are adapted on; by default as many as in training.
+            Features are made of all of `history`; with 0 that is all it is for.
+        allow_unknown: go on where the model knows none of the items, or none of the words of a
+            feature; unknown users, and a part of the others, are only warned of.
+
+    Raises:
+        DataError: a column is missing, a value wrong, there are rows of several users, or all
+            items are unknown.
+        UserError: `support_size` is negative.
+
+    Warns:
+        UnknownWarning: users, items or words are unknown to the model.
+        LabelWarning: a label holds 0 and 1 where ratings are expected.
+    """
+
+    def __init__(
+        self,
+        model: Trained,
+        history: pd.DataFrame,
+        *,
+        support_size: int | None = None,
+        allow_unknown: bool = False,
+    ) -> None:
+        if support_size is not None and support_size < 0:
+            raise UserError(f"support_size: give 0 rows or more, not {support_size}")
+        self._model = model if support_size is None else replace(model, most_support=support_size)
+        self._allow_unknown = allow_unknown
+        self._history = Given.of_frame(model.known, history, HISTORY)
+        self._predicted: Predicted | None = None
+        if len(history):
+            for _ in interactions_of(model.known, self._history, labelled=True):
+                pass  # all values are checked now, not at the first prediction
+            self._user = _only_user(model, self._history)
+            unknown = find_unknown(model.known, self._history, allow=allow_unknown)
+            warn_unknown(HISTORY, unknown)
+            warn_labels(model.known, HISTORY, self._history.blocks)
+
+    def predict(self, candidates: pd.DataFrame) -> NDArray[np.float64]:
+        """Probability that each of the candidates is positive.
+
+        Their history features are made of the user's positives before them, strictly earlier.
+
+        Args:
+            candidates: rows with all columns of the data but labels; they may be left out. Without
+                a column of the user they are this user's. Users and items that the data have not
+                are allowed, and bring their features in columns of the features' names, if at all.
+
+        Returns:
+            float64 ``[n]`` in the order of `candidates`; of several tasks ``[n, T]``.
+
+        Raises:
+            DataError: a column is missing, a value wrong, a row is another user's, or all items
+                are unknown.
+
+        Warns:
+            UnknownWarning: users, items or words are unknown to the model.
+        """
+        known = self._model.known
+        column = known.rows.column("user")
+        given = Given.of_frame(known, candidates, CANDIDATES)
+        if column not in given.names and len(self._history):
+            given = given.with_user(column, self._user)
+        given.require(known, labelled=False)
+        if len(given):
+            found = _only_user(self._model, given)
+            if len(self._history) and found != self._user:
+                problem = f"is of user '{found}', and the history of '{self._user}'"
+                raise DataError(CANDIDATES, f"{problem}; adapt to that user first", column=column)
+        unknown = find_unknown(known, given, allow=self._allow_unknown)
+        self._predicted = self._model.predict(self._history, given)
+        if len(self._history):  # an unknown user was warned of with it
+            unknown = [one for one in unknown if one.what != "users"]
+        warn_unknown(CANDIDATES, unknown)
+        return self._predicted.probabilities
+
+    @property
+    def weights(self) -> pd.DataFrame:
+        """Weights of the last prediction: a row a candidate, a column a base model.
+
+        Of several tasks, columns are pairs of base model and task.
+
+        Raises:
+            UserError: nothing was predicted yet.
+        """
+        if self._predicted is None:
+            raise UserError("weights are those of a prediction; call predict first")
+        return weights_frame(self._model, self._predicted.weights)
+
+    @cached_property
+    def trace(self) -> pd.DataFrame:
+        """What each inner step did, as :func:`metaselector.inference.trace.trace`."""
+        if not len(self._history) or not self._model.support_size:
+            return pd.DataFrame(columns=["step", "support_loss"])
+        nothing = self._history.without_rows()
+        return trace(self._model, self._model.encode(self._history, nothing))
+
+
+def weights_frame(model: Trained, weights: NDArray[np.float32]) -> pd.DataFrame:
+    """Weights ``[n, K]`` or ``[n, K, T]`` with the names of base models, and of tasks."""
+    names, tasks = model.base_models, model.known.schema.tasks
+    if weights.ndim == 2:
+        return pd.DataFrame(weights, columns=names)
+    columns = pd.MultiIndex.from_product([names, tasks], names=["base_model", "task"])
+    return pd.DataFrame(weights.reshape(len(weights), -1), columns=columns)  # [n, K * T]
+
+
+def _only_user(model: Trained, given: Given) -> str:
+    column = model.known.rows.column("user")
+    found = (checked(block, column, keys) for block in given.blocks)
+    users = [user for block in found for user in block.unique().to_pylist()]
+    if len(users) > 1:
+        some = ", ".join(f"'{user}'" for user in users[:3])
+        problem = f"has rows of {len(users)} users, such as {some}; give those of one user"
+        raise DataError(given.source, problem, column=column)
+    return users[0]

@@ -1,0 +1,122 @@
+"""Predictions of rows in files."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+from pyarrow import parquet
+
+from metaselector.common.errors import UserError
+from metaselector.common.files import atomic_file
+from metaselector.data.preparation.given_file import given_file
+from metaselector.data.preparation.given_labels import warn_labels
+from metaselector.data.preparation.given_rows import Given
+from metaselector.data.preparation.unknown import find_unknown, warn_apart, warn_unknown
+from metaselector.inference.adapted_user import weights_frame
+from metaselector.inference.trained import Trained
+
+_SEPARATORS: Mapping[str, str] = {".csv": ",", ".tsv": "\t"}
+_ROWS = 2**16
+"""Rows that are written at a time."""
+_INTEGERS = {
+    **{type_: pd.Int64Dtype() for type_ in (pa.int8(), pa.int16(), pa.int32(), pa.int64())},
+    **{type_: pd.UInt64Dtype() for type_ in (pa.uint8(), pa.uint16(), pa.uint32(), pa.uint64())},
+}
+"""Types in which a missing value does not make floating-point numbers of the others."""
+
+
+def predicted_table(
+    trained: Trained, history: Path, candidates: Path, *, allow_unknown: bool = False
+) -> pa.Table:
+    """The rows of `candidates`, adapted to each user's `history`.
+
+    Args:
+        allow_unknown: as for :class:`~metaselector.inference.adapted_user.AdaptedUser`.
+
+    Returns:
+        their columns, of a text file as text, then ``probability`` and ``weight_<base model>``; of
+        several tasks ``probability_<task>`` and ``weight_<base model>_<task>``. No rows where there
+        are no candidates.
+
+    Raises:
+        DataError: a file cannot be read, a column or value of it is wrong, or all its items are
+            unknown.
+
+    Warns:
+        UnknownWarning: users, items or words are unknown to the model, or the history is one of
+            others only.
+        LabelWarning: a label of the history holds 0 and 1 where ratings are expected.
+    """
+    past = given_file(trained.known, history, labelled=True)
+    asked = given_file(trained.known, candidates, labelled=False, every_column=True)
+    unknown = [find_unknown(trained.known, given, allow=allow_unknown) for given in (past, asked)]
+    found = trained.predict(past, asked)
+    for given, strangers in zip((past, asked), unknown, strict=True):
+        warn_unknown(given.source, strangers)
+    warn_apart(trained.known, past, asked)
+    warn_labels(trained.known, history, past.blocks)
+    tasks = trained.known.schema.tasks
+    names = ["probability"] if len(tasks) == 1 else [f"probability_{task}" for task in tasks]
+    probabilities = found.probabilities.reshape(len(asked), len(names))  # [n, T]
+    made = dict(zip(names, probabilities.T, strict=True))
+    weights = weights_frame(trained, found.weights)
+    for name, column in weights.items():
+        parts = name if isinstance(name, tuple) else (name,)
+        made["_".join(("weight", *map(str, parts)))] = column.to_numpy()
+    table = _table(asked).drop_columns([name for name in asked.names if name in made])
+    for name, values in made.items():
+        table = table.append_column(name, pa.array(values))
+    return table
+
+
+def _table(given: Given) -> pa.Table:
+    if not given.blocks:
+        return pa.table({name: pa.array([], pa.string()) for name in given.names})
+    return pa.Table.from_batches([pa.record_batch(block.columns) for block in given.blocks])
+
+
+def check_name(path: Path) -> None:
+    """Raise :class:`UserError` unless the name says how to write a table."""
+    if path.suffix.lower() not in (*_SEPARATORS, ".parquet"):
+        raise UserError(f"{path}: choose a name that ends in .csv, .tsv or .parquet")
+
+
+def write_rows(table: pa.Table, path: Path) -> None:
+    """Write a table as the name of the file says, atomically."""
+    check_name(path)
+    with atomic_file(path) as temporary:
+        if path.suffix.lower() != ".parquet":
+            with temporary.open("w", encoding="utf-8", newline="") as file:
+                file.writelines(as_text(table, _SEPARATORS[path.suffix.lower()]))
+            return
+        # Words, whatever their encoding, are text in the file.
+        types = [
+            f.type.value_type if pa.types.is_dictionary(f.type) else f.type for f in table.schema
+        ]
+        schema = pa.schema(list(zip(table.column_names, types, strict=True)))
+        with parquet.ParquetWriter(temporary, schema) as writer:
+            for start in range(0, len(table), _ROWS):
+                writer.write_table(table.slice(start, _ROWS).cast(schema))
+
+
+def as_text(table: pa.Table, separator: str = ",") -> Iterator[str]:
+    """A table as CSV, some lines at a time, the header first."""
+    for start in range(0, max(len(table), 1), _ROWS):
+        part = table.slice(start, _ROWS)
+        for place, field in enumerate(part.schema):
+            if pa.types.is_timestamp(field.type):  # pandas leaves midnights out
+                part = part.set_column(place, field.name, part[place].cast(pa.string()))
+        write = partial(
+            part.to_pandas(types_mapper=_INTEGERS.get).to_csv,
+            index=False,
+            header=not start,
+            sep=separator,
+        )
+        text = write()
+        # A lone carriage return ends a line for many readers, and is not quoted by itself.
+        yield write(quoting=csv.QUOTE_NONNUMERIC) if "\r" in text else text

@@ -1,0 +1,28 @@
+"""Engines by name."""
+
+from __future__ import annotations
+
+import importlib
+
+from metaselector.common.errors import ConfigError, nearest
+from metaselector.meta.adapt.contract import Engine
+
+ENGINES = {
+    "func": "metaselector.meta.adapt.engines.func:FuncEngine",
+    "higher": "metaselector.meta.adapt.engines.higher:HigherEngine",
+    "learn2learn": "metaselector.meta.adapt.engines.learn2learn:Learn2learnEngine",
+}
+
+
+def make_engine(name: str) -> Engine:
+    """The engine `name`; its library is imported only now.
+
+    Raises:
+        ConfigError: there is none; names the nearest.
+        UserError: its library is not installed; says what installs it.
+    """
+    if name not in ENGINES:
+        raise ConfigError(f"unknown engine '{name}'; {nearest(name, ENGINES)}")
+    module, attribute = ENGINES[name].split(":")
+    engine: Engine = getattr(importlib.import_module(module), attribute)()
+    return engine

@@ -1,0 +1,130 @@
+"""Linear layers whose weights are each user's own, without a matrix for each user.
+
+A step changes the weight W of a linear layer by a rate times its gradient, which is the sum of
+``d_n x_n^T`` over the rows n that the layer saw: its inputs x and the loss's derivatives d by its
+outputs. So a user's weight need not be formed: ``W x - rate * sum_n d_n <x_n, x>`` is one product
+with W for all users together and little more where a user's rows are fewer than W's, and nothing of
+the size of W is written for any user.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from metaselector.models.kernels.intercept import Handlers, UnexpectedUse, behind_vmap
+
+
+@dataclass(frozen=True)
+class UserWeights:
+    """One weight for each user.
+
+    Attributes:
+        start: ``[out, in]``, where all users begin.
+        changes: what to subtract from it, each a sum of outer products given by its inputs
+            ``[U, N, in]`` and derivatives ``[U, N, out]``, the rate included.
+    """
+
+    start: Tensor
+    changes: tuple[tuple[Tensor, Tensor], ...] = ()
+
+    def apply(self, inputs: Tensor) -> Tensor:
+        """Outputs ``[U, N, out]`` for inputs ``[U, N, in]``."""
+        outputs = F.linear(inputs, self.start)
+        for seen, derivatives in self.changes:
+            outputs = torch.baddbmm(outputs, inputs @ seen.mT, derivatives, alpha=-1)
+        return outputs
+
+    def step(self, rate: Tensor, inputs: Tensor, derivatives: Tensor) -> UserWeights:
+        """The weights after a step of `rate` (one number) down the gradient."""
+        return UserWeights(self.start, (*self.changes, (inputs, rate * derivatives)))
+
+    def formed(self, users: int) -> Tensor:
+        """``[U, out, in]``."""
+        weight = self.start.expand(users, -1, -1)
+        for seen, derivatives in self.changes:
+            weight = weight - derivatives.mT @ seen
+        return weight
+
+
+class Use(NamedTuple):
+    """One pass through a layer: the name of its weight, ``[U, N, in]`` and ``[U, N, out]``."""
+
+    name: str
+    inputs: Tensor
+    outputs: Tensor
+
+
+class FactoredLinears:
+    """A replacement for ``F.linear`` in passes where some weights are :class:`UserWeights`.
+
+    Layers find them by the tensor ``start``, which the caller gives to the model as the weight.
+
+    Args:
+        weights: by name of the parameter.
+        users: U.
+    """
+
+    def __init__(self, weights: dict[str, UserWeights], users: int) -> None:
+        self.weights = weights
+        self._names = {id(weight.start): name for name, weight in weights.items()}
+        self._users = users
+        self._uses: list[Use] = []
+
+    @property
+    def handlers(self) -> Handlers:
+        return {F.linear: self.linear}
+
+    def uses(self) -> list[Use]:
+        """All passes with gradients since the last call; outputs are without the bias."""
+        uses, self._uses = self._uses, []
+        return uses
+
+    def linear(self, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+        """As ``F.linear``.
+
+        Raises:
+            UnexpectedUse: `input` or `bias` is one of the weights.
+        """
+        for other in (input, bias):
+            if id(other) in self._names:
+                raise UnexpectedUse(self._names[id(other)])
+        name = self._names.get(id(weight))
+        if name is None:
+            return F.linear(input, weight, bias)
+
+        def run(per_user: tuple[bool, ...], given: Tensor, bias: Tensor | None) -> Tensor:
+            own_input, own_bias = per_user
+            if not own_input:
+                given = given.expand(self._users, *given.shape)
+            inputs = given.reshape(self._users, -1, given.shape[-1])
+            outputs = self.weights[name].apply(inputs)
+            if torch.is_grad_enabled():  # otherwise no derivative comes back
+                if not outputs.requires_grad:
+                    outputs.requires_grad_()  # nothing before this layer adapts
+                self._uses.append(Use(name, inputs, outputs))
+            if bias is None:
+                outputs = outputs.clone()  # the model may change its copy in place
+            else:
+                outputs = outputs + (bias.unsqueeze(1) if own_bias else bias)
+            return outputs.reshape(*given.shape[:-1], outputs.shape[-1])
+
+        return behind_vmap(run, input, bias, always_per_user=True)
+
+
+def factorable(model: nn.Module, rows: int) -> set[str]:
+    """Names of the linear layers' weights that are not small beside the factors of their changes.
+
+    Args:
+        rows: how many each change sums over, for all steps together.
+    """
+    return {
+        f"{name}.weight" if name else "weight"
+        for name, module in model.named_modules()
+        if type(module) is nn.Linear
+        and rows * (module.in_features + module.out_features) <= 2 * module.weight.numel()
+    }

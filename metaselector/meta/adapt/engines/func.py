@@ -1,0 +1,221 @@
+"""The default engine: all users of a meta-batch at once, through torch.func.
+
+The model is written for one user; ``vmap`` gives every user parameters of their own. Because users
+are independent, the gradient of the summed support losses with respect to the stacked parameters is
+the stack of the users' gradients, so the inner gradient is an ordinary autograd call outside of
+``vmap``, and the outer one flows through it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+
+from metaselector.data.encoded.batch import Batch
+from metaselector.data.splitting.episodes import Episodes
+from metaselector.meta.adapt.contract import Adaptation, Loss, context_of
+from metaselector.meta.adapt.engines.factored import FactoredLinears, UserWeights, factorable
+from metaselector.meta.adapt.rules import MAML, SHARED, MetaSGD, Tensors
+from metaselector.meta.adapt.touched import rows_of_users
+from metaselector.models.kernels.intercept import Intercept, UnexpectedUse
+from metaselector.models.kernels.lookups import Lookups
+
+T = TypeVar("T")
+
+
+class Adapted(NamedTuple):
+    """The users' parameters after the inner loop.
+
+    Attributes:
+        own: what each user has of their own, first axis U; a table holds the rows that the user
+            touches, ``[U, L, ...]``.
+        shared: what all users read.
+        rows: int64 ``[U, L]``, the ids behind the tables' rows; None where all tables are shared.
+        episodes: the episodes, with ids that index the tables of `own`, or of `shared`.
+    """
+
+    own: dict[str, Tensor]
+    shared: dict[str, Tensor]
+    rows: Tensor | None
+    episodes: Episodes
+
+
+class FuncEngine:
+    """See :class:`metaselector.meta.adapt.contract.Engine`."""
+
+    def __call__(
+        self,
+        model: nn.Module,
+        params: Tensors,
+        rates: Tensors,
+        adaptation: Adaptation,
+        episodes: Episodes,
+        loss: Loss,
+    ) -> Any:
+        def predict(factored: set[str]) -> Any:
+            users = _Users(model, params, rates, adaptation, episodes, factored)
+            users.adapt(adaptation, loss)
+            return users.forward(users.episodes.query.batch)
+
+        return _with_factored(model, rates, adaptation, episodes, predict)
+
+    def adapt(
+        self,
+        model: nn.Module,
+        params: Tensors,
+        rates: Tensors,
+        adaptation: Adaptation,
+        episodes: Episodes,
+        loss: Loss,
+    ) -> Adapted:
+        """Run the inner loop only; arguments as for the call."""
+
+        def adapt(factored: set[str]) -> Adapted:
+            users = _Users(model, params, rates, adaptation, episodes, factored)
+            users.adapt(adaptation, loss)
+            return users.adapted()
+
+        return _with_factored(model, rates, adaptation, episodes, adapt)
+
+
+class _Users:
+    """The parameters of the users of a meta-batch, and the model that reads them."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        params: Tensors,
+        rates: Tensors,
+        adaptation: Adaptation,
+        episodes: Episodes,
+        factored: set[str],
+    ) -> None:
+        tables: frozenset[str] = frozenset(model.tables)  # type: ignore[arg-type]
+        names = adaptation.names if adaptation.steps else ()
+        self.model = model
+        self.users = len(episodes.support.labels)
+        self.tied = _shares_parameters(model)
+        self.lookups = Lookups()
+        self.rows: Tensor | None = None
+        self.episodes = episodes
+        self.rates = dict(rates)  # a table's are those of its gathered rows
+        self.shared = {name: p for name, p in params.items() if name not in names}
+        # Each user's own but not adapted: rows of the other tables, and the context.
+        self.fixed: dict[str, Tensor] = {}
+        if not tables.isdisjoint(names):
+            # The ids will be local, so every table must be: a missing one is a KeyError.
+            rows, self.episodes = rows_of_users(episodes)
+            self.rows = rows
+            self.fixed = {
+                name: self._gather(self.shared.pop(name), rows)
+                for name in sorted(tables.difference(names))
+            }
+            for name, rate in rates.items():
+                if name in tables and rate.shape == params[name].shape:
+                    self.rates[name] = self._gather(rate, rows)
+        self.weights = {name: UserWeights(params[name]) for name in names if name in factored}
+        self.own = {
+            name: self._gather(params[name], self.rows)
+            if name in tables and self.rows is not None
+            else params[name].expand(self.users, *params[name].shape)
+            for name in names
+            if name not in factored
+        }
+        if context := context_of(model):
+            support = self.episodes.support
+            with torch.no_grad():
+                output = self.forward(support.batch)
+                self.fixed |= {
+                    name: vmap(function)(output, support.labels, support.mask)
+                    for name, function in context.items()
+                }
+
+    def _gather(self, table: Tensor, rows: Tensor) -> Tensor:
+        """``[U, L, ...]``."""
+        flat = self.lookups.embedding(rows, table.reshape(len(table), -1))
+        return flat.reshape(*rows.shape, *table.shape[1:])
+
+    def adapt(self, adaptation: Adaptation, loss: Loss) -> None:
+        """Take the inner steps."""
+        outer = torch.is_grad_enabled()
+        support = self.episodes.support
+        create_graph = outer and adaptation.rule.second_order
+        for step in range(adaptation.steps):
+            rates = adaptation.rates_at(step, self.rates)
+            weights = adaptation.support_weights(step, support.mask)
+            with torch.enable_grad():
+                own = {
+                    name: p if outer and p.requires_grad else p.detach().requires_grad_()
+                    for name, p in self.own.items()
+                }
+                self.own = own
+                output = self.forward(support.batch)
+                uses = self.linears.uses()
+                losses = vmap(loss)(output, support.labels, weights)
+                total = adaptation.shrunk(losses, weights).sum()
+                grads = torch.autograd.grad(
+                    total,
+                    [*own.values(), *(use.outputs for use in uses)],
+                    create_graph=create_graph,
+                    materialize_grads=True,
+                )
+            by_name = dict(zip(own, grads, strict=False))
+            self.own = adaptation.rule.update(own, by_name, rates)
+            for use, derivatives in zip(uses, grads[len(own) :], strict=True):
+                inputs = use.inputs if create_graph else use.inputs.detach()
+                rate = rates[SHARED if SHARED in rates else use.name]
+                self.weights[use.name] = self.weights[use.name].step(rate, inputs, derivatives)
+
+    def forward(self, batch: Batch) -> Any:
+        """Outputs with leading axes ``[U, R]`` for slots ``[U, R, C]``."""
+        own = {**self.fixed, **self.own}
+        starts = {name: weight.start for name, weight in self.weights.items()}
+        shared = {**self.shared, **starts}
+        self.linears = FactoredLinears(self.weights, self.users)
+
+        handlers = {**self.lookups.handlers, **self.linears.handlers}
+
+        def one_user(own: Tensors, ids: Tensor, values: Tensor) -> Any:
+            with Intercept(handlers, starts, self.linears.handlers):
+                return functional_call(
+                    self.model, {**own, **shared}, (Batch(ids, values),), tie_weights=self.tied
+                )
+
+        return vmap(one_user, randomness="different")(own, *batch)
+
+    def adapted(self) -> Adapted:
+        formed = {name: weight.formed(self.users) for name, weight in self.weights.items()}
+        return Adapted({**self.fixed, **self.own, **formed}, self.shared, self.rows, self.episodes)
+
+
+def _shares_parameters(model: nn.Module) -> bool:
+    """Whether a parameter has several names; looking them up takes time in every pass."""
+    names = [name for name, _ in model.named_parameters(remove_duplicate=False)]
+    return len(names) > len(list(model.parameters()))
+
+
+def _with_factored(
+    model: nn.Module,
+    rates: Tensors,
+    adaptation: Adaptation,
+    episodes: Episodes,
+    run: Callable[[set[str]], T],
+) -> T:
+    """``run(names)`` with the weights that may be factored, which is found out by trying."""
+    factored: set[str] = set()
+    if type(adaptation.rule) in (MAML, MetaSGD):  # whose step is a rate times the gradient
+        rows = adaptation.steps * episodes.support.labels.shape[1]
+        factored = {
+            name
+            for name in factorable(model, rows).intersection(adaptation.names)
+            if SHARED in rates or adaptation.per_step or rates[name].numel() == 1
+        }
+    while True:
+        try:
+            return run(factored)
+        except UnexpectedUse as use:
+            factored = factored - {use.name}

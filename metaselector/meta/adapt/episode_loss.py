@@ -1,0 +1,144 @@
+"""The whole episode inside one module's forward."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from metaselector.data.splitting.episodes import Episodes
+from metaselector.meta.adapt.contract import Adaptation, Engine, Loss
+from metaselector.meta.adapt.rules import Tensors
+from metaselector.meta.adapt.touched import rows_of_batch
+from metaselector.models.kernels.rows import index_rows, take_tables
+
+_RATE = "rate/"
+"""Before the name of a table whose rates' rows are meant."""
+
+
+class EpisodeLoss(nn.Module):
+    """Adapt on support, predict the query, return the query loss.
+
+    Everything the outer loop learns is a parameter of this module, so that a wrapper such as
+    DistributedDataParallel sees the inner loop as one forward pass.
+
+    Args:
+        model: the network that adapts.
+        rates: the inner learning rates, by name.
+        adaptation: what the inner loop does.
+        engine: who runs it.
+        loss: mean loss of one user's rows, for the inner loop; also of all query rows together, for
+            the outer loop.
+
+    Attributes:
+        row_sparse: whether tables get sparse gradients, of the rows that are touched.
+    """
+
+    def __init__(
+        self, model: nn.Module, rates: Tensors, adaptation: Adaptation, engine: Engine, loss: Loss
+    ) -> None:
+        super().__init__()
+        self.row_sparse = True
+        self.model = model
+        self.adaptation = adaptation
+        self.engine = engine
+        self.loss = loss
+        self._rate_names = tuple(rates)
+        # A ParameterDict would refuse the dots in parameter names.
+        self.alpha = nn.ParameterList(
+            nn.Parameter(rate.detach().clone(), requires_grad=adaptation.rule.learnable)
+            for rate in rates.values()
+        )
+
+    @property
+    def rates(self) -> dict[str, Tensor]:
+        return dict(zip(self._rate_names, self.alpha, strict=True))
+
+    def forward(self, episodes: Episodes) -> Tensor:
+        """Mean loss over all query rows of the meta-batch, a scalar.
+
+        The gradient of a table, and of rates with a row for each of a table's, is sparse: it has
+        the rows that the meta-batch touches.
+        """
+        rows, local = rows_of_batch(episodes)
+        return self._loss(self._take(rows), local)
+
+    def predict(self, episodes: Episodes) -> Any:
+        """The model's outputs on the query after adapting on the support, as of the engine."""
+        rows, local = rows_of_batch(episodes)
+        return self._outputs(self._take(rows), local)
+
+    def accumulate_gradients(
+        self, episodes: Episodes, users_at_once: int, weight: float = 1.0
+    ) -> float:
+        """Add the gradients of the mean loss to those of the parameters, some users at a time.
+
+        Equal to ``(weight * self(episodes)).backward()`` but for rounding, in the memory of
+        `users_at_once`. The tables' rows are taken once, and their gradients given back once.
+
+        Returns:
+            the mean loss.
+        """
+        rows, local = rows_of_batch(episodes)
+        taken = self._take(rows)
+        leaves = {key: t.detach().requires_grad_(t.requires_grad) for key, t in taken.items()}
+        count = max(int(episodes.query.mask.sum()), 1)
+        total = 0.0
+        for chunk in local.split(users_at_once):
+            loss = self._loss(leaves, chunk) * (int(chunk.query.mask.sum()) / count)
+            (weight * loss).backward()
+            total += loss.item()
+        _give_back(taken, {key: leaf.grad for key, leaf in leaves.items()})
+        return total
+
+    def sit_out(self) -> None:
+        """The part of :meth:`accumulate_gradients` in a step for which there are no episodes here.
+
+        Where tables are sharded, the other processes need the rows that this one holds. Without
+        gradients, it is the part of the others' :meth:`predict`.
+        """
+        nothing = torch.zeros(0, dtype=torch.int64, device=next(self.parameters()).device)
+        _give_back(self._take(nothing), {})
+
+    def _take(self, rows: Tensor) -> dict[str, Tensor]:
+        """Rows of the tables, and of the rates with a row for each of a table's."""
+        tables: frozenset[str] = frozenset(self.model.tables)  # type: ignore[arg-type]
+        params: dict[str, Tensor] = dict(self.model.named_parameters())
+        of = {name: p for name, p in params.items() if name in tables}
+        of |= {
+            f"{_RATE}{name}": rate
+            for name, rate in self.rates.items()
+            if name in tables and rate.shape == params[name].shape
+        }
+        if not self.row_sparse:
+            return {key: index_rows(table, rows) for key, table in of.items()}
+        return take_tables(of, rows)
+
+    def _loss(self, taken: Mapping[str, Tensor], local: Episodes) -> Tensor:
+        """The mean loss of episodes with ids among the rows that were taken."""
+        output = self._outputs(taken, local)
+        return self.loss(output, local.query.labels, local.query.mask)
+
+    def _outputs(self, taken: Mapping[str, Tensor], local: Episodes) -> Any:
+        params: dict[str, Tensor] = dict(self.model.named_parameters())
+        rates = self.rates
+        for key, rows in taken.items():
+            name = key.removeprefix(_RATE)
+            (params if name == key else rates)[name] = rows
+        return self.engine(self.model, params, rates, self.adaptation, local, self.loss)
+
+
+def _give_back(taken: Mapping[str, Tensor], grads: Mapping[str, Tensor | None]) -> None:
+    """Add gradients of rows that were taken to those of their tables; of rows not used, 0."""
+    learned = {key: rows for key, rows in taken.items() if rows.requires_grad}
+    if learned:
+        given = [grads.get(key) for key in learned]
+        torch.autograd.backward(
+            list(learned.values()),
+            [
+                torch.zeros_like(rows) if grad is None else grad
+                for rows, grad in zip(learned.values(), given, strict=True)
+            ],
+        )

@@ -1,0 +1,93 @@
+"""The rows of the embedding tables that episodes touch.
+
+A user's episode reads few rows of a table. Adapting a local copy of those, ``[U, L, D]``, with ids
+remapped to it, gives exactly the numbers of adapting the whole table, at a cost that does not
+depend on the vocabulary. In the same way, a meta-batch reads few rows, and its gradient has no
+others.
+
+Id 0 counts as touched by everyone, so that the padding id stays 0.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from metaselector.data.encoded.batch import Batch
+from metaselector.data.splitting.episodes import Episodes, Rows
+
+MARKED = 4
+"""Distinct ids are found by marking them where there are at most so many ids to each one given."""
+
+
+class Touched(NamedTuple):
+    """The rows that episodes touch, and the episodes with ids among them.
+
+    Attributes:
+        rows: int64 ids in ascending order: ``[n]``, those of all users together, or ``[U, L]``,
+            those of each user, followed by padding with 0.
+        episodes: the episodes with ids that index `rows`.
+    """
+
+    rows: Tensor
+    episodes: Episodes
+
+
+def rows_of_batch(episodes: Episodes) -> Touched:
+    """Find the distinct ids of all users together."""
+    rows, positions = _distinct(_ids(episodes))
+    return Touched(rows, _with_ids(episodes, positions))
+
+
+def rows_of_users(episodes: Episodes) -> Touched:
+    """Find each user's distinct ids."""
+    ids = _ids(episodes)
+    users = torch.arange(len(ids), device=ids.device)
+    width = int(ids.max()) + 1
+    # One pass for all users: user u's ids live in [u * width, (u + 1) * width).
+    keys, positions = _distinct(ids + (users * width).unsqueeze(1))
+    owner = keys // width
+    count = torch.bincount(owner, minlength=len(ids))
+    start = count.cumsum(0) - count
+    rows = ids.new_zeros(len(ids), int(count.max()))
+    rows[owner, torch.arange(len(keys), device=ids.device) - start[owner]] = keys % width
+    return Touched(rows, _with_ids(episodes, positions - start.unsqueeze(1)))
+
+
+def _ids(episodes: Episodes) -> Tensor:
+    """A 0 and all ids of each user, ``[U, 1 + (S + Q) * C]``."""
+    support, query = episodes.support.batch.ids, episodes.query.batch.ids
+    padding = support.new_zeros(len(support), 1)
+    return torch.cat([padding, support.flatten(1), query.flatten(1)], dim=1)
+
+
+def _with_ids(episodes: Episodes, ids: Tensor) -> Episodes:
+    """The episodes with ids as :func:`_ids` lays them out."""
+
+    def replace(rows: Rows, ids: Tensor) -> Rows:
+        return Rows(
+            Batch(ids.reshape(rows.batch.ids.shape), rows.batch.values), rows.labels, rows.mask
+        )
+
+    support = episodes.support.batch.ids[0].numel()
+    return Episodes(
+        replace(episodes.support, ids[:, 1 : 1 + support]),
+        replace(episodes.query, ids[:, 1 + support :]),
+    )
+
+
+def _distinct(ids: Tensor) -> tuple[Tensor, Tensor]:
+    """As ``torch.unique(ids, return_inverse=True)``, for ids of 0 and above, but without a sort."""
+    flat = ids.reshape(-1)
+    width = int(flat.max()) + 1
+    if width <= MARKED * len(flat):
+        seen = torch.zeros(width, dtype=torch.bool, device=ids.device).index_fill_(0, flat, True)
+        positions = seen.cumsum(0).sub_(1).index_select(0, flat)
+        return seen.nonzero().squeeze(1), positions.view(ids.shape)
+    if ids.device.type != "cpu":
+        return torch.unique(ids, return_inverse=True)
+    places, distinct = pd.factorize(flat.numpy(), sort=True)  # a hash table
+    return torch.from_numpy(distinct), torch.from_numpy(places).view(ids.shape)

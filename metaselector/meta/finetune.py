@@ -1,0 +1,51 @@
+"""Fine-tuning for each user without meta-learning: what MetaSelector adds is measured against it.
+
+The base models' plain average takes steps of gradient descent on the user's support, with one
+learning rate for all parameters, the best on *valid* of those given.
+"""
+
+from __future__ import annotations
+
+import time
+
+import torch
+
+from metaselector.common.progress import Progress
+from metaselector.data.splitting.protocol import EvaluationProtocol
+from metaselector.meta.learned import MetaLearned
+from metaselector.meta.make_adaptation import make_adaptation
+from metaselector.meta.valid_loss import valid_loss
+from metaselector.models.mixture import Mixture
+
+
+def choose_rate(
+    protocol: EvaluationProtocol, mixture: Mixture, *, description: str, progress: Progress
+) -> MetaLearned:
+    """The rate with which fine-tuning predicts *valid* best; the first of equals.
+
+    Args:
+        mixture: base models trained on *train* under an untrained selector, which weighs alike.
+
+    Returns:
+        ``alpha`` has the rate, the same for every base model's parameter; ``history`` the losses,
+        with the position of the rate in ``config.adapt.finetune_rates`` as ``epoch``.
+    """
+    started, config = time.perf_counter(), protocol.config
+    adaptation = make_adaptation("user-finetuned", mixture, config.adapt)
+    candidates: list[MetaLearned] = []
+    losses: list[float] = []
+    with progress.task(description, len(config.adapt.finetune_rates)) as advance:
+        for rate in config.adapt.finetune_rates:
+            alpha = {name: torch.tensor([rate]) for name in adaptation.names}
+            alpha = {name: a.to(config.device) for name, a in alpha.items()}
+            candidates.append(MetaLearned(phi={}, shift={}, alpha=alpha))
+            losses.append(valid_loss(candidates[-1], mixture, adaptation, protocol))
+            advance()
+    best = min(range(len(losses)), key=losses.__getitem__)
+    chosen = candidates[best]
+    chosen.history = [
+        {"epoch": i, "train_loss": None, "valid_loss": loss} for i, loss in enumerate(losses)
+    ]
+    chosen.best_epoch = best
+    chosen.seconds = time.perf_counter() - started
+    return chosen

@@ -1,0 +1,96 @@
+"""What the outer loop learns: theta's shift, phi and alpha."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from metaselector.common.errors import CheckpointError
+from metaselector.models.mixture import Mixture
+
+PHI = "selector."
+"""What the names of the selector's parameters start with in a mixture."""
+
+
+@dataclass
+class MetaLearned:
+    """What the outer loop learned.
+
+    Attributes:
+        phi: parameters of the selector.
+        shift: change of the base models' initial parameters, by their name in the mixture; empty
+            where the base models are frozen.
+        alpha: inner learning rates.
+        history: per epoch ``epoch, train_loss, valid_loss`` (epoch 0 is before training) and
+            ``seconds``, wall-clock time from the start of the training to the end of the epoch,
+            with its validation.
+        rates: per epoch and parameter ``epoch, parameter, mean, low, high``.
+        best_epoch: the epoch these were taken from, by the loss on *valid*.
+        seconds: wall-clock time of the training.
+    """
+
+    phi: dict[str, Tensor]
+    shift: dict[str, Tensor]
+    alpha: dict[str, Tensor]
+    history: list[dict[str, Any]] = field(default_factory=list)
+    rates: list[dict[str, Any]] = field(default_factory=list)
+    best_epoch: int = 0
+    seconds: float = 0.0
+
+    @classmethod
+    def of_tensors(cls, tensors: Mapping[str, Tensor], device: str) -> MetaLearned:
+        """The inverse of :meth:`tensors`, on a device."""
+        phi, shift, alpha = in_parts(tensors, ("phi", "shift", "alpha"), device)
+        return cls(phi, shift, alpha)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """phi, shift and alpha, each as ``<part>/<name>``."""
+        parts = {"phi": self.phi, "shift": self.shift, "alpha": self.alpha}
+        return {f"{part}/{name}": t for part, of in parts.items() for name, t in of.items()}
+
+    def attach(self, mixture: Mixture) -> Mixture:
+        """Give `mixture`, which holds other base models, this phi and this shift, in place.
+
+        Raises:
+            CheckpointError: it has not these parameters, or in other shapes.
+        """
+        own = dict(mixture.named_parameters())
+        for name, tensor in {**self.phi, **self.shift}.items():
+            if name not in own or own[name].shape != tensor.shape:
+                raise CheckpointError(
+                    f"meta-training learned '{name}' {list(tensor.shape)}, which does not match "
+                    "the base models and the selector of these settings; train it again"
+                )
+        with torch.no_grad():
+            for name, parameter in mixture.named_parameters():
+                if name in self.phi:
+                    parameter.copy_(self.phi[name])
+                elif name in self.shift:
+                    parameter.add_(self.shift[name].to(parameter.device))
+        return mixture
+
+
+def in_parts(
+    tensors: Mapping[str, Tensor], parts: Sequence[str], device: str
+) -> list[dict[str, Tensor]]:
+    """Of tensors called ``<part>/<name>`` those of each part by name, on a device.
+
+    Raises:
+        ValueError: one is of no part.
+    """
+    found: dict[str, dict[str, Tensor]] = {part: {} for part in parts}
+    for key, tensor in tensors.items():
+        part, slash, name = key.partition("/")
+        if not slash or part not in found:
+            raise ValueError(f"'{key}' is none of {', '.join(f'{part}/...' for part in parts)}")
+        found[part][name] = tensor.to(device)
+    return list(found.values())
+
+
+def parameters_of(mixture: Mixture) -> dict[str, Tensor]:
+    """A copy of the parameters, by their name."""
+    return {name: p.detach().clone() for name, p in mixture.named_parameters()}

@@ -1,0 +1,52 @@
+"""What takes the outer loop's steps: Adam, and of tables one that leaves untouched rows alone."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import torch
+
+from metaselector.config import MetaTrainConfig
+from metaselector.meta.adapt.episode_loss import EpisodeLoss
+from metaselector.models.kernels.row_adam import RowAdam
+from metaselector.models.mixture import Mixture
+
+
+def row_sparse_ids(mixture: Mixture, episode: EpisodeLoss) -> set[int]:
+    """``id`` of the tables, and of rates with a row for each of a table's."""
+    tables = {name: p for name, p in mixture.named_parameters() if name in mixture.tables}
+    return {id(p) for p in tables.values()} | {
+        id(rate)
+        for name, rate in episode.rates.items()
+        if name in tables and rate.shape == tables[name].shape
+    }
+
+
+def outer_optimizers(
+    mixture: Mixture, episode: EpisodeLoss, config: MetaTrainConfig
+) -> list[torch.optim.Optimizer]:
+    """Adam, with a rate each for phi, theta if it is not frozen, and alpha if it is learned.
+
+    For the embedding tables it is :class:`RowAdam`, which leaves rows alone that the meta-batch
+    does not touch. The other parameters of phi decay where ``weight_decay`` asks for it, decoupled
+    from the gradient (AdamW: Loshchilov and Hutter, ICLR 2019, Algorithm 2); nothing else does.
+    """
+    row_sparse = row_sparse_ids(mixture, episode)
+    dense: list[dict[str, Any]] = []
+    sparse: list[dict[str, Any]] = []
+    for module, rate, decay in (
+        (mixture.selector, config.phi_learning_rate, config.weight_decay),
+        (mixture.base_models, config.theta_learning_rate, 0.0),
+        (episode.alpha, config.alpha_learning_rate, 0.0),
+    ):
+        learned = [p for p in module.parameters() if p.requires_grad]
+        own = [p for p in learned if id(p) not in row_sparse]
+        dense.append({"params": own, "lr": rate, "weight_decay": decay})
+        sparse.append({"params": [p for p in learned if id(p) in row_sparse], "lr": rate})
+    adam = torch.optim.AdamW if config.weight_decay else torch.optim.Adam
+    return [
+        optimizer([group for group in groups if group["params"]])
+        for optimizer, groups in ((partial(adam, fused=True), dense), (RowAdam, sparse))
+        if any(group["params"] for group in groups)
+    ]

@@ -1,0 +1,215 @@
+"""The outer loop: learn where adaptation starts (theta, phi) and how far it steps (alpha)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from metaselector.common.errors import UserError
+from metaselector.config import Config
+from metaselector.data.encoded.dataset import EncodedDataset
+from metaselector.data.splitting.episodes import EpisodeRows, Episodes, load_episodes
+from metaselector.data.splitting.warm import make_protocol
+from metaselector.meta.adapt.engines import make_engine
+from metaselector.meta.adapt.episode_loss import EpisodeLoss
+from metaselector.meta.adapt.touched import rows_of_batch
+from metaselector.meta.learned import PHI, MetaLearned, parameters_of
+from metaselector.meta.make_adaptation import make_adaptation
+from metaselector.meta.optimizers import outer_optimizers, row_sparse_ids
+from metaselector.meta.valid_loss import valid_loss
+from metaselector.meta.variants import Variant, kind_of
+from metaselector.models.mixture import Mixture, make_loss
+from metaselector.training.distributed import workers
+from metaselector.training.distributed.communication import make_communication
+from metaselector.training.distributed.data_parallel import DataParallel
+from metaselector.training.distributed.wire import Traffic
+from metaselector.training.loop.clipping import clip_gradients
+from metaselector.training.loop.trainee import Judgement, Trainee
+
+_ALPHA = "alpha."
+
+
+class Users(Trainee):
+    """A mixture that learns from users' episodes in random meta-batches; see :class:`Trainee`."""
+
+    def __init__(
+        self,
+        variant: Variant,
+        dataset: EncodedDataset,
+        early: Mixture,
+        later: Mixture,
+        config: Config,
+        generator: np.random.Generator,
+        traffic: Traffic | None = None,
+    ) -> None:
+        self._config, self.generator, self._later = config, generator, later
+        self._traffic = traffic
+        self._mixture, self._joint = early, kind_of(variant) == "metaselector"
+        self._adaptation = make_adaptation(variant, early, config.adapt)
+        self._start = parameters_of(early)
+        for mixture in (early, later):
+            mixture.base_models.requires_grad_(self._joint)
+        alpha = self._adaptation.initial_rates(self._start)
+        loss = make_loss(dataset.schema.tasks, config.adapt.task_weights)
+        engine = make_engine(config.adapt.engine)
+        self._episode = EpisodeLoss(early, alpha, self._adaptation, engine, loss)
+        settings = config.meta_train
+        if variant == "sample-selector":
+            rate = config.selector.learning_rate
+            settings = settings.model_copy(update={"phi_learning_rate": rate})
+        self.optimizers = outer_optimizers(early, self._episode, settings)
+        self._protocol = make_protocol(dataset, config)
+        self.batches = -(-len(self._protocol.learners) // settings.users_per_batch)
+        self.torch_seed = int(generator.integers(2**31)) if config.adapt.inner_dropout else None
+        self.parameters: dict[str, Tensor] = {
+            name: p for name, p in early.named_parameters() if p.requires_grad
+        }
+        self.parameters |= {f"{_ALPHA}{name}": p for name, p in self._episode.rates.items()}
+        self._last: EpisodeRows | None = None
+        self._parallel = self._shared_out() if workers.count() > 1 else None
+
+    def _shared_out(self) -> DataParallel:
+        """Several workers, who each learn from some of a meta-batch's users."""
+        learned = [p for p in self._episode.parameters() if p.requires_grad]
+        ids = row_sparse_ids(self._mixture, self._episode)
+        tables = [p for p in learned if id(p) in ids]
+        others = [p for p in learned if id(p) not in ids]
+        way = make_communication(self._config.meta_train.comm, tables, others, self._traffic)
+        self._episode.row_sparse = way.row_sparse
+        if self.torch_seed is not None:
+            self.torch_seed += workers.rank()  # other masks of dropout on every worker
+
+        def call(chunk: Episodes, scale: float) -> Tensor:
+            loss: Tensor = self._episode(chunk) * scale
+            return loss
+
+        return DataParallel([self._episode], tables if way.row_sparse else (), call, way)
+
+    def begin(self, epoch: int) -> Sequence[NDArray[np.int64]]:
+        if epoch == 0:
+            return ()
+        self._mixture.train(self._config.adapt.inner_dropout)
+        order = self.generator.permutation(self._protocol.learners)
+        return np.array_split(order, self.batches)
+
+    def gradients(self, piece: NDArray[np.int64], epoch: int) -> float | None:
+        self._last = rows = self._protocol.sample(piece, self.generator)
+        if not len(rows.users):  # users with few rows may have none in the window
+            return None
+        self._episode.zero_grad(set_to_none=True)
+        users_at_once = self._config.adapt.max_users_per_chunk
+        if self._parallel is not None:
+            return self._share_gradients(self._parallel, rows, users_at_once)
+        return self._episode.accumulate_gradients(self._load(rows), users_at_once)
+
+    def _share_gradients(
+        self, parallel: DataParallel, rows: EpisodeRows, users_at_once: int
+    ) -> float:
+        """The same of this worker's part of the users; the loss and gradients are those of all."""
+        own = np.arange(len(rows.users))[workers.share(len(rows.users))]
+        part = rows.some(own if len(own) else np.zeros(1, dtype=np.int64))
+        whole = float((rows.query >= 0).sum()) / workers.count()
+        passes = [
+            # Who has no users takes part for nothing.
+            (chunk, chunk.query.mask.sum().item() / whole if len(own) else 0.0)
+            for chunk in self._load(part).split(users_at_once)
+        ]
+        found = parallel.backward(passes)
+        if not parallel.communication.row_sparse:
+            self._sparsify(parallel, rows)
+        return found
+
+    def _sparsify(self, parallel: DataParallel, rows: EpisodeRows) -> None:
+        """Leave of the tables' dense gradients the rows that the whole meta-batch touches."""
+        touched = rows_of_batch(self._load(rows)).rows
+        for table in parallel.communication.tables:
+            assert table.grad is not None
+            values = table.grad.index_select(0, touched)
+            table.grad = torch.sparse_coo_tensor(
+                touched[None], values, table.shape, is_coalesced=True, check_invariants=False
+            )
+
+    def update(self) -> None:
+        settings = self._config.meta_train
+        if settings.clip_norm is not None:
+            clip_gradients(self.parameters.values(), settings.clip_norm)
+        for optimizer in self.optimizers:
+            optimizer.step()
+        if settings.rate_bounds is not None and self._adaptation.rule.learnable:
+            with torch.no_grad():
+                for rate in self._episode.rates.values():
+                    rate.clamp_(*settings.rate_bounds)
+        if self._parallel is not None:
+            self._parallel.communication.after_update()
+
+    @property
+    def in_step(self) -> bool:
+        return self._parallel is None or self._parallel.communication.in_step
+
+    def settle(self) -> None:
+        if self._parallel is not None:
+            self._parallel.communication.settle()
+
+    def shared_state(self) -> dict[str, Tensor]:
+        return {} if self._parallel is None else self._parallel.communication.state()
+
+    def load_shared_state(self, state: Mapping[str, Tensor]) -> None:
+        if self._parallel is not None:
+            self._parallel.communication.load(state)
+
+    def judge(self, epoch: int, seconds: float, train_loss: float | None) -> Judgement:
+        self._mixture.eval()
+        if epoch and train_loss is None:
+            raise UserError(self._protocol.nothing_to_learn)
+        candidate = self.candidate()
+        learned = MetaLearned.of_tensors(candidate, self._config.device)
+        lost = valid_loss(learned, self._later, self._adaptation, self._protocol)
+        rates = [{"epoch": epoch, **row} for row in _describe(learned.alpha)]
+        return Judgement(lost, {"seconds": seconds}, rates)
+
+    def candidate(self) -> dict[str, Tensor]:
+        now, start = parameters_of(self._mixture), self._start
+        phi = {name: p for name, p in now.items() if name.startswith(PHI)}
+        shift = {n: p - start[n] for n, p in now.items() if self._joint and not n.startswith(PHI)}
+        alpha = {name: rate.detach().clone() for name, rate in self._episode.rates.items()}
+        return MetaLearned(phi, shift, alpha).tensors()
+
+    def users(self, piece: NDArray[np.int64]) -> list[str]:
+        names = self._protocol.dataset.user_names
+        return [names[user] for user in dict.fromkeys(piece.tolist())]
+
+    @torch.no_grad()
+    def offenders(self, piece: NDArray[np.int64]) -> list[str]:
+        rows = self._last
+        assert rows is not None  # gradients() of this piece came before
+        alone = self._load(rows).split(1)
+        bad = [not math.isfinite(self._episode(episode).item()) for episode in alone]
+        return self.users(rows.users[bad])
+
+    def group_of(self, name: str) -> str:
+        if name.startswith(_ALPHA):
+            return "the inner learning rates (alpha)"
+        return (
+            "the selector (phi)" if name.startswith(PHI) else f"base model '{name.split('.')[1]}'"
+        )
+
+    def _load(self, rows: EpisodeRows) -> Episodes:
+        return load_episodes(self._protocol.dataset, rows).to(self._config.device)
+
+
+def _describe(alpha: Mapping[str, Tensor]) -> list[dict[str, Any]]:
+    return [
+        {
+            "parameter": name,
+            "mean": rate.mean().item(),
+            "low": rate.min().item(),
+            "high": rate.max().item(),
+        }
+        for name, rate in alpha.items()
+    ]

@@ -1,0 +1,80 @@
+"""Rows of embedding tables: how they are taken, and where they are.
+
+All are in this process, unless a table's type says otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+
+def take_rows(table: Tensor, rows: Tensor) -> Tensor:
+    """``table[rows]`` for distinct ascending rows; its gradient is sparse, with these rows only."""
+    return _TakeRows.apply(table, rows)
+
+
+def index_rows(table: Tensor, rows: Tensor) -> Tensor:
+    """The same with a dense gradient, of the whole table."""
+    return table.index_select(0, rows)
+
+
+class _TakeRows(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, table: Tensor, rows: Tensor) -> Tensor:
+        ctx.rows, ctx.shape = rows, table.shape
+        return table.index_select(0, rows)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        rows = ctx.rows.unsqueeze(0)
+        return torch.sparse_coo_tensor(
+            rows, grad, ctx.shape, is_coalesced=True, check_invariants=False
+        ), None
+
+
+class Storage(Protocol):
+    """What has to be known of tables of one type."""
+
+    def take(self, tables: Mapping[str, Tensor], rows: Tensor) -> dict[str, Tensor]:
+        """``table[rows]`` of all of them, for distinct ascending ids `rows`, int64 ``[n]``.
+
+        Differentiable once; a table's gradient is sparse, of the table's whole shape.
+        """
+
+    def here(self, table: Tensor) -> tuple[Tensor, int]:
+        """The rows that this process holds, to be changed in place, and the id of the first."""
+
+
+class _Here:
+    def take(self, tables: Mapping[str, Tensor], rows: Tensor) -> dict[str, Tensor]:
+        return {name: take_rows(table, rows) for name, table in tables.items()}
+
+    def here(self, table: Tensor) -> tuple[Tensor, int]:
+        return table, 0
+
+
+_HERE = _Here()
+_ELSEWHERE: dict[type[Tensor], Storage] = {}
+
+
+def register_storage(table_type: type[Tensor], storage: Storage) -> None:
+    """Let `storage` take and show the rows of tables that are exactly a `table_type`."""
+    _ELSEWHERE[table_type] = storage
+
+
+def storage_of(table: Tensor) -> Storage:
+    """Who knows where the rows of `table` are."""
+    return _ELSEWHERE.get(type(table), _HERE)
+
+
+def take_tables(tables: Mapping[str, Tensor], rows: Tensor) -> dict[str, Tensor]:
+    """``table[rows]`` of every table by its storage, which sees all of its tables at once."""
+    by_storage: dict[Storage, dict[str, Tensor]] = {}
+    for name, table in tables.items():
+        by_storage.setdefault(storage_of(table), {})[name] = table
+    taken = [storage.take(some, rows) for storage, some in by_storage.items()]
+    return {name: table for some in taken for name, table in some.items()}

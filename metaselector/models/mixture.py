@@ -1,0 +1,167 @@
+"""Base models and selector as one network, whose prediction is their convex combination."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from metaselector.common.errors import ConfigError, nearest
+from metaselector.data.encoded.batch import Batch
+
+
+class Mixed(NamedTuple):
+    """What the mixture says of every row, and, of several tasks, of each: then T comes last.
+
+    Attributes:
+        log_positive: ``[..., B]`` or ``[..., B, T]``, log of the predicted probability.
+        log_negative: of the same shape, log of one minus it, without cancellation.
+        weights: ``[..., B, K]`` or ``[..., B, K, T]``, the selector's distribution over the models.
+        base_probabilities: of the same shape.
+    """
+
+    log_positive: Tensor
+    log_negative: Tensor
+    weights: Tensor
+    base_probabilities: Tensor
+
+
+class Mixture(nn.Module):
+    """``p = sum_k weights_k * p_k``.
+
+    Parameters are named ``base_models.<name>.*`` (theta) and ``selector.*`` (phi).
+
+    Args:
+        base_models: K modules by name, each ``batch -> logits [..., B]`` with ``tables``; of
+            several tasks ``[..., B, T]``.
+        selector: ``(batch, base_probabilities) -> weights``, both ``[..., B, K]``, with ``tables``;
+            of several tasks ``[..., B, K, T]``. Its ``context``, if any, is the mixture's, see
+            :mod:`metaselector.meta.adapt.contract`.
+        num_tasks: T.
+        num_slots: C, where batches have more: base models with ``reads_scores`` see all slots, the
+            others and the selector the first C.
+    """
+
+    base_models: nn.ModuleDict
+    selector: nn.Module
+    tables: frozenset[str]
+
+    def __init__(
+        self,
+        base_models: Mapping[str, nn.Module],
+        selector: nn.Module,
+        num_tasks: int = 1,
+        num_slots: int | None = None,
+    ) -> None:
+        super().__init__()
+        self.num_slots = num_slots
+        self.models_axis = -1 if num_tasks == 1 else -2
+        self.base_models = nn.ModuleDict(dict(base_models))
+        self.selector = selector
+        context: Mapping[str, Any] = getattr(selector, "context", {})
+        self.context = {f"selector.{name}": function for name, function in context.items()}
+        self.tables = frozenset(_tables("selector", selector)).union(
+            *(_tables(f"base_models.{name}", model) for name, model in base_models.items())
+        )
+
+    def forward(self, batch: Batch) -> Mixed:
+        axis = self.models_axis
+        scored, batch = batch, self._fields(batch)
+        logits = torch.stack(
+            [
+                model(scored if getattr(model, "reads_scores", False) else batch)
+                for model in self.base_models.values()
+            ],
+            dim=axis,
+        )
+        probabilities = torch.sigmoid(logits)  # [..., B, K] or [..., B, K, T]
+        weights = self.selector(batch, probabilities)
+        # In logs, so that a confident base model costs neither precision nor gradient.
+        log_weights = weights.clamp_min(torch.finfo(weights.dtype).tiny).log()
+        return Mixed(
+            torch.logsumexp(log_weights + F.logsigmoid(logits), dim=axis),
+            torch.logsumexp(log_weights + F.logsigmoid(-logits), dim=axis),
+            weights,
+            probabilities,
+        )
+
+    def _fields(self, batch: Batch) -> Batch:
+        """Without the slots of scores."""
+        if self.num_slots is None:
+            return batch
+        return Batch(*(slots[..., : self.num_slots] for slots in batch))
+
+
+def _tables(prefix: str, module: nn.Module) -> set[str]:
+    """Full names of the parameters that `module` declares to be indexed by ids."""
+    names = {name for name, _ in module.named_parameters()}
+    declared: Iterable[str] = getattr(module, "tables", ())
+    for table in declared:
+        if table not in names:
+            raise ConfigError(
+                f"{type(module).__name__}.tables names '{table}', which is no parameter; "
+                + nearest(table, names)
+            )
+    return {f"{prefix}.{table}" for table in declared}
+
+
+def row_loss(output: Mixed, labels: Tensor) -> Tensor:
+    """Logloss of every row, in nats."""
+    return -(labels * output.log_positive + (1 - labels) * output.log_negative)
+
+
+@dataclass(frozen=True)
+class MeanLoss:
+    """Mean logloss of rows; of several tasks, of the weighted sum of theirs.
+
+    ``sum_i m_i sum_t w_t o_it l_it / sum_i m_i``, with the mask m, and o 1 where a task is
+    observed, else 0. A task that is seldom observed therefore counts less: a mean over each task's
+    own rows would not be the mean of what some users lose and what the others do.
+
+    Attributes:
+        weights: T of them; None where there is one task.
+    """
+
+    weights: tuple[float, ...] | None = None
+
+    def rows(self, output: Mixed, labels: Tensor) -> Tensor:
+        """``[..., R]`` from labels ``[..., R]``, or ``[..., R, T]``, nan where not observed."""
+        if self.weights is None:
+            return row_loss(output, labels)
+        observed = ~labels.isnan()
+        losses = row_loss(output, labels.nan_to_num()) * observed
+        return (losses * losses.new_tensor(self.weights)).sum(-1)
+
+    def __call__(self, output: Mixed, labels: Tensor, mask: Tensor) -> Tensor:
+        """A scalar, weighted by `mask` ``[..., R]``; 0, still in the graph, where that is all 0."""
+        return (self.rows(output, labels) * mask).sum() / mask.sum().clamp_min(1)
+
+
+mean_loss = MeanLoss()
+
+
+def make_loss(tasks: Sequence[str], weights: Mapping[str, float] | None) -> MeanLoss:
+    """The loss that users adapt by and selectors learn from.
+
+    Args:
+        tasks: names of the tasks.
+        weights: by name; 1 for those that are not named.
+
+    Raises:
+        ConfigError: there is no such task.
+    """
+    weights = weights or {}
+    for name in weights:
+        if name not in tasks:
+            raise ConfigError(
+                f"adapt.task_weights: the data has no task '{name}'; {nearest(name, tasks)}"
+            )
+    if len(tasks) == 1:
+        if weights:
+            raise ConfigError("adapt.task_weights: the data has one task, which needs no weight")
+        return mean_loss
+    return MeanLoss(tuple(weights.get(name, 1.0) for name in tasks))

@@ -1,0 +1,122 @@
+"""How every figure looks: one column of a paper wide, readable in print and to the colour-blind."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from metaselector.common.files import atomic_file
+from metaselector.common.text import printable, shortened
+from metaselector.report.groups import COMBINATION, METASELECTOR, ORACLE, SINGLE
+
+WIDTH = 3.35
+"""Inches."""
+DPI = 300
+
+# Okabe and Ito, "Color Universal Design", 2008.
+BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILION, PURPLE = PALETTE = (
+    "#000000",
+    "#E69F00",
+    "#56B4E9",
+    "#009E73",
+    "#F0E442",
+    "#0072B2",
+    "#D55E00",
+    "#CC79A7",
+)
+CYCLE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK)
+GROUP_COLOURS = {SINGLE: BLUE, COMBINATION: GREEN, METASELECTOR: VERMILION, ORACLE: BLACK}
+MODEL_COLOURS = {"metaselector-simplified": VERMILION, "metaselector": GREEN}
+"""Where a colour is a model's and not its group's."""
+GRID = "#D9D9D9"
+_LONGEST_NAME = 40
+"""Characters; there are built-in rows of the table whose names have as many."""
+
+_SETTINGS: dict[Any, Any] = {
+    "font.size": 7,
+    "axes.labelsize": 7,
+    "axes.titlesize": 7.5,
+    "axes.titlelocation": "left",
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.formatter.useoffset": False,
+    "grid.color": GRID,
+    "grid.linewidth": 0.5,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "legend.handlelength": 1.4,
+    "legend.columnspacing": 1.2,
+    "lines.linewidth": 1.0,
+    "lines.markersize": 4,
+    "patch.linewidth": 0.6,
+    "text.parse_math": False,  # a name may hold a $
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "xtick.major.size": 2,
+    "ytick.major.size": 2,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+}
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Our settings for a while, whatever the user's own are; nothing global stays changed.
+
+    Letters that the font lacks are boxes, and names may leave no room for the rest, both silently.
+    """
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"(?s)Glyph .* missing from")
+        warnings.filterwarnings("ignore", "constrained_layout not applied")
+        matplotlib.rcdefaults()
+        for name, value in _SETTINGS.items():
+            matplotlib.rcParams[name] = value
+        yield
+
+
+def new_figure(height: float) -> Figure:
+    """An empty figure of one column's width; `height` in inches."""
+    figure = Figure(figsize=(WIDTH, height), dpi=DPI, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def short_name(name: object) -> str:
+    """A name of somebody else, such as a user's, as it fits into a figure: printable and short."""
+    return shortened(printable(str(name)), _LONGEST_NAME)
+
+
+def finish(figure: Figure) -> Figure:
+    """Make what matplotlib would make only on saving, while the settings are still in force."""
+    figure.draw_without_rendering()
+    return figure
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a PNG, atomically; equal figures give equal bytes."""
+    with styled(), atomic_file(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=DPI, metadata={"Software": None})
+
+
+def model_colours(models: Iterable[str]) -> dict[str, str]:
+    """A colour for each model: :data:`MODEL_COLOURS`, and the others in turn."""
+    others = cycle(colour for colour in CYCLE if colour not in MODEL_COLOURS.values())
+    return {model: MODEL_COLOURS.get(model) or next(others) for model in models}
+
+
+def row_labels(axes: Axes, labels: list[str]) -> None:
+    """Name horizontal rows 0, 1, ... from the top down."""
+    axes.set_yticks(range(len(labels)), [short_name(label) for label in labels])
+    axes.set_ylim(len(labels) - 0.4, -0.6)
+    axes.tick_params(axis="y", length=0)

@@ -1,0 +1,89 @@
+"""What a checkpoint depends on: one that was made with anything else of it is trained again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from metaselector.config import Config
+from metaselector.config.plugins.registry import identity
+from metaselector.data.splitting.protocol import Window
+from metaselector.meta.variants import Variant, settings_of
+from metaselector.models.precomputed import scored_names
+from metaselector.models.score_files import scores_digest
+from metaselector.training.transfer import Source
+
+
+@dataclass(frozen=True)
+class CheckpointSettings:
+    """What the checkpoints of a run depend on, as they record it.
+
+    Attributes:
+        config: the run's settings, of which those count that change what is learned.
+        data_sha256: digest of the prepared data.
+        source: the run whose base models this one's start from, if there is one.
+    """
+
+    config: Config
+    data_sha256: str
+    source: Source | None
+
+    def base(self, name: str, window: Window, seed: int) -> dict[str, Any]:
+        """Of a base model."""
+        return self._shared(seed, (name,), (window,)) | {"window": window}
+
+    def learned(self, variant: Variant, seed: int) -> dict[str, Any]:
+        """Of what meta-training learns."""
+        adapt = settings_of(variant, self.config.adapt)
+        finetuning = {"finetune_steps", "finetune_rates"}
+        if variant == "user-finetuned":
+            included = finetuning | {"support_size"}
+            config = {"adapt": adapt.model_dump(mode="json", include=included)}
+        else:
+            changes_nothing = {"engine", "max_users_per_chunk", "compared_rules", *finetuning}
+            config = self.config.model_dump(mode="json", include={"selector", "meta_train"})
+            config |= {"adapt": adapt.model_dump(mode="json", exclude=changes_nothing)}
+            for section, key in (("selector", "kind"), ("adapt", "rule")):
+                named = config[section][key]
+                config[section][key] = named and identity(named)
+        shared = self._shared(seed, tuple(self.config.base_models), ("early", "train"))
+        return shared | config | {"variant": variant}
+
+    def _shared(
+        self, seed: int, models: tuple[str, ...], windows: tuple[Window, ...]
+    ) -> dict[str, Any]:
+        """The data, the windows, the seed and the base models.
+
+        What one that is taught depends on are all that teach it, too.
+        """
+        taught = self.config.taught
+        if set(models) & set(taught):
+            models = tuple(n for n in self.config.base_models if n in models or n in taught)
+        split = "cold" if self.config.protocol == "cold" else "split"
+        config = self.config.model_dump(mode="json", include={split, "base_models"})
+        config["base_models"] = {name: config["base_models"][name] for name in models}
+        for name, model in config["base_models"].items():
+            for key in ("model", "estimator"):
+                model[key] = model[key] and identity(model[key])
+            if model["estimator"]:  # whose options may name files, too
+                model["options"] = {
+                    key: identity(value) if isinstance(value, str) and ".py:" in value else value
+                    for key, value in model["options"].items()
+                }
+            scores = self.config.base_models[name].scores
+            if scores is not None:
+                model["scores"]["file"] = scores_digest(scores)
+        if set(models) & set(taught):
+            config["teaching"] = self.config.teaching.used
+        if self.source is not None:
+            # What the source has learned, not where it is.
+            scored = scored_names(self.config.base_models)
+            learned = {
+                f"{name}-{window}": self.source.digest(name, window, seed)
+                for name in models
+                if name not in scored
+                for window in windows
+            }
+            transfer = self.config.transfer.model_dump(mode="json", exclude={"init_from"})
+            config["transfer"] = transfer | {"init_sha256": learned}
+        return config | {"seed": seed, "data_sha256": self.data_sha256}

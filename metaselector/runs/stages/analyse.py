@@ -1,0 +1,171 @@
+"""Say how an evaluated run comes to its results.
+
+Nothing is trained and no result is changed. All but the inner steps is computed from what
+evaluation saved; those predict *test* anew. The labels of *test* are outcomes only: they sort no
+row and no user into a bin, and choose nothing but which simple row MetaSelector is shown beside,
+the one that does best.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from metaselector.common.errors import UserError
+from metaselector.common.files import write_text
+from metaselector.common.progress import Progress
+from metaselector.evaluate.analysis.breakdown import best_on_valid, breakdown, improvements
+from metaselector.evaluate.analysis.calibration import calibration
+from metaselector.evaluate.analysis.heterogeneity import heterogeneity
+from metaselector.evaluate.analysis.row_facts import row_facts
+from metaselector.evaluate.analysis.training_records import cost_curves, equal_cost, kept_rates
+from metaselector.evaluate.analysis.weights import user_entropy, weight_summary
+from metaselector.evaluate.combiners import COMBINERS
+from metaselector.evaluate.metrics import auc
+from metaselector.evaluate.predictions import load_predictions
+from metaselector.meta.make_adaptation import check_rates, make_adaptation
+from metaselector.meta.predict import predict_window
+from metaselector.meta.variants import Variant
+from metaselector.report.analysis_summary import write_analysis_summary
+from metaselector.report.figures.analysis import write_analysis_figures
+from metaselector.report.figures.run import FIGURES
+from metaselector.report.inputs import read_table
+from metaselector.runs.run import Run
+
+STEPS = (0, 1, 3, 5, 10)
+"""Inner steps to predict with, besides those that the run was trained with."""
+METASELECTORS: tuple[Variant, ...] = ("metaselector-simplified", "metaselector")
+
+
+def analyse(run: Run, progress: Progress) -> list[Path]:
+    """Write ``analysis/`` in the run's directory: tables, then the figures and summary of those.
+
+    Returns:
+        The files written.
+
+    Raises:
+        DataError: a file of evaluation is missing or damaged.
+        CheckpointError: what was trained is missing, or was trained with other settings.
+        UserError: the run is one of new users, or of several tasks.
+    """
+    if len(run.task_folders) > 1:
+        raise UserError(
+            f"{run.directory}: analyse looks at one task, and this run has "
+            f"{', '.join(run.dataset.schema.tasks)}; their tables are in {run.task_folders[0]} and "
+            "the folders beside it"
+        )
+    if run.config.protocol != "warm":
+        raise UserError(
+            f"{run.directory}: analyse compares windows of known users, which protocol="
+            f"{run.config.protocol} has not; give it a run with protocol=warm"
+        )
+    directory = run.directory / "analysis"
+    tables = from_files(run, progress) | {"steps": inner_steps(run, progress)}
+    written = []
+    for name, table in tables.items():
+        written.append(directory / f"{name}.csv")
+        write_text(written[-1], table.to_csv(index=False))
+    with progress.task("figures and summary", 2) as advance:
+        written += write_analysis_figures(directory)
+        advance()
+        written.append(write_analysis_summary(run.directory))
+        advance()
+    return written
+
+
+def from_files(run: Run, progress: Progress) -> dict[str, pd.DataFrame]:
+    """Every table but that of the inner steps, by name."""
+    directory, config = run.directory, run.config
+    test = load_predictions(directory / "predictions.parquet")
+    valid = load_predictions(directory / "valid_predictions.parquet")
+    recorded = {
+        name: read_table(directory / FIGURES[figure].file, FIGURES[figure].columns)
+        for name, figure in (
+            ("weights", "weights"),
+            ("history", "learning_curves"),
+            ("rates", "learned_rates"),
+        )
+    }
+    curves = cost_curves(recorded["history"])
+    if curves.empty:
+        progress.note(
+            "seconds by epoch are not in history.csv, because an earlier version trained this run; "
+            "without them the cost of training is left out"
+        )
+    facts = row_facts(run.dataset, config.split)
+    with progress.task("users, weights, improvements, calibration", 4) as advance:
+        users = heterogeneity(valid, test, list(config.base_models))
+        advance()
+        weights = {
+            "weights": weight_summary(recorded["weights"]),
+            "entropy": user_entropy(recorded["weights"]),
+        }
+        advance()
+        improved = _breakdown(run, valid, test, facts)
+        advance()
+        calibrated = calibration(test)
+        advance()
+    return {
+        "best_models": users.best,
+        "confusion": users.confusion,
+        "stability": users.stability,
+        "correlation": users.correlation,
+        **weights,
+        "rows": facts,
+        "breakdown": improved,
+        "rates": kept_rates(recorded["rates"]),
+        "reliability": calibrated.curves,
+        "calibration": calibrated.errors,
+        "cost_curves": curves,
+        "cost": equal_cost(curves),
+    }
+
+
+def _breakdown(
+    run: Run, valid: pd.DataFrame, test: pd.DataFrame, facts: pd.DataFrame
+) -> pd.DataFrame:
+    """Both MetaSelectors and the strongest simple row, as far as there are any."""
+    best_single = best_on_valid(valid)
+    improved = improvements(test, best_single, {*COMBINERS, *METASELECTORS})
+    simple = [model for model in improved if model in COMBINERS]
+    strongest = [improved[simple].mean().idxmax()] if simple else []
+    shown = [*strongest, *(model for model in METASELECTORS if model in improved)]
+    generator = np.random.default_rng(run.config.seeds[0])
+    found = breakdown(improved[shown], facts, run.config.evaluate.resamples, generator)
+    return found.assign(baseline=" or ".join(dict.fromkeys(best_single.values())))
+
+
+def inner_steps(run: Run, progress: Progress) -> pd.DataFrame:
+    """AUC and logloss on *test* with other numbers of inner steps than were trained with.
+
+    Fewer are the first of those that were learned, more repeat the last one.
+
+    Returns:
+        ``seed, model, steps, trained_steps, auc, logloss``; of a run that learned no inner step,
+        only what it does without one.
+    """
+    config, dataset = run.config, run.dataset
+    trained = config.adapt.steps
+    tried = sorted({*STEPS, trained}) if trained else [0]
+    window = (config.split.valid, 100)
+    records = []
+    work = len(config.seeds) * len(METASELECTORS) * len(tried)
+    with progress.task("inner steps", work) as advance:
+        for seed in config.seeds:
+            for variant in METASELECTORS:
+                learned = run.load_learned(variant, seed)
+                mixture = learned.attach(run.load_mixture("full", seed))
+                adaptation = make_adaptation(variant, mixture, config.adapt)
+                check_rates(learned.alpha, adaptation, mixture, run.directory)
+                for steps in tried:
+                    changed = adaptation.with_steps(steps)
+                    found = predict_window(
+                        mixture, learned.alpha, changed, dataset, window, config.adapt
+                    )
+                    area = auc(dataset.labels[found.rows], found.probabilities)
+                    records.append((seed, variant, steps, trained, area, found.loss()))
+                    advance()
+    columns = ["seed", "model", "steps", "trained_steps", "auc", "logloss"]
+    return pd.DataFrame(records, columns=columns)

@@ -1,0 +1,160 @@
+"""Predict the test window with everything that was trained, and score it.
+
+Nothing is trained here but the combiners: they are fitted on *valid* as the base models of *train*
+predict it (those by user, where users are new, on their support), then combine the refitted ones
+and see no label of *test*. Each task has tables and combiners of its own, on the rows where it is
+observed. All rows of the table have equal information: the base models behind
+them are refitted on *train* and *valid*. The rows ``<model>-train`` show the single models without
+that refit.
+"""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+
+import numpy as np
+import pandas as pd
+
+from metaselector.common.files import atomic_file, write_text
+from metaselector.common.progress import Progress
+from metaselector.config import Config
+from metaselector.config.plugins.kinds import METRICS
+from metaselector.data.splitting.protocol import WINDOWS, Exam
+from metaselector.evaluate.combiners import OPTIONAL, usable_combiners
+from metaselector.evaluate.comparisons import compare
+from metaselector.evaluate.metrics import Metric
+from metaselector.evaluate.plugin_metric import metric_of_plugin
+from metaselector.evaluate.predictions import save_predictions
+from metaselector.evaluate.results import best_model_counts, score, with_common_rows
+from metaselector.meta.learned import PHI
+from metaselector.runs.run import Run
+from metaselector.runs.stages.evaluate_seed import SeedEvaluation, evaluate_seed, predict_seed
+
+
+def evaluate(run: Run, progress: Progress) -> None:
+    """Write predictions, weights, results, intervals and training records to the run directory."""
+    for name in OPTIONAL.keys() - usable_combiners().keys():
+        progress.note(
+            f"{name} is left out: {OPTIONAL[name]} cannot be imported; "
+            f"pip install 'metaselector[{OPTIONAL[name]}]' brings it"
+        )
+    tables = [_evaluate_exam(run, exam, progress) for exam in run.protocol.exams]
+    of_tasks = []
+    for task, folder in enumerate(run.task_folders):
+        of_tasks.append(pd.concat([parts[task] for parts in tables], ignore_index=True))
+        if run.config.protocol == "cold":
+            _write_csv(run, f"{folder}/support", of_tasks[-1])
+    if len(of_tasks) > 1:
+        named = zip(run.dataset.schema.tasks, of_tasks, strict=True)
+        _write_csv(run, "tasks", pd.concat([table.assign(task=name) for name, table in named]))
+    _write_csv(run, "history", _history(run))
+    _write_csv(run, "rates", _rates(run))
+
+
+def own_metrics(config: Config) -> dict[str, Metric]:
+    """The metrics that the settings add, by the name of their column.
+
+    Raises:
+        ConfigError: a metric cannot be loaded, or does not return a number for four test rows.
+    """
+    found = {}
+    y, p, users = np.array([0, 1, 1, 0]), np.array([0.2, 0.7, 0.4, 0.6]), np.array([*"aabb"])
+    for name in config.evaluate.metrics:
+        metric = metric_of_plugin(name, METRICS.load(name))
+        metric(y, p, users)
+        found[name.rpartition(":")[2]] = metric
+    return found
+
+
+def help_evaluate(run: Run) -> None:
+    """What workers do while the main one evaluates: their share of the predictions."""
+    for exam in run.protocol.exams:
+        for seed in run.config.seeds:
+            predict_seed(run, exam, seed)
+
+
+def _evaluate_exam(run: Run, exam: Exam, progress: Progress) -> list[pd.DataFrame]:
+    """Write the files of one table of each task; return those tables, for new users with metrics of
+    the rows that all support sizes have."""
+    with progress.task(f"evaluate {exam.name}", len(run.config.seeds)) as advance:
+        seeds = []
+        for seed in run.config.seeds:
+            seeds.append(evaluate_seed(run, exam, seed))
+            advance()
+    return [
+        _write_exam(run, exam, folder, [parts[task] for parts in seeds], progress)
+        for task, folder in enumerate(run.task_folders)
+    ]
+
+
+def _write_exam(
+    run: Run, exam: Exam, task_folder: str, parts: list[SeedEvaluation], progress: Progress
+) -> pd.DataFrame:
+    """Write the files of one table; `parts` are the seeds'."""
+    predictions = pd.concat([part.predictions for part in parts], ignore_index=True)
+    weights = pd.concat([part.weights for part in parts], ignore_index=True)
+    best_single = dict(zip(run.config.seeds, (part.best_single for part in parts), strict=True))
+    dataset = run.dataset.schema.dataset
+    results = score(
+        predictions,
+        dataset=dataset,
+        protocol=exam.name,
+        best_single=best_single,
+        metrics=own_metrics(run.config),
+    )
+    folder = PurePosixPath(task_folder) / exam.folder
+    save_predictions(predictions, run.directory / folder / "predictions.parquet")
+    valid = pd.concat([part.valid_predictions for part in parts], ignore_index=True)
+    save_predictions(valid, run.directory / folder / "valid_predictions.parquet")
+    with atomic_file(run.directory / folder / "weights.parquet") as temporary:
+        weights.to_parquet(temporary, compression="zstd", index=False)
+    _write_csv(run, f"{folder}/results", results)
+    differences = compare(predictions, best_single, run.config.evaluate.resamples, progress)
+    _write_csv(run, f"{folder}/differences", differences)
+    counts = best_model_counts(predictions, list(run.config.base_models))
+    _write_csv(run, f"{folder}/best_counts", counts)
+    if run.config.protocol == "warm":
+        return results
+    last, _ = run.protocol.exams[-1].test.flat("query")  # those that every support size leaves
+    found = with_common_rows(results, predictions, run.dataset.source_rows[last], best_single)
+    return found.assign(support_size=exam.test.support.shape[1])
+
+
+def _history(run: Run) -> pd.DataFrame:
+    """Losses by epoch of everything that was trained."""
+    records = []
+    for seed in run.config.seeds:
+        for name in run.config.base_models:
+            for window in WINDOWS:
+                made = run.load_base(name, window, seed)[1]
+                stage = f"pretrain-{window}"
+                records += [
+                    {"seed": seed, "model": name, "stage": stage, **e} for e in made.history
+                ]
+        for variant in run.variants:
+            learned = run.load_learned(variant, seed)
+            records += [
+                {"seed": seed, "model": variant, "stage": "meta-train", **e}
+                for e in learned.history
+            ]
+    return pd.DataFrame(records)
+
+
+def _rates(run: Run) -> pd.DataFrame:
+    """Inner learning rates by epoch; ``group`` is the base model, or the selector."""
+    records = []
+    for seed in run.config.seeds:
+        for variant in run.variants:
+            learned = run.load_learned(variant, seed)
+            for row in learned.rates:
+                name = row["parameter"]
+                if row["epoch"] > learned.best_epoch:  # later ones were not kept
+                    break
+                group = "selector" if name.startswith(PHI) else name.split(".")[1]
+                records.append({"seed": seed, "model": variant, "group": group, **row})
+    columns = ["seed", "model", "epoch", "parameter", "group", "mean", "low", "high"]
+    return pd.DataFrame(records, columns=columns)
+
+
+def _write_csv(run: Run, name: str, table: pd.DataFrame) -> None:
+    write_text(run.directory / f"{name}.csv", table.to_csv(index=False))

@@ -1,0 +1,246 @@
+"""What everything that was trained predicts for *test* with one seed, task by task."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from metaselector.config import TABLE_ROWS
+from metaselector.data.splitting.episodes import EpisodeRows
+from metaselector.data.splitting.protocol import Exam, Window
+from metaselector.evaluate import oracles
+from metaselector.evaluate.combiners import Combiner, PerUser, Predictions, usable_combiners
+from metaselector.evaluate.losses import row_logloss
+from metaselector.evaluate.predictions import long_table
+from metaselector.evaluate.row_features import RowFeatures, row_features
+from metaselector.meta.make_adaptation import check_rates, make_adaptation
+from metaselector.meta.predict import WindowPredictions, predict_episodes
+from metaselector.meta.variants import Variant
+from metaselector.runs.run import Run
+from metaselector.training.pretrain import predict
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What base models predict for some rows.
+
+    Attributes:
+        rows: int64 ``[n]``, positions in the data set.
+        users: int64 ``[n]``.
+        base: probabilities float64 ``[n, K, T]``.
+        labels: float32 ``[n, T]``, nan where a task is not observed.
+        features: of the rows.
+    """
+
+    rows: NDArray[np.int64]
+    users: NDArray[np.int64]
+    base: NDArray[np.float64]
+    labels: NDArray[np.float32]
+    features: RowFeatures
+
+    def of(self, task: int) -> Predictions:
+        """Those of the rows in which a task is observed."""
+        seen = ~np.isnan(self.labels[:, task])
+        y = self.labels[seen, task].astype(np.float64)
+        return Predictions(
+            self.base[seen, :, task],
+            self.users[seen],
+            order=self.rows[seen],
+            y=y,
+            features=self.features.values[seen],
+            categorical=self.features.categorical,
+        )
+
+
+class SeedEvaluation(NamedTuple):
+    """What evaluation finds of one task for one seed.
+
+    Attributes:
+        predictions: the long table.
+        valid_predictions: the long table of the base models fitted on *train* alone, on *valid*.
+        weights: ``seed, model, user, row, base_model, weight``.
+        best_single: the single model with the lowest logloss on *valid*.
+    """
+
+    predictions: pd.DataFrame
+    valid_predictions: pd.DataFrame
+    weights: pd.DataFrame
+    best_single: str
+
+
+class Predicted(NamedTuple):
+    """What was trained predicts, of all tasks.
+
+    Attributes:
+        fitting: of *valid*, by base models of *train*.
+        unseen, train_only: of *test*, by the full base models and by those of *train*.
+        support, own: of the support of *valid* and *test*, where base models have not seen it.
+        adapted: of *test*, by the rows that adapt.
+    """
+
+    fitting: Outputs
+    unseen: Outputs
+    train_only: Outputs
+    support: Outputs | None
+    own: Outputs | None
+    adapted: dict[Variant, WindowPredictions]
+
+
+def predict_seed(run: Run, exam: Exam, seed: int) -> Predicted:
+    """Let everything of one seed predict; several workers share the work, and all must call it."""
+    is_unseen = exam.support_is_unseen
+    return Predicted(
+        _outputs(run, "train", seed, exam.valid, "query"),
+        _outputs(run, "full", seed, exam.test, "query"),
+        _outputs(run, "train", seed, exam.test, "query"),
+        _outputs(run, "train", seed, exam.valid, "support") if is_unseen else None,
+        _outputs(run, "full", seed, exam.test, "support") if is_unseen else None,
+        {variant: _adapted(run, exam, seed, variant) for variant in run.variants},
+    )
+
+
+def evaluate_seed(run: Run, exam: Exam, seed: int) -> list[SeedEvaluation]:
+    """Predictions of all models of one seed, in the order of the table; one for each task."""
+    fitting, unseen, train_only, support, own, adapted = predict_seed(run, exam, seed)
+    found = []
+    for task in range(len(run.dataset.schema.tasks)):
+        combiners = (
+            _fitted_combiners(fitting.of(task))
+            if support is None or own is None
+            else _tuned_combiners(fitting.of(task), support.of(task), own.of(task))
+        )
+        parts = (fitting.of(task), unseen.of(task), train_only.of(task))
+        found.append(_evaluate_task(run, seed, task, *parts, combiners, adapted))
+    return found
+
+
+def _adapted(run: Run, exam: Exam, seed: int, variant: Variant) -> WindowPredictions:
+    """What a row that adapts predicts for *test*."""
+    adapt = run.config.adapt
+    learned = run.load_learned(variant, seed)
+    mixture = learned.attach(run.load_mixture("full", seed))
+    adaptation = make_adaptation(variant, mixture, adapt)
+    check_rates(learned.alpha, adaptation, mixture, run.directory)
+    return predict_episodes(mixture, learned.alpha, adaptation, run.dataset, exam.test, adapt)
+
+
+def _evaluate_task(
+    run: Run,
+    seed: int,
+    task: int,
+    fitting: Predictions,
+    unseen: Predictions,
+    train_only: Predictions,
+    combiners: dict[str, Combiner],
+    adapted: dict[Variant, WindowPredictions],
+) -> SeedEvaluation:
+    """All rows of one task's table.
+
+    Args:
+        fitting: of *valid*, by base models of *train*.
+        unseen, train_only: of *test*, by the full base models and by those of *train*.
+    """
+    dataset, names = run.dataset, list(run.config.base_models)
+    test, y, full = unseen.order, unseen.labels(), unseen.base
+    columns = {name: full[:, k] for k, name in enumerate(names)}
+    columns |= {f"{name}-train": train_only.base[:, k] for k, name in enumerate(names)}
+    columns |= {name: each.predict(unseen.unlabelled()) for name, each in combiners.items()}
+    weights = []
+    for variant, found in adapted.items():
+        seen = np.isin(found.rows, test)  # where the task is observed
+        several = found.probabilities.ndim > 1
+        columns[variant] = found.probabilities[seen, task] if several else found.probabilities
+        if variant != "user-finetuned":  # whose weights are all alike
+            of_task = found.weights[seen, :, task] if several else found.weights
+            weights.append(_weights_table(run, seed, variant, test, of_task))
+    columns["oracle-sample"] = oracles.oracle_sample(y, full)[0]
+    columns["oracle-user"] = oracles.oracle_user(y, full, unseen.users)[0]
+    order = (*names, *(f"{name}-train" for name in names), *TABLE_ROWS)
+    tables = [
+        long_table(seed, model, dataset, test, columns[model], task)
+        for model in order
+        if model in columns
+    ]
+    valid_tables = [
+        long_table(seed, name, dataset, fitting.order, fitting.base[:, k], task)
+        for k, name in enumerate(names)
+    ]
+    losses = row_logloss(fitting.labels()[:, None], fitting.base)  # [n_valid, K]
+    return SeedEvaluation(
+        pd.concat(tables, ignore_index=True),
+        pd.concat(valid_tables, ignore_index=True),
+        pd.concat(weights, ignore_index=True),
+        names[int(losses.mean(axis=0).argmin())],
+    )
+
+
+def _fitted_combiners(fitting: Predictions) -> dict[str, Combiner]:
+    """The combiners by the row's name; `fitting` are the queries of *valid*."""
+    return {name: make().fit(fitting) for name, make in usable_combiners().items()}
+
+
+def _tuned_combiners(
+    fitting: Predictions, support: Predictions, own: Predictions
+) -> dict[str, Combiner]:
+    """The same for new users: those by user are fitted on the support of *test*, `own`, and tuned
+    on *valid*, where `support` comes before `fitting`."""
+    combiners = {name: make() for name, make in usable_combiners().items()}
+    return {
+        name: combiner.tune(support, fitting).fit(own)
+        if isinstance(combiner, PerUser)
+        else combiner.fit(fitting)
+        for name, combiner in combiners.items()
+    }
+
+
+def _outputs(
+    run: Run,
+    window: Window,
+    seed: int,
+    episodes: EpisodeRows,
+    part: Literal["support", "query"],
+) -> Outputs:
+    """What the base models of `window` predict for one part of the episodes, with its labels."""
+    dataset, (rows, limits) = run.dataset, episodes.flat(part)
+    logits = [
+        _scores(run, name, window, seed, rows)
+        if name in run.scored
+        else predict(run.load_base(name, window, seed)[0], dataset, rows, limits)
+        for name in run.config.base_models
+    ]
+    base = torch.sigmoid(torch.stack(logits, dim=1).double()).numpy()  # [n, K] or [n, K, T]
+    base = base.reshape(len(rows), len(logits), len(dataset.schema.tasks))
+    features = row_features(dataset, rows, limits)
+    return Outputs(rows, dataset.users[rows], base, dataset.task_labels[rows], features)
+
+
+def _scores(
+    run: Run, name: str, window: Window, seed: int, rows: NDArray[np.int64]
+) -> torch.Tensor:
+    """Logits ``[n]`` of a base model that is scores."""
+    run.load_base(name, window, seed)  # puts them beside the data
+    scores = run.dataset.scores
+    assert scores is not None
+    return torch.from_numpy(scores[rows, run.scores_column(name, window, seed)])
+
+
+def _weights_table(
+    run: Run, seed: int, model: str, rows: NDArray[np.int64], weights: NDArray[np.float32]
+) -> pd.DataFrame:
+    dataset, names = run.dataset, list(run.config.base_models)
+    user_names = np.asarray(dataset.user_names, dtype=object)
+    return pd.DataFrame(
+        {
+            "seed": seed,
+            "model": model,
+            "user": np.repeat(user_names[dataset.users[rows]], len(names)),
+            "row": np.repeat(dataset.source_rows[rows], len(names)),
+            "base_model": np.tile(np.asarray(names, dtype=object), len(rows)),
+            "weight": weights.reshape(-1),  # [n, K] to [n * K]
+        }
+    )

@@ -1,0 +1,232 @@
+"""What the page of a run needs to show users one by one.
+
+Nothing is trained and no result is changed. Predictions are those that evaluation saved; the inner
+steps are taken anew, for all users at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from metaselector.common.errors import DataError, UserError
+from metaselector.common.files import atomic_directory, read_json
+from metaselector.common.progress import Progress
+from metaselector.data.microseconds import as_seconds
+from metaselector.data.preparation.known import Known
+from metaselector.data.preparation.titles import load_titles
+from metaselector.data.splitting.episodes import EpisodeRows, load_episodes
+from metaselector.evaluate.losses import row_logloss
+from metaselector.evaluate.predictions import load_predictions, task_name
+from metaselector.meta.inner_steps import inner_steps
+from metaselector.meta.make_adaptation import check_rates, make_adaptation
+from metaselector.meta.variants import Variant
+from metaselector.models.mixture import make_loss
+from metaselector.report.page.users import ABOUT, FOLDER
+from metaselector.runs.run import Run
+
+EXPLORED: Variant = "metaselector"
+"""Whose inner steps are shown."""
+SCORED = ("uniform", "sample-selector", "metaselector-simplified", EXPLORED, "oracle-user")
+"""Whose logloss is shown beside that of the base models."""
+MOST_USERS, MOST_ROWS = 1000, 200
+_FORMAT = 1
+_AGAIN = "run `metaselector evaluate` again"
+
+
+def explore(run: Run, progress: Progress, most_users: int = MOST_USERS) -> Path:
+    """Write ``explore/`` in the run's directory, unless what is there is of the same results.
+
+    The users are those of the last table (of new users, the one with most support) and the run's
+    first seed; of more than `most_users`, so many at even distances. Of a user's test rows the
+    first :data:`MOST_ROWS` are kept, and scores are of all.
+
+    - ``support.parquet``: ``user, item, title, timestamp``, ``label_<task>``; nan: not observed.
+      The timestamp is in seconds; in a tabular data set it counts the rows.
+    - ``test.parquet``: ``user, item, title, timestamp, task, y``, ``p_<model>``.
+    - ``losses.parquet``: ``user, task, model, rows, logloss``.
+    - ``steps.parquet``: ``user, step, support_loss, weight_<base model>, moved_<group>``, see
+      :class:`metaselector.meta.inner_steps.InnerSteps`; no rows where what was trained is gone.
+    - ``about.json``: the rest, and why steps are missing, if they are.
+
+    Returns:
+        the folder.
+
+    Raises:
+        DataError: a file of evaluation or of the prepared data is missing or damaged.
+        CheckpointError: the data was prepared with other settings.
+    """
+    folder = run.directory / FOLDER
+    made_of = _fingerprint(run, most_users)
+    if _is_current(folder, made_of):
+        progress.skipped("users for the explorer")
+        return folder
+    episodes = run.protocol.exams[-1].test
+    total = len(episodes.users)
+    if total > most_users:
+        episodes = episodes.some(np.linspace(0, total - 1, most_users).round().astype(np.int64))
+    tables = _Rows(run, episodes).tables()
+    reason = ""
+    try:
+        tables["steps"] = _steps(run, episodes, progress)
+    except UserError as error:  # the checkpoints are gone, or a plug-in
+        reason, tables["steps"] = str(error), pd.DataFrame({"user": [], "step": []})
+    about = {
+        "made_of": made_of,
+        "seed": run.config.seeds[0],
+        "model": EXPLORED,
+        "base_models": list(run.config.base_models),
+        "tasks": list(run.dataset.schema.tasks),
+        "timed": not Known.load(run.data_directory).rows.tabular,
+        "table": run.protocol.exams[-1].name,
+        "users": total,
+        "without_steps": reason,
+    }
+    with atomic_directory(folder) as target:
+        for name, table in tables.items():
+            table.to_parquet(target / f"{name}.parquet", compression="zstd", index=False)
+        (target / ABOUT).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    return folder
+
+
+def _predictions(run: Run, task: int) -> Path:
+    folder = run.directory / run.task_folders[task] / run.protocol.exams[-1].folder
+    return folder / "predictions.parquet"
+
+
+def _fingerprint(run: Run, most_users: int) -> dict[str, Any]:
+    """What the files depend on."""
+    digests = []
+    for task in range(len(run.task_folders)):
+        path = _predictions(run, task)
+        if not path.exists():
+            raise DataError(path, f"no predictions here; {_AGAIN}")
+        digests.append(hashlib.sha256(path.read_bytes()).hexdigest())
+    settings = run.config.model_dump(mode="json", exclude={"threads", "device", "evaluate"})
+    text = json.dumps(settings, sort_keys=True)
+    return {
+        "format": _FORMAT,
+        "predictions": digests,
+        "settings": hashlib.sha256(text.encode()).hexdigest(),
+        "data": run.dataset.digest(),
+        "most_users": most_users,
+    }
+
+
+def _is_current(folder: Path, made_of: dict[str, Any]) -> bool:
+    try:
+        about = read_json(folder / ABOUT)
+        return about["made_of"] == made_of and not about["without_steps"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+class _Rows:
+    """Support and test rows of the users of some episodes."""
+
+    def __init__(self, run: Run, episodes: EpisodeRows) -> None:
+        self._run, self._episodes = run, episodes
+        known = Known.load(run.data_directory)
+        self._items, self._timed = known.items.index, not known.rows.tabular
+        self._titles = load_titles(run.data_directory)
+
+    def tables(self) -> dict[str, pd.DataFrame]:
+        dataset = self._run.dataset
+        support = self._episodes.flat("support")[0]
+        labels = zip(dataset.schema.tasks, dataset.task_labels[support].T, strict=True)
+        columns = {f"label_{task}": of_task for task, of_task in labels}
+        tests, losses = [], []
+        for task in range(len(self._run.task_folders)):
+            test, loss = self._test(task)
+            tests.append(test)
+            losses.append(loss)
+        # Tasks of one row beside each other.
+        test = pd.concat(tests).sort_values("at", kind="stable").drop(columns="at")
+        return {
+            "support": self._described(support).assign(**columns),
+            "test": test,
+            "losses": pd.concat(losses),
+        }
+
+    def _described(self, rows: np.ndarray) -> pd.DataFrame:
+        dataset = self._run.dataset
+        users = np.asarray(dataset.user_names, dtype=object)[dataset.users[rows]]
+        codes = dataset.items[rows]
+        items = list(self._items[codes]) if len(self._items) else [""] * len(rows)
+        times = dataset.timestamps[rows]
+        columns = {
+            "user": pd.array(users, dtype="str"),
+            "item": pd.array(items, dtype="str"),
+            "title": pd.array([self._titles.get(item, "") for item in items], dtype="str"),
+            "timestamp": as_seconds(times) if self._timed else np.asarray(times),
+        }
+        return pd.DataFrame(columns)
+
+    def _test(self, task: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Test rows and losses of a task."""
+        dataset, config = self._run.dataset, self._run.config
+        rows = self._episodes.flat("query")[0]
+        rows = rows[~np.isnan(dataset.task_labels[rows, task])]
+        path = _predictions(self._run, task)
+        saved = load_predictions(path)
+        saved = saved[saved["seed"] == config.seeds[0]]
+        wide = saved.pivot(index="row", columns="model", values="p")
+        names = list(config.base_models)
+        sources = dataset.source_rows[rows]
+        if not {*names, EXPLORED} <= set(wide.columns) or not np.isin(sources, wide.index).all():
+            raise DataError(path, f"is of other rows or models than the run's; {_AGAIN}")
+        p = wide.loc[sources].reset_index(drop=True)
+        test = self._described(rows)
+        test["at"] = rows
+        test["task"] = task_name(dataset, task)
+        test["y"] = dataset.task_labels[rows, task]
+        # One new column at a time would fragment the frame.
+        shown = p[[EXPLORED, *names]].add_prefix("p_")
+        table = pd.concat([test, shown], axis=1)
+        kept = table[table.groupby("user").cumcount() < MOST_ROWS]
+        models = [*names, *(name for name in SCORED if name in p)]
+        losses = pd.DataFrame(row_logloss(test[["y"]], p[models]), columns=models)
+        by_user = losses.groupby(test["user"], sort=False)
+        means = by_user.mean().melt(ignore_index=False, var_name="model", value_name="logloss")
+        means["rows"] = by_user.size()
+        found = means.reset_index().assign(task=task_name(dataset, task))
+        return kept, found[["user", "task", "model", "rows", "logloss"]]
+
+
+def _steps(run: Run, episodes: EpisodeRows, progress: Progress) -> pd.DataFrame:
+    """The inner steps of all users, some at a time."""
+    dataset, config, seed = run.dataset, run.config.adapt, run.config.seeds[0]
+    learned = run.load_learned(EXPLORED, seed)
+    mixture = learned.attach(run.load_mixture("full", seed))
+    adaptation = make_adaptation(EXPLORED, mixture, config)
+    check_rates(learned.alpha, adaptation, mixture, run.directory)
+    loss = make_loss(dataset.schema.tasks, config.task_weights)
+    names = np.asarray(dataset.user_names, dtype=object)
+    # Users of like size share a chunk: less padding.
+    order = np.argsort((episodes.query >= 0).sum(axis=1), kind="stable")
+    chunks = range(0, len(order), config.max_users_per_chunk)
+    parts = []
+    with progress.task("inner steps of users", len(chunks)) as advance:
+        for start in chunks:
+            chosen = order[start : start + config.max_users_per_chunk]
+            some = episodes.some(chosen)
+            batch = load_episodes(dataset, some).to(run.config.device)
+            found = inner_steps(mixture, learned.alpha, adaptation, batch, loss)
+            taken, users = found.support_loss.shape
+            columns: dict[str, Any] = {
+                "at": np.tile(chosen, taken),
+                "user": np.tile(names[some.users], taken),
+                "step": np.repeat(np.arange(taken), users),
+                "support_loss": found.support_loss.ravel(),
+            }
+            for k, name in enumerate(run.config.base_models):
+                columns[f"weight_{name}"] = found.weights[:, :, k].ravel()
+            columns |= {f"moved_{name}": moved.ravel() for name, moved in found.moved.items()}
+            parts.append(pd.DataFrame(columns))
+            advance()
+    return pd.concat(parts).sort_values(["at", "step"]).drop(columns="at")

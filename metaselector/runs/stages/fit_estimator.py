@@ -1,0 +1,98 @@
+"""Fit base models that are classifiers, and score all rows with them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from metaselector.common.errors import ConfigError
+from metaselector.data.encoded.dataset import EncodedDataset
+from metaselector.data.splitting.protocol import Window
+from metaselector.evaluate.losses import Floats, row_logloss
+from metaselector.evaluate.row_features import row_table
+from metaselector.models.estimators import Estimator, create_estimator, fit, refused
+from metaselector.models.precomputed import FittedScores
+from metaselector.models.score_files import to_logits
+from metaselector.runs.run import Run
+from metaselector.training.pretrain import Pretrained
+
+_AT_ONCE = 65_536
+"""Rows scored at a time: bounds memory."""
+_ROUNDING = 1e-6
+
+
+def check_estimators(run: Run, windows: Sequence[Window]) -> None:
+    """Make those that will be fitted once, so that what is wrong is said before anything trains.
+
+    Raises:
+        ConfigError: as :func:`~metaselector.models.estimators.create_estimator`.
+    """
+    for name, settings in run.config.base_models.items():
+        for seed in run.config.seeds if settings.estimator else ():
+            if not all(run.has_base(name, window, seed) for window in windows):
+                create_estimator(name, settings, seed)
+
+
+def fit_estimator(
+    run: Run, name: str, window: Window, seed: int
+) -> tuple[FittedScores, Pretrained]:
+    """Fit the classifier on the rows that base models of `window` are fitted on.
+
+    It has the run's threads, in what :mod:`threadpoolctl` can limit.
+
+    Returns:
+        its scores of all rows; and a history of one epoch, with the mean logloss of the rows it was
+        fitted on, and, but for *full*, of those that stop the training of other base models.
+
+    Raises:
+        ConfigError: as :func:`~metaselector.models.estimators.create_estimator`; it cannot be
+        fitted; or
+            what it gives is no probability.
+    """
+    started = time.perf_counter()
+    settings, dataset = run.config.base_models[name], run.dataset
+    rows = run.protocol.fitting_rows(window)
+    estimator = create_estimator(name, settings, seed)
+    table, categories = row_table(dataset, rows)
+    with threadpool_limits(run.config.threads):
+        try:
+            fit(estimator, table, dataset.labels[rows].astype(np.int64), categories)
+            p = _probabilities(estimator, dataset)
+        except ConfigError as error:
+            raise ConfigError(f"base_models.{name}: {error}") from error
+        except Exception as error:  # whatever the class does
+            raise refused(name, str(settings.estimator), "cannot be fitted", error) from error
+    logits = to_logits(p)
+    losses = row_logloss(dataset.labels, 1 / (1 + np.exp(-logits.astype(np.float64))))
+    valid = None if window == "full" else float(losses[run.protocol.stopping_rows()].mean())
+    history = [{"epoch": 1, "train_loss": float(losses[rows].mean()), "valid_loss": valid}]
+    return FittedScores(logits), Pretrained(1, history, time.perf_counter() - started)
+
+
+def _probabilities(estimator: Estimator, dataset: EncodedDataset) -> Floats:
+    """Of all rows, ``[N]``, of a positive label."""
+    parts = []
+    for start in range(0, len(dataset), _AT_ONCE):
+        rows = np.arange(start, min(start + _AT_ONCE, len(dataset)))
+        parts.append(_of_positive(estimator.predict_proba(row_table(dataset, rows)[0]), len(rows)))
+    return np.concatenate(parts)
+
+
+def _of_positive(p: NDArray[np.floating], n: int) -> Floats:
+    found = np.asarray(p, dtype=np.float64)
+    if found.shape != (n, 2):
+        raise ConfigError(
+            f"predict_proba gives an array of shape {list(found.shape)} for {n} rows, expected "
+            f"[{n}, 2]: the probabilities of 0 and 1"
+        )
+    if not (np.abs(found - 0.5) <= 0.5 + _ROUNDING).all():  # nan is not, either
+        raise ConfigError(
+            f"predict_proba gives values from {found.min():g} to {found.max():g}, which are no "
+            "probabilities"
+        )
+    positive: Floats = found[:, 1]
+    return positive

@@ -1,0 +1,154 @@
+"""Raw files to a prepared data set in the run's directory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metaselector.common.errors import DataError
+from metaselector.common.files import atomic_directory
+from metaselector.common.streams import tell
+from metaselector.config import Config
+from metaselector.data.encoded.dataset import EncodedDataset
+from metaselector.data.fetch import fetch
+from metaselector.data.interactions import InteractionTable, Task
+from metaselector.data.preparation.encode import encode_to
+from metaselector.data.preparation.settings import Settings
+from metaselector.data.registry import read
+from metaselector.data.splitting.warm import Cold
+from metaselector.data.splitting.windows import (
+    Windows,
+    boundaries,
+    rows_of,
+    user_places,
+    window_rows,
+)
+from metaselector.runs.run import Run
+from metaselector.runs.saved_config import save_config
+
+_USERS_AT_ONCE = 2**14
+
+
+def prepare_run(run: Run, source: Path | None, data_directory: Path) -> None:
+    """Fetch the run's data set unless `source` has it, and prepare it in the run's directory."""
+    if source is None:
+        source = fetch(run.config.dataset, data_directory)
+    prepare(run.config, source, run.data_directory)
+    save_config(run)
+
+
+def prepare(config: Config, source: Path, directory: Path) -> None:
+    """Read `source`, encode it with the settings of `config`, and save it to `directory`.
+
+    What reading mended is counted on standard error, and so are users with few rows.
+
+    Raises:
+        DataError: as reading and encoding, or all labels of a task in *train* or in *test* are the
+            same.
+        UserError: there are too few users, or too few with enough rows, to test new ones.
+    """
+    table = read(config.dataset, source)
+    split = config.percentages
+    windows = Windows(split.early, split.train, split.valid)
+    settings = Settings(
+        windows=windows,
+        label_threshold=config.data.label_threshold,
+        history_length=config.data.history_length,
+        min_count=config.data.min_count,
+        drop_short_users=config.data.drop_short_users,
+        cold_seed=config.cold_seed,
+    )
+    with atomic_directory(directory) as target:
+        encode_to(table, target, settings)
+        for repair in table.repairs:
+            tell(f"warning: {repair}")
+        for note in table.notes:
+            tell(f"note: {note}")
+        dataset = EncodedDataset.load(target)
+        _check_labels(table, dataset, settings)
+        if config.protocol == "cold":
+            _count_cold_users(dataset, config)
+        else:
+            _count_short_users(dataset, windows)
+
+
+def _check_labels(table: InteractionTable, dataset: EncodedDataset, settings: Settings) -> None:
+    """Without both classes there is nothing to learn in *train*, and no AUC in *test*."""
+    windows = settings.windows
+    for name, edges in {"train": (0, windows.train), "test": (windows.valid, 100)}.items():
+        rows, positives = _window_counts(dataset, edges, settings.cold_seed)
+        for task, n, positive in zip(table.tasks, rows.tolist(), positives.tolist(), strict=True):
+            if positive in (0, n):
+                kind = "positive" if positive else "negative"
+                of = "window" if settings.cold_seed is None else "users"
+                observed = "rows" if task is table.tasks[0] else "observed rows"
+                problem = f"all {n:,} {observed} of the {name} {of} are {kind} "
+                problem += _what_is_positive(task, settings.label_threshold)
+                raise DataError(table.source, problem, column=task.name)
+
+
+def _window_counts(
+    dataset: EncodedDataset, edges: tuple[int, int], cold_seed: int | None
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Observed rows and positives of a window of rows or of users, int64 ``[T]`` each.
+
+    They are counted for some users at a time.
+    """
+    rows = positives = np.zeros(len(dataset.schema.tasks), dtype=np.int64)
+    for first in range(0, dataset.num_users, _USERS_AT_ONCE):
+        offsets = dataset.user_offsets[first : first + _USERS_AT_ONCE + 1]
+        labels = dataset.task_labels[offsets[0] : offsets[-1]]
+        if cold_seed is None:
+            inside = window_rows(offsets - offsets[0], *edges)
+        else:
+            names = dataset.user_names[first : first + _USERS_AT_ONCE]
+            places = user_places(names, cold_seed)
+            users = np.flatnonzero((places >= edges[0]) & (places < edges[1]))
+            inside = rows_of(offsets - offsets[0], users)
+        rows = rows + (~np.isnan(labels[inside])).sum(axis=0)
+        positives = positives + (labels[inside] == 1).sum(axis=0)
+    return rows, positives
+
+
+def _what_is_positive(task: Task, label_threshold: float) -> str:
+    if task.threshold is None:
+        return (
+            f"(positive is a {task.name} of {label_threshold:g} or more); choose another "
+            "data.label_threshold"
+        )
+    return f"(positive is a {task.name} of {task.threshold:g} or more); choose another label"
+
+
+def _count_cold_users(dataset: EncodedDataset, config: Config) -> None:
+    """Say how many users there are of every kind, and how many are too short for a support size."""
+    cold, protocol = config.cold, Cold(dataset, config)
+    early, learners = protocol.users(0, cold.early), protocol.users(cold.early, cold.train)
+    valid, test = protocol.users(cold.train, cold.valid), protocol.users(cold.valid, 100)
+    tell(
+        f"note: base models train on {len(early):,} users, {len(learners):,} are meta-trained on, "
+        f"{len(valid):,} are for validation and {len(test):,} for the test",
+    )
+    for exam in protocol.exams:
+        size = exam.test.support.shape[1]
+        for name, users, kept in (("validation", valid, exam.valid), ("test", test, exam.test)):
+            short = len(users) - len(kept.users)
+            if short:
+                tell(
+                    f"note: {short:,} of {len(users):,} {name} users have no rows after their "
+                    f"first {size}: they are left out where the support is {size}",
+                )
+
+
+def _count_short_users(dataset: EncodedDataset, windows: Windows) -> None:
+    """Say how many users have too few rows for a window; the others carry it."""
+    edges = {"early to train": (windows.early, windows.train), "valid": windows[1:]}
+    for name, (start, stop) in edges.items():
+        first, end = (boundaries(dataset.user_offsets, percent) for percent in (start, stop))
+        empty = int((first == end).sum())
+        if empty:
+            tell(
+                f"note: {empty:,} of {dataset.num_users:,} users have too few rows for one in the "
+                f"window {name} ({start}-{stop} %)",
+            )

@@ -1,0 +1,116 @@
+"""All steps in a row, and what each leaves for the reader."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import time
+from pathlib import Path
+
+from metaselector.common.errors import CheckpointError, DataError
+from metaselector.common.files import write_text
+from metaselector.common.progress import Progress
+from metaselector.common.streams import console, say
+from metaselector.config.plugins.consent import named_code
+from metaselector.report.figures.run import write_figures
+from metaselector.report.support import SUPPORT_FILE
+from metaselector.report.tables import print_summary, write_tables
+from metaselector.report.tasks import TASKS_FILE
+from metaselector.report.terminal import cell
+from metaselector.runs import environment
+from metaselector.runs.run import Run
+from metaselector.runs.saved_config import save_config
+from metaselector.runs.stages.evaluate import evaluate, help_evaluate, own_metrics
+from metaselector.runs.stages.prepare import prepare_run
+from metaselector.runs.stages.train import meta_train_selectors, pretrain_base_models
+from metaselector.training.distributed import workers
+from metaselector.training.distributed.torchrun import restarted
+
+
+def evaluate_and_report(run: Run, progress: Progress, started: float | None = None) -> None:
+    """Evaluate, then write and print tables and figures.
+
+    Args:
+        started: ``time.perf_counter()`` when the command began, if more than evaluation is counted.
+    """
+    started = time.perf_counter() if started is None else started
+    if not workers.is_main():
+        help_evaluate(run)
+        return
+    evaluate(run, progress)
+    made_with = environment.describe(
+        seconds=time.perf_counter() - started,
+        training_seconds=run.training_seconds(),
+        threads=run.config.threads,
+        device=run.config.device,
+        data_sha256=run.dataset.digest(),
+    )
+    save_config(run)
+    folders = _folders(run)
+    with progress.task("tables and figures", 2 * len(folders)) as advance:
+        for folder in folders:
+            write_text(folder / "environment.json", json.dumps(made_with, indent=1) + "\n")
+            tables = write_tables(folder)
+            advance()
+            figures = write_figures(folder)
+            advance()
+    printer = console()
+    print_summary(run.directory, printer)
+    numbers = next(
+        name
+        for name in (TASKS_FILE, SUPPORT_FILE, "results.csv")
+        if (run.directory / name).exists()
+    )
+    for path in (*folders[:-1], run.directory / numbers, *tables, *figures):
+        say(path)
+    consent = ["--allow-code"] if named_code(run.config.model_dump(mode="json")) else []
+    page = shlex.join(["metaselector", "report", str(run.directory), *consent])
+    printer.print(cell(f"as one page: {page}"), style="dim", highlight=False, soft_wrap=True)
+
+
+def _folders(run: Run) -> list[Path]:
+    """Those that get a summary, the overviews after what they are of."""
+    found = []
+    for task in run.task_folders:
+        found += [run.directory / task / exam.folder for exam in run.protocol.exams]
+        found.append(run.directory / task)
+    return list(dict.fromkeys([*found, run.directory]))
+
+
+def reproduce(
+    run: Run,
+    source: Path | None,
+    data_directory: Path,
+    progress: Progress,
+    *,
+    prepared: bool = False,
+) -> None:
+    """From raw data to tables and figures; checkpoints with the same settings are used again.
+
+    Args:
+        prepared: use prepared data too, where they are whole and have the run's settings.
+    """
+    started = time.perf_counter()
+    own_metrics(run.config)  # what is wrong with them is said before hours of work
+    if not workers.is_main():
+        pass
+    elif (prepared or restarted()) and finds_prepared(run, progress):
+        progress.skipped("prepare data")
+    else:
+        with progress.task("prepare data", 1) as advance:
+            prepare_run(run, source, data_directory)
+            advance()
+    workers.wait()
+    pretrain_base_models(run, progress)
+    meta_train_selectors(run, progress)
+    evaluate_and_report(run, progress, started)
+
+
+def finds_prepared(run: Run, progress: Progress) -> bool:
+    """Whether prepared data can be used as they are; where there are some, it says why not."""
+    try:
+        return run.dataset is not None
+    except (DataError, CheckpointError) as error:
+        if run.data_directory.exists():
+            progress.note(f"note: {error}; they are prepared again now")
+        return False

@@ -1,0 +1,106 @@
+"""Train the base models of a run that teach each other, side by side."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metaselector.common.errors import ConfigError, nearest
+from metaselector.common.progress import Progress
+from metaselector.data.splitting.protocol import Window
+from metaselector.runs.run import Run
+from metaselector.runs.stages.start import start
+from metaselector.training.distributed import workers
+from metaselector.training.freezing import Freezing
+from metaselector.training.peer_learning.co_training import co_train, schedule
+from metaselector.training.peer_learning.mutual import learn_mutually
+from metaselector.training.peer_learning.pairs import check_items
+from metaselector.training.peer_learning.together import Pupil
+from metaselector.training.peer_learning.views import partition
+from metaselector.training.pretrain import Pretrained
+
+
+def check_teaching(run: Run) -> None:
+    """Raise a ConfigError where the settings and the data do not let models teach each other."""
+    teaching, names = run.config.teaching, run.config.taught
+    if teaching.strategy == "independent":
+        return
+    of = f"teaching.strategy={teaching.strategy}"
+    if len(names) < 2:
+        raise ConfigError(
+            f"{of}: needs two or more base models that are trained here, and there is "
+            f"{' and '.join(names) or 'none'}; scores and estimators take no part"
+        )
+    if len(run.dataset.schema.tasks) > 1:
+        raise ConfigError(
+            f"{of}: the data has several tasks, and base models teach each other one; "
+            "use independent"
+        )
+    for name in teaching.fields or {}:
+        if name not in names:
+            raise ConfigError(
+                f"teaching.fields.{name}: no base model that is taught; {nearest(name, names)}"
+            )
+    if teaching.strategy == "co-training":
+        check_items(run.dataset)
+        if run.config.transfer.freeze:
+            raise ConfigError(
+                f"{of}: every round begins anew, which transfer.freeze cannot; use "
+                "mutual, or freeze nothing"
+            )
+
+
+def teach(
+    run: Run, window: Window, seed: int, description: str, progress: Progress
+) -> dict[str, Pretrained]:
+    """Fit the taught models of a window and seed, and keep them; several workers do it alike."""
+    config, protocol = run.config, run.protocol
+    names, teaching, chosen = config.taught, config.teaching, config.transfer
+    refit = window == "full"
+    valid: NDArray[np.int64] | None = None if refit else protocol.stopping_rows()
+    before = {n: run.load_base(n, "train", seed)[1] for n in names} if refit else {}
+    pupils, reports = [], {}
+    for name in names:
+        model, pretrain = run.new_base(name, seed), config.base_models[name].pretrain
+        reports[name] = start(run, name, window, seed, model)
+        known = dict(model.named_parameters())
+        freezing = Freezing(name, known, chosen.freeze, chosen.unfreeze_every)
+        epochs = before[name].epochs if refit else pretrain.epochs
+        pupils.append(Pupil(name, model, pretrain, epochs, freezing))
+    dataset, rows = protocol.fitting_dataset, protocol.fitting_rows(window)
+    generator, keeper = np.random.default_rng(seed), run.taught_keeper(window, seed)
+    if teaching.strategy == "mutual":
+        made = learn_mutually(
+            pupils,
+            dataset,
+            rows,
+            teaching,
+            generator,
+            valid=valid,
+            description=description,
+            progress=progress,
+            keeper=keeper,
+        )
+    else:
+        shares = [rows] * len(pupils)
+        if teaching.views == "rows":
+            shares = partition(dataset, rows, len(pupils), seed)
+        made = co_train(
+            pupils,
+            dataset,
+            shares,
+            teaching,
+            generator,
+            valid=valid,
+            schedules={n: schedule(each) for n, each in before.items()} if refit else None,
+            description=description,
+            progress=progress,
+            keeper=keeper,
+        )
+    for pupil in pupils if workers.is_main() else ():
+        if reports[pupil.name]:
+            run.save_transferred(pupil.name, window, seed, reports[pupil.name])
+        run.save_base(pupil.name, window, seed, pupil.model, made[pupil.name])
+    keeper.clear()
+    workers.wait()
+    return made

@@ -1,0 +1,179 @@
+"""Train the base models, then the selectors; what is trained already is kept."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metaselector.common.progress import Progress
+from metaselector.data.splitting.protocol import WINDOWS, Window
+from metaselector.meta.finetune import choose_rate
+from metaselector.meta.learned import MetaLearned
+from metaselector.meta.train import meta_train
+from metaselector.meta.variants import Variant
+from metaselector.runs.run import Run
+from metaselector.runs.stages.fit_estimator import check_estimators, fit_estimator
+from metaselector.runs.stages.start import start
+from metaselector.runs.stages.teach import check_teaching, teach
+from metaselector.training.distributed import workers
+from metaselector.training.distributed.wire import Traffic
+from metaselector.training.freezing import Freezing, check_patterns
+from metaselector.training.pretrain import pretrain
+from metaselector.training.transfer import overlap
+
+
+@contextmanager
+def _frozen_imports() -> Iterator[None]:
+    """Keep the garbage collector from searching, in every meta-step, all that was imported.
+
+    That takes a sixth of the time of a meta-step.
+    """
+    gc.collect()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+
+
+@_frozen_imports()
+def pretrain_base_models(run: Run, progress: Progress, windows: Sequence[Window] = WINDOWS) -> None:
+    """Fit every base model on the early part, on *train*, and refit it on *train* and *valid*.
+
+    The first two stop early on *valid*; the refit trains for the epochs that *train* took. Where
+    the settings name a source, each starts from the source's of the same name, seed and window,
+    and ``transfer.csv`` says what it got from there. Estimators are fitted to the same rows as they
+    please, from nothing, and their scores of all rows kept. Models that teach each other are
+    trained in one training a window.
+    """
+    _check_transfer(run, progress)
+    check_estimators(run, windows)
+    check_teaching(run)
+    for seed in run.config.seeds:
+        _pretrain_taught(run, windows, seed, progress)
+        for name in run.trained_models:
+            if name in run.config.taught:
+                continue
+            for window in windows:
+                description = f"seed {seed}: pretrain {name} ({window})"
+                # All workers find the same, even where one is late and the first has saved it.
+                if any(workers.most(int(run.has_base(name, window, seed)))):
+                    progress.skipped(description)
+                elif run.config.base_models[name].estimator is None:
+                    _pretrain_one(run, name, window, seed, description, progress)
+                else:
+                    with progress.task(description, 1) as advance:
+                        if workers.is_main():
+                            made = fit_estimator(run, name, window, seed)
+                            run.save_base(name, window, seed, *made)
+                        workers.wait()
+                        advance()
+
+
+def _pretrain_taught(run: Run, windows: Sequence[Window], seed: int, progress: Progress) -> None:
+    names = run.config.taught
+    for window in windows if names else ():
+        description = f"seed {seed}: pretrain {' + '.join(names)} ({window})"
+        if all(run.has_base(name, window, seed) for name in names):
+            progress.skipped(description)
+        else:
+            teach(run, window, seed, description, progress)
+
+
+def _check_transfer(run: Run, progress: Progress) -> None:
+    """Refuse patterns that match nothing, and say what makes results of a transfer doubtful."""
+    if run.source is None:
+        return
+    seed = run.config.seeds[0]
+    models = {n: run.new_base(n, seed) for n in run.trained_models if n not in run.scored}
+    names = [f"{name}.{each}" for name, m in models.items() for each, _ in m.named_parameters()]
+    check_patterns(run.config.transfer.freeze, names)
+    for note in overlap(run.source.dataset, run.dataset):
+        progress.note(note)
+
+
+def _pretrain_one(
+    run: Run, name: str, window: Window, seed: int, description: str, progress: Progress
+) -> None:
+    settings, chosen = run.config.base_models[name].pretrain, run.config.transfer
+    epochs = settings.epochs
+    valid: NDArray[np.int64] | None = run.protocol.stopping_rows()
+    if window == "full":
+        epochs, valid = run.load_base(name, "train", seed)[1].epochs, None
+    model = run.new_base(name, seed)
+    report = start(run, name, window, seed, model)
+    keeper = run.base_keeper(name, window, seed)
+    made = pretrain(
+        model,
+        run.protocol.fitting_dataset,
+        run.protocol.fitting_rows(window),
+        settings,
+        np.random.default_rng(seed),
+        valid=valid,
+        epochs=epochs,
+        description=description,
+        progress=progress,
+        freezing=Freezing(
+            name, dict(model.named_parameters()), chosen.freeze, chosen.unfreeze_every
+        ),
+        keeper=keeper,
+    )
+    if workers.is_main():
+        if report:
+            run.save_transferred(name, window, seed, report)
+        run.save_base(name, window, seed, model, made)
+        keeper.clear()
+    workers.wait()
+
+
+@_frozen_imports()
+def meta_train_selectors(
+    run: Run, progress: Progress, variants: Sequence[Variant] | None = None
+) -> None:
+    """Train the rows that adapt, by default all that the settings ask for."""
+    for seed in run.config.seeds:
+        for variant in run.variants if variants is None else variants:
+            description = f"seed {seed}: train {variant}"
+            if run.has_learned(variant, seed):
+                progress.skipped(description)
+            else:
+                learned = _learn(run, variant, seed, description, progress)
+                if workers.is_main():
+                    run.save_learned(variant, seed, learned)
+                    run.learned_keeper(variant, seed).clear()
+                workers.wait()
+
+
+def _learn(
+    run: Run, variant: Variant, seed: int, description: str, progress: Progress
+) -> MetaLearned:
+    if variant == "user-finetuned":
+        later = run.load_mixture("train", seed)
+        return choose_rate(run.protocol, later, description=description, progress=progress)
+    first, traffic = variant == "sample-selector", Traffic()
+    learned = meta_train(
+        variant,
+        run.dataset,
+        run.load_mixture("early", seed),
+        run.load_mixture("train", seed),
+        run.config,
+        np.random.default_rng(seed),
+        start_from=None if first else run.load_learned("sample-selector", seed),
+        description=description,
+        progress=progress,
+        keeper=run.learned_keeper(variant, seed),
+        traffic=traffic,
+    )
+    if traffic.steps:  # several workers
+        sent, seconds = traffic.sent / traffic.steps, traffic.seconds / traffic.steps
+        said = {"round": traffic.steps, "sent_per_step": sent, "seconds_per_step": seconds}
+        progress.log(description, {"event": "communicated"} | said)
+        progress.note(
+            f"{description}: each worker sent {sent / 1e6:.3g} MB a step, and spent "
+            f"{1000 * seconds:.3g} ms of it in collectives"
+        )
+    return learned

@@ -1,0 +1,68 @@
+"""Runs and metrics for MLflow."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from metaselector.common.errors import UserError
+from metaselector.runs.tracking.tracker import Status, flat, scalars, tag
+
+EXPERIMENT = "metaselector"
+_STATUS = {"finished": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}
+_LONGEST = 500
+"""Characters of a setting; MLflow's servers of all versions take them."""
+
+
+class MLflow:
+    """One MLflow run a command, in the experiment ``metaselector``.
+
+    Where it is kept says MLflow's own variable MLFLOW_TRACKING_URI; by default it is ``mlflow.db``
+    in the run's directory. No state of the module ``mlflow`` is changed.
+    """
+
+    def __init__(self, directory: Path, settings: Mapping[str, Any]) -> None:
+        try:
+            from mlflow import MlflowClient
+            from mlflow.entities import Metric, Param
+            from mlflow.exceptions import MlflowException
+        except ModuleNotFoundError as error:
+            raise UserError(
+                f"tracking=mlflow: there is no module {error.name}; install it with "
+                "pip install 'metaselector[mlflow]', or leave it out of tracking"
+            ) from error
+        self._metric, name = Metric, os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
+        directory.mkdir(parents=True, exist_ok=True)
+        where = (
+            os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{directory.absolute()}/mlflow.db"
+        )
+        try:
+            self._client = MlflowClient(tracking_uri=where)
+            found = self._client.get_experiment_by_name(name)
+            experiment = found.experiment_id if found else self._client.create_experiment(name)
+            run = self._client.create_run(experiment, run_name=directory.name)
+            self._run: str = run.info.run_id
+            params = [Param(key, str(value)[:_LONGEST]) for key, value in flat(settings)]
+            for start in range(0, len(params), 100):  # as many as a server takes at once
+                self._client.log_batch(self._run, params=params[start : start + 100])
+        except MlflowException as error:
+            raise UserError(
+                f"tracking=mlflow: {where} does not take runs ({error}); correct "
+                "MLFLOW_TRACKING_URI, or leave mlflow out of tracking"
+            ) from error
+
+    def log(self, part: str, values: Mapping[str, Any]) -> None:
+        from time import time
+
+        now = int(time() * 1000)
+        metrics = [
+            self._metric(f"{tag(part)}/{key}", value, now, values["round"])
+            for key, value in scalars(values).items()
+        ]
+        if metrics:
+            self._client.log_batch(self._run, metrics=metrics)
+
+    def close(self, status: Status) -> None:
+        self._client.set_terminated(self._run, _STATUS[status])

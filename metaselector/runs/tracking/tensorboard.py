@@ -1,0 +1,33 @@
+"""Scalars for TensorBoard."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from metaselector.common.errors import UserError
+from metaselector.runs.tracking.tracker import Status, scalars, tag
+
+
+class TensorBoard:
+    """Writes to the run's directory; ``tensorboard --logdir RUN/tensorboard`` shows it."""
+
+    def __init__(self, directory: Path, settings: Mapping[str, Any]) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ModuleNotFoundError as error:
+            raise UserError(
+                f"tracking=tensorboard: there is no module {error.name}; install it with "
+                "pip install 'metaselector[tensorboard]', or leave it out of tracking"
+            ) from error
+        self._writer = SummaryWriter(directory / "tensorboard")
+        self._writer.add_text("settings", f"```json\n{json.dumps(settings, indent=1)}\n```")
+
+    def log(self, part: str, values: Mapping[str, Any]) -> None:
+        for key, value in scalars(values).items():
+            self._writer.add_scalar(f"{tag(part)}/{key}", value, values["round"])
+
+    def close(self, status: Status) -> None:
+        self._writer.close()

@@ -1,0 +1,121 @@
+"""What a search leaves: the settings it chose, and a table of its trials."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import optuna
+import pandas as pd
+import yaml
+from optuna.trial import TrialState
+
+from metaselector.common.errors import UserError
+from metaselector.common.files import atomic_file, write_text
+from metaselector.config import Config, change_config
+from metaselector.runs import environment
+from metaselector.runs.run import Run
+from metaselector.runs.tuning.search_space import SearchSpace
+
+
+class Tuned(NamedTuple):
+    """What a search found.
+
+    Attributes:
+        before, best: mean loss on *valid* over the seeds, in nats, with the run's settings and with
+            those of the best trial.
+        number: the best trial, from 0.
+        finished: trials so far, with those that were stopped early.
+        chosen: the best trial's settings, by their dotted names.
+        settings: file with them, for ``--config``.
+        trials: table of all trials.
+    """
+
+    before: float
+    best: float
+    number: int
+    finished: int
+    chosen: dict[str, Any]
+    settings: Path
+    trials: Path
+
+
+def finished(study: optuna.Study) -> int:
+    """How many trials have ended, with those that were stopped early."""
+    states = (TrialState.COMPLETE, TrialState.PRUNED)
+    return len(study.get_trials(deepcopy=False, states=states))
+
+
+def write(run: Run, space: SearchSpace, target: str, study: optuna.Study) -> Tuned:
+    """Leave the best settings and the table of trials in the run's directory."""
+    complete = study.get_trials(states=(TrialState.COMPLETE,))
+    losses = [trial.value for trial in complete if trial.value is not None]
+    if not losses:
+        raise UserError(
+            f"{space.path}: no trial could be completed; narrow the space, or allow more --trials"
+        )
+    directory = run.directory / "tune"
+    found = Tuned(
+        before=study.user_attrs.get("before", losses[0]),
+        best=study.best_value,
+        number=study.best_trial.number,
+        finished=finished(study),
+        chosen=space.values(study.best_params),
+        settings=directory / f"{target}.yaml",
+        trials=directory / f"{target}.csv",
+    )
+    write_text(found.settings, _header(run, found) + _fragment(run, found.chosen))
+    with atomic_file(found.trials) as temporary:
+        _table(space, study).to_csv(temporary, index=False)
+    return found
+
+
+def _header(run: Run, found: Tuned) -> str:
+    command = environment.command().replace("\n", " ")
+    return (
+        f"# Chosen by: {command}\n"
+        f"# valid logloss, mean over seeds {', '.join(map(str, run.config.seeds))}: "
+        f"{found.before:.6f} with the settings before,\n"
+        f"# {found.best:.6f} with these, of trial {found.number}, the best of "
+        f"{found.finished}, whose loss choosing it flatters.\n"
+        "# Here is what was tuned, and what else differs from the defaults.\n"
+    )
+
+
+def _fragment(run: Run, chosen: dict[str, Any]) -> str:
+    """YAML from which ``load_config`` makes the run's settings with the chosen ones."""
+    defaults = Config().model_dump(mode="json")
+    settings = change_config(run.config, chosen).model_dump(mode="json")
+    kept: dict[str, Any] = {}
+    for section, value in settings.items():
+        tuned = any(key.split(".")[0] == section for key in chosen)
+        if section == "base_models":  # a file that has some chooses which there are
+            if tuned or value != defaults[section]:
+                kept[section] = value
+        elif isinstance(value, dict):
+            kept[section] = {
+                name: one
+                for name, one in value.items()
+                if one != defaults[section][name] or f"{section}.{name}" in chosen
+            }
+        elif value != defaults[section]:
+            kept[section] = value
+    return yaml.safe_dump(
+        {key: value for key, value in kept.items() if value != {}}, sort_keys=False
+    )
+
+
+def _table(space: SearchSpace, study: optuna.Study) -> pd.DataFrame:
+    """One row a trial; of one that was stopped, the mean over the seeds that it saw."""
+    return pd.DataFrame(
+        {
+            "trial": trial.number,
+            "state": trial.state.name.lower(),
+            "valid_logloss": trial.value,
+            "seeds": len(trial.intermediate_values),
+            "seconds": trial.duration.total_seconds() if trial.duration else None,
+            **space.values(trial.params),
+            "refused": trial.user_attrs.get("refused"),
+        }
+        for trial in study.trials
+    )

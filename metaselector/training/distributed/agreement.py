@@ -1,0 +1,48 @@
+"""What workers agree on without waiting for each other in every step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from metaselector.training.distributed import workers
+
+
+class Agreement:
+    """The largest of numbers over all workers, of which each says its own, and hears all later.
+
+    A wait costs more than its own time: the processor goes to sleep, and comes back slowly and with
+    cold caches. All workers must say and hear in the same order.
+
+    Args:
+        size: how many numbers.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._heard = (0,) * size
+        self._said: tuple[Tensor, Any] | None = None
+
+    def say(self, *values: int) -> None:
+        """Let the others know, and go on."""
+        self._listen()
+        if not dist.is_initialized():
+            self._heard = values
+            return
+        said = torch.tensor(values, device=workers.device())
+        self._said = said, dist.all_reduce(said, dist.ReduceOp.MAX, async_op=True)
+
+    def hear(self) -> tuple[int, ...]:
+        """The largest that any worker has said since this was last called; 0 of nothing."""
+        self._listen()
+        heard, self._heard = self._heard, (0,) * len(self._heard)
+        return heard
+
+    def _listen(self) -> None:
+        if self._said is not None:
+            said, work = self._said
+            work.wait()
+            self._heard = tuple(map(max, self._heard, said.tolist()))
+            self._said = None

@@ -1,0 +1,78 @@
+"""The gradients of a model of which tables are sharded, and their norm."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.tensor import DTensor
+
+
+def average_gradients(parameters: Iterable[Tensor], mesh: DeviceMesh) -> None:
+    """Put the mean over workers into the gradients of what every worker holds, in one all-reduce.
+
+    Sharded tables are left alone: their owners have the mean already. A worker without a gradient
+    counts as 0; where no worker has one, there is none afterwards. DistributedDataParallel, which
+    does the same as the backward pass goes, cannot hold sharded parameters.
+
+    Raises:
+        ValueError: a gradient is sparse.
+    """
+    learned = [p for p in parameters if p.requires_grad and not isinstance(p, DTensor)]
+    for dtype in sorted({p.dtype for p in learned}, key=str):
+        _average([p for p in learned if p.dtype == dtype], mesh)
+
+
+def _average(parameters: list[Tensor], mesh: DeviceMesh) -> None:
+    for p in parameters:
+        if p.grad is not None and p.grad.is_sparse:
+            raise ValueError(
+                f"a table of shape {list(p.shape)} has a row-sparse gradient, but is not sharded; "
+                "name it in the model's tables and call shard_tables"
+            )
+    present = parameters[0].new_tensor([p.grad is not None for p in parameters])
+    grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+    flat = torch.cat([present, *(grad.flatten() for grad in grads)])
+    dist.all_reduce(flat, group=mesh.get_group())
+    present, *means = flat.split([len(parameters), *(p.numel() for p in parameters)])
+    for p, count, mean in zip(parameters, present.tolist(), means, strict=True):
+        p.grad = mean.view_as(p).div_(mesh.size()) if count else None
+
+
+def clip_sharded_gradients(parameters: Iterable[Tensor], most: float, mesh: DeviceMesh) -> float:
+    """As :func:`~metaselector.training.loop.clipping.clip_gradients`, of tables' rows on all
+    workers.
+
+    Args:
+        parameters: those that every worker holds, with the same gradients, and sharded tables.
+
+    Returns:
+        the norm before, the same on all workers.
+    """
+    shared: list[Tensor] = []
+    rows: list[Tensor] = []
+    for p in parameters:
+        if isinstance(p, DTensor):
+            if p.grad is not None:
+                p.grad = p.grad.coalesce()
+                rows.append(p.grad.values())
+        elif p.grad is not None:
+            shared.append(p.grad)
+    device = mesh.device_type
+    of_rows, of_shared = (_squares(values, device) for values in (rows, shared))
+    dist.all_reduce(of_rows, group=mesh.get_group())
+    norm = (of_rows + of_shared).sqrt().item()
+    if norm > most:
+        for value in (*shared, *rows):
+            value.mul_(most / norm)
+    return norm
+
+
+def _squares(values: list[Tensor], device: str) -> Tensor:
+    total = torch.zeros((), dtype=torch.float64, device=device)
+    for value in values:
+        total += value.double().square().sum()
+    return total

@@ -1,0 +1,203 @@
+"""Embedding tables that no worker holds as a whole.
+
+Each worker holds a block of the rows of every table, as a ``DTensor`` with ``Shard(0)``, and asks
+the others for the rows that its users touch. Everything else (the inner loop, its second
+derivatives, the outer update) sees rows only and does not know. Importing this module teaches
+:mod:`metaselector.meta.adapt` such tables; :func:`shard_tables` is all that there is to call. Rows
+lie as :class:`RowOrder` says, so ``full_tensor()`` is not in the order of ids; :func:`whole_table`
+is.
+
+Gradients are *means* over the workers, as those of DistributedDataParallel: a worker whose mean
+loss is multiplied by ``workers * its rows / all rows`` adds its part to the gradient of the mean
+loss of all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.tensor import DTensor, Shard
+from torch.overrides import TorchFunctionMode
+
+from metaselector.common.errors import ConfigError
+from metaselector.models.kernels.rows import register_storage
+from metaselector.training.distributed.sharded.exchange import RowExchange
+from metaselector.training.distributed.sharded.order import RowOrder, block_of
+
+Fill = Callable[[str, Tensor, Tensor], Any]
+"""``fill(name, rows, ids)`` sets rows ``[n, ...]`` of a table in place; ids are int64 ``[n]``."""
+FILLED = 1 << 20
+"""Rows at a time."""
+
+
+_MAKERS = {torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn}
+
+
+class TablesOnMeta(TorchFunctionMode):
+    """Context in which tensors of `num_rows` rows are made without values, on torch's device meta.
+
+    A model that is made in it has its tables there, and all else as ever: tables that are larger
+    than memory can then be given to :func:`shard_tables`.
+    """
+
+    def __init__(self, num_rows: int) -> None:
+        super().__init__()
+        self._num_rows = num_rows
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func in _MAKERS:
+            table = func(*args, **{**kwargs, "device": "meta"})
+            if table.shape[:1] == (self._num_rows,):
+                return table
+        return func(*args, **kwargs)
+
+
+def shard_tables(model: nn.Module, mesh: DeviceMesh, fill: Fill | None = None) -> list[str]:
+    """Keep this worker's block of each of ``model.tables``, in place.
+
+    Call it on every worker, before what is made of the parameters: rates (rates of a table's shape
+    are then sharded like it, without ever being whole) and optimizers (whose moments are, too).
+
+    Args:
+        model: every worker's has tables of the same shapes. Only a worker's own rows of it matter.
+            Tables too large for one worker are made in :class:`TablesOnMeta`.
+        mesh: of one dimension.
+        fill: sets the rows of tables on ``meta``.
+
+    Returns:
+        names of the tables.
+
+    Raises:
+        ConfigError: the mesh has more dimensions, or a table on ``meta`` is not filled.
+    """
+    if mesh.ndim != 1:
+        raise ConfigError(f"tables are sharded over a mesh of one dimension, not {mesh.ndim}")
+    tables: frozenset[str] = frozenset(model.tables)  # type: ignore[arg-type]
+    done: dict[int, nn.Parameter] = {}  # a table with two names stays one
+    for name in sorted(tables):
+        table = model.get_parameter(name)
+        if id(table) not in done:
+            done[id(table)] = _shard(name, table, mesh, fill)
+        owner, _, attribute = name.rpartition(".")
+        setattr(model.get_submodule(owner), attribute, done[id(table)])
+    return sorted(tables)
+
+
+def _shard(name: str, table: nn.Parameter, mesh: DeviceMesh, fill: Fill | None) -> nn.Parameter:
+    first, stop = block_of(len(table), mesh.size(), mesh.get_local_rank())
+    if table.is_meta:
+        if fill is None:
+            raise ConfigError(
+                f"table '{name}' has no values (device meta): give shard_tables(fill=...), or make "
+                "the model on a device"
+            )
+        rows = torch.empty(
+            stop - first, *table.shape[1:], dtype=table.dtype, device=mesh.device_type
+        )
+    else:
+        rows = table.new_empty(stop - first, *table.shape[1:])  # the whole table can then be freed
+        values = table.detach()
+
+        def fill(name: str, rows: Tensor, ids: Tensor) -> None:
+            torch.index_select(values, 0, ids.to(values.device), out=rows)
+
+    order = RowOrder(len(table))
+    for start in range(0, stop - first, FILLED):
+        part = rows[start : start + FILLED]
+        fill(name, part, order.ids(first + start, first + start + len(part)))
+    sharded = DTensor.from_local(
+        rows, mesh, [Shard(0)], run_check=False, shape=table.shape, stride=table.stride()
+    )
+    return nn.Parameter(sharded, requires_grad=table.requires_grad)
+
+
+def rows_here(table: DTensor) -> tuple[Tensor, int]:
+    """The rows of a sharded table that this worker holds, not copied, and the first one's place."""
+    mesh = table.device_mesh
+    first, _ = block_of(len(table), mesh.size(), mesh.get_local_rank())
+    with torch.no_grad():
+        return table.to_local(), first
+
+
+def whole_table(table: DTensor) -> Tensor:
+    """All rows ``[V, ...]`` in the order of ids, on every worker; all must call it."""
+    order = RowOrder(len(table))
+    with torch.no_grad():
+        rows = table.full_tensor()
+    return rows[order.places(torch.arange(len(table), device=rows.device))]
+
+
+class _Sharded:
+    """The :class:`~metaselector.models.kernels.rows.Storage` of sharded tables."""
+
+    def take(self, tables: Mapping[str, Any], rows: Tensor) -> dict[str, Tensor]:
+        """In one exchange for all tables with as many rows, of the same type, on the same mesh."""
+        alike: dict[Any, dict[str, DTensor]] = {}
+        for name, table in sorted(tables.items()):  # on all workers in the same order
+            key = (len(table), table.dtype, table.device_mesh)
+            alike.setdefault(key, {})[name] = table
+        taken: dict[str, Tensor] = {}
+        for some in alike.values():
+            taken |= zip(some, _Take.apply(rows, *some.values()), strict=True)
+        return {name: taken[name] for name in tables}
+
+    def here(self, table: Any) -> tuple[Tensor, int]:
+        return rows_here(table)
+
+
+class _Take(torch.autograd.Function):
+    """Rows of several tables, side by side in one message."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, *tables: DTensor) -> tuple[Tensor, ...]:
+        exchange = RowExchange(rows, len(tables[0]), tables[0].device_mesh.get_group())
+        here = [rows_here(table)[0] for table in tables]
+        ctx.exchange, ctx.shapes = exchange, [table.shape for table in tables]
+        ctx.first = rows_here(tables[0])[1]
+        packed = [part.index_select(0, exchange.wanted) for part in here]
+        fetched = exchange.fetch(_pack(packed))
+        return tuple(_unpack(fetched, ctx.shapes))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        needed = ctx.needs_input_grad[1:]
+        exchange: RowExchange = ctx.exchange
+        shapes = [shape for shape, need in zip(ctx.shapes, needed, strict=True) if need]
+        packed = _pack([grad for grad, need in zip(grads, needed, strict=True) if need])
+        given = exchange.give_back(packed / len(exchange))  # [m, sum of D]
+        rows, place = torch.unique(exchange.wanted, return_inverse=True)
+        summed = given.new_zeros(len(rows), given.shape[1]).index_add_(0, place, given)
+        indices = (rows + ctx.first).unsqueeze(0)  # [1, k]
+        found = iter(
+            torch.sparse_coo_tensor(
+                indices, values, shape, is_coalesced=True, check_invariants=False
+            )
+            for values, shape in zip(_unpack(summed, shapes), shapes, strict=True)
+        )
+        return None, *(next(found) if need else None for need in needed)
+
+
+def _pack(parts: list[Tensor]) -> Tensor:
+    """``[n, sum of D]`` of tensors ``[n, ...]``, each with D numbers a row."""
+    return torch.cat([part.flatten(1) if part.ndim > 1 else part.unsqueeze(1) for part in parts], 1)
+
+
+def _unpack(packed: Tensor, shapes: list[torch.Size]) -> list[Tensor]:
+    """The inverse, for tables of `shapes` ``[V, ...]``."""
+    columns = packed.split([shape[1:].numel() for shape in shapes], dim=1)
+    return [
+        part.reshape(len(packed), *shape[1:]).contiguous()
+        for part, shape in zip(columns, shapes, strict=True)
+    ]
+
+
+register_storage(DTensor, _Sharded())

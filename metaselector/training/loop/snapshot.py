@@ -1,0 +1,129 @@
+"""All that a training needs to go on, as tensors and JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from metaselector.training.loop.trainee import Trainee
+
+
+@dataclass
+class Position:
+    """Where a training is.
+
+    Attributes:
+        epoch: the one under way.
+        step: steps of it that are done.
+        rounds: steps of all epochs that are done.
+        losses: of the epoch's steps.
+        history: a line for each epoch that is done.
+        rates: lines about inner learning rates.
+        best_loss, best_epoch: of early stopping.
+        seconds: of training, over all calls of the command.
+        finished: whether nothing is left to do.
+    """
+
+    epoch: int
+    step: int = 0
+    rounds: int = 0
+    losses: list[float] = field(default_factory=list)
+    history: list[dict[str, Any]] = field(default_factory=list)
+    rates: list[dict[str, Any]] = field(default_factory=list)
+    best_loss: float = float("inf")
+    best_epoch: int = 0
+    seconds: float = 0.0
+    finished: bool = False
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A training between two steps.
+
+    Attributes:
+        tensors: by kind and name, ``now/<parameter>``, ``best/<name>``,
+            ``optimizer/<optimizer>/<parameter>/<key>``, ``shared/<name>``, ``random/cpu``,
+            ``random/<device>``.
+        record: ``position``, ``optimizers`` (what of their state is no tensor), ``generator`` and
+            ``epoch_generator`` (of numpy: now, and before the epoch's steps were drawn); JSON.
+    """
+
+    tensors: dict[str, Tensor]
+    record: dict[str, Any]
+
+    @property
+    def position(self) -> Position:
+        return Position(**self.record["position"])
+
+    def best(self) -> dict[str, Tensor]:
+        """What was kept of the best epoch; empty if there was none."""
+        return self._part("best/")
+
+    def _part(self, prefix: str) -> dict[str, Tensor]:
+        return {n.removeprefix(prefix): t for n, t in self.tensors.items() if n.startswith(prefix)}
+
+    @classmethod
+    def of(
+        cls,
+        trainee: Trainee,
+        position: Position,
+        best: Mapping[str, Tensor],
+        epoch_generator: Mapping[str, Any],
+    ) -> Snapshot:
+        """The state of a training; tensors are shared with it, not copied."""
+        tensors = {f"now/{name}": tensor for name, tensor in trainee.parameters.items()}
+        tensors |= {f"best/{name}": tensor for name, tensor in best.items()}
+        tensors |= {f"shared/{name}": tensor for name, tensor in trainee.shared_state().items()}
+        tensors |= {f"random/{name}": state for name, state in _random_states(trainee).items()}
+        plain: list[dict[str, dict[str, Any]]] = []
+        for i, optimizer in enumerate(trainee.optimizers):
+            plain.append({})
+            for index, state in optimizer.state_dict()["state"].items():
+                for key, value in state.items():
+                    if isinstance(value, Tensor):
+                        tensors[f"optimizer/{i}/{index}/{key}"] = value
+                    else:
+                        plain[-1].setdefault(str(index), {})[key] = value
+        record = {
+            "position": vars(position),
+            "optimizers": plain,
+            "generator": trainee.generator.bit_generator.state,
+            "epoch_generator": dict(epoch_generator),
+        }
+        return cls(tensors, record)
+
+    @torch.no_grad()
+    def restore(self, trainee: Trainee) -> None:
+        """Put everything back but for numpy's generator, from which steps are drawn anew first."""
+        saved = self._part("now/")
+        for name, tensor in trainee.parameters.items():
+            tensor.copy_(saved[name])
+        for i, optimizer in enumerate(trainee.optimizers):
+            states: dict[int, dict[str, Any]] = {}
+            for path, tensor in self._part(f"optimizer/{i}/").items():
+                index, key = path.split("/", 1)
+                states.setdefault(int(index), {})[key] = tensor
+            for index, plain in self.record["optimizers"][i].items():
+                states.setdefault(int(index), {}).update(plain)
+            groups = optimizer.state_dict()["param_groups"]
+            optimizer.load_state_dict({"state": states, "param_groups": groups})
+        trainee.load_shared_state(self._part("shared/"))
+        for name, state in self._part("random/").items():
+            if name == "cpu":
+                torch.set_rng_state(state)
+            else:
+                torch.cuda.set_rng_state(state, name)
+
+
+def _random_states(trainee: Trainee) -> dict[str, Tensor]:
+    if trainee.torch_seed is None:
+        return {}
+    states = {"cpu": torch.get_rng_state()}
+    for tensor in trainee.parameters.values():
+        if tensor.device.type == "cuda":
+            states[str(tensor.device)] = torch.cuda.get_rng_state(tensor.device)
+    return states

@@ -1,0 +1,215 @@
+"""The loop: epochs of steps, the best epoch kept, and nothing lost where it is interrupted."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from metaselector.common.progress import Progress
+from metaselector.training.distributed import workers
+from metaselector.training.distributed.agreement import Agreement
+from metaselector.training.loop.divergence import Diverged, explain, finite
+from metaselector.training.loop.early_stopping import EarlyStopping
+from metaselector.training.loop.interruption import Interrupted, interruptible
+from metaselector.training.loop.keeper import Keeper, Nowhere
+from metaselector.training.loop.snapshot import Position, Snapshot
+from metaselector.training.loop.trainee import Trainee
+
+LOGGED = 50
+"""Steps between two losses that are logged."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long to train.
+
+    Attributes:
+        first, last: epochs, both included.
+        steps: of all these epochs, for the progress bar.
+        patience: epochs without a better loss on *valid* before the training ends.
+        until: the epoch before which it does not end so.
+        advice: what to do where the loss is no number.
+    """
+
+    first: int
+    last: int
+    steps: int
+    patience: int
+    until: int = 0
+    advice: str = "lower the learning rate"
+
+
+class Outcome(NamedTuple):
+    """Attributes:
+
+    best: what was kept of the best epoch; empty if *valid* decided nothing.
+    best_epoch: which that was.
+    position: where the training ended.
+    """
+
+    best: dict[str, Tensor]
+    best_epoch: int
+    position: Position
+
+
+def train(
+    trainee: Trainee,
+    plan: Plan,
+    *,
+    description: str,
+    progress: Progress,
+    keeper: Keeper | None = None,
+) -> Outcome:
+    """Train, from the start or from what `keeper` has kept.
+
+    Args:
+        description: what progress bars, logs and errors call it.
+        keeper: keeps snapshots; by default none are.
+
+    Raises:
+        Diverged: a loss is infinite or no number; says where, whose, and what is left.
+        Interrupted: SIGINT or SIGTERM asked to stop; a snapshot was kept.
+    """
+    return _Loop(trainee, plan, description, progress, keeper or Nowhere()).run()
+
+
+class _Loop:
+    def __init__(
+        self, trainee: Trainee, plan: Plan, description: str, progress: Progress, keeper: Keeper
+    ) -> None:
+        self.trainee, self.plan, self.keeper = trainee, plan, keeper
+        self.description, self.progress = description, progress
+        self.at = Position(plan.first)
+        self.best: dict[str, Tensor] = {}
+        self.agreement = Agreement(2)
+        self.epoch_generator: Mapping[str, Any] = {}
+        self.stopping = EarlyStopping(plan.patience)
+        self.began = time.perf_counter()
+        self.pieces: Sequence[Any] = ()
+        self.previous: Any = None
+
+    def run(self) -> Outcome:
+        trainee, at = self.trainee, self.at
+        steps = self.plan.steps
+        with (
+            self.progress.task(self.description, steps) as advance,
+            torch.random.fork_rng(enabled=trainee.torch_seed is not None),
+            interruptible() as asked,
+        ):
+            if trainee.torch_seed is not None:
+                torch.manual_seed(trainee.torch_seed)
+            kept = self.keeper.load(self.progress)
+            if kept is not None:
+                at = self._restored(kept)
+                for _ in range(at.rounds):
+                    advance()
+            while not at.finished:
+                self._begin(kept)
+                kept = None
+                for piece in self.pieces[at.step :]:
+                    self._step(piece)
+                    advance()
+                    self._keep(asked, wait=workers.count() == 1)
+                self._end()
+                self._keep(asked, wait=True)
+        at.seconds = self._seconds()
+        return Outcome(self.best, self.stopping.best_epoch, at)
+
+    def _restored(self, kept: Snapshot) -> Position:
+        kept.restore(self.trainee)
+        self.at, self.best = kept.position, kept.best()
+        self.stopping.best_loss = self.at.best_loss
+        self.stopping.best_epoch = self.at.best_epoch
+        self.began -= self.at.seconds
+        self._log({"event": "resumed"})
+        return self.at
+
+    def _begin(self, kept: Snapshot | None) -> None:
+        """Draw the epoch's steps; again, if it was interrupted, from what they were drawn from."""
+        bits = self.trainee.generator.bit_generator
+        if kept is not None:
+            bits.state = kept.record["epoch_generator"]
+        self.epoch_generator = bits.state
+        self.pieces = self.trainee.begin(self.at.epoch)
+        if self.at.step:  # otherwise none of them was taken, and nothing drawn after them
+            bits.state = bits.state if kept is None else kept.record["generator"]
+
+    def _step(self, piece: Any) -> None:
+        at = self.at
+        in_step = self.trainee.in_step  # otherwise each worker has a loss of its own
+        loss = self.trainee.gradients(piece, at.epoch)
+        if loss is not None:
+            if in_step and not math.isfinite(loss):
+                raise self._diverged(piece)
+            self.trainee.update()
+            at.losses.append(loss)
+            if at.rounds % LOGGED == 0:
+                self._log({"loss": loss})
+        self.previous = piece
+        at.step += 1
+        at.rounds += 1
+
+    def _diverged(self, piece: Any) -> Diverged:
+        good, advice = self.keeper.newest(), self.plan.advice
+        what = (piece, self.previous, good, advice)
+        return explain(self.trainee, self.description, self.at, *what)
+
+    def _end(self) -> None:
+        at, plan = self.at, self.plan
+        self.trainee.settle()
+        if not finite(self.trainee):
+            raise self._diverged(None)
+        train_loss = workers.mean(float(np.mean(at.losses))) if at.losses else None
+        judged = self.trainee.judge(at.epoch, self._seconds(), train_loss)
+        line = {"epoch": at.epoch, "train_loss": train_loss, "valid_loss": judged.valid_loss}
+        at.history.append(line | dict(judged.more))
+        at.rates += judged.rates
+        self._log(at.history[-1] | {f"rate/{r['parameter']}": r["mean"] for r in judged.rates})
+        at.finished = judged.finished or at.epoch == plan.last
+        if judged.valid_loss is not None:
+            if self.stopping.improved(at.epoch, judged.valid_loss):
+                self.best = self.trainee.candidate()
+            elif self.stopping.exhausted(at.epoch) and at.epoch >= plan.until:
+                at.finished = True
+            at.best_loss, at.best_epoch = self.stopping.best_loss, self.stopping.best_epoch
+        at.epoch, at.step, at.losses = at.epoch + 1, 0, []
+        self.epoch_generator = self.trainee.generator.bit_generator.state
+
+    def _keep(self, asked: Callable[[], int | None], wait: bool) -> None:
+        """Keep a snapshot where one is due; stop where that was asked for.
+
+        Several workers stop, and take snapshots, together: where they do not `wait`, by what they
+        said after the step before.
+        """
+        if not self.trainee.in_step:
+            return
+        if wait:
+            self._say(asked())
+        stop, due = self.agreement.hear()
+        if stop or due:
+            self.at.seconds = self._seconds()
+            snapshot = Snapshot.of(self.trainee, self.at, self.best, self.epoch_generator)
+            path = self.keeper.newest()
+            if finite(self.trainee):  # else the next step says what is wrong
+                path = self.keeper.keep(self.at.rounds, snapshot)
+            if stop:
+                raise Interrupted(stop, path)
+        if not wait:
+            self._say(asked())
+
+    def _say(self, asked: int | None) -> None:
+        self.agreement.say(asked or 0, int(self.keeper.due(self.at.rounds)))
+
+    def _log(self, values: dict[str, Any]) -> None:
+        where = {"epoch": self.at.epoch, "round": self.at.rounds}
+        self.progress.log(self.description, where | values)
+
+    def _seconds(self) -> float:
+        return time.perf_counter() - self.began

@@ -1,0 +1,205 @@
+"""What training a model of several tasks adds to training one of a single task."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol, TypeGuard
+
+from torch import Tensor, nn
+
+from metaselector.common.errors import ConfigError, nearest
+from metaselector.config.training import PretrainConfig
+from metaselector.data.encoded.batch import Batch
+from metaselector.training.multi_task.aggregation import Aggregated, make_aggregator
+from metaselector.training.multi_task.balance import Balance, Uncertainty, WeightedSum
+from metaselector.training.multi_task.metrics import task_metrics
+
+EMBEDDING, SHARED = "embedding", "shared"
+OF_TASKS = {
+    "embedding_learning_rate", "shared_learning_rate", "task_learning_rates", "task_weights",
+    "balance", "task_decay", "aggregator", "aggregator_options",
+}  # fmt: skip
+"""Settings that mean nothing for a model of one task."""
+
+
+class _Task(Protocol):
+    @property
+    def numeric(self) -> bool: ...
+
+
+class Losses(Protocol):
+    """What :class:`base_models.TaskLosses` is."""
+
+    @property
+    def tasks(self) -> Tensor: ...
+
+    @property
+    def penalty(self) -> Tensor: ...
+
+
+class TaskModel(nn.Module):
+    """What training needs of a multi-task base model, for the type checker; never instantiated."""
+
+    tasks: Sequence[_Task]
+
+    def losses(self, batch: Batch, labels: Tensor) -> Losses:
+        raise TypeError("not a model")
+
+    def parameter_groups(self) -> Mapping[str, Sequence[str]]:
+        raise TypeError("not a model")
+
+
+def has_tasks(model: nn.Module) -> TypeGuard[TaskModel]:
+    """Whether `model` is one of several tasks."""
+    return hasattr(model, "losses")
+
+
+def refuse_task_settings(config: PretrainConfig, description: str) -> None:
+    """Raise a ConfigError where a model of one task has settings for several."""
+    given = config.model_dump(exclude_none=True).keys() & OF_TASKS
+    if given:
+        raise ConfigError(
+            f"{description}: pretrain.{min(given)}: this model has one task; leave it null, or "
+            "use a multi-task model"
+        )
+
+
+class Judged(NamedTuple):
+    """Attributes:
+
+    loss: sum of the tasks' losses on the rows that observe them, each times its weight.
+    of_tasks: ``valid_loss_<task>``, ``valid_auc_<task>`` and ``valid_rows_<task>``.
+    """
+
+    loss: float
+    of_tasks: dict[str, float]
+
+
+class TaskObjective:
+    """What a model of several tasks is trained on, and judged by.
+
+    Args:
+        model: whose tasks these are.
+        names: of the tasks, in the order of the model's.
+        config: weights, balance and rates.
+        description: what messages begin with.
+
+    Raises:
+        ConfigError: model, data and settings differ in their tasks; or the groups of the model's
+            parameters are not disjoint or not all of them.
+        UserError: the library that `config` asks for is not installed.
+    """
+
+    def __init__(
+        self, model: TaskModel, names: Sequence[str], config: PretrainConfig, description: str
+    ) -> None:
+        if len(model.tasks) != len(names):
+            raise ConfigError(
+                f"{description}: the model has {len(model.tasks)} tasks, the data "
+                f"{len(names)} ({', '.join(names)}); build it with the tasks of the data"
+            )
+        self.model, self._names, self._config = model, tuple(names), config
+        self._numeric = [task.numeric for task in model.tasks]
+        self._description = description
+        weights = self._by_task("task_weights", config.task_weights)
+        if config.task_weights is not None and len(config.task_weights) < len(names):
+            missing = [name for name in names if name not in config.task_weights]
+            raise ConfigError(
+                f"{description}: pretrain.task_weights: names {len(config.task_weights)} of "
+                f"{len(names)} tasks; add {', '.join(missing)}"
+            )
+        self._weights = weights
+        self._groups = self._grouped()
+        self.balance = self._balance(weights).to(next(model.parameters()).device)
+
+    def _by_task(self, key: str, given: Mapping[str, float] | None) -> list[float]:
+        for name in given or {}:
+            if name not in self._names:
+                raise ConfigError(
+                    f"{self._description}: pretrain.{key}.{name}: the data has no such task; "
+                    + nearest(name, self._names)
+                )
+        return [(given or {}).get(name, 1.0) for name in self._names]
+
+    def _grouped(self) -> dict[str, list[nn.Parameter]]:
+        """The model's parameters by group; every one is in exactly one."""
+        known = dict(self.model.named_parameters())
+        of = f"{self._description}: {type(self.model).__name__}.parameter_groups()"
+        allowed = [EMBEDDING, SHARED, *(f"task-{t}" for t in range(len(self._names)))]
+        owner: dict[str, str] = {}
+        groups: dict[str, list[nn.Parameter]] = {}
+        for group, members in self.model.parameter_groups().items():
+            if group not in allowed:
+                raise ConfigError(f"{of}: no group may be called '{group}'; {_one_of(allowed)}")
+            for name in members:
+                if name not in known:
+                    raise ConfigError(f"{of}: no parameter '{name}'; {nearest(name, known)}")
+                if name in owner:
+                    both = " and in ".join(dict.fromkeys((owner[name], group)))
+                    raise ConfigError(f"{of}: '{name}' is named twice, in {both}; name it once")
+                owner[name] = group
+            groups[group] = [known[name] for name in members]
+        missing = [name for name in known if name not in owner]
+        if missing:
+            raise ConfigError(f"{of}: '{missing[0]}' is in none; {_one_of(allowed)}")
+        return groups
+
+    def _balance(self, weights: list[float]) -> Balance:
+        config = self._config
+        if config.balance == "uncertainty":
+            return Uncertainty(weights, self._numeric)
+        if config.aggregator is not None:
+            groups = self._groups
+            shared = [p for name in (EMBEDDING, SHARED) for p in groups.get(name, [])]
+            own = [p for name, ps in groups.items() if name not in (EMBEDDING, SHARED) for p in ps]
+            aggregate = make_aggregator(config.aggregator, config.aggregator_options or {})
+            return Aggregated(aggregate, weights, shared, own)
+        return WeightedSum(weights, self._by_task("task_decay", config.task_decay))
+
+    def optimizer_groups(self) -> list[dict[str, Any]]:
+        """Parameter groups for a torch optimizer, the balance's own among them."""
+        config, usual = self._config, self._config.learning_rate
+        rates = {
+            EMBEDDING: config.embedding_learning_rate or usual,
+            SHARED: config.shared_learning_rate or usual,
+        }
+        self._by_task("task_learning_rates", config.task_learning_rates)
+        for t, name in enumerate(self._names):
+            rates[f"task-{t}"] = (config.task_learning_rates or {}).get(name, usual)
+        made: list[dict[str, Any]] = [
+            {"params": members, "lr": rates[group]}
+            for group, members in self._groups.items()
+            if members
+        ]
+        own = list(self.balance.parameters())
+        return [*made, {"params": own, "weight_decay": 0.0}] if own else made
+
+    def losses(self, batch: Batch, labels: Tensor) -> Losses:
+        """What the model is trained on; labels ``[B, T]``, nan where a task is not observed."""
+        return self.model.losses(batch, labels)
+
+    def backward(self, found: Losses, epoch: int) -> Tensor:
+        """Make the gradients of one step.
+
+        Returns:
+            Scalar: the tasks' losses, each times its weight, summed; without penalty or decay.
+        """
+        self.balance.backward(found.tasks, found.penalty, epoch)
+        return (found.tasks.detach() * found.tasks.new_tensor(self._weights)).sum()
+
+    def judged(self, outputs: Tensor, labels: Tensor) -> Judged:
+        """What predictions ``[n, T]`` are worth, whatever the model was trained on."""
+        found = task_metrics(outputs, labels, self._numeric)
+        seen = [(w, m.loss) for w, m in zip(self._weights, found, strict=True) if m.rows]
+        of_tasks: dict[str, float] = {}
+        for name, metrics in zip(self._names, found, strict=True):
+            of_tasks[f"valid_loss_{name}"] = metrics.loss
+            of_tasks[f"valid_auc_{name}"] = metrics.auc
+            of_tasks[f"valid_rows_{name}"] = metrics.rows
+        loss = sum(w * loss for w, loss in seen) if seen else math.nan
+        return Judged(loss, of_tasks)
+
+
+def _one_of(names: Sequence[str]) -> str:
+    return "the groups are " + ", ".join(names)

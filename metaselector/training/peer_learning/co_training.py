@@ -1,0 +1,270 @@
+"""Co-training: in rounds, models label for each other what nobody has labelled.
+
+Source: Blum and Mitchell, "Combining Labeled and Unlabeled Data with Co-Training", COLT 1998,
+Table 1: models of different views each label the examples that they are most confident of, as many
+of either class as the labelled ones have of it. Models that differ only in how they learn: Goldman
+and Zhou, "Enhancing Supervised Learning with Unlabeled Data", ICML 2000.
+
+In round 0 every model learns its labelled rows. After a round, unlabelled
+:mod:`~metaselector.training.peer_learning.pairs` are drawn, all models predict them, and a model
+gets those of which the mean probability by the *others* is confident, with that probability as the
+label; in the next round it learns them beside its rows,
+
+    L_k = sum_i w_i crossentropy(y_i, p_ik) / n,    w_i = 1 of a row, `pair_weight` of a pair.
+
+Where we deviate: labels are soft and never change; only others label for a model (in the source,
+also itself); a round trains from the first weights until *valid* is best, because models like these
+overfit within a few epochs; and rounds end when the mean of the models' valid losses has not
+improved for some. What is kept is the best round's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import zip_longest
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from metaselector.common.progress import Progress
+from metaselector.config.training import TeachingConfig
+from metaselector.data.encoded.batch import Batch
+from metaselector.data.encoded.dataset import EncodedDataset
+from metaselector.training.loop.keeper import Keeper
+from metaselector.training.loop.train import Plan, train
+from metaselector.training.loop.trainee import Judgement
+from metaselector.training.peer_learning.confident import agreement, by_others, choose
+from metaselector.training.peer_learning.pairs import Pairs, as_rows, check_items, draw, in_data
+from metaselector.training.peer_learning.share import Share
+from metaselector.training.peer_learning.together import (
+    ADVICE,
+    NEVER,
+    Pupil,
+    Together,
+    copy_into,
+    finish,
+    outcome,
+    part_of,
+)
+from metaselector.training.pretrain import Pretrained, labels_for, predict
+
+Ints = NDArray[np.int64]
+
+
+class CoTraining(Together):
+    """Rounds of training and labelling.
+
+    Args:
+        rows: of each pupil the labelled ones.
+        schedules: of a refit, each pupil's epochs in every round.
+    """
+
+    def __init__(
+        self,
+        pupils: Sequence[Pupil],
+        dataset: EncodedDataset,
+        rows: Sequence[Ints],
+        teaching: TeachingConfig,
+        generator: np.random.Generator,
+        valid: Ints | None,
+        schedules: Mapping[str, Sequence[int]] | None,
+    ) -> None:
+        check_items(dataset)
+        super().__init__(pupils, dataset, valid, generator)
+        self._teaching, self._schedules = teaching, schedules
+        self._shares = [
+            Share(member, own, teaching.most)
+            for member, own in zip(self.members, rows, strict=True)
+        ]
+        self._all_rows = np.unique(np.concatenate(rows))
+        self._known = in_data(dataset)
+        # Round, first epoch of it, best round; agreement of the models, best mean valid loss.
+        self._at = torch.tensor([0, 1, 0], dtype=torch.int64)
+        self._found = torch.tensor([0, NEVER], dtype=torch.float64)
+        for share in self._shares:
+            self.parameters |= share.tensors()
+        self.parameters |= {"/at": self._at, "/found": self._found}
+        self._material: list[tuple[Batch, Tensor, Tensor]] = []
+
+    def begin(self, epoch: int) -> Sequence[tuple[Tensor | None, ...]]:
+        self._material = [self._learned_from(share) for share in self._shares]
+        steps: list[Sequence[Tensor]] = []
+        for share, (_, labels, _) in zip(self._shares, self._material, strict=True):
+            member = share.member
+            member.model.train(not member.done)
+            if member.done:
+                steps.append([])
+                continue
+            order = torch.from_numpy(self.generator.permutation(len(labels)))
+            steps.append(order.split(member.config.batch_size))
+        return list(zip_longest(*steps))
+
+    def _learned_from(self, share: Share) -> tuple[Batch, Tensor, Tensor]:
+        """Slots, labels and weights ``[n + m]`` of a member's n rows and m pairs."""
+        batch = self._dataset.batch(share.rows)
+        labels = labels_for(share.member.model, self._dataset, share.rows)
+        weights = torch.ones(len(labels))
+        if len(share.pairs.context):
+            made, place = as_rows(self._dataset, share.pairs)
+            others = made.batch(place)
+            batch = Batch(*(torch.cat(both) for both in zip(batch, others, strict=True)))
+            labels = torch.cat([labels, share.labels[: len(place)]])
+            weights = torch.cat([weights, torch.full([len(place)], self._teaching.pair_weight)])
+        return batch.to(self._device), labels.to(self._device), weights.to(self._device)
+
+    def gradients(self, piece: tuple[Tensor | None, ...], epoch: int) -> float:
+        total = 0.0
+        parts = zip(self._shares, piece, self._material, strict=True)
+        for share, chosen, (batch, labels, weights) in parts:
+            member = share.member
+            if chosen is None:
+                member.optimizer.zero_grad(set_to_none=True)  # its epoch is over: no step
+                continue
+            at = chosen.to(self._device)
+            with member.forward() as model:
+                logits = model(part_of(batch, at))
+            lost = F.binary_cross_entropy_with_logits(logits, labels[at], reduction="none")
+            lost = lost * weights[at]
+            loss = lost.mean()
+            of_labels = lost.detach()[at < len(share.rows)].sum().item() / len(at)
+            member.learn(loss, of_labels, loss.item() - of_labels)
+            total += loss.item()
+        return total
+
+    def judge(self, epoch: int, seconds: float, train_loss: float | None) -> Judgement:
+        round_, first, _ = self._at.tolist()
+        more: dict[str, Any] = {"round": round_, "agreement": self._found[0].item() or None}
+        for share in self._shares:
+            member = share.member
+            if member.done:
+                continue
+            valid_loss = self.judged(member)
+            more |= member.line(valid_loss) | {f"pairs/{member.name}": int(share.count)}
+            epochs = self._schedules[member.name][round_] if self._schedules else member.epochs
+            member.judge(epoch, first, valid_loss, epochs)
+        if self.learners():
+            return Judgement(None, more)
+        return Judgement(None, more, finished=self._end_round(epoch))
+
+    def _end_round(self, epoch: int) -> bool:
+        """Keep the round if it is the best, and begin another one, unless that was the last."""
+        round_ = int(self._at[0])
+        mean = float(np.mean([member.kept[0].item() for member in self.members]))
+        if self._schedules is not None or mean < self._found[1]:
+            self._at[2], self._found[1] = round_, mean
+            for share in self._shares:
+                copy_into(share.chosen, share.member.best)
+                share.chosen_epoch.fill_(share.member.best_epoch)
+        if self._schedules is not None:
+            last = round_ + 1 == len(next(iter(self._schedules.values())))
+        else:
+            exhausted = round_ - int(self._at[2]) >= self._teaching.patience
+            last = exhausted or round_ == self._teaching.rounds
+        if last or not (self._label() or self._schedules):
+            return True
+        for share in self._shares:
+            share.begin_again()
+        self._at[0], self._at[1] = round_ + 1, epoch + 1
+        return False
+
+    def _label(self) -> int:
+        """Label pairs for every member; how many there were."""
+        teaching, dataset = self._teaching, self._dataset
+        given = [share.pairs.keys(dataset) for share in self._shares]
+        size = max(int(teaching.candidates * len(self._all_rows)), 1)
+        taken = np.concatenate([self._known, *given])
+        pairs = draw(dataset, self._all_rows, size, taken, self.generator)
+        assert not np.isin(pairs.keys(dataset), self._known).any(), "a pair is a row of the data"
+        if not len(pairs.items):
+            return 0
+        made, place = as_rows(dataset, pairs)
+        logits = [predict(member.model, made, place) for member in self.members]
+        probabilities = torch.sigmoid(torch.stack(logits, 1))  # [n, K]
+        self._found[0] = agreement(probabilities)
+        added = 0
+        for k, share in enumerate(self._shares):
+            labels = by_others(probabilities, k)
+            room = min(int(teaching.growth * len(share.rows)), len(share.labels) - int(share.count))
+            positives = float(dataset.labels[share.rows].mean())
+            chosen = choose(labels, teaching.confidence, room, positives)
+            at = chosen.numpy()
+            share.add(Pairs(pairs.context[at], pairs.items[at]), labels[chosen])
+            added += len(at)
+        return added
+
+    def keep_chosen(self) -> None:
+        """Leave the models, and what is said of them, as the best round left them."""
+        for share in self._shares:
+            share.member.model.load_state_dict(share.chosen)
+            share.member.kept[1] = share.chosen_epoch[0]
+
+    def rows_of(self, piece: tuple[Tensor | None, ...]) -> Ints:
+        found: list[Ints] = []
+        for share, chosen in zip(self._shares, piece, strict=True):
+            if chosen is not None:
+                found.append(np.concatenate([share.rows, share.pairs.context])[chosen.numpy()])
+        return np.concatenate(found)
+
+
+def schedule(made: Pretrained) -> list[int]:
+    """Epochs in every round, up to the one that was kept: what a refit repeats."""
+    kept = next(line["round"] for line in made.history if line["epoch"] == made.epochs)
+    epochs = []
+    for round_ in range(kept + 1):
+        losses = [line["valid_loss"] for line in made.history if line["round"] == round_]
+        epochs.append(int(np.nanargmin(losses)) + 1)
+    return epochs
+
+
+def co_train(
+    pupils: Sequence[Pupil],
+    dataset: EncodedDataset,
+    rows: Sequence[Ints],
+    teaching: TeachingConfig,
+    generator: np.random.Generator,
+    *,
+    valid: Ints | None,
+    schedules: Mapping[str, Sequence[int]] | None = None,
+    description: str,
+    progress: Progress,
+    keeper: Keeper | None = None,
+) -> dict[str, Pretrained]:
+    """Fit all models in rounds, in place.
+
+    Args:
+        rows: of each pupil its labelled rows.
+        valid: rows whose loss stops each model in a round, and the rounds.
+        schedules: where `valid` is None, each model's epochs in every round; of :func:`schedule`.
+        others: as of :func:`metaselector.training.pretrain.pretrain`, and so is what is raised.
+
+    Returns:
+        by model. Epochs count on through the rounds, of all models alike. A line of the history
+        also has the ``round``, the ``pairs`` that the model learned from in it, and the models'
+        ``agreement`` on the pairs drawn before it: the mean over two of them of the share of pairs
+        that both think likely, or both unlikely. Seconds are the model's equal share of the whole.
+
+    Raises:
+        ConfigError: a model has several tasks, or the data has no items.
+    """
+    trainee = CoTraining(pupils, dataset, rows, teaching, generator, valid, schedules)
+    rounds = teaching.rounds + 1
+    if schedules is not None:
+        rounds = len(next(iter(schedules.values())))
+    last = rounds * max(
+        max(schedules[p.name]) if schedules is not None else p.epochs for p in pupils
+    )
+    longest = max(
+        -(-len(own) // pupil.config.batch_size) for pupil, own in zip(pupils, rows, strict=True)
+    )
+    plan = Plan(first=1, last=last, steps=last * longest, patience=last, advice=ADVICE)
+    try:
+        found = train(trainee, plan, description=description, progress=progress, keeper=keeper)
+        trainee.keep_chosen()
+    finally:
+        finish(trainee.members)
+    history, seconds = found.position.history, found.position.seconds / len(pupils)
+    return {member.name: outcome(member, history, seconds) for member in trainee.members}

@@ -1,0 +1,154 @@
+"""Deep mutual learning: models that also learn each other's predictions of every batch.
+
+Source: Zhang et al., "Deep Mutual Learning", CVPR 2018, equations 4 to 8. Model k minimises
+
+    L_k = mean_i [ logloss(y_i, p_ik) + w / (K - 1) sum_{j != k} KL(p_ij || p_ik) ]
+
+with ``KL(p || q) = p log(p / q) + (1 - p) log((1 - p) / (1 - q))``: from the peer's distribution to
+its own. A peer's prediction is a constant in it (detached), so no gradient reaches the peer.
+
+Where we deviate: all predictions of a step are made before any model takes it, so that the order of
+the models does not matter; there are epochs of warm-up without w; and models stop early one by one.
+One that has stopped goes on teaching, frozen at its best epoch and without dropout: what it learned
+after that made it worse on *valid*, and its peers would learn that from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from metaselector.common.errors import ConfigError
+from metaselector.common.progress import Progress
+from metaselector.config.training import TeachingConfig
+from metaselector.data.encoded.dataset import EncodedDataset
+from metaselector.training.loop.keeper import Keeper
+from metaselector.training.loop.train import Plan, train
+from metaselector.training.loop.trainee import Judgement
+from metaselector.training.peer_learning.together import (
+    ADVICE,
+    Pupil,
+    Together,
+    finish,
+    outcome,
+    part_of,
+)
+from metaselector.training.pretrain import Pretrained, labels_for
+
+
+def divergence(peer: Tensor, own: Tensor) -> Tensor:
+    """``mean_i KL(peer || own)`` of logits ``[B]``, in nats; no gradient for `peer`."""
+    peer = peer.detach()
+    p = torch.sigmoid(peer)
+    positive = p * (F.logsigmoid(peer) - F.logsigmoid(own))
+    negative = (1 - p) * (F.logsigmoid(-peer) - F.logsigmoid(-own))
+    return (positive + negative).mean()
+
+
+class Mutual(Together):
+    """Models that learn the same batches and each other's predictions of them."""
+
+    def __init__(
+        self,
+        pupils: Sequence[Pupil],
+        dataset: EncodedDataset,
+        rows: NDArray[np.int64],
+        teaching: TeachingConfig,
+        generator: np.random.Generator,
+        valid: NDArray[np.int64] | None,
+    ) -> None:
+        super().__init__(pupils, dataset, valid, generator)
+        sizes = {member.name: member.config.batch_size for member in self.members}
+        if len(set(sizes.values())) > 1:
+            raise ConfigError(
+                f"teaching.strategy=mutual: base models learn the same batches, and batch_size is "
+                f"{', '.join(f'{n} of {name}' for name, n in sizes.items())}; set it alike"
+            )
+        self._rows, self._teaching = rows, teaching
+        self._batch_size = self.members[0].config.batch_size
+        self._batch = dataset.batch(rows).to(self._device)
+        self._labels = labels_for(pupils[0].model, dataset, rows).to(self._device)
+
+    def begin(self, epoch: int) -> Sequence[Tensor]:
+        for member in self.members:
+            member.model.train(not member.done)
+            member.freezing.begin(epoch)
+        order = torch.from_numpy(self.generator.permutation(len(self._rows)))
+        return order.split(self._batch_size)
+
+    def gradients(self, piece: Tensor, epoch: int) -> float:
+        chosen = piece.to(self._device)
+        part, labels = part_of(self._batch, chosen), self._labels[chosen]
+        logits: list[Tensor] = []
+        for member in self.members:
+            with member.forward() as model:
+                logits.append(model(part))
+        taught = self._teaching.weight > 0 and epoch > self._teaching.warm_up
+        total = 0.0
+        for k, member in enumerate(self.members):
+            if member.done:
+                continue
+            loss = F.binary_cross_entropy_with_logits(logits[k], labels)
+            of_labels, of_peers = loss.item(), 0.0
+            if taught:
+                peers = [divergence(z, logits[k]) for j, z in enumerate(logits) if j != k]
+                apart = torch.stack(peers).mean()
+                loss, of_peers = loss + self._teaching.weight * apart, apart.item()
+            member.learn(loss, of_labels, of_peers)
+            total += loss.item()
+        return total
+
+    def judge(self, epoch: int, seconds: float, train_loss: float | None) -> Judgement:
+        more: dict[str, float | None] = {}
+        for member in self.learners():
+            valid_loss = self.judged(member)
+            more |= member.line(valid_loss)
+            member.judge(epoch, 1, valid_loss, member.epochs)
+        return Judgement(None, more, finished=not self.learners())
+
+    def rows_of(self, piece: Tensor) -> NDArray[np.int64]:
+        return self._rows[piece.numpy()]
+
+
+def learn_mutually(
+    pupils: Sequence[Pupil],
+    dataset: EncodedDataset,
+    rows: NDArray[np.int64],
+    teaching: TeachingConfig,
+    generator: np.random.Generator,
+    *,
+    valid: NDArray[np.int64] | None,
+    description: str,
+    progress: Progress,
+    keeper: Keeper | None = None,
+) -> dict[str, Pretrained]:
+    """Fit all models to the labels of `rows` and to each other, in place.
+
+    With ``weight`` 0, or a warm-up of all epochs, each ends as
+    :func:`metaselector.training.pretrain` leaves it, bit for bit on a CPU.
+
+    Args:
+        valid: rows whose loss stops each model; None trains each for exactly its epochs.
+        others: as of :func:`metaselector.training.pretrain.pretrain`, and so is what is raised.
+
+    Returns:
+        by model; its seconds are its equal share of the whole.
+
+    Raises:
+        ConfigError: a model has several tasks, or batches differ in size.
+    """
+    trainee = Mutual(pupils, dataset, rows, teaching, generator, valid)
+    last = max(pupil.epochs for pupil in pupils)
+    steps = last * -(-len(rows) // pupils[0].config.batch_size)
+    plan = Plan(first=1, last=last, steps=steps, patience=last, advice=ADVICE)
+    try:
+        found = train(trainee, plan, description=description, progress=progress, keeper=keeper)
+    finally:
+        finish(trainee.members)
+    history, seconds = found.position.history, found.position.seconds / len(pupils)
+    return {member.name: outcome(member, history, seconds) for member in trainee.members}

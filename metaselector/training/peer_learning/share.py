@@ -1,0 +1,64 @@
+"""What one of the models in co-training learns from, as tensors that a snapshot keeps."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from metaselector.training.peer_learning.pairs import Pairs
+from metaselector.training.peer_learning.together import NEVER, Member
+
+Ints = NDArray[np.int64]
+
+
+class Share:
+    """What one member learns from: its labelled rows, and the pairs that others labelled for it.
+
+    Attributes:
+        rows: int64 ``[n]``.
+        context, items, labels: of pairs, ``[most n]``, of which `count` are there.
+    """
+
+    def __init__(self, member: Member, rows: Ints, most: float) -> None:
+        self.member, self.rows = member, rows
+        self.first = {n: t.detach().clone() for n, t in member.model.state_dict().items()}
+        size = int(most * len(rows))
+        self.context, self.items = (torch.zeros(size, dtype=torch.int64) for _ in range(2))
+        self.labels = torch.zeros(size, dtype=torch.float32)
+        self.count = torch.zeros(1, dtype=torch.int64)
+        self.chosen = {n: t.clone() for n, t in self.first.items()}
+        self.chosen_epoch = torch.zeros(1, dtype=torch.int64)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All that a snapshot needs of it."""
+        name = self.member.name
+        own = {
+            "context": self.context,
+            "items": self.items,
+            "labels": self.labels,
+            "count": self.count,
+            "chosen_epoch": self.chosen_epoch,
+        }
+        found = {f"{name}/@{key}": tensor for key, tensor in own.items()}
+        return found | {f"{name}/@chosen/{n}": t for n, t in self.chosen.items()}
+
+    @property
+    def pairs(self) -> Pairs:
+        count = int(self.count)
+        return Pairs(self.context[:count].numpy(), self.items[:count].numpy())
+
+    def add(self, pairs: Pairs, labels: Tensor) -> None:
+        """Label pairs for it; there must be room."""
+        old, new = int(self.count), int(self.count) + len(labels)
+        self.context[old:new] = torch.from_numpy(pairs.context)
+        self.items[old:new] = torch.from_numpy(pairs.items)
+        self.labels[old:new] = labels
+        self.count.fill_(new)
+
+    def begin_again(self) -> None:
+        """Forget what was learned, but not the pairs."""
+        self.member.model.load_state_dict(self.first)
+        self.member.optimizer.state.clear()
+        self.member.kept.copy_(torch.tensor([NEVER, 0, 0], dtype=torch.float64))

@@ -1,0 +1,307 @@
+"""Training base models on all users' rows of a window."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from metaselector.common.errors import ConfigError
+from metaselector.common.progress import Progress
+from metaselector.config.training import PretrainConfig
+from metaselector.data.encoded.batch import Batch
+from metaselector.data.encoded.dataset import EncodedDataset
+from metaselector.models.kernels.intercept import Intercept
+from metaselector.models.kernels.lookups import Lookups
+from metaselector.training.distributed import workers
+from metaselector.training.distributed.communication import make_communication
+from metaselector.training.distributed.data_parallel import DataParallel
+from metaselector.training.freezing import Freezing
+from metaselector.training.loop.clipping import clip_gradients
+from metaselector.training.loop.keeper import Keeper
+from metaselector.training.loop.train import Plan, train
+from metaselector.training.loop.trainee import Judgement, Trainee
+from metaselector.training.multi_task.objective import (
+    Judged,
+    TaskObjective,
+    has_tasks,
+    refuse_task_settings,
+)
+
+
+class Pretrained(NamedTuple):
+    """How the training of a base model went.
+
+    Attributes:
+        epochs: passes over the rows behind the weights that were kept.
+        history: per epoch ``epoch, train_loss, valid_loss``, mean logloss in nats; of a model of
+            several tasks the sum of the tasks' losses, each times its weight, and also what
+            :class:`metaselector.training.multi_task.objective.Judged` has of each task.
+        seconds: wall-clock time of the training.
+    """
+
+    epochs: int
+    history: list[dict[str, Any]]
+    seconds: float
+
+
+PREDICTION_ROWS = 8192
+"""Rows predicted at once: bounds memory, changes no number."""
+
+
+def pretrain(
+    model: nn.Module,
+    dataset: EncodedDataset,
+    rows: NDArray[np.int64],
+    config: PretrainConfig,
+    generator: np.random.Generator,
+    *,
+    valid: NDArray[np.int64] | None,
+    epochs: int,
+    description: str,
+    progress: Progress,
+    freezing: Freezing | None = None,
+    keeper: Keeper | None = None,
+) -> Pretrained:
+    """Fit `model` to the labels of `rows` with Adam, in place.
+
+    A model of several tasks learns all of the data's, any other the first one.
+
+    Args:
+        valid: rows whose loss decides when to stop; the weights of the best epoch are kept.
+            None trains for exactly `epochs`, which is how a model is refitted.
+        epochs: passes over `rows`, at most where `valid` is given.
+        description: what the progress bar calls it.
+        freezing: what is not trained; patience begins anew when the last of it thaws.
+        keeper: where it goes on from, and keeps snapshots; nowhere by default.
+
+    Raises:
+        ConfigError: the loss on `valid` is infinite or no number after every epoch; or model, data
+            and settings differ in their tasks.
+        Diverged: the loss of a step is infinite or no number.
+    """
+    freezing = freezing or Freezing("", {}, (), None)
+    trainee = _Rows(model, dataset, rows, config, generator, valid, freezing, description)
+    plan = Plan(
+        first=1,
+        last=epochs,
+        steps=epochs * -(-len(rows) // config.batch_size),
+        patience=config.patience,
+        until=freezing.thawed + config.patience - 1,
+        advice="lower the model's pretrain.learning_rate, or set pretrain.clip_norm",
+    )
+    try:
+        found = train(trainee, plan, description=description, progress=progress, keeper=keeper)
+    finally:
+        freezing.end()
+        model.eval()
+    history, seconds = found.position.history, found.position.seconds
+    if valid is None:
+        return Pretrained(epochs, history, seconds)
+    if not found.best:
+        raise ConfigError(
+            f"{description}: the valid logloss is infinite or no number after every epoch; lower "
+            "the model's pretrain.learning_rate"
+        )
+    model.load_state_dict(found.best)
+    return Pretrained(found.best_epoch, history, seconds)
+
+
+class _Rows(Trainee):
+    """A base model that learns from rows in random batches; see :class:`Trainee`."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        dataset: EncodedDataset,
+        rows: NDArray[np.int64],
+        config: PretrainConfig,
+        generator: np.random.Generator,
+        valid: NDArray[np.int64] | None,
+        freezing: Freezing,
+        description: str,
+    ) -> None:
+        self._model, self._dataset, self._rows, self._valid = model, dataset, rows, valid
+        self._config, self._freezing, self.generator = config, freezing, generator
+        self._device = next(model.parameters()).device
+        self._objective = make_objective(model, dataset, config, description)
+        self._batch = dataset.batch(rows).to(self._device)
+        self._labels = labels_for(model, dataset, rows).to(self._device)
+        groups = self._objective.optimizer_groups()
+        self.optimizers: list[torch.optim.Optimizer] = [
+            torch.optim.Adam(
+                groups, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+            )
+        ]
+        self.torch_seed = int(generator.integers(2**31))  # for dropout
+        self._names = {id(p): name for name, p in model.named_parameters()}
+        self.parameters: dict[str, Tensor] = dict(model.named_parameters())
+        others = [p for group in groups for p in group["params"] if id(p) not in self._names]
+        self.parameters |= {f"balance.{i}": p for i, p in enumerate(others)}
+        self._parallel: DataParallel | None = None
+        # The loss of several tasks is no sum over rows: every worker learns from all of them alike.
+        if workers.count() > 1 and not has_tasks(model):
+            self.torch_seed += workers.rank()  # other masks of dropout on every worker
+            dense = make_communication("none", (), model.parameters())
+            self._parallel = DataParallel([model], (), self._scaled, dense)
+
+    def begin(self, epoch: int) -> Sequence[Tensor]:
+        self._model.train()
+        self._freezing.begin(epoch)
+        order = torch.from_numpy(self.generator.permutation(len(self._rows)))
+        return order.split(self._config.batch_size)
+
+    def gradients(self, piece: Tensor, epoch: int) -> float:
+        self.optimizers[0].zero_grad(set_to_none=True)
+        if self._parallel is not None:
+            return self._share_gradients(self._parallel, piece)
+        found = self._losses(piece)
+        return self._objective.backward(found, epoch).item()
+
+    def _losses(self, piece: Tensor) -> Any:
+        chosen = piece.to(self._device)
+        part = Batch(*(slots.index_select(0, chosen) for slots in self._batch))
+        with Intercept(Lookups().handlers):  # for their fast gradients
+            return self._objective.losses(part, self._labels[chosen])
+
+    def _share_gradients(self, parallel: DataParallel, piece: Tensor) -> float:
+        """The same of this worker's part of the rows; the loss and gradients are those of all."""
+        own = piece[workers.share(len(piece))]
+        part = own if len(own) else piece[:1]  # who has no rows takes part for nothing
+        scale = len(own) / len(piece) * workers.count()
+        return parallel.backward([(part, scale)])
+
+    def _scaled(self, piece: Tensor, scale: float) -> Tensor:
+        loss: Tensor = self._losses(piece) * scale
+        return loss
+
+    def update(self) -> None:
+        if self._config.clip_norm is not None:
+            clip_gradients(self.parameters.values(), self._config.clip_norm)
+        self.optimizers[0].step()
+
+    def judge(self, epoch: int, seconds: float, train_loss: float | None) -> Judgement:
+        if self._valid is None:
+            return Judgement(None)
+        judged = self._objective.judge(self._dataset, self._valid)
+        return Judgement(judged.loss, dict(judged.of_tasks))
+
+    def candidate(self) -> dict[str, Tensor]:
+        return copy.deepcopy(self._model.state_dict())  # which aliases the weights
+
+    def users(self, piece: Tensor) -> list[str]:
+        of_rows = self._dataset.users[self._rows[piece.numpy()]]
+        return [self._dataset.user_names[user] for user in dict.fromkeys(of_rows.tolist())]
+
+    @torch.no_grad()
+    def offenders(self, piece: Tensor) -> list[str]:
+        logits = predict(self._model, self._dataset, self._rows[piece.numpy()])
+        bad = ~torch.isfinite(logits.reshape(len(piece), -1)).all(1)
+        return self.users(piece[bad])
+
+    def group_of(self, name: str) -> str:
+        return f"parameter '{name}'"
+
+
+class Objective(Protocol):
+    """What a model is trained on, and judged by."""
+
+    def optimizer_groups(self) -> list[dict[str, Any]]:
+        """All that is trained, as a torch optimizer takes it."""
+
+    def losses(self, batch: Batch, labels: Tensor) -> Any:
+        """The forward pass of one step, for :meth:`backward`."""
+
+    def backward(self, found: Any, epoch: int) -> Tensor:
+        """Make the gradients of one step; returns its loss, detached."""
+
+    def judge(self, dataset: EncodedDataset, rows: NDArray[np.int64]) -> Judged:
+        """What the model's predictions of `rows` are worth."""
+
+
+class _OneTask:
+    """What a model of one task is trained on: its mean logloss."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self._model = model
+
+    def optimizer_groups(self) -> list[dict[str, Any]]:
+        return [{"params": list(self._model.parameters())}]
+
+    def losses(self, batch: Batch, labels: Tensor) -> Tensor:
+        return F.binary_cross_entropy_with_logits(self._model(batch), labels)
+
+    def backward(self, found: Tensor, epoch: int) -> Tensor:
+        found.backward()
+        return found.detach()
+
+    def judge(self, dataset: EncodedDataset, rows: NDArray[np.int64]) -> Judged:
+        return Judged(logloss(self._model, dataset, rows), {})
+
+
+class _SeveralTasks(TaskObjective):
+    """The same of a model of several tasks."""
+
+    def judge(self, dataset: EncodedDataset, rows: NDArray[np.int64]) -> Judged:
+        outputs = predict(self.model, dataset, rows)
+        return self.judged(outputs, labels_for(self.model, dataset, rows))
+
+
+def make_objective(
+    model: nn.Module, dataset: EncodedDataset, config: PretrainConfig, description: str
+) -> Objective:
+    """What `model` is trained on, by how many tasks it has; raises as :class:`TaskObjective`."""
+    if has_tasks(model):
+        return _SeveralTasks(model, dataset.schema.tasks, config, description)
+    refuse_task_settings(config, description)
+    return _OneTask(model)
+
+
+def labels_for(model: nn.Module, dataset: EncodedDataset, rows: NDArray[np.int64]) -> Tensor:
+    """Labels that `model` learns: ``[n, T]`` with nan, or of the first task alone ``[n]``."""
+    of_tasks = dataset.task_labels if has_tasks(model) else dataset.labels
+    return torch.from_numpy(np.asarray(of_tasks[rows]))
+
+
+@torch.no_grad()
+def predict(
+    model: nn.Module,
+    dataset: EncodedDataset,
+    rows: NDArray[np.int64],
+    history_limits: NDArray[np.int64] | None = None,
+) -> Tensor:
+    """Logits of the given rows, ``[n]`` or ``[n, T]``, in evaluation mode, on the CPU.
+
+    Args:
+        history_limits: as in :meth:`EncodedDataset.batch`.
+    """
+    device = next(model.parameters()).device
+    model.eval()
+    chunks = []
+    for i in range(0, len(rows), PREDICTION_ROWS):
+        piece = slice(i, i + PREDICTION_ROWS)
+        if i // PREDICTION_ROWS % workers.count() == workers.rank():
+            limits = None if history_limits is None else history_limits[piece]
+            chunks.append(model(dataset.batch(rows[piece], limits).to(device)).cpu())
+        else:
+            chunks.append(torch.zeros(len(rows[piece]), *_of_row(model)))
+    found = torch.cat(chunks)
+    # What other workers have predicted is 0 here, and a sum with zeros is exact.
+    return torch.from_numpy(workers.summed(found.numpy()))
+
+
+def _of_row(model: nn.Module) -> tuple[int, ...]:
+    """The shape of a model's logits of one row."""
+    return (len(model.tasks),) if has_tasks(model) else ()
+
+
+def logloss(model: nn.Module, dataset: EncodedDataset, rows: NDArray[np.int64]) -> float:
+    """Mean logloss of the given rows in the first task, in nats, of a model of one task."""
+    labels = labels_for(model, dataset, rows)
+    return F.binary_cross_entropy_with_logits(predict(model, dataset, rows), labels).item()

@@ -1,1 +1,0 @@
-"""What may run: nothing that somebody else's file names, unless the user says so."""

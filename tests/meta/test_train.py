@@ -1,0 +1,105 @@
+"""Meta-training on a tiny planted world: epochs, where it starts, when it ends."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from metaselector.data.encoded.dataset import EncodedDataset
+from metaselector.meta.variants import Variant
+from tests.meta.outer_world import (
+    CONFIG,
+    EPOCHS,
+    VARIANTS,
+    equal,
+    mixture,
+    parameters,
+    planted,
+    script_losses,
+    train,
+)
+
+
+@pytest.fixture(scope="module")
+def dataset() -> EncodedDataset:
+    return planted()
+
+
+@pytest.fixture
+def scripted(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The list to fill with the epochs' losses on *valid*, epoch 0 first."""
+    return script_losses(monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("losses", "best"),
+    [([0.9, 0.5, 0.6, 0.7], 1), ([0.9, 0.5, 0.4, 0.3], 3), ([0.5, 0.5, 0.6, 0.5], 0)],
+)
+def test_the_best_epoch_is_kept(
+    dataset: EncodedDataset, scripted: list[float], losses: list[float], best: int
+) -> None:
+    scripted += losses
+    learned = train("metaselector", dataset)
+    assert learned.best_epoch == best
+    assert [entry["valid_loss"] for entry in learned.history] == losses
+    assert [entry["epoch"] for entry in learned.history] == list(range(EPOCHS + 1))
+    seconds = [0.0, *(entry["seconds"] for entry in learned.history), learned.seconds]
+    assert seconds == sorted(set(seconds))
+    kept = [row["mean"] for row in learned.rates if row["epoch"] == best]
+    assert [rate.mean().item() for rate in learned.alpha.values()] == kept
+
+
+def test_epoch_0_is_the_start(dataset: EncodedDataset, scripted: list[float]) -> None:
+    scripted += [0.1, 0.2, 0.2, 0.2]
+    early = mixture(dataset, 1)
+    before = parameters(early)
+    learned = train("metaselector", dataset, early=early)
+    assert learned.best_epoch == 0
+    assert learned.history[0]["train_loss"] is None
+    assert equal(learned.phi, {n: p for n, p in before.items() if n.startswith("selector.")})
+    assert not any(shift.any() for shift in learned.shift.values())
+    assert {rate.item() for rate in learned.alpha.values()} == {torch.tensor(0.1).item()}
+
+
+def test_phi_may_start_from_what_another_variant_learned(
+    dataset: EncodedDataset, scripted: list[float]
+) -> None:
+    """Epoch 0 is then that selector, on base models that are as they were."""
+    scripted += [4.0, 3.0, 2.0, 1.0, 0.1, 0.2, 0.2, 0.2]
+    first = train("sample-selector", dataset)
+    early = mixture(dataset, 1)
+    untrained = parameters(early)
+    learned = train("metaselector", dataset, early=early, start_from=first)
+    assert learned.best_epoch == 0
+    assert equal(learned.phi, first.phi)
+    assert not equal(learned.phi, {name: untrained[name] for name in first.phi})
+    assert not any(shift.any() for shift in learned.shift.values())
+
+
+def test_patience_ends_training(dataset: EncodedDataset, scripted: list[float]) -> None:
+    scripted += [0.5, 0.4, 0.4, 0.1]
+    impatient = CONFIG.meta_train.model_copy(update={"patience": 1})
+    config = CONFIG.model_copy(update={"meta_train": impatient})
+    learned = train("metaselector", dataset, config=config)
+    assert len(learned.history) == 3
+    assert learned.best_epoch == 1
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_seed_decides_what_is_learned(
+    variant: Variant, dataset: EncodedDataset, scripted: list[float]
+) -> None:
+    scripted += [4.0, 3.0, 2.0, 1.0] * 3
+    first, same, other = (train(variant, dataset, seed=seed) for seed in (1, 1, 2))
+    for part in ("phi", "shift", "alpha"):
+        assert equal(getattr(first, part), getattr(same, part))
+    for learned in (first, same):
+        for entry in learned.history:
+            del entry["seconds"]
+    assert first.history == same.history
+    assert not equal(first.phi, other.phi)
+
+
+@pytest.mark.usefixtures("global_state")
+def test_global_generators_are_left_alone(dataset: EncodedDataset) -> None:
+    train("metaselector", dataset)

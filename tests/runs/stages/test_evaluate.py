@@ -1,0 +1,72 @@
+"""Evaluation of a tiny world."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from metaselector.common.progress import Bars, Silent
+from metaselector.config import load_config
+from metaselector.evaluate.combiners import COMBINERS, OPTIONAL
+from metaselector.runs.run import Run
+from metaselector.runs.stages.evaluate import evaluate
+from metaselector.runs.stages.prepare import prepare_run
+from metaselector.runs.stages.train import meta_train_selectors, pretrain_base_models
+
+
+class Notes(Silent):
+    """Keeps what is noted."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.texts.append(text)
+
+
+@pytest.fixture(scope="module")
+def run(write_world: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp("evaluate")
+    quick = ("meta_train.epochs=1", "adapt.support_size=5", "evaluate.resamples=2", "threads=1")
+    short = {"pretrain": {"epochs": 1}}
+    config = load_config(overrides=quick, changes={"base_models": {"lr": short, "fm": short}})
+    run = Run(folder / "run", config)
+    prepare_run(run, write_world(folder / "raw"), folder)
+    pretrain_base_models(run, Silent())
+    meta_train_selectors(run, Silent())
+    return run
+
+
+def models(run: Run, table: str = "results") -> list[str]:
+    return list(dict.fromkeys(pd.read_csv(run.directory / f"{table}.csv")["model"]))
+
+
+def test_every_combiner_has_its_row_in_the_order_of_the_table(run: Run) -> None:
+    for library in OPTIONAL.values():
+        pytest.importorskip(library)
+    notes = Notes()
+    evaluate(run, notes)
+    assert not notes.texts
+    assert [model for model in models(run) if model in COMBINERS] == list(COMBINERS)
+    assert COMBINERS.keys() <= set(models(run, "differences"))
+
+
+def test_a_missing_library_leaves_its_row_out_and_says_how_to_get_it(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "lightgbm", None)
+    notes = Notes()
+    evaluate(run, notes)
+    assert {text.partition(" is left out")[0] for text in notes.texts} == OPTIONAL.keys()
+    assert all("pip install 'metaselector[lightgbm]'" in text for text in notes.texts)
+    expected = [model for model in COMBINERS if model not in OPTIONAL]
+    assert [model for model in models(run) if model in COMBINERS] == expected
+
+
+def test_notes_are_printed_on_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    Bars().note("look here")
+    assert capsys.readouterr() == ("", "look here\n")

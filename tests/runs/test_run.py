@@ -1,0 +1,95 @@
+"""Checkpoints of a run that no training writes, although their checksum and settings are right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from metaselector.common.errors import CheckpointError
+from metaselector.config import load_config
+from metaselector.inference.trained import Trained
+from metaselector.meta.learned import MetaLearned
+from metaselector.runs.run import Run
+from metaselector.runs.stages.prepare import prepare_run
+from metaselector.training.checkpoint import save_checkpoint
+from metaselector.training.pretrain import Pretrained
+
+SETTINGS = """
+base_models: {lr: {}, fm: {options: {embedding_size: 2}}}
+selector: {hidden_size: 2, embedding_size: 2}
+adapt: {steps: 1}
+threads: 1
+"""
+RECORD: dict[str, Any] = {"epochs": 1, "history": [], "seconds": 1.0}
+
+
+@pytest.fixture(scope="module")
+def run(write_world: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Base models that were never trained, below a selector that was not either."""
+    folder = tmp_path_factory.mktemp("run")
+    (folder / "settings.yaml").write_text(SETTINGS)
+    run = Run(folder / "run", load_config(folder / "settings.yaml"))
+    prepare_run(run, write_world(folder / "raw"), folder)
+    for name in run.config.base_models:
+        run.save_base(name, "full", 0, run.new_base(name, 0), Pretrained(**RECORD))
+    return run
+
+
+Change = Callable[[dict[str, Tensor]], dict[str, Tensor]]
+BASE: dict[str, tuple[Change, dict[str, Any], str]] = {
+    "nan": (lambda t: {n: x * torch.nan for n, x in t.items()}, {}, "holds non-finite numbers"),
+    "integers": (lambda t: {n: x.long() for n, x in t.items()}, {}, "is int64, not float32"),
+    "missing": (lambda t: {}, {}, "has no '"),
+    "unknown": (lambda t: t | {"other": torch.ones(1)}, {}, "has 'other', which"),
+    "record": (lambda t: t, {"weights": 1}, "its record is not a base model's"),
+}
+
+
+@pytest.mark.parametrize("case", BASE)
+def test_a_base_model(run: Run, case: str) -> None:
+    change, extra, problem = BASE[case]
+    path, settings = run._base("fm", "full", 0)
+    kept = path.read_bytes()
+    tensors = change(run.new_base("fm", 0).state_dict())
+    save_checkpoint(path, tensors, settings, RECORD | extra)
+    try:
+        with pytest.raises(CheckpointError, match=rf"base-fm-full\.safetensors: .*{problem}"):
+            run.load_base("fm", "full", 0)
+    finally:
+        path.write_bytes(kept)
+
+
+LEARNED: dict[str, tuple[Change, str]] = {
+    "nan": (lambda t: {n: x * torch.nan for n, x in t.items()}, "holds non-finite numbers"),
+    "no part": (lambda t: t | {"other": torch.ones(1)}, "'other' is none of phi/..., shift/"),
+    "unknown phi": (lambda t: t | {"phi/other": torch.ones(1)}, r"learned 'other' \[1\], which"),
+    "shape": (
+        lambda t: {n: x[:1] if n.startswith("phi/") else x for n, x in t.items()},
+        r"meta-training learned 'selector\.",
+    ),
+    "rate": (lambda t: {n: x for n, x in t.items() if "alpha" not in n}, "inner rates has no '"),
+}
+
+
+@pytest.mark.parametrize("case", [None, *LEARNED])
+def test_what_meta_training_learned(run: Run, case: str | None) -> None:
+    mixture = run.load_mixture("full", 0)
+    parameters = dict(mixture.named_parameters())
+    phi = {name: p for name, p in parameters.items() if name.startswith("selector.")}
+    alpha = {name: torch.ones(1) for name in parameters}
+    tensors = MetaLearned(phi, {}, alpha).tensors()
+    path, settings = run._learned("metaselector", 0)
+    record = {"history": [], "rates": [], "best_epoch": 0, "seconds": 1.0}
+    if case is None:
+        save_checkpoint(path, tensors, settings, record)
+        Trained.of_run(run)
+        return
+    change, problem = LEARNED[case]
+    save_checkpoint(path, change(tensors), settings, record)
+    with pytest.raises(CheckpointError, match=problem):
+        Trained.of_run(run)
