@@ -35,10 +35,9 @@ from metaselector.evaluate.bootstrap import difference, resample
 from metaselector.evaluate.metrics import auc
 from metaselector.evaluate.predictions import long_table
 from metaselector.meta.learned import MetaLearned
-from metaselector.meta.make_adaptation import make_adaptation
 from metaselector.meta.predict import WindowPredictions, predict_episodes
 from metaselector.meta.train import meta_train
-from metaselector.meta.variants import Variant
+from metaselector.meta.variants import Variant, make_adaptation
 from metaselector.runs import environment
 from metaselector.runs.run import Run
 from metaselector.runs.saved_config import save_config

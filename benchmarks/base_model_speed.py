@@ -36,11 +36,12 @@ from metaselector.config import Config
 from metaselector.config.training import PretrainConfig
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.splitting.windows import window_rows
-from metaselector.meta.make_adaptation import make_adaptation
 from metaselector.meta.predict import predict_window
+from metaselector.meta.variants import make_adaptation
 from metaselector.models import registry
-from metaselector.models.make_mixture import make_mixture
-from metaselector.training.pretrain import predict, pretrain
+from metaselector.models.build import make_mixture
+from metaselector.training.predict import predict
+from metaselector.training.pretrain import pretrain
 
 OURS = ("lr", "fm", "deepfm")
 EMBEDDING_SIZE = 16

@@ -10,8 +10,8 @@ import pandas as pd
 from benchmarks.communication_worker import run_of
 from metaselector.evaluate.bootstrap import difference, resample
 from metaselector.evaluate.predictions import long_table
-from metaselector.meta.make_adaptation import make_adaptation
 from metaselector.meta.predict import predict_episodes
+from metaselector.meta.variants import make_adaptation
 from metaselector.runs.run import Run
 
 METRICS = ("auc", "logloss")

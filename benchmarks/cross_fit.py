@@ -29,11 +29,11 @@ from metaselector.data.splitting.windows import window_rows
 from metaselector.meta.adapt.engines import make_engine
 from metaselector.meta.adapt.episode_loss import EpisodeLoss
 from metaselector.meta.learned import PHI, MetaLearned
-from metaselector.meta.make_adaptation import make_adaptation
 from metaselector.meta.optimizers import outer_optimizers
-from metaselector.meta.valid_loss import valid_loss
-from metaselector.meta.variants import Variant, kind_of
-from metaselector.models.mixture import Mixture, mean_loss
+from metaselector.meta.predict import valid_loss
+from metaselector.meta.variants import Variant, kind_of, make_adaptation
+from metaselector.models.losses import mean_loss
+from metaselector.models.mixture import Mixture
 from metaselector.runs.run import Run
 from metaselector.training.loop.early_stopping import EarlyStopping
 from metaselector.training.pretrain import pretrain

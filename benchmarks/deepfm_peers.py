@@ -33,7 +33,7 @@ from benchmarks.peers import (
     torch_rechub_loaders,
 )
 from metaselector.models.external.deepctr_torch import silence_version_check
-from metaselector.training.pretrain import PREDICTION_ROWS
+from metaselector.training.predict import PREDICTION_ROWS
 
 
 def peers(fields: Mapping[str, Column], labels: Tensor, settings: Settings) -> dict[str, Contender]:

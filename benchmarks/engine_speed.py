@@ -42,7 +42,7 @@ from metaselector.data.splitting.episodes import (
     load_episodes,
     rows_around,
 )
-from metaselector.meta.adapt.contract import Adaptation
+from metaselector.meta.adapt.adaptation import Adaptation
 from metaselector.meta.adapt.engines import make_engine
 from metaselector.meta.adapt.episode_loss import EpisodeLoss
 from metaselector.meta.adapt.rules import MetaSGD
@@ -50,7 +50,8 @@ from metaselector.meta.optimizers import outer_optimizers
 from metaselector.models import registry
 from metaselector.models.kernels.intercept import Intercept
 from metaselector.models.kernels.lookups import Lookups
-from metaselector.models.mixture import Mixture, mean_loss
+from metaselector.models.losses import mean_loss
+from metaselector.models.mixture import Mixture
 from metaselector.models.selector import GatedSelector
 
 USERS, SUPPORT, QUERY = 32, 20, 20

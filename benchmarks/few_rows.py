@@ -22,9 +22,8 @@ from metaselector.common.files import write_text
 from metaselector.config import load_config
 from metaselector.data.splitting.episodes import NO_ROW, EpisodeRows
 from metaselector.evaluate.metrics import auc
-from metaselector.meta.make_adaptation import make_adaptation
 from metaselector.meta.predict import predict_episodes
-from metaselector.meta.variants import Variant
+from metaselector.meta.variants import Variant, make_adaptation
 from metaselector.runs.run import Run
 
 SIZES = (0, 1, 2, 3, 5, 10, 20, 40)

@@ -38,7 +38,7 @@ from metaselector.runs.run import Run
 from metaselector.runs.saved_config import save_config
 from metaselector.runs.stages.prepare import prepare_run
 from metaselector.runs.stages.train import pretrain_base_models
-from metaselector.training.pretrain import predict
+from metaselector.training.predict import predict
 
 CONFIGS = Path(__file__).parent / "configs"
 DATASETS = ("movielens-100k-funnel", "census-income")

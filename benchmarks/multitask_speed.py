@@ -44,7 +44,8 @@ from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.splitting.windows import window_rows
 from metaselector.models import registry
 from metaselector.runs.stages.prepare import prepare
-from metaselector.training.pretrain import predict, pretrain
+from metaselector.training.predict import predict
+from metaselector.training.pretrain import pretrain
 
 THRESHOLDS = (3, 4)
 EMBEDDING_SIZE = 16

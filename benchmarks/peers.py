@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from metaselector.common.errors import UserError
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.encoded.schema import PADDING_ID
-from metaselector.training.pretrain import PREDICTION_ROWS
+from metaselector.training.predict import PREDICTION_ROWS
 
 PEERS = ("deepctr-torch", "torch-rechub")
 

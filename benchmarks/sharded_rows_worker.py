@@ -21,14 +21,15 @@ from benchmarks import measure
 from metaselector.config import Config
 from metaselector.data.encoded.batch import Batch
 from metaselector.data.splitting.episodes import Episodes, Rows
-from metaselector.meta.adapt.contract import Adaptation
+from metaselector.meta.adapt.adaptation import Adaptation
 from metaselector.meta.adapt.engines import make_engine
 from metaselector.meta.adapt.episode_loss import EpisodeLoss
 from metaselector.meta.adapt.rules import MetaSGD
 from metaselector.meta.optimizers import outer_optimizers
 from metaselector.models import registry
 from metaselector.models.kernels.rows import take_tables
-from metaselector.models.mixture import Mixture, mean_loss
+from metaselector.models.losses import mean_loss
+from metaselector.models.mixture import Mixture
 from metaselector.models.selector import GatedSelector
 from metaselector.training.distributed.communication import make_communication
 from metaselector.training.distributed.sharded.gradients import average_gradients

@@ -39,14 +39,13 @@ from metaselector.data.preparation.settings import Settings
 from metaselector.data.registry import read
 from metaselector.data.splitting.windows import Windows, boundaries
 from metaselector.evaluate.predictions import long_table
-from metaselector.meta.make_adaptation import make_adaptation
 from metaselector.meta.predict import predict_episodes
-from metaselector.meta.variants import Variant
+from metaselector.meta.variants import Variant, make_adaptation
 from metaselector.runs import environment
 from metaselector.runs.run import Run
 from metaselector.runs.saved_config import save_config
 from metaselector.runs.stages.train import meta_train_selectors, pretrain_base_models
-from metaselector.training.pretrain import predict
+from metaselector.training.predict import predict
 
 CONFIG = Path(__file__).parent / "configs" / "teaching.yaml"
 STRATEGIES = ("independent", "mutual", "co-training")

@@ -43,7 +43,7 @@ from metaselector.runs.run import Run
 from metaselector.runs.saved_config import save_config
 from metaselector.runs.stages.start import start
 from metaselector.runs.stages.train import pretrain_base_models
-from metaselector.training.pretrain import predict
+from metaselector.training.predict import predict
 
 TARGET_FROM = 90
 """Percent of the users before the target's, in the order of their places."""

@@ -26,8 +26,8 @@ from metaselector.common.progress import Silent
 from metaselector.data.preparation.given_rows import Given
 from metaselector.data.public.atomic import read_atomic
 from metaselector.evaluate.combiners import usable_combiners
-from metaselector.meta.make_adaptation import make_adaptation
 from metaselector.meta.predict import predict_episodes, predict_window
+from metaselector.meta.variants import make_adaptation
 from metaselector.runs.run import Run
 from metaselector.runs.stages.evaluate import evaluate
 from metaselector.runs.stages.prepare import prepare_run

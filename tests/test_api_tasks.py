@@ -12,8 +12,8 @@ import pytest
 from metaselector import MetaSelector
 from metaselector.config import Config
 from metaselector.data.public.atomic import read_atomic
-from metaselector.meta.make_adaptation import make_adaptation
 from metaselector.meta.predict import predict_episodes
+from metaselector.meta.variants import make_adaptation
 
 QUICK = {
     "selector": {"hidden_size": 4},

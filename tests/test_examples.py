@@ -19,14 +19,15 @@ from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.planted import planted_world
 from metaselector.data.splitting.episodes import load_episodes, window_episodes
 from metaselector.data.splitting.windows import window_rows
-from metaselector.meta.adapt.contract import Adaptation
+from metaselector.meta.adapt.adaptation import Adaptation
 from metaselector.meta.adapt.engines.func import FuncEngine
 from metaselector.meta.adapt.rules import MetaSGD
 from metaselector.models import registry
-from metaselector.models.make_mixture import make_mixture
-from metaselector.models.mixture import mean_loss
+from metaselector.models.build import make_mixture
+from metaselector.models.losses import mean_loss
 from metaselector.testing import check_base_model
-from metaselector.training.pretrain import logloss, pretrain
+from metaselector.training.predict import logloss
+from metaselector.training.pretrain import pretrain
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "popularity.py"
 NAME = "popularity"

@@ -26,13 +26,14 @@ from metaselector.config.training import PretrainConfig
 from metaselector.data.planted import RIGHT_MODEL, TYPE_A, TYPE_B, PlantedWorld, planted_world
 from metaselector.data.splitting.windows import window_rows
 from metaselector.evaluate.metrics import auc, logloss
-from metaselector.meta.make_adaptation import make_adaptation
 from metaselector.meta.predict import predict_window
 from metaselector.meta.train import meta_train
+from metaselector.meta.variants import make_adaptation
 from metaselector.models import registry
-from metaselector.models.make_mixture import make_mixture
+from metaselector.models.build import make_mixture
 from metaselector.models.mixture import Mixture
-from metaselector.training.pretrain import predict, pretrain
+from metaselector.training.predict import predict
+from metaselector.training.pretrain import pretrain
 
 SEED = 0
 VARIANT = "metaselector-simplified"

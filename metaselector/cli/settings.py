@@ -30,7 +30,7 @@ def plugins(
     from metaselector.config.plugins.kinds import ESTIMATORS, METRICS, RULES, SELECTORS
     from metaselector.data import registry as data_registry
     from metaselector.models.registry import MODELS, in_files
-    from metaselector.report.plugins import print_plugins
+    from metaselector.report.terminal import print_plugins
 
     kinds = (MODELS, ESTIMATORS, SELECTORS, RULES, data_registry.PLUGINS, METRICS)
     lines = [line for kind in kinds for line in kind.listing()]

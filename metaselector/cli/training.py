@@ -77,7 +77,7 @@ def pretrain(
     ] = None,
 ) -> None:
     """Train the base models of a run whose data is prepared."""
-    from metaselector.report.transfer import print_transfer
+    from metaselector.report.terminal import print_transfer
     from metaselector.runs.saved_config import kept_config
     from metaselector.runs.stages.train import pretrain_base_models
 

@@ -1,22 +1,13 @@
 """Every setting of a run, and what a name in one may stand for."""
 
-from metaselector.config.load import (
-    TABLE_ROWS,
-    AdaptConfig,
-    BaseModelConfig,
-    CheckpointConfig,
-    ColdConfig,
-    Config,
-    DataConfig,
-    EvaluateConfig,
-    MetaTrainConfig,
-    ScoresConfig,
-    SelectorConfig,
-    SplitConfig,
-    change_config,
-    documented_yaml,
-    load_config,
-)
+from metaselector.config.config import TABLE_ROWS, Config
+from metaselector.config.data import ColdConfig, DataConfig, SplitConfig
+from metaselector.config.document import documented_yaml
+from metaselector.config.evaluate import EvaluateConfig
+from metaselector.config.load import change_config, load_config
+from metaselector.config.meta import AdaptConfig, MetaTrainConfig, SelectorConfig
+from metaselector.config.models import BaseModelConfig, ScoresConfig
+from metaselector.config.training import CheckpointConfig
 
 __all__ = [
     "TABLE_ROWS",

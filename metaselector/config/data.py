@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from pydantic import Field, field_validator, model_validator
 
-from metaselector.config.training import Section
+from metaselector.config.section import Section
 
 
 class DataConfig(Section):

@@ -1,169 +1,24 @@
-"""Every setting, with its default, unit and meaning; a YAML file and flags change them."""
+"""Settings from a YAML file and flags, laid over the defaults."""
 
 from __future__ import annotations
 
 import copy
-import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-import yaml
-from pydantic import BaseModel, Field, ValidationError, field_validator
-from pydantic.fields import FieldInfo
+from pydantic import BaseModel, ValidationError
 
 from metaselector.common.errors import ConfigError, nearest
 from metaselector.common.text import shown
 from metaselector.common.yaml_file import line_of, read_mapping, read_yaml
-from metaselector.config.data import ColdConfig, DataConfig, SplitConfig
-from metaselector.config.default_models import KNOWN, default_base_models
-from metaselector.config.meta import (
-    AdaptConfig,
-    EvaluateConfig,
-    MetaTrainConfig,
-    SelectorConfig,
-)
+from metaselector.config.config import Config, base_models_of
+from metaselector.config.default_models import KNOWN
 from metaselector.config.models import BaseModelConfig, ScoresConfig
 from metaselector.config.plugins.consent import check_code
-from metaselector.config.plugins.kinds import TRACKERS
-from metaselector.config.plugins.registry import checked
-from metaselector.config.training import (
-    CheckpointConfig,
-    Section,
-    TeachingConfig,
-    TransferConfig,
-)
-
-__all__ = [
-    "TABLE_ROWS",
-    "AdaptConfig",
-    "BaseModelConfig",
-    "CheckpointConfig",
-    "ColdConfig",
-    "Config",
-    "DataConfig",
-    "EvaluateConfig",
-    "MetaTrainConfig",
-    "ScoresConfig",
-    "SelectorConfig",
-    "SplitConfig",
-    "change_config",
-    "documented_yaml",
-    "load_config",
-]
-
-LONGEST_NAME = 200
-"""Characters of a base model's name, which is part of a file's."""
-TABLE_ROWS = (
-    "uniform",
-    "convex",
-    "stacking-logistic",
-    "stacking-lightgbm",
-    "stacking-lightgbm-features",
-    "sample-selector",
-    "user-best",
-    "user-exponential",
-    "user-bias",
-    "user-finetuned",
-    "metaselector-simplified-maml",
-    "metaselector-simplified-first-order-maml",
-    "metaselector-simplified",
-    "metaselector-maml",
-    "metaselector-first-order-maml",
-    "metaselector",
-    "oracle-sample",
-    "oracle-user",
-)
-"""Rows of the results table that combine base models, in its order."""
 
 MOST_KEY = 1000
 """Characters of a setting's dotted name."""
-
-
-def _base_models(described: Mapping[str, Any]) -> dict[str, BaseModelConfig]:
-    return {name: BaseModelConfig.model_validate(model) for name, model in described.items()}
-
-
-class Config(Section):
-    """All settings of a run."""
-
-    dataset: str = Field(
-        "movielens-100k",
-        description="name of the data set, one of those that `metaselector reproduce --help` lists",
-    )
-    protocol: Literal["warm", "cold"] = Field(
-        "warm",
-        description="warm: each user's later rows are predicted, of users whose earlier ones base "
-        "models are trained on; cold: users that base models have never seen",
-    )
-    seeds: tuple[Annotated[int, Field(ge=0, lt=2**63)], ...] = Field(
-        (0,), min_length=1, description="one run of everything a seed"
-    )
-    device: str = Field("cpu", description="torch device, such as cpu or cuda")
-    threads: int = Field(2, ge=1, le=1024, description="CPU threads of torch")
-    data: DataConfig = Field(default_factory=DataConfig)
-    split: SplitConfig = Field(default_factory=SplitConfig)
-    cold: ColdConfig = Field(default_factory=ColdConfig)
-    base_models: dict[str, BaseModelConfig] = Field(
-        default_factory=lambda given: _base_models(default_base_models(given["dataset"])),
-        min_length=1,
-    )
-    transfer: TransferConfig = Field(default_factory=TransferConfig)
-    teaching: TeachingConfig = Field(default_factory=TeachingConfig)
-    selector: SelectorConfig = Field(default_factory=SelectorConfig)
-    adapt: AdaptConfig = Field(default_factory=AdaptConfig)
-    meta_train: MetaTrainConfig = Field(default_factory=MetaTrainConfig)
-    evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig)
-    checkpoint: CheckpointConfig = Field(default_factory=CheckpointConfig)
-    tracking: tuple[str, ...] = Field(
-        (),
-        description="who takes down losses and rates beside logs/training.jsonl: tensorboard, "
-        "mlflow, wandb, a plug-in, or a class in a file",
-    )
-
-    @property
-    def percentages(self) -> SplitConfig:
-        """Those of the protocol: of each user's rows if it is warm, of the users if it is cold."""
-        return self.cold if self.protocol == "cold" else self.split
-
-    @property
-    def taught(self) -> tuple[str, ...]:
-        """The base models that teach each other; those that are scores take no part."""
-        if self.teaching.strategy == "independent":
-            return ()
-        return tuple(name for name, model in self.base_models.items() if not model.gives_scores)
-
-    @property
-    def cold_seed(self) -> int | None:
-        """What splits the users; None if they are not."""
-        return self.cold.split_seed if self.protocol == "cold" else None
-
-    @field_validator("seeds")
-    @classmethod
-    def _distinct(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
-        if len(set(seeds)) < len(seeds):
-            raise ValueError("every seed once")
-        return seeds
-
-    @field_validator("tracking")
-    @classmethod
-    def _known(cls, tracking: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(checked(TRACKERS, name) for name in tracking)
-
-    @field_validator("base_models")
-    @classmethod
-    def _usable_names(cls, models: dict[str, BaseModelConfig]) -> dict[str, BaseModelConfig]:
-        # A name becomes a file name, part of a parameter name, and a row of the table.
-        for name in models:
-            if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_-]*", name):
-                raise ValueError(
-                    f"{shown(name)}: use letters, digits, _ and - in a base model's name"
-                )
-            if len(name) > LONGEST_NAME:
-                raise ValueError(f"{shown(name)}: has more than {LONGEST_NAME} characters")
-            if name in TABLE_ROWS or name.endswith("-train"):
-                raise ValueError(f"'{name}' is the name of another row of the results table")
-        return models
 
 
 def load_config(
@@ -198,7 +53,7 @@ def load_config(
     settings: dict[str, Any] = start.model_dump(mode="json")
     if isinstance(layers[0].get("base_models"), dict):
         settings["base_models"] = {}
-    known = {name: model.model_dump(mode="json") for name, model in _base_models(KNOWN).items()}
+    known = {name: model.model_dump(mode="json") for name, model in base_models_of(KNOWN).items()}
     for layer in layers:
         _merge(settings, layer, known)
 
@@ -307,34 +162,3 @@ def _section(location: Sequence[str]) -> type[BaseModel]:
             assert isinstance(annotation, type)
             section = annotation
     return section
-
-
-def documented_yaml(config: Config) -> str:
-    """`config` as YAML with every setting's meaning as a comment."""
-    lines: list[str] = []
-
-    def write(model: BaseModel, indent: str) -> None:
-        for name, info in type(model).model_fields.items():
-            value = getattr(model, name)
-            if isinstance(value, BaseModel):
-                lines.append(f"{indent}{name}:")
-                write(value, indent + "  ")
-            elif name == "base_models":
-                lines.append(f"{indent}{name}:")
-                for model_name, base_model in value.items():
-                    lines.append(f"{indent}  {model_name}:")
-                    write(base_model, indent + "    ")
-            else:
-                lines.append(f"{indent}{name}: {_inline(value)}{_comment(info)}")
-
-    write(config, "")
-    return "\n".join(lines) + "\n"
-
-
-def _inline(value: Any) -> str:
-    plain = list(value) if isinstance(value, tuple) else value
-    return yaml.safe_dump(plain, default_flow_style=True).removesuffix("\n...\n").strip()
-
-
-def _comment(info: FieldInfo) -> str:
-    return f"  # {info.description}" if info.description else ""

@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AllowInfNan, Field, field_validator, model_validator
 
-from metaselector.config.plugins.kinds import METRICS, RULES, SELECTORS
+from metaselector.config.plugins.kinds import RULES, SELECTORS
 from metaselector.config.plugins.registry import checked
-from metaselector.config.training import Section
+from metaselector.config.section import Section
 
 SelectorInput = Literal["fields", "outputs", "disagreement", "support-losses"]
 
@@ -188,20 +188,3 @@ class MetaTrainConfig(Section):
         if bounds is not None and not bounds[0] <= bounds[1]:  # neither is nan
             raise ValueError(f"rate_bounds: the least comes first, got {list(bounds)}")
         return bounds
-
-
-class EvaluateConfig(Section):
-    resamples: int = Field(
-        10_000, ge=1, description="user-bootstrap resamples behind intervals and p-values"
-    )
-    metrics: tuple[str, ...] = Field(
-        (), description="plug-ins or functions in files, each a column more of results.csv"
-    )
-
-    @field_validator("metrics")
-    @classmethod
-    def _known(cls, metrics: tuple[str, ...]) -> tuple[str, ...]:
-        for name in metrics:
-            if name in METRICS.built_in:
-                raise ValueError(f"'{name}' is in the table anyway")
-        return tuple(checked(METRICS, name) for name in metrics)

@@ -9,7 +9,8 @@ from pydantic import Field, field_validator, model_validator
 from metaselector.config.plugins.from_package import is_dotted
 from metaselector.config.plugins.kinds import ESTIMATORS
 from metaselector.config.plugins.registry import checked
-from metaselector.config.training import PretrainConfig, Section
+from metaselector.config.section import Section
+from metaselector.config.training import PretrainConfig
 
 
 class ScoresConfig(Section):

@@ -16,7 +16,7 @@ from metaselector.data.raw.values import shown
 from metaselector.data.splitting.episodes import Episodes, Rows, load_episodes
 from metaselector.inference.trained import Trained
 from metaselector.meta.adapt.engines import make_engine
-from metaselector.models.mixture import make_loss
+from metaselector.models.losses import make_loss
 from metaselector.runs.run import Run
 
 

@@ -9,7 +9,7 @@ from metaselector.data.preparation.new_rows import NewRows
 from metaselector.data.splitting.episodes import EpisodeRows, load_episodes
 from metaselector.inference.trained import Trained
 from metaselector.meta.inner_steps import inner_steps
-from metaselector.models.mixture import make_loss
+from metaselector.models.losses import make_loss
 
 
 def trace(model: Trained, rows: NewRows) -> pd.DataFrame:

@@ -36,13 +36,12 @@ from metaselector.data.preparation.given_rows import Given
 from metaselector.data.preparation.known import Known
 from metaselector.data.preparation.late_support import late_support
 from metaselector.data.preparation.new_rows import NewRows, encode_rows
-from metaselector.meta.adapt.contract import Adaptation
+from metaselector.meta.adapt.adaptation import Adaptation
 from metaselector.meta.learned import in_parts
-from metaselector.meta.make_adaptation import check_rates, make_adaptation
 from metaselector.meta.predict import predict_episodes
-from metaselector.meta.variants import Variant
+from metaselector.meta.variants import Variant, check_rates, make_adaptation
 from metaselector.models import registry
-from metaselector.models.make_mixture import make_mixture
+from metaselector.models.build import make_mixture
 from metaselector.models.mixture import Mixture
 from metaselector.runs.environment import check_device
 from metaselector.runs.run import Run

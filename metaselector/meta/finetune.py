@@ -13,8 +13,8 @@ import torch
 from metaselector.common.progress import Progress
 from metaselector.data.splitting.protocol import EvaluationProtocol
 from metaselector.meta.learned import MetaLearned
-from metaselector.meta.make_adaptation import make_adaptation
-from metaselector.meta.valid_loss import valid_loss
+from metaselector.meta.predict import valid_loss
+from metaselector.meta.variants import make_adaptation
 from metaselector.models.mixture import Mixture
 
 

@@ -13,11 +13,12 @@ from torch.func import vmap
 
 from metaselector.data.encoded.batch import Batch
 from metaselector.data.splitting.episodes import Episodes, Rows
-from metaselector.meta.adapt.contract import Adaptation
+from metaselector.meta.adapt.adaptation import Adaptation
 from metaselector.meta.adapt.engines.func import FuncEngine
 from metaselector.meta.adapt.rules import Tensors
 from metaselector.meta.learned import PHI
-from metaselector.models.mixture import MeanLoss, Mixed, Mixture
+from metaselector.models.losses import MeanLoss
+from metaselector.models.mixture import Mixed, Mixture
 
 Floats = NDArray[np.float64]
 

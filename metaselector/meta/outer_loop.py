@@ -14,17 +14,17 @@ from torch import Tensor
 from metaselector.common.errors import UserError
 from metaselector.config import Config
 from metaselector.data.encoded.dataset import EncodedDataset
+from metaselector.data.splitting import make_protocol
 from metaselector.data.splitting.episodes import EpisodeRows, Episodes, load_episodes
-from metaselector.data.splitting.warm import make_protocol
 from metaselector.meta.adapt.engines import make_engine
 from metaselector.meta.adapt.episode_loss import EpisodeLoss
 from metaselector.meta.adapt.touched import rows_of_batch
 from metaselector.meta.learned import PHI, MetaLearned, parameters_of
-from metaselector.meta.make_adaptation import make_adaptation
 from metaselector.meta.optimizers import outer_optimizers, row_sparse_ids
-from metaselector.meta.valid_loss import valid_loss
-from metaselector.meta.variants import Variant, kind_of
-from metaselector.models.mixture import Mixture, make_loss
+from metaselector.meta.predict import valid_loss
+from metaselector.meta.variants import Variant, kind_of, make_adaptation
+from metaselector.models.losses import make_loss
+from metaselector.models.mixture import Mixture
 from metaselector.training.distributed import workers
 from metaselector.training.distributed.communication import make_communication
 from metaselector.training.distributed.data_parallel import DataParallel

@@ -12,10 +12,13 @@ from numpy.typing import NDArray
 from metaselector.config import AdaptConfig
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.splitting.episodes import EpisodeRows, load_episodes, window_episodes
-from metaselector.meta.adapt.contract import Adaptation
+from metaselector.data.splitting.protocol import EvaluationProtocol
+from metaselector.meta.adapt.adaptation import Adaptation
 from metaselector.meta.adapt.engines import make_engine
 from metaselector.meta.adapt.rules import Tensors
-from metaselector.models.mixture import Mixed, Mixture, make_loss
+from metaselector.meta.learned import MetaLearned, parameters_of
+from metaselector.models.losses import make_loss
+from metaselector.models.mixture import Mixed, Mixture
 from metaselector.training.distributed import workers
 
 
@@ -112,3 +115,27 @@ def _unpad(output: Mixed, losses: torch.Tensor, query: NDArray[np.int64]) -> Win
         output.weights.cpu().numpy()[present],
         losses.double().cpu().numpy()[present],
     )
+
+
+def valid_loss(
+    candidate: MetaLearned, mixture: Mixture, adaptation: Adaptation, protocol: EvaluationProtocol
+) -> float:
+    """Mean logloss of the queries of *valid*, averaged over the protocol's tables.
+
+    Args:
+        candidate: what to attach.
+        mixture: on base models trained on *train*; restored.
+    """
+    before = parameters_of(mixture)
+    candidate.attach(mixture)
+    adapt = protocol.config.adapt
+    losses = [
+        predict_episodes(
+            mixture, candidate.alpha, adaptation, protocol.dataset, exam.valid, adapt
+        ).loss()
+        for exam in protocol.exams
+    ]
+    with torch.no_grad():
+        for name, parameter in mixture.named_parameters():
+            parameter.copy_(before[name])
+    return float(np.mean(losses))

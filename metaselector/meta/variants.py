@@ -8,9 +8,19 @@ compare with, which ends their name: ``metaselector-maml``.
 
 from __future__ import annotations
 
+import inspect
+from pathlib import Path
 from typing import Literal, get_args
 
+from metaselector.common.errors import CheckpointError, ConfigError
 from metaselector.config import AdaptConfig
+from metaselector.config.plugins.kinds import RULES
+from metaselector.meta.adapt.adaptation import Adaptation, select_names
+from metaselector.meta.adapt.rule_contract import check_rule, made_rule
+from metaselector.meta.adapt.rules import MAML, InnerRule, Tensors
+from metaselector.meta.learned import PHI
+from metaselector.models.mixture import Mixture
+from metaselector.training.tensors import misfit, nonfinite
 
 Variant = Literal[
     "sample-selector",
@@ -48,3 +58,58 @@ def variants_of(config: AdaptConfig) -> tuple[Variant, ...]:
         for variant in _ALL
         if variant in _KINDS or settings_of(variant, config).rule in rules
     )
+
+
+def make_rule(config: AdaptConfig) -> InnerRule:
+    """The inner rule that the settings ask for."""
+
+    def rate(name: str) -> float:
+        return config.phi_rate if name.startswith(PHI) else config.theta_rate
+
+    make = RULES.load(config.rule)
+    if not callable(make):
+        raise ConfigError(f"adapt.rule={config.rule}: is neither a class nor a function")
+    if "granularity" not in inspect.signature(make).parameters:
+        return made_rule(config.rule, make, rate)
+    if config.granularity == "scalar" and config.phi_rate != config.theta_rate:
+        raise ConfigError(
+            "adapt.granularity=scalar shares one rate: set adapt.phi_rate and adapt.theta_rate "
+            f"to the same number (got {config.phi_rate} and {config.theta_rate})"
+        )
+    return made_rule(config.rule, make, rate, granularity=config.granularity)
+
+
+def make_adaptation(variant: Variant, mixture: Mixture, config: AdaptConfig) -> Adaptation:
+    """What adapts: nothing (sample-selector), phi only (simplified), both (joint), or theta only
+    (user-finetuned)."""
+    kind, config = kind_of(variant), settings_of(variant, config)
+    if kind == "user-finetuned":
+        theta = tuple(n for n, _ in mixture.named_parameters() if not n.startswith(PHI))
+        steps = config.finetune_steps if theta else 0  # base models that are scores have no theta
+        return Adaptation(MAML(0.0, second_order=False), steps, theta)
+    params = dict(mixture.named_parameters())
+    names = select_names(params, config.names)
+    if kind != "metaselector":
+        names = tuple(name for name in names if name.startswith(PHI))
+    steps = 0 if kind == "sample-selector" else config.steps
+    if steps and not names:
+        raise ConfigError(f"adapt.names={list(config.names)} selects no parameter of the selector")
+    rule = make_rule(config)
+    if config.rule not in RULES.built_in:
+        check_rule(config.rule, rule, {name: params[name] for name in names})
+    return Adaptation(
+        rule,
+        steps,
+        names if steps else (),
+        half_lives=config.half_life_of_steps if steps else (),
+        per_step=config.per_step,
+        prior_rows=config.prior_rows,
+    )
+
+
+def check_rates(alpha: Tensors, adaptation: Adaptation, mixture: Mixture, where: Path) -> None:
+    """Raise :class:`CheckpointError` where `alpha`, read at `where`, are not its inner rates."""
+    params = {name: p.detach().to("meta") for name, p in mixture.named_parameters()}
+    problem = misfit(alpha, adaptation.initial_rates(params)) or nonfinite(alpha)
+    if problem:
+        raise CheckpointError(f"{where}: of the inner rates {problem}; train it again")

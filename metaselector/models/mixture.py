@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -107,61 +106,3 @@ def _tables(prefix: str, module: nn.Module) -> set[str]:
                 + nearest(table, names)
             )
     return {f"{prefix}.{table}" for table in declared}
-
-
-def row_loss(output: Mixed, labels: Tensor) -> Tensor:
-    """Logloss of every row, in nats."""
-    return -(labels * output.log_positive + (1 - labels) * output.log_negative)
-
-
-@dataclass(frozen=True)
-class MeanLoss:
-    """Mean logloss of rows; of several tasks, of the weighted sum of theirs.
-
-    ``sum_i m_i sum_t w_t o_it l_it / sum_i m_i``, with the mask m, and o 1 where a task is
-    observed, else 0. A task that is seldom observed therefore counts less: a mean over each task's
-    own rows would not be the mean of what some users lose and what the others do.
-
-    Attributes:
-        weights: T of them; None where there is one task.
-    """
-
-    weights: tuple[float, ...] | None = None
-
-    def rows(self, output: Mixed, labels: Tensor) -> Tensor:
-        """``[..., R]`` from labels ``[..., R]``, or ``[..., R, T]``, nan where not observed."""
-        if self.weights is None:
-            return row_loss(output, labels)
-        observed = ~labels.isnan()
-        losses = row_loss(output, labels.nan_to_num()) * observed
-        return (losses * losses.new_tensor(self.weights)).sum(-1)
-
-    def __call__(self, output: Mixed, labels: Tensor, mask: Tensor) -> Tensor:
-        """A scalar, weighted by `mask` ``[..., R]``; 0, still in the graph, where that is all 0."""
-        return (self.rows(output, labels) * mask).sum() / mask.sum().clamp_min(1)
-
-
-mean_loss = MeanLoss()
-
-
-def make_loss(tasks: Sequence[str], weights: Mapping[str, float] | None) -> MeanLoss:
-    """The loss that users adapt by and selectors learn from.
-
-    Args:
-        tasks: names of the tasks.
-        weights: by name; 1 for those that are not named.
-
-    Raises:
-        ConfigError: there is no such task.
-    """
-    weights = weights or {}
-    for name in weights:
-        if name not in tasks:
-            raise ConfigError(
-                f"adapt.task_weights: the data has no task '{name}'; {nearest(name, tasks)}"
-            )
-    if len(tasks) == 1:
-        if weights:
-            raise ConfigError("adapt.task_weights: the data has one task, which needs no weight")
-        return mean_loss
-    return MeanLoss(tuple(weights.get(name, 1.0) for name in tasks))

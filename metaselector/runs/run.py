@@ -18,12 +18,12 @@ from metaselector.config import Config
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.own.own_log import is_schema
 from metaselector.data.preparation.known import Known
+from metaselector.data.splitting import make_protocol
 from metaselector.data.splitting.protocol import WINDOWS, EvaluationProtocol, Window
-from metaselector.data.splitting.warm import make_protocol
 from metaselector.meta.learned import MetaLearned
 from metaselector.meta.variants import Variant, variants_of
 from metaselector.models import registry
-from metaselector.models.make_mixture import make_mixture
+from metaselector.models.build import make_mixture
 from metaselector.models.mixture import Mixture
 from metaselector.models.precomputed import Scored, scored_names, scores_column, with_scores
 from metaselector.runs.checkpoint_settings import CheckpointSettings

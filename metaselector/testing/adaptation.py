@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from metaselector.data.encoded.batch import Batch
 from metaselector.data.splitting.episodes import Episodes, Rows
-from metaselector.meta.adapt.contract import Adaptation
+from metaselector.meta.adapt.adaptation import Adaptation
 from metaselector.meta.adapt.engines.func import FuncEngine
 from metaselector.meta.adapt.rules import MAML
 from metaselector.models.kernels.intercept import Intercept

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from metaselector.common.errors import ConfigError
 from metaselector.common.progress import Progress
@@ -28,11 +27,10 @@ from metaselector.training.loop.keeper import Keeper
 from metaselector.training.loop.train import Plan, train
 from metaselector.training.loop.trainee import Judgement, Trainee
 from metaselector.training.multi_task.objective import (
-    Judged,
-    TaskObjective,
     has_tasks,
-    refuse_task_settings,
 )
+from metaselector.training.objective import make_objective
+from metaselector.training.predict import labels_for, predict
 
 
 class Pretrained(NamedTuple):
@@ -49,10 +47,6 @@ class Pretrained(NamedTuple):
     epochs: int
     history: list[dict[str, Any]]
     seconds: float
-
-
-PREDICTION_ROWS = 8192
-"""Rows predicted at once: bounds memory, changes no number."""
 
 
 def pretrain(
@@ -207,101 +201,3 @@ class _Rows(Trainee):
 
     def group_of(self, name: str) -> str:
         return f"parameter '{name}'"
-
-
-class Objective(Protocol):
-    """What a model is trained on, and judged by."""
-
-    def optimizer_groups(self) -> list[dict[str, Any]]:
-        """All that is trained, as a torch optimizer takes it."""
-
-    def losses(self, batch: Batch, labels: Tensor) -> Any:
-        """The forward pass of one step, for :meth:`backward`."""
-
-    def backward(self, found: Any, epoch: int) -> Tensor:
-        """Make the gradients of one step; returns its loss, detached."""
-
-    def judge(self, dataset: EncodedDataset, rows: NDArray[np.int64]) -> Judged:
-        """What the model's predictions of `rows` are worth."""
-
-
-class _OneTask:
-    """What a model of one task is trained on: its mean logloss."""
-
-    def __init__(self, model: nn.Module) -> None:
-        self._model = model
-
-    def optimizer_groups(self) -> list[dict[str, Any]]:
-        return [{"params": list(self._model.parameters())}]
-
-    def losses(self, batch: Batch, labels: Tensor) -> Tensor:
-        return F.binary_cross_entropy_with_logits(self._model(batch), labels)
-
-    def backward(self, found: Tensor, epoch: int) -> Tensor:
-        found.backward()
-        return found.detach()
-
-    def judge(self, dataset: EncodedDataset, rows: NDArray[np.int64]) -> Judged:
-        return Judged(logloss(self._model, dataset, rows), {})
-
-
-class _SeveralTasks(TaskObjective):
-    """The same of a model of several tasks."""
-
-    def judge(self, dataset: EncodedDataset, rows: NDArray[np.int64]) -> Judged:
-        outputs = predict(self.model, dataset, rows)
-        return self.judged(outputs, labels_for(self.model, dataset, rows))
-
-
-def make_objective(
-    model: nn.Module, dataset: EncodedDataset, config: PretrainConfig, description: str
-) -> Objective:
-    """What `model` is trained on, by how many tasks it has; raises as :class:`TaskObjective`."""
-    if has_tasks(model):
-        return _SeveralTasks(model, dataset.schema.tasks, config, description)
-    refuse_task_settings(config, description)
-    return _OneTask(model)
-
-
-def labels_for(model: nn.Module, dataset: EncodedDataset, rows: NDArray[np.int64]) -> Tensor:
-    """Labels that `model` learns: ``[n, T]`` with nan, or of the first task alone ``[n]``."""
-    of_tasks = dataset.task_labels if has_tasks(model) else dataset.labels
-    return torch.from_numpy(np.asarray(of_tasks[rows]))
-
-
-@torch.no_grad()
-def predict(
-    model: nn.Module,
-    dataset: EncodedDataset,
-    rows: NDArray[np.int64],
-    history_limits: NDArray[np.int64] | None = None,
-) -> Tensor:
-    """Logits of the given rows, ``[n]`` or ``[n, T]``, in evaluation mode, on the CPU.
-
-    Args:
-        history_limits: as in :meth:`EncodedDataset.batch`.
-    """
-    device = next(model.parameters()).device
-    model.eval()
-    chunks = []
-    for i in range(0, len(rows), PREDICTION_ROWS):
-        piece = slice(i, i + PREDICTION_ROWS)
-        if i // PREDICTION_ROWS % workers.count() == workers.rank():
-            limits = None if history_limits is None else history_limits[piece]
-            chunks.append(model(dataset.batch(rows[piece], limits).to(device)).cpu())
-        else:
-            chunks.append(torch.zeros(len(rows[piece]), *_of_row(model)))
-    found = torch.cat(chunks)
-    # What other workers have predicted is 0 here, and a sum with zeros is exact.
-    return torch.from_numpy(workers.summed(found.numpy()))
-
-
-def _of_row(model: nn.Module) -> tuple[int, ...]:
-    """The shape of a model's logits of one row."""
-    return (len(model.tasks),) if has_tasks(model) else ()
-
-
-def logloss(model: nn.Module, dataset: EncodedDataset, rows: NDArray[np.int64]) -> float:
-    """Mean logloss of the given rows in the first task, in nats, of a model of one task."""
-    labels = labels_for(model, dataset, rows)
-    return F.binary_cross_entropy_with_logits(predict(model, dataset, rows), labels).item()

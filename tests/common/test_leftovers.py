@@ -18,7 +18,7 @@ from metaselector.common.leftovers import beside, held, recover, sweep_files
 WORK = """
 import os, signal, sys, time
 from pathlib import Path
-from metaselector import files
+from metaselector.common import files
 
 path, moment = Path(sys.argv[1]), sys.argv[2]
 replace = files.os.replace

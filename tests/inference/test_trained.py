@@ -25,7 +25,7 @@ from metaselector.data.encoded.digests import add_digests
 from metaselector.data.preparation.known import Known
 from metaselector.inference.adapted_user import AdaptedUser
 from metaselector.inference.trained import MODEL, STATE, Trained, _untrained
-from metaselector.meta.make_adaptation import make_adaptation
+from metaselector.meta.variants import make_adaptation
 from metaselector.runs.run import Run
 from metaselector.runs.stages.prepare import prepare_run
 from metaselector.training.checkpoint import read_checkpoint, save_checkpoint

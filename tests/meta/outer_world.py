@@ -15,11 +15,11 @@ from metaselector.common.progress import Silent
 from metaselector.config import AdaptConfig, Config, MetaTrainConfig, SelectorConfig
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.planted import planted_world
-from metaselector.meta import valid_loss as module
+from metaselector.meta import predict as module
 from metaselector.meta.learned import MetaLearned
 from metaselector.meta.train import meta_train
 from metaselector.meta.variants import Variant
-from metaselector.models.make_mixture import make_mixture
+from metaselector.models.build import make_mixture
 from metaselector.models.mixture import Mixture
 
 VARIANTS: tuple[Variant, ...] = tuple(v for v in get_args(Variant) if v != "user-finetuned")

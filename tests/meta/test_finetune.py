@@ -11,12 +11,12 @@ from metaselector.common.progress import Silent
 from metaselector.config import AdaptConfig, Config
 from metaselector.data.planted import planted_world
 from metaselector.data.splitting.warm import Warm
-from metaselector.meta.adapt.contract import Adaptation
+from metaselector.meta.adapt.adaptation import Adaptation
 from metaselector.meta.adapt.rules import MAML
 from metaselector.meta.finetune import choose_rate
-from metaselector.meta.make_adaptation import make_adaptation
 from metaselector.meta.predict import predict_episodes
-from metaselector.models.make_mixture import make_mixture
+from metaselector.meta.variants import make_adaptation
+from metaselector.models.build import make_mixture
 from metaselector.models.mixture import Mixture
 
 RATES = (1e-6, 1.0, 1e3)

@@ -12,9 +12,9 @@ from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.splitting.episodes import load_episodes, window_episodes
 from metaselector.meta.adapt.engines.func import FuncEngine
 from metaselector.meta.adapt.episode_loss import EpisodeLoss
-from metaselector.meta.make_adaptation import make_adaptation
 from metaselector.meta.optimizers import outer_optimizers
-from metaselector.models.mixture import mean_loss
+from metaselector.meta.variants import make_adaptation
+from metaselector.models.losses import mean_loss
 from tests.meta.outer_world import CONFIG, equal, mixture, parameters, planted
 
 

@@ -15,9 +15,8 @@ from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.meta.adapt.contract import Engine
 from metaselector.meta.adapt.engines import make_engine
 from metaselector.meta.adapt.engines.func import FuncEngine
-from metaselector.meta.make_adaptation import make_adaptation
-from metaselector.meta.variants import Variant
-from metaselector.models.make_mixture import make_mixture
+from metaselector.meta.variants import Variant, make_adaptation
+from metaselector.models.build import make_mixture
 from tests.meta.outer_world import (
     CONFIG,
     VARIANTS,

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from base_models import FM, LR
 from metaselector.common.errors import ConfigError
 from metaselector.data.encoded.batch import Batch
-from metaselector.models.mixture import MeanLoss, Mixed, Mixture, make_loss, mean_loss, row_loss
+from metaselector.models.losses import MeanLoss, make_loss, mean_loss, row_loss
+from metaselector.models.mixture import Mixed, Mixture
 from metaselector.models.selector import GatedSelector
 
 EXTREMES = list(itertools.product([-60.0, 0.0, 60.0], repeat=2))

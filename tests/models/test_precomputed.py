@@ -21,9 +21,9 @@ from metaselector.data.planted import planted_world
 from metaselector.data.splitting.episodes import load_rows, window_episodes
 from metaselector.data.splitting.protocol import WINDOWS
 from metaselector.evaluate.predictions import load_predictions
-from metaselector.meta.make_adaptation import make_adaptation
 from metaselector.meta.predict import predict_episodes
-from metaselector.models.make_mixture import make_mixture
+from metaselector.meta.variants import make_adaptation
+from metaselector.models.build import make_mixture
 from metaselector.models.precomputed import Scored, scores_column, with_scores
 from metaselector.models.score_files import read_scores, scores_digest
 from metaselector.runs.run import Run

@@ -19,7 +19,8 @@ from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.encoded.schema import Field, Schema
 from metaselector.training import pretrain as module
 from metaselector.training.freezing import Freezing
-from metaselector.training.pretrain import Pretrained, logloss, predict, pretrain
+from metaselector.training.predict import logloss, predict
+from metaselector.training.pretrain import Pretrained, pretrain
 
 WORDS = 6
 CONFIG = PretrainConfig(learning_rate=0.1, weight_decay=0, batch_size=16, epochs=20, patience=3)

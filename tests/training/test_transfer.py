@@ -22,7 +22,7 @@ from metaselector.common.progress import Silent
 from metaselector.config import Config, change_config, load_config
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.encoded.schema import NUMBER, Field, Kind, Schema
-from metaselector.report.transfer import print_transfer
+from metaselector.report.terminal import print_transfer
 from metaselector.runs.run import Run
 from metaselector.runs.stages.prepare import prepare_run
 from metaselector.runs.stages.train import pretrain_base_models

@@ -37,7 +37,7 @@ SELECTORS = Plugins(
     "selector", "metaselector.selectors", {"gated": "metaselector.models.selector:GatedSelector"}
 )
 """Modules as :class:`~metaselector.models.mixture.Mixture` takes them; how they are called says
-:func:`~metaselector.models.make_selector.make_selector`."""
+:func:`~metaselector.models.build.make_selector`."""
 
 METRICS = Plugins(
     "metric",

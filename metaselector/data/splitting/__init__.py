@@ -1,0 +1,14 @@
+"""Which rows every step uses: windows, protocols, and each user's support and query."""
+
+from __future__ import annotations
+
+from metaselector.config import Config
+from metaselector.data.encoded.dataset import EncodedDataset
+from metaselector.data.splitting.cold import Cold
+from metaselector.data.splitting.protocol import EvaluationProtocol
+from metaselector.data.splitting.warm import Warm
+
+
+def make_protocol(dataset: EncodedDataset, config: Config) -> EvaluationProtocol:
+    """The protocol that the settings ask for."""
+    return (Cold if config.protocol == "cold" else Warm)(dataset, config)

@@ -10,16 +10,13 @@ buffer. It is a constant: no gradient goes through it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 from typing import Any, Protocol
 
-import torch
 from torch import Tensor, nn
 
-from metaselector.common.errors import ConfigError, nearest
 from metaselector.data.splitting.episodes import Episodes
-from metaselector.meta.adapt.rules import InnerRule, Tensors
+from metaselector.meta.adapt.adaptation import Adaptation
+from metaselector.meta.adapt.rules import Tensors
 
 Loss = Callable[[Any, Tensor, Tensor], Tensor]
 """``loss(output, labels [R], mask [R]) -> scalar``: the mean loss of one user's rows.
@@ -44,76 +41,6 @@ class AdaptableModel(Protocol):
     def named_parameters(self) -> Any: ...
 
 
-@dataclass(frozen=True)
-class Adaptation:
-    """What the inner loop does.
-
-    Attributes:
-        rule: the inner rule.
-        steps: inner steps, 0 or more.
-        names: the parameters that adapt; the others keep their initial values.
-        half_lives: for each step, how many later rows halve the weight of a support row in the
-            loss, or None to weigh all rows alike; empty weighs them alike in every step.
-        prior_rows: a user's support loss is multiplied by ``n / (n + prior_rows)``, n the sum of
-            the weights of their support rows, so that few rows move the parameters less.
-        per_step: whether every step has rates of its own (Antoniou et al., "How to train your
-            MAML", ICLR 2019, section 4); each rate is one number a tensor then, ``[steps]``.
-    """
-
-    rule: InnerRule
-    steps: int
-    names: tuple[str, ...]
-    half_lives: tuple[float | None, ...] = ()
-    per_step: bool = False
-    prior_rows: float = 0.0
-
-    def initial_rates(self, params: Tensors) -> dict[str, Tensor]:
-        """Where the rates of the adapted `params` start.
-
-        Raises:
-            ConfigError: ``per_step`` with a rate for each element of a tensor.
-        """
-        rates = self.rule.init({name: params[name] for name in self.names})
-        if not self.per_step:
-            return rates
-        for name, rate in rates.items():
-            if rate.shape != (1,):
-                raise ConfigError(
-                    f"the rate of '{name}' has {rate.numel()} elements; rates for each step are "
-                    "one number a tensor: set adapt.granularity to tensor or scalar"
-                )
-        return {name: rate.repeat(self.steps) for name, rate in rates.items()}
-
-    def rates_at(self, step: int, rates: Tensors) -> dict[str, Tensor]:
-        """The rates of one step, counted from 0; a step beyond those learned has the last one's."""
-        if not self.per_step:
-            return dict(rates)
-        return {name: rate[: step + 1][-1:] for name, rate in rates.items()}
-
-    def with_steps(self, steps: int) -> Adaptation:
-        """The first of these steps, or all of them and the last one again."""
-        half_lives = (*self.half_lives, *self.half_lives[-1:] * (steps - self.steps))[:steps]
-        return replace(self, steps=steps, half_lives=half_lives)
-
-    def support_weights(self, step: int, mask: Tensor) -> Tensor:
-        """Weights ``[..., S]`` of support rows, oldest first, in the loss of one step.
-
-        The latest row has weight 1, padding 0.
-        """
-        half_life = self.half_lives[step] if self.half_lives else None
-        if half_life is None:
-            return mask
-        later = mask.flip(-1).cumsum(-1).flip(-1) - mask
-        return mask * torch.exp2(-later / half_life)
-
-    def shrunk(self, losses: Tensor, weights: Tensor) -> Tensor:
-        """Support losses ``[...]`` of users whose support rows have `weights` ``[..., S]``."""
-        if not self.prior_rows:
-            return losses
-        rows = weights.sum(-1)
-        return losses * (rows / (rows + self.prior_rows))
-
-
 class Engine(Protocol):
     """Adapt every user on their support, then predict their query."""
 
@@ -136,17 +63,3 @@ def context_of(model: nn.Module) -> Context:
     """What `model` asks to be told of a user's support; nothing, by default."""
     context: Context = getattr(model, "context", {})
     return context
-
-
-def select_names(names: Mapping[str, Any], patterns: tuple[str, ...]) -> tuple[str, ...]:
-    """The names that match any shell-style pattern (``selector.*``), in their own order.
-
-    Raises:
-        ConfigError: a pattern matches nothing.
-    """
-    for pattern in patterns:
-        if not any(fnmatchcase(name, pattern) for name in names):
-            raise ConfigError(
-                f"adapted pattern '{pattern}' matches no parameter; {nearest(pattern, names)}"
-            )
-    return tuple(name for name in names if any(fnmatchcase(name, p) for p in patterns))

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from metaselector.data.splitting.episodes import Episodes
-from metaselector.meta.adapt.contract import Adaptation, Engine, Loss
+from metaselector.meta.adapt.adaptation import Adaptation
+from metaselector.meta.adapt.contract import Engine, Loss
 from metaselector.meta.adapt.rules import Tensors
 from metaselector.meta.adapt.touched import rows_of_batch
 from metaselector.models.kernels.rows import index_rows, take_tables

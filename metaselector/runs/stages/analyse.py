@@ -25,9 +25,8 @@ from metaselector.evaluate.analysis.weights import user_entropy, weight_summary
 from metaselector.evaluate.combiners import COMBINERS
 from metaselector.evaluate.metrics import auc
 from metaselector.evaluate.predictions import load_predictions
-from metaselector.meta.make_adaptation import check_rates, make_adaptation
 from metaselector.meta.predict import predict_window
-from metaselector.meta.variants import Variant
+from metaselector.meta.variants import Variant, check_rates, make_adaptation
 from metaselector.report.analysis_summary import write_analysis_summary
 from metaselector.report.figures.analysis import write_analysis_figures
 from metaselector.report.figures.run import FIGURES

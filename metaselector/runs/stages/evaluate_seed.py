@@ -18,11 +18,10 @@ from metaselector.evaluate.combiners import Combiner, PerUser, Predictions, usab
 from metaselector.evaluate.losses import row_logloss
 from metaselector.evaluate.predictions import long_table
 from metaselector.evaluate.row_features import RowFeatures, row_features
-from metaselector.meta.make_adaptation import check_rates, make_adaptation
 from metaselector.meta.predict import WindowPredictions, predict_episodes
-from metaselector.meta.variants import Variant
+from metaselector.meta.variants import Variant, check_rates, make_adaptation
 from metaselector.runs.run import Run
-from metaselector.training.pretrain import predict
+from metaselector.training.predict import predict
 
 
 @dataclass(frozen=True)

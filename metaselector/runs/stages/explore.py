@@ -24,9 +24,8 @@ from metaselector.data.splitting.episodes import EpisodeRows, load_episodes
 from metaselector.evaluate.losses import row_logloss
 from metaselector.evaluate.predictions import load_predictions, task_name
 from metaselector.meta.inner_steps import inner_steps
-from metaselector.meta.make_adaptation import check_rates, make_adaptation
-from metaselector.meta.variants import Variant
-from metaselector.models.mixture import make_loss
+from metaselector.meta.variants import Variant, check_rates, make_adaptation
+from metaselector.models.losses import make_loss
 from metaselector.report.page.users import ABOUT, FOLDER
 from metaselector.runs.run import Run
 

@@ -17,7 +17,7 @@ from metaselector.data.interactions import InteractionTable, Task
 from metaselector.data.preparation.encode import encode_to
 from metaselector.data.preparation.settings import Settings
 from metaselector.data.registry import read
-from metaselector.data.splitting.warm import Cold
+from metaselector.data.splitting.cold import Cold
 from metaselector.data.splitting.windows import (
     Windows,
     boundaries,

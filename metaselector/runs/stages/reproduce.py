@@ -24,7 +24,7 @@ from metaselector.runs.stages.evaluate import evaluate, help_evaluate, own_metri
 from metaselector.runs.stages.prepare import prepare_run
 from metaselector.runs.stages.train import meta_train_selectors, pretrain_base_models
 from metaselector.training.distributed import workers
-from metaselector.training.distributed.torchrun import restarted
+from metaselector.training.distributed.launch import restarted
 
 
 def evaluate_and_report(run: Run, progress: Progress, started: float | None = None) -> None:

@@ -21,8 +21,15 @@ from torch.futures import Future
 from torch.nn.parallel import DistributedDataParallel
 
 from metaselector.training.distributed import workers
-from metaselector.training.distributed.packing import apart, as_bytes, side_by_side
-from metaselector.training.distributed.wire import Traffic, Wire, arrive, size_of
+from metaselector.training.distributed.wire import (
+    Traffic,
+    Wire,
+    apart,
+    arrive,
+    as_bytes,
+    side_by_side,
+    size_of,
+)
 
 WARM_UP = 10
 """Steps with exact gradients before PowerSGD or local steps begin."""

@@ -9,8 +9,6 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from metaselector.training.distributed.torchrun import launched, restarted
-
 RESTARTS = 3
 """Times that all workers are started anew because one has failed."""
 
@@ -71,3 +69,13 @@ def ended() -> bool:
     """Whether the command has ended already, so that a worker that is started anew has no work."""
     file = os.environ.get(CODE)
     return restarted() and file is not None and Path(file).exists()
+
+
+def launched() -> bool:
+    """Whether torchrun has started this process as one of several."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def restarted() -> bool:
+    """Whether torchrun has started the workers anew, because one of them failed."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0

@@ -17,7 +17,7 @@ import torch
 import torch.distributed as dist
 from numpy.typing import NDArray
 
-from metaselector.training.distributed.torchrun import launched
+from metaselector.training.distributed.launch import launched
 
 Number = TypeVar("Number", bound=np.floating[Any])
 

@@ -50,7 +50,8 @@ from metaselector.training.peer_learning.together import (
     outcome,
     part_of,
 )
-from metaselector.training.pretrain import Pretrained, labels_for, predict
+from metaselector.training.predict import labels_for, predict
+from metaselector.training.pretrain import Pretrained
 
 Ints = NDArray[np.int64]
 

@@ -38,7 +38,8 @@ from metaselector.training.peer_learning.together import (
     outcome,
     part_of,
 )
-from metaselector.training.pretrain import Pretrained, labels_for
+from metaselector.training.predict import labels_for
+from metaselector.training.pretrain import Pretrained
 
 
 def divergence(peer: Tensor, own: Tensor) -> Tensor:

@@ -23,7 +23,8 @@ from metaselector.training.freezing import Freezing
 from metaselector.training.loop.clipping import clip_gradients
 from metaselector.training.loop.trainee import Trainee
 from metaselector.training.multi_task.objective import has_tasks, refuse_task_settings
-from metaselector.training.pretrain import Pretrained, logloss, predict
+from metaselector.training.predict import logloss, predict
+from metaselector.training.pretrain import Pretrained
 
 NEVER = 1e300
 """The best loss before there is one: what is trained must be finite."""

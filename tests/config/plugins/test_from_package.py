@@ -51,7 +51,7 @@ def test_its_model_is_listed_with_its_package(environment: dict[str, str]) -> No
 def test_its_model_is_created_and_its_own_test_passes(environment: dict[str, str]) -> None:
     program = """
 import numpy as np
-from metaselector import registry
+from metaselector.models import registry
 from metaselector.data.planted import planted_world
 schema = planted_world(2, 10, 4, np.random.default_rng(0)).dataset.schema
 model = registry.create("taste", schema, {"user_field": "mood", "size": 2}, 0)

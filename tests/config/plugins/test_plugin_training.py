@@ -19,12 +19,11 @@ from metaselector.config.plugins.consent import CodeNotAllowed
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.planted import planted_world
 from metaselector.meta.learned import MetaLearned
-from metaselector.meta.make_adaptation import make_adaptation
 from metaselector.meta.predict import WindowPredictions, predict_window
 from metaselector.meta.train import meta_train
-from metaselector.meta.variants import Variant
+from metaselector.meta.variants import Variant, make_adaptation
 from metaselector.models import registry
-from metaselector.models.make_mixture import make_mixture
+from metaselector.models.build import make_mixture
 from metaselector.models.mixture import Mixture
 from metaselector.runs.run import Run
 

@@ -24,8 +24,8 @@ from metaselector.data.interactions import Interactions, InteractionTable
 from metaselector.data.planted import planted_world
 from metaselector.data.registry import DATASETS
 from metaselector.meta.adapt.rules import MAML
-from metaselector.meta.make_adaptation import make_rule
-from metaselector.models.make_selector import make_selector
+from metaselector.meta.variants import make_rule
+from metaselector.models.build import make_selector
 from metaselector.models.registry import MODELS
 from metaselector.runs.run import Run
 from metaselector.runs.stages.prepare import prepare_run

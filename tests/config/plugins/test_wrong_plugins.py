@@ -22,7 +22,7 @@ from metaselector.evaluate.plugin_metric import metric_of_plugin
 from metaselector.meta.adapt.rule_contract import check_rule, made_rule
 from metaselector.meta.adapt.rules import MAML
 from metaselector.models import registry
-from metaselector.models.make_selector import make_selector
+from metaselector.models.build import make_selector
 
 PARAMS = {"selector.a": torch.ones(2, 3), "selector.b": torch.ones(4)}
 SCHEMA = planted_world(2, 10, 4, np.random.default_rng(0)).dataset.schema

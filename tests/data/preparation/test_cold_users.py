@@ -12,7 +12,7 @@ from metaselector.config import ColdConfig, Config
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.interactions import InteractionTable
 from metaselector.data.preparation.encode import Settings, encode
-from metaselector.data.splitting.warm import Cold
+from metaselector.data.splitting.cold import Cold
 from metaselector.data.splitting.windows import rows_of, user_places
 
 Row = tuple[str, str, float, int]

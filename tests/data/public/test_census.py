@@ -22,7 +22,7 @@ from metaselector.data.preparation.encode import encode
 from metaselector.data.profile.describe import describe
 from metaselector.data.public.census import FILE, SHA256
 from metaselector.data.registry import read
-from metaselector.data.splitting.warm import make_protocol
+from metaselector.data.splitting import make_protocol
 from metaselector.runs.stages.prepare import prepare
 
 ROWS = 240

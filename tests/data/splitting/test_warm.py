@@ -11,7 +11,9 @@ from metaselector.common.errors import UserError
 from metaselector.config import AdaptConfig, ColdConfig, Config, MetaTrainConfig
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.planted import planted_world
-from metaselector.data.splitting.warm import Cold, Warm, make_protocol
+from metaselector.data.splitting import make_protocol
+from metaselector.data.splitting.cold import Cold
+from metaselector.data.splitting.warm import Warm
 from metaselector.data.splitting.windows import rows_of, user_places, window_rows
 
 ROWS, QUERY = 12, 4

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 import importlib.util
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
@@ -19,10 +18,12 @@ from base_models import AITM, ESMM, FM, LR, PLE, Additive, DeepFM, ItemKNN, Sequ
 from metaselector.common.errors import UserError
 from metaselector.data.encoded.batch import Batch
 from metaselector.data.splitting.episodes import Episodes, Rows
-from metaselector.meta.adapt.contract import Adaptation, Engine, Loss, select_names
+from metaselector.meta.adapt.adaptation import Adaptation, select_names
+from metaselector.meta.adapt.contract import Engine, Loss
 from metaselector.meta.adapt.engines import ENGINES, make_engine
 from metaselector.meta.adapt.rules import MAML, InnerRule, MetaSGD
-from metaselector.models.mixture import Mixed, Mixture, mean_loss
+from metaselector.models.losses import mean_loss
+from metaselector.models.mixture import Mixed, Mixture
 from metaselector.models.selector import GatedSelector
 from tests.meta.adapt.engine_runner import Runner
 
@@ -129,14 +130,6 @@ def make_adaptation() -> Callable[..., tuple[Adaptation, dict[str, Tensor]]]:
         return adaptation, rates
 
     return make
-
-
-@pytest.fixture
-def no_collector() -> Iterator[None]:
-    """What dies in this test does so without the garbage collector."""
-    gc.disable()
-    yield
-    gc.enable()
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ from torch import Tensor
 from base_models import FM
 from metaselector.data.encoded.batch import Batch
 from metaselector.data.splitting.episodes import Episodes, Rows
-from metaselector.meta.adapt.contract import Adaptation, Engine, Loss
+from metaselector.meta.adapt.adaptation import Adaptation
+from metaselector.meta.adapt.contract import Engine, Loss
 from metaselector.models.mixture import Mixed
 
 RATE = 0.3

@@ -12,7 +12,8 @@ from torch.overrides import TorchFunctionMode
 
 from metaselector.data.encoded.batch import Batch
 from metaselector.data.splitting.episodes import Episodes, Rows
-from metaselector.meta.adapt.contract import Adaptation, Loss
+from metaselector.meta.adapt.adaptation import Adaptation
+from metaselector.meta.adapt.contract import Loss
 from metaselector.meta.adapt.rules import Tensors
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from metaselector.common.errors import ConfigError
-from metaselector.meta.adapt.contract import Adaptation, select_names
+from metaselector.meta.adapt.adaptation import Adaptation, select_names
 from metaselector.meta.adapt.rules import MAML, MetaSGD
 
 NAMES = {"base_models.lr.weight": 0, "selector.hidden.weight": 0, "selector.hidden.bias": 0}

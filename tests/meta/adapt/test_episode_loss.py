@@ -9,11 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from metaselector.meta.adapt.contract import Adaptation
+from metaselector.meta.adapt.adaptation import Adaptation
 from metaselector.meta.adapt.engines.func import FuncEngine
 from metaselector.meta.adapt.episode_loss import EpisodeLoss
 from metaselector.meta.adapt.rules import MAML, InnerRule, MetaSGD
-from metaselector.models.mixture import Mixed, mean_loss, row_loss
+from metaselector.models.losses import mean_loss, row_loss
+from metaselector.models.mixture import Mixed
 
 RATE = 0.3
 

@@ -20,8 +20,8 @@ from metaselector.evaluate.combiners import COMBINERS, OPTIONAL
 from metaselector.evaluate.losses import row_logloss
 from metaselector.evaluate.predictions import load_predictions
 from metaselector.meta.inner_steps import inner_steps
-from metaselector.meta.make_adaptation import make_adaptation
-from metaselector.models.mixture import mean_loss
+from metaselector.meta.variants import make_adaptation
+from metaselector.models.losses import mean_loss
 from metaselector.runs.run import Run
 from metaselector.runs.stages.evaluate import evaluate
 from metaselector.runs.stages.explore import explore

@@ -29,11 +29,11 @@ from metaselector.data.planted import planted_world
 from metaselector.data.splitting.episodes import Episodes, Rows, window_episodes
 from metaselector.meta import outer_loop
 from metaselector.meta.learned import MetaLearned
-from metaselector.meta.make_adaptation import make_adaptation
 from metaselector.meta.outer_loop import Users
 from metaselector.meta.predict import predict_episodes
 from metaselector.meta.train import meta_train
-from metaselector.models.make_mixture import make_mixture
+from metaselector.meta.variants import make_adaptation
+from metaselector.models.build import make_mixture
 from metaselector.models.mixture import Mixture
 from metaselector.training.distributed import workers
 from metaselector.training.distributed.agreement import Agreement
@@ -41,7 +41,8 @@ from metaselector.training.freezing import Freezing
 from metaselector.training.loop.divergence import Diverged
 from metaselector.training.loop.interruption import Interrupted
 from metaselector.training.loop.keeper import Directory
-from metaselector.training.pretrain import _Rows, predict, pretrain
+from metaselector.training.predict import predict
+from metaselector.training.pretrain import _Rows, pretrain
 
 RANK = int(os.environ.get("RANK", "0"))
 DATA = planted_world(4, 20, 8, np.random.default_rng(0)).dataset

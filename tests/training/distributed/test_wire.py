@@ -7,7 +7,7 @@ import torch
 
 from metaselector.training.distributed import communication
 from metaselector.training.distributed.communication import make_communication
-from metaselector.training.distributed.packing import apart, as_bytes, side_by_side
+from metaselector.training.distributed.wire import apart, as_bytes, side_by_side
 
 HEIGHT, WIDTHS = 40, ((), (3,), (2, 2))
 

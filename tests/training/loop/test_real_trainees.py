@@ -21,7 +21,7 @@ from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.planted import planted_world
 from metaselector.meta.learned import MetaLearned
 from metaselector.meta.train import meta_train
-from metaselector.models.make_mixture import make_mixture
+from metaselector.models.build import make_mixture
 from metaselector.training.loop.divergence import Diverged
 from metaselector.training.loop.keeper import Directory
 from metaselector.training.pretrain import pretrain

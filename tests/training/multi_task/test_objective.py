@@ -23,7 +23,9 @@ from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.encoded.schema import Field, Schema
 from metaselector.training.multi_task.metrics import task_metrics
 from metaselector.training.multi_task.objective import TaskObjective
-from metaselector.training.pretrain import labels_for, make_objective, predict, pretrain
+from metaselector.training.objective import make_objective
+from metaselector.training.predict import labels_for, predict
+from metaselector.training.pretrain import pretrain
 
 WORDS, N = 6, 120
 TRAIN, VALID = np.arange(90), np.arange(90, N)

@@ -27,7 +27,8 @@ from metaselector.training.peer_learning.confident import agreement, by_others, 
 from metaselector.training.peer_learning.pairs import as_rows, in_data
 from metaselector.training.peer_learning.together import Pupil
 from metaselector.training.peer_learning.views import View
-from metaselector.training.pretrain import Pretrained, logloss, predict, pretrain
+from metaselector.training.predict import logloss, predict
+from metaselector.training.pretrain import Pretrained, pretrain
 
 from .conftest import Interrupt, MakePupils, make
 

@@ -24,7 +24,8 @@ from metaselector.training.loop.interruption import Interrupted
 from metaselector.training.loop.keeper import Directory
 from metaselector.training.peer_learning.mutual import Mutual, divergence, learn_mutually
 from metaselector.training.peer_learning.together import Pupil
-from metaselector.training.pretrain import Pretrained, predict, pretrain
+from metaselector.training.predict import predict
+from metaselector.training.pretrain import Pretrained, pretrain
 
 from .conftest import Interrupt, MakePupils, make
 

@@ -10,7 +10,7 @@ from metaselector.common.errors import ConfigError
 from metaselector.config import Config, change_config
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.training.peer_learning.views import View, partition, viewed
-from metaselector.training.pretrain import predict
+from metaselector.training.predict import predict
 
 from .conftest import make
 

@@ -17,7 +17,8 @@ from torch.func import functional_call, vmap
 
 from metaselector.data.encoded.batch import Batch
 from metaselector.data.splitting.episodes import Episodes
-from metaselector.meta.adapt.contract import Adaptation, Loss, context_of
+from metaselector.meta.adapt.adaptation import Adaptation
+from metaselector.meta.adapt.contract import Loss, context_of
 from metaselector.meta.adapt.engines.factored import FactoredLinears, UserWeights, factorable
 from metaselector.meta.adapt.rules import MAML, SHARED, MetaSGD, Tensors
 from metaselector.meta.adapt.touched import rows_of_users

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from metaselector.common.errors import ConfigError
 from metaselector.data.encoded.batch import Batch
 from metaselector.data.splitting.episodes import Episodes
-from metaselector.meta.adapt.contract import Adaptation, Loss
+from metaselector.meta.adapt.adaptation import Adaptation
+from metaselector.meta.adapt.contract import Loss
 from metaselector.meta.adapt.engines.optional import import_library, without_init
 from metaselector.meta.adapt.engines.per_user import (
     fill_context,

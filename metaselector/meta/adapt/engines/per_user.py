@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from metaselector.common.errors import ConfigError
 from metaselector.data.encoded.batch import Batch
 from metaselector.data.splitting.episodes import Episodes, Rows
-from metaselector.meta.adapt.contract import Adaptation, context_of
+from metaselector.meta.adapt.adaptation import Adaptation
+from metaselector.meta.adapt.contract import context_of
 from metaselector.meta.adapt.rules import MAML, SHARED, MetaSGD, Tensors
 from metaselector.models.kernels.intercept import Intercept
 from metaselector.models.kernels.lookups import Lookups

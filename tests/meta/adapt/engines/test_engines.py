@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from metaselector.common.errors import ConfigError, UserError
 from metaselector.data.encoded.batch import Batch
-from metaselector.meta.adapt.contract import Adaptation, Engine
+from metaselector.meta.adapt.adaptation import Adaptation
+from metaselector.meta.adapt.contract import Engine
 from metaselector.meta.adapt.engines import make_engine
 from metaselector.meta.adapt.rules import MAML, InnerRule, MetaSGD
 from tests.meta.adapt.engine_runner import RATE, Rates, Runner, logit_loss, tiny_episode

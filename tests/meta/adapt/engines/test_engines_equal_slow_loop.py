@@ -12,7 +12,7 @@ import torch
 
 from metaselector.meta.adapt.contract import Engine
 from metaselector.meta.adapt.rules import MAML, InnerRule, MetaSGD
-from metaselector.models.mixture import MeanLoss
+from metaselector.models.losses import MeanLoss
 from tests.meta.adapt.engine_runner import RATE, Runner, meta_gradients, named
 
 

@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from metaselector.meta.adapt.contract import Adaptation, Engine
+from metaselector.meta.adapt.adaptation import Adaptation
+from metaselector.meta.adapt.contract import Engine
 from metaselector.meta.adapt.rules import MetaSGD
 from tests.meta.adapt.engine_runner import RATE, Runner, logit_loss, meta_gradients, tiny_episode
 

@@ -16,7 +16,8 @@ from torch.nn import functional as F
 
 from metaselector.data.encoded.batch import Batch
 from metaselector.data.splitting.episodes import Episodes, Rows
-from metaselector.meta.adapt.contract import Adaptation, Loss
+from metaselector.meta.adapt.adaptation import Adaptation
+from metaselector.meta.adapt.contract import Loss
 from metaselector.meta.adapt.engines import func
 from metaselector.meta.adapt.engines.factored import FactoredLinears, UserWeights, factorable
 from metaselector.meta.adapt.engines.func import FuncEngine

@@ -9,10 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from metaselector.meta.adapt.contract import Adaptation, Loss
+from metaselector.meta.adapt.adaptation import Adaptation
+from metaselector.meta.adapt.contract import Loss
 from metaselector.meta.adapt.engines.func import FuncEngine
 from metaselector.meta.adapt.rules import MAML, InnerRule
-from metaselector.models.mixture import mean_loss
+from metaselector.models.losses import mean_loss
 
 
 def test_adapted_parameters_equal_slow_loop(

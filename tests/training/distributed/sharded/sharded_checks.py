@@ -30,14 +30,15 @@ from metaselector.common.errors import CheckpointError, ConfigError
 from metaselector.config import MetaTrainConfig
 from metaselector.data.planted import planted_world
 from metaselector.data.splitting.episodes import Episodes, load_episodes, window_episodes
-from metaselector.meta.adapt.contract import Adaptation
+from metaselector.meta.adapt.adaptation import Adaptation
 from metaselector.meta.adapt.engines.func import FuncEngine
 from metaselector.meta.adapt.episode_loss import EpisodeLoss
 from metaselector.meta.adapt.rules import MAML, InnerRule, MetaSGD
 from metaselector.meta.optimizers import outer_optimizers
 from metaselector.models.kernels.row_adam import RowAdam
 from metaselector.models.kernels.rows import take_tables
-from metaselector.models.mixture import Mixture, mean_loss
+from metaselector.models.losses import mean_loss
+from metaselector.models.mixture import Mixture
 from metaselector.models.selector import GatedSelector
 from metaselector.training.checkpoint import load_checkpoint, save_checkpoint
 from metaselector.training.distributed.sharded import checkpoint as sharded_checkpoint

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.splitting.episodes import window_episodes
-from metaselector.meta import valid_loss as module
+from metaselector.meta import predict as module
 from metaselector.models.mixture import Mixture
 from tests.meta.outer_world import CONFIG, EPOCHS, equal, mixture, parameters, planted, train
 

@@ -8,7 +8,7 @@ from torch import nn
 from base_models import LR
 from metaselector.config import SelectorConfig
 from metaselector.data.encoded.dataset import EncodedDataset
-from metaselector.models.make_mixture import make_mixture
+from metaselector.models.build import make_mixture
 from tests.meta.outer_world import CONFIG, equal, parameters, planted
 
 

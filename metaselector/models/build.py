@@ -1,18 +1,21 @@
-"""The selector that the settings ask for."""
+"""Base models under a selector, as the settings ask for."""
 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
+from typing import Protocol
 
 import torch
 from torch import nn
 
 from metaselector.common.errors import ConfigError, mishap, nearest
 from metaselector.common.text import shown
-from metaselector.config import SelectorConfig
+from metaselector.config import Config, SelectorConfig
 from metaselector.config.plugins.kinds import SELECTORS
 from metaselector.data.encoded.batch import empty_rows
 from metaselector.data.encoded.schema import Schema
+from metaselector.models.mixture import Mixture
 
 
 def make_selector(config: SelectorConfig, schema: Schema, num_models: int, seed: int) -> nn.Module:
@@ -83,3 +86,23 @@ def _check_weights(kind: str, selector: nn.Module, schema: Schema, num_models: i
             f"selector.kind={kind}: gives weights that are negative, non-finite, or do not sum to "
             f"1 over the base models, such as {shown(weights[0].tolist())}"
         )
+
+
+class HasSchema(Protocol):
+    """Data, or what is left of it."""
+
+    @property
+    def schema(self) -> Schema:
+        """What its ids mean."""
+
+
+def make_mixture(
+    base_models: Mapping[str, nn.Module], dataset: HasSchema, config: Config, seed: int
+) -> Mixture:
+    """The base models under a fresh selector, in evaluation mode."""
+    selector = make_selector(config.selector, dataset.schema, len(base_models), seed)
+    schema = dataset.schema
+    scored = any(model.gives_scores for model in config.base_models.values())
+    slots = schema.num_slots if scored else None  # scores stand behind these
+    mixture = Mixture(base_models, selector, len(schema.tasks), slots)
+    return mixture.to(config.device).eval()

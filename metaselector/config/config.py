@@ -1,0 +1,132 @@
+"""All settings of a run, with their defaults, units and meanings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator
+
+from metaselector.common.text import shown
+from metaselector.config.data import ColdConfig, DataConfig, SplitConfig
+from metaselector.config.default_models import default_base_models
+from metaselector.config.evaluate import EvaluateConfig
+from metaselector.config.meta import AdaptConfig, MetaTrainConfig, SelectorConfig
+from metaselector.config.models import BaseModelConfig
+from metaselector.config.plugins.kinds import TRACKERS
+from metaselector.config.plugins.registry import checked
+from metaselector.config.section import Section
+from metaselector.config.training import CheckpointConfig, TeachingConfig, TransferConfig
+
+LONGEST_NAME = 200
+"""Characters of a base model's name, which is part of a file's."""
+
+
+TABLE_ROWS = (
+    "uniform",
+    "convex",
+    "stacking-logistic",
+    "stacking-lightgbm",
+    "stacking-lightgbm-features",
+    "sample-selector",
+    "user-best",
+    "user-exponential",
+    "user-bias",
+    "user-finetuned",
+    "metaselector-simplified-maml",
+    "metaselector-simplified-first-order-maml",
+    "metaselector-simplified",
+    "metaselector-maml",
+    "metaselector-first-order-maml",
+    "metaselector",
+    "oracle-sample",
+    "oracle-user",
+)
+"""Rows of the results table that combine base models, in its order."""
+
+
+def base_models_of(described: Mapping[str, Any]) -> dict[str, BaseModelConfig]:
+    return {name: BaseModelConfig.model_validate(model) for name, model in described.items()}
+
+
+class Config(Section):
+    """All settings of a run."""
+
+    dataset: str = Field(
+        "movielens-100k",
+        description="name of the data set, one of those that `metaselector reproduce --help` lists",
+    )
+    protocol: Literal["warm", "cold"] = Field(
+        "warm",
+        description="warm: each user's later rows are predicted, of users whose earlier ones base "
+        "models are trained on; cold: users that base models have never seen",
+    )
+    seeds: tuple[Annotated[int, Field(ge=0, lt=2**63)], ...] = Field(
+        (0,), min_length=1, description="one run of everything a seed"
+    )
+    device: str = Field("cpu", description="torch device, such as cpu or cuda")
+    threads: int = Field(2, ge=1, le=1024, description="CPU threads of torch")
+    data: DataConfig = Field(default_factory=DataConfig)
+    split: SplitConfig = Field(default_factory=SplitConfig)
+    cold: ColdConfig = Field(default_factory=ColdConfig)
+    base_models: dict[str, BaseModelConfig] = Field(
+        default_factory=lambda given: base_models_of(default_base_models(given["dataset"])),
+        min_length=1,
+    )
+    transfer: TransferConfig = Field(default_factory=TransferConfig)
+    teaching: TeachingConfig = Field(default_factory=TeachingConfig)
+    selector: SelectorConfig = Field(default_factory=SelectorConfig)
+    adapt: AdaptConfig = Field(default_factory=AdaptConfig)
+    meta_train: MetaTrainConfig = Field(default_factory=MetaTrainConfig)
+    evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig)
+    checkpoint: CheckpointConfig = Field(default_factory=CheckpointConfig)
+    tracking: tuple[str, ...] = Field(
+        (),
+        description="who takes down losses and rates beside logs/training.jsonl: tensorboard, "
+        "mlflow, wandb, a plug-in, or a class in a file",
+    )
+
+    @property
+    def percentages(self) -> SplitConfig:
+        """Those of the protocol: of each user's rows if it is warm, of the users if it is cold."""
+        return self.cold if self.protocol == "cold" else self.split
+
+    @property
+    def taught(self) -> tuple[str, ...]:
+        """The base models that teach each other; those that are scores take no part."""
+        if self.teaching.strategy == "independent":
+            return ()
+        return tuple(name for name, model in self.base_models.items() if not model.gives_scores)
+
+    @property
+    def cold_seed(self) -> int | None:
+        """What splits the users; None if they are not."""
+        return self.cold.split_seed if self.protocol == "cold" else None
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError("every seed once")
+        return seeds
+
+    @field_validator("tracking")
+    @classmethod
+    def _known(cls, tracking: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(checked(TRACKERS, name) for name in tracking)
+
+    @field_validator("base_models")
+    @classmethod
+    def _usable_names(cls, models: dict[str, BaseModelConfig]) -> dict[str, BaseModelConfig]:
+        # A name becomes a file name, part of a parameter name, and a row of the table.
+        for name in models:
+            if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_-]*", name):
+                raise ValueError(
+                    f"{shown(name)}: use letters, digits, _ and - in a base model's name"
+                )
+            if len(name) > LONGEST_NAME:
+                raise ValueError(f"{shown(name)}: has more than {LONGEST_NAME} characters")
+            if name in TABLE_ROWS or name.endswith("-train"):
+                raise ValueError(f"'{name}' is the name of another row of the results table")
+        return models

@@ -1,0 +1,42 @@
+"""Settings as YAML that explains itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from metaselector.config.config import Config
+
+
+def documented_yaml(config: Config) -> str:
+    """`config` as YAML with every setting's meaning as a comment."""
+    lines: list[str] = []
+
+    def write(model: BaseModel, indent: str) -> None:
+        for name, info in type(model).model_fields.items():
+            value = getattr(model, name)
+            if isinstance(value, BaseModel):
+                lines.append(f"{indent}{name}:")
+                write(value, indent + "  ")
+            elif name == "base_models":
+                lines.append(f"{indent}{name}:")
+                for model_name, base_model in value.items():
+                    lines.append(f"{indent}  {model_name}:")
+                    write(base_model, indent + "    ")
+            else:
+                lines.append(f"{indent}{name}: {_inline(value)}{_comment(info)}")
+
+    write(config, "")
+    return "\n".join(lines) + "\n"
+
+
+def _inline(value: Any) -> str:
+    plain = list(value) if isinstance(value, tuple) else value
+    return yaml.safe_dump(plain, default_flow_style=True).removesuffix("\n...\n").strip()
+
+
+def _comment(info: FieldInfo) -> str:
+    return f"  # {info.description}" if info.description else ""

@@ -1,0 +1,128 @@
+"""The cold protocol: new users, whom base models have never seen."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cached_property
+
+import numpy as np
+
+from metaselector.common.errors import UserError
+from metaselector.config import Config
+from metaselector.data.encoded.dataset import EncodedDataset
+from metaselector.data.splitting.episodes import (
+    EpisodeRows,
+    rows_around,
+)
+from metaselector.data.splitting.protocol import EvaluationProtocol, Exam, Ints, Window
+from metaselector.data.splitting.windows import rows_of, user_places
+
+
+class Cold(EvaluationProtocol):
+    """New users: base models are trained on all rows of some users and tested on others.
+
+    By their :func:`~metaselector.data.splitting.windows.user_places`, the first 60 % of users are
+    what early base models are trained on, those up to 80 % what is meta-trained on, those up to 90
+    % are meta-valid and the rest meta-test. A user's first n rows are the support, all later ones
+    the query, and histories show no positive after the support. All but the first 60 % share the
+    out-of-vocabulary user id. There is a table for every n; it leaves out users of n rows or fewer.
+
+    What is trained sees rows as they are in the test: histories in the base models' rows, too,
+    show no positive after the first n, which is drawn for each row.
+    """
+
+    def __init__(self, dataset: EncodedDataset, config: Config) -> None:
+        super().__init__(dataset, config)
+        self._places = user_places(dataset.user_names, config.cold.split_seed)
+        self._sizes = np.array(config.cold.support_sizes)
+        liked = np.cumsum(dataset.labels == 1, dtype=np.int64)
+        self._liked_before = np.concatenate([[0], liked])
+
+    @cached_property
+    def fitting_dataset(self) -> EncodedDataset:
+        dataset, generator = self.dataset, np.random.default_rng(self.config.cold.split_seed)
+        first, stop = dataset.user_offsets[dataset.users], dataset.user_offsets[dataset.users + 1]
+        cut = np.minimum(first + generator.choice(self._sizes, len(dataset)), stop)
+        shown = np.minimum(
+            dataset.history_sizes, self._liked_before[cut] - self._liked_before[first]
+        )
+        return replace(dataset, history_sizes=shown.astype(dataset.history_sizes.dtype))
+
+    def users(self, start: int, stop: int) -> Ints:
+        """The users between the given percentages, ascending.
+
+        Raises:
+            UserError: there are none.
+        """
+        found = np.flatnonzero((self._places >= start) & (self._places < stop))
+        if not len(found):
+            raise UserError(
+                f"none of the {self.dataset.num_users:,} users falls between {start} and {stop} "
+                "percent of them; bring more users, or try another cold.split_seed"
+            )
+        return found
+
+    def fitting_rows(self, window: Window) -> Ints:
+        cold = self.config.cold
+        end = {"early": cold.early, "train": cold.train, "full": cold.valid}[window]
+        return rows_of(self.dataset.user_offsets, self.users(0, end))
+
+    def stopping_rows(self) -> Ints:
+        cold = self.config.cold
+        return rows_of(self.dataset.user_offsets, self.users(cold.train, cold.valid))
+
+    @property
+    def learners(self) -> Ints:
+        # They are few: each is there as often as there are sizes of support.
+        users = self.users(self.config.cold.early, self.config.cold.train)
+        return np.repeat(users, len(self._sizes))
+
+    def sample(self, users: Ints, generator: np.random.Generator) -> EpisodeRows:
+        possible = self._sizes.searchsorted(self._num_rows(users))  # sizes that leave a query
+        users, possible = users[possible > 0], possible[possible > 0]
+        episodes = self._episodes(users, self._sizes[generator.integers(possible)])
+        later = episodes.query
+        keys = np.where(later >= 0, generator.random(later.shape), np.inf)
+        drawn = np.sort(keys.argsort(axis=1)[:, : self.config.meta_train.query_size], axis=1)
+        return replace(episodes, query=np.take_along_axis(later, drawn, axis=1))
+
+    @property
+    def nothing_to_learn(self) -> str:
+        return (
+            f"no meta-training user has more than {self._sizes[0]} rows; set cold.support_sizes "
+            "to smaller ones, or widen cold.early to cold.train"
+        )
+
+    @cached_property
+    def exams(self) -> tuple[Exam, ...]:
+        cold = self.config.cold
+        return tuple(
+            Exam(
+                name=f"cold-{size}",
+                folder=f"support-{size}",
+                valid=self._first_rows(cold.train, cold.valid, size),
+                test=self._first_rows(cold.valid, 100, size),
+                support_is_unseen=True,
+            )
+            for size in cold.support_sizes
+        )
+
+    def _first_rows(self, start: int, stop: int, size: int) -> EpisodeRows:
+        users = self.users(start, stop)
+        users = users[self._num_rows(users) > size]
+        if not len(users):
+            raise UserError(
+                f"no user between {start} and {stop} percent of the users has more than {size} "
+                f"rows; leave {size} out of cold.support_sizes"
+            )
+        return self._episodes(users, np.full(len(users), size))
+
+    def _episodes(self, users: Ints, sizes: Ints) -> EpisodeRows:
+        first, stop = self.dataset.user_offsets[users], self.dataset.user_offsets[users + 1]
+        cut = first + sizes
+        rows = rows_around(users, first, cut, stop, int(sizes.max(initial=1)), None)
+        limits = self._liked_before[cut] - self._liked_before[first]
+        return replace(rows, history_limits=limits)
+
+    def _num_rows(self, users: Ints) -> Ints:
+        return np.diff(self.dataset.user_offsets)[users]
