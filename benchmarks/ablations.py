@@ -34,7 +34,7 @@ from metaselector.config import change_config, load_config
 from metaselector.evaluate.bootstrap import difference, resample
 from metaselector.evaluate.metrics import auc
 from metaselector.evaluate.predictions import long_table
-from metaselector.meta.learned import MetaLearned
+from metaselector.meta.parameters import MetaParameters
 from metaselector.meta.predict import WindowPredictions, predict_episodes
 from metaselector.meta.train import meta_train
 from metaselector.meta.variants import Variant, make_adaptation
@@ -176,8 +176,10 @@ def _made(run: Run, change: Change, row: Variant, progress: Progress) -> Iterato
         mixture = learned.attach(run.load_mixture(change.test_with, seed))
         adapt = run.config.adapt
         adaptation = make_adaptation(row, mixture, adapt)
-        (exam,) = run.protocol.exams
-        found = predict_episodes(mixture, learned.alpha, adaptation, run.dataset, exam.test, adapt)
+        (evaluation_split,) = run.protocol.evaluation_splits
+        found = predict_episodes(
+            mixture, learned.alpha, adaptation, run.dataset, evaluation_split.test, adapt
+        )
         valid = min(epoch["valid_loss"] for epoch in learned.history)
         yield seed, Made(valid, learned.seconds, found)
 
@@ -187,9 +189,9 @@ def _learn(
     change: Change,
     variant: Variant,
     seed: int,
-    start_from: MetaLearned | None,
+    start_from: MetaParameters | None,
     progress: Progress,
-) -> MetaLearned:
+) -> MetaParameters:
     description = f"{change.name}, seed {seed}: {variant}"
     if change.learn_on == CROSS_FITTED:
         return cross_fit.meta_train(

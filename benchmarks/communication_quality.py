@@ -19,7 +19,7 @@ METRICS = ("auc", "logloss")
 
 def predictions(base: Run, ways: Sequence[str]) -> pd.DataFrame:
     """The long table of joint MetaSelector, a model for each way."""
-    (exam,) = base.protocol.exams
+    (evaluation_split,) = base.protocol.evaluation_splits
     found = []
     for seed in base.config.seeds:
         for way in ways:
@@ -29,7 +29,7 @@ def predictions(base: Run, ways: Sequence[str]) -> pd.DataFrame:
             adapt = run.config.adapt
             adaptation = make_adaptation("metaselector", mixture, adapt)
             made = predict_episodes(
-                mixture, learned.alpha, adaptation, base.dataset, exam.test, adapt
+                mixture, learned.alpha, adaptation, base.dataset, evaluation_split.test, adapt
             )
             found.append(long_table(seed, way, base.dataset, made.rows, made.probabilities))
     return pd.concat(found, ignore_index=True)

@@ -19,7 +19,7 @@ from benchmarks.communication_network import sent
 from metaselector.common.files import write_text
 from metaselector.common.progress import Silent
 from metaselector.config import Config, change_config, load_config
-from metaselector.meta.learned import MetaLearned
+from metaselector.meta.parameters import MetaParameters
 from metaselector.meta.train import meta_train
 from metaselector.meta.variants import Variant
 from metaselector.runs.run import Run
@@ -105,7 +105,7 @@ def train(
     traffic: Traffic,
     *,
     warm: bool = True,
-) -> MetaLearned:
+) -> MetaParameters:
     """Meta-train one row as ``metaselector train`` does; where not `warm`, from untrained phi."""
     first = variant == "sample-selector" or not warm
     return meta_train(

@@ -28,8 +28,8 @@ from metaselector.data.splitting.protocol import Window
 from metaselector.data.splitting.windows import window_rows
 from metaselector.meta.adapt.engines import make_engine
 from metaselector.meta.adapt.episode_loss import EpisodeLoss
-from metaselector.meta.learned import PHI, MetaLearned
 from metaselector.meta.optimizers import outer_optimizers
+from metaselector.meta.parameters import PHI, MetaParameters
 from metaselector.meta.predict import valid_loss
 from metaselector.meta.variants import Variant, kind_of, make_adaptation
 from metaselector.models.losses import mean_loss
@@ -100,15 +100,15 @@ def meta_train(
     run: Run,
     seed: int,
     *,
-    start_from: MetaLearned | None,
+    start_from: MetaParameters | None,
     description: str,
     progress: Progress,
-) -> MetaLearned:
+) -> MetaParameters:
     """Meta-train one variant, each meta-batch on the next fold.
 
     phi, alpha and the shift of theta are one for all folds: theta of a fold are its base models'
     parameters plus the shift. An epoch has as many meta-batches as without folds, and episodes are
-    cut where the block starts, whatever ``meta_train.cut`` says. Otherwise this is
+    cut where the block starts, whatever ``meta_train.support_boundary`` says. Otherwise this is
     :func:`metaselector.meta.train.meta_train`.
     """
     started, config = time.perf_counter(), run.config
@@ -126,16 +126,16 @@ def meta_train(
     episode = EpisodeLoss(mixture, alpha, adaptation, make_engine(config.adapt.engine), mean_loss)
     settings = config.meta_train
     if variant == "sample-selector":
-        settings = settings.model_copy(update={"phi_learning_rate": config.selector.learning_rate})
+        settings = settings.model_copy(update={"outer_lr_phi": config.selector.learning_rate})
     optimizers = outer_optimizers(mixture, episode, settings)
     generator, turn = np.random.default_rng(seed), cycle(range(len(folds)))
     now = 0  # the fold whose base models are in the mixture
 
-    def learned() -> MetaLearned:
+    def learned() -> MetaParameters:
         shift = {name: p - bases[now][name] for name, p in _theta(mixture).items()}
-        return MetaLearned(
+        return MetaParameters(
             phi={n: p.detach().clone() for n, p in mixture.named_parameters() if n.startswith(PHI)},
-            shift=shift if joint else {},
+            theta_delta=shift if joint else {},
             alpha={name: rate.detach().clone() for name, rate in episode.rates.items()},
         )
 

@@ -42,13 +42,13 @@ def most_recent(episodes: EpisodeRows, n: int) -> EpisodeRows:
 
 def measured(run: Run, variant: Variant, seed: int) -> list[dict[str, float]]:
     """Test logloss and AUC of a variant for each support size that the run's support reaches."""
-    adapt, exam = run.config.adapt, run.protocol.exams[-1]
+    adapt, evaluation_split = run.config.adapt, run.protocol.evaluation_splits[-1]
     learned = run.load_learned(variant, seed)
     mixture = learned.attach(run.load_mixture("full", seed))
     adaptation = make_adaptation(variant, mixture, adapt)
     found = []
-    for n in (size for size in SIZES if size <= exam.test.support.shape[1]):
-        episodes = most_recent(exam.test, n)
+    for n in (size for size in SIZES if size <= evaluation_split.test.support.shape[1]):
+        episodes = most_recent(evaluation_split.test, n)
         made = predict_episodes(mixture, learned.alpha, adaptation, run.dataset, episodes, adapt)
         y = run.dataset.labels[made.rows].astype(np.float64)
         found.append({"rows": n, "logloss": made.loss(), "auc": auc(y, made.probabilities)})

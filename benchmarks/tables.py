@@ -72,7 +72,11 @@ def main(
     name = f"{of}-{protocol}"
     made = Run(Path("runs") / name if run is None else run, settings)
     reproduce(made, data, Path("data"), Bars())
-    folders = [exam.folder for exam in made.protocol.exams if exam.folder != "."]
+    folders = [
+        evaluation_split.folder
+        for evaluation_split in made.protocol.evaluation_splits
+        if evaluation_split.folder != "."
+    ]
     files = [f"{folder}/{file}" for folder in folders for file in TABLE]
     for file in (*PROTOCOLS[protocol], *files):
         text = (made.directory / file).read_text(encoding="utf-8")

@@ -52,12 +52,12 @@ STRATEGIES = ("independent", "mutual", "co-training")
 FEW = 10
 """Percent of the rows before *test* that are left in the few-shot data."""
 LABELS: Mapping[str, Mapping[str, Any]] = {
-    "all": {"teaching.growth": 0.25, "teaching.most": 0.5, "teaching.rounds": 2},
+    "all": {"peer_learning.growth": 0.25, "peer_learning.most": 0.5, "peer_learning.rounds": 2},
     "few": {
-        "teaching.weight": 10.0,
-        "teaching.growth": 1.0,
-        "teaching.most": 2.0,
-        "teaching.rounds": 3,
+        "peer_learning.weight": 10.0,
+        "peer_learning.growth": 1.0,
+        "peer_learning.most": 2.0,
+        "peer_learning.rounds": 3,
     },
 }
 """Of each data set the settings that differ, chosen on *valid* of seed 0."""
@@ -125,7 +125,7 @@ def main(
 
 
 def _of(settings: Config, labels: str, strategy: str) -> Config:
-    changes = {**LABELS[labels], "teaching.strategy": strategy}
+    changes = {**LABELS[labels], "peer_learning.strategy": strategy}
     if labels == "few":
         # A tenth of the first 90 of 100 rows are 9 of 19: where the same windows end in these.
         split = settings.split
@@ -180,8 +180,8 @@ def _some(table: InteractionTable, rows: NDArray[np.int64]) -> Iterator[Interact
 
 def _predictions(run: Run, joint: Sequence[int], progress: Progress) -> pd.DataFrame:
     """The long table of *test*: every base model, and joint MetaSelector."""
-    (exam,) = run.protocol.exams
-    rows, limits = exam.test.flat("query")
+    (evaluation_split,) = run.protocol.evaluation_splits
+    rows, limits = evaluation_split.test.flat("query")
     found = []
     with progress.task(f"predict {run.directory.name}", len(run.config.seeds)) as advance:
         for seed in run.config.seeds:
@@ -196,12 +196,12 @@ def _predictions(run: Run, joint: Sequence[int], progress: Progress) -> pd.DataF
 
 
 def _joint(run: Run, seed: int) -> pd.DataFrame:
-    (exam,) = run.protocol.exams
+    (evaluation_split,) = run.protocol.evaluation_splits
     learned = run.load_learned("metaselector", seed)
     mixture = learned.attach(run.load_mixture("full", seed))
     adaptation = make_adaptation("metaselector", mixture, run.config.adapt)
     made = predict_episodes(
-        mixture, learned.alpha, adaptation, run.dataset, exam.test, run.config.adapt
+        mixture, learned.alpha, adaptation, run.dataset, evaluation_split.test, run.config.adapt
     )
     return long_table(seed, "metaselector", run.dataset, made.rows, made.probabilities)
 

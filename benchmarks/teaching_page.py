@@ -85,8 +85,8 @@ def page(
 
 
 def _tested(run: Run) -> pd.Index:
-    (exam,) = run.protocol.exams
-    return pd.Index(exam.test.flat("query")[0])
+    (evaluation_split,) = run.protocol.evaluation_splits
+    return pd.Index(evaluation_split.test.flat("query")[0])
 
 
 def in_words(compared: pd.DataFrame) -> str:

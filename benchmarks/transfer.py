@@ -173,8 +173,8 @@ def _compare(made: dict[str, Run], progress: Progress) -> pd.DataFrame:
 
 def _predicted(made: dict[str, Run]) -> Iterator[pd.DataFrame]:
     for kind, run in made.items():
-        (exam,) = run.protocol.exams
-        rows, limits = exam.test.flat("query")
+        (evaluation_split,) = run.protocol.evaluation_splits
+        rows, limits = evaluation_split.test.flat("query")
         for seed in run.config.seeds:
             for name in run.config.base_models:
                 models = {kind: run.load_base(name, "full", seed)[0]}
@@ -196,8 +196,8 @@ def _training_seconds(run: Run) -> float:
 
 
 def _markdown(table: pd.DataFrame, target: Run, command: str) -> str:
-    (exam,) = target.protocol.exams
-    tested, config = len(exam.test.flat("query")[0]), target.config
+    (evaluation_split,) = target.protocol.evaluation_splits
+    tested, config = len(evaluation_split.test.flat("query")[0]), target.config
     train = len(target.protocol.fitting_rows("full"))
     source_users, users = table["source_users"].iloc[0], table["target_users"].iloc[0]
     lines = [

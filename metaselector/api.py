@@ -20,7 +20,7 @@ from metaselector.common.progress import Progress, Silent
 from metaselector.config import Config, load_config
 from metaselector.data.own.frame import plain, write_log
 from metaselector.inference.adapted_user import AdaptedUser
-from metaselector.inference.trained import Trained, open_trained
+from metaselector.inference.trained import TrainedModel, open_trained
 from metaselector.meta.variants import Variant
 from metaselector.report.support import SUPPORT_FILE
 from metaselector.report.tasks import TASKS_FILE
@@ -88,7 +88,7 @@ class MetaSelector:
         self._progress = progress or Silent()
         self._settings, self._allow_code = plain(settings), allow_code
         self._run: Run | None = None
-        self._trained: Trained | None = None
+        self._trained: TrainedModel | None = None
         self.config = self._configured(None)
 
     def fit(
@@ -198,10 +198,10 @@ class MetaSelector:
         return self
 
     @property
-    def trained(self) -> Trained:
+    def trained(self) -> TrainedModel:
         """What predicts; raises :class:`UserError` before :meth:`fit`."""
         if self._trained is None:
-            self._trained = Trained.of_run(self._fitted_run())
+            self._trained = TrainedModel.of_run(self._fitted_run())
         return self._trained
 
     def _fitted_run(self) -> Run:

@@ -23,7 +23,7 @@ from metaselector.common.errors import (
     UserError,
 )
 from metaselector.common.progress import Silent
-from metaselector.data.preparation.given_rows import Given
+from metaselector.data.preparation.given_rows import RawRows
 from metaselector.data.public.atomic import read_atomic
 from metaselector.evaluate.combiners import usable_combiners
 from metaselector.meta.predict import predict_episodes, predict_window
@@ -39,7 +39,7 @@ SETTINGS = {
         "fm": {"pretrain": {"epochs": 2}},
     },
     "selector": {"hidden_size": 4},
-    "adapt": {"support_size": 8, "theta_rate": 0.5},
+    "adapt": {"support_size": 8, "inner_lr_theta": 0.5},
     "meta_train": {"epochs": 1},
     "evaluate": {"resamples": 2},
     "threads": 1,
@@ -194,8 +194,8 @@ def test_a_new_user_changes_with_their_history(fitted: MetaSelector, raw: pd.Dat
 def test_many_candidates_are_predicted_as_few(fitted: MetaSelector, raw: pd.DataFrame) -> None:
     """Those of a user share episodes in whatever way."""
     history, candidates, _ = windows(fitted, raw, "u4")
-    trained, known = fitted.trained, fitted.trained.known
-    given = [Given.of_frame(known, frame, Path("it")) for frame in (history, candidates)]
+    trained, encoder = fitted.trained, fitted.trained.encoder
+    given = [RawRows.of_frame(encoder, frame, Path("it")) for frame in (history, candidates)]
     rows = trained.encode(*given)
     whole, parts = (
         predict_episodes(
@@ -315,7 +315,7 @@ def test_a_list_chooses_base_models() -> None:
 def test_settings_may_be_of_numpy() -> None:
     options = {"embedding_size": np.int64(4), "rates": np.array([0.5]), "bias": np.bool_(True)}
     model = MetaSelector({"fm": {"options": options}, "lr": None}, seed=np.int64(2),
-                         adapt={"theta_rate": np.float64(0.5)})  # fmt: skip
+                         adapt={"inner_lr_theta": np.float64(0.5)})  # fmt: skip
     settings = model.config.model_dump(mode="json")
     plain = {"embedding_size": 4, "rates": [0.5], "bias": True}
     assert settings["base_models"]["fm"]["options"] == plain

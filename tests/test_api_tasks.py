@@ -32,11 +32,11 @@ def raw(write_world: Callable[..., Path], tmp_path_factory: pytest.TempPathFacto
 def of_user(model: MetaSelector, rows: pd.DataFrame, position: int) -> tuple[pd.DataFrame, ...]:
     """Support and query of one test episode as raw rows, and what the models predict there."""
     run = model._fitted_run()
-    exam = run.protocol.exams[-1].test
+    evaluation_split = run.protocol.evaluation_splits[-1].test
     learned = run.load_learned("metaselector", 0)
     mixture = learned.attach(run.load_mixture("full", 0))
     adaptation = make_adaptation("metaselector", mixture, run.config.adapt)
-    one = exam.some(np.array([position]))
+    one = evaluation_split.some(np.array([position]))
     table = predict_episodes(mixture, learned.alpha, adaptation, run.dataset, one, run.config.adapt)
     places = run.dataset.source_rows
     support = one.support[one.support >= 0]

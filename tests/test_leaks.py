@@ -159,7 +159,7 @@ def trials(runs: dict[str, Run], tmp_path_factory: pytest.TempPathFactory) -> di
     """Settings and loss of every trial, as text, of a search in each run."""
     space = tmp_path_factory.mktemp("space") / "space.yaml"
     space.write_text(
-        "adapt.phi_rate: {low: 0.1, high: 3.0}\n"
+        "adapt.inner_lr_phi: {low: 0.1, high: 3.0}\n"
         "base_models.fm.pretrain.learning_rate: {low: 0.001, high: 0.05, log: true}\n"
     )
     return {

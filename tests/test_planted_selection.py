@@ -53,17 +53,17 @@ CONFIG = Config(
         granularity="tensor",
         steps=1,
         half_lives=(),
-        phi_rate=3.0,
+        inner_lr_phi=3.0,
         support_size=40,
     ),
     meta_train=MetaTrainConfig(
         users_per_batch=32,
         query_size=20,
-        cut="random",
+        support_boundary="random",
         epochs=30,
         patience=10,
-        phi_learning_rate=0.01,
-        alpha_learning_rate=0.03,
+        outer_lr_phi=0.01,
+        outer_lr_alpha=0.03,
     ),
 )
 

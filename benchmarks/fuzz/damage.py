@@ -22,8 +22,8 @@ from benchmarks.fuzz.world import CANDIDATES, HISTORY, MODEL, RUN, STOPPED
 from metaselector import MetaSelector
 from metaselector.common.progress import Silent
 from metaselector.config import load_config
-from metaselector.data.preparation.known import Known
-from metaselector.inference.trained import Trained
+from metaselector.data.preparation.fitted_encoder import FittedEncoder
+from metaselector.inference.trained import TrainedModel
 from metaselector.runs.run import Run
 from metaselector.runs.session import session
 from metaselector.runs.stages.train import meta_train_selectors
@@ -79,7 +79,7 @@ def _undamaged(source: Path, find: Callable[[Path], Numbers]) -> Numbers:
 def _everything(directory: Path) -> Numbers:
     """All that any command reads of prepared data."""
     run = Run(directory, load_config(directory / "config.yaml"))
-    data, known = run.dataset, Known.load(run.data_directory)
+    data, encoder = run.dataset, FittedEncoder.load(run.data_directory)
     rows = np.arange(len(data))
     batch = data.batch(rows)
     return {
@@ -91,13 +91,13 @@ def _everything(directory: Path) -> Numbers:
         "rows": data.source_rows[rows].tolist(),
         "items": data.items[rows].tolist(),
         "schema": data.schema,
-        "described": (known.rows, known.users.to_csv(), known.items.to_csv()),
+        "described": (encoder.rows, encoder.users.to_csv(), encoder.items.to_csv()),
         "sha256": data.digest(),
     }
 
 
 def _predicted(world: Path, directory: Path) -> Numbers:
-    table = predictions(Trained.load(directory), world / HISTORY, world / CANDIDATES)
+    table = predictions(TrainedModel.load(directory), world / HISTORY, world / CANDIDATES)
     return {str(name): table[name].tolist() for name in table}
 
 

@@ -27,7 +27,7 @@ from metaselector.cli import main
 from metaselector.common.errors import UserError
 from metaselector.config import load_config
 from metaselector.data.encoded.digests import FILE as DIGESTS
-from metaselector.inference.trained import Trained
+from metaselector.inference.trained import TrainedModel
 from metaselector.runs.run import Run
 from metaselector.training.checkpoint import read_checkpoint
 
@@ -154,7 +154,7 @@ def _do(world: Path, step: str, folder: Path) -> int:
     """The step, in this process; returns its exit code."""
     run = folder / RUN
     if step == "save":
-        Trained.of_run(Run(run, load_config(run / "config.yaml"))).save(folder / "model")
+        TrainedModel.of_run(Run(run, load_config(run / "config.yaml"))).save(folder / "model")
         return 0
     words = [word.format(world=world, here=folder) for word in STEPS[step]]
     sys.argv = ["metaselector", *words, "--run", str(run)]

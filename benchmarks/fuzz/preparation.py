@@ -18,7 +18,7 @@ from metaselector.common.errors import UserError
 from metaselector.config import load_config
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.own.log_schema import load_schema
-from metaselector.data.preparation.known import Known
+from metaselector.data.preparation.fitted_encoder import FittedEncoder
 from metaselector.runs.stages.prepare import prepare
 
 GIVEN, SHUFFLED = "given", "shuffled"
@@ -115,7 +115,7 @@ def _labels_of(data: EncodedDataset, user: str) -> Sequence[float] | None:
 
 def _by_user(data: EncodedDataset, folder: Path) -> dict[str, list[Any]]:
     """What models see of every user's rows; item codes go by the order of the file."""
-    items = [str(name) for name in Known.load(folder / "data").items.index]
+    items = [str(name) for name in FittedEncoder.load(folder / "data").items.index]
     ids, values = (part.numpy() for part in data.batch(np.arange(len(data))))
     found: dict[str, list[Any]] = {name: [] for name in data.user_names}
     for row, user in enumerate(data.users[np.arange(len(data))].tolist()):

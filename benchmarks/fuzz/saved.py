@@ -25,9 +25,9 @@ from metaselector.common.errors import UserError
 from metaselector.config import ScoresConfig, load_config
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.encoded.digests import add_digests
-from metaselector.data.preparation.known import Known
+from metaselector.data.preparation.fitted_encoder import FittedEncoder
 from metaselector.inference.prediction_files import predicted_table
-from metaselector.inference.trained import Trained
+from metaselector.inference.trained import TrainedModel
 from metaselector.models.score_files import read_scores
 from metaselector.runs.run import Run
 
@@ -44,11 +44,11 @@ def targets(world: Path) -> list[Target]:
 
 
 @cache
-def _trained(world: Path) -> Trained:
-    return Trained.load(world / MODEL)
+def _trained(world: Path) -> TrainedModel:
+    return TrainedModel.load(world / MODEL)
 
 
-def predictions(trained: Trained, history: Path, candidates: Path) -> pd.DataFrame:
+def predictions(trained: TrainedModel, history: Path, candidates: Path) -> pd.DataFrame:
     """Probabilities and weights of the candidates."""
     table: Any = predicted_table(trained, history, candidates)
     names = [*(table.column_names if isinstance(table, pa.Table) else table.columns)]
@@ -156,13 +156,13 @@ def _plain(value: Any) -> Any:
 
 
 def _predict_edited(folder: Path) -> None:
-    predictions(Trained.load(folder / MODEL), folder / HISTORY, folder / CANDIDATES)
+    predictions(TrainedModel.load(folder / MODEL), folder / HISTORY, folder / CANDIDATES)
 
 
 @cache
 def _dataset(world: Path) -> tuple[EncodedDataset, list[str]]:
     run = Run(world / RUN, load_config(world / RUN / "config.yaml"))
-    return run.dataset, [str(name) for name in Known.load(run.data_directory).items.index]
+    return run.dataset, [str(name) for name in FittedEncoder.load(run.data_directory).items.index]
 
 
 def _scores(world: Path, random: Random, folder: Path) -> None:

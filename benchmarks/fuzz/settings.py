@@ -18,7 +18,7 @@ from metaselector.runs.tuning.search_space import load_space
 FILE = "given.yaml"
 _SPACE: dict[str, Any] = {
     "adapt.steps": {"low": 1, "high": 4},
-    "adapt.phi_rate": {"low": 0.1, "high": 3.0, "log": True},
+    "adapt.inner_lr_phi": {"low": 0.1, "high": 3.0, "log": True},
     "selector.hidden_size": {"choices": [4, 8]},
     "base_models.lr.pretrain.learning_rate": {"low": 0.001, "high": 0.1, "step": 0.001},
 }

@@ -14,7 +14,7 @@ import yaml
 from benchmarks.fuzz.logs import SIDE_FILES, SIDES, START, Log, random_log
 from metaselector.common.progress import Advance, Silent
 from metaselector.config import Config, load_config
-from metaselector.inference.trained import Trained
+from metaselector.inference.trained import TrainedModel
 from metaselector.runs.run import Run
 from metaselector.runs.session import session
 from metaselector.runs.stages.prepare import prepare_run
@@ -57,7 +57,7 @@ def build(folder: Path) -> Path:
     _stop(folder, run.config)
     with session(run, Silent()) as progress:
         meta_train_selectors(run, progress)
-    Trained.of_run(run).save(folder / MODEL)
+    TrainedModel.of_run(run).save(folder / MODEL)
     _rows_to_predict(log, folder)
     return folder
 

@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 from metaselector.cli.data import data_app
 from metaselector.cli.evaluation import analyse, evaluate
 from metaselector.cli.inference import explain, predict
+from metaselector.cli.notes import noted
 from metaselector.cli.report import report
 from metaselector.cli.settings import config_command, plugins
 from metaselector.cli.training import meta_train, pretrain, reproduce
@@ -84,7 +85,8 @@ def _run() -> str | int | None:
     try:
         if several and launch.ended():
             return 0
-        app()
+        with noted():
+            app()
     except UserError as error:
         if os.environ.get("RANK", "0") == "0":  # one of several is enough
             tell(f"error: {error}")

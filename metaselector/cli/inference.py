@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, TextIO
+from typing import Annotated
 
 import typer
 
+from metaselector.cli.notes import noted
 from metaselector.cli.options import (
     AllowCodeOption,
     DeviceOption,
@@ -18,10 +16,8 @@ from metaselector.cli.options import (
     open_run,
     use,
 )
-from metaselector.common.errors import CandidateWarning, LabelWarning, UnknownWarning
-from metaselector.common.streams import put_out, say, tell
+from metaselector.common.streams import put_out, say
 
-_OF_ROWS = (LabelWarning, UnknownWarning)
 OneSeedOption = Annotated[
     int | None,
     typer.Option("--seed", help="Which seed's models.", show_default="the run's first"),
@@ -83,7 +79,7 @@ def predict(
     flags = {"device": device, "threads": threads}
     changes = {key: value for key, value in flags.items() if value is not None}
     trained, _ = open_trained(run, seed, changes, use, allow_code=allow_code)
-    with _noted():
+    with noted():
         table = predicted_table(trained, history, candidates, allow_unknown=allow_unknown)
     if output is None:
         for text in as_text(table):
@@ -113,35 +109,9 @@ def explain(
     from metaselector.report.explanation import described, write_explanation
 
     this = open_run(run, None, None, allow_code=allow_code, device=device, threads=threads)
-    with _noted():
+    with noted():
         found = explain_user(this, user, seed)
     say(described(found.user, found.weights, found.rows))
     folder = this.directory / "explain"
     for path in write_explanation(folder, found.user, found.weights, found.rows):
         say(path)
-
-
-@contextmanager
-def _noted() -> Iterator[None]:
-    """Warnings of what was given are one line each."""
-
-    def show(
-        message: Warning | str,
-        category: type[Warning],
-        filename: str,
-        lineno: int,
-        file: TextIO | None = None,
-        line: str | None = None,
-    ) -> None:
-        if issubclass(category, CandidateWarning):
-            tell(f"warning: {message}")
-        elif issubclass(category, _OF_ROWS):
-            tell(f"note: {message}")
-        else:
-            before(message, category, filename, lineno, file, line)
-
-    with warnings.catch_warnings():
-        before, warnings.showwarning = warnings.showwarning, show
-        for category in (CandidateWarning, *_OF_ROWS):
-            warnings.simplefilter("always", category)
-        yield

@@ -176,7 +176,7 @@ StrategyOption = Annotated[
     typer.Option(
         help="How base models are trained: independent; mutual: side by side, also learning each "
         "other's predictions; co-training: in rounds, labelling pairs for each other.",
-        show_default="teaching.strategy of the settings, independent",
+        show_default="peer_learning.strategy of the settings, independent",
     ),
 ]
 DataDirectoryOption = Annotated[

@@ -102,7 +102,7 @@ def pretrain(
         resume=resume,
         allow_code=allow_code,
         transfer=transfer or None,
-        teaching={"strategy": strategy} if strategy else None,
+        peer_learning={"strategy": strategy} if strategy else None,
     )
     with training(this) as progress, kept_config(this):
         pretrain_base_models(this, progress)
@@ -183,7 +183,7 @@ def reproduce(
         meta_train={"comm": comm} if comm else None,
         resume=resume,
         allow_code=allow_code,
-        teaching={"strategy": strategy} if strategy else None,
+        peer_learning={"strategy": strategy} if strategy else None,
     )
     with training(this) as progress:
         reproduce_run(this, data, data_directory, progress, prepared=resume)

@@ -28,7 +28,7 @@ def tune(
         Path,
         typer.Option(
             help="YAML file of what to try: lines such as adapt.steps: {low: 1, high: 4} (whole "
-            "numbers, as both ends are) or adapt.phi_rate: {low: 0.1, high: 3.0, log: true}; "
+            "numbers, as both ends are) or adapt.inner_lr_phi: {low: 0.1, high: 3.0, log: true}; "
             "instead of log, step; instead of a range, choices, a list.",
         ),
     ],

@@ -77,6 +77,10 @@ class LabelWarning(UserWarning):
     """Labels that a model is given seem to be on another scale than those it was trained on."""
 
 
+class RenamedWarning(FutureWarning):
+    """Settings are given under names that they had once."""
+
+
 class UnknownWarning(UserWarning):
     """Rows that a model is given have users, items or words that it has never seen."""
 

@@ -17,7 +17,7 @@ from metaselector.config.models import BaseModelConfig
 from metaselector.config.plugins.kinds import TRACKERS
 from metaselector.config.plugins.registry import checked
 from metaselector.config.section import Section
-from metaselector.config.training import CheckpointConfig, TeachingConfig, TransferConfig
+from metaselector.config.training import CheckpointConfig, PeerLearningConfig, TransferConfig
 
 LONGEST_NAME = 200
 """Characters of a base model's name, which is part of a file's."""
@@ -75,7 +75,7 @@ class Config(Section):
         min_length=1,
     )
     transfer: TransferConfig = Field(default_factory=TransferConfig)
-    teaching: TeachingConfig = Field(default_factory=TeachingConfig)
+    peer_learning: PeerLearningConfig = Field(default_factory=PeerLearningConfig)
     selector: SelectorConfig = Field(default_factory=SelectorConfig)
     adapt: AdaptConfig = Field(default_factory=AdaptConfig)
     meta_train: MetaTrainConfig = Field(default_factory=MetaTrainConfig)
@@ -95,7 +95,7 @@ class Config(Section):
     @property
     def taught(self) -> tuple[str, ...]:
         """The base models that teach each other; those that are scores take no part."""
-        if self.teaching.strategy == "independent":
+        if self.peer_learning.strategy == "independent":
             return ()
         return tuple(name for name, model in self.base_models.items() if not model.gives_scores)
 

@@ -16,6 +16,12 @@ from metaselector.config.config import Config, base_models_of
 from metaselector.config.default_models import KNOWN
 from metaselector.config.models import BaseModelConfig, ScoresConfig
 from metaselector.config.plugins.consent import check_code
+from metaselector.config.renamed import (
+    current_key,
+    former_key,
+    warn_former,
+    with_current_names,
+)
 
 MOST_KEY = 1000
 """Characters of a setting's dotted name."""
@@ -46,8 +52,15 @@ def load_config(
         ConfigError: the file cannot be read, a key is unknown, a value impossible, or it names code
             that may not run.
     """
-    layers = [{} if path is None else read_mapping(path)]
-    layers += [_override(text) for text in overrides] + [dict(changes)]
+    given: list[tuple[Path | str, Mapping[str, Any]]] = [
+        (path or "settings", {} if path is None else read_mapping(path))
+    ]
+    given += [(f"--set {text}", _override(text)) for text in overrides] + [("settings", changes)]
+    layers = []
+    for source, layer in given:
+        current, former = with_current_names(layer)
+        warn_former(source, former)
+        layers.append(current)
     named = [layer["dataset"] for layer in layers if isinstance(layer.get("dataset"), str)]
     start = Config(dataset=named[-1]) if named else Config()
     settings: dict[str, Any] = start.model_dump(mode="json")
@@ -62,6 +75,8 @@ def load_config(
         if path is None or any(_sets(layer, key) for layer in layers[1:]):
             return ""
         line = line_of(path, key)
+        if line is None:
+            line = line_of(path, former_key(".".join(map(str, key))).split("."))
         return "" if line is None else f"{path}:{line}: "
 
     config = _validated(settings, place)
@@ -89,7 +104,7 @@ def change_config(config: Config, changes: Mapping[str, Any]) -> Config:
     """
     settings = config.model_dump(mode="json")
     for key, value in changes.items():
-        _merge(settings, _nested(key, value), {})
+        _merge(settings, _nested(current_key(key), value), {})
     return _validated(settings)
 
 

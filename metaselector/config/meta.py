@@ -21,7 +21,7 @@ class SelectorConfig(Section):
     options: dict[str, Any] | None = Field(
         None, description="arguments of a plug-in's constructor that are no settings here"
     )
-    sees: tuple[SelectorInput, ...] = Field(
+    inputs: tuple[SelectorInput, ...] = Field(
         ("fields", "outputs"),
         min_length=1,
         description="inputs, in any order: fields (its own embeddings of a row's features), "
@@ -33,7 +33,7 @@ class SelectorConfig(Section):
     temperature: float = Field(
         1.0, gt=0, description="divides the logits of the weights; higher is closer to uniform"
     )
-    uniform_share: float = Field(
+    uniform_mixing: float = Field(
         0.0, ge=0, lt=1, description="share x of uniform weights: (1 - x) softmax + x / K"
     )
     learning_rate: float = Field(
@@ -45,12 +45,12 @@ class SelectorConfig(Section):
     def _known(cls, kind: str | None) -> str | None:
         return None if kind is None else checked(SELECTORS, kind)
 
-    @field_validator("sees")
+    @field_validator("inputs")
     @classmethod
-    def _each_once(cls, sees: tuple[SelectorInput, ...]) -> tuple[SelectorInput, ...]:
-        if len(set(sees)) < len(sees):
+    def _each_once(cls, inputs: tuple[SelectorInput, ...]) -> tuple[SelectorInput, ...]:
+        if len(set(inputs)) < len(inputs):
             raise ValueError("every kind of input once")
-        return tuple(kind for kind in get_args(SelectorInput) if kind in sees)
+        return tuple(kind for kind in get_args(SelectorInput) if kind in inputs)
 
 
 class AdaptConfig(Section):
@@ -89,9 +89,9 @@ class AdaptConfig(Section):
         "and pass; predictions never use it",
     )
     support_size: int = Field(40, ge=1, description="latest rows a user adapts on (warm)")
-    theta_rate: float = Field(0.1, description="initial inner rate of base-model parameters")
-    phi_rate: float = Field(0.5, description="initial inner rate of selector parameters")
-    names: tuple[str, ...] = Field(
+    inner_lr_theta: float = Field(0.1, description="initial inner rate of base-model parameters")
+    inner_lr_phi: float = Field(0.5, description="initial inner rate of selector parameters")
+    parameters: tuple[str, ...] = Field(
         ("*",), description="shell-style patterns of the parameters that adapt, such as selector.*"
     )
     task_weights: dict[str, float] | None = Field(
@@ -142,18 +142,16 @@ COMM_KINDS = "none, sparse, fp16, bf16, powersgd:RANK, local-sgd:STEPS"
 class MetaTrainConfig(Section):
     users_per_batch: int = Field(32, ge=1, description="users sampled a step")
     query_size: int = Field(100, ge=1, description="most query rows a user in training")
-    cut: Literal["random", "start"] = Field(
+    support_boundary: Literal["random", "start"] = Field(
         "start",
         description="where an episode's support ends in the window early to train (warm): at a "
         "random row, or at its start, so that the base models know all of the support",
     )
     epochs: int = Field(10, ge=1, description="most passes over the users")
     patience: int = Field(3, ge=1, description="epochs without a better valid loss before stopping")
-    theta_learning_rate: float = Field(
-        1e-4, ge=0, description="outer Adam's rate for theta (joint)"
-    )
-    phi_learning_rate: float = Field(5e-4, ge=0, description="outer Adam's rate for phi")
-    alpha_learning_rate: float = Field(5e-2, ge=0, description="outer Adam's rate for alpha")
+    outer_lr_theta: float = Field(1e-4, ge=0, description="outer Adam's rate for theta (joint)")
+    outer_lr_phi: float = Field(5e-4, ge=0, description="outer Adam's rate for phi")
+    outer_lr_alpha: float = Field(5e-2, ge=0, description="outer Adam's rate for alpha")
     weight_decay: float = Field(
         0.0,
         ge=0,

@@ -111,7 +111,7 @@ class TransferConfig(Section):
         return self
 
 
-class TeachingConfig(Section):
+class PeerLearningConfig(Section):
     """Base models that teach each other, on what nobody has labelled or beside the labels."""
 
     strategy: Literal["independent", "mutual", "co-training"] = Field(
@@ -169,7 +169,7 @@ class TeachingConfig(Section):
     )
 
     @model_validator(mode="after")
-    def _complete(self) -> TeachingConfig:
+    def _complete(self) -> PeerLearningConfig:
         if (self.views == "fields") != (self.fields is not None):
             raise ValueError("views=fields and fields go together: give both or neither")
         if self.fields is not None and any(not each for each in self.fields.values()):

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from metaselector.common.errors import DataError, UserError
 from metaselector.data.preparation.given_labels import warn_labels
-from metaselector.data.preparation.given_rows import Given, interactions_of
+from metaselector.data.preparation.given_rows import RawRows, interactions_of
 from metaselector.data.preparation.unknown import find_unknown, warn_unknown
 from metaselector.data.raw.columns import checked, keys
 from metaselector.inference.trace import trace
-from metaselector.inference.trained import Predicted, Trained
+from metaselector.inference.trained import TrainedModel, UserPredictions
 
 HISTORY, CANDIDATES = Path("history"), Path("candidates")
 
@@ -48,7 +48,7 @@ class AdaptedUser:
 
     def __init__(
         self,
-        model: Trained,
+        model: TrainedModel,
         history: pd.DataFrame,
         *,
         support_size: int | None = None,
@@ -58,15 +58,15 @@ class AdaptedUser:
             raise UserError(f"support_size: give 0 rows or more, not {support_size}")
         self._model = model if support_size is None else replace(model, most_support=support_size)
         self._allow_unknown = allow_unknown
-        self._history = Given.of_frame(model.known, history, HISTORY)
-        self._predicted: Predicted | None = None
+        self._history = RawRows.of_frame(model.encoder, history, HISTORY)
+        self._predicted: UserPredictions | None = None
         if len(history):
-            for _ in interactions_of(model.known, self._history, labelled=True):
+            for _ in interactions_of(model.encoder, self._history, labelled=True):
                 pass  # all values are checked now, not at the first prediction
             self._user = _only_user(model, self._history)
-            unknown = find_unknown(model.known, self._history, allow=allow_unknown)
+            unknown = find_unknown(model.encoder, self._history, allow=allow_unknown)
             warn_unknown(HISTORY, unknown)
-            warn_labels(model.known, HISTORY, self._history.blocks)
+            warn_labels(model.encoder, HISTORY, self._history.blocks)
 
     def predict(self, candidates: pd.DataFrame) -> NDArray[np.float64]:
         """Probability that each of the candidates is positive.
@@ -88,18 +88,18 @@ class AdaptedUser:
         Warns:
             UnknownWarning: users, items or words are unknown to the model.
         """
-        known = self._model.known
-        column = known.rows.column("user")
-        given = Given.of_frame(known, candidates, CANDIDATES)
+        encoder = self._model.encoder
+        column = encoder.rows.column("user")
+        given = RawRows.of_frame(encoder, candidates, CANDIDATES)
         if column not in given.names and len(self._history):
             given = given.with_user(column, self._user)
-        given.require(known, labelled=False)
+        given.require(encoder, labelled=False)
         if len(given):
             found = _only_user(self._model, given)
             if len(self._history) and found != self._user:
                 problem = f"is of user '{found}', and the history of '{self._user}'"
                 raise DataError(CANDIDATES, f"{problem}; adapt to that user first", column=column)
-        unknown = find_unknown(known, given, allow=self._allow_unknown)
+        unknown = find_unknown(encoder, given, allow=self._allow_unknown)
         self._predicted = self._model.predict(self._history, given)
         if len(self._history):  # an unknown user was warned of with it
             unknown = [one for one in unknown if one.what != "users"]
@@ -128,17 +128,17 @@ class AdaptedUser:
         return trace(self._model, self._model.encode(self._history, nothing))
 
 
-def weights_frame(model: Trained, weights: NDArray[np.float32]) -> pd.DataFrame:
+def weights_frame(model: TrainedModel, weights: NDArray[np.float32]) -> pd.DataFrame:
     """Weights ``[n, K]`` or ``[n, K, T]`` with the names of base models, and of tasks."""
-    names, tasks = model.base_models, model.known.schema.tasks
+    names, tasks = model.base_models, model.encoder.schema.tasks
     if weights.ndim == 2:
         return pd.DataFrame(weights, columns=names)
     columns = pd.MultiIndex.from_product([names, tasks], names=["base_model", "task"])
     return pd.DataFrame(weights.reshape(len(weights), -1), columns=columns)  # [n, K * T]
 
 
-def _only_user(model: Trained, given: Given) -> str:
-    column = model.known.rows.column("user")
+def _only_user(model: TrainedModel, given: RawRows) -> str:
+    column = model.encoder.rows.column("user")
     found = (checked(block, column, keys) for block in given.blocks)
     users = [user for block in found for user in block.unique().to_pylist()]
     if len(users) > 1:

@@ -14,7 +14,7 @@ from metaselector.data.microseconds import as_seconds
 from metaselector.data.preparation.unknown import warn_unknown_items
 from metaselector.data.raw.values import shown
 from metaselector.data.splitting.episodes import Episodes, Rows, load_episodes
-from metaselector.inference.trained import Trained
+from metaselector.inference.trained import TrainedModel
 from metaselector.meta.adapt.engines import make_engine
 from metaselector.models.losses import make_loss
 from metaselector.runs.run import Run
@@ -53,11 +53,11 @@ def explain_user(run: Run, user: str, seed: int | None = None) -> Explanation:
     Warns:
         UnknownWarning: some items of the support or the test window are unknown to the model.
     """
-    trained, dataset = Trained.of_run(run, seed=seed), run.dataset
+    trained, dataset = TrainedModel.of_run(run, seed=seed), run.dataset
     if user not in dataset.user_names:
         near = nearest(user, dataset.user_names[:10_000])
         raise UserError(f"{run.directory}: there is no user '{user}'; {near}")
-    found = run.protocol.exams[-1].test
+    found = run.protocol.evaluation_splits[-1].test
     place = np.flatnonzero(found.users == dataset.user_names.index(user))
     if not len(place):
         raise UserError(f"{run.directory}: user '{user}' has no rows in the test; choose another")
@@ -67,14 +67,14 @@ def explain_user(run: Run, user: str, seed: int | None = None) -> Explanation:
     means = _mean_weights(trained, left_out(batch))  # [S + 2, K]
     shifts = means[1] - means[2:]
     names = trained.base_models
-    known = trained.known
-    items, codes = known.items.index, dataset.items[support]
+    encoder = trained.encoder
+    items, codes = encoder.items.index, dataset.items[support]
     times = dataset.timestamps[support]
     if len(items):
         seen = np.concatenate([codes, dataset.items[episode.query[0][episode.query[0] >= 0]]])
-        warn_unknown_items(known, f"rows of user {shown(user)}", items[seen])
+        warn_unknown_items(encoder, f"rows of user {shown(user)}", items[seen])
     rows: dict[str, Any] = {"item": items[codes] if len(items) else [""] * len(support)}
-    rows |= {"timestamp": times if known.rows.tabular else as_seconds(times)}
+    rows |= {"timestamp": times if encoder.rows.tabular else as_seconds(times)}
     labels = zip(dataset.schema.tasks, dataset.task_labels[support].T, strict=True)
     rows |= dict(labels) | {f"shift_{n}": s for n, s in zip(names, shifts.T, strict=True)}
     rows["influence"] = np.abs(shifts).sum(axis=1) / 2
@@ -99,11 +99,11 @@ def left_out(episode: Episodes) -> Episodes:
 
 
 @torch.no_grad()
-def _mean_weights(trained: Trained, episodes: Episodes) -> np.ndarray:
+def _mean_weights(trained: TrainedModel, episodes: Episodes) -> np.ndarray:
     """float64 ``[U, K]``, means over the query (and tasks), after adapting."""
     config = trained.config.adapt
     params = dict(trained.mixture.named_parameters())
-    loss = make_loss(trained.known.schema.tasks, config.task_weights)
+    loss = make_loss(trained.encoder.schema.tasks, config.task_weights)
     engine, found = make_engine(config.engine), []
     for part in episodes.split(config.max_users_per_chunk):
         output = engine(trained.mixture, params, trained.alpha, trained.adaptation, part, loss)

@@ -15,10 +15,10 @@ from metaselector.common.errors import UserError
 from metaselector.common.files import atomic_file
 from metaselector.data.preparation.given_file import given_file
 from metaselector.data.preparation.given_labels import warn_labels
-from metaselector.data.preparation.given_rows import Given
+from metaselector.data.preparation.given_rows import RawRows
 from metaselector.data.preparation.unknown import find_unknown, warn_apart, warn_unknown
 from metaselector.inference.adapted_user import weights_frame
-from metaselector.inference.trained import Trained
+from metaselector.inference.trained import TrainedModel
 
 _SEPARATORS: Mapping[str, str] = {".csv": ",", ".tsv": "\t"}
 _ROWS = 2**16
@@ -31,7 +31,7 @@ _INTEGERS = {
 
 
 def predicted_table(
-    trained: Trained, history: Path, candidates: Path, *, allow_unknown: bool = False
+    trained: TrainedModel, history: Path, candidates: Path, *, allow_unknown: bool = False
 ) -> pa.Table:
     """The rows of `candidates`, adapted to each user's `history`.
 
@@ -52,15 +52,15 @@ def predicted_table(
             others only.
         LabelWarning: a label of the history holds 0 and 1 where ratings are expected.
     """
-    past = given_file(trained.known, history, labelled=True)
-    asked = given_file(trained.known, candidates, labelled=False, every_column=True)
-    unknown = [find_unknown(trained.known, given, allow=allow_unknown) for given in (past, asked)]
+    past = given_file(trained.encoder, history, labelled=True)
+    asked = given_file(trained.encoder, candidates, labelled=False, every_column=True)
+    unknown = [find_unknown(trained.encoder, given, allow=allow_unknown) for given in (past, asked)]
     found = trained.predict(past, asked)
     for given, strangers in zip((past, asked), unknown, strict=True):
         warn_unknown(given.source, strangers)
-    warn_apart(trained.known, past, asked)
-    warn_labels(trained.known, history, past.blocks)
-    tasks = trained.known.schema.tasks
+    warn_apart(trained.encoder, past, asked)
+    warn_labels(trained.encoder, history, past.blocks)
+    tasks = trained.encoder.schema.tasks
     names = ["probability"] if len(tasks) == 1 else [f"probability_{task}" for task in tasks]
     probabilities = found.probabilities.reshape(len(asked), len(names))  # [n, T]
     made = dict(zip(names, probabilities.T, strict=True))
@@ -74,7 +74,7 @@ def predicted_table(
     return table
 
 
-def _table(given: Given) -> pa.Table:
+def _table(given: RawRows) -> pa.Table:
     if not given.blocks:
         return pa.table({name: pa.array([], pa.string()) for name in given.names})
     return pa.Table.from_batches([pa.record_batch(block.columns) for block in given.blocks])

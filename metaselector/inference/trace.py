@@ -7,12 +7,12 @@ import pandas as pd
 
 from metaselector.data.preparation.new_rows import NewRows
 from metaselector.data.splitting.episodes import EpisodeRows, load_episodes
-from metaselector.inference.trained import Trained
+from metaselector.inference.trained import TrainedModel
 from metaselector.meta.inner_steps import inner_steps
 from metaselector.models.losses import make_loss
 
 
-def trace(model: Trained, rows: NewRows) -> pd.DataFrame:
+def trace(model: TrainedModel, rows: NewRows) -> pd.DataFrame:
     """The inner loop of one user, step by step.
 
     Args:

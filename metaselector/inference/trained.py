@@ -32,12 +32,12 @@ from metaselector.config import Config, load_config
 from metaselector.config.plugins.from_file import is_in_file
 from metaselector.config.plugins.registry import identity
 from metaselector.data.encoded.digests import add_digests, check_digests
-from metaselector.data.preparation.given_rows import Given
-from metaselector.data.preparation.known import Known
+from metaselector.data.preparation.fitted_encoder import FittedEncoder
+from metaselector.data.preparation.given_rows import RawRows
 from metaselector.data.preparation.late_support import late_support
 from metaselector.data.preparation.new_rows import NewRows, encode_rows
 from metaselector.meta.adapt.adaptation import Adaptation
-from metaselector.meta.learned import in_parts
+from metaselector.meta.parameters import in_parts
 from metaselector.meta.predict import predict_episodes
 from metaselector.meta.variants import Variant, check_rates, make_adaptation
 from metaselector.models import registry
@@ -60,7 +60,7 @@ _LOCKS: WeakKeyDictionary[Mixture, RLock] = WeakKeyDictionary()
 _MAKING = Lock()
 
 
-class Predicted(NamedTuple):
+class UserPredictions(NamedTuple):
     """What is predicted of rows.
 
     Attributes:
@@ -73,7 +73,7 @@ class Predicted(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedModel:
     """What predicts, in one thread at a time: see :attr:`lock`.
 
     Attributes:
@@ -86,7 +86,7 @@ class Trained:
         most_support: how many of their latest rows a user adapts on at most; None is as trained.
     """
 
-    known: Known
+    encoder: FittedEncoder
     config: Config
     variant: Variant
     seed: int
@@ -120,10 +120,10 @@ class Trained:
             raise UserError(
                 f"{run.directory}: base model '{name}' is {what}; leave it out to predict new rows"
             )
-        known = Known.load(run.data_directory)
+        encoder = FittedEncoder.load(run.data_directory)
         learned = run.load_learned(variant, seed)
         mixture = learned.attach(run.load_mixture("full", seed))
-        trained = cls(known, run.config, variant, seed, mixture, learned.alpha)
+        trained = cls(encoder, run.config, variant, seed, mixture, learned.alpha)
         check_rates(learned.alpha, trained.adaptation, mixture, run.directory)
         return trained
 
@@ -157,12 +157,12 @@ class Trained:
         """What the inner loop does."""
         return make_adaptation(self.variant, self.mixture, self.config.adapt)
 
-    def encode(self, history: Given, candidates: Given) -> NewRows:
+    def encode(self, history: RawRows, candidates: RawRows) -> NewRows:
         """New rows as the models see them; raises as :func:`encode_rows`."""
         with self.lock:
-            return encode_rows(self.known, history, candidates)
+            return encode_rows(self.encoder, history, candidates)
 
-    def predict(self, history: Given, candidates: Given) -> Predicted:
+    def predict(self, history: RawRows, candidates: RawRows) -> UserPredictions:
         """Adapt each user who has candidates on their `history`, then predict their `candidates`.
 
         Users without history are predicted with what all users start from.
@@ -177,15 +177,17 @@ class Trained:
             CandidateWarning: candidates are older than their user's support, or in it.
         """
         if not len(candidates):
-            candidates.require(self.known, labelled=False)
+            candidates.require(self.encoder, labelled=False)
             if len(history):
                 self.encode(history, candidates)  # a wrong value in it is an error still
-            of_task = () if len(self.known.schema.tasks) == 1 else (len(self.known.schema.tasks),)
+            of_task = (
+                () if len(self.encoder.schema.tasks) == 1 else (len(self.encoder.schema.tasks),)
+            )
             weights = np.zeros((0, len(self.base_models), *of_task), dtype=np.float32)
-            return Predicted(np.zeros((0, *of_task)), weights)
+            return UserPredictions(np.zeros((0, *of_task)), weights)
         rows = self.encode(history, candidates)
         episodes = rows.episodes(self.support_size)
-        if not self.known.rows.tabular:  # whose rows have no item and no time
+        if not self.encoder.rows.tabular:  # whose rows have no item and no time
             for doubt in late_support(rows, episodes):
                 warnings.warn(f"{candidates.source}: {doubt}", CandidateWarning, stacklevel=3)
         adapt = self.config.adapt
@@ -194,7 +196,7 @@ class Trained:
                 self.mixture, self.alpha, self.adaptation, rows.dataset, episodes, adapt
             )
         place = np.searchsorted(found.rows, rows.candidates)
-        return Predicted(found.probabilities[place], found.weights[place])
+        return UserPredictions(found.probabilities[place], found.weights[place])
 
     def save(self, directory: Path) -> None:
         """Write all of it to a directory, which appears complete or not at all."""
@@ -212,7 +214,7 @@ class Trained:
             (target / SETTINGS).write_text(settings, encoding="utf-8")
             (target / STATE).write_text(json.dumps(state, indent=1) + "\n", encoding="utf-8")
             (target / "data").mkdir()
-            self.known.save(target / "data")
+            self.encoder.save(target / "data")
             copies = {name: t.detach().cpu().clone() for name, t in tensors.items()}
             save_checkpoint(target / MODEL, copies, {}, {})
             add_digests(target, _FILES)
@@ -253,14 +255,14 @@ class Trained:
                     f"{directory}: {key}: the file has changed since the model was saved; bring "
                     f"back the one it was saved with, or {_AGAIN}"
                 )
-        known = Known.load(directory / "data")
+        encoder = FittedEncoder.load(directory / "data")
         try:
             of_mixture, alpha = in_parts(tensors, ("mixture", "alpha"), config.device)
         except ValueError as error:
             raise _damaged(directory, error) from error
         try:
             with Room(of_mixture):
-                mixture = _untrained(known, config, state.seed)
+                mixture = _untrained(encoder, config, state.seed)
             problem = unfit(of_mixture, mixture)
         except TooLarge as error:
             problem = str(error)
@@ -270,7 +272,7 @@ class Trained:
                 f"{_AGAIN}"
             )
         mixture.load_state_dict(of_mixture)
-        trained = cls(known, config, state.variant, state.seed, mixture, alpha)
+        trained = cls(encoder, config, state.variant, state.seed, mixture, alpha)
         check_rates(alpha, trained.adaptation, mixture, directory)
         return trained
 
@@ -300,15 +302,15 @@ def _damaged(directory: Path, error: Exception) -> CheckpointError:
     return CheckpointError(f"{directory}: no saved model, or a damaged one ({error}); {_AGAIN}")
 
 
-def _untrained(known: Known, config: Config, seed: int) -> Mixture:
+def _untrained(encoder: FittedEncoder, config: Config, seed: int) -> Mixture:
     """The base models and the selector of the settings, before anything was learned."""
     models = {
         name: viewed(
-            registry.create_for(name, settings, known.schema, seed), name, config, known.schema
+            registry.create_for(name, settings, encoder.schema, seed), name, config, encoder.schema
         )
         for name, settings in config.base_models.items()
     }
-    return make_mixture(models, known, config, seed)
+    return make_mixture(models, encoder, config, seed)
 
 
 def _in_files(config: Config) -> dict[str, str]:
@@ -325,14 +327,14 @@ def open_trained(
     before: Callable[[Config], None] = lambda config: None,
     *,
     allow_code: bool = False,
-) -> tuple[Trained, Run | None]:
+) -> tuple[TrainedModel, Run | None]:
     """What is in a directory: a saved model, or a run, which is returned too.
 
     Args:
         seed: of a run with several; of a saved model the one it has.
-        changes: as for :meth:`Trained.load`.
+        changes: as for :meth:`TrainedModel.load`.
         before: called with the settings before anything is put on the device.
-        allow_code: as for :meth:`Trained.load`.
+        allow_code: as for :meth:`TrainedModel.load`.
 
     Raises:
         UserError: nothing is there, it has not that seed, or something is missing or damaged.
@@ -344,8 +346,8 @@ def open_trained(
     before(config)
     if not (directory / STATE).exists():
         run = Run(directory, config)
-        return Trained.of_run(run, seed=seed), run
-    trained = Trained.load(directory, changes, allow_code=allow_code)
+        return TrainedModel.of_run(run, seed=seed), run
+    trained = TrainedModel.load(directory, changes, allow_code=allow_code)
     if seed not in (None, trained.seed):
         raise ConfigError(f"{directory}: has no seed {seed}; it was saved with seed {trained.seed}")
     return trained, None

@@ -12,7 +12,7 @@ import torch
 
 from metaselector.common.progress import Progress
 from metaselector.data.splitting.protocol import EvaluationProtocol
-from metaselector.meta.learned import MetaLearned
+from metaselector.meta.parameters import MetaParameters
 from metaselector.meta.predict import valid_loss
 from metaselector.meta.variants import make_adaptation
 from metaselector.models.mixture import Mixture
@@ -20,7 +20,7 @@ from metaselector.models.mixture import Mixture
 
 def choose_rate(
     protocol: EvaluationProtocol, mixture: Mixture, *, description: str, progress: Progress
-) -> MetaLearned:
+) -> MetaParameters:
     """The rate with which fine-tuning predicts *valid* best; the first of equals.
 
     Args:
@@ -32,13 +32,13 @@ def choose_rate(
     """
     started, config = time.perf_counter(), protocol.config
     adaptation = make_adaptation("user-finetuned", mixture, config.adapt)
-    candidates: list[MetaLearned] = []
+    candidates: list[MetaParameters] = []
     losses: list[float] = []
     with progress.task(description, len(config.adapt.finetune_rates)) as advance:
         for rate in config.adapt.finetune_rates:
             alpha = {name: torch.tensor([rate]) for name in adaptation.names}
             alpha = {name: a.to(config.device) for name, a in alpha.items()}
-            candidates.append(MetaLearned(phi={}, shift={}, alpha=alpha))
+            candidates.append(MetaParameters(phi={}, theta_delta={}, alpha=alpha))
             losses.append(valid_loss(candidates[-1], mixture, adaptation, protocol))
             advance()
     best = min(range(len(losses)), key=losses.__getitem__)

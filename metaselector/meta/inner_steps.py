@@ -16,9 +16,9 @@ from metaselector.data.splitting.episodes import Episodes, Rows
 from metaselector.meta.adapt.adaptation import Adaptation
 from metaselector.meta.adapt.engines.func import FuncEngine
 from metaselector.meta.adapt.rules import Tensors
-from metaselector.meta.learned import PHI
+from metaselector.meta.parameters import PHI
 from metaselector.models.losses import MeanLoss
-from metaselector.models.mixture import Mixed, Mixture
+from metaselector.models.mixture import Mixture, MixtureOutput
 
 Floats = NDArray[np.float64]
 
@@ -52,7 +52,7 @@ def inner_steps(
     for steps in range(adaptation.steps + 1):
         taken = adaptation.with_steps(steps)
         output = FuncEngine()(mixture, params, alpha, taken, both, loss)  # rows [U, S + Q]
-        on_support = Mixed(*(part[:, :size] for part in output))
+        on_support = MixtureOutput(*(part[:, :size] for part in output))
         mask = episodes.support.mask
         lost = vmap(loss)(on_support, episodes.support.labels, mask).double()
         losses.append(lost.where(mask.any(1), torch.nan).cpu().numpy())

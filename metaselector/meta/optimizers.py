@@ -36,9 +36,9 @@ def outer_optimizers(
     dense: list[dict[str, Any]] = []
     sparse: list[dict[str, Any]] = []
     for module, rate, decay in (
-        (mixture.selector, config.phi_learning_rate, config.weight_decay),
-        (mixture.base_models, config.theta_learning_rate, 0.0),
-        (episode.alpha, config.alpha_learning_rate, 0.0),
+        (mixture.selector, config.outer_lr_phi, config.weight_decay),
+        (mixture.base_models, config.outer_lr_theta, 0.0),
+        (episode.alpha, config.outer_lr_alpha, 0.0),
     ):
         learned = [p for p in module.parameters() if p.requires_grad]
         own = [p for p in learned if id(p) not in row_sparse]

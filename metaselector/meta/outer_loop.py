@@ -19,8 +19,8 @@ from metaselector.data.splitting.episodes import EpisodeRows, Episodes, load_epi
 from metaselector.meta.adapt.engines import make_engine
 from metaselector.meta.adapt.episode_loss import EpisodeLoss
 from metaselector.meta.adapt.touched import rows_of_batch
-from metaselector.meta.learned import PHI, MetaLearned, parameters_of
 from metaselector.meta.optimizers import outer_optimizers, row_sparse_ids
+from metaselector.meta.parameters import PHI, MetaParameters, parameters_of
 from metaselector.meta.predict import valid_loss
 from metaselector.meta.variants import Variant, kind_of, make_adaptation
 from metaselector.models.losses import make_loss
@@ -30,13 +30,13 @@ from metaselector.training.distributed.communication import make_communication
 from metaselector.training.distributed.data_parallel import DataParallel
 from metaselector.training.distributed.wire import Traffic
 from metaselector.training.loop.clipping import clip_gradients
-from metaselector.training.loop.trainee import Judgement, Trainee
+from metaselector.training.loop.trainable import Trainable, ValidationResult
 
 _ALPHA = "alpha."
 
 
-class Users(Trainee):
-    """A mixture that learns from users' episodes in random meta-batches; see :class:`Trainee`."""
+class MetaLearner(Trainable):
+    """A mixture that learns from users' episodes in random meta-batches; see :class:`Trainable`."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class Users(Trainee):
         settings = config.meta_train
         if variant == "sample-selector":
             rate = config.selector.learning_rate
-            settings = settings.model_copy(update={"phi_learning_rate": rate})
+            settings = settings.model_copy(update={"outer_lr_phi": rate})
         self.optimizers = outer_optimizers(early, self._episode, settings)
         self._protocol = make_protocol(dataset, config)
         self.batches = -(-len(self._protocol.learners) // settings.users_per_batch)
@@ -98,8 +98,8 @@ class Users(Trainee):
         order = self.generator.permutation(self._protocol.learners)
         return np.array_split(order, self.batches)
 
-    def gradients(self, piece: NDArray[np.int64], epoch: int) -> float | None:
-        self._last = rows = self._protocol.sample(piece, self.generator)
+    def gradients(self, batch: NDArray[np.int64], epoch: int) -> float | None:
+        self._last = rows = self._protocol.sample(batch, self.generator)
         if not len(rows.users):  # users with few rows may have none in the window
             return None
         self._episode.zero_grad(set_to_none=True)
@@ -152,9 +152,9 @@ class Users(Trainee):
     def in_step(self) -> bool:
         return self._parallel is None or self._parallel.communication.in_step
 
-    def settle(self) -> None:
+    def synchronize(self) -> None:
         if self._parallel is not None:
-            self._parallel.communication.settle()
+            self._parallel.communication.synchronize()
 
     def shared_state(self) -> dict[str, Tensor]:
         return {} if self._parallel is None else self._parallel.communication.state()
@@ -163,29 +163,31 @@ class Users(Trainee):
         if self._parallel is not None:
             self._parallel.communication.load(state)
 
-    def judge(self, epoch: int, seconds: float, train_loss: float | None) -> Judgement:
+    def validate(self, epoch: int, seconds: float, train_loss: float | None) -> ValidationResult:
         self._mixture.eval()
         if epoch and train_loss is None:
             raise UserError(self._protocol.nothing_to_learn)
         candidate = self.candidate()
-        learned = MetaLearned.of_tensors(candidate, self._config.device)
+        learned = MetaParameters.of_tensors(candidate, self._config.device)
         lost = valid_loss(learned, self._later, self._adaptation, self._protocol)
         rates = [{"epoch": epoch, **row} for row in _describe(learned.alpha)]
-        return Judgement(lost, {"seconds": seconds}, rates)
+        return ValidationResult(lost, {"seconds": seconds}, rates)
 
     def candidate(self) -> dict[str, Tensor]:
         now, start = parameters_of(self._mixture), self._start
         phi = {name: p for name, p in now.items() if name.startswith(PHI)}
-        shift = {n: p - start[n] for n, p in now.items() if self._joint and not n.startswith(PHI)}
+        theta_delta = {
+            n: p - start[n] for n, p in now.items() if self._joint and not n.startswith(PHI)
+        }
         alpha = {name: rate.detach().clone() for name, rate in self._episode.rates.items()}
-        return MetaLearned(phi, shift, alpha).tensors()
+        return MetaParameters(phi, theta_delta, alpha).tensors()
 
-    def users(self, piece: NDArray[np.int64]) -> list[str]:
+    def users(self, batch: NDArray[np.int64]) -> list[str]:
         names = self._protocol.dataset.user_names
-        return [names[user] for user in dict.fromkeys(piece.tolist())]
+        return [names[user] for user in dict.fromkeys(batch.tolist())]
 
     @torch.no_grad()
-    def offenders(self, piece: NDArray[np.int64]) -> list[str]:
+    def nonfinite_users(self, batch: NDArray[np.int64]) -> list[str]:
         rows = self._last
         assert rows is not None  # gradients() of this piece came before
         alone = self._load(rows).split(1)

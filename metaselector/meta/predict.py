@@ -16,9 +16,9 @@ from metaselector.data.splitting.protocol import EvaluationProtocol
 from metaselector.meta.adapt.adaptation import Adaptation
 from metaselector.meta.adapt.engines import make_engine
 from metaselector.meta.adapt.rules import Tensors
-from metaselector.meta.learned import MetaLearned, parameters_of
+from metaselector.meta.parameters import MetaParameters, parameters_of
 from metaselector.models.losses import make_loss
-from metaselector.models.mixture import Mixed, Mixture
+from metaselector.models.mixture import Mixture, MixtureOutput
 from metaselector.training.distributed import workers
 
 
@@ -107,7 +107,9 @@ def _empty(mixture: Mixture, tasks: int) -> Callable[[NDArray[np.int64]], Window
     return zeros
 
 
-def _unpad(output: Mixed, losses: torch.Tensor, query: NDArray[np.int64]) -> WindowPredictions:
+def _unpad(
+    output: MixtureOutput, losses: torch.Tensor, query: NDArray[np.int64]
+) -> WindowPredictions:
     present = query >= 0
     return WindowPredictions(
         query[present],
@@ -118,7 +120,10 @@ def _unpad(output: Mixed, losses: torch.Tensor, query: NDArray[np.int64]) -> Win
 
 
 def valid_loss(
-    candidate: MetaLearned, mixture: Mixture, adaptation: Adaptation, protocol: EvaluationProtocol
+    candidate: MetaParameters,
+    mixture: Mixture,
+    adaptation: Adaptation,
+    protocol: EvaluationProtocol,
 ) -> float:
     """Mean logloss of the queries of *valid*, averaged over the protocol's tables.
 
@@ -131,9 +136,9 @@ def valid_loss(
     adapt = protocol.config.adapt
     losses = [
         predict_episodes(
-            mixture, candidate.alpha, adaptation, protocol.dataset, exam.valid, adapt
+            mixture, candidate.alpha, adaptation, protocol.dataset, evaluation_split.valid, adapt
         ).loss()
-        for exam in protocol.exams
+        for evaluation_split in protocol.evaluation_splits
     ]
     with torch.no_grad():
         for name, parameter in mixture.named_parameters():

@@ -13,12 +13,12 @@ import numpy as np
 from metaselector.common.progress import Progress
 from metaselector.config import Config
 from metaselector.data.encoded.dataset import EncodedDataset
-from metaselector.meta.learned import MetaLearned
-from metaselector.meta.outer_loop import Users
+from metaselector.meta.outer_loop import MetaLearner
+from metaselector.meta.parameters import MetaParameters
 from metaselector.meta.variants import Variant
 from metaselector.models.mixture import Mixture
 from metaselector.training.distributed.wire import Traffic
-from metaselector.training.loop.keeper import Keeper
+from metaselector.training.loop.snapshot_manager import SnapshotManager
 from metaselector.training.loop.train import Plan, train
 
 
@@ -30,12 +30,12 @@ def meta_train(
     config: Config,
     generator: np.random.Generator,
     *,
-    start_from: MetaLearned | None = None,
+    start_from: MetaParameters | None = None,
     description: str,
     progress: Progress,
-    keeper: Keeper | None = None,
+    snapshots: SnapshotManager | None = None,
     traffic: Traffic | None = None,
-) -> MetaLearned:
+) -> MetaParameters:
     """Meta-train one variant.
 
     Args:
@@ -56,19 +56,19 @@ def meta_train(
     """
     if start_from is not None:
         start_from.attach(early)
-    trainee = Users(variant, dataset, early, later, config, generator, traffic)
-    untrained = trainee.candidate()
+    trainable = MetaLearner(variant, dataset, early, later, config, generator, traffic)
+    untrained = trainable.candidate()
     settings = config.meta_train
     plan = Plan(
         first=0,  # the untrained selector is a candidate like any other
         last=settings.epochs,
-        steps=settings.epochs * trainee.batches,
+        steps=settings.epochs * trainable.batches,
         patience=settings.patience,
         advice="lower the rates of meta_train or adapt, or set meta_train.clip_norm or "
         "meta_train.rate_bounds",
     )
-    found = train(trainee, plan, description=description, progress=progress, keeper=keeper)
-    learned = MetaLearned.of_tensors(found.best or untrained, config.device)
+    found = train(trainable, plan, description=description, progress=progress, snapshots=snapshots)
+    learned = MetaParameters.of_tensors(found.best or untrained, config.device)
     learned.history, learned.rates = found.position.history, found.position.rates
     learned.best_epoch, learned.seconds = found.best_epoch, found.position.seconds
     return learned

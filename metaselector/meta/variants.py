@@ -18,7 +18,7 @@ from metaselector.config.plugins.kinds import RULES
 from metaselector.meta.adapt.adaptation import Adaptation, select_names
 from metaselector.meta.adapt.rule_contract import check_rule, made_rule
 from metaselector.meta.adapt.rules import MAML, InnerRule, Tensors
-from metaselector.meta.learned import PHI
+from metaselector.meta.parameters import PHI
 from metaselector.models.mixture import Mixture
 from metaselector.training.tensors import misfit, nonfinite
 
@@ -64,17 +64,18 @@ def make_rule(config: AdaptConfig) -> InnerRule:
     """The inner rule that the settings ask for."""
 
     def rate(name: str) -> float:
-        return config.phi_rate if name.startswith(PHI) else config.theta_rate
+        return config.inner_lr_phi if name.startswith(PHI) else config.inner_lr_theta
 
     make = RULES.load(config.rule)
     if not callable(make):
         raise ConfigError(f"adapt.rule={config.rule}: is neither a class nor a function")
     if "granularity" not in inspect.signature(make).parameters:
         return made_rule(config.rule, make, rate)
-    if config.granularity == "scalar" and config.phi_rate != config.theta_rate:
+    if config.granularity == "scalar" and config.inner_lr_phi != config.inner_lr_theta:
         raise ConfigError(
-            "adapt.granularity=scalar shares one rate: set adapt.phi_rate and adapt.theta_rate "
-            f"to the same number (got {config.phi_rate} and {config.theta_rate})"
+            "adapt.granularity=scalar shares one rate: set adapt.inner_lr_phi and "
+            f"adapt.inner_lr_theta to the same number (got {config.inner_lr_phi} and "
+            f"{config.inner_lr_theta})"
         )
     return made_rule(config.rule, make, rate, granularity=config.granularity)
 
@@ -88,12 +89,14 @@ def make_adaptation(variant: Variant, mixture: Mixture, config: AdaptConfig) -> 
         steps = config.finetune_steps if theta else 0  # base models that are scores have no theta
         return Adaptation(MAML(0.0, second_order=False), steps, theta)
     params = dict(mixture.named_parameters())
-    names = select_names(params, config.names)
+    names = select_names(params, config.parameters)
     if kind != "metaselector":
         names = tuple(name for name in names if name.startswith(PHI))
     steps = 0 if kind == "sample-selector" else config.steps
     if steps and not names:
-        raise ConfigError(f"adapt.names={list(config.names)} selects no parameter of the selector")
+        raise ConfigError(
+            f"adapt.parameters={list(config.parameters)} selects no parameter of the selector"
+        )
     rule = make_rule(config)
     if config.rule not in RULES.built_in:
         check_rule(config.rule, rule, {name: params[name] for name in names})

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from metaselector.common.errors import ConfigError, nearest
-from metaselector.models.mixture import Mixed
+from metaselector.models.mixture import MixtureOutput
 
 
-def row_loss(output: Mixed, labels: Tensor) -> Tensor:
+def row_loss(output: MixtureOutput, labels: Tensor) -> Tensor:
     """Logloss of every row, in nats."""
     return -(labels * output.log_positive + (1 - labels) * output.log_negative)
 
@@ -30,7 +30,7 @@ class MeanLoss:
 
     weights: tuple[float, ...] | None = None
 
-    def rows(self, output: Mixed, labels: Tensor) -> Tensor:
+    def rows(self, output: MixtureOutput, labels: Tensor) -> Tensor:
         """``[..., R]`` from labels ``[..., R]``, or ``[..., R, T]``, nan where not observed."""
         if self.weights is None:
             return row_loss(output, labels)
@@ -38,7 +38,7 @@ class MeanLoss:
         losses = row_loss(output, labels.nan_to_num()) * observed
         return (losses * losses.new_tensor(self.weights)).sum(-1)
 
-    def __call__(self, output: Mixed, labels: Tensor, mask: Tensor) -> Tensor:
+    def __call__(self, output: MixtureOutput, labels: Tensor, mask: Tensor) -> Tensor:
         """A scalar, weighted by `mask` ``[..., R]``; 0, still in the graph, where that is all 0."""
         return (self.rows(output, labels) * mask).sum() / mask.sum().clamp_min(1)
 

@@ -13,7 +13,7 @@ from metaselector.common.errors import ConfigError, nearest
 from metaselector.data.encoded.batch import Batch
 
 
-class Mixed(NamedTuple):
+class MixtureOutput(NamedTuple):
     """What the mixture says of every row, and, of several tasks, of each: then T comes last.
 
     Attributes:
@@ -67,7 +67,7 @@ class Mixture(nn.Module):
             *(_tables(f"base_models.{name}", model) for name, model in base_models.items())
         )
 
-    def forward(self, batch: Batch) -> Mixed:
+    def forward(self, batch: Batch) -> MixtureOutput:
         axis = self.models_axis
         scored, batch = batch, self._fields(batch)
         logits = torch.stack(
@@ -81,7 +81,7 @@ class Mixture(nn.Module):
         weights = self.selector(batch, probabilities)
         # In logs, so that a confident base model costs neither precision nor gradient.
         log_weights = weights.clamp_min(torch.finfo(weights.dtype).tiny).log()
-        return Mixed(
+        return MixtureOutput(
             torch.logsumexp(log_weights + F.logsigmoid(logits), dim=axis),
             torch.logsumexp(log_weights + F.logsigmoid(-logits), dim=axis),
             weights,

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from metaselector.config.meta import SelectorInput
 from metaselector.data.encoded.batch import Batch
-from metaselector.models.mixture import Mixed
+from metaselector.models.mixture import MixtureOutput
 
 PROBABILITY_FLOOR = 1e-6
 
@@ -19,7 +19,7 @@ class GatedSelector(nn.Module):
     """Features and base outputs to a distribution over the K base models.
 
     With x what the selector sees of a row, ``h = relu(A x) * sigmoid(G x)`` and
-    ``weights = (1 - uniform_share) softmax((W h + b) / temperature) + uniform_share / K``. W and b
+    ``weights = (1 - u) softmax((W h + b) / temperature) + u / K``, u the `uniform_mixing`. W and b
     start at 0, so an untrained selector is the uniform average.
 
     x has, in this order, those that are asked for of
@@ -38,16 +38,16 @@ class GatedSelector(nn.Module):
         num_models: K.
         embedding_size: width of the selector's own embeddings (D).
         hidden_size: width of the gated layer.
-        sees: one or more kinds of input; without fields there is no embedding table.
+        inputs: one or more kinds of input; without fields there is no embedding table.
         temperature: above 0.
-        uniform_share: at least 0, less than 1.
+        uniform_mixing: at least 0, less than 1.
         num_tasks: T.
     """
 
     tables: frozenset[str]
     first_slots: Tensor
     support_losses: Tensor
-    context: dict[str, Callable[[Mixed, Tensor, Tensor], Tensor]]
+    context: dict[str, Callable[[MixtureOutput, Tensor, Tensor], Tensor]]
     """Buffers that an engine fills for each user; see :mod:`metaselector.meta.adapt.contract`."""
 
     def __init__(
@@ -58,31 +58,31 @@ class GatedSelector(nn.Module):
         embedding_size: int = 8,
         hidden_size: int = 32,
         *,
-        sees: Collection[SelectorInput] = ("fields", "outputs"),
+        inputs: Collection[SelectorInput] = ("fields", "outputs"),
         temperature: float = 1.0,
-        uniform_share: float = 0.0,
+        uniform_mixing: float = 0.0,
         num_tasks: int = 1,
     ) -> None:
         super().__init__()
         self.num_tasks = num_tasks
-        self.sees = frozenset(sees)
+        self.inputs = frozenset(inputs)
         self.temperature = temperature
-        self.uniform_share = uniform_share
-        self.tables = frozenset({"embedding"} if "fields" in self.sees else ())
+        self.uniform_mixing = uniform_mixing
+        self.tables = frozenset({"embedding"} if "fields" in self.inputs else ())
         self.context = {}
         outputs = num_models * num_tasks
-        inputs = {"outputs": outputs, "disagreement": 2 * outputs}
-        if "support-losses" in self.sees:
+        widths = {"outputs": outputs, "disagreement": 2 * outputs}
+        if "support-losses" in self.inputs:
             self.context = {"support_losses": support_losses}
             self.register_buffer("support_losses", torch.zeros(outputs), persistent=False)
-            inputs["support-losses"] = outputs
-        if "fields" in self.sees:
+            widths["support-losses"] = outputs
+        if "fields" in self.inputs:
             fields = torch.as_tensor(list(slot_fields))
             first_slots = torch.searchsorted(fields, torch.arange(int(fields.max()) + 1))
             self.register_buffer("first_slots", first_slots, persistent=False)
             self.embedding = nn.Parameter(torch.randn(num_ids, embedding_size) * 0.01)
-            inputs["fields"] = len(first_slots) * embedding_size
-        width = sum(inputs[kind] for kind in self.sees)
+            widths["fields"] = len(first_slots) * embedding_size
+        width = sum(widths[kind] for kind in self.inputs)
         self.hidden = nn.Linear(width, hidden_size)
         self.gate = nn.Linear(width, hidden_size)
         self.output = nn.Linear(hidden_size, outputs)
@@ -106,9 +106,9 @@ class GatedSelector(nn.Module):
             logits = logits / self.temperature
         logits = logits.reshape(base_probabilities.shape)  # [..., B, K * T] to [..., B, K, T]
         weights = F.softmax(logits, dim=self._models_axis)
-        if self.uniform_share:  # written so that uniform weights stay exactly that
+        if self.uniform_mixing:  # written so that uniform weights stay exactly that
             models = weights.shape[self._models_axis]
-            weights = weights + self.uniform_share * (1 / models - weights)
+            weights = weights + self.uniform_mixing * (1 / models - weights)
         return weights
 
     @property
@@ -117,15 +117,15 @@ class GatedSelector(nn.Module):
 
     def _inputs(self, batch: Batch, base_probabilities: Tensor) -> list[Tensor]:
         """What is seen, each ``[..., B, numbers]``."""
-        inputs = [self._fields(batch)] if "fields" in self.sees else []
+        inputs = [self._fields(batch)] if "fields" in self.inputs else []
         # Not `eps` of torch.logit, whose second derivative at 0 and 1 is no number.
         odds = torch.logit(base_probabilities.clamp(PROBABILITY_FLOOR, 1 - PROBABILITY_FLOOR))
-        if "outputs" in self.sees:
+        if "outputs" in self.inputs:
             inputs.append(self._flat(odds))
-        if "disagreement" in self.sees:
+        if "disagreement" in self.inputs:
             deviations = self._flat(odds - odds.mean(self._models_axis, keepdim=True))
             inputs += [deviations, deviations.abs()]
-        if "support-losses" in self.sees:
+        if "support-losses" in self.inputs:
             inputs.append(self.support_losses.expand(*batch.ids.shape[:-1], -1))
         return inputs
 
@@ -148,7 +148,7 @@ class GatedSelector(nn.Module):
         return fields.reshape(*ids.shape[:-1], width)
 
 
-def support_losses(output: Mixed, labels: Tensor, mask: Tensor) -> Tensor:
+def support_losses(output: MixtureOutput, labels: Tensor, mask: Tensor) -> Tensor:
     """Mean logloss of every base model on a user's rows, ``[K]``, or ``[K * T]`` of several tasks.
 
     Each task's is the mean of the rows where it is observed; 0 where there are none.

@@ -11,7 +11,7 @@ from metaselector.data.splitting.protocol import Window
 from metaselector.meta.variants import Variant, settings_of
 from metaselector.models.precomputed import scored_names
 from metaselector.models.score_files import scores_digest
-from metaselector.training.transfer import Source
+from metaselector.training.transfer import TransferSource
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class CheckpointSettings:
 
     config: Config
     data_sha256: str
-    source: Source | None
+    source: TransferSource | None
 
     def base(self, name: str, window: Window, seed: int) -> dict[str, Any]:
         """Of a base model."""
@@ -74,7 +74,7 @@ class CheckpointSettings:
             if scores is not None:
                 model["scores"]["file"] = scores_digest(scores)
         if set(models) & set(taught):
-            config["teaching"] = self.config.teaching.used
+            config["peer_learning"] = self.config.peer_learning.used
         if self.source is not None:
             # What the source has learned, not where it is.
             scored = scored_names(self.config.base_models)

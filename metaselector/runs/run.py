@@ -17,10 +17,10 @@ from metaselector.common.files import write_text
 from metaselector.config import Config
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.own.own_log import is_schema
-from metaselector.data.preparation.known import Known
+from metaselector.data.preparation.fitted_encoder import FittedEncoder
 from metaselector.data.splitting import make_protocol
 from metaselector.data.splitting.protocol import WINDOWS, EvaluationProtocol, Window
-from metaselector.meta.learned import MetaLearned
+from metaselector.meta.parameters import MetaParameters
 from metaselector.meta.variants import Variant, variants_of
 from metaselector.models import registry
 from metaselector.models.build import make_mixture
@@ -33,11 +33,11 @@ from metaselector.training.checkpoint import (
     matches,
     save_checkpoint,
 )
-from metaselector.training.loop.keeper import Directory, Keeper
+from metaselector.training.loop.snapshot_manager import SnapshotDirectory, SnapshotManager
 from metaselector.training.peer_learning.views import viewed
 from metaselector.training.pretrain import Pretrained
 from metaselector.training.tensors import Room, TooLarge, misfit, nonfinite, unfit
-from metaselector.training.transfer import TRANSFER_FILE, Source, Transferred
+from metaselector.training.transfer import TRANSFER_FILE, Transferred, TransferSource
 
 CONFIG = "config.yaml"
 UNFINISHED = ".unfinished"
@@ -93,7 +93,7 @@ class Run:
         return with_scores(dataset, config.base_models, config.seeds, self._items)
 
     def _items(self) -> list[str]:
-        return [str(name) for name in Known.load(self.data_directory).items.index]
+        return [str(name) for name in FittedEncoder.load(self.data_directory).items.index]
 
     @property
     def is_prepared(self) -> bool:
@@ -124,7 +124,7 @@ class Run:
         return make_protocol(self.dataset, self.config)
 
     @cached_property
-    def source(self) -> Source | None:
+    def source(self) -> TransferSource | None:
         """The run whose base models this one's start from, if there is one.
 
         Raises:
@@ -139,7 +139,7 @@ class Run:
                 f"transfer.init_from: {directory} is this run itself; name another one, or choose "
                 "another --run directory"
             )
-        return Source(directory)
+        return TransferSource(directory)
 
     @cached_property
     def _digest(self) -> str:
@@ -244,7 +244,7 @@ class Run:
         models = {name: self.load_base(name, window, seed)[0] for name in self.config.base_models}
         return make_mixture(models, self.dataset, self.config, seed)
 
-    def save_learned(self, variant: Variant, seed: int, learned: MetaLearned) -> None:
+    def save_learned(self, variant: Variant, seed: int, learned: MetaParameters) -> None:
         path, settings = self._learned(variant, seed)
         record = {
             "history": learned.history,
@@ -254,13 +254,13 @@ class Run:
         }
         save_checkpoint(path, learned.tensors(), settings, record)
 
-    def load_learned(self, variant: Variant, seed: int) -> MetaLearned:
+    def load_learned(self, variant: Variant, seed: int) -> MetaParameters:
         path, settings = self._learned(variant, seed)
         tensors, record = load_checkpoint(path, settings)
         try:
             if problem := nonfinite(tensors):
                 raise ValueError(problem)
-            learned = MetaLearned.of_tensors(tensors, self.config.device)
+            learned = MetaParameters.of_tensors(tensors, self.config.device)
             return replace(learned, **record)
         except (TypeError, ValueError) as error:
             raise DamagedError(path, f"damaged, or not meta-training's ({error})") from error
@@ -268,21 +268,21 @@ class Run:
     def has_learned(self, variant: Variant, seed: int) -> bool:
         return matches(*self._learned(variant, seed))
 
-    def base_keeper(self, name: str, window: Window, seed: int) -> Keeper:
+    def base_keeper(self, name: str, window: Window, seed: int) -> SnapshotManager:
         """Where the training of a base model keeps snapshots while it is under way."""
         return self._keeper(*self._base(name, window, seed))
 
-    def taught_keeper(self, window: Window, seed: int) -> Keeper:
+    def taught_keeper(self, window: Window, seed: int) -> SnapshotManager:
         """The same of base models that teach each other."""
         path, settings = self._base(self.config.taught[0], window, seed)
         return self._keeper(path.with_stem(f"base-taught-{window}"), settings)
 
-    def learned_keeper(self, variant: Variant, seed: int) -> Keeper:
+    def learned_keeper(self, variant: Variant, seed: int) -> SnapshotManager:
         """Where meta-training keeps snapshots while it is under way."""
         return self._keeper(*self._learned(variant, seed))
 
-    def _keeper(self, path: Path, settings: dict[str, Any]) -> Keeper:
-        return Directory(path.with_suffix(UNFINISHED), settings, self.config.checkpoint)
+    def _keeper(self, path: Path, settings: dict[str, Any]) -> SnapshotManager:
+        return SnapshotDirectory(path.with_suffix(UNFINISHED), settings, self.config.checkpoint)
 
     def training_seconds(self) -> float:
         """Time that training took for all seeds, in whichever call of a command it happened."""

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from metaselector.common.errors import CheckpointError, DamagedError
 from metaselector.common.files import atomic_file
+from metaselector.config.renamed import with_current_names
 
 VERSION = 2
 """Of the files that are written. Version 1 had neither a version nor a checksum; both are read."""
@@ -109,7 +110,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
         settings, record = (json.loads(metadata[key]) for key in ("settings", "record"))
         if not isinstance(settings, dict) or not isinstance(record, dict):
             raise ValueError("its settings or its record are not a mapping")
-        return Checkpoint(tensors, settings, record)
+        return Checkpoint(tensors, with_current_names(settings)[0], record)
     except (SafetensorError, OSError, KeyError, ValueError, RecursionError) as error:
         raise DamagedError(path, f"damaged or not a MetaSelector checkpoint ({error})") from error
 

@@ -13,7 +13,7 @@ from metaselector.config.training import PretrainConfig
 from metaselector.data.encoded.batch import Batch
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.training.multi_task.objective import (
-    Judged,
+    TaskLosses,
     TaskObjective,
     has_tasks,
     refuse_task_settings,
@@ -33,7 +33,7 @@ class Objective(Protocol):
     def backward(self, found: Any, epoch: int) -> Tensor:
         """Make the gradients of one step; returns its loss, detached."""
 
-    def judge(self, dataset: EncodedDataset, rows: NDArray[np.int64]) -> Judged:
+    def validate(self, dataset: EncodedDataset, rows: NDArray[np.int64]) -> TaskLosses:
         """What the model's predictions of `rows` are worth."""
 
 
@@ -53,16 +53,16 @@ class _OneTask:
         found.backward()
         return found.detach()
 
-    def judge(self, dataset: EncodedDataset, rows: NDArray[np.int64]) -> Judged:
-        return Judged(logloss(self._model, dataset, rows), {})
+    def validate(self, dataset: EncodedDataset, rows: NDArray[np.int64]) -> TaskLosses:
+        return TaskLosses(logloss(self._model, dataset, rows), {})
 
 
 class _SeveralTasks(TaskObjective):
     """The same of a model of several tasks."""
 
-    def judge(self, dataset: EncodedDataset, rows: NDArray[np.int64]) -> Judged:
+    def validate(self, dataset: EncodedDataset, rows: NDArray[np.int64]) -> TaskLosses:
         outputs = predict(self.model, dataset, rows)
-        return self.judged(outputs, labels_for(self.model, dataset, rows))
+        return self.losses_of(outputs, labels_for(self.model, dataset, rows))
 
 
 def make_objective(

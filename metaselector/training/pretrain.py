@@ -23,9 +23,9 @@ from metaselector.training.distributed.communication import make_communication
 from metaselector.training.distributed.data_parallel import DataParallel
 from metaselector.training.freezing import Freezing
 from metaselector.training.loop.clipping import clip_gradients
-from metaselector.training.loop.keeper import Keeper
+from metaselector.training.loop.snapshot_manager import SnapshotManager
 from metaselector.training.loop.train import Plan, train
-from metaselector.training.loop.trainee import Judgement, Trainee
+from metaselector.training.loop.trainable import Trainable, ValidationResult
 from metaselector.training.multi_task.objective import (
     has_tasks,
 )
@@ -40,7 +40,7 @@ class Pretrained(NamedTuple):
         epochs: passes over the rows behind the weights that were kept.
         history: per epoch ``epoch, train_loss, valid_loss``, mean logloss in nats; of a model of
             several tasks the sum of the tasks' losses, each times its weight, and also what
-            :class:`metaselector.training.multi_task.objective.Judged` has of each task.
+            :class:`metaselector.training.multi_task.objective.TaskLosses` has of each task.
         seconds: wall-clock time of the training.
     """
 
@@ -61,7 +61,7 @@ def pretrain(
     description: str,
     progress: Progress,
     freezing: Freezing | None = None,
-    keeper: Keeper | None = None,
+    snapshots: SnapshotManager | None = None,
 ) -> Pretrained:
     """Fit `model` to the labels of `rows` with Adam, in place.
 
@@ -81,7 +81,7 @@ def pretrain(
         Diverged: the loss of a step is infinite or no number.
     """
     freezing = freezing or Freezing("", {}, (), None)
-    trainee = _Rows(model, dataset, rows, config, generator, valid, freezing, description)
+    trainable = _Pretraining(model, dataset, rows, config, generator, valid, freezing, description)
     plan = Plan(
         first=1,
         last=epochs,
@@ -91,7 +91,9 @@ def pretrain(
         advice="lower the model's pretrain.learning_rate, or set pretrain.clip_norm",
     )
     try:
-        found = train(trainee, plan, description=description, progress=progress, keeper=keeper)
+        found = train(
+            trainable, plan, description=description, progress=progress, snapshots=snapshots
+        )
     finally:
         freezing.end()
         model.eval()
@@ -107,8 +109,8 @@ def pretrain(
     return Pretrained(found.best_epoch, history, seconds)
 
 
-class _Rows(Trainee):
-    """A base model that learns from rows in random batches; see :class:`Trainee`."""
+class _Pretraining(Trainable):
+    """A base model that learns from rows in random batches; see :class:`Trainable`."""
 
     def __init__(
         self,
@@ -151,28 +153,28 @@ class _Rows(Trainee):
         order = torch.from_numpy(self.generator.permutation(len(self._rows)))
         return order.split(self._config.batch_size)
 
-    def gradients(self, piece: Tensor, epoch: int) -> float:
+    def gradients(self, batch: Tensor, epoch: int) -> float:
         self.optimizers[0].zero_grad(set_to_none=True)
         if self._parallel is not None:
-            return self._share_gradients(self._parallel, piece)
-        found = self._losses(piece)
+            return self._share_gradients(self._parallel, batch)
+        found = self._losses(batch)
         return self._objective.backward(found, epoch).item()
 
-    def _losses(self, piece: Tensor) -> Any:
-        chosen = piece.to(self._device)
+    def _losses(self, batch: Tensor) -> Any:
+        chosen = batch.to(self._device)
         part = Batch(*(slots.index_select(0, chosen) for slots in self._batch))
         with Intercept(Lookups().handlers):  # for their fast gradients
             return self._objective.losses(part, self._labels[chosen])
 
-    def _share_gradients(self, parallel: DataParallel, piece: Tensor) -> float:
+    def _share_gradients(self, parallel: DataParallel, batch: Tensor) -> float:
         """The same of this worker's part of the rows; the loss and gradients are those of all."""
-        own = piece[workers.share(len(piece))]
-        part = own if len(own) else piece[:1]  # who has no rows takes part for nothing
-        scale = len(own) / len(piece) * workers.count()
+        own = batch[workers.share(len(batch))]
+        part = own if len(own) else batch[:1]  # who has no rows takes part for nothing
+        scale = len(own) / len(batch) * workers.count()
         return parallel.backward([(part, scale)])
 
-    def _scaled(self, piece: Tensor, scale: float) -> Tensor:
-        loss: Tensor = self._losses(piece) * scale
+    def _scaled(self, batch: Tensor, scale: float) -> Tensor:
+        loss: Tensor = self._losses(batch) * scale
         return loss
 
     def update(self) -> None:
@@ -180,24 +182,24 @@ class _Rows(Trainee):
             clip_gradients(self.parameters.values(), self._config.clip_norm)
         self.optimizers[0].step()
 
-    def judge(self, epoch: int, seconds: float, train_loss: float | None) -> Judgement:
+    def validate(self, epoch: int, seconds: float, train_loss: float | None) -> ValidationResult:
         if self._valid is None:
-            return Judgement(None)
-        judged = self._objective.judge(self._dataset, self._valid)
-        return Judgement(judged.loss, dict(judged.of_tasks))
+            return ValidationResult(None)
+        result = self._objective.validate(self._dataset, self._valid)
+        return ValidationResult(result.loss, dict(result.of_tasks))
 
     def candidate(self) -> dict[str, Tensor]:
         return copy.deepcopy(self._model.state_dict())  # which aliases the weights
 
-    def users(self, piece: Tensor) -> list[str]:
-        of_rows = self._dataset.users[self._rows[piece.numpy()]]
+    def users(self, batch: Tensor) -> list[str]:
+        of_rows = self._dataset.users[self._rows[batch.numpy()]]
         return [self._dataset.user_names[user] for user in dict.fromkeys(of_rows.tolist())]
 
     @torch.no_grad()
-    def offenders(self, piece: Tensor) -> list[str]:
-        logits = predict(self._model, self._dataset, self._rows[piece.numpy()])
-        bad = ~torch.isfinite(logits.reshape(len(piece), -1)).all(1)
-        return self.users(piece[bad])
+    def nonfinite_users(self, batch: Tensor) -> list[str]:
+        logits = predict(self._model, self._dataset, self._rows[batch.numpy()])
+        bad = ~torch.isfinite(logits.reshape(len(batch), -1)).all(1)
+        return self.users(batch[bad])
 
     def group_of(self, name: str) -> str:
         return f"parameter '{name}'"

@@ -47,7 +47,7 @@ class Transferred(NamedTuple):
     of: int
 
 
-class Source:
+class TransferSource:
     """Another run: its data and its trained base models.
 
     Args:

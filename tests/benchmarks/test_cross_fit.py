@@ -15,7 +15,7 @@ from metaselector.common.progress import Silent
 from metaselector.config import load_config
 from metaselector.data.splitting.protocol import Window
 from metaselector.data.splitting.windows import window_rows
-from metaselector.meta.learned import MetaLearned
+from metaselector.meta.parameters import MetaParameters
 from metaselector.meta.train import meta_train
 from metaselector.meta.variants import LEARNED, Variant
 from metaselector.runs.run import Run
@@ -37,7 +37,7 @@ def run(write_world: Callable[..., Path], tmp_path_factory: pytest.TempPathFacto
     return run
 
 
-def train(run: Run, variant: Variant, start_from: MetaLearned | None = None) -> MetaLearned:
+def train(run: Run, variant: Variant, start_from: MetaParameters | None = None) -> MetaParameters:
     return cross_fit.meta_train(
         variant, run, 0, start_from=start_from, description="", progress=Silent()
     )
@@ -89,7 +89,7 @@ def test_with_the_last_fold_alone_it_is_plain_meta_training(
         description="",
         progress=Silent(),
     )
-    for part in ("phi", "shift", "alpha"):
+    for part in ("phi", "theta_delta", "alpha"):
         tensors, wanted = getattr(found, part), getattr(expected, part)
         assert tensors.keys() == wanted.keys()
         assert all(torch.equal(tensor, wanted[name]) for name, tensor in tensors.items())
@@ -113,9 +113,9 @@ def test_the_shift_goes_from_fold_to_fold(run: Run) -> None:
 
 def test_frozen_base_models_have_no_shift_and_joint_ones_do(run: Run) -> None:
     start = train(run, "sample-selector")
-    assert not start.shift
-    assert not train(run, "metaselector-simplified", start).shift
+    assert not start.theta_delta
+    assert not train(run, "metaselector-simplified", start).theta_delta
     joint = train(run, "metaselector", start)
-    assert joint.shift.keys() == cross_fit._theta(run.load_mixture("early", 0)).keys()
+    assert joint.theta_delta.keys() == cross_fit._theta(run.load_mixture("early", 0)).keys()
     if joint.best_epoch:
-        assert any(shift.abs().max() > 0 for shift in joint.shift.values())
+        assert any(shift.abs().max() > 0 for shift in joint.theta_delta.values())

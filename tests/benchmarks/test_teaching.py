@@ -19,7 +19,7 @@ from metaselector.data.splitting.windows import window_rows
 
 SETTINGS = """
 base_models: {lr: {pretrain: {epochs: 1}}, fm: {pretrain: {epochs: 1}}}
-teaching: {confidence: 0.5}
+peer_learning: {confidence: 0.5}
 meta_train: {epochs: 1}
 adapt: {support_size: 3, steps: 1, half_lives: []}
 evaluate: {resamples: 20}

@@ -19,8 +19,8 @@ from metaselector.inference.explanation import explain_user
 
 SETTINGS = {
     "base_models": {"lr": {"pretrain": {"epochs": 1}}, "fm": {"pretrain": {"epochs": 2}}},
-    "selector": {"hidden_size": 4, "sees": ["fields", "outputs", "support-losses"]},
-    "adapt": {"support_size": 6, "theta_rate": 0.5, "max_users_per_chunk": 3},
+    "selector": {"hidden_size": 4, "inputs": ["fields", "outputs", "support-losses"]},
+    "adapt": {"support_size": 6, "inner_lr_theta": 0.5, "max_users_per_chunk": 3},
     "meta_train": {"epochs": 1},
     "threads": 1,
 }

@@ -10,7 +10,7 @@ import pytest
 
 from .conftest import Invoke, contents
 
-SPACE = "meta_train.phi_learning_rate: {low: 0.0001, high: 0.01, log: true}\n"
+SPACE = "meta_train.outer_lr_phi: {low: 0.0001, high: 0.01, log: true}\n"
 
 
 def test_settings_are_tuned(invoke: Invoke, prepared: Path, tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_tuning_without_optuna(
             ("--target", "metaselektor"),
             "--target metaselektor: there is no such target; did",
         ),
-        (SPACE, ("--target", "fm"), "{space}: meta_train.phi_learning_rate: changes nothing for"),
+        (SPACE, ("--target", "fm"), "{space}: meta_train.outer_lr_phi: changes nothing for"),
     ],
 )
 def test_what_cannot_be_tuned(

@@ -125,4 +125,4 @@ def test_nothing_else_prints() -> None:
         for line in path.read_text(encoding="utf-8").splitlines()
         if line.strip().startswith(("print(", "typer.echo(")) or "Console()" in line
     }
-    assert found <= {"common/streams.py", "distributed/launch.py"}
+    assert found <= {"common/streams.py", "training/distributed/launch.py"}

@@ -178,7 +178,7 @@ TEXT = st.recursive(
     max_leaves=8,
 )
 KEYS = st.sampled_from(
-    [*Config.model_fields, "base_models.lr.options", "adapt.steps", "selector.sees", "user", "1"]
+    [*Config.model_fields, "base_models.lr.options", "adapt.steps", "selector.inputs", "user", "1"]
 )
 
 

@@ -99,9 +99,9 @@ def test_an_override_of_a_model_the_file_left_out_adds_it(file: Path) -> None:
 
 
 def test_the_order_of_what_the_selector_sees_is_no_setting() -> None:
-    given = load_config(overrides=["selector.sees=[outputs, fields]"])
+    given = load_config(overrides=["selector.inputs=[outputs, fields]"])
     assert given == load_config()
-    assert given.selector.sees == ("fields", "outputs")
+    assert given.selector.inputs == ("fields", "outputs")
 
 
 def test_loading_does_not_change_the_defaults() -> None:
@@ -146,16 +146,16 @@ def test_unknown_key_unlike_any_other_lists_them() -> None:
         ("adapt.rule=mamel", r"adapt\.rule: .*'maml'.*\(got 'mamel'\)"),
         ("adapt=3", r"adapt: .*\(got 3\)"),
         ("threads=true", "threads: .*a number, not true or false"),
-        ("adapt.theta_rate=no", "adapt.theta_rate: .*a number, not true or false"),
+        ("adapt.inner_lr_theta=no", "adapt.inner_lr_theta: .*a number, not true or false"),
         ("seeds=[]", r"seeds: .*at least 1 item"),
         ("base_models=3", r"base_models: .*\(got 3\)"),
         ("base_models.fm=3", r"base_models\.fm: .*\(got 3\)"),
-        ("selector.sees=[]", r"selector\.sees: .*at least 1 item"),
-        ("selector.sees=[field]", r"selector\.sees\.0: .*'fields'.*\(got 'field'\)"),
-        ("selector.sees=[outputs, outputs]", r"selector\.sees: .*every kind of input once"),
+        ("selector.inputs=[]", r"selector\.inputs: .*at least 1 item"),
+        ("selector.inputs=[field]", r"selector\.inputs\.0: .*'fields'.*\(got 'field'\)"),
+        ("selector.inputs=[outputs, outputs]", r"selector\.inputs: .*every kind of input once"),
         ("selector.temperature=0", r"selector\.temperature: .*greater than 0"),
-        ("selector.uniform_share=1", r"selector\.uniform_share: .*less than 1"),
-        ("selector.uniform_share=-0.1", r"selector\.uniform_share: .*greater than or equal to 0"),
+        ("selector.uniform_mixing=1", r"selector\.uniform_mixing: .*less than 1"),
+        ("selector.uniform_mixing=-0.1", r"selector\.uniform_mixing: .*greater than or equal to 0"),
         ("meta_train.weight_decay=-1", r"meta_train\.weight_decay: .*greater than or equal to 0"),
         ("split.early=80", r"split: .*early < train < valid must hold, got 80, 80, 90"),
         ("split.valid=80", r"early < train < valid must hold, got 60, 80, 80"),
@@ -210,8 +210,8 @@ def test_missing_file(file: Path) -> None:
     "overrides",
     [
         (),
-        ("adapt.names=['selector.*', '*.bias']", "seeds=[3, 4]", "dataset='yes: #1'"),
-        ("base_models.fm.options={embedding_size: 3}", "meta_train.phi_learning_rate=1e-7"),
+        ("adapt.parameters=['selector.*', '*.bias']", "seeds=[3, 4]", "dataset='yes: #1'"),
+        ("base_models.fm.options={embedding_size: 3}", "meta_train.outer_lr_phi=1e-7"),
     ],
 )
 def test_printed_settings_can_be_loaded(overrides: tuple[str, ...], file: Path) -> None:
@@ -295,8 +295,8 @@ def test_impossible_steps(override: str, message: str) -> None:
         ("seeds=[0, 0]", "seeds: .*every seed once"),
         ("seeds=[-1]", "seeds.0: .*greater than or equal to 0"),
         (f"seeds=[{2**70}]", "seeds.0: .*less than"),
-        ("adapt.phi_rate=.nan", "adapt.phi_rate: .*finite"),
-        ("adapt.phi_rate=1e300", "adapt.phi_rate: .*at most 3e.38"),
+        ("adapt.inner_lr_phi=.nan", "adapt.inner_lr_phi: .*finite"),
+        ("adapt.inner_lr_phi=1e300", "adapt.inner_lr_phi: .*at most 3e.38"),
         ("adapt.finetune_rates=[.inf]", "adapt.finetune_rates.0: .*finite"),
         ("adapt.half_lives=[-.inf]", "adapt.half_lives.0.*finite"),
         ("adapt.task_weights={a: .nan}", "adapt.task_weights.a: .*finite"),

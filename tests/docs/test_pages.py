@@ -16,7 +16,7 @@ from metaselector.cli import app
 from .conftest import DOCS, ROOT, code, markdown_files
 
 SECTION = (
-    r"(?:data|split|cold|selector|adapt|meta_train|evaluate|transfer|teaching|pretrain|checkpoint"
+    r"(?:data|split|cold|selector|adapt|meta_train|evaluate|transfer|peer_learning|pretrain|checkpoint"
     r"|base_models\.[\w<>-]+)"
 )
 SETTING = re.compile(rf"(?:--set )?({SECTION}\.(?!csv)[a-z_.*]+)(?:[=:].*)?$")

@@ -1,4 +1,4 @@
-"""Saved models that are not what :meth:`Trained.save` writes."""
+"""Saved models that are not what :meth:`TrainedModel.save` writes."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from torch import Tensor
 from metaselector.common.errors import CheckpointError, DataError, UserError
 from metaselector.config import load_config
 from metaselector.data.encoded.digests import add_digests
-from metaselector.data.preparation.known import Known
+from metaselector.data.preparation.fitted_encoder import FittedEncoder
 from metaselector.inference.adapted_user import AdaptedUser
-from metaselector.inference.trained import MODEL, STATE, Trained, _untrained
+from metaselector.inference.trained import MODEL, STATE, TrainedModel, _untrained
 from metaselector.meta.variants import make_adaptation
 from metaselector.runs.run import Run
 from metaselector.runs.stages.prepare import prepare_run
@@ -44,12 +44,12 @@ def saved(write_world: Callable[..., Path], tmp_path_factory: pytest.TempPathFac
     (folder / "settings.yaml").write_text(SETTINGS)
     run = Run(folder / "run", load_config(folder / "settings.yaml"))
     prepare_run(run, write_world(folder / "raw"), folder)
-    known = Known.load(run.data_directory)
-    mixture = _untrained(known, run.config, 0)
+    encoder = FittedEncoder.load(run.data_directory)
+    mixture = _untrained(encoder, run.config, 0)
     adaptation = make_adaptation("metaselector", mixture, run.config.adapt)
     alpha = adaptation.initial_rates(dict(mixture.named_parameters()))
     alpha = {name: rate.detach() for name, rate in alpha.items()}
-    Trained(known, run.config, "metaselector", 0, mixture, alpha).save(folder / "model")
+    TrainedModel(encoder, run.config, "metaselector", 0, mixture, alpha).save(folder / "model")
     return folder / "model"
 
 
@@ -67,11 +67,11 @@ def test_a_changed_byte_is_damage(model: Path, name: str) -> None:
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
     with pytest.raises((CheckpointError, DataError), match=path.name):
-        Trained.load(model)
+        TrainedModel.load(model)
 
 
 def test_it_loads(model: Path) -> None:
-    Trained.load(model)
+    TrainedModel.load(model)
 
 
 def _first(tensors: dict[str, Tensor], part: str) -> str:
@@ -124,7 +124,7 @@ def test_tensors_that_do_not_fit(model: Path, case: str) -> None:
     save_checkpoint(model / MODEL, tensors, {}, {})
     add_digests(model, [MODEL])
     with pytest.raises(CheckpointError, match=problem) as raised:
-        Trained.load(model)
+        TrainedModel.load(model)
     assert "\n" not in str(raised.value)
     assert str(model) in str(raised.value)
 
@@ -148,7 +148,7 @@ def test_a_state_that_is_none(model: Path, changes: dict[str, Any], problem: str
     (model / STATE).write_text(json.dumps(state))
     add_digests(model, [STATE])
     with pytest.raises(CheckpointError, match=problem) as raised:
-        Trained.load(model)
+        TrainedModel.load(model)
     assert "\n" not in str(raised.value)
 
 
@@ -156,7 +156,7 @@ def test_a_state_that_is_none(model: Path, changes: dict[str, Any], problem: str
 def test_a_state_that_is_no_state(model: Path, text: str) -> None:
     (model / STATE).write_text(text)
     with pytest.raises(CheckpointError, match="no saved model, or a damaged one"):
-        Trained.load(model)
+        TrainedModel.load(model)
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_settings_that_do_not_fit(model: Path, key: str, value: Any, problem: st
     config.write_text(yaml.safe_dump(settings))
     add_digests(model, ["config.yaml"])
     with pytest.raises(UserError, match=problem):
-        Trained.load(model)
+        TrainedModel.load(model)
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ def test_rows_that_no_preparation_describes(model: Path, text: Any) -> None:
     )
     add_digests(file.parent, [file.name])
     with pytest.raises(DataError) as raised:
-        Trained.load(model)
+        TrainedModel.load(model)
     assert str(file.parent) in str(raised.value)
 
 
@@ -215,7 +215,7 @@ WHEN = 890_000_000
 THREADS, USERS = 4, 6
 
 
-def predicted(trained: Trained, user: int) -> np.ndarray:
+def predicted(trained: TrainedModel, user: int) -> np.ndarray:
     """What a user whom the model knows is predicted, with a history of their own."""
     items = [f"i{(user + k) % 25}" for k in range(6)]
     ratings = [float(1 + (user * k) % 5) for k in range(6)]
@@ -227,10 +227,10 @@ def predicted(trained: Trained, user: int) -> np.ndarray:
 
 
 def test_threads_get_the_same_numbers(saved: Path) -> None:
-    trained = Trained.load(saved)
+    trained = TrainedModel.load(saved)
     alone = [predicted(trained, user) for user in range(USERS)]
     assert len({p.tobytes() for p in alone}) == USERS
-    fresh = Trained.load(saved)  # of which nothing was asked yet
+    fresh = TrainedModel.load(saved)  # of which nothing was asked yet
     users = list(range(USERS)) * 3
     with ThreadPoolExecutor(THREADS) as pool:
         for user, found in zip(users, pool.map(partial(predicted, fresh), users), strict=True):
@@ -238,7 +238,7 @@ def test_threads_get_the_same_numbers(saved: Path) -> None:
 
 
 def test_an_exception_in_a_call_leaves_the_model_whole(saved: Path) -> None:
-    trained = Trained.load(saved)
+    trained = TrainedModel.load(saved)
     expected = predicted(trained, 1)
     before = {
         name: id(tensor) for name, tensor in trained.mixture.state_dict(keep_vars=True).items()
@@ -258,7 +258,7 @@ def test_an_exception_in_a_call_leaves_the_model_whole(saved: Path) -> None:
 
 
 def test_a_model_can_be_copied(saved: Path) -> None:
-    trained = Trained.load(saved)
+    trained = TrainedModel.load(saved)
     assert replace(trained, most_support=3).lock is trained.lock
     again = copy.deepcopy(trained)
     assert again.lock is not trained.lock

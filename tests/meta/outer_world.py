@@ -16,7 +16,7 @@ from metaselector.config import AdaptConfig, Config, MetaTrainConfig, SelectorCo
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.planted import planted_world
 from metaselector.meta import predict as module
-from metaselector.meta.learned import MetaLearned
+from metaselector.meta.parameters import MetaParameters
 from metaselector.meta.train import meta_train
 from metaselector.meta.variants import Variant
 from metaselector.models.build import make_mixture
@@ -31,8 +31,8 @@ CONFIG = Config(
         granularity="tensor",
         per_step=False,
         support_size=5,
-        theta_rate=0.1,
-        phi_rate=0.1,
+        inner_lr_theta=0.1,
+        inner_lr_phi=0.1,
     ),
     meta_train=MetaTrainConfig(users_per_batch=4, query_size=3, epochs=EPOCHS, patience=EPOCHS),
 )
@@ -69,8 +69,8 @@ def train(
     early: Mixture | None = None,
     later: Mixture | None = None,
     seed: int = 0,
-    start_from: MetaLearned | None = None,
-) -> MetaLearned:
+    start_from: MetaParameters | None = None,
+) -> MetaParameters:
     return meta_train(
         variant,
         dataset,

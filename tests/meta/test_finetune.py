@@ -38,14 +38,14 @@ def mixture(warm: Warm) -> Mixture:
 def test_the_best_rate_on_valid_is_taken(warm: Warm, mixture: Mixture) -> None:
     before = {name: p.detach().clone() for name, p in mixture.named_parameters()}
     learned = choose_rate(warm, mixture, description="", progress=Silent())
-    (exam,) = warm.exams
+    (evaluation_split,) = warm.evaluation_splits
     names = tuple(name for name in before if name.startswith("base_models."))
     losses = []
     for rate in RATES:
         alpha = {name: torch.tensor([rate]) for name in names}
         adaptation = Adaptation(MAML(rate), 3, names)
         found = predict_episodes(
-            mixture, alpha, adaptation, warm.dataset, exam.valid, warm.config.adapt
+            mixture, alpha, adaptation, warm.dataset, evaluation_split.valid, warm.config.adapt
         )
         losses.append(found.loss())
     assert [row["valid_loss"] for row in learned.history] == losses
@@ -60,6 +60,6 @@ def test_the_selector_stays_the_plain_average(warm: Warm, mixture: Mixture) -> N
     assert adaptation.steps == 3
     assert not any(name.startswith("selector.") for name in adaptation.names)
     alpha = {name: torch.tensor([1.0]) for name in adaptation.names}
-    test = warm.exams[0].test
+    test = warm.evaluation_splits[0].test
     found = predict_episodes(mixture, alpha, adaptation, warm.dataset, test, warm.config.adapt)
     assert np.array_equal(found.weights, np.full_like(found.weights, 0.5))

@@ -41,9 +41,7 @@ def test_the_first_step_equals_dense_adams_on_touched_rows(dataset: EncodedDatas
             torch.optim.Adam(episode.parameters(), lr=1e-2).step()
         else:
             settings = CONFIG.meta_train.model_copy(
-                update=dict.fromkeys(
-                    ("phi_learning_rate", "theta_learning_rate", "alpha_learning_rate"), 1e-2
-                )
+                update=dict.fromkeys(("outer_lr_phi", "outer_lr_theta", "outer_lr_alpha"), 1e-2)
             )
             for optimizer in outer_optimizers(model, episode, settings):
                 optimizer.step()
@@ -60,7 +58,7 @@ def step_outer(dataset: EncodedDataset, steps: int = 3, **changes: Any) -> dict[
     episode = EpisodeLoss(model, rates, adaptation, FuncEngine(), mean_loss)
     batch = load_episodes(dataset, window_episodes(dataset, (60, 80), 5))
     optimizers = outer_optimizers(
-        model, episode, CONFIG.meta_train.model_copy(update={"phi_learning_rate": 0.1, **changes})
+        model, episode, CONFIG.meta_train.model_copy(update={"outer_lr_phi": 0.1, **changes})
     )
     for _ in range(steps):
         episode.zero_grad()

@@ -49,7 +49,7 @@ def test_frozen_base_models_stay_as_they_are(variant: Variant, dataset: EncodedD
     learned = train(variant, dataset, early=early)
     assert equal(theta(parameters(early)), theta(before))
     assert not equal(parameters(early), before)
-    assert learned.shift == {}
+    assert learned.theta_delta == {}
 
 
 def test_joint_training_moves_the_base_models(
@@ -59,10 +59,10 @@ def test_joint_training_moves_the_base_models(
     early = mixture(dataset, 1)
     before = theta(parameters(early))
     learned = train("metaselector", dataset, early=early)
-    assert learned.shift.keys() == before.keys()
-    moved = {name: before[name] + shift for name, shift in learned.shift.items()}
+    assert learned.theta_delta.keys() == before.keys()
+    moved = {name: before[name] + shift for name, shift in learned.theta_delta.items()}
     torch.testing.assert_close(moved, theta(parameters(early)))
-    assert all(shift.any() for shift in learned.shift.values())
+    assert all(shift.any() for shift in learned.theta_delta.values())
 
 
 def test_a_selector_without_an_inner_loop_has_no_rates(dataset: EncodedDataset) -> None:
@@ -99,7 +99,7 @@ def test_fixed_rates_stay(rule: str, dataset: EncodedDataset, scripted: list[flo
 
 
 def test_joint_may_adapt_base_models_only(dataset: EncodedDataset) -> None:
-    learned = train("metaselector", dataset, config=with_adapt(names=("base_models.fm.*",)))
+    learned = train("metaselector", dataset, config=with_adapt(parameters=("base_models.fm.*",)))
     assert all(name.startswith("base_models.fm.") for name in learned.alpha)
 
 
@@ -109,7 +109,7 @@ def test_a_selector_without_fields_learns(
     variant: Variant, sees: tuple[str, ...], dataset: EncodedDataset, scripted: list[float]
 ) -> None:
     scripted += [4.0, 3.0, 2.0, 1.0]
-    blind = CONFIG.selector.model_copy(update={"sees": sees})
+    blind = CONFIG.selector.model_copy(update={"inputs": sees})
     config = CONFIG.model_copy(update={"selector": blind})
     early, later = (
         make_mixture(dict(mixture(dataset, seed).base_models.items()), dataset, config, 0)
@@ -131,7 +131,7 @@ def test_the_engine_changes_no_result(engine: str, dataset: EncodedDataset) -> N
         pytest.skip(str(error))
     learned = train("metaselector", dataset)
     other = train("metaselector", dataset, config=with_adapt(engine=engine))
-    for part in ("phi", "shift", "alpha"):
+    for part in ("phi", "theta_delta", "alpha"):
         torch.testing.assert_close(getattr(other, part), getattr(learned, part), rtol=0, atol=1e-4)
     for a, b in zip(other.history, learned.history, strict=True):
         assert a["valid_loss"] == pytest.approx(b["valid_loss"], abs=1e-5)
@@ -172,7 +172,7 @@ def test_untouched_rows_stay_as_they_are(
         assert torch.equal(now[unused], before[name][unused])
         assert not torch.equal(now, before[name])
         if granularity == "element":
-            assert (learned.alpha[name][unused] == CONFIG.adapt.theta_rate).all()
+            assert (learned.alpha[name][unused] == CONFIG.adapt.inner_lr_theta).all()
 
 
 def test_users_at_a_time_change_nothing(dataset: EncodedDataset, scripted: list[float]) -> None:
@@ -181,7 +181,7 @@ def test_users_at_a_time_change_nothing(dataset: EncodedDataset, scripted: list[
         train("metaselector", dataset, config=with_adapt(max_users_per_chunk=users))
         for users in (4, 1)
     )
-    for part in ("phi", "shift", "alpha"):
+    for part in ("phi", "theta_delta", "alpha"):
         for name, p in getattr(whole, part).items():
             torch.testing.assert_close(getattr(chunked, part)[name], p, rtol=1e-4, atol=1e-6)
 

@@ -57,7 +57,7 @@ def test_epoch_0_is_the_start(dataset: EncodedDataset, scripted: list[float]) ->
     assert learned.best_epoch == 0
     assert learned.history[0]["train_loss"] is None
     assert equal(learned.phi, {n: p for n, p in before.items() if n.startswith("selector.")})
-    assert not any(shift.any() for shift in learned.shift.values())
+    assert not any(shift.any() for shift in learned.theta_delta.values())
     assert {rate.item() for rate in learned.alpha.values()} == {torch.tensor(0.1).item()}
 
 
@@ -73,7 +73,7 @@ def test_phi_may_start_from_what_another_variant_learned(
     assert learned.best_epoch == 0
     assert equal(learned.phi, first.phi)
     assert not equal(learned.phi, {name: untrained[name] for name in first.phi})
-    assert not any(shift.any() for shift in learned.shift.values())
+    assert not any(shift.any() for shift in learned.theta_delta.values())
 
 
 def test_patience_ends_training(dataset: EncodedDataset, scripted: list[float]) -> None:
@@ -91,7 +91,7 @@ def test_the_seed_decides_what_is_learned(
 ) -> None:
     scripted += [4.0, 3.0, 2.0, 1.0] * 3
     first, same, other = (train(variant, dataset, seed=seed) for seed in (1, 1, 2))
-    for part in ("phi", "shift", "alpha"):
+    for part in ("phi", "theta_delta", "alpha"):
         assert equal(getattr(first, part), getattr(same, part))
     for learned in (first, same):
         for entry in learned.history:

@@ -56,7 +56,7 @@ def test_every_rule_can_be_asked_for(
 @pytest.mark.parametrize("granularity", ["tensor", "element"])
 def test_phi_and_theta_start_at_their_own_rates(granularity: Any) -> None:
     rule = make_rule(
-        AdaptConfig(granularity=granularity, per_step=False, theta_rate=0.25, phi_rate=3.0)
+        AdaptConfig(granularity=granularity, per_step=False, inner_lr_theta=0.25, inner_lr_phi=3.0)
     )
     params = {"base_models.lr.bias": torch.zeros(2, 3), "selector.output.bias": torch.zeros(4)}
     rates = rule.init(params)
@@ -67,11 +67,13 @@ def test_phi_and_theta_start_at_their_own_rates(granularity: Any) -> None:
 
 def test_one_shared_rate_cannot_start_at_two_values() -> None:
     with pytest.raises(ConfigError, match=r"scalar shares one rate.*3.0 and 0.1"):
-        make_rule(AdaptConfig(rule="meta-sgd", granularity="scalar", phi_rate=3.0, theta_rate=0.1))
+        make_rule(
+            AdaptConfig(rule="meta-sgd", granularity="scalar", inner_lr_phi=3.0, inner_lr_theta=0.1)
+        )
 
 
 def test_simplified_needs_a_parameter_of_the_selector(dataset: EncodedDataset) -> None:
-    config = with_adapt(names=("base_models.*",))
+    config = with_adapt(parameters=("base_models.*",))
     with pytest.raises(ConfigError, match=r"base_models\.\*.*no parameter of the selector"):
         train("metaselector-simplified", dataset, config=config)
 

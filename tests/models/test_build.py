@@ -28,11 +28,11 @@ def test_a_new_selector_comes_from_the_seed(dataset: EncodedDataset) -> None:
 
 
 def test_the_selector_is_the_one_in_the_settings(dataset: EncodedDataset) -> None:
-    settings = SelectorConfig(sees=("disagreement",), temperature=2.0, uniform_share=0.1)
+    settings = SelectorConfig(inputs=("disagreement",), temperature=2.0, uniform_mixing=0.1)
     models = {"lr": LR(dataset.schema.num_ids, dataset.schema.slot_fields)}
     made = make_mixture(models, dataset, CONFIG.model_copy(update={"selector": settings}), 0)
     selector = made.selector
-    assert (selector.sees, selector.temperature, selector.uniform_share) == (
+    assert (selector.inputs, selector.temperature, selector.uniform_mixing) == (
         {"disagreement"},
         2.0,
         0.1,

@@ -16,7 +16,7 @@ from base_models import FM, LR
 from metaselector.common.errors import ConfigError
 from metaselector.data.encoded.batch import Batch
 from metaselector.models.losses import MeanLoss, make_loss, mean_loss, row_loss
-from metaselector.models.mixture import Mixed, Mixture
+from metaselector.models.mixture import Mixture, MixtureOutput
 from metaselector.models.selector import GatedSelector
 
 EXTREMES = list(itertools.product([-60.0, 0.0, 60.0], repeat=2))
@@ -125,9 +125,9 @@ def test_logs_of_both_labels_add_up_to_one() -> None:
     torch.testing.assert_close(total, torch.ones(1).double())
 
 
-def mixed(probabilities: list[float]) -> Mixed:
+def mixed(probabilities: list[float]) -> MixtureOutput:
     p = torch.tensor(probabilities, dtype=torch.float64, requires_grad=True)
-    return Mixed(p.log(), (1 - p).log(), torch.ones(len(p), 1), p.unsqueeze(-1))
+    return MixtureOutput(p.log(), (1 - p).log(), torch.ones(len(p), 1), p.unsqueeze(-1))
 
 
 def test_row_loss_by_hand() -> None:
@@ -198,9 +198,9 @@ def test_each_task_is_mixed_as_if_it_were_the_only_one() -> None:
             assert torch.equal(mine[..., task], expected)
 
 
-def mixed_tasks(probabilities: list[list[float]]) -> Mixed:
+def mixed_tasks(probabilities: list[list[float]]) -> MixtureOutput:
     p = torch.tensor(probabilities, dtype=torch.float64, requires_grad=True)  # [R, T]
-    return Mixed(p.log(), (1 - p).log(), torch.ones(len(p), 1, p.shape[1]), p.unsqueeze(-2))
+    return MixtureOutput(p.log(), (1 - p).log(), torch.ones(len(p), 1, p.shape[1]), p.unsqueeze(-2))
 
 
 def test_loss_of_tasks_by_hand() -> None:

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from metaselector.config.meta import SelectorInput
 from metaselector.data.encoded.batch import Batch
-from metaselector.models.mixture import Mixed
+from metaselector.models.mixture import MixtureOutput
 from metaselector.models.selector import GatedSelector, support_losses
 
 SLOT_FIELDS = [0, 1, 1]
@@ -59,7 +59,7 @@ def inputs(*shape: int, seed: int = 0) -> tuple[Batch, Tensor]:
 def test_weights_lie_on_the_simplex(
     seed: int, scale: float, sees: tuple[SelectorInput, ...], temperature: float, share: float
 ) -> None:
-    selector = build(scale, seed, sees=sees, temperature=temperature, uniform_share=share)
+    selector = build(scale, seed, inputs=sees, temperature=temperature, uniform_mixing=share)
     weights = selector(*inputs(2, 5, seed=seed))
     assert weights.shape == (2, 5, MODELS)
     assert (weights >= share / MODELS - 1e-12).all()
@@ -68,13 +68,13 @@ def test_weights_lie_on_the_simplex(
 
 @pytest.mark.parametrize("share", [0.0, 0.3])
 def test_untrained_selector_is_the_uniform_average(share: float) -> None:
-    weights = build(uniform_share=share)(*inputs(5))
+    weights = build(uniform_mixing=share)(*inputs(5))
     assert torch.equal(weights, torch.full_like(weights, 1 / MODELS))
 
 
 @pytest.mark.parametrize("sees", SEES)
 def test_each_task_has_a_distribution_of_its_own(sees: tuple[SelectorInput, ...]) -> None:
-    selector = build(1.0, sees=sees, num_tasks=2, uniform_share=0.1)
+    selector = build(1.0, inputs=sees, num_tasks=2, uniform_mixing=0.1)
     batch, probabilities = inputs(2, 5)
     weights = selector(batch, torch.stack([probabilities, probabilities**2], -1))
     assert weights.shape == (2, 5, MODELS, 2)
@@ -86,7 +86,7 @@ def test_each_task_has_a_distribution_of_its_own(sees: tuple[SelectorInput, ...]
 
 def test_disagreement_is_measured_within_a_task() -> None:
     """Log-odds 1, 2, 6 of one task and 0, 0, 3 of the other, each around their own mean."""
-    selector = build(sees=("disagreement",), num_tasks=2)
+    selector = build(inputs=("disagreement",), num_tasks=2)
     odds = torch.tensor([[[1.0, 0.0], [2.0, 0.0], [6.0, 3.0]]]).double()  # [B, K, T]
     seen = torch.cat(selector._inputs(inputs(1)[0], torch.sigmoid(odds)), dim=-1)
     deviations = torch.tensor([-2.0, -1.0, -1.0, -1.0, 3.0, 2.0]).double()
@@ -144,7 +144,7 @@ def test_defaults_are_the_plain_selector() -> None:
 def test_what_it_sees_decides_parameters_and_tables(sees: tuple[SelectorInput, ...]) -> None:
     numbers = {"fields": 2 * 2, "outputs": MODELS, "disagreement": 2 * MODELS}
     numbers["support-losses"] = MODELS
-    selector = build(sees=sees)
+    selector = build(inputs=sees)
     assert selector.hidden.in_features == sum(numbers[kind] for kind in sees)
     assert selector.tables == ({"embedding"} if "fields" in sees else set())
     assert ("embedding" in dict(selector.named_parameters())) == ("fields" in sees)
@@ -157,7 +157,7 @@ def test_what_it_sees_decides_parameters_and_tables(sees: tuple[SelectorInput, .
 
 @pytest.mark.parametrize("sees", SEES)
 def test_weights_depend_on_what_it_sees_alone(sees: tuple[SelectorInput, ...]) -> None:
-    selector = build(1.0, sees=sees)
+    selector = build(1.0, inputs=sees)
     batch, probabilities = inputs(5)
     expected = selector(batch, probabilities)
     others = {
@@ -176,7 +176,7 @@ def test_weights_depend_on_what_it_sees_alone(sees: tuple[SelectorInput, ...]) -
 
 
 def test_the_order_of_what_it_sees_does_not_matter() -> None:
-    a, b = (build(1.0, sees=sees) for sees in (("fields", "outputs"), ("outputs", "fields")))
+    a, b = (build(1.0, inputs=sees) for sees in (("fields", "outputs"), ("outputs", "fields")))
     assert torch.equal(a(*inputs(5)), b(*inputs(5)))
 
 
@@ -184,7 +184,7 @@ def test_support_losses_by_hand() -> None:
     """Log-odds of 0 cost ln 2; the last row is padding."""
     p = torch.tensor([[0.5, 0.9], [0.5, 0.8], [0.1, 0.1]]).double()
     rows = torch.zeros(3).double()
-    output = Mixed(rows, rows, p, p)
+    output = MixtureOutput(rows, rows, p, p)
     labels = torch.tensor([1, 0, 0]).double()
     found = support_losses(output, labels, torch.tensor([1, 1, 0]).double())
     expected = torch.tensor([2.0, -(math.log(0.9) + math.log(0.2)) / math.log(2)]) * math.log(2) / 2
@@ -195,7 +195,7 @@ def test_support_losses_by_hand() -> None:
 
 def test_disagreement_by_hand() -> None:
     """Log-odds 1, 2, 6 lie -2, -1, 3 from their mean."""
-    selector = build(sees=("disagreement",))
+    selector = build(inputs=("disagreement",))
     odds = torch.tensor([[1.0, 2.0, 6.0]]).double()
     seen = torch.cat(selector._inputs(inputs(1)[0], torch.sigmoid(odds)), dim=-1)
     expected = torch.tensor([[-2.0, -1.0, 3.0, 2.0, 1.0, 3.0]]).double()
@@ -214,7 +214,7 @@ def test_disagreement_by_hand() -> None:
 def test_temperature_and_uniform_share_by_hand(
     temperature: float, share: float, expected: list[float]
 ) -> None:
-    selector = build(temperature=temperature, uniform_share=share)
+    selector = build(temperature=temperature, uniform_mixing=share)
     with torch.no_grad():
         selector.output.bias.copy_(torch.tensor([8.0, 1.0, 1.0]).double().log())
     weights = selector(*inputs(1))
@@ -223,7 +223,7 @@ def test_temperature_and_uniform_share_by_hand(
 
 @pytest.mark.parametrize("sees", SEES)
 def test_gradients_equal_finite_differences(sees: tuple[SelectorInput, ...]) -> None:
-    selector = build(1.0, sees=sees, temperature=0.7, uniform_share=0.2)
+    selector = build(1.0, inputs=sees, temperature=0.7, uniform_mixing=0.2)
     batch, probabilities = inputs(2)
     names = [name for name, _ in selector.named_parameters()]
 
@@ -261,7 +261,7 @@ def test_certain_base_models_give_finite_weights_and_gradients(probability: floa
 
 @pytest.mark.parametrize("probability", [0.0, 1.0])
 def test_certain_base_models_give_finite_gradients_of_gradients(probability: float) -> None:
-    selector = build(1.0, sees=("outputs", "disagreement"))
+    selector = build(1.0, inputs=("outputs", "disagreement"))
     batch, probabilities = inputs(5)
     probabilities = probabilities.fill_(probability).requires_grad_()
     learned = [probabilities, *selector.parameters()]

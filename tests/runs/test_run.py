@@ -13,7 +13,7 @@ from torch import Tensor
 from metaselector.common.errors import CheckpointError
 from metaselector.config import load_config
 from metaselector.inference.trained import Trained
-from metaselector.meta.learned import MetaLearned
+from metaselector.meta.parameters import MetaParameters
 from metaselector.runs.run import Run
 from metaselector.runs.stages.prepare import prepare_run
 from metaselector.training.checkpoint import save_checkpoint
@@ -82,7 +82,7 @@ def test_what_meta_training_learned(run: Run, case: str | None) -> None:
     parameters = dict(mixture.named_parameters())
     phi = {name: p for name, p in parameters.items() if name.startswith("selector.")}
     alpha = {name: torch.ones(1) for name in parameters}
-    tensors = MetaLearned(phi, {}, alpha).tensors()
+    tensors = MetaParameters(phi, {}, alpha).tensors()
     path, settings = run._learned("metaselector", 0)
     record = {"history": [], "rates": [], "best_epoch": 0, "seconds": 1.0}
     if case is None:

@@ -23,10 +23,10 @@ from metaselector.data.encoded.dataset_files import Writer
 from metaselector.data.encoded.schema import Schema
 from metaselector.data.interactions import InteractionTable
 from metaselector.data.preparation.cleaning import Cleaning
-from metaselector.data.preparation.known import Known
+from metaselector.data.preparation.fitted_encoder import FittedEncoder
 from metaselector.data.preparation.negatives import NegativeSampler
 from metaselector.data.preparation.parts import Parts
-from metaselector.data.preparation.plan import Plan, write_rows
+from metaselector.data.preparation.plan import EncodingPlan, write_rows
 from metaselector.data.preparation.prefetch import ahead
 from metaselector.data.preparation.settings import DEFAULT_SETTINGS, Settings
 from metaselector.data.preparation.staging import Staged, StagedRows, stage, whole_users
@@ -84,14 +84,14 @@ def encode_to(
         _check_windows(table, statistics.user_offsets, settings.windows)
     named = statistics.users * parts.named
     table = _described(table, staged)
-    plan = Plan.fit(table, staged, statistics, named, settings, schema)
+    plan = EncodingPlan.fit(table, staged, statistics, named, settings, schema)
     with Writer(directory, plan.schema) as writer:
         writer.append("user_offsets", statistics.user_offsets)
         groups = ahead(_cleaned(table, staged, settings, [], []))
         write_rows(writer, plan, staged.users, groups, parts)
     if schema is None:
         table.repairs.extend(f"{table.source}: {doubt}" for doubt in plan.doubts(table))
-    Known.of(plan.schema, table, staged.items).save(directory)
+    FittedEncoder.of(plan.schema, table, staged.items).save(directory)
     if not table.tabular:
         save_titles(table.describe_items(staged.items), directory)
     shutil.rmtree(scratch)

@@ -7,8 +7,8 @@ from collections.abc import Collection
 from pathlib import Path
 
 from metaselector.common.errors import DataError
-from metaselector.data.preparation.given_rows import Given
-from metaselector.data.preparation.known import Known
+from metaselector.data.preparation.fitted_encoder import FittedEncoder
+from metaselector.data.preparation.given_rows import RawRows
 from metaselector.data.raw.file import RawFile
 from metaselector.data.raw.lines import read_blocks
 from metaselector.data.raw.values import shown
@@ -17,7 +17,9 @@ _COMMON = ",;\t|"
 _HEADER_BYTES = 2**16
 
 
-def given_file(known: Known, path: Path, *, labelled: bool, every_column: bool = False) -> Given:
+def given_file(
+    encoder: FittedEncoder, path: Path, *, labelled: bool, every_column: bool = False
+) -> RawRows:
     """The rows of a file of any format of :class:`RawFile`; values of a text file stay text.
 
     Its columns are separated by whatever splits its header into the names of the data's columns.
@@ -32,14 +34,14 @@ def given_file(known: Known, path: Path, *, labelled: bool, every_column: bool =
     """
     if not path.exists():
         raise DataError(path, "file not found; correct the path")
-    wanted = known.rows.column_names
+    wanted = encoder.rows.column_names
     file = RawFile(path)
     if file.is_text and not file.is_atomic:
         file = RawFile(path, _separator(path, file.usual_separator, wanted))
     names = tuple(file.header)
-    Given(path, names, ()).require(known, labelled=labelled)
+    RawRows(path, names, ()).require(encoder, labelled=labelled)
     read = [name for name in names if every_column or name in wanted]
-    return Given(path, names, tuple(file.blocks(dict.fromkeys(read, "text"))))
+    return RawRows(path, names, tuple(file.blocks(dict.fromkeys(read, "text"))))
 
 
 def _separator(path: Path, usual: str, wanted: Collection[str]) -> str:

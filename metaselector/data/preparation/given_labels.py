@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from metaselector.common.errors import LabelWarning
 from metaselector.data.interactions import Task
-from metaselector.data.preparation.known import Known
+from metaselector.data.preparation.fitted_encoder import FittedEncoder
 from metaselector.data.raw.columns import (
     BadValue,
     RawBlock,
@@ -25,7 +25,7 @@ from metaselector.data.raw.columns import (
 )
 
 
-def labels_of(known: Known, block: RawBlock) -> NDArray[np.float64]:
+def labels_of(encoder: FittedEncoder, block: RawBlock) -> NDArray[np.float64]:
     """``[n, T]``; of tasks after the first one, those that are not there are not observed.
 
     Raises:
@@ -33,8 +33,8 @@ def labels_of(known: Known, block: RawBlock) -> NDArray[np.float64]:
     """
     found: dict[str, NDArray[np.float64]] = {}
     positive: dict[str, NDArray[np.bool_]] = {}
-    for task in known.rows.tasks:
-        column, least = known.rows.column(task.name), _least(known, task)
+    for task in encoder.rows.tasks:
+        column, least = encoder.rows.column(task.name), _least(encoder, task)
         values = np.full(len(block.lines), np.nan)
         if column in block.columns:
             values = checked(block, column, partial(_label, task=task, least=least))
@@ -44,16 +44,16 @@ def labels_of(known: Known, block: RawBlock) -> NDArray[np.float64]:
         if task.after is not None:  # a negative of one who was never asked is no answer
             outside = ~positive[task.after]
             if column in block.columns:
-                _refuse_outside(known, block, task, outside & positive[task.name])
+                _refuse_outside(encoder, block, task, outside & positive[task.name])
             values = np.where(outside, np.nan, values)
         found[task.name] = values
     return np.column_stack(list(found.values()))
 
 
-def warn_labels(known: Known, source: Path, blocks: Collection[RawBlock]) -> None:
+def warn_labels(encoder: FittedEncoder, source: Path, blocks: Collection[RawBlock]) -> None:
     """Issue a :class:`LabelWarning` of a label that says 0 and 1 where ratings are expected."""
-    for task in known.rows.tasks:
-        column, least = known.rows.column(task.name), _least(known, task)
+    for task in encoder.rows.tasks:
+        column, least = encoder.rows.column(task.name), _least(encoder, task)
         if least > 1 and all(column in block.columns for block in blocks):
             parts = [np.unique(checked(block, column, numbers)) for block in blocks]
             values = np.unique(np.concatenate([np.zeros(0), *parts]))
@@ -63,9 +63,9 @@ def warn_labels(known: Known, source: Path, blocks: Collection[RawBlock]) -> Non
                 warnings.warn(text, LabelWarning, stacklevel=3)
 
 
-def _least(known: Known, task: Task) -> float:
+def _least(encoder: FittedEncoder, task: Task) -> float:
     """The least positive value."""
-    return known.schema.label_threshold if task.threshold is None else task.threshold
+    return encoder.schema.label_threshold if task.threshold is None else task.threshold
 
 
 def _label(column: pa.Array, task: Task, least: float) -> NDArray[np.float64]:
@@ -82,11 +82,13 @@ def _require_observed(block: RawBlock, column: str, values: NDArray[np.float64])
     checked(block, column, lambda _: observed(values))
 
 
-def _refuse_outside(known: Known, block: RawBlock, task: Task, wrong: NDArray[np.bool_]) -> None:
+def _refuse_outside(
+    encoder: FittedEncoder, block: RawBlock, task: Task, wrong: NDArray[np.bool_]
+) -> None:
     """Refuse positives where the task before is not positive."""
-    earlier = known.rows.column(str(task.after))
+    earlier = encoder.rows.column(str(task.after))
     problem = (
         f"is positive, but column '{earlier}', after which it comes, is not; correct one of the two"
     )
-    column = known.rows.column(task.name)
+    column = encoder.rows.column(task.name)
     checked(block, column, lambda _: refuse(wrong, lambda _: problem))

@@ -16,15 +16,15 @@ from metaselector.common.errors import DataError, nearest
 from metaselector.data.interactions import Feature, Interactions
 from metaselector.data.own.log_columns import Noticed, converted
 from metaselector.data.preparation.codes import occurring
+from metaselector.data.preparation.fitted_encoder import FittedEncoder
 from metaselector.data.preparation.given_labels import labels_of
-from metaselector.data.preparation.known import Known
 from metaselector.data.raw.columns import RawBlock, checked, keys
 from metaselector.data.raw.frames import frame_columns, frame_names
 from metaselector.data.raw.times import microseconds
 
 
 @dataclass(frozen=True)
-class Given:
+class RawRows:
     """Some rows that a user brings.
 
     Attributes:
@@ -38,13 +38,13 @@ class Given:
     blocks: tuple[RawBlock, ...]
 
     @classmethod
-    def of_frame(cls, known: Known, frame: pd.DataFrame, source: Path) -> Self:
+    def of_frame(cls, encoder: FittedEncoder, frame: pd.DataFrame, source: Path) -> Self:
         """The rows of a data frame; messages count them from 1.
 
         Raises:
             DataError: a column that rows are made of is there twice, or mixes types.
         """
-        columns = frame_columns(frame, source, known.rows.column_names)
+        columns = frame_columns(frame, source, encoder.rows.column_names)
         lines = np.arange(1, len(frame) + 1)
         blocks = (RawBlock(source, lines, columns),) if len(frame) else ()
         return cls(source, tuple(frame_names(frame)), blocks)
@@ -64,9 +64,9 @@ class Given:
         )
         return replace(self, names=(*self.names, column), blocks=blocks)
 
-    def require(self, known: Known, *, labelled: bool) -> None:
+    def require(self, encoder: FittedEncoder, *, labelled: bool) -> None:
         """Raise :class:`DataError` unless it has all columns that rows are made of."""
-        rows = known.rows
+        rows = encoder.rows
         ids = () if rows.tabular else ("item", "timestamp")
         label = (rows.tasks[0].name,) if labelled else ()
         for name in ("user", *ids, *label, *(feature.name for feature in rows.features)):
@@ -81,7 +81,9 @@ class Given:
                 raise DataError(self.source, problem, column=column)
 
 
-def interactions_of(known: Known, given: Given, *, labelled: bool) -> Iterator[Interactions]:
+def interactions_of(
+    encoder: FittedEncoder, given: RawRows, *, labelled: bool
+) -> Iterator[Interactions]:
     """The rows of `given`, some at a time.
 
     Args:
@@ -90,20 +92,20 @@ def interactions_of(known: Known, given: Given, *, labelled: bool) -> Iterator[I
     Raises:
         DataError: a column is missing or a value wrong; the message names row and column.
     """
-    given.require(known, labelled=labelled)
-    return (_interactions(known, block, labelled) for block in given.blocks)
+    given.require(encoder, labelled=labelled)
+    return (_interactions(encoder, block, labelled) for block in given.blocks)
 
 
-def _interactions(known: Known, block: RawBlock, labelled: bool) -> Interactions:
-    rows, n = known.rows, len(block.lines)
+def _interactions(encoder: FittedEncoder, block: RawBlock, labelled: bool) -> Interactions:
+    rows, n = encoder.rows, len(block.lines)
     item: pa.Array = pa.nulls(n, pa.string())
     times = np.zeros(n, dtype=np.int64)
     if not rows.tabular:
         item = checked(block, rows.column("item"), keys)
-        times = checked(block, rows.column("timestamp"), lambda found: _times(known, found))
+        times = checked(block, rows.column("timestamp"), lambda found: _times(encoder, found))
     labels = np.full((n, len(rows.tasks)), np.nan)
     if labelled:
-        labels = labels_of(known, block)
+        labels = labels_of(encoder, block)
     else:
         labels[:, 0] = -np.inf
     return Interactions(
@@ -119,18 +121,18 @@ def _interactions(known: Known, block: RawBlock, labelled: bool) -> Interactions
     )
 
 
-def _times(known: Known, column: pa.Array) -> NDArray[np.int64]:
-    unit = known.rows.time_unit
+def _times(encoder: FittedEncoder, column: pa.Array) -> NDArray[np.int64]:
+    unit = encoder.rows.time_unit
     is_text = pa.types.is_string(column.type) or pa.types.is_large_string(column.type)
     return microseconds(column, "iso" if unit is None and is_text else unit)
 
 
 def described(
-    known: pd.DataFrame,
+    encoder: pd.DataFrame,
     features: tuple[Feature, ...],
     names: Iterable[str],
     column: str,
-    given: Iterable[Given],
+    given: Iterable[RawRows],
     columns: Any,
 ) -> pd.DataFrame:
     """What is known of users or items.
@@ -145,8 +147,8 @@ def described(
         columns: what `given` calls a feature.
     """
     names = list(names)
-    found = known.reindex(names)
-    new = {name: place for place, name in enumerate(names) if name not in known.index}
+    found = encoder.reindex(names)
+    new = {name: place for place, name in enumerate(names) if name not in encoder.index}
     for feature in features if new else ():
         cells, missing = found[feature.name].tolist(), set(new)
         for block in (block for part in given for block in part.blocks):

@@ -18,10 +18,10 @@ from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.encoded.dataset_files import Writer
 from metaselector.data.interactions import Interactions
 from metaselector.data.preparation.cleaning import repeats
-from metaselector.data.preparation.given_rows import Given, described, interactions_of
-from metaselector.data.preparation.known import Known
+from metaselector.data.preparation.fitted_encoder import FittedEncoder
+from metaselector.data.preparation.given_rows import RawRows, described, interactions_of
 from metaselector.data.preparation.parts import Parts
-from metaselector.data.preparation.plan import Plan, write_rows
+from metaselector.data.preparation.plan import EncodingPlan, write_rows
 from metaselector.data.preparation.settings import Settings
 from metaselector.data.preparation.staging import Staged, StagedRows, stage, whole_users
 from metaselector.data.preparation.statistics import Statistics, user_offsets
@@ -79,7 +79,7 @@ class NewRows(NamedTuple):
         return EpisodeRows(np.repeat(users, many), np.repeat(support, many, axis=0), query)
 
 
-def encode_rows(known: Known, history: Given, candidates: Given) -> NewRows:
+def encode_rows(encoder: FittedEncoder, history: RawRows, candidates: RawRows) -> NewRows:
     """Encode rows of any users and items, new ones too.
 
     A new user or item has its field's id of unseen words, and the features that `history` or
@@ -99,33 +99,33 @@ def encode_rows(known: Known, history: Given, candidates: Given) -> NewRows:
         block
         for part in given
         if len(part)
-        for block in interactions_of(known, part, labelled=part is history)
+        for block in interactions_of(encoder, part, labelled=part is history)
     ]
-    if known.rows.tabular:
+    if encoder.rows.tabular:
         blocks = _counted(blocks)
-    rows, settings = known.rows, _settings(known)
-    nobody = known.users.iloc[:0]
-    table = known.table(history.source, lambda: iter(blocks), nobody, known.items.iloc[:0])
+    rows, settings = encoder.rows, _settings(encoder)
+    nobody = encoder.users.iloc[:0]
+    table = encoder.table(history.source, lambda: iter(blocks), nobody, encoder.items.iloc[:0])
     with tempfile.TemporaryDirectory(prefix="metaselector-") as directory:
         scratch, target = Path(directory) / "staged", Path(directory) / "data"
         scratch.mkdir()
         target.mkdir()
         staged = stage(table, scratch, settings.label_threshold)
         users = described(
-            known.users, rows.user_features, staged.users, rows.column("user"), given, rows.column
+            encoder.users, rows.user_features, staged.users, rows.column("user"), given, rows.column
         )
-        items = known.items
+        items = encoder.items
         if not rows.tabular:
             items = described(
                 items, rows.item_features, staged.items, rows.column("item"), given, rows.column
             )
-        table = known.table(history.source, table.read, users, items)
+        table = encoder.table(history.source, table.read, users, items)
         counts = Statistics.empty(table, staged)
-        plan = Plan.fit(table, staged, counts, counts.users, settings, known.schema)
+        plan = EncodingPlan.fit(table, staged, counts, counts.users, settings, encoder.schema)
         groups = list(_without_repeats(staged, len(history)))
         ends = np.cumsum([user_offsets(records)[-1] for records in groups])
         offsets = [user_offsets(g) + end - len(g) for g, end in zip(groups, ends, strict=True)]
-        with Writer(target, known.schema) as writer:
+        with Writer(target, encoder.schema) as writer:
             writer.append("user_offsets", np.unique(np.concatenate(offsets)))
             parts = Parts(_ALL, histories=not rows.tabular)
             write_rows(writer, plan, staged.users, groups, parts)
@@ -133,8 +133,8 @@ def encode_rows(known: Known, history: Given, candidates: Given) -> NewRows:
     return _found(dataset, len(history))
 
 
-def _settings(known: Known) -> Settings:
-    schema = known.schema
+def _settings(encoder: FittedEncoder) -> Settings:
+    schema = encoder.schema
     return Settings(
         label_threshold=schema.label_threshold,
         history_length=schema.history_length,

@@ -26,7 +26,7 @@ from metaselector.data.raw.spelling import doubts_of_words
 
 
 @dataclass(frozen=True)
-class Plan:
+class EncodingPlan:
     """How every record becomes a row.
 
     Attributes:
@@ -55,7 +55,7 @@ class Plan:
         named_users: Counts,
         settings: Settings,
         known: Schema | None,
-    ) -> Plan:
+    ) -> EncodingPlan:
         """Make the fields.
 
         Args:
@@ -176,7 +176,7 @@ def _entity(
 
 def write_rows(
     writer: Writer,
-    plan: Plan,
+    plan: EncodingPlan,
     users: Sequence[str],
     groups: Iterable[StagedRows],
     parts: Parts,

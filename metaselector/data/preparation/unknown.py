@@ -14,8 +14,8 @@ import pyarrow as pa
 from metaselector.common.errors import DataError, UnknownWarning
 from metaselector.data.interactions import Feature
 from metaselector.data.preparation.codes import occurring
-from metaselector.data.preparation.given_rows import Given
-from metaselector.data.preparation.known import Known
+from metaselector.data.preparation.fitted_encoder import FittedEncoder
+from metaselector.data.preparation.given_rows import RawRows
 from metaselector.data.raw.columns import RawBlock, checked, keys, words
 from metaselector.data.raw.values import shown
 
@@ -43,7 +43,7 @@ class Unknown(NamedTuple):
     known: Collection[str]
 
 
-def find_unknown(known: Known, given: Given, *, allow: bool = False) -> list[Unknown]:
+def find_unknown(encoder: FittedEncoder, given: RawRows, *, allow: bool = False) -> list[Unknown]:
     """The users, items and words of some rows that a model has never seen, by column.
 
     Args:
@@ -54,7 +54,7 @@ def find_unknown(known: Known, given: Given, *, allow: bool = False) -> list[Unk
     Raises:
         DataError: they are, and `allow` is not set; or an id is missing.
     """
-    unknown = [one for one in unknown_words(known, given) if one.strangers]
+    unknown = [one for one in unknown_words(encoder, given) if one.strangers]
     for one in unknown:
         if len(one.strangers) == one.found and not (one.usual or allow):
             problem = (
@@ -72,15 +72,15 @@ def warn_unknown(source: Path | str, unknown: Iterable[Unknown]) -> None:
         warnings.warn(f"{source}: unknown to the model: {told}", UnknownWarning, stacklevel=3)
 
 
-def warn_unknown_items(known: Known, source: Path | str, items: Iterable[str]) -> None:
+def warn_unknown_items(encoder: FittedEncoder, source: Path | str, items: Iterable[str]) -> None:
     """The same of some items, which may repeat, of data without tabular rows."""
-    compared = _compared(known, "item", dict.fromkeys(items), "items")
+    compared = _compared(encoder, "item", dict.fromkeys(items), "items")
     warn_unknown(source, (one for one in compared if one.strangers))
 
 
-def warn_apart(known: Known, history: Given, candidates: Given) -> None:
+def warn_apart(encoder: FittedEncoder, history: RawRows, candidates: RawRows) -> None:
     """Issue one where a history is given, but of none of those who have candidates."""
-    column = known.rows.column("user")
+    column = encoder.rows.column("user")
     past, asked = (_distinct(part.blocks, column, keys) for part in (history, candidates))
     if past and asked and not past.keys() & asked.keys():
         text = (
@@ -90,37 +90,37 @@ def warn_apart(known: Known, history: Given, candidates: Given) -> None:
         warnings.warn(text, UnknownWarning, stacklevel=3)
 
 
-def unknown_words(known: Known, given: Given) -> Iterator[Unknown]:
+def unknown_words(encoder: FittedEncoder, given: RawRows) -> Iterator[Unknown]:
     """What the model does not know of each column that holds any ids or words.
 
     Of data whose test is on new users, users are left out: to be unknown is what they are for.
     """
-    rows = known.rows
+    rows = encoder.rows
     names = ("user",) if rows.tabular else ("user", "item")
-    for name in names[known.schema.protocol == "cold" :]:
+    for name in names[encoder.schema.protocol == "cold" :]:
         found = _distinct(given.blocks, rows.column(name), keys)
-        yield from _compared(known, name, found, f"{name}s", usual=name == "user")
+        yield from _compared(encoder, name, found, f"{name}s", usual=name == "user")
     for feature in _of_words(rows.features):
         found = _words(given.blocks, rows.column(feature.name), feature)
-        yield from _compared(known, feature.name, found, "words")
-    sides = ((rows.user_features, known.users), (rows.item_features, known.items))
+        yield from _compared(encoder, feature.name, found, "words")
+    sides = ((rows.user_features, encoder.users), (rows.item_features, encoder.items))
     for name, (features, described) in zip(names, sides, strict=False):
         for feature in _of_words(features):
             column = rows.column(feature.name)
             if column in given.names:  # read of new users and items only
                 new = _undescribed(given, rows.column(name), described, column)
                 found = _words(new, column, feature)
-                yield from _compared(known, feature.name, found, "words", usual=True)
+                yield from _compared(encoder, feature.name, found, "words", usual=True)
 
 
 def _compared(
-    known: Known, field: str, found: Collection[str], what: str, *, usual: bool = False
+    encoder: FittedEncoder, field: str, found: Collection[str], what: str, *, usual: bool = False
 ) -> Iterator[Unknown]:
     """`found` beside the vocabulary of a field; nothing where nothing was found."""
-    vocabulary = known.vocabularies[field]
+    vocabulary = encoder.vocabularies[field]
     if found:
         strangers = [word for word in found if word not in vocabulary]
-        yield Unknown(known.rows.column(field), what, len(found), strangers, usual, vocabulary)
+        yield Unknown(encoder.rows.column(field), what, len(found), strangers, usual, vocabulary)
 
 
 def _of_words(features: Collection[Feature]) -> list[Feature]:
@@ -147,7 +147,7 @@ def _distinct(
 
 
 def _undescribed(
-    given: Given, column: str, described: pd.DataFrame, feature: str
+    given: RawRows, column: str, described: pd.DataFrame, feature: str
 ) -> Iterator[RawBlock]:
     """The feature of those whose ids, in `column`, are not in the index of `described`."""
     for block in given.blocks:

@@ -14,7 +14,7 @@ from metaselector.data.splitting.episodes import (
     EpisodeRows,
     rows_around,
 )
-from metaselector.data.splitting.protocol import EvaluationProtocol, Exam, Ints, Window
+from metaselector.data.splitting.protocol import EvaluationProtocol, EvaluationSplit, Ints, Window
 from metaselector.data.splitting.windows import rows_of, user_places
 
 
@@ -94,10 +94,10 @@ class Cold(EvaluationProtocol):
         )
 
     @cached_property
-    def exams(self) -> tuple[Exam, ...]:
+    def evaluation_splits(self) -> tuple[EvaluationSplit, ...]:
         cold = self.config.cold
         return tuple(
-            Exam(
+            EvaluationSplit(
                 name=f"cold-{size}",
                 folder=f"support-{size}",
                 valid=self._first_rows(cold.train, cold.valid, size),

@@ -24,7 +24,7 @@ WINDOWS: tuple[Window, ...] = ("early", "train", "full")
 
 
 @dataclass(frozen=True)
-class Exam:
+class EvaluationSplit:
     """What one table of results is about.
 
     Attributes:
@@ -83,5 +83,5 @@ class EvaluationProtocol(ABC):
 
     @property
     @abstractmethod
-    def exams(self) -> tuple[Exam, ...]:
+    def evaluation_splits(self) -> tuple[EvaluationSplit, ...]:
         """The tables of results."""

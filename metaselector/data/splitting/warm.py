@@ -12,7 +12,7 @@ from metaselector.data.splitting.episodes import (
     sample_episodes,
     window_episodes,
 )
-from metaselector.data.splitting.protocol import EvaluationProtocol, Exam, Ints, Window
+from metaselector.data.splitting.protocol import EvaluationProtocol, EvaluationSplit, Ints, Window
 from metaselector.data.splitting.windows import window_rows
 
 
@@ -35,7 +35,7 @@ class Warm(EvaluationProtocol):
     def sample(self, users: Ints, generator: np.random.Generator) -> EpisodeRows:
         split, size = self.config.split, self.config.adapt.support_size
         window, settings = (split.early, split.train), self.config.meta_train
-        if settings.cut == "start":
+        if settings.support_boundary == "start":
             found = window_episodes(self.dataset, window, size, users)
             return replace(found, query=found.query[:, : settings.query_size])
         return sample_episodes(self.dataset, window, size, settings.query_size, users, generator)
@@ -49,10 +49,10 @@ class Warm(EvaluationProtocol):
         )
 
     @cached_property
-    def exams(self) -> tuple[Exam, ...]:
+    def evaluation_splits(self) -> tuple[EvaluationSplit, ...]:
         split, size = self.config.split, self.config.adapt.support_size
         valid, test = (
             window_episodes(self.dataset, window, size)
             for window in ((split.train, split.valid), (split.valid, 100))
         )
-        return (Exam("warm-chronological", ".", valid, test),)
+        return (EvaluationSplit("warm-chronological", ".", valid, test),)

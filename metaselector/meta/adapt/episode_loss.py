@@ -94,7 +94,7 @@ class EpisodeLoss(nn.Module):
         _give_back(taken, {key: leaf.grad for key, leaf in leaves.items()})
         return total
 
-    def sit_out(self) -> None:
+    def join_empty(self) -> None:
         """The part of :meth:`accumulate_gradients` in a step for which there are no episodes here.
 
         Where tables are sharded, the other processes need the rows that this one holds. Without

@@ -19,14 +19,14 @@ from metaselector.common.files import atomic_file, write_text
 from metaselector.common.progress import Progress
 from metaselector.config import Config
 from metaselector.config.plugins.kinds import METRICS
-from metaselector.data.splitting.protocol import WINDOWS, Exam
+from metaselector.data.splitting.protocol import WINDOWS, EvaluationSplit
 from metaselector.evaluate.combiners import OPTIONAL, usable_combiners
 from metaselector.evaluate.comparisons import compare
 from metaselector.evaluate.metrics import Metric
 from metaselector.evaluate.plugin_metric import metric_of_plugin
 from metaselector.evaluate.predictions import save_predictions
 from metaselector.evaluate.results import best_model_counts, score, with_common_rows
-from metaselector.meta.learned import PHI
+from metaselector.meta.parameters import PHI
 from metaselector.runs.run import Run
 from metaselector.runs.stages.evaluate_seed import SeedEvaluation, evaluate_seed, predict_seed
 
@@ -38,7 +38,10 @@ def evaluate(run: Run, progress: Progress) -> None:
             f"{name} is left out: {OPTIONAL[name]} cannot be imported; "
             f"pip install 'metaselector[{OPTIONAL[name]}]' brings it"
         )
-    tables = [_evaluate_exam(run, exam, progress) for exam in run.protocol.exams]
+    tables = [
+        _evaluate_exam(run, evaluation_split, progress)
+        for evaluation_split in run.protocol.evaluation_splits
+    ]
     of_tasks = []
     for task, folder in enumerate(run.task_folders):
         of_tasks.append(pd.concat([parts[task] for parts in tables], ignore_index=True))
@@ -68,27 +71,33 @@ def own_metrics(config: Config) -> dict[str, Metric]:
 
 def help_evaluate(run: Run) -> None:
     """What workers do while the main one evaluates: their share of the predictions."""
-    for exam in run.protocol.exams:
+    for evaluation_split in run.protocol.evaluation_splits:
         for seed in run.config.seeds:
-            predict_seed(run, exam, seed)
+            predict_seed(run, evaluation_split, seed)
 
 
-def _evaluate_exam(run: Run, exam: Exam, progress: Progress) -> list[pd.DataFrame]:
+def _evaluate_exam(
+    run: Run, evaluation_split: EvaluationSplit, progress: Progress
+) -> list[pd.DataFrame]:
     """Write the files of one table of each task; return those tables, for new users with metrics of
     the rows that all support sizes have."""
-    with progress.task(f"evaluate {exam.name}", len(run.config.seeds)) as advance:
+    with progress.task(f"evaluate {evaluation_split.name}", len(run.config.seeds)) as advance:
         seeds = []
         for seed in run.config.seeds:
-            seeds.append(evaluate_seed(run, exam, seed))
+            seeds.append(evaluate_seed(run, evaluation_split, seed))
             advance()
     return [
-        _write_exam(run, exam, folder, [parts[task] for parts in seeds], progress)
+        _write_exam(run, evaluation_split, folder, [parts[task] for parts in seeds], progress)
         for task, folder in enumerate(run.task_folders)
     ]
 
 
 def _write_exam(
-    run: Run, exam: Exam, task_folder: str, parts: list[SeedEvaluation], progress: Progress
+    run: Run,
+    evaluation_split: EvaluationSplit,
+    task_folder: str,
+    parts: list[SeedEvaluation],
+    progress: Progress,
 ) -> pd.DataFrame:
     """Write the files of one table; `parts` are the seeds'."""
     predictions = pd.concat([part.predictions for part in parts], ignore_index=True)
@@ -98,11 +107,11 @@ def _write_exam(
     results = score(
         predictions,
         dataset=dataset,
-        protocol=exam.name,
+        protocol=evaluation_split.name,
         best_single=best_single,
         metrics=own_metrics(run.config),
     )
-    folder = PurePosixPath(task_folder) / exam.folder
+    folder = PurePosixPath(task_folder) / evaluation_split.folder
     save_predictions(predictions, run.directory / folder / "predictions.parquet")
     valid = pd.concat([part.valid_predictions for part in parts], ignore_index=True)
     save_predictions(valid, run.directory / folder / "valid_predictions.parquet")
@@ -115,9 +124,11 @@ def _write_exam(
     _write_csv(run, f"{folder}/best_counts", counts)
     if run.config.protocol == "warm":
         return results
-    last, _ = run.protocol.exams[-1].test.flat("query")  # those that every support size leaves
+    last, _ = run.protocol.evaluation_splits[-1].test.flat(
+        "query"
+    )  # those that every support size leaves
     found = with_common_rows(results, predictions, run.dataset.source_rows[last], best_single)
-    return found.assign(support_size=exam.test.support.shape[1])
+    return found.assign(support_size=evaluation_split.test.support.shape[1])
 
 
 def _history(run: Run) -> pd.DataFrame:

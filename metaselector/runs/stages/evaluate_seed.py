@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from metaselector.config import TABLE_ROWS
 from metaselector.data.splitting.episodes import EpisodeRows
-from metaselector.data.splitting.protocol import Exam, Window
+from metaselector.data.splitting.protocol import EvaluationSplit, Window
 from metaselector.evaluate import oracles
 from metaselector.evaluate.combiners import Combiner, PerUser, Predictions, usable_combiners
 from metaselector.evaluate.losses import row_logloss
@@ -72,7 +72,7 @@ class SeedEvaluation(NamedTuple):
     best_single: str
 
 
-class Predicted(NamedTuple):
+class SeedPredictions(NamedTuple):
     """What was trained predicts, of all tasks.
 
     Attributes:
@@ -90,22 +90,22 @@ class Predicted(NamedTuple):
     adapted: dict[Variant, WindowPredictions]
 
 
-def predict_seed(run: Run, exam: Exam, seed: int) -> Predicted:
+def predict_seed(run: Run, evaluation_split: EvaluationSplit, seed: int) -> SeedPredictions:
     """Let everything of one seed predict; several workers share the work, and all must call it."""
-    is_unseen = exam.support_is_unseen
-    return Predicted(
-        _outputs(run, "train", seed, exam.valid, "query"),
-        _outputs(run, "full", seed, exam.test, "query"),
-        _outputs(run, "train", seed, exam.test, "query"),
-        _outputs(run, "train", seed, exam.valid, "support") if is_unseen else None,
-        _outputs(run, "full", seed, exam.test, "support") if is_unseen else None,
-        {variant: _adapted(run, exam, seed, variant) for variant in run.variants},
+    is_unseen = evaluation_split.support_is_unseen
+    return SeedPredictions(
+        _outputs(run, "train", seed, evaluation_split.valid, "query"),
+        _outputs(run, "full", seed, evaluation_split.test, "query"),
+        _outputs(run, "train", seed, evaluation_split.test, "query"),
+        _outputs(run, "train", seed, evaluation_split.valid, "support") if is_unseen else None,
+        _outputs(run, "full", seed, evaluation_split.test, "support") if is_unseen else None,
+        {variant: _adapted(run, evaluation_split, seed, variant) for variant in run.variants},
     )
 
 
-def evaluate_seed(run: Run, exam: Exam, seed: int) -> list[SeedEvaluation]:
+def evaluate_seed(run: Run, evaluation_split: EvaluationSplit, seed: int) -> list[SeedEvaluation]:
     """Predictions of all models of one seed, in the order of the table; one for each task."""
-    fitting, unseen, train_only, support, own, adapted = predict_seed(run, exam, seed)
+    fitting, unseen, train_only, support, own, adapted = predict_seed(run, evaluation_split, seed)
     found = []
     for task in range(len(run.dataset.schema.tasks)):
         combiners = (
@@ -118,14 +118,18 @@ def evaluate_seed(run: Run, exam: Exam, seed: int) -> list[SeedEvaluation]:
     return found
 
 
-def _adapted(run: Run, exam: Exam, seed: int, variant: Variant) -> WindowPredictions:
+def _adapted(
+    run: Run, evaluation_split: EvaluationSplit, seed: int, variant: Variant
+) -> WindowPredictions:
     """What a row that adapts predicts for *test*."""
     adapt = run.config.adapt
     learned = run.load_learned(variant, seed)
     mixture = learned.attach(run.load_mixture("full", seed))
     adaptation = make_adaptation(variant, mixture, adapt)
     check_rates(learned.alpha, adaptation, mixture, run.directory)
-    return predict_episodes(mixture, learned.alpha, adaptation, run.dataset, exam.test, adapt)
+    return predict_episodes(
+        mixture, learned.alpha, adaptation, run.dataset, evaluation_split.test, adapt
+    )
 
 
 def _evaluate_task(

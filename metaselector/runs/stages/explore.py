@@ -18,7 +18,7 @@ from metaselector.common.errors import DataError, UserError
 from metaselector.common.files import atomic_directory, read_json
 from metaselector.common.progress import Progress
 from metaselector.data.microseconds import as_seconds
-from metaselector.data.preparation.known import Known
+from metaselector.data.preparation.fitted_encoder import FittedEncoder
 from metaselector.data.preparation.titles import load_titles
 from metaselector.data.splitting.episodes import EpisodeRows, load_episodes
 from metaselector.evaluate.losses import row_logloss
@@ -65,7 +65,7 @@ def explore(run: Run, progress: Progress, most_users: int = MOST_USERS) -> Path:
     if _is_current(folder, made_of):
         progress.skipped("users for the explorer")
         return folder
-    episodes = run.protocol.exams[-1].test
+    episodes = run.protocol.evaluation_splits[-1].test
     total = len(episodes.users)
     if total > most_users:
         episodes = episodes.some(np.linspace(0, total - 1, most_users).round().astype(np.int64))
@@ -81,8 +81,8 @@ def explore(run: Run, progress: Progress, most_users: int = MOST_USERS) -> Path:
         "model": EXPLORED,
         "base_models": list(run.config.base_models),
         "tasks": list(run.dataset.schema.tasks),
-        "timed": not Known.load(run.data_directory).rows.tabular,
-        "table": run.protocol.exams[-1].name,
+        "timed": not FittedEncoder.load(run.data_directory).rows.tabular,
+        "table": run.protocol.evaluation_splits[-1].name,
         "users": total,
         "without_steps": reason,
     }
@@ -94,7 +94,7 @@ def explore(run: Run, progress: Progress, most_users: int = MOST_USERS) -> Path:
 
 
 def _predictions(run: Run, task: int) -> Path:
-    folder = run.directory / run.task_folders[task] / run.protocol.exams[-1].folder
+    folder = run.directory / run.task_folders[task] / run.protocol.evaluation_splits[-1].folder
     return folder / "predictions.parquet"
 
 
@@ -130,8 +130,8 @@ class _Rows:
 
     def __init__(self, run: Run, episodes: EpisodeRows) -> None:
         self._run, self._episodes = run, episodes
-        known = Known.load(run.data_directory)
-        self._items, self._timed = known.items.index, not known.rows.tabular
+        encoder = FittedEncoder.load(run.data_directory)
+        self._items, self._timed = encoder.items.index, not encoder.rows.tabular
         self._titles = load_titles(run.data_directory)
 
     def tables(self) -> dict[str, pd.DataFrame]:

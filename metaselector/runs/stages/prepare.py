@@ -130,9 +130,12 @@ def _count_cold_users(dataset: EncodedDataset, config: Config) -> None:
         f"note: base models train on {len(early):,} users, {len(learners):,} are meta-trained on, "
         f"{len(valid):,} are for validation and {len(test):,} for the test",
     )
-    for exam in protocol.exams:
-        size = exam.test.support.shape[1]
-        for name, users, kept in (("validation", valid, exam.valid), ("test", test, exam.test)):
+    for evaluation_split in protocol.evaluation_splits:
+        size = evaluation_split.test.support.shape[1]
+        for name, users, kept in (
+            ("validation", valid, evaluation_split.valid),
+            ("test", test, evaluation_split.test),
+        ):
             short = len(users) - len(kept.users)
             if short:
                 tell(

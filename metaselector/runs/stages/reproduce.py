@@ -72,7 +72,10 @@ def _folders(run: Run) -> list[Path]:
     """Those that get a summary, the overviews after what they are of."""
     found = []
     for task in run.task_folders:
-        found += [run.directory / task / exam.folder for exam in run.protocol.exams]
+        found += [
+            run.directory / task / evaluation_split.folder
+            for evaluation_split in run.protocol.evaluation_splits
+        ]
         found.append(run.directory / task)
     return list(dict.fromkeys([*found, run.directory]))
 

@@ -15,17 +15,17 @@ from metaselector.training.freezing import Freezing
 from metaselector.training.peer_learning.co_training import co_train, schedule
 from metaselector.training.peer_learning.mutual import learn_mutually
 from metaselector.training.peer_learning.pairs import check_items
-from metaselector.training.peer_learning.together import Pupil
+from metaselector.training.peer_learning.together import Peer
 from metaselector.training.peer_learning.views import partition
 from metaselector.training.pretrain import Pretrained
 
 
 def check_teaching(run: Run) -> None:
     """Raise a ConfigError where the settings and the data do not let models teach each other."""
-    teaching, names = run.config.teaching, run.config.taught
-    if teaching.strategy == "independent":
+    peer_learning, names = run.config.peer_learning, run.config.taught
+    if peer_learning.strategy == "independent":
         return
-    of = f"teaching.strategy={teaching.strategy}"
+    of = f"peer_learning.strategy={peer_learning.strategy}"
     if len(names) < 2:
         raise ConfigError(
             f"{of}: needs two or more base models that are trained here, and there is "
@@ -36,12 +36,12 @@ def check_teaching(run: Run) -> None:
             f"{of}: the data has several tasks, and base models teach each other one; "
             "use independent"
         )
-    for name in teaching.fields or {}:
+    for name in peer_learning.fields or {}:
         if name not in names:
             raise ConfigError(
-                f"teaching.fields.{name}: no base model that is taught; {nearest(name, names)}"
+                f"peer_learning.fields.{name}: no base model that is taught; {nearest(name, names)}"
             )
-    if teaching.strategy == "co-training":
+    if peer_learning.strategy == "co-training":
         check_items(run.dataset)
         if run.config.transfer.freeze:
             raise ConfigError(
@@ -55,52 +55,52 @@ def teach(
 ) -> dict[str, Pretrained]:
     """Fit the taught models of a window and seed, and keep them; several workers do it alike."""
     config, protocol = run.config, run.protocol
-    names, teaching, chosen = config.taught, config.teaching, config.transfer
+    names, peer_learning, chosen = config.taught, config.peer_learning, config.transfer
     refit = window == "full"
     valid: NDArray[np.int64] | None = None if refit else protocol.stopping_rows()
     before = {n: run.load_base(n, "train", seed)[1] for n in names} if refit else {}
-    pupils, reports = [], {}
+    peers, reports = [], {}
     for name in names:
         model, pretrain = run.new_base(name, seed), config.base_models[name].pretrain
         reports[name] = start(run, name, window, seed, model)
         known = dict(model.named_parameters())
         freezing = Freezing(name, known, chosen.freeze, chosen.unfreeze_every)
         epochs = before[name].epochs if refit else pretrain.epochs
-        pupils.append(Pupil(name, model, pretrain, epochs, freezing))
+        peers.append(Peer(name, model, pretrain, epochs, freezing))
     dataset, rows = protocol.fitting_dataset, protocol.fitting_rows(window)
-    generator, keeper = np.random.default_rng(seed), run.taught_keeper(window, seed)
-    if teaching.strategy == "mutual":
+    generator, snapshots = np.random.default_rng(seed), run.taught_keeper(window, seed)
+    if peer_learning.strategy == "mutual":
         made = learn_mutually(
-            pupils,
+            peers,
             dataset,
             rows,
-            teaching,
+            peer_learning,
             generator,
             valid=valid,
             description=description,
             progress=progress,
-            keeper=keeper,
+            snapshots=snapshots,
         )
     else:
-        shares = [rows] * len(pupils)
-        if teaching.views == "rows":
-            shares = partition(dataset, rows, len(pupils), seed)
+        shares = [rows] * len(peers)
+        if peer_learning.views == "rows":
+            shares = partition(dataset, rows, len(peers), seed)
         made = co_train(
-            pupils,
+            peers,
             dataset,
             shares,
-            teaching,
+            peer_learning,
             generator,
             valid=valid,
             schedules={n: schedule(each) for n, each in before.items()} if refit else None,
             description=description,
             progress=progress,
-            keeper=keeper,
+            snapshots=snapshots,
         )
-    for pupil in pupils if workers.is_main() else ():
-        if reports[pupil.name]:
-            run.save_transferred(pupil.name, window, seed, reports[pupil.name])
-        run.save_base(pupil.name, window, seed, pupil.model, made[pupil.name])
-    keeper.clear()
+    for peer in peers if workers.is_main() else ():
+        if reports[peer.name]:
+            run.save_transferred(peer.name, window, seed, reports[peer.name])
+        run.save_base(peer.name, window, seed, peer.model, made[peer.name])
+    snapshots.clear()
     workers.wait()
     return made

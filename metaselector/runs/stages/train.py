@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from metaselector.common.progress import Progress
 from metaselector.data.splitting.protocol import WINDOWS, Window
 from metaselector.meta.finetune import choose_rate
-from metaselector.meta.learned import MetaLearned
+from metaselector.meta.parameters import MetaParameters
 from metaselector.meta.train import meta_train
 from metaselector.meta.variants import Variant
 from metaselector.runs.run import Run
@@ -106,7 +106,7 @@ def _pretrain_one(
         epochs, valid = run.load_base(name, "train", seed)[1].epochs, None
     model = run.new_base(name, seed)
     report = start(run, name, window, seed, model)
-    keeper = run.base_keeper(name, window, seed)
+    snapshots = run.base_keeper(name, window, seed)
     made = pretrain(
         model,
         run.protocol.fitting_dataset,
@@ -120,13 +120,13 @@ def _pretrain_one(
         freezing=Freezing(
             name, dict(model.named_parameters()), chosen.freeze, chosen.unfreeze_every
         ),
-        keeper=keeper,
+        snapshots=snapshots,
     )
     if workers.is_main():
         if report:
             run.save_transferred(name, window, seed, report)
         run.save_base(name, window, seed, model, made)
-        keeper.clear()
+        snapshots.clear()
     workers.wait()
 
 
@@ -150,7 +150,7 @@ def meta_train_selectors(
 
 def _learn(
     run: Run, variant: Variant, seed: int, description: str, progress: Progress
-) -> MetaLearned:
+) -> MetaParameters:
     if variant == "user-finetuned":
         later = run.load_mixture("train", seed)
         return choose_rate(run.protocol, later, description=description, progress=progress)
@@ -165,7 +165,7 @@ def _learn(
         start_from=None if first else run.load_learned("sample-selector", seed),
         description=description,
         progress=progress,
-        keeper=run.learned_keeper(variant, seed),
+        snapshots=run.learned_keeper(variant, seed),
         traffic=traffic,
     )
     if traffic.steps:  # several workers

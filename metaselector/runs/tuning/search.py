@@ -96,7 +96,7 @@ def _trains(run: Run, target: str, section: str, name: str) -> bool:
     taught = run.config.taught
     if target not in taught:
         return (section, name) == ("base_models", target)
-    return section == "teaching" or (section == "base_models" and name in taught)
+    return section == "peer_learning" or (section == "base_models" and name in taught)
 
 
 def _pretrain_missing(run: Run, progress: Progress) -> None:

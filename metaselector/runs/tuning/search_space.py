@@ -22,8 +22,9 @@ from metaselector.common.errors import ConfigError, nearest
 from metaselector.common.yaml_file import read_mapping, shown
 from metaselector.config import Config, change_config
 from metaselector.config.plugins.consent import CodeNotAllowed, check_code
+from metaselector.config.renamed import current_key, former_key, warn_former
 
-TUNABLE = ("base_models", "teaching", "selector", "adapt", "meta_train")
+TUNABLE = ("base_models", "peer_learning", "selector", "adapt", "meta_train")
 """Sections of the configuration that may be tuned; the others say what is learned from."""
 
 MOST_STEPS = 10**9
@@ -38,8 +39,8 @@ class SearchSpace:
 
     Attributes:
         path: the file, for messages.
-        distributions: by the setting's dotted name, in alphabetical order. Choices are kept as
-            JSON, which tells 1 from true and takes lists.
+        distributions: by the setting's dotted name, in the order in which they are drawn. Choices
+            are kept as JSON, which tells 1 from true and takes lists.
         allow_code: whether choices may name Python code that the settings do not.
     """
 
@@ -144,10 +145,14 @@ def load_space(path: Path, *, allow_code: bool = False) -> SearchSpace:
     given = read_mapping(path)
     if not given:
         raise ConfigError(f"{path}: no setting to tune is named")
-    distributions = {}
-    for key in sorted(map(str, given)):  # their order decides what is drawn
+    warn_former(path, [key for key in map(str, given) if current_key(key) != key])
+    distributions: dict[str, BaseDistribution] = {}
+    # Their order decides what is drawn: by the names they had first, that is as it always was.
+    for key in sorted(map(str, given), key=lambda key: former_key(current_key(key))):
         try:
-            distributions[key] = _distribution(given.get(key))
+            if current_key(key) in distributions:
+                raise ConfigError(f"is given as {current_key(key)} too; keep one")
+            distributions[current_key(key)] = _distribution(given.get(key))
         except (ConfigError, ValueError, TypeError) as error:
             raise ConfigError(f"{path}: {shown(key)}: {shown(error)}") from error
     return SearchSpace(path, distributions, allow_code)

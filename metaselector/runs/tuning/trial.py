@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from metaselector.common.progress import Silent
 from metaselector.config import Config
 from metaselector.data.splitting.protocol import Window
-from metaselector.meta.learned import MetaLearned
+from metaselector.meta.parameters import MetaParameters
 from metaselector.meta.variants import LEARNED, Variant
 from metaselector.runs.run import Run
 from metaselector.runs.stages.train import meta_train_selectors, pretrain_base_models
 from metaselector.training.loop.divergence import Diverged
-from metaselector.training.loop.keeper import Keeper, Nowhere
+from metaselector.training.loop.snapshot_manager import NullSnapshotManager, SnapshotManager
 from metaselector.training.pretrain import Pretrained
 from metaselector.training.transfer import Transferred
 
@@ -90,22 +90,22 @@ class _InMemory(Run):
     def has_base(self, name: str, window: Window, seed: int) -> bool:
         return (name, window, seed) in self.trained or super().has_base(name, window, seed)
 
-    def base_keeper(self, name: str, window: Window, seed: int) -> Keeper:
-        return Nowhere()
+    def base_keeper(self, name: str, window: Window, seed: int) -> SnapshotManager:
+        return NullSnapshotManager()
 
-    def taught_keeper(self, window: Window, seed: int) -> Keeper:
-        return Nowhere()
+    def taught_keeper(self, window: Window, seed: int) -> SnapshotManager:
+        return NullSnapshotManager()
 
-    def learned_keeper(self, variant: Variant, seed: int) -> Keeper:
-        return Nowhere()
+    def learned_keeper(self, variant: Variant, seed: int) -> SnapshotManager:
+        return NullSnapshotManager()
 
-    def save_learned(self, variant: Variant, seed: int, learned: MetaLearned) -> None:
+    def save_learned(self, variant: Variant, seed: int, learned: MetaParameters) -> None:
         self.trained[variant, seed] = learned
 
-    def load_learned(self, variant: Variant, seed: int) -> MetaLearned:
+    def load_learned(self, variant: Variant, seed: int) -> MetaParameters:
         if (variant, seed) not in self.trained:
             return super().load_learned(variant, seed)
-        learned: MetaLearned = self.trained[variant, seed]
+        learned: MetaParameters = self.trained[variant, seed]
         return learned
 
     def has_learned(self, variant: Variant, seed: int) -> bool:

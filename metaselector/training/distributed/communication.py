@@ -126,7 +126,7 @@ class Communication:
         self.traffic.seconds += time.perf_counter() - started
 
     @torch.no_grad()
-    def settle(self) -> None:
+    def synchronize(self) -> None:
         """Average parameters now, so that all workers have the same."""
         if self.in_step:
             return

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from metaselector.common.errors import UserError
-from metaselector.training.loop.snapshot import Position
-from metaselector.training.loop.trainee import Trainee
+from metaselector.training.loop.snapshot import TrainingState
+from metaselector.training.loop.trainable import Trainable
 
 SHOWN = 5
 """Users named in a message."""
@@ -21,16 +21,16 @@ class Diverged(UserError):
     """A training whose loss or parameters are infinite or no number."""
 
 
-def finite(trainee: Trainee) -> bool:
+def finite(trainable: Trainable) -> bool:
     """Whether all that is trained is a number."""
-    return not _spoiled(trainee, gradients=False)
+    return not _spoiled(trainable, gradients=False)
 
 
 def explain(
-    trainee: Trainee,
+    trainable: Trainable,
     description: str,
-    position: Position,
-    piece: Any,
+    position: TrainingState,
+    batch: Any,
     previous: Any,
     good: Path | None,
     advice: str,
@@ -44,31 +44,31 @@ def explain(
         good: the newest snapshot that was kept.
         advice: what may help.
     """
-    if groups := _spoiled(trainee, gradients=False):
+    if groups := _spoiled(trainable, gradients=False):
         what = (
             f"parameters of {', '.join(groups)} are infinite or no number after round "
-            f"{position.rounds} (epoch {position.epoch})"
+            f"{position.global_step} (epoch {position.epoch})"
         )
         if previous is not None:
-            what += f", which learned from {_named(trainee.users(previous))}"
+            what += f", which learned from {_named(trainable.users(previous))}"
     else:
         what = (
-            f"the loss of round {position.rounds + 1} (epoch {position.epoch}) is infinite or no "
-            f"number, for {_named(trainee.offenders(piece))}"
+            f"the loss of round {position.global_step + 1} (epoch {position.epoch}) is "
+            f"non-finite, for {_named(trainable.nonfinite_users(batch))}"
         )
-        if groups := _spoiled(trainee, gradients=True):
+        if groups := _spoiled(trainable, gradients=True):
             what += f", and so are gradients of {', '.join(groups)}"
     last = "none was kept yet" if good is None else str(good)
     return Diverged(f"{description}: {what}; last good checkpoint: {last}; {advice}")
 
 
-def _spoiled(trainee: Trainee, gradients: bool) -> list[str]:
+def _spoiled(trainable: Trainable, gradients: bool) -> list[str]:
     """Groups of parameters with a value, or a gradient, that is infinite or no number."""
     found: dict[str, None] = {}
-    for name, parameter in trainee.parameters.items():
+    for name, parameter in trainable.parameters.items():
         tensor = parameter.grad if gradients else parameter
         if tensor is not None and not _is_finite(tensor):
-            found[trainee.group_of(name)] = None
+            found[trainable.group_of(name)] = None
     return list(found)
 
 

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from metaselector.training.loop.trainee import Trainee
+from metaselector.training.loop.trainable import Trainable
 
 
 @dataclass
-class Position:
+class TrainingState:
     """Where a training is.
 
     Attributes:
@@ -30,7 +30,7 @@ class Position:
 
     epoch: int
     step: int = 0
-    rounds: int = 0
+    global_step: int = 0
     losses: list[float] = field(default_factory=list)
     history: list[dict[str, Any]] = field(default_factory=list)
     rates: list[dict[str, Any]] = field(default_factory=list)
@@ -56,8 +56,9 @@ class Snapshot:
     record: dict[str, Any]
 
     @property
-    def position(self) -> Position:
-        return Position(**self.record["position"])
+    def position(self) -> TrainingState:
+        saved = dict(self.record["position"])
+        return TrainingState(global_step=saved.pop("rounds", 0), **saved)
 
     def best(self) -> dict[str, Tensor]:
         """What was kept of the best epoch; empty if there was none."""
@@ -69,18 +70,18 @@ class Snapshot:
     @classmethod
     def of(
         cls,
-        trainee: Trainee,
-        position: Position,
+        trainable: Trainable,
+        position: TrainingState,
         best: Mapping[str, Tensor],
         epoch_generator: Mapping[str, Any],
     ) -> Snapshot:
         """The state of a training; tensors are shared with it, not copied."""
-        tensors = {f"now/{name}": tensor for name, tensor in trainee.parameters.items()}
+        tensors = {f"now/{name}": tensor for name, tensor in trainable.parameters.items()}
         tensors |= {f"best/{name}": tensor for name, tensor in best.items()}
-        tensors |= {f"shared/{name}": tensor for name, tensor in trainee.shared_state().items()}
-        tensors |= {f"random/{name}": state for name, state in _random_states(trainee).items()}
+        tensors |= {f"shared/{name}": tensor for name, tensor in trainable.shared_state().items()}
+        tensors |= {f"random/{name}": state for name, state in _random_states(trainable).items()}
         plain: list[dict[str, dict[str, Any]]] = []
-        for i, optimizer in enumerate(trainee.optimizers):
+        for i, optimizer in enumerate(trainable.optimizers):
             plain.append({})
             for index, state in optimizer.state_dict()["state"].items():
                 for key, value in state.items():
@@ -89,20 +90,23 @@ class Snapshot:
                     else:
                         plain[-1].setdefault(str(index), {})[key] = value
         record = {
-            "position": vars(position),
+            # Files have always called it so.
+            "position": {
+                "rounds" if k == "global_step" else k: v for k, v in vars(position).items()
+            },
             "optimizers": plain,
-            "generator": trainee.generator.bit_generator.state,
+            "generator": trainable.generator.bit_generator.state,
             "epoch_generator": dict(epoch_generator),
         }
         return cls(tensors, record)
 
     @torch.no_grad()
-    def restore(self, trainee: Trainee) -> None:
+    def restore(self, trainable: Trainable) -> None:
         """Put everything back but for numpy's generator, from which steps are drawn anew first."""
         saved = self._part("now/")
-        for name, tensor in trainee.parameters.items():
+        for name, tensor in trainable.parameters.items():
             tensor.copy_(saved[name])
-        for i, optimizer in enumerate(trainee.optimizers):
+        for i, optimizer in enumerate(trainable.optimizers):
             states: dict[int, dict[str, Any]] = {}
             for path, tensor in self._part(f"optimizer/{i}/").items():
                 index, key = path.split("/", 1)
@@ -111,7 +115,7 @@ class Snapshot:
                 states.setdefault(int(index), {}).update(plain)
             groups = optimizer.state_dict()["param_groups"]
             optimizer.load_state_dict({"state": states, "param_groups": groups})
-        trainee.load_shared_state(self._part("shared/"))
+        trainable.load_shared_state(self._part("shared/"))
         for name, state in self._part("random/").items():
             if name == "cpu":
                 torch.set_rng_state(state)
@@ -119,11 +123,11 @@ class Snapshot:
                 torch.cuda.set_rng_state(state, name)
 
 
-def _random_states(trainee: Trainee) -> dict[str, Tensor]:
-    if trainee.torch_seed is None:
+def _random_states(trainable: Trainable) -> dict[str, Tensor]:
+    if trainable.torch_seed is None:
         return {}
     states = {"cpu": torch.get_rng_state()}
-    for tensor in trainee.parameters.values():
+    for tensor in trainable.parameters.values():
         if tensor.device.type == "cuda":
             states[str(tensor.device)] = torch.cuda.get_rng_state(tensor.device)
     return states

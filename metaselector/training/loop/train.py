@@ -18,9 +18,9 @@ from metaselector.training.distributed.agreement import Agreement
 from metaselector.training.loop.divergence import Diverged, explain, finite
 from metaselector.training.loop.early_stopping import EarlyStopping
 from metaselector.training.loop.interruption import Interrupted, interruptible
-from metaselector.training.loop.keeper import Keeper, Nowhere
-from metaselector.training.loop.snapshot import Position, Snapshot
-from metaselector.training.loop.trainee import Trainee
+from metaselector.training.loop.snapshot import Snapshot, TrainingState
+from metaselector.training.loop.snapshot_manager import NullSnapshotManager, SnapshotManager
+from metaselector.training.loop.trainable import Trainable
 
 LOGGED = 50
 """Steps between two losses that are logged."""
@@ -56,18 +56,18 @@ class Outcome(NamedTuple):
 
     best: dict[str, Tensor]
     best_epoch: int
-    position: Position
+    position: TrainingState
 
 
 def train(
-    trainee: Trainee,
+    trainable: Trainable,
     plan: Plan,
     *,
     description: str,
     progress: Progress,
-    keeper: Keeper | None = None,
+    snapshots: SnapshotManager | None = None,
 ) -> Outcome:
-    """Train, from the start or from what `keeper` has kept.
+    """Train, from the start or from what `snapshots` has kept.
 
     Args:
         description: what progress bars, logs and errors call it.
@@ -77,44 +77,49 @@ def train(
         Diverged: a loss is infinite or no number; says where, whose, and what is left.
         Interrupted: SIGINT or SIGTERM asked to stop; a snapshot was kept.
     """
-    return _Loop(trainee, plan, description, progress, keeper or Nowhere()).run()
+    return _Loop(trainable, plan, description, progress, snapshots or NullSnapshotManager()).run()
 
 
 class _Loop:
     def __init__(
-        self, trainee: Trainee, plan: Plan, description: str, progress: Progress, keeper: Keeper
+        self,
+        trainable: Trainable,
+        plan: Plan,
+        description: str,
+        progress: Progress,
+        snapshots: SnapshotManager,
     ) -> None:
-        self.trainee, self.plan, self.keeper = trainee, plan, keeper
+        self.trainable, self.plan, self.snapshots = trainable, plan, snapshots
         self.description, self.progress = description, progress
-        self.at = Position(plan.first)
+        self.at = TrainingState(plan.first)
         self.best: dict[str, Tensor] = {}
         self.agreement = Agreement(2)
         self.epoch_generator: Mapping[str, Any] = {}
         self.stopping = EarlyStopping(plan.patience)
         self.began = time.perf_counter()
-        self.pieces: Sequence[Any] = ()
+        self.batches: Sequence[Any] = ()
         self.previous: Any = None
 
     def run(self) -> Outcome:
-        trainee, at = self.trainee, self.at
+        trainable, at = self.trainable, self.at
         steps = self.plan.steps
         with (
             self.progress.task(self.description, steps) as advance,
-            torch.random.fork_rng(enabled=trainee.torch_seed is not None),
+            torch.random.fork_rng(enabled=trainable.torch_seed is not None),
             interruptible() as asked,
         ):
-            if trainee.torch_seed is not None:
-                torch.manual_seed(trainee.torch_seed)
-            kept = self.keeper.load(self.progress)
+            if trainable.torch_seed is not None:
+                torch.manual_seed(trainable.torch_seed)
+            kept = self.snapshots.load(self.progress)
             if kept is not None:
                 at = self._restored(kept)
-                for _ in range(at.rounds):
+                for _ in range(at.global_step):
                     advance()
             while not at.finished:
                 self._begin(kept)
                 kept = None
-                for piece in self.pieces[at.step :]:
-                    self._step(piece)
+                for batch in self.batches[at.step :]:
+                    self._step(batch)
                     advance()
                     self._keep(asked, wait=workers.count() == 1)
                 self._end()
@@ -122,8 +127,8 @@ class _Loop:
         at.seconds = self._seconds()
         return Outcome(self.best, self.stopping.best_epoch, at)
 
-    def _restored(self, kept: Snapshot) -> Position:
-        kept.restore(self.trainee)
+    def _restored(self, kept: Snapshot) -> TrainingState:
+        kept.restore(self.trainable)
         self.at, self.best = kept.position, kept.best()
         self.stopping.best_loss = self.at.best_loss
         self.stopping.best_epoch = self.at.best_epoch
@@ -133,54 +138,54 @@ class _Loop:
 
     def _begin(self, kept: Snapshot | None) -> None:
         """Draw the epoch's steps; again, if it was interrupted, from what they were drawn from."""
-        bits = self.trainee.generator.bit_generator
+        bits = self.trainable.generator.bit_generator
         if kept is not None:
             bits.state = kept.record["epoch_generator"]
         self.epoch_generator = bits.state
-        self.pieces = self.trainee.begin(self.at.epoch)
+        self.batches = self.trainable.begin(self.at.epoch)
         if self.at.step:  # otherwise none of them was taken, and nothing drawn after them
             bits.state = bits.state if kept is None else kept.record["generator"]
 
-    def _step(self, piece: Any) -> None:
+    def _step(self, batch: Any) -> None:
         at = self.at
-        in_step = self.trainee.in_step  # otherwise each worker has a loss of its own
-        loss = self.trainee.gradients(piece, at.epoch)
+        in_step = self.trainable.in_step  # otherwise each worker has a loss of its own
+        loss = self.trainable.gradients(batch, at.epoch)
         if loss is not None:
             if in_step and not math.isfinite(loss):
-                raise self._diverged(piece)
-            self.trainee.update()
+                raise self._diverged(batch)
+            self.trainable.update()
             at.losses.append(loss)
-            if at.rounds % LOGGED == 0:
+            if at.global_step % LOGGED == 0:
                 self._log({"loss": loss})
-        self.previous = piece
+        self.previous = batch
         at.step += 1
-        at.rounds += 1
+        at.global_step += 1
 
-    def _diverged(self, piece: Any) -> Diverged:
-        good, advice = self.keeper.newest(), self.plan.advice
-        what = (piece, self.previous, good, advice)
-        return explain(self.trainee, self.description, self.at, *what)
+    def _diverged(self, batch: Any) -> Diverged:
+        good, advice = self.snapshots.newest(), self.plan.advice
+        what = (batch, self.previous, good, advice)
+        return explain(self.trainable, self.description, self.at, *what)
 
     def _end(self) -> None:
         at, plan = self.at, self.plan
-        self.trainee.settle()
-        if not finite(self.trainee):
+        self.trainable.synchronize()
+        if not finite(self.trainable):
             raise self._diverged(None)
         train_loss = workers.mean(float(np.mean(at.losses))) if at.losses else None
-        judged = self.trainee.judge(at.epoch, self._seconds(), train_loss)
-        line = {"epoch": at.epoch, "train_loss": train_loss, "valid_loss": judged.valid_loss}
-        at.history.append(line | dict(judged.more))
-        at.rates += judged.rates
-        self._log(at.history[-1] | {f"rate/{r['parameter']}": r["mean"] for r in judged.rates})
-        at.finished = judged.finished or at.epoch == plan.last
-        if judged.valid_loss is not None:
-            if self.stopping.improved(at.epoch, judged.valid_loss):
-                self.best = self.trainee.candidate()
+        result = self.trainable.validate(at.epoch, self._seconds(), train_loss)
+        line = {"epoch": at.epoch, "train_loss": train_loss, "valid_loss": result.valid_loss}
+        at.history.append(line | dict(result.more))
+        at.rates += result.rates
+        self._log(at.history[-1] | {f"rate/{r['parameter']}": r["mean"] for r in result.rates})
+        at.finished = result.finished or at.epoch == plan.last
+        if result.valid_loss is not None:
+            if self.stopping.improved(at.epoch, result.valid_loss):
+                self.best = self.trainable.candidate()
             elif self.stopping.exhausted(at.epoch) and at.epoch >= plan.until:
                 at.finished = True
             at.best_loss, at.best_epoch = self.stopping.best_loss, self.stopping.best_epoch
         at.epoch, at.step, at.losses = at.epoch + 1, 0, []
-        self.epoch_generator = self.trainee.generator.bit_generator.state
+        self.epoch_generator = self.trainable.generator.bit_generator.state
 
     def _keep(self, asked: Callable[[], int | None], wait: bool) -> None:
         """Keep a snapshot where one is due; stop where that was asked for.
@@ -188,27 +193,27 @@ class _Loop:
         Several workers stop, and take snapshots, together: where they do not `wait`, by what they
         said after the step before.
         """
-        if not self.trainee.in_step:
+        if not self.trainable.in_step:
             return
         if wait:
             self._say(asked())
         stop, due = self.agreement.hear()
         if stop or due:
             self.at.seconds = self._seconds()
-            snapshot = Snapshot.of(self.trainee, self.at, self.best, self.epoch_generator)
-            path = self.keeper.newest()
-            if finite(self.trainee):  # else the next step says what is wrong
-                path = self.keeper.keep(self.at.rounds, snapshot)
+            snapshot = Snapshot.of(self.trainable, self.at, self.best, self.epoch_generator)
+            path = self.snapshots.newest()
+            if finite(self.trainable):  # else the next step says what is wrong
+                path = self.snapshots.keep(self.at.global_step, snapshot)
             if stop:
                 raise Interrupted(stop, path)
         if not wait:
             self._say(asked())
 
     def _say(self, asked: int | None) -> None:
-        self.agreement.say(asked or 0, int(self.keeper.due(self.at.rounds)))
+        self.agreement.say(asked or 0, int(self.snapshots.due(self.at.global_step)))
 
     def _log(self, values: dict[str, Any]) -> None:
-        where = {"epoch": self.at.epoch, "round": self.at.rounds}
+        where = {"epoch": self.at.epoch, "round": self.at.global_step}
         self.progress.log(self.description, where | values)
 
     def _seconds(self) -> float:

@@ -65,7 +65,7 @@ def refuse_task_settings(config: PretrainConfig, description: str) -> None:
         )
 
 
-class Judged(NamedTuple):
+class TaskLosses(NamedTuple):
     """Attributes:
 
     loss: sum of the tasks' losses on the rows that observe them, each times its weight.
@@ -188,7 +188,7 @@ class TaskObjective:
         self.balance.backward(found.tasks, found.penalty, epoch)
         return (found.tasks.detach() * found.tasks.new_tensor(self._weights)).sum()
 
-    def judged(self, outputs: Tensor, labels: Tensor) -> Judged:
+    def losses_of(self, outputs: Tensor, labels: Tensor) -> TaskLosses:
         """What predictions ``[n, T]`` are worth, whatever the model was trained on."""
         found = task_metrics(outputs, labels, self._numeric)
         seen = [(w, m.loss) for w, m in zip(self._weights, found, strict=True) if m.rows]
@@ -198,7 +198,7 @@ class TaskObjective:
             of_tasks[f"valid_auc_{name}"] = metrics.auc
             of_tasks[f"valid_rows_{name}"] = metrics.rows
         loss = sum(w * loss for w, loss in seen) if seen else math.nan
-        return Judged(loss, of_tasks)
+        return TaskLosses(loss, of_tasks)
 
 
 def _one_of(names: Sequence[str]) -> str:

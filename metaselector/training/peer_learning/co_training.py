@@ -31,19 +31,19 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from metaselector.common.progress import Progress
-from metaselector.config.training import TeachingConfig
+from metaselector.config.training import PeerLearningConfig
 from metaselector.data.encoded.batch import Batch
 from metaselector.data.encoded.dataset import EncodedDataset
-from metaselector.training.loop.keeper import Keeper
+from metaselector.training.loop.snapshot_manager import SnapshotManager
 from metaselector.training.loop.train import Plan, train
-from metaselector.training.loop.trainee import Judgement
+from metaselector.training.loop.trainable import ValidationResult
 from metaselector.training.peer_learning.confident import agreement, by_others, choose
 from metaselector.training.peer_learning.pairs import Pairs, as_rows, check_items, draw, in_data
 from metaselector.training.peer_learning.share import Share
 from metaselector.training.peer_learning.together import (
     ADVICE,
     NEVER,
-    Pupil,
+    Peer,
     Together,
     copy_into,
     finish,
@@ -66,19 +66,19 @@ class CoTraining(Together):
 
     def __init__(
         self,
-        pupils: Sequence[Pupil],
+        peers: Sequence[Peer],
         dataset: EncodedDataset,
         rows: Sequence[Ints],
-        teaching: TeachingConfig,
+        peer_learning: PeerLearningConfig,
         generator: np.random.Generator,
         valid: Ints | None,
         schedules: Mapping[str, Sequence[int]] | None,
     ) -> None:
         check_items(dataset)
-        super().__init__(pupils, dataset, valid, generator)
-        self._teaching, self._schedules = teaching, schedules
+        super().__init__(peers, dataset, valid, generator)
+        self._peer_learning, self._schedules = peer_learning, schedules
         self._shares = [
-            Share(member, own, teaching.most)
+            Share(member, own, peer_learning.most)
             for member, own in zip(self.members, rows, strict=True)
         ]
         self._all_rows = np.unique(np.concatenate(rows))
@@ -114,12 +114,14 @@ class CoTraining(Together):
             others = made.batch(place)
             batch = Batch(*(torch.cat(both) for both in zip(batch, others, strict=True)))
             labels = torch.cat([labels, share.labels[: len(place)]])
-            weights = torch.cat([weights, torch.full([len(place)], self._teaching.pair_weight)])
+            weights = torch.cat(
+                [weights, torch.full([len(place)], self._peer_learning.pair_weight)]
+            )
         return batch.to(self._device), labels.to(self._device), weights.to(self._device)
 
-    def gradients(self, piece: tuple[Tensor | None, ...], epoch: int) -> float:
+    def gradients(self, step: tuple[Tensor | None, ...], epoch: int) -> float:
         total = 0.0
-        parts = zip(self._shares, piece, self._material, strict=True)
+        parts = zip(self._shares, step, self._material, strict=True)
         for share, chosen, (batch, labels, weights) in parts:
             member = share.member
             if chosen is None:
@@ -136,20 +138,20 @@ class CoTraining(Together):
             total += loss.item()
         return total
 
-    def judge(self, epoch: int, seconds: float, train_loss: float | None) -> Judgement:
+    def validate(self, epoch: int, seconds: float, train_loss: float | None) -> ValidationResult:
         round_, first, _ = self._at.tolist()
         more: dict[str, Any] = {"round": round_, "agreement": self._found[0].item() or None}
         for share in self._shares:
             member = share.member
             if member.done:
                 continue
-            valid_loss = self.judged(member)
+            valid_loss = self.valid_loss_of(member)
             more |= member.line(valid_loss) | {f"pairs/{member.name}": int(share.count)}
             epochs = self._schedules[member.name][round_] if self._schedules else member.epochs
-            member.judge(epoch, first, valid_loss, epochs)
+            member.validate(epoch, first, valid_loss, epochs)
         if self.learners():
-            return Judgement(None, more)
-        return Judgement(None, more, finished=self._end_round(epoch))
+            return ValidationResult(None, more)
+        return ValidationResult(None, more, finished=self._end_round(epoch))
 
     def _end_round(self, epoch: int) -> bool:
         """Keep the round if it is the best, and begin another one, unless that was the last."""
@@ -163,8 +165,8 @@ class CoTraining(Together):
         if self._schedules is not None:
             last = round_ + 1 == len(next(iter(self._schedules.values())))
         else:
-            exhausted = round_ - int(self._at[2]) >= self._teaching.patience
-            last = exhausted or round_ == self._teaching.rounds
+            exhausted = round_ - int(self._at[2]) >= self._peer_learning.patience
+            last = exhausted or round_ == self._peer_learning.rounds
         if last or not (self._label() or self._schedules):
             return True
         for share in self._shares:
@@ -174,9 +176,9 @@ class CoTraining(Together):
 
     def _label(self) -> int:
         """Label pairs for every member; how many there were."""
-        teaching, dataset = self._teaching, self._dataset
+        peer_learning, dataset = self._peer_learning, self._dataset
         given = [share.pairs.keys(dataset) for share in self._shares]
-        size = max(int(teaching.candidates * len(self._all_rows)), 1)
+        size = max(int(peer_learning.candidates * len(self._all_rows)), 1)
         taken = np.concatenate([self._known, *given])
         pairs = draw(dataset, self._all_rows, size, taken, self.generator)
         assert not np.isin(pairs.keys(dataset), self._known).any(), "a pair is a row of the data"
@@ -189,9 +191,11 @@ class CoTraining(Together):
         added = 0
         for k, share in enumerate(self._shares):
             labels = by_others(probabilities, k)
-            room = min(int(teaching.growth * len(share.rows)), len(share.labels) - int(share.count))
+            room = min(
+                int(peer_learning.growth * len(share.rows)), len(share.labels) - int(share.count)
+            )
             positives = float(dataset.labels[share.rows].mean())
-            chosen = choose(labels, teaching.confidence, room, positives)
+            chosen = choose(labels, peer_learning.confidence, room, positives)
             at = chosen.numpy()
             share.add(Pairs(pairs.context[at], pairs.items[at]), labels[chosen])
             added += len(at)
@@ -203,9 +207,9 @@ class CoTraining(Together):
             share.member.model.load_state_dict(share.chosen)
             share.member.kept[1] = share.chosen_epoch[0]
 
-    def rows_of(self, piece: tuple[Tensor | None, ...]) -> Ints:
+    def rows_of(self, step: tuple[Tensor | None, ...]) -> Ints:
         found: list[Ints] = []
-        for share, chosen in zip(self._shares, piece, strict=True):
+        for share, chosen in zip(self._shares, step, strict=True):
             if chosen is not None:
                 found.append(np.concatenate([share.rows, share.pairs.context])[chosen.numpy()])
         return np.concatenate(found)
@@ -222,17 +226,17 @@ def schedule(made: Pretrained) -> list[int]:
 
 
 def co_train(
-    pupils: Sequence[Pupil],
+    peers: Sequence[Peer],
     dataset: EncodedDataset,
     rows: Sequence[Ints],
-    teaching: TeachingConfig,
+    peer_learning: PeerLearningConfig,
     generator: np.random.Generator,
     *,
     valid: Ints | None,
     schedules: Mapping[str, Sequence[int]] | None = None,
     description: str,
     progress: Progress,
-    keeper: Keeper | None = None,
+    snapshots: SnapshotManager | None = None,
 ) -> dict[str, Pretrained]:
     """Fit all models in rounds, in place.
 
@@ -251,21 +255,23 @@ def co_train(
     Raises:
         ConfigError: a model has several tasks, or the data has no items.
     """
-    trainee = CoTraining(pupils, dataset, rows, teaching, generator, valid, schedules)
-    rounds = teaching.rounds + 1
+    trainable = CoTraining(peers, dataset, rows, peer_learning, generator, valid, schedules)
+    rounds = peer_learning.rounds + 1
     if schedules is not None:
         rounds = len(next(iter(schedules.values())))
     last = rounds * max(
-        max(schedules[p.name]) if schedules is not None else p.epochs for p in pupils
+        max(schedules[p.name]) if schedules is not None else p.epochs for p in peers
     )
     longest = max(
-        -(-len(own) // pupil.config.batch_size) for pupil, own in zip(pupils, rows, strict=True)
+        -(-len(own) // peer.config.batch_size) for peer, own in zip(peers, rows, strict=True)
     )
     plan = Plan(first=1, last=last, steps=last * longest, patience=last, advice=ADVICE)
     try:
-        found = train(trainee, plan, description=description, progress=progress, keeper=keeper)
-        trainee.keep_chosen()
+        found = train(
+            trainable, plan, description=description, progress=progress, snapshots=snapshots
+        )
+        trainable.keep_chosen()
     finally:
-        finish(trainee.members)
-    history, seconds = found.position.history, found.position.seconds / len(pupils)
-    return {member.name: outcome(member, history, seconds) for member in trainee.members}
+        finish(trainable.members)
+    history, seconds = found.position.history, found.position.seconds / len(peers)
+    return {member.name: outcome(member, history, seconds) for member in trainable.members}

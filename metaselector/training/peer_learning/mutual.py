@@ -25,14 +25,14 @@ from torch.nn import functional as F
 
 from metaselector.common.errors import ConfigError
 from metaselector.common.progress import Progress
-from metaselector.config.training import TeachingConfig
+from metaselector.config.training import PeerLearningConfig
 from metaselector.data.encoded.dataset import EncodedDataset
-from metaselector.training.loop.keeper import Keeper
+from metaselector.training.loop.snapshot_manager import SnapshotManager
 from metaselector.training.loop.train import Plan, train
-from metaselector.training.loop.trainee import Judgement
+from metaselector.training.loop.trainable import ValidationResult
 from metaselector.training.peer_learning.together import (
     ADVICE,
-    Pupil,
+    Peer,
     Together,
     finish,
     outcome,
@@ -56,24 +56,25 @@ class Mutual(Together):
 
     def __init__(
         self,
-        pupils: Sequence[Pupil],
+        peers: Sequence[Peer],
         dataset: EncodedDataset,
         rows: NDArray[np.int64],
-        teaching: TeachingConfig,
+        peer_learning: PeerLearningConfig,
         generator: np.random.Generator,
         valid: NDArray[np.int64] | None,
     ) -> None:
-        super().__init__(pupils, dataset, valid, generator)
+        super().__init__(peers, dataset, valid, generator)
         sizes = {member.name: member.config.batch_size for member in self.members}
         if len(set(sizes.values())) > 1:
             raise ConfigError(
-                f"teaching.strategy=mutual: base models learn the same batches, and batch_size is "
-                f"{', '.join(f'{n} of {name}' for name, n in sizes.items())}; set it alike"
+                f"peer_learning.strategy=mutual: base models learn the same batches, but "
+                f"batch_size is {', '.join(f'{n} of {name}' for name, n in sizes.items())}; "
+                "set it alike"
             )
-        self._rows, self._teaching = rows, teaching
+        self._rows, self._peer_learning = rows, peer_learning
         self._batch_size = self.members[0].config.batch_size
         self._batch = dataset.batch(rows).to(self._device)
-        self._labels = labels_for(pupils[0].model, dataset, rows).to(self._device)
+        self._labels = labels_for(peers[0].model, dataset, rows).to(self._device)
 
     def begin(self, epoch: int) -> Sequence[Tensor]:
         for member in self.members:
@@ -82,14 +83,14 @@ class Mutual(Together):
         order = torch.from_numpy(self.generator.permutation(len(self._rows)))
         return order.split(self._batch_size)
 
-    def gradients(self, piece: Tensor, epoch: int) -> float:
-        chosen = piece.to(self._device)
+    def gradients(self, batch: Tensor, epoch: int) -> float:
+        chosen = batch.to(self._device)
         part, labels = part_of(self._batch, chosen), self._labels[chosen]
         logits: list[Tensor] = []
         for member in self.members:
             with member.forward() as model:
                 logits.append(model(part))
-        taught = self._teaching.weight > 0 and epoch > self._teaching.warm_up
+        taught = self._peer_learning.weight > 0 and epoch > self._peer_learning.warm_up
         total = 0.0
         for k, member in enumerate(self.members):
             if member.done:
@@ -99,34 +100,34 @@ class Mutual(Together):
             if taught:
                 peers = [divergence(z, logits[k]) for j, z in enumerate(logits) if j != k]
                 apart = torch.stack(peers).mean()
-                loss, of_peers = loss + self._teaching.weight * apart, apart.item()
+                loss, of_peers = loss + self._peer_learning.weight * apart, apart.item()
             member.learn(loss, of_labels, of_peers)
             total += loss.item()
         return total
 
-    def judge(self, epoch: int, seconds: float, train_loss: float | None) -> Judgement:
+    def validate(self, epoch: int, seconds: float, train_loss: float | None) -> ValidationResult:
         more: dict[str, float | None] = {}
         for member in self.learners():
-            valid_loss = self.judged(member)
+            valid_loss = self.valid_loss_of(member)
             more |= member.line(valid_loss)
-            member.judge(epoch, 1, valid_loss, member.epochs)
-        return Judgement(None, more, finished=not self.learners())
+            member.validate(epoch, 1, valid_loss, member.epochs)
+        return ValidationResult(None, more, finished=not self.learners())
 
-    def rows_of(self, piece: Tensor) -> NDArray[np.int64]:
-        return self._rows[piece.numpy()]
+    def rows_of(self, batch: Tensor) -> NDArray[np.int64]:
+        return self._rows[batch.numpy()]
 
 
 def learn_mutually(
-    pupils: Sequence[Pupil],
+    peers: Sequence[Peer],
     dataset: EncodedDataset,
     rows: NDArray[np.int64],
-    teaching: TeachingConfig,
+    peer_learning: PeerLearningConfig,
     generator: np.random.Generator,
     *,
     valid: NDArray[np.int64] | None,
     description: str,
     progress: Progress,
-    keeper: Keeper | None = None,
+    snapshots: SnapshotManager | None = None,
 ) -> dict[str, Pretrained]:
     """Fit all models to the labels of `rows` and to each other, in place.
 
@@ -143,13 +144,15 @@ def learn_mutually(
     Raises:
         ConfigError: a model has several tasks, or batches differ in size.
     """
-    trainee = Mutual(pupils, dataset, rows, teaching, generator, valid)
-    last = max(pupil.epochs for pupil in pupils)
-    steps = last * -(-len(rows) // pupils[0].config.batch_size)
+    trainable = Mutual(peers, dataset, rows, peer_learning, generator, valid)
+    last = max(peer.epochs for peer in peers)
+    steps = last * -(-len(rows) // peers[0].config.batch_size)
     plan = Plan(first=1, last=last, steps=steps, patience=last, advice=ADVICE)
     try:
-        found = train(trainee, plan, description=description, progress=progress, keeper=keeper)
+        found = train(
+            trainable, plan, description=description, progress=progress, snapshots=snapshots
+        )
     finally:
-        finish(trainee.members)
-    history, seconds = found.position.history, found.position.seconds / len(pupils)
-    return {member.name: outcome(member, history, seconds) for member in trainee.members}
+        finish(trainable.members)
+    history, seconds = found.position.history, found.position.seconds / len(peers)
+    return {member.name: outcome(member, history, seconds) for member in trainable.members}

@@ -42,8 +42,8 @@ def check_items(dataset: EncodedDataset) -> None:
     """Raise a ConfigError where rows have no item, so that there are no pairs."""
     if not dataset.schema.fields_of("item"):
         raise ConfigError(
-            "teaching.strategy=co-training: the data has no items, and so no pairs that nobody has "
-            "labelled; use mutual"
+            "peer_learning.strategy=co-training: the data has no items, so there are no "
+            "unlabelled pairs; use mutual"
         )
 
 

@@ -21,7 +21,7 @@ from metaselector.models.kernels.intercept import Intercept
 from metaselector.models.kernels.lookups import Lookups
 from metaselector.training.freezing import Freezing
 from metaselector.training.loop.clipping import clip_gradients
-from metaselector.training.loop.trainee import Trainee
+from metaselector.training.loop.trainable import Trainable
 from metaselector.training.multi_task.objective import has_tasks, refuse_task_settings
 from metaselector.training.predict import logloss, predict
 from metaselector.training.pretrain import Pretrained
@@ -32,7 +32,7 @@ ADVICE = "lower pretrain.learning_rate of that base model, or set pretrain.clip_
 
 
 @dataclass(frozen=True)
-class Pupil:
+class Peer:
     """A base model that is trained beside others.
 
     Attributes:
@@ -58,15 +58,15 @@ class Member:
             same whoever is trained beside it.
     """
 
-    def __init__(self, pupil: Pupil, torch_seed: int) -> None:
-        self.name, self.model, self.config = pupil.name, pupil.model, pupil.config
-        self.epochs, self.freezing = pupil.epochs, pupil.freezing
-        if has_tasks(pupil.model):
+    def __init__(self, peer: Peer, torch_seed: int) -> None:
+        self.name, self.model, self.config = peer.name, peer.model, peer.config
+        self.epochs, self.freezing = peer.epochs, peer.freezing
+        if has_tasks(peer.model):
             raise ConfigError(
-                f"teaching.strategy: base model '{pupil.name}' has several tasks, and models teach "
-                "each other one; leave it out, or train independently"
+                f"peer_learning.strategy: base model '{peer.name}' has several tasks, and models "
+                "teach each other one; leave it out, or train independently"
             )
-        refuse_task_settings(pupil.config, f"base_models.{pupil.name}")
+        refuse_task_settings(peer.config, f"base_models.{peer.name}")
         self.optimizer = torch.optim.Adam(
             self.model.parameters(),
             lr=self.config.learning_rate,
@@ -113,7 +113,7 @@ class Member:
             clip_gradients(self.model.parameters(), self.config.clip_norm)
         self.optimizer.step()
 
-    def judge(self, epoch: int, first: int, valid_loss: float | None, epochs: int) -> None:
+    def validate(self, epoch: int, first: int, valid_loss: float | None, epochs: int) -> None:
         """Keep its weights if they are the best, and see whether it has learned enough.
 
         Args:
@@ -156,20 +156,20 @@ def copy_into(target: Mapping[str, Tensor], source: Mapping[str, Tensor]) -> Non
         target[name].copy_(tensor)
 
 
-class Together(Trainee):
+class Together(Trainable):
     """Members that take their steps together; what they learn from is said by subclasses."""
 
     def __init__(
         self,
-        pupils: Sequence[Pupil],
+        peers: Sequence[Peer],
         dataset: EncodedDataset,
         valid: NDArray[np.int64] | None,
         generator: np.random.Generator,
     ) -> None:
         self._dataset, self._valid, self.generator = dataset, valid, generator
-        self._device = next(pupils[0].model.parameters()).device
+        self._device = next(peers[0].model.parameters()).device
         self.torch_seed = int(generator.integers(2**31))
-        self.members = [Member(pupil, self.torch_seed) for pupil in pupils]
+        self.members = [Member(peer, self.torch_seed) for peer in peers]
         self.optimizers = [member.optimizer for member in self.members]
         self.parameters = {n: t for member in self.members for n, t in member.tensors().items()}
 
@@ -181,7 +181,7 @@ class Together(Trainee):
         for member in self.learners():
             member.update()
 
-    def judged(self, member: Member) -> float | None:
+    def valid_loss_of(self, member: Member) -> float | None:
         """The valid loss of a member; None of a refit."""
         if self._valid is None:
             return None
@@ -191,16 +191,16 @@ class Together(Trainee):
         return {}  # members keep their own best epochs
 
     @abstractmethod
-    def rows_of(self, piece: Any) -> NDArray[np.int64]:
+    def rows_of(self, batch: Any) -> NDArray[np.int64]:
         """The rows, of all that a step learns from."""
 
-    def users(self, piece: Any) -> list[str]:
-        of_rows = self._dataset.users[self.rows_of(piece)]
+    def users(self, batch: Any) -> list[str]:
+        of_rows = self._dataset.users[self.rows_of(batch)]
         return [self._dataset.user_names[user] for user in dict.fromkeys(of_rows.tolist())]
 
     @torch.no_grad()
-    def offenders(self, piece: Any) -> list[str]:
-        rows = self.rows_of(piece)
+    def nonfinite_users(self, batch: Any) -> list[str]:
+        rows = self.rows_of(batch)
         bad = np.zeros(len(rows), dtype=bool)
         for member in self.members:
             bad |= ~torch.isfinite(predict(member.model, self._dataset, rows)).numpy()

@@ -48,19 +48,24 @@ def viewed(model: nn.Module, name: str, config: Config, schema: Schema) -> nn.Mo
     Raises:
         ConfigError: the settings name no fields for it, or one that the data has not.
     """
-    fields = config.teaching.fields
-    if config.teaching.strategy != "co-training" or fields is None or name not in config.taught:
+    fields = config.peer_learning.fields
+    if (
+        config.peer_learning.strategy != "co-training"
+        or fields is None
+        or name not in config.taught
+    ):
         return model
     if name not in fields:
         raise ConfigError(
-            f"teaching.fields: names none for base model '{name}'; say which it sees, or leave the "
-            "model out"
+            f"peer_learning.fields: names none for base model '{name}'; say which it sees, or "
+            "leave the model out"
         )
     known = [field.name for field in schema.fields]
     for field in fields[name]:
         if field not in known:
             raise ConfigError(
-                f"teaching.fields.{name}: the data has no field '{field}'; {nearest(field, known)}"
+                f"peer_learning.fields.{name}: the data has no field '{field}'; "
+                + nearest(field, known)
             )
     return View(model, [known[field] in fields[name] for field in schema.slot_fields])
 
@@ -80,8 +85,8 @@ def partition(
     found = [rows[of_row == part] for part in range(parts)]
     if not all(len(part) for part in found):
         raise ConfigError(
-            f"teaching.views=rows: the {len(np.unique(dataset.users[rows]))} users of the training "
-            f"rows do not make {parts} parts, one a base model; bring more users, or choose other "
-            "views"
+            f"peer_learning.views=rows: the {len(np.unique(dataset.users[rows]))} users of the "
+            f"training rows do not make {parts} parts, one a base model; bring more users, or "
+            "choose other views"
         )
     return found

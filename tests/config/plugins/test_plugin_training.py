@@ -18,7 +18,7 @@ from metaselector.config import AdaptConfig, BaseModelConfig, Config, MetaTrainC
 from metaselector.config.plugins.consent import CodeNotAllowed
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.planted import planted_world
-from metaselector.meta.learned import MetaLearned
+from metaselector.meta.parameters import MetaParameters
 from metaselector.meta.predict import WindowPredictions, predict_window
 from metaselector.meta.train import meta_train
 from metaselector.meta.variants import Variant, make_adaptation
@@ -80,18 +80,18 @@ def dataset() -> EncodedDataset:
 
 
 def settings(**changes: Any) -> Config:
-    adapt: dict[str, Any] = {"support_size": 10, "theta_rate": 0.25, "half_lives": ()}
+    adapt: dict[str, Any] = {"support_size": 10, "inner_lr_theta": 0.25, "half_lives": ()}
     return Config(
         base_models={"lr": BaseModelConfig(), "fm": BaseModelConfig()},
         adapt=AdaptConfig.model_validate(adapt | changes.pop("adapt", {})),
-        meta_train=MetaTrainConfig(epochs=2, users_per_batch=4, phi_learning_rate=0.01),
+        meta_train=MetaTrainConfig(epochs=2, users_per_batch=4, outer_lr_phi=0.01),
         **changes,
     )
 
 
 def train(
     dataset: EncodedDataset, config: Config, variant: Variant
-) -> tuple[Mixture, MetaLearned, WindowPredictions]:
+) -> tuple[Mixture, MetaParameters, WindowPredictions]:
     """Meta-train on untrained base models, and predict the last rows."""
     early, later = (
         make_mixture(
@@ -121,16 +121,16 @@ def test_the_rule_of_the_file_makes_the_steps(
 
     But for rounding: engines have a faster way for the built-in rules.
     """
-    rates = {"theta_rate": 0.25 * factor, "phi_rate": 0.5 * factor}
+    rates = {"inner_lr_theta": 0.25 * factor, "inner_lr_phi": 0.5 * factor}
     _, maml, expected = train(dataset, settings(adapt={"rule": "maml", **rates}), "metaselector")
     _, learned, found = train(dataset, settings(adapt={"rule": f"{path}:{own}"}), "metaselector")
     np.testing.assert_allclose(found.probabilities, expected.probabilities, atol=1e-6)
-    for part in ("phi", "shift"):
+    for part in ("phi", "theta_delta"):
         ours, theirs = getattr(learned, part), getattr(maml, part)
         assert ours.keys() == theirs.keys()
         for name in ours:
             torch.testing.assert_close(ours[name], theirs[name], atol=1e-5, rtol=1e-4)
-    halved = {"rule": "maml", "theta_rate": 0.125, "phi_rate": 0.25}
+    halved = {"rule": "maml", "inner_lr_theta": 0.125, "inner_lr_phi": 0.25}
     _, _, other = train(dataset, settings(adapt=halved), "metaselector")
     assert np.abs(found.probabilities - other.probabilities).max() > 1e-3
 

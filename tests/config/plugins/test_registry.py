@@ -88,7 +88,7 @@ class Decayed(MAML):
 
 def test_a_rule_of_a_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(RULES.registered, "decayed", Decayed)
-    config = load_config(overrides=["adapt.rule=decayed", "adapt.theta_rate=0.25"]).adapt
+    config = load_config(overrides=["adapt.rule=decayed", "adapt.inner_lr_theta=0.25"]).adapt
     rule = make_rule(config)
     assert type(rule) is Decayed
     assert rule.rate("base_models.lr.linear.bias") == 0.25

@@ -17,7 +17,7 @@ from metaselector.data.encoded import digests
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.encoded.dataset_files import IN_SECONDS
 from metaselector.data.preparation.encode import encode_to
-from metaselector.data.preparation.known import Known
+from metaselector.data.preparation.fitted_encoder import Known
 from metaselector.data.preparation.titles import load_titles
 from metaselector.data.public.atomic import read_atomic
 

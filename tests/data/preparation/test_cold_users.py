@@ -96,7 +96,10 @@ def test_episodes_have_those_limits(dataset: EncodedDataset) -> None:
     labels = dataset.labels.reshape(-1, ROWS)
     cold = Cold(dataset, CONFIG)
     sampled = cold.sample(np.repeat(cold.learners, 3), np.random.default_rng(0))
-    for episodes in (sampled, *(exam.test for exam in cold.exams)):
+    for episodes in (
+        sampled,
+        *(evaluation_split.test for evaluation_split in cold.evaluation_splits),
+    ):
         sizes = (episodes.support >= 0).sum(axis=1)
         known = np.arange(ROWS) < sizes[:, None]
         assert episodes.history_limits is not None

@@ -12,9 +12,9 @@ import pytest
 from metaselector.common.errors import DataError
 from metaselector.data.encoded.schema import Schema
 from metaselector.data.interactions import Feature, InteractionTable, nothing_known
+from metaselector.data.preparation.fitted_encoder import FittedEncoder
 from metaselector.data.preparation.given_file import given_file
-from metaselector.data.preparation.given_rows import Given, interactions_of
-from metaselector.data.preparation.known import Known
+from metaselector.data.preparation.given_rows import RawRows, interactions_of
 
 HEADER = "at,who,what,stars,price\n"
 ROWS = ["9,ann,i1,5,2.5", '10,"b ""b"", c",i2,1,', "11,ann,007,4,1e3"]
@@ -22,7 +22,7 @@ LOG = HEADER + "\n".join(ROWS) + "\n"
 
 
 @pytest.fixture(scope="module")
-def known() -> Known:
+def encoder() -> FittedEncoder:
     names = {"user": "who", "item": "what", "timestamp": "at", "rating": "stars"}
     table = InteractionTable(
         "shop", Path("log.csv"), lambda: iter(()), nothing_known("user"),
@@ -31,10 +31,10 @@ def known() -> Known:
     schema = Schema(
         dataset="shop", label_threshold=4, history_length=2, windows=(70, 80, 90), fields=()
     )
-    return Known.of(schema, table, [])
+    return FittedEncoder.of(schema, table, [])
 
 
-def cells(given: Given) -> dict[str, list[object]]:
+def cells(given: RawRows) -> dict[str, list[object]]:
     return {
         name: [cell for block in given.blocks for cell in block.columns[name].to_pylist()]
         for name in given.blocks[0].columns
@@ -65,36 +65,36 @@ EXPECTED = {
         ("h.csv", LOG.replace(",", "^").replace("^ c", ", c").encode()),
     ],
 )
-def test_text_stays_text(known: Known, tmp_path: Path, name: str, content: bytes) -> None:
+def test_text_stays_text(encoder: FittedEncoder, tmp_path: Path, name: str, content: bytes) -> None:
     path = tmp_path / name
     path.write_bytes(content)
-    given = given_file(known, path, labelled=True)
+    given = given_file(encoder, path, labelled=True)
     assert cells(given) == EXPECTED
-    blocks = list(interactions_of(known, given, labelled=True))
+    blocks = list(interactions_of(encoder, given, labelled=True))
     assert np.concatenate([block.lines for block in blocks]).tolist() == [2, 3, 4]
     assert np.concatenate([block.labels for block in blocks]).tolist() == [[5], [1], [4]]
 
 
-def test_parquet_and_folders_of_it(known: Known, tmp_path: Path) -> None:
+def test_parquet_and_folders_of_it(encoder: FittedEncoder, tmp_path: Path) -> None:
     frame = pd.DataFrame({**EXPECTED, "at": [9, 10, 11], "more": ["x", None, "z"]})
     folder = tmp_path / "h"
     folder.mkdir()
     frame[:2].to_parquet(folder / "1.parquet")
     frame[2:].to_parquet(folder / "2.parquet")
-    assert cells(given_file(known, folder, labelled=True)) == {**EXPECTED, "at": [9, 10, 11]}
-    given = given_file(known, folder, labelled=True, every_column=True)
+    assert cells(given_file(encoder, folder, labelled=True)) == {**EXPECTED, "at": [9, 10, 11]}
+    given = given_file(encoder, folder, labelled=True, every_column=True)
     assert cells(given)["more"] == ["x", None, "z"]
     assert given.names == tuple(frame.columns)
     frame[:0].to_parquet(tmp_path / "none.parquet")
-    assert len(given_file(known, tmp_path / "none.parquet", labelled=False)) == 0
+    assert len(given_file(encoder, tmp_path / "none.parquet", labelled=False)) == 0
 
 
-def test_a_header_is_no_rows(known: Known, tmp_path: Path) -> None:
+def test_a_header_is_no_rows(encoder: FittedEncoder, tmp_path: Path) -> None:
     for text in (HEADER, HEADER.strip(), HEADER + "\n"):
         (tmp_path / "h.csv").write_text(text)
-        given = given_file(known, tmp_path / "h.csv", labelled=True)
+        given = given_file(encoder, tmp_path / "h.csv", labelled=True)
         assert (len(given), given.names) == (0, ("at", "who", "what", "stars", "price"))
-        assert list(interactions_of(known, given, labelled=True)) == []
+        assert list(interactions_of(encoder, given, labelled=True)) == []
 
 
 @pytest.mark.parametrize(
@@ -122,13 +122,13 @@ def test_a_header_is_no_rows(known: Known, tmp_path: Path) -> None:
     ],
 )
 def test_what_is_wrong_is_named(
-    known: Known, tmp_path: Path, text: str | bytes | None, message: str
+    encoder: FittedEncoder, tmp_path: Path, text: str | bytes | None, message: str
 ) -> None:
     path = tmp_path / "h.csv"
     if text is not None:
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(DataError, match=message) as raised:
-        given_file(known, path, labelled=True, every_column=True)
+        given_file(encoder, path, labelled=True, every_column=True)
     assert "schema" not in str(raised.value)
 
 
@@ -147,10 +147,10 @@ def test_what_is_wrong_is_named(
     ],
 )
 def test_wrong_values_have_the_lines_of_the_file(
-    known: Known, tmp_path: Path, row: str, message: str
+    encoder: FittedEncoder, tmp_path: Path, row: str, message: str
 ) -> None:
     path = tmp_path / "h.csv"
     path.write_text(LOG + row + "\n")
-    given = given_file(known, path, labelled=True)
+    given = given_file(encoder, path, labelled=True)
     with pytest.raises(DataError, match=message):
-        list(interactions_of(known, given, labelled=True))
+        list(interactions_of(encoder, given, labelled=True))

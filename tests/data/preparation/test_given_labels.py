@@ -12,9 +12,9 @@ import pytest
 from metaselector.common.errors import DataError, LabelWarning
 from metaselector.data.encoded.schema import Schema
 from metaselector.data.interactions import InteractionTable, Task, nothing_known
+from metaselector.data.preparation.fitted_encoder import FittedEncoder
 from metaselector.data.preparation.given_labels import labels_of, warn_labels
-from metaselector.data.preparation.given_rows import Given
-from metaselector.data.preparation.known import Known
+from metaselector.data.preparation.given_rows import RawRows
 
 HISTORY = Path("history")
 TASKS = (
@@ -23,7 +23,7 @@ TASKS = (
 
 
 @pytest.fixture(scope="module")
-def known() -> Known:
+def encoder() -> FittedEncoder:
     table = InteractionTable(
         "shop", Path("log.csv"), lambda: iter(()), nothing_known("user"),
         lambda _: nothing_known("item"), tasks=TASKS, columns={"again": "more"},
@@ -31,31 +31,31 @@ def known() -> Known:
     schema = Schema(
         dataset="shop", label_threshold=4, history_length=2, windows=(70, 80, 90), fields=()
     )
-    return Known.of(schema, table, [])
+    return FittedEncoder.of(schema, table, [])
 
 
-def given(known: Known, **labels: Any) -> Given:
+def given(encoder: FittedEncoder, **labels: Any) -> RawRows:
     frame = pd.DataFrame({"user": "u", "item": "i", "timestamp": 1, **labels})
-    return Given.of_frame(known, frame, HISTORY)
+    return RawRows.of_frame(encoder, frame, HISTORY)
 
 
-def labels(known: Known, **columns: Any) -> list[list[float]]:
-    (block,) = given(known, **columns).blocks
-    return labels_of(known, block).tolist()
+def labels(encoder: FittedEncoder, **columns: Any) -> list[list[float]]:
+    (block,) = given(encoder, **columns).blocks
+    return labels_of(encoder, block).tolist()
 
 
 @pytest.mark.parametrize(
     "clicked", [[1, 0], [True, False], ["true", "0"], [1.0, 0.0], ["1.0", "0"]]
 )
 @pytest.mark.parametrize("rating", [[5, None], [5.0, 3.0], ["5", ""], [np.float32(5), np.nan]])
-def test_types(known: Known, clicked: list[Any], rating: list[Any]) -> None:
-    found = labels(known, clicked=clicked, rating=rating, more=["1", None])
+def test_types(encoder: FittedEncoder, clicked: list[Any], rating: list[Any]) -> None:
+    found = labels(encoder, clicked=clicked, rating=rating, more=["1", None])
     np.testing.assert_equal(found, [[1, 5, 1], [0, np.nan, np.nan]])
 
 
-def test_later_tasks_may_be_left_out(known: Known) -> None:
+def test_later_tasks_may_be_left_out(encoder: FittedEncoder) -> None:
     np.testing.assert_equal(
-        labels(known, clicked=[1, 0]), [[1, np.nan, np.nan], [0] + [np.nan] * 2]
+        labels(encoder, clicked=[1, 0]), [[1, np.nan, np.nan], [0] + [np.nan] * 2]
     )
 
 
@@ -74,17 +74,19 @@ def test_later_tasks_may_be_left_out(known: Known) -> None:
         ),
     ],
 )
-def test_what_is_wrong_is_named(known: Known, columns: dict[str, Any], message: str) -> None:
+def test_what_is_wrong_is_named(
+    encoder: FittedEncoder, columns: dict[str, Any], message: str
+) -> None:
     with pytest.raises(DataError, match=message):
-        labels(known, **columns)
+        labels(encoder, **columns)
 
 
-def test_zeros_and_ones_in_place_of_ratings_are_told(known: Known) -> None:
+def test_zeros_and_ones_in_place_of_ratings_are_told(encoder: FittedEncoder) -> None:
     """All of them would be negatives."""
-    wrong = given(known, clicked=[1, 1, 1], rating=[1, 0, None])
+    wrong = given(encoder, clicked=[1, 1, 1], rating=[1, 0, None])
     with pytest.warns(LabelWarning, match=r"history \(column rating\): .*a positive is 4 or more"):
-        warn_labels(known, HISTORY, wrong.blocks)
+        warn_labels(encoder, HISTORY, wrong.blocks)
     for rating in ([1, 1, 1], [0, 1, 4], [None] * 3):
-        warn_labels(known, HISTORY, given(known, clicked=1, rating=rating).blocks)
-    warn_labels(known, HISTORY, given(known, clicked=[1, 0]).blocks)
-    warn_labels(known, HISTORY, ())
+        warn_labels(encoder, HISTORY, given(encoder, clicked=1, rating=rating).blocks)
+    warn_labels(encoder, HISTORY, given(encoder, clicked=[1, 0]).blocks)
+    warn_labels(encoder, HISTORY, ())

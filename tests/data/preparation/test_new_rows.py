@@ -21,8 +21,8 @@ from metaselector.data.interactions import (
     nothing_known,
 )
 from metaselector.data.preparation.encode import encode_to
-from metaselector.data.preparation.given_rows import Given
-from metaselector.data.preparation.known import Known
+from metaselector.data.preparation.fitted_encoder import FittedEncoder
+from metaselector.data.preparation.given_rows import RawRows
 from metaselector.data.preparation.new_rows import NewRows, encode_rows
 from metaselector.data.preparation.settings import Settings
 from metaselector.data.public.atomic import read_atomic
@@ -110,7 +110,7 @@ def split(
 
     Rows that preparation dropped, as they repeat others, stay in the history only.
     """
-    dataset, known = EncodedDataset.load(data), Known.load(data)
+    dataset, encoder = EncodedDataset.load(data), FittedEncoder.load(data)
     place = dataset.user_names.index(user)
     first, stop = dataset.user_offsets[place : place + 2]
     cut = first + (stop - first) * 90 // 100
@@ -120,9 +120,9 @@ def split(
     later = mine.set_index(keys).index.isin(candidates.set_index(keys).index)
     history = mine[~later]
     found = encode_rows(
-        known,
-        Given.of_frame(known, history, HISTORY),
-        Given.of_frame(known, candidates, CANDIDATES),
+        encoder,
+        RawRows.of_frame(encoder, history, HISTORY),
+        RawRows.of_frame(encoder, candidates, CANDIDATES),
     )
     return dataset, np.arange(first, stop), found
 
@@ -149,18 +149,18 @@ def test_rows_of_a_known_user_are_those_of_preparation(
 def test_known_is_the_same_after_a_round_trip(
     shop: tuple[Path, pd.DataFrame], tmp_path: Path
 ) -> None:
-    known = Known.load(shop[0])
-    known.save(tmp_path)
-    again = Known.load(tmp_path)
-    assert (again.schema, again.rows) == (known.schema, known.rows)
-    pd.testing.assert_frame_equal(again.users, known.users)
-    pd.testing.assert_frame_equal(again.items, known.items)
-    assert known.items["groups"].iloc[0] in ((), ("x", "y"), ("z", "x", "w"), ("y",))
+    encoder = FittedEncoder.load(shop[0])
+    encoder.save(tmp_path)
+    again = FittedEncoder.load(tmp_path)
+    assert (again.schema, again.rows) == (encoder.schema, encoder.rows)
+    pd.testing.assert_frame_equal(again.users, encoder.users)
+    pd.testing.assert_frame_equal(again.items, encoder.items)
+    assert encoder.items["groups"].iloc[0] in ((), ("x", "y"), ("z", "x", "w"), ("y",))
 
 
 def test_data_of_an_older_version_say_so(films: tuple[Path, pd.DataFrame], tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"sha256\.json.*metaselector data prepare. again"):
-        Known.load(tmp_path)
+        FittedEncoder.load(tmp_path)
 
 
 def candidates_of(items: list[str], times: Iterable[int]) -> pd.DataFrame:
@@ -169,14 +169,16 @@ def candidates_of(items: list[str], times: Iterable[int]) -> pd.DataFrame:
 
 def test_histories_are_strictly_earlier(films: tuple[Path, pd.DataFrame]) -> None:
     """Whatever order the rows come in."""
-    known = Known.load(films[0])
+    encoder = FittedEncoder.load(films[0])
     history = candidates_of(["i3", "i1", "i2"], [300, 100, 200]).assign(rating=[5, 4, 1])
     asked = candidates_of(["i9"] * 5, [301, 100, 101, 300, 250])
     found = encode_rows(
-        known, Given.of_frame(known, history, HISTORY), Given.of_frame(known, asked, CANDIDATES)
+        encoder,
+        RawRows.of_frame(encoder, history, HISTORY),
+        RawRows.of_frame(encoder, asked, CANDIDATES),
     )
-    field = next(f for f in known.schema.fields if f.name == "history_items")
-    start = known.schema.first_slot("history_items")
+    field = next(f for f in encoder.schema.fields if f.name == "history_items")
+    start = encoder.schema.first_slot("history_items")
     ids = found.dataset.batch(found.candidates).ids[:, start : start + 2].tolist()
     of = field.encoder()
     assert ids == [[of["i3"], of["i1"]], [0, 0], [of["i1"], 0], [of["i1"], 0], [of["i1"], 0]]
@@ -185,14 +187,16 @@ def test_histories_are_strictly_earlier(films: tuple[Path, pd.DataFrame]) -> Non
 def test_the_new_take_the_unseen_word_and_bring_features(
     films: tuple[Path, pd.DataFrame],
 ) -> None:
-    known = Known.load(films[0])
+    encoder = FittedEncoder.load(films[0])
     asked = candidates_of(["i0", "new"], [900_000_000] * 2).assign(
         age="23", occupation="sailor", genres=["Comedy", "War"]
     )
-    empty = Given.of_frame(known, asked.iloc[:0], HISTORY)
-    dataset, history, rows = encode_rows(known, empty, Given.of_frame(known, asked, CANDIDATES))
+    empty = RawRows.of_frame(encoder, asked.iloc[:0], HISTORY)
+    dataset, history, rows = encode_rows(
+        encoder, empty, RawRows.of_frame(encoder, asked, CANDIDATES)
+    )
     assert len(history) == 0
-    shown = [{known.schema.word(i) for i in ids} for ids in dataset.batch(rows).ids.tolist()]
+    shown = [{encoder.schema.word(i) for i in ids} for ids in dataset.batch(rows).ids.tolist()]
     for words in shown:
         assert {"user=(unseen)", "age=23", "gender=(unseen)", "occupation=(unseen)"} <= words
     assert {"item=i0", "genres=Comedy"} <= shown[0]
@@ -202,25 +206,25 @@ def test_the_new_take_the_unseen_word_and_bring_features(
 def test_candidates_are_never_dropped_and_repeats_in_histories_are(
     films: tuple[Path, pd.DataFrame],
 ) -> None:
-    known = Known.load(films[0])
+    encoder = FittedEncoder.load(films[0])
     twice = candidates_of(["i1", "i1"], [100, 100])
     found = encode_rows(
-        known,
-        Given.of_frame(known, twice.assign(rating=[5, 1]), HISTORY),
-        Given.of_frame(known, twice, CANDIDATES),
+        encoder,
+        RawRows.of_frame(encoder, twice.assign(rating=[5, 1]), HISTORY),
+        RawRows.of_frame(encoder, twice, CANDIDATES),
     )
     assert len(found.history) == 1
     assert len(found.candidates) == 2
 
 
 def test_episodes_are_of_every_user(films: tuple[Path, pd.DataFrame]) -> None:
-    known = Known.load(films[0])
+    encoder = FittedEncoder.load(films[0])
     rows = pd.concat([candidates_of(["i1", "i2", "i3"], [1, 2, 3]).assign(user=u) for u in "ab"])
     history = rows.assign(rating=4).iloc[:5]
     found = encode_rows(
-        known,
-        Given.of_frame(known, history, HISTORY),
-        Given.of_frame(known, rows.iloc[[5, 0, 4]], CANDIDATES),
+        encoder,
+        RawRows.of_frame(encoder, history, HISTORY),
+        RawRows.of_frame(encoder, rows.iloc[[5, 0, 4]], CANDIDATES),
     )
     episodes = found.episodes(4)
     dataset = found.dataset
@@ -235,12 +239,12 @@ def test_episodes_are_of_every_user(films: tuple[Path, pd.DataFrame]) -> None:
 def test_many_candidates_go_to_further_episodes(
     films: tuple[Path, pd.DataFrame], support_size: int
 ) -> None:
-    known = Known.load(films[0])
+    encoder = FittedEncoder.load(films[0])
     rows = pd.concat([candidates_of(["i1"] * n, range(n)).assign(user=f"u{n}") for n in (1, 5, 3)])
     found = encode_rows(
-        known,
-        Given.of_frame(known, rows.iloc[3:].assign(rating=4), HISTORY),
-        Given.of_frame(known, rows, CANDIDATES),
+        encoder,
+        RawRows.of_frame(encoder, rows.iloc[3:].assign(rating=4), HISTORY),
+        RawRows.of_frame(encoder, rows, CANDIDATES),
     )
     whole, parts = found.episodes(support_size), found.episodes(support_size, most=2)
     assert parts.query.shape == (6, 2)
@@ -277,10 +281,12 @@ def test_what_is_wrong_is_named(
 ) -> None:
     rows = candidates_of(["i1", "i2"], [100, 200]).rename(columns={"itemm": "item"})
     history = change(rows.assign(rating=[5, 1], items="x"))
-    known = Known.load(films[0])
+    encoder = FittedEncoder.load(films[0])
     with pytest.raises(DataError, match=message):
         encode_rows(
-            known, Given.of_frame(known, history, HISTORY), Given.of_frame(known, rows, CANDIDATES)
+            encoder,
+            RawRows.of_frame(encoder, history, HISTORY),
+            RawRows.of_frame(encoder, rows, CANDIDATES),
         )
 
 
@@ -311,12 +317,12 @@ def test_rows_without_items_and_times(tmp_path: Path) -> None:
         tabular=True,
     )  # fmt: skip
     encode_to(table, tmp_path)
-    dataset, known = EncodedDataset.load(tmp_path), Known.load(tmp_path)
+    dataset, encoder = EncodedDataset.load(tmp_path), FittedEncoder.load(tmp_path)
     mine = frame[frame["user"] == "b"].assign(y=lambda f: f["y"].map({0: "False", 1: "true"}))
     found = encode_rows(
-        known,
-        Given.of_frame(known, mine[:-4], HISTORY),
-        Given.of_frame(known, mine[-4:], CANDIDATES),
+        encoder,
+        RawRows.of_frame(encoder, mine[:-4], HISTORY),
+        RawRows.of_frame(encoder, mine[-4:], CANDIDATES),
     )
     place = dataset.user_names.index("b")
     rows_of_b = np.arange(*dataset.user_offsets[place : place + 2])

@@ -11,8 +11,8 @@ import pytest
 
 from metaselector.common.errors import DataError, UnknownWarning
 from metaselector.data.preparation.encode import encode_to
-from metaselector.data.preparation.given_rows import Given
-from metaselector.data.preparation.known import Known
+from metaselector.data.preparation.fitted_encoder import FittedEncoder
+from metaselector.data.preparation.given_rows import RawRows
 from metaselector.data.preparation.settings import Settings
 from metaselector.data.preparation.unknown import (
     find_unknown,
@@ -40,7 +40,7 @@ items: {file: items.csv, key: what, features: {groups: {kind: multivalued}}}
 
 
 @pytest.fixture(scope="module")
-def known(tmp_path_factory: pytest.TempPathFactory) -> Known:
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> FittedEncoder:
     folder = tmp_path_factory.mktemp("shop")
     rows = [
         f"{u},{i},{10 * i},{i % 2},{'phone' if i % 2 else 'tv'},{i},{'a;b' if i % 3 else 'c'}"
@@ -54,16 +54,16 @@ def known(tmp_path_factory: pytest.TempPathFactory) -> Known:
     (folder / "data").mkdir()
     table = read(str(folder / "shop.yaml"), folder / "log.csv")
     encode_to(table, folder / "data", Settings())
-    return Known.load(folder / "data")
+    return FittedEncoder.load(folder / "data")
 
 
-def rows_of(known: Known, **columns: Any) -> Given:
+def rows_of(encoder: FittedEncoder, **columns: Any) -> RawRows:
     usual = {"who": "1", "what": ["1", "2"], "at": 99, "device": "tv", "price": 1.0, "tags": "a"}
-    return Given.of_frame(known, pd.DataFrame({**usual, **columns}), ROWS)
+    return RawRows.of_frame(encoder, pd.DataFrame({**usual, **columns}), ROWS)
 
 
-def told(known: Known, given: Given) -> str:
-    unknown = find_unknown(known, given)
+def told(encoder: FittedEncoder, given: RawRows) -> str:
+    unknown = find_unknown(encoder, given)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         warn_unknown(ROWS, unknown)
@@ -94,9 +94,11 @@ def told(known: Known, given: Given) -> str:
         ),
     ],
 )
-def test_what_is_unknown_is_counted(known: Known, columns: dict[str, Any], message: str) -> None:
+def test_what_is_unknown_is_counted(
+    encoder: FittedEncoder, columns: dict[str, Any], message: str
+) -> None:
     expected = f"rows: unknown to the model: {message}" if message else ""
-    assert told(known, rows_of(known, **columns)) == expected
+    assert told(encoder, rows_of(encoder, **columns)) == expected
 
 
 @pytest.mark.parametrize(
@@ -112,38 +114,38 @@ def test_what_is_unknown_is_counted(known: Known, columns: dict[str, Any], messa
         ({"what": ["1", ""]}, r"rows:2 \(column what\): is empty"),
     ],
 )
-def test_all_unknown_stops(known: Known, columns: dict[str, Any], message: str) -> None:
+def test_all_unknown_stops(encoder: FittedEncoder, columns: dict[str, Any], message: str) -> None:
     with pytest.raises(DataError, match=message):
-        find_unknown(known, rows_of(known, **columns))
+        find_unknown(encoder, rows_of(encoder, **columns))
 
 
-def test_it_does_not_where_that_is_allowed(known: Known) -> None:
-    given = rows_of(known, what=["1.0", "2.0"], device="TV")
-    found = find_unknown(known, given, allow=True)
+def test_it_does_not_where_that_is_allowed(encoder: FittedEncoder) -> None:
+    given = rows_of(encoder, what=["1.0", "2.0"], device="TV")
+    found = find_unknown(encoder, given, allow=True)
     assert [(one.column, len(one.strangers), one.found) for one in found] == [
         ("what", 2, 2), ("device", 1, 1),
     ]  # fmt: skip
 
 
-def test_no_rows_have_nothing_unknown(known: Known) -> None:
-    assert find_unknown(known, rows_of(known).without_rows()) == []
+def test_no_rows_have_nothing_unknown(encoder: FittedEncoder) -> None:
+    assert find_unknown(encoder, rows_of(encoder).without_rows()) == []
 
 
-def test_new_users_are_expected_where_the_test_is_on_them(known: Known) -> None:
-    cold = Known(known.schema.model_copy(update={"cold_seed": 0}), known.rows, known.users,
-                 known.items)  # fmt: skip
+def test_new_users_are_expected_where_the_test_is_on_them(encoder: FittedEncoder) -> None:
+    schema = encoder.schema.model_copy(update={"cold_seed": 0})
+    cold = FittedEncoder(schema, encoder.rows, encoder.users, encoder.items)
     assert told(cold, rows_of(cold, who=["7", "8"])) == ""
 
 
-def test_items_of_a_run(known: Known) -> None:
+def test_items_of_a_run(encoder: FittedEncoder) -> None:
     with pytest.warns(UnknownWarning, match=r"^it: .*model: 1 of 2 items \('x'\)$"):
-        warn_unknown_items(known, "it", ["1", "x", "1", "x"])
-    warn_unknown_items(known, "it", ["1", "2"])
+        warn_unknown_items(encoder, "it", ["1", "x", "1", "x"])
+    warn_unknown_items(encoder, "it", ["1", "2"])
 
 
-def test_a_history_of_others_is_told(known: Known) -> None:
-    mine, other = rows_of(known), rows_of(known, who="1.0")
+def test_a_history_of_others_is_told(encoder: FittedEncoder) -> None:
+    mine, other = rows_of(encoder), rows_of(encoder, who="1.0")
     with pytest.warns(UnknownWarning, match=r"rows has no row of any user of rows, such as '1'"):
-        warn_apart(known, other, mine)
+        warn_apart(encoder, other, mine)
     for history, candidates in ((mine, mine), (mine.without_rows(), mine)):
-        warn_apart(known, history, candidates)
+        warn_apart(encoder, history, candidates)

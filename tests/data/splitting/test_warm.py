@@ -50,16 +50,20 @@ def test_warm_is_made_of_windows(dataset: EncodedDataset) -> None:
     for window, end in (("early", 60), ("train", 80), ("full", 90)):
         assert np.array_equal(warm.fitting_rows(window), window_rows(offsets, 0, end))
     assert np.array_equal(warm.stopping_rows(), window_rows(offsets, 80, 90))
-    (exam,) = warm.exams
-    assert (exam.name, exam.folder, exam.support_is_unseen) == ("warm-chronological", ".", False)
-    assert np.array_equal(exam.valid.flat("query")[0], window_rows(offsets, 80, 90))
-    assert np.array_equal(exam.test.flat("query")[0], window_rows(offsets, 90, 100))
-    assert exam.test.flat("query")[1] is None
+    (evaluation_split,) = warm.evaluation_splits
+    assert (evaluation_split.name, evaluation_split.folder, evaluation_split.support_is_unseen) == (
+        "warm-chronological",
+        ".",
+        False,
+    )
+    assert np.array_equal(evaluation_split.valid.flat("query")[0], window_rows(offsets, 80, 90))
+    assert np.array_equal(evaluation_split.test.flat("query")[0], window_rows(offsets, 90, 100))
+    assert evaluation_split.test.flat("query")[1] is None
     assert warm.fitting_dataset is dataset
 
 
 def test_warm_episodes_may_start_where_the_early_models_end(dataset: EncodedDataset) -> None:
-    settings = MetaTrainConfig(query_size=2, cut="start")
+    settings = MetaTrainConfig(query_size=2, support_boundary="start")
     warm = Warm(dataset, CONFIG.model_copy(update={"protocol": "warm", "meta_train": settings}))
     found = warm.sample(np.arange(3), np.random.default_rng(0))
     first = np.arange(3) * ROWS + ROWS * 60 // 100
@@ -102,9 +106,9 @@ def test_queries_are_of_users_that_the_base_models_have_not_seen(
     sampled = cold.sample(cold.learners, np.random.default_rng(0))
     seen = {w: users_in(dataset, cold.fitting_rows(w)) for w in ("early", "train", "full")}
     assert set(sampled.users) == seen["train"] - seen["early"]
-    for exam in cold.exams:
-        assert set(exam.valid.users) == seen["full"] - seen["train"]
-        assert set(exam.test.users) == set(range(dataset.num_users)) - seen["full"]
+    for evaluation_split in cold.evaluation_splits:
+        assert set(evaluation_split.valid.users) == seen["full"] - seen["train"]
+        assert set(evaluation_split.test.users) == set(range(dataset.num_users)) - seen["full"]
 
 
 def test_an_epoch_has_every_learner_once_for_each_size(cold: Cold) -> None:
@@ -117,10 +121,13 @@ def test_an_epoch_has_every_learner_once_for_each_size(cold: Cold) -> None:
 def test_the_support_is_the_first_rows_and_the_query_the_rest(
     dataset: EncodedDataset, cold: Cold
 ) -> None:
-    for exam, size in zip(cold.exams, SIZES, strict=True):
-        assert (exam.name, exam.folder) == (f"cold-{size}", f"support-{size}")
-        assert exam.support_is_unseen
-        for episodes in (exam.valid, exam.test):
+    for evaluation_split, size in zip(cold.evaluation_splits, SIZES, strict=True):
+        assert (evaluation_split.name, evaluation_split.folder) == (
+            f"cold-{size}",
+            f"support-{size}",
+        )
+        assert evaluation_split.support_is_unseen
+        for episodes in (evaluation_split.valid, evaluation_split.test):
             first = dataset.user_offsets[episodes.users]
             assert np.array_equal(episodes.support, first[:, None] + np.arange(size))
             assert np.array_equal(episodes.query, first[:, None] + np.arange(size, ROWS))
@@ -148,16 +155,18 @@ def test_short_users_are_left_out_of_large_supports() -> None:
     cold = Cold(dataset, CONFIG.model_copy(update={"cold": sizes}))
     sampled = cold.sample(np.repeat(cold.learners, 5), np.random.default_rng(0))
     assert set((sampled.support >= 0).sum(axis=1)) == {2, 4}
-    assert {exam.test.query.shape[1] for exam in cold.exams} == {3, 1}
+    assert {
+        evaluation_split.test.query.shape[1] for evaluation_split in cold.evaluation_splits
+    } == {3, 1}
     too_large = Cold(dataset, CONFIG)
     assert (
         too_large.sample(cold.learners, np.random.default_rng(0)).support >= 0
     ).sum() == 2 * len(cold.learners)
     with pytest.raises(UserError, match=r"has more than 5 rows; leave 5 out of cold.support_sizes"):
-        _ = too_large.exams
+        _ = too_large.evaluation_splits
 
 
 def test_too_few_users() -> None:
     dataset = planted_world(1, 20, 8, np.random.default_rng(0)).dataset
     with pytest.raises(UserError, match="none of the 2 users falls between 80 and 90 percent"):
-        _ = Cold(dataset, CONFIG).exams
+        _ = Cold(dataset, CONFIG).evaluation_splits

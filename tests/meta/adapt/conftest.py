@@ -23,7 +23,7 @@ from metaselector.meta.adapt.contract import Engine, Loss
 from metaselector.meta.adapt.engines import ENGINES, make_engine
 from metaselector.meta.adapt.rules import MAML, InnerRule, MetaSGD
 from metaselector.models.losses import mean_loss
-from metaselector.models.mixture import Mixed, Mixture
+from metaselector.models.mixture import Mixture, MixtureOutput
 from metaselector.models.selector import GatedSelector
 from tests.meta.adapt.engine_runner import Runner
 
@@ -105,7 +105,7 @@ def runner(engine: Engine, reference: ModuleType, loss: Loss) -> Runner:
     return Runner(engine, reference, loss)
 
 
-def loss_with_entropy(output: Mixed, labels: Tensor, mask: Tensor) -> Tensor:
+def loss_with_entropy(output: MixtureOutput, labels: Tensor, mask: Tensor) -> Tensor:
     """The training loss, and a term through the weights so that every output matters."""
     entropy = -(output.weights * output.weights.log()).sum(-1)
     count = mask.sum().clamp_min(1)
@@ -152,7 +152,7 @@ def world_of_fields() -> World:
 def world_of_tasks() -> World:
     """As `world`, of multi-task models; the second task is observed where the first is 1."""
     world = build_world(
-        torch.float64, SLOT_FIELDS, models_of_tasks, num_tasks=2, sees=("fields", "support-losses")
+        torch.float64, SLOT_FIELDS, models_of_tasks, num_tasks=2, inputs=("fields", "support-losses")
     )
     return replace(
         world,

@@ -15,7 +15,7 @@ from metaselector.data.encoded.batch import Batch
 from metaselector.data.splitting.episodes import Episodes, Rows
 from metaselector.meta.adapt.adaptation import Adaptation
 from metaselector.meta.adapt.contract import Engine, Loss
-from metaselector.models.mixture import Mixed
+from metaselector.models.mixture import MixtureOutput
 
 RATE = 0.3
 Rates = Mapping[str, Tensor]
@@ -31,8 +31,8 @@ class Runner:
 
     def output(
         self, world: Any, adaptation: Adaptation, rates: Rates, episodes: Episodes | None = None
-    ) -> Mixed:
-        mixed: Mixed = self.engine(
+    ) -> MixtureOutput:
+        mixed: MixtureOutput = self.engine(
             world.model, world.params, rates, adaptation, episodes or world.episodes, self.loss
         )
         return mixed
@@ -41,10 +41,10 @@ class Runner:
         """Mean query loss of every user, ``[U]``."""
         return self.losses_of(self.output(world, adaptation, rates), world)
 
-    def losses_of(self, output: Mixed, world: Any) -> Tensor:
+    def losses_of(self, output: MixtureOutput, world: Any) -> Tensor:
         query = world.episodes.query
         users = range(len(query.labels))
-        each = (Mixed(*(part[u] for part in output)) for u in users)
+        each = (MixtureOutput(*(part[u] for part in output)) for u in users)
         return torch.stack(
             [self.loss(mixed, query.labels[u], query.mask[u]) for u, mixed in enumerate(each)]
         )

@@ -14,7 +14,7 @@ from metaselector.meta.adapt.engines.func import FuncEngine
 from metaselector.meta.adapt.episode_loss import EpisodeLoss
 from metaselector.meta.adapt.rules import MAML, InnerRule, MetaSGD
 from metaselector.models.losses import mean_loss, row_loss
-from metaselector.models.mixture import Mixed
+from metaselector.models.mixture import MixtureOutput
 
 RATE = 0.3
 
@@ -62,7 +62,7 @@ def test_only_learnable_rates_ask_for_a_gradient(
 @pytest.mark.parametrize("steps", [0, 1, 2])
 def test_loss_is_the_mean_over_the_rows_that_the_engine_predicts(world: Any, steps: int) -> None:
     episode, rates = make_episode(world, MetaSGD(RATE), steps)
-    output: Mixed = FuncEngine()(
+    output: MixtureOutput = FuncEngine()(
         world.model, world.params, rates, episode.adaptation, world.episodes, mean_loss
     )
     query = world.episodes.query

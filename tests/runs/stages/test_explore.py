@@ -91,7 +91,7 @@ def test_users_together_are_as_each_alone(run: Run) -> None:
     mixture = learned.attach(run.load_mixture("full", 0)).double()
     alpha = {name: rate.double() for name, rate in learned.alpha.items()}
     adaptation = make_adaptation("metaselector", mixture, run.config.adapt)
-    rows = run.protocol.exams[-1].test.some(np.arange(4))
+    rows = run.protocol.evaluation_splits[-1].test.some(np.arange(4))
     # Of unequal length: the third has two support rows, the last none.
     support = rows.support.copy()
     support[2, :-2], support[3] = -1, -1

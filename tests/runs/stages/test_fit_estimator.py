@@ -236,8 +236,8 @@ def test_a_run_with_lightgbm(write_world: WriteWorld, tmp_path: Path) -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
     learned = run.load_learned("metaselector", 0)
-    assert any(key.startswith("base_models.lr.") for key in learned.shift)
-    assert not any("trees" in key for key in [*learned.shift, *learned.alpha])
+    assert any(key.startswith("base_models.lr.") for key in learned.theta_delta)
+    assert not any("trees" in key for key in [*learned.theta_delta, *learned.alpha])
     with pytest.raises(UserError, match="'trees' is an estimator, of which a run keeps only"):
         Trained.of_run(run)
     files = {p: p.stat().st_mtime_ns for p in run.directory.rglob("*.safetensors")}

@@ -60,9 +60,11 @@ def run(
 def tables(run: Run) -> list[tuple[str, Path]]:
     """Every task with each of the folders of its tables."""
     of_tasks = zip(TASKS, run.task_folders, strict=True)
-    exams = run.protocol.exams
+    evaluation_splits = run.protocol.evaluation_splits
     return [
-        (task, run.directory / folder / exam.folder) for task, folder in of_tasks for exam in exams
+        (task, run.directory / folder / evaluation_split.folder)
+        for task, folder in of_tasks
+        for evaluation_split in evaluation_splits
     ]
 
 
@@ -131,7 +133,7 @@ def test_the_page_has_every_table_and_users_of_all_tasks(run: Run, tmp_path: Pat
     assert re.findall("<caption>Results, (.*)</caption>", text) == expected
     found = users_of(run.directory)
     assert found["about"]["labels"] == list(TASKS)
-    folder = run.directory / "task-liked" / run.protocol.exams[-1].folder
+    folder = run.directory / "task-liked" / run.protocol.evaluation_splits[-1].folder
     liked = load_predictions(folder / "predictions.parquet").query("model == 'metaselector'")
     shown = {
         user["name"]: [

@@ -33,8 +33,8 @@ CONFIG = load_config(
         *(f"base_models.{name}.pretrain.epochs=2" for name in ("lr", "fm", "deepfm")),
         "base_models.deepfm.options.hidden_sizes=[4]",
         "base_models.trees.estimator=sklearn.tree.DecisionTreeClassifier",
-        "teaching.confidence=0.5",
-        "teaching.rounds=1",
+        "peer_learning.confidence=0.5",
+        "peer_learning.rounds=1",
         "threads=1",
     )
 )
@@ -43,8 +43,8 @@ VIEWS = {"strategy": "co-training", "views": "fields", "fields": FIELDS}
 WINDOWS = ("early", "train", "full")
 
 
-def changed(**teaching: Any) -> Config:
-    return change_config(CONFIG, {"teaching": teaching})
+def changed(**peer_learning: Any) -> Config:
+    return change_config(CONFIG, {"peer_learning": peer_learning})
 
 
 class Notes(Silent):
@@ -106,41 +106,42 @@ def test_what_is_taught_depends_on_its_teachers(new_run: Callable[..., Run]) -> 
     ]
     path = checkpoint_path(run.directory, 0, "base-lr-early")
     made_with = read_checkpoint(path).settings
-    assert made_with["teaching"] == {"strategy": "mutual", "warm_up": 1, "weight": 1.0}
+    assert made_with["peer_learning"] == {"strategy": "mutual", "warm_up": 1, "weight": 1.0}
     assert set(made_with["base_models"]) == set(NETWORKS)
     assert not list(run.directory.rglob("*.unfinished"))
     for key, value in {
         "base_models.fm.pretrain.learning_rate": 0.01,
-        "teaching.weight": 2.0,
-        "teaching.strategy": "independent",
+        "peer_learning.weight": 2.0,
+        "peer_learning.strategy": "independent",
     }.items():
         other = Run(run.directory, change_config(run.config, {key: value}))
         assert not other.has_base("lr", "early", 0), key
         with pytest.raises(CheckpointError, match="made with another configuration"):
             other.load_base("lr", "early", 0)
         assert other.has_base("trees", "early", 0)
-    of_rounds = Run(run.directory, change_config(run.config, {"teaching.rounds": 7}))
+    of_rounds = Run(run.directory, change_config(run.config, {"peer_learning.rounds": 7}))
     assert of_rounds.has_base("lr", "early", 0)  # mutual has none
 
 
 def test_independent_checkpoints_do_not_know_of_teaching(new_run: Callable[..., Run]) -> None:
     made_with = new_run(CONFIG)._base("lr", "train", 0)[1]
-    assert "teaching" not in made_with
+    assert "peer_learning" not in made_with
     assert set(made_with["base_models"]) == {"lr"}
 
 
 @pytest.mark.parametrize(
-    "teaching", [{"strategy": "co-training"}, {"strategy": "co-training", "views": "rows"}, VIEWS]
+    "peer_learning",
+    [{"strategy": "co-training"}, {"strategy": "co-training", "views": "rows"}, VIEWS],
 )
 def test_rounds_are_kept_and_nothing_sees_the_test(
-    new_run: Callable[..., Run], teaching: dict[str, Any]
+    new_run: Callable[..., Run], peer_learning: dict[str, Any]
 ) -> None:
     def flip(ratings: np.ndarray) -> np.ndarray:
         late = np.arange(ratings.shape[1]) >= 27
         return np.where(late, 6 - ratings, ratings)
 
     plain, other = (
-        new_run(changed(**teaching), name, change)
+        new_run(changed(**peer_learning), name, change)
         for name, change in (("plain", None), ("other", flip))
     )
     assert not np.array_equal(plain.dataset.labels, other.dataset.labels)
@@ -222,10 +223,10 @@ def test_what_is_taught_is_tuned_beside_its_teachers(new_run: Callable[..., Run]
 def test_teaching_can_be_tuned(new_run: Callable[..., Run], tmp_path: Path) -> None:
     run = new_run(changed(strategy="mutual", warm_up=0))
     space = tmp_path / "space.yaml"
-    space.write_text("teaching.weight: {choices: [0.0, 2.0]}\n")
+    space.write_text("peer_learning.weight: {choices: [0.0, 2.0]}\n")
     found = tune(run, space, "lr", 3, Silent())
-    assert pd.read_csv(found.trials)["teaching.weight"].nunique() == 2
-    apart = Run(run.directory, change_config(run.config, {"teaching.strategy": "independent"}))
+    assert pd.read_csv(found.trials)["peer_learning.weight"].nunique() == 2
+    apart = Run(run.directory, change_config(run.config, {"peer_learning.strategy": "independent"}))
     with pytest.raises(ConfigError, match="changes nothing for --target lr"):
         tune(apart, space, "lr", 1, Silent())
 
@@ -233,8 +234,11 @@ def test_teaching_can_be_tuned(new_run: Callable[..., Run], tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"teaching": {**VIEWS, "fields": FIELDS | {"fn": ["item"]}}}, "did you mean 'fm'"),
-        ({"teaching": {**VIEWS, "fields": FIELDS | {"fm": ["genre"]}}}, "did you mean 'genres'"),
+        ({"peer_learning": {**VIEWS, "fields": FIELDS | {"fn": ["item"]}}}, "did you mean 'fm'"),
+        (
+            {"peer_learning": {**VIEWS, "fields": FIELDS | {"fm": ["genre"]}}},
+            "did you mean 'genres'",
+        ),
         ({"base_models.fm.pretrain.batch_size": 7}, "batch_size is 512 of lr, 7 of fm"),
     ],
 )
@@ -264,16 +268,16 @@ def test_data_without_items(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("teaching", "message"),
+    ("peer_learning", "message"),
     [
-        ({"strategy": "mutal"}, "teaching.strategy: Input should be 'independent', 'mutual'"),
+        ({"strategy": "mutal"}, "peer_learning.strategy: Input should be 'independent', 'mutual'"),
         ({"views": "fields"}, "views=fields and fields go together"),
         ({"fields": {"lr": ["user"]}}, "views=fields and fields go together"),
         ({"views": "fields", "fields": {"lr": []}}, "every base model needs one or more"),
-        ({"confidence": 0.4}, "teaching.confidence: .* greater than or equal to 0.5"),
+        ({"confidence": 0.4}, "peer_learning.confidence: .* greater than or equal to 0.5"),
         ({"wieght": 1}, "did you mean 'weight'"),
     ],
 )
-def test_settings_that_cannot_be(teaching: dict[str, Any], message: str) -> None:
+def test_settings_that_cannot_be(peer_learning: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        changed(**teaching)
+        changed(**peer_learning)

@@ -23,7 +23,7 @@ from metaselector.runs.tuning.trial import valid_losses
 
 SIMPLIFIED = "metaselector-simplified"
 RATES = """
-adapt.phi_rate: {low: 0.1, high: 3.0, log: true}
+adapt.inner_lr_phi: {low: 0.1, high: 3.0, log: true}
 adapt.steps: {low: 1, high: 3}
 """
 FM = "base_models.fm.pretrain.learning_rate: {low: 0.001, high: 0.05, log: true}\n"
@@ -91,9 +91,9 @@ def checkpoints(run: Run) -> dict[str, bytes]:
 
 
 def simple_losses(run: Run, target: str, config: Config) -> Iterator[float]:
-    """Stands for training: least at phi_rate 1 and steps 3, and a little more for later seeds."""
+    """Stands for training: least at inner_lr_phi 1 and steps 3, a little more for later seeds."""
     for seed in config.seeds:
-        yield (config.adapt.phi_rate - 1) ** 2 + (config.adapt.steps - 3) ** 2 + 0.01 * seed
+        yield (config.adapt.inner_lr_phi - 1) ** 2 + (config.adapt.steps - 3) ** 2 + 0.01 * seed
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def test_the_first_trial_is_what_training_finds(
     meta_train_selectors(trained, Silent())
     learned = trained.load_learned(SIMPLIFIED, 3)
     assert found.before == found.best == learned.history[learned.best_epoch]["valid_loss"]
-    assert found.chosen == {"adapt.phi_rate": 0.5, "adapt.steps": 2}
+    assert found.chosen == {"adapt.inner_lr_phi": 0.5, "adapt.steps": 2}
 
 
 def test_base_models_trained_in_memory_serve_as_saved_ones_do(run: Run, prepared: Run) -> None:
@@ -168,7 +168,7 @@ def test_base_models_with_other_settings_are_not_replaced(
 
 
 def test_a_loss_that_is_no_number_is_infinite(run: Run) -> None:
-    adapt = run.config.adapt.model_copy(update={"phi_rate": float("inf")})  # no setting can be
+    adapt = run.config.adapt.model_copy(update={"inner_lr_phi": float("inf")})  # no setting can be
     diverging = run.config.model_copy(update={"adapt": adapt})
     assert list(valid_losses(run, SIMPLIFIED, diverging)) == [float("inf")]
 
@@ -249,7 +249,7 @@ def test_seeds_decide_what_is_tried(run: Run, space: Callable[[str], Path]) -> N
         study = run.directory / name
         stage_run = tune if one is run else _tune_without_base_models
         stage_run(one, space(RATES), SIMPLIFIED, 4, Silent(), study=study)
-        found.append(list(trials(run)["adapt.phi_rate"]))
+        found.append(list(trials(run)["adapt.inner_lr_phi"]))
     assert found[0] == found[1]
     assert found[0][0] == found[2][0] == 0.5
     assert found[0][1:] != found[2][1:]
@@ -271,12 +271,12 @@ def test_time_is_up(run: Run, space: Callable[[str], Path]) -> None:
 def test_settings_outside_the_space_are_still_compared_with(
     run: Run, space: Callable[[str], Path]
 ) -> None:
-    text = "adapt.phi_rate: {low: 1.0, high: 3.0}\nadapt.steps: {low: 1, high: 2}\n"
+    text = "adapt.inner_lr_phi: {low: 1.0, high: 3.0}\nadapt.steps: {low: 1, high: 2}\n"
     found = tune(run, space(text), SIMPLIFIED, 2, Silent())
     assert found.before == pytest.approx(0.25 + 1 + 0.03)
     first = trials(run).iloc[0]
     assert first["adapt.steps"] == 2  # of those of the run, the one that lies in the space
-    assert 1 <= first["adapt.phi_rate"] <= 3
+    assert 1 <= first["adapt.inner_lr_phi"] <= 3
 
 
 @pytest.mark.usefixtures("simple")
@@ -295,7 +295,8 @@ def test_bad_trials_are_stopped_before_the_last_seed(
 
 
 def test_settings_that_exclude_one_another(run: Run, space: Callable[[str], Path]) -> None:
-    text = "adapt.granularity: {choices: [tensor, scalar]}\nadapt.phi_rate: {low: 0.1, high: 1.0}\n"
+    text = "adapt.granularity: {choices: [tensor, scalar]}\n"
+    text += "adapt.inner_lr_phi: {low: 0.1, high: 1.0}\n"
     notes = Notes()
     found = tune(run, space(text), SIMPLIFIED, 6, notes)
     table = trials(run)
@@ -324,7 +325,9 @@ def _tune_without_base_models(run: Run, *arguments: object, **options: object) -
 
 
 @pytest.mark.usefixtures("simple")
-@pytest.mark.parametrize("text", [RATES, FM, "adapt.names: {choices: [['*'], ['selector.*']]}\n"])
+@pytest.mark.parametrize(
+    "text", [RATES, FM, "adapt.parameters: {choices: [['*'], ['selector.*']]}\n"]
+)
 def test_the_chosen_settings_can_be_loaded(
     run: Run, space: Callable[[str], Path], text: str
 ) -> None:
@@ -354,7 +357,11 @@ def test_optuna_is_quiet_and_as_it_was(
 @pytest.mark.parametrize(
     ("text", "changes", "message"),
     [
-        (RATES.replace("3.0", "2.0"), {}, r"space\.adapt\.phi_rate\.attributes\.high was 3.0, now"),
+        (
+            RATES.replace("3.0", "2.0"),
+            {},
+            r"space\.adapt\.inner_lr_phi\.attributes\.high was 3.0, now",
+        ),
         (RATES + FM, {}, r"space\.base_models\.fm\.pretrain\.learning_rate was null, now "),
         (RATES, {"meta_train.query_size": 7}, r"meta_train\.query_size was 100, now 7"),
         (RATES, {"seeds": [3, 4]}, r"seeds was \[3\], now \[3, 4\]"),
@@ -418,7 +425,7 @@ def test_a_study_that_another_program_made(
     ("target", "text", "message"),
     [
         ("lr", FM, r"base_models\.fm\.pretrain\.learning_rate: changes nothing for --target lr"),
-        ("fm", RATES, r"adapt\.phi_rate: changes nothing for --target fm"),
+        ("fm", RATES, r"adapt\.inner_lr_phi: changes nothing for --target fm"),
         ("fm", "base_models.fm.options.embeding_size: {low: 1, high: 2}", "did you mean 'embedd"),
         (
             "fm",

@@ -94,7 +94,7 @@ def test_a_file_that_is_no_space(file: Path, text: str, message: str) -> None:
     [
         ("adapt.step: {low: 1, high: 2}", "adapt.step: unknown setting; did you mean 'steps'?"),
         ("adpt.steps: {low: 1, high: 2}", "adpt.steps: only settings of base_models, "),
-        ("seeds: {choices: [[1], [2]]}", "seeds: only settings of base_models, teaching, "),
+        ("seeds: {choices: [[1], [2]]}", "seeds: only settings of base_models, peer_learning, "),
         ("split.train: {low: 70, high: 80}", "split.train: only settings of base_models, "),
         ("base_models.fmm.pretrain.epochs: {low: 1, high: 2}", "base_models.fmm.pretrain.epochs: "),
         ("base_models: {choices: [{}]}", "base_models: this run has no base model ''"),
@@ -126,10 +126,14 @@ def test_probes_are_the_ends_and_every_choice(file: Path) -> None:
         ("adapt.steps: {low: 1, high: 4}", ["adapt.steps=5"], False),
         ("adapt.support_size: {low: 10, high: 40, step: 15}", ["adapt.support_size=25"], True),
         ("adapt.support_size: {low: 10, high: 40, step: 15}", ["adapt.support_size=20"], False),
-        ("adapt.phi_rate: {low: 0.1, high: 0.7, step: 0.2}", ["adapt.phi_rate=0.3"], True),
-        ("adapt.phi_rate: {low: 0.1, high: 0.7, step: 0.2}", ["adapt.phi_rate=0.4"], False),
-        ("adapt.phi_rate: {choices: [1, 2]}", ["adapt.phi_rate=2.0"], True),
-        ("adapt.names: {choices: [['*'], ['selector.*']]}", ["adapt.names=['selector.*']"], True),
+        ("adapt.inner_lr_phi: {low: 0.1, high: 0.7, step: 0.2}", ["adapt.inner_lr_phi=0.3"], True),
+        ("adapt.inner_lr_phi: {low: 0.1, high: 0.7, step: 0.2}", ["adapt.inner_lr_phi=0.4"], False),
+        ("adapt.inner_lr_phi: {choices: [1, 2]}", ["adapt.inner_lr_phi=2.0"], True),
+        (
+            "adapt.parameters: {choices: [['*'], ['selector.*']]}",
+            ["adapt.parameters=['selector.*']"],
+            True,
+        ),
         ("adapt.rule: {choices: [maml]}", [], False),
         ("base_models.fm.options.embedding_size: {low: 2, high: 8}", [], False),  # not given
     ],

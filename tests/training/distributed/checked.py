@@ -28,8 +28,8 @@ from metaselector.data.encoded.batch import Batch
 from metaselector.data.planted import planted_world
 from metaselector.data.splitting.episodes import Episodes, Rows, window_episodes
 from metaselector.meta import outer_loop
-from metaselector.meta.learned import MetaLearned
-from metaselector.meta.outer_loop import Users
+from metaselector.meta.outer_loop import MetaLearner
+from metaselector.meta.parameters import MetaParameters
 from metaselector.meta.predict import predict_episodes
 from metaselector.meta.train import meta_train
 from metaselector.meta.variants import make_adaptation
@@ -40,9 +40,9 @@ from metaselector.training.distributed.agreement import Agreement
 from metaselector.training.freezing import Freezing
 from metaselector.training.loop.divergence import Diverged
 from metaselector.training.loop.interruption import Interrupted
-from metaselector.training.loop.keeper import Directory
+from metaselector.training.loop.snapshot_manager import SnapshotDirectory
 from metaselector.training.predict import predict
-from metaselector.training.pretrain import _Rows, pretrain
+from metaselector.training.pretrain import _Pretraining, pretrain
 
 RANK = int(os.environ.get("RANK", "0"))
 DATA = planted_world(4, 20, 8, np.random.default_rng(0)).dataset
@@ -53,8 +53,13 @@ ROUNDED = {"fp16": 1e-3, "bf16": 1e-2}
 
 
 def configure(**changes: Any) -> Config:
-    adapt = {"support_size": 5, "theta_rate": 0.1, "phi_rate": 0.1, **changes.pop("adapt", {})}
-    meta = {"users_per_batch": 5, "query_size": 3, "epochs": 3, "theta_learning_rate": 0.05}
+    adapt = {
+        "support_size": 5,
+        "inner_lr_theta": 0.1,
+        "inner_lr_phi": 0.1,
+        **changes.pop("adapt", {}),
+    }
+    meta = {"users_per_batch": 5, "query_size": 3, "epochs": 3, "outer_lr_theta": 0.05}
     return Config(
         selector=SelectorConfig(embedding_size=2, hidden_size=16, **changes.pop("selector", {})),
         adapt=AdaptConfig(**adapt),
@@ -80,10 +85,10 @@ def mixture(seed: int, config: Config) -> Mixture:
     return make_mixture(models(seed), DATA, config, 0)
 
 
-def gradients_of(trainee: Any) -> dict[str, Tensor]:
+def gradients_of(trainable: Any) -> dict[str, Tensor]:
     return {
         name: p.grad.to_dense().detach().clone() if p.grad is not None else torch.zeros(1)
-        for name, p in trainee.parameters.items()
+        for name, p in trainable.parameters.items()
     }
 
 
@@ -94,13 +99,13 @@ def meta_step(
     adapt = {"granularity": granularity, "per_step": granularity != "element"}
     config = configure(comm=comm, adapt={**adapt, "max_users_per_chunk": at_once})
     arguments = (mixture(1, config), mixture(2, config), config, np.random.default_rng(0))
-    trainee = Users("metaselector", DATA, *arguments)
-    trainee._episode.to(dtype)
-    load = trainee._load
-    trainee._load = lambda rows: cast(load(rows), dtype)  # type: ignore[method-assign]
-    loss = trainee.gradients(np.arange(users), 1)
+    trainable = MetaLearner("metaselector", DATA, *arguments)
+    trainable._episode.to(dtype)
+    load = trainable._load
+    trainable._load = lambda rows: cast(load(rows), dtype)  # type: ignore[method-assign]
+    loss = trainable.gradients(np.arange(users), 1)
     assert loss is not None
-    return {"loss": torch.tensor([loss], dtype=dtype), **gradients_of(trainee)}
+    return {"loss": torch.tensor([loss], dtype=dtype), **gradients_of(trainable)}
 
 
 def cast(episodes: Episodes, dtype: torch.dtype) -> Episodes:
@@ -119,9 +124,9 @@ def row_step(rows: int) -> dict[str, Tensor]:
         model = DeepFM(schema.num_ids, schema.slot_fields, embedding_size=2, dropout=0.0)
     freezing = Freezing("", {}, (), None)
     generator = np.random.default_rng(0)
-    trainee = _Rows(model, DATA, np.arange(64), config, generator, None, freezing, "fit")
-    loss = trainee.gradients(trainee.begin(1)[0], 1)
-    return {"loss": torch.tensor([loss]), **gradients_of(trainee)}
+    trainable = _Pretraining(model, DATA, np.arange(64), config, generator, None, freezing, "fit")
+    loss = trainable.gradients(trainable.begin(1)[0], 1)
+    return {"loss": torch.tensor([loss]), **gradients_of(trainable)}
 
 
 def fitted(valid: bool) -> dict[str, Tensor]:
@@ -144,21 +149,21 @@ def fitted(valid: bool) -> dict[str, Tensor]:
 
 def learned(
     comm: str, keep: Path | None = None, stop: int | None = None, *, tables: bool = True
-) -> MetaLearned:
+) -> MetaParameters:
     sees = ("fields", "outputs") if tables else ("outputs",)
-    config = configure(comm=comm, epochs=8, patience=9, selector={"sees": sees})
-    keeper = None
+    config = configure(comm=comm, epochs=8, patience=9, selector={"inputs": sees})
+    snapshots = None
     if keep is not None:
-        keeper = Directory(keep, {}, CheckpointConfig(steps=1))
+        snapshots = SnapshotDirectory(keep, {}, CheckpointConfig(steps=1))
         if stop is not None:
-            due = keeper.due
+            due = snapshots.due
 
-            def until(rounds: int) -> bool:
-                if rounds == stop:
+            def until(global_step: int) -> bool:
+                if global_step == stop:
                     raise Interrupted(2, None)
-                return due(rounds)
+                return due(global_step)
 
-            keeper.due = until  # type: ignore[method-assign]
+            snapshots.due = until  # type: ignore[method-assign]
     return meta_train(
         "metaselector" if tables else "metaselector-simplified",
         DATA,
@@ -168,11 +173,11 @@ def learned(
         np.random.default_rng(0),
         description="learn",
         progress=Silent(),
-        keeper=keeper,
+        snapshots=snapshots,
     )
 
 
-def outcome(found: MetaLearned) -> dict[str, Tensor]:
+def outcome(found: MetaParameters) -> dict[str, Tensor]:
     losses = [line["valid_loss"] for line in found.history]
     rates = [line["mean"] for line in found.rates]  # of every epoch, not of the best one alone
     return {"losses": torch.tensor(losses), "rates": torch.tensor(rates), **found.tensors()}

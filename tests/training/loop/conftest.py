@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from metaselector.models.kernels.row_adam import RowAdam
-from metaselector.training.loop.trainee import Judgement, Trainee
+from metaselector.training.loop.trainable import Trainable, ValidationResult
 
 STEPS = 5
 
 
-class Small(Trainee):
+class Small(Trainable):
     """Pulls a vector and some rows of a table to random targets, with dropout."""
 
     def __init__(self, valid: bool = True) -> None:
@@ -30,18 +30,18 @@ class Small(Trainee):
             RowAdam([self.table], lr=0.1),
         ]
         self.valid = valid
-        self.fails: Callable[[Any], Tensor | float] = lambda piece: 1.0
+        self.fails: Callable[[Any], Tensor | float] = lambda batch: 1.0
         self.steps = 0
 
     def begin(self, epoch: int) -> Sequence[Any]:
         return [] if epoch == 0 else list(self.generator.permutation(STEPS))
 
-    def gradients(self, piece: Any, epoch: int) -> float | None:
+    def gradients(self, batch: Any, epoch: int) -> float | None:
         self.steps += 1
         drawn = self.generator.integers(6, size=2)  # as cuts of episodes are, after the order
-        target = torch.nn.functional.dropout(torch.ones(4) * float(piece))
+        target = torch.nn.functional.dropout(torch.ones(4) * float(batch))
         rows = torch.tensor(drawn)
-        loss = ((self.weight - target) ** 2).mean() * self.fails(piece)
+        loss = ((self.weight - target) ** 2).mean() * self.fails(batch)
         for optimizer in self.optimizers:
             optimizer.zero_grad()
         loss.backward()
@@ -49,26 +49,28 @@ class Small(Trainee):
         self.table.grad = torch.sparse_coo_tensor(
             rows[None], grad, self.table.shape, check_invariants=True
         )
-        return None if piece == 0 else loss.item()
+        return None if batch == 0 else loss.item()
 
     def update(self) -> None:
         for optimizer in self.optimizers:
             optimizer.step()
 
-    def judge(self, epoch: int, seconds: float, train_loss: float | None) -> Judgement:
+    def validate(self, epoch: int, seconds: float, train_loss: float | None) -> ValidationResult:
         if not self.valid:
-            return Judgement(None)
+            return ValidationResult(None)
         lost = float((self.weight - 1.3).abs().sum().detach())
-        return Judgement(lost, {"noted": epoch}, [{"epoch": epoch, "parameter": "a", "mean": 1.0}])
+        return ValidationResult(
+            lost, {"noted": epoch}, [{"epoch": epoch, "parameter": "a", "mean": 1.0}]
+        )
 
     def candidate(self) -> dict[str, Tensor]:
         return {name: tensor.detach().clone() for name, tensor in self.parameters.items()}
 
-    def users(self, piece: Any) -> list[str]:
-        return [f"user {piece}"]
+    def users(self, batch: Any) -> list[str]:
+        return [f"user {batch}"]
 
-    def offenders(self, piece: Any) -> list[str]:
-        return [f"bad {piece}"]
+    def nonfinite_users(self, batch: Any) -> list[str]:
+        return [f"bad {batch}"]
 
     def group_of(self, name: str) -> str:
         return f"the {name}"

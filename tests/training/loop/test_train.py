@@ -14,7 +14,7 @@ from metaselector.common.progress import Silent
 from metaselector.config.training import CheckpointConfig
 from metaselector.training.loop.divergence import Diverged
 from metaselector.training.loop.interruption import Interrupted
-from metaselector.training.loop.keeper import Directory
+from metaselector.training.loop.snapshot_manager import SnapshotDirectory
 from metaselector.training.loop.train import Outcome, Plan, train
 
 PLAN = Plan(first=0, last=6, steps=30, patience=3)
@@ -34,10 +34,10 @@ class Told(Silent):
         self.lines.append(dict(values))
 
 
-def run(trainee: Any, directory: Path | None = None, plan: Plan = PLAN, **config: Any) -> Outcome:
+def run(trainable: Any, directory: Path | None = None, plan: Plan = PLAN, **config: Any) -> Outcome:
     kept = CheckpointConfig(**{"seconds": 1e9, **config})
-    keeper = None if directory is None else Directory(directory, {"seed": 1}, kept)
-    return train(trainee, plan, description="small", progress=Silent(), keeper=keeper)
+    snapshots = None if directory is None else SnapshotDirectory(directory, {"seed": 1}, kept)
+    return train(trainable, plan, description="small", progress=Silent(), snapshots=snapshots)
 
 
 def assert_equal(a: Outcome, b: Outcome) -> None:
@@ -46,20 +46,20 @@ def assert_equal(a: Outcome, b: Outcome) -> None:
     assert all(torch.equal(a.best[name], b.best[name]) for name in a.best)
     assert a.position.history == b.position.history
     assert a.position.rates == b.position.rates
-    assert a.position.rounds == b.position.rounds
+    assert a.position.global_step == b.position.global_step
 
 
-def stop_after(trainee: Any, steps: int, number: int = signal.SIGINT) -> None:
+def stop_after(trainable: Any, steps: int, number: int = signal.SIGINT) -> None:
     """Send this process a signal while the trainee's given step is under way."""
-    gradients = trainee.gradients
+    gradients = trainable.gradients
 
     def then(piece: Any, epoch: int) -> float | None:
         found: float | None = gradients(piece, epoch)
-        if trainee.steps == steps:
+        if trainable.steps == steps:
             os.kill(os.getpid(), number)
         return found
 
-    trainee.gradients = then
+    trainable.gradients = then
 
 
 @pytest.mark.usefixtures("global_state")
@@ -84,16 +84,16 @@ def test_an_interrupted_training_ends_as_one_that_was_not(
     assert caught.value.kept.exists()
     second = small()
     assert_equal(run(second, tmp_path / "x"), whole)
-    assert second.steps == whole.position.rounds - int(caught.value.kept.stem)
+    assert second.steps == whole.position.global_step - int(caught.value.kept.stem)
 
 
 def test_interrupted_again_and_again(small: Any, tmp_path: Path) -> None:
     whole = run(small())
-    for _ in range(whole.position.rounds):
-        trainee = small()
-        stop_after(trainee, 1)
+    for _ in range(whole.position.global_step):
+        trainable = small()
+        stop_after(trainable, 1)
         try:
-            outcome = run(trainee, tmp_path / "x")
+            outcome = run(trainable, tmp_path / "x")
             break
         except Interrupted:
             continue
@@ -110,11 +110,11 @@ def test_a_finished_training_is_not_trained_on(small: Any, tmp_path: Path) -> No
 
 
 def test_sigterm_says_its_number(small: Any, tmp_path: Path) -> None:
-    trainee = small()
-    stop_after(trainee, 2, signal.SIGTERM)
+    trainable = small()
+    stop_after(trainable, 2, signal.SIGTERM)
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(Interrupted) as caught:
-        run(trainee, tmp_path / "x")
+        run(trainable, tmp_path / "x")
     assert caught.value.number == signal.SIGTERM
     assert signal.getsignal(signal.SIGTERM) is before
 
@@ -143,28 +143,28 @@ def test_it_does_not_stop_before_it_may(small: Any) -> None:
 
 @pytest.mark.parametrize("factor", [float("nan"), float("inf")])
 def test_a_loss_that_is_no_number_names_its_users(small: Any, factor: float) -> None:
-    trainee = small()
-    trainee.fails = lambda piece: factor if piece == 3 else 1.0
+    trainable = small()
+    trainable.fails = lambda piece: factor if piece == 3 else 1.0
     with pytest.raises(Diverged, match=r"^small: the loss of round \d \(epoch 1\)") as caught:
-        run(trainee)
+        run(trainable)
     message = str(caught.value)
     assert "for user bad 3, and so are gradients of the weight" in message
     assert "last good checkpoint: none was kept yet; lower the learning rate" in message
 
 
 def test_parameters_that_are_no_number_name_the_step_before(small: Any, tmp_path: Path) -> None:
-    trainee = small()
+    trainable = small()
     pieces: list[Any] = []
 
     def spoil(piece: Any) -> float:
         pieces.append(piece)
         if len(pieces) == 4:
-            trainee.table.data[0] = float("nan")
+            trainable.table.data[0] = float("nan")
         return 1.0
 
-    trainee.fails = spoil
+    trainable.fails = spoil
     with pytest.raises(Diverged) as caught:
-        run(trainee, tmp_path / "x", steps=1)
+        run(trainable, tmp_path / "x", steps=1)
     message = str(caught.value)
     assert "parameters of the table are infinite or no number after round" in message
     newest = max((tmp_path / "x").iterdir())
@@ -173,17 +173,17 @@ def test_parameters_that_are_no_number_name_the_step_before(small: Any, tmp_path
 
 
 def test_an_epoch_that_ends_without_numbers_is_an_error(small: Any) -> None:
-    trainee = small(valid=False)
-    update = trainee.update
+    trainable = small(valid=False)
+    update = trainable.update
 
     def spoil() -> None:
         update()
-        if trainee.steps >= 30:
-            trainee.weight.data.fill_(float("inf"))
+        if trainable.steps >= 30:
+            trainable.weight.data.fill_(float("inf"))
 
-    trainee.update = spoil
+    trainable.update = spoil
     with pytest.raises(Diverged, match="parameters of the weight are infinite"):
-        run(trainee)
+        run(trainable)
 
 
 def test_what_is_logged(small: Any) -> None:

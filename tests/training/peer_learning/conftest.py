@@ -19,11 +19,11 @@ from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.runs.run import Run
 from metaselector.runs.stages.prepare import prepare_run
 from metaselector.training.freezing import Freezing
-from metaselector.training.peer_learning.together import Pupil, Together
+from metaselector.training.peer_learning.together import Peer, Together
 
 CONFIG = PretrainConfig(learning_rate=0.05, weight_decay=1e-4, batch_size=64, epochs=6, patience=2)
 
-MakePupils = Callable[..., list[Pupil]]
+MakePeers = Callable[..., list[Peer]]
 Interrupt = Callable[[type[Together], int], None]
 
 
@@ -47,17 +47,17 @@ def make(dataset: EncodedDataset, name: str) -> nn.Module:
 
 
 @pytest.fixture
-def pupils(dataset: EncodedDataset) -> MakePupils:
+def peers(dataset: EncodedDataset) -> MakePeers:
     """Makes pupils of the given names; settings by name, and as keywords for all."""
 
-    def made(*names: str, double: bool = False, **settings: object) -> list[Pupil]:
+    def made(*names: str, double: bool = False, **settings: object) -> list[Peer]:
         found = []
         for name in names or ("lr", "fm", "deepfm"):
             model = make(dataset, name)
             config = CONFIG.model_copy(update=settings)
             known = dict(model.named_parameters())
             found.append(
-                Pupil(
+                Peer(
                     name,
                     model.double() if double else model,
                     config,
@@ -77,10 +77,10 @@ def interrupt(monkeypatch: pytest.MonkeyPatch) -> Interrupt:
     def at(kind: type[Together], step: int) -> None:
         gradients, steps = kind.gradients, iter(range(1, 1_000_000))
 
-        def counted(self: Together, piece: Any, epoch: int) -> float | None:
+        def counted(self: Together, batch: Any, epoch: int) -> float | None:
             if next(steps) == step:
                 os.kill(os.getpid(), signal.SIGINT)
-            return gradients(self, piece, epoch)
+            return gradients(self, batch, epoch)
 
         monkeypatch.setattr(kind, "gradients", counted)
 

@@ -14,25 +14,25 @@ from torch.nn import functional as F
 
 from base_models import LR
 from metaselector.common.progress import Silent
-from metaselector.config.training import CheckpointConfig, PretrainConfig, TeachingConfig
+from metaselector.config.training import CheckpointConfig, PeerLearningConfig, PretrainConfig
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.encoded.schema import Field, Schema
 from metaselector.data.splitting.windows import window_rows
 from metaselector.training.freezing import Freezing
 from metaselector.training.loop.interruption import Interrupted
-from metaselector.training.loop.keeper import Directory
+from metaselector.training.loop.snapshot_manager import SnapshotDirectory
 from metaselector.training.peer_learning import co_training as module
 from metaselector.training.peer_learning.co_training import CoTraining, co_train, schedule
 from metaselector.training.peer_learning.confident import agreement, by_others, choose
 from metaselector.training.peer_learning.pairs import as_rows, in_data
-from metaselector.training.peer_learning.together import Pupil
+from metaselector.training.peer_learning.together import Peer
 from metaselector.training.peer_learning.views import View
 from metaselector.training.predict import logloss, predict
 from metaselector.training.pretrain import Pretrained, pretrain
 
-from .conftest import Interrupt, MakePupils, make
+from .conftest import Interrupt, MakePeers, make
 
-TEACHING = TeachingConfig(
+TEACHING = PeerLearningConfig(
     strategy="co-training", confidence=0.5, growth=0.2, most=0.5, rounds=3, patience=3
 )
 
@@ -42,7 +42,7 @@ def windows(dataset: EncodedDataset) -> tuple[np.ndarray, np.ndarray]:
 
 
 def learn(
-    pupils: list[Pupil],
+    peers: list[Peer],
     dataset: EncodedDataset,
     keep: Path | None = None,
     schedules: dict[str, list[int]] | None = None,
@@ -50,16 +50,18 @@ def learn(
 ) -> dict[str, Pretrained]:
     train, valid = windows(dataset)
     return co_train(
-        pupils,
+        peers,
         dataset,
-        [train] * len(pupils),
+        [train] * len(peers),
         TEACHING.model_copy(update=settings),
         np.random.default_rng(3),
         valid=None if schedules else valid,
         schedules=schedules,
         description="rounds",
         progress=Silent(),
-        keeper=None if keep is None else Directory(keep, {}, CheckpointConfig(seconds=1e9)),
+        snapshots=None
+        if keep is None
+        else SnapshotDirectory(keep, {}, CheckpointConfig(seconds=1e9)),
     )
 
 
@@ -90,33 +92,33 @@ def test_agreement_counts_sides() -> None:
 # A round
 
 
-def trained(dataset: EncodedDataset, pupils: list[Pupil]) -> CoTraining:
+def trained(dataset: EncodedDataset, peers: list[Peer]) -> CoTraining:
     """After round 0, with the pairs of round 1."""
     train, valid = windows(dataset)
     generator = np.random.default_rng(0)
-    rows = [train] * len(pupils)
-    trainee = CoTraining(pupils, dataset, rows, TEACHING, generator, valid, None)
+    rows = [train] * len(peers)
+    trainable = CoTraining(peers, dataset, rows, TEACHING, generator, valid, None)
     epoch = 0
-    while int(trainee._at[0]) == 0:
+    while int(trainable._at[0]) == 0:
         epoch += 1
-        for piece in trainee.begin(epoch):
-            trainee.gradients(piece, epoch)
-            trainee.update()
-        trainee.judge(epoch, 0.0, None)
-    return trainee
+        for piece in trainable.begin(epoch):
+            trainable.gradients(piece, epoch)
+            trainable.update()
+        trainable.validate(epoch, 0.0, None)
+    return trainable
 
 
 def test_pairs_have_the_others_labels_and_are_no_rows(
-    dataset: EncodedDataset, pupils: MakePupils, monkeypatch: pytest.MonkeyPatch
+    dataset: EncodedDataset, peers: MakePeers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: dict[str, Tensor] = {}
     monkeypatch.setattr(
         module, "agreement", lambda p: seen.setdefault("p", p.clone()).mean().item()
     )
-    trainee = trained(dataset, pupils("lr", "fm"))
+    trainable = trained(dataset, peers("lr", "fm"))
     known = in_data(dataset)
     n = len(windows(dataset)[0])
-    for k, share in enumerate(trainee._shares):
+    for k, share in enumerate(trainable._shares):
         count = len(share.pairs.items)
         assert 0 < count <= int(TEACHING.growth * n)
         assert not np.isin(share.pairs.keys(dataset), known).any()
@@ -124,18 +126,18 @@ def test_pairs_have_the_others_labels_and_are_no_rows(
         assert np.isin(labels.numpy(), seen["p"][:, 1 - k].numpy()).all()
         assert not labels.requires_grad
         assert set(np.unique(dataset.users[share.pairs.context])) <= set(range(40))
-    assert trainee._at.tolist()[0] == 1
+    assert trainable._at.tolist()[0] == 1
     start = make(dataset, "fm").state_dict()
-    assert all(torch.equal(t, start[n]) for n, t in trainee.members[1].model.state_dict().items())
+    assert all(torch.equal(t, start[n]) for n, t in trainable.members[1].model.state_dict().items())
 
 
-def test_a_step_weighs_pairs_beside_rows(dataset: EncodedDataset, pupils: MakePupils) -> None:
-    trainee = trained(dataset, pupils("lr", "fm"))
-    share = trainee._shares[0]
-    trainee.begin(99)
+def test_a_step_weighs_pairs_beside_rows(dataset: EncodedDataset, peers: MakePeers) -> None:
+    trainable = trained(dataset, peers("lr", "fm"))
+    share = trainable._shares[0]
+    trainable.begin(99)
     n = len(share.rows)
     piece = (torch.tensor([0, 5, n, n + 3]), None)
-    total = trainee.gradients(piece, 99)
+    total = trainable.gradients(piece, 99)
 
     model = make(dataset, "lr")
     made, place = as_rows(dataset, share.pairs)
@@ -150,21 +152,21 @@ def test_a_step_weighs_pairs_beside_rows(dataset: EncodedDataset, pupils: MakePu
     gradients = torch.autograd.grad(expected, list(model.parameters()))
     for parameter, gradient in zip(share.member.model.parameters(), gradients, strict=True):
         torch.testing.assert_close(parameter.grad, gradient)
-    assert all(p.grad is None for p in trainee.members[1].model.parameters())
+    assert all(p.grad is None for p in trainable.members[1].model.parameters())
 
 
 # Rounds
 
 
-def test_round_0_is_training_alone(dataset: EncodedDataset, pupils: MakePupils) -> None:
+def test_round_0_is_training_alone(dataset: EncodedDataset, peers: MakePeers) -> None:
     """With one model that learns, its first draw is the same order as alone."""
     train, valid = windows(dataset)
-    made = learn(pupils("lr", "fm"), dataset, rounds=1)
+    made = learn(peers("lr", "fm"), dataset, rounds=1)
     alone = pretrain(
         make(dataset, "lr"),
         dataset,
         train,
-        pupils("lr")[0].config,
+        peers("lr")[0].config,
         np.random.default_rng(3),
         valid=valid,
         epochs=6,
@@ -178,18 +180,18 @@ def test_round_0_is_training_alone(dataset: EncodedDataset, pupils: MakePupils) 
 
 
 def test_rounds_are_in_the_history_and_the_best_is_kept(
-    dataset: EncodedDataset, pupils: MakePupils
+    dataset: EncodedDataset, peers: MakePeers
 ) -> None:
-    made_pupils = pupils()
+    made_pupils = peers()
     made = learn(made_pupils, dataset)
     kept_rounds = set()
     best: dict[int, list[float]] = {}
-    for pupil in made_pupils:
-        found = made[pupil.name]
+    for peer in made_pupils:
+        found = made[peer.name]
         by_epoch = {line["epoch"]: line for line in found.history}
         kept = by_epoch[found.epochs]
         kept_rounds.add(kept["round"])
-        assert kept["valid_loss"] == logloss(pupil.model, dataset, windows(dataset)[1])
+        assert kept["valid_loss"] == logloss(peer.model, dataset, windows(dataset)[1])
         pairs = [line["pairs"] for line in found.history]
         assert pairs == sorted(pairs)
         assert max(pairs) <= TEACHING.most * len(windows(dataset)[0])
@@ -202,18 +204,18 @@ def test_rounds_are_in_the_history_and_the_best_is_kept(
     assert kept_rounds == {min(means, key=means.__getitem__)}
 
 
-def test_rounds_end_after_patience(dataset: EncodedDataset, pupils: MakePupils) -> None:
+def test_rounds_end_after_patience(dataset: EncodedDataset, peers: MakePeers) -> None:
     for patience in (1, 2):
-        made = learn(pupils("lr", "fm"), dataset, patience=patience, pair_weight=50.0)["lr"]
+        made = learn(peers("lr", "fm"), dataset, patience=patience, pair_weight=50.0)["lr"]
         kept = next(x["round"] for x in made.history if x["epoch"] == made.epochs)
         assert made.history[-1]["round"] == min(kept + patience, 3)
 
 
-def test_a_refit_repeats_the_rounds(dataset: EncodedDataset, pupils: MakePupils) -> None:
-    first = pupils("lr", "fm")
+def test_a_refit_repeats_the_rounds(dataset: EncodedDataset, peers: MakePeers) -> None:
+    first = peers("lr", "fm")
     made = learn(first, dataset)
     schedules = {name: schedule(each) for name, each in made.items()}
-    again = pupils("lr", "fm")
+    again = peers("lr", "fm")
     found = learn(again, dataset, schedules=schedules)
     for name, each in found.items():
         rounds = [line["round"] for line in each.history]
@@ -221,8 +223,8 @@ def test_a_refit_repeats_the_rounds(dataset: EncodedDataset, pupils: MakePupils)
         assert {line["valid_loss"] for line in each.history} == {None}
 
 
-def test_nothing_confident_ends_it(dataset: EncodedDataset, pupils: MakePupils) -> None:
-    made = learn(pupils("lr", "fm"), dataset, confidence=0.999999)
+def test_nothing_confident_ends_it(dataset: EncodedDataset, peers: MakePeers) -> None:
+    made = learn(peers("lr", "fm"), dataset, confidence=0.999999)
     assert {line["round"] for line in made["lr"].history} == {0}
 
 
@@ -230,17 +232,17 @@ def test_nothing_confident_ends_it(dataset: EncodedDataset, pupils: MakePupils) 
 @pytest.mark.usefixtures("global_state")
 def test_an_interrupted_training_ends_as_one_that_was_not(
     dataset: EncodedDataset,
-    pupils: MakePupils,
+    peers: MakePeers,
     tmp_path: Path,
     interrupt: Interrupt,
     step: int,
 ) -> None:
-    whole = pupils("lr", "deepfm")
+    whole = peers("lr", "deepfm")
     expected = learn(whole, dataset)
     interrupt(CoTraining, step)
     with pytest.raises(Interrupted):
-        learn(pupils("lr", "deepfm"), dataset, tmp_path / "kept")
-    again = pupils("lr", "deepfm")
+        learn(peers("lr", "deepfm"), dataset, tmp_path / "kept")
+    again = peers("lr", "deepfm")
     found = learn(again, dataset, tmp_path / "kept")
     for ours, theirs in zip(again, whole, strict=True):
         for name, tensor in theirs.model.state_dict().items():
@@ -298,11 +300,11 @@ def errors_of_two_views(confidence: float) -> list[float]:
     half = dataset.users[labelled] < 20
     valid, test = (window_rows(dataset.user_offsets, *part) for part in ((80, 90), (90, 100)))
     config = PretrainConfig(learning_rate=0.1, weight_decay=1e-4, batch_size=16, epochs=20)
-    pupils = []
+    peers = []
     for name, seen in (("left", [True, False]), ("right", [False, True])):
         model = View(LR(dataset.schema.num_ids, dataset.schema.slot_fields), seen)
-        pupils.append(Pupil(name, model, config, 20, Freezing(name, {}, (), None)))
-    teaching = TeachingConfig(
+        peers.append(Peer(name, model, config, 20, Freezing(name, {}, (), None)))
+    peer_learning = PeerLearningConfig(
         strategy="co-training",
         confidence=confidence,
         growth=3.0,
@@ -313,17 +315,17 @@ def errors_of_two_views(confidence: float) -> list[float]:
         patience=3,
     )
     co_train(
-        pupils,
+        peers,
         dataset,
         [labelled[half], labelled[~half]],
-        teaching,
+        peer_learning,
         np.random.default_rng(0),
         valid=valid,
         description="views",
         progress=Silent(),
     )
     y = dataset.label(test) > 0
-    return [((predict(p.model, dataset, test) > 0) != y).double().mean().item() for p in pupils]
+    return [((predict(p.model, dataset, test) > 0) != y).double().mean().item() for p in peers]
 
 
 def test_two_sufficient_views_and_few_labels() -> None:

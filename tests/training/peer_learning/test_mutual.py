@@ -15,21 +15,21 @@ from torch import Tensor
 from base_models import FM
 from metaselector.common.errors import ConfigError
 from metaselector.common.progress import Silent
-from metaselector.config.training import CheckpointConfig, TeachingConfig
+from metaselector.config.training import CheckpointConfig, PeerLearningConfig
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.encoded.schema import Field, Schema
 from metaselector.data.splitting.windows import window_rows
 from metaselector.training.loop.divergence import Diverged
 from metaselector.training.loop.interruption import Interrupted
-from metaselector.training.loop.keeper import Directory
+from metaselector.training.loop.snapshot_manager import SnapshotDirectory
 from metaselector.training.peer_learning.mutual import Mutual, divergence, learn_mutually
-from metaselector.training.peer_learning.together import Pupil
+from metaselector.training.peer_learning.together import Peer
 from metaselector.training.predict import predict
 from metaselector.training.pretrain import Pretrained, pretrain
 
-from .conftest import Interrupt, MakePupils, make
+from .conftest import Interrupt, MakePeers, make
 
-TEACHING = TeachingConfig(strategy="mutual", weight=0.7, warm_up=1)
+TEACHING = PeerLearningConfig(strategy="mutual", weight=0.7, warm_up=1)
 
 
 def windows(dataset: EncodedDataset) -> tuple[np.ndarray, np.ndarray]:
@@ -38,7 +38,7 @@ def windows(dataset: EncodedDataset) -> tuple[np.ndarray, np.ndarray]:
 
 
 def learn(
-    pupils: list[Pupil],
+    peers: list[Peer],
     dataset: EncodedDataset,
     keep: Path | None = None,
     refit: bool = False,
@@ -47,7 +47,7 @@ def learn(
     train, valid = windows(dataset)
     kept = CheckpointConfig(seconds=1e9)
     return learn_mutually(
-        pupils,
+        peers,
         dataset,
         train,
         TEACHING.model_copy(update=settings),
@@ -55,15 +55,15 @@ def learn(
         valid=None if refit else valid,
         description="together",
         progress=Silent(),
-        keeper=None if keep is None else Directory(keep, {}, kept),
+        snapshots=None if keep is None else SnapshotDirectory(keep, {}, kept),
     )
 
 
-def weights(pupils: list[Pupil]) -> dict[str, Tensor]:
-    return {f"{p.name}.{n}": t for p in pupils for n, t in p.model.state_dict().items()}
+def weights(peers: list[Peer]) -> dict[str, Tensor]:
+    return {f"{p.name}.{n}": t for p in peers for n, t in p.model.state_dict().items()}
 
 
-def assert_equal(a: list[Pupil], b: list[Pupil]) -> None:
+def assert_equal(a: list[Peer], b: list[Peer]) -> None:
     ours, others = weights(a), weights(b)
     assert all(torch.equal(ours[name], others[name]) for name in ours)
 
@@ -88,18 +88,20 @@ def test_the_divergence_is_that_of_the_paper() -> None:
     assert divergence(torch.tensor([90.0, -90.0]), torch.tensor([-90.0, 90.0])).isfinite()
 
 
-def test_a_step_is_the_obvious_loop(dataset: EncodedDataset, pupils: MakePupils) -> None:
-    ours = pupils("lr", "fm", "deepfm", double=True)
-    others = [copy.deepcopy(pupil.model) for pupil in ours]
+def test_a_step_is_the_obvious_loop(dataset: EncodedDataset, peers: MakePeers) -> None:
+    ours = peers("lr", "fm", "deepfm", double=True)
+    others = [copy.deepcopy(peer.model) for peer in ours]
     rows, valid = windows(dataset)
-    trainee = Mutual(ours, dataset, rows, TEACHING, np.random.default_rng(0), valid)
-    trainee._batch = type(trainee._batch)(trainee._batch.ids, trainee._batch.values.double())
-    trainee._labels = trainee._labels.double()
-    piece = trainee.begin(2)[0]
-    for pupil, other in zip(ours, others, strict=True):
-        for model in (pupil.model, other):
+    trainable = Mutual(ours, dataset, rows, TEACHING, np.random.default_rng(0), valid)
+    trainable._batch = type(trainable._batch)(
+        trainable._batch.ids, trainable._batch.values.double()
+    )
+    trainable._labels = trainable._labels.double()
+    piece = trainable.begin(2)[0]
+    for peer, other in zip(ours, others, strict=True):
+        for model in (peer.model, other):
             model.eval()  # the loop below has no dropout
-    total = trainee.gradients(piece, 2)
+    total = trainable.gradients(piece, 2)
 
     batch = dataset.batch(rows[piece])
     y = torch.from_numpy(dataset.labels[rows[piece]]).double()
@@ -120,28 +122,28 @@ def test_a_step_is_the_obvious_loop(dataset: EncodedDataset, pupils: MakePupils)
 @pytest.mark.parametrize("refit", [False, True])
 @pytest.mark.usefixtures("global_state")
 def test_without_teaching_models_are_trained_as_alone(
-    dataset: EncodedDataset, pupils: MakePupils, settings: dict[str, Any], refit: bool
+    dataset: EncodedDataset, peers: MakePeers, settings: dict[str, Any], refit: bool
 ) -> None:
     train, valid = windows(dataset)
-    together = [*pupils("lr", "fm"), *pupils("deepfm", epochs=2)]
+    together = [*peers("lr", "fm"), *peers("deepfm", epochs=2)]
     made = learn(together, dataset, refit=refit, **settings)
     lengths = set()
-    for pupil in together:
-        alone = make(dataset, pupil.name)
+    for peer in together:
+        alone = make(dataset, peer.name)
         expected = pretrain(
             alone,
             dataset,
             train,
-            pupil.config,
+            peer.config,
             np.random.default_rng(3),
             valid=None if refit else valid,
-            epochs=pupil.epochs,
+            epochs=peer.epochs,
             description="alone",
             progress=Silent(),
         )
         for name, tensor in alone.state_dict().items():
-            assert torch.equal(tensor, pupil.model.state_dict()[name]), (pupil.name, name)
-        found = made[pupil.name]
+            assert torch.equal(tensor, peer.model.state_dict()[name]), (peer.name, name)
+        found = made[peer.name]
         assert found.epochs == expected.epochs
         assert [x["valid_loss"] for x in found.history] == [
             x["valid_loss"] for x in expected.history
@@ -149,14 +151,14 @@ def test_without_teaching_models_are_trained_as_alone(
         assert [x["train_loss"] for x in found.history] == pytest.approx(
             [x["train_loss"] for x in expected.history], rel=1e-6
         )
-        assert not pupil.model.training
+        assert not peer.model.training
         lengths.add(len(found.history))
     assert refit or len(lengths) > 1  # one stopped before the others
 
 
-def test_teaching_brings_the_models_together(dataset: EncodedDataset, pupils: MakePupils) -> None:
+def test_teaching_brings_the_models_together(dataset: EncodedDataset, peers: MakePeers) -> None:
     for weight in (0.0, 5.0):
-        made = learn(pupils(), dataset, weight=weight, warm_up=0, refit=True)
+        made = learn(peers(), dataset, weight=weight, warm_up=0, refit=True)
         last = {name: each.history[-1]["peers_loss"] for name, each in made.items()}
         first = {name: each.history[0]["peers_loss"] for name, each in made.items()}
         if weight == 0:
@@ -167,19 +169,19 @@ def test_teaching_brings_the_models_together(dataset: EncodedDataset, pupils: Ma
 
 
 def test_what_stopped_goes_on_teaching_as_it_was_best(
-    dataset: EncodedDataset, pupils: MakePupils
+    dataset: EncodedDataset, peers: MakePeers
 ) -> None:
     rows, valid = windows(dataset)
-    trainee = Mutual(
-        pupils("lr", "deepfm"), dataset, rows, TEACHING, np.random.default_rng(0), valid
+    trainable = Mutual(
+        peers("lr", "deepfm"), dataset, rows, TEACHING, np.random.default_rng(0), valid
     )
-    stopped, other = trainee.members
+    stopped, other = trainable.members
     stopped.kept[1], stopped.kept[2] = 1, 1
     before = copy.deepcopy(stopped.model.state_dict())
-    for piece in trainee.begin(5):
-        trainee.gradients(piece, 5)
+    for piece in trainable.begin(5):
+        trainable.gradients(piece, 5)
         assert all(p.grad is None for p in stopped.model.parameters())
-        trainee.update()
+        trainable.update()
     assert all(torch.equal(t, before[n]) for n, t in stopped.model.state_dict().items())
     assert not stopped.model.training
     assert other.line(None)["peers_loss/deepfm"] > 0  # type: ignore[operator]
@@ -189,17 +191,17 @@ def test_what_stopped_goes_on_teaching_as_it_was_best(
 @pytest.mark.usefixtures("global_state")
 def test_an_interrupted_training_ends_as_one_that_was_not(
     dataset: EncodedDataset,
-    pupils: MakePupils,
+    peers: MakePeers,
     tmp_path: Path,
     interrupt: Interrupt,
     step: int,
 ) -> None:
-    whole = pupils()
+    whole = peers()
     expected = learn(whole, dataset)
     interrupt(Mutual, step)
     with pytest.raises(Interrupted):
-        learn(pupils(), dataset, tmp_path / "kept")
-    again = pupils()
+        learn(peers(), dataset, tmp_path / "kept")
+    again = peers()
     found = learn(again, dataset, tmp_path / "kept")
     assert_equal(again, whole)
     for name, each in expected.items():
@@ -207,24 +209,22 @@ def test_an_interrupted_training_ends_as_one_that_was_not(
         assert found[name].epochs == each.epochs
 
 
-def test_divergence_names_the_model_and_the_user(
-    dataset: EncodedDataset, pupils: MakePupils
-) -> None:
-    spoiled = pupils("lr", "fm")
+def test_divergence_names_the_model_and_the_user(dataset: EncodedDataset, peers: MakePeers) -> None:
+    spoiled = peers("lr", "fm")
     with torch.no_grad():
         spoiled[1].model.embedding.weight.fill_(torch.inf)
     with pytest.raises(Diverged, match=r"parameter 'embedding.weight' of base model 'fm'"):
         learn(spoiled, dataset)
 
 
-def test_batches_must_be_alike(dataset: EncodedDataset, pupils: MakePupils) -> None:
-    unlike = [*pupils("lr"), *pupils("fm", batch_size=32)]
+def test_batches_must_be_alike(dataset: EncodedDataset, peers: MakePeers) -> None:
+    unlike = [*peers("lr"), *peers("fm", batch_size=32)]
     with pytest.raises(ConfigError, match="batch_size is 64 of lr, 32 of fm; set it alike"):
         learn(unlike, dataset)
 
 
-def test_models_of_several_tasks_are_refused(dataset: EncodedDataset, pupils: MakePupils) -> None:
-    made = pupils("lr", "fm")
+def test_models_of_several_tasks_are_refused(dataset: EncodedDataset, peers: MakePeers) -> None:
+    made = peers("lr", "fm")
     made[0].model.losses = lambda *_: None  # type: ignore[assignment]
     with pytest.raises(ConfigError, match="base model 'lr' has several tasks"):
         learn(made, dataset)
@@ -254,7 +254,7 @@ def coins(rows: int, words: int, generator: np.random.Generator) -> EncodedDatas
     )
 
 
-def test_peers_lower_variance(pupils: MakePupils) -> None:
+def test_peers_lower_variance(peers: MakePeers) -> None:
     """Models that start from other random numbers learn other noise, and only some of it from each
     other: the mean squared distance from the truth, 1/2, falls."""
     errors: dict[float, list[float]] = {0.0: [], 3.0: []}
@@ -263,11 +263,11 @@ def test_peers_lower_variance(pupils: MakePupils) -> None:
         train, test = np.arange(150), np.arange(150, 300)
         for weight, found in errors.items():
             made = []
-            for seed, pupil in enumerate(pupils("fm", "fm", learning_rate=0.02)):
+            for seed, peer in enumerate(peers("fm", "fm", learning_rate=0.02)):
                 with torch.random.fork_rng(devices=[]):
                     torch.manual_seed(10 * world + seed)
                     model = FM(dataset.schema.num_ids, dataset.schema.slot_fields, 4)
-                made.append(replace(pupil, name=f"fm{seed}", model=model, epochs=25))
+                made.append(replace(peer, name=f"fm{seed}", model=model, epochs=25))
             learn_mutually(
                 made,
                 dataset,
@@ -278,6 +278,6 @@ def test_peers_lower_variance(pupils: MakePupils) -> None:
                 description="coins",
                 progress=Silent(),
             )
-            p = [predict(pupil.model, dataset, test).sigmoid() for pupil in made]
+            p = [predict(peer.model, dataset, test).sigmoid() for peer in made]
             found += [((each - 0.5) ** 2).mean().item() for each in p]
     assert np.mean(errors[3.0]) < 0.92 * np.mean(errors[0.0])

@@ -17,9 +17,9 @@ from .conftest import make
 FIELDS = {"lr": ["user", "age"], "fm": ["item", "genres"], "deepfm": ["item"]}
 
 
-def config(**teaching: object) -> Config:
-    given = {"strategy": "co-training", "views": "fields", "fields": FIELDS, **teaching}
-    return change_config(Config(), {"teaching": given})
+def config(**peer_learning: object) -> Config:
+    given = {"strategy": "co-training", "views": "fields", "fields": FIELDS, **peer_learning}
+    return change_config(Config(), {"peer_learning": given})
 
 
 def test_a_model_sees_its_fields_and_no_others(dataset: EncodedDataset) -> None:
@@ -54,7 +54,7 @@ def test_other_strategies_see_all(dataset: EncodedDataset, strategy: str) -> Non
 
 def test_fields_that_are_not_there(dataset: EncodedDataset) -> None:
     wrong = config(fields=FIELDS | {"fm": ["genre"]})
-    with pytest.raises(ConfigError, match=r"teaching.fields.fm: .* did you mean 'genres'"):
+    with pytest.raises(ConfigError, match=r"peer_learning.fields.fm: .* did you mean 'genres'"):
         viewed(make(dataset, "fm"), "fm", wrong, dataset.schema)
     few = config(fields={"lr": ["user"]})
     with pytest.raises(ConfigError, match="names none for base model 'fm'"):

@@ -58,7 +58,7 @@ class FuncEngine:
         loss: Loss,
     ) -> Any:
         def predict(factored: set[str]) -> Any:
-            users = _Users(model, params, rates, adaptation, episodes, factored)
+            users = _UserBatch(model, params, rates, adaptation, episodes, factored)
             users.adapt(adaptation, loss)
             return users.forward(users.episodes.query.batch)
 
@@ -76,14 +76,14 @@ class FuncEngine:
         """Run the inner loop only; arguments as for the call."""
 
         def adapt(factored: set[str]) -> Adapted:
-            users = _Users(model, params, rates, adaptation, episodes, factored)
+            users = _UserBatch(model, params, rates, adaptation, episodes, factored)
             users.adapt(adaptation, loss)
             return users.adapted()
 
         return _with_factored(model, rates, adaptation, episodes, adapt)
 
 
-class _Users:
+class _UserBatch:
     """The parameters of the users of a meta-batch, and the model that reads them."""
 
     def __init__(

@@ -93,10 +93,10 @@ def test_rates_and_weights_of_each_step_equal_slow_loop(
 @pytest.mark.parametrize(
     "settings",
     [
-        {"sees": ("outputs",)},
-        {"sees": ("outputs", "disagreement"), "temperature": 0.5, "uniform_share": 0.1},
-        {"sees": ("fields",), "temperature": 2.0, "uniform_share": 0.3},
-        {"sees": ("fields", "support-losses")},
+        {"inputs": ("outputs",)},
+        {"inputs": ("outputs", "disagreement"), "temperature": 0.5, "uniform_mixing": 0.1},
+        {"inputs": ("fields",), "temperature": 2.0, "uniform_mixing": 0.3},
+        {"inputs": ("fields", "support-losses")},
     ],
     ids=["outputs", "disagreement", "fields", "support-losses"],
 )
@@ -109,7 +109,7 @@ def test_other_selectors_equal_slow_loop(
 ) -> None:
     """Query losses and meta-gradients; without fields, the selector has no table that adapts."""
     world = make_world(torch.float64, **settings)
-    assert ("selector.embedding" in world.model.tables) == ("fields" in settings["sees"])
+    assert ("selector.embedding" in world.model.tables) == ("fields" in settings["inputs"])
     adaptation, rates = make_adaptation(world, MetaSGD(RATE), 2, patterns)
     losses = runner.losses(world, adaptation, rates)
     wanted_losses, _ = runner.expected(world, adaptation, rates)
@@ -126,7 +126,7 @@ def test_losses_on_the_support_are_those_of_the_initial_parameters(
     runner: Runner, make_world: Any, make_adaptation: Any, steps: int
 ) -> None:
     """Also without an inner step; they are the user's own, and nothing stays in the model."""
-    world = make_world(torch.float64, sees=("support-losses",))
+    world = make_world(torch.float64, inputs=("support-losses",))
     adaptation, rates = make_adaptation(world, MAML(RATE), steps)
     output = runner.output(world, adaptation, rates)
     wanted = runner.reference.adapt_users(

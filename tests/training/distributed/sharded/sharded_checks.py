@@ -121,7 +121,7 @@ def share_gradients(episode: EpisodeLoss, whole: Episodes, mesh: DeviceMesh, at_
     own = share(whole, mesh)
     total = torch.zeros((), dtype=torch.float64)
     if own is None:
-        episode.sit_out()
+        episode.join_empty()
     else:
         part = (own.query.mask.sum() / whole.query.mask.sum()).item()
         total += part * episode.accumulate_gradients(own, at_once, weight=mesh.size() * part)
@@ -229,7 +229,7 @@ def predictions_are_those_of_whole_tables(mesh: DeviceMesh, folder: Path) -> Non
     ours, theirs = (episode_loss(m, MAML(0.3)) for m in (model, mixture()))
     own = share(whole, mesh)
     if own is None:
-        ours.sit_out()
+        ours.join_empty()
         return
     found = ours.predict(own)
     for part, wanted in zip(found, theirs.predict(own), strict=True):
@@ -253,7 +253,7 @@ def frozen_tables_are_read_alone(mesh: DeviceMesh, folder: Path) -> None:
 @check
 def training_is_that_of_one_process(mesh: DeviceMesh, folder: Path) -> None:
     """Eight joint steps with clipped gradients, Adam and RowAdam, on a planted world."""
-    config = MetaTrainConfig(theta_learning_rate=0.02, phi_learning_rate=0.03, weight_decay=0.01)
+    config = MetaTrainConfig(outer_lr_theta=0.02, outer_lr_phi=0.03, weight_decay=0.01)
     rule = RULES["meta-sgd-element"]
     theirs = episode_loss(mixture(), rule)
     model = mixture()

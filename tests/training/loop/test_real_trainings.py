@@ -19,11 +19,11 @@ from metaselector.config.training import CheckpointConfig, PretrainConfig
 from metaselector.data.encoded.batch import Batch
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.planted import planted_world
-from metaselector.meta.learned import MetaLearned
+from metaselector.meta.parameters import MetaParameters
 from metaselector.meta.train import meta_train
 from metaselector.models.build import make_mixture
 from metaselector.training.loop.divergence import Diverged
-from metaselector.training.loop.keeper import Directory
+from metaselector.training.loop.snapshot_manager import SnapshotDirectory
 from metaselector.training.pretrain import pretrain
 
 
@@ -61,7 +61,7 @@ def poisoned(dataset: EncodedDataset, user: int) -> Poisoned:
 
 def fit(model: nn.Module, dataset: EncodedDataset, keep: Path | None = None, **config: Any) -> None:
     settings = PretrainConfig(learning_rate=0.1, weight_decay=0, batch_size=16, epochs=2, **config)
-    keeper = None if keep is None else Directory(keep, {}, CheckpointConfig(steps=1))
+    snapshots = None if keep is None else SnapshotDirectory(keep, {}, CheckpointConfig(steps=1))
     pretrain(
         model,
         dataset,
@@ -72,13 +72,13 @@ def fit(model: nn.Module, dataset: EncodedDataset, keep: Path | None = None, **c
         epochs=2,
         description="fit",
         progress=Silent(),
-        keeper=keeper,
+        snapshots=snapshots,
     )
 
 
 def learn(
     dataset: EncodedDataset, models: dict[str, nn.Module] | None = None, **changes: Any
-) -> MetaLearned:
+) -> MetaParameters:
     schema = dataset.schema
     made = models or {
         "lr": LR(schema.num_ids, schema.slot_fields),
@@ -86,7 +86,7 @@ def learn(
     }
     config = Config(
         selector=SelectorConfig(embedding_size=2, hidden_size=3),
-        adapt=AdaptConfig(support_size=5, theta_rate=0.1, phi_rate=0.1),
+        adapt=AdaptConfig(support_size=5, inner_lr_theta=0.1, inner_lr_phi=0.1),
         meta_train=MetaTrainConfig(users_per_batch=4, query_size=3, epochs=2, **changes),
     )
     return meta_train(
@@ -152,8 +152,8 @@ def test_outer_gradients_are_clipped(dataset: EncodedDataset) -> None:
 
 
 def test_rates_stay_in_their_bounds(dataset: EncodedDataset) -> None:
-    free = learn(dataset, alpha_learning_rate=0.5, patience=5)
-    bound = learn(dataset, alpha_learning_rate=0.5, patience=5, rate_bounds=(0.05, 0.15))
+    free = learn(dataset, outer_lr_alpha=0.5, patience=5)
+    bound = learn(dataset, outer_lr_alpha=0.5, patience=5, rate_bounds=(0.05, 0.15))
     low = min(row["low"] for row in free.rates)
     high = max(row["high"] for row in free.rates)
     assert low < 0.05 or high > 0.15

@@ -21,7 +21,7 @@ MOST_TIME = 0.05
 """The share of the training's time that keeping snapshots may take."""
 
 
-class Keeper(Protocol):
+class SnapshotManager(Protocol):
     """Keeps snapshots."""
 
     def load(self, progress: Progress) -> Snapshot | None:
@@ -30,17 +30,17 @@ class Keeper(Protocol):
     def newest(self) -> Path | None:
         """The file of the newest one."""
 
-    def due(self, rounds: int) -> bool:
+    def due(self, global_step: int) -> bool:
         """Whether it is time for another one."""
 
-    def keep(self, rounds: int, snapshot: Snapshot) -> Path | None:
+    def keep(self, global_step: int, snapshot: Snapshot) -> Path | None:
         """Save it."""
 
     def clear(self) -> None:
         """Forget all of them: the training is done."""
 
 
-class Nowhere:
+class NullSnapshotManager:
     """Keeps nothing."""
 
     def load(self, progress: Progress) -> Snapshot | None:
@@ -49,17 +49,17 @@ class Nowhere:
     def newest(self) -> Path | None:
         return None
 
-    def due(self, rounds: int) -> bool:
+    def due(self, global_step: int) -> bool:
         return False
 
-    def keep(self, rounds: int, snapshot: Snapshot) -> Path | None:
+    def keep(self, global_step: int, snapshot: Snapshot) -> Path | None:
         return None
 
     def clear(self) -> None:
         pass
 
 
-class Directory:
+class SnapshotDirectory:
     """Keeps the latest few in a directory, one file each, called like the number of steps done.
 
     Args:
@@ -107,14 +107,14 @@ class Directory:
     def newest(self) -> Path | None:
         return next(reversed(self._files()), None)
 
-    def due(self, rounds: int) -> bool:
-        if self._config.steps is not None and rounds % self._config.steps == 0:
+    def due(self, global_step: int) -> bool:
+        if self._config.steps is not None and global_step % self._config.steps == 0:
             return True
         return time.monotonic() - self._last >= self._pause
 
-    def keep(self, rounds: int, snapshot: Snapshot) -> Path:
+    def keep(self, global_step: int, snapshot: Snapshot) -> Path:
         started = time.monotonic()
-        path = self._directory / f"{rounds:09d}.safetensors"
+        path = self._directory / f"{global_step:09d}.safetensors"
         if workers.is_main():
             save_checkpoint(path, snapshot.tensors, self._settings, snapshot.record)
             for old in self._files()[: -self._config.keep]:

@@ -89,7 +89,7 @@ _ROWS = TypeAdapter(RowDescription)
 
 
 @dataclass(frozen=True)
-class Known:
+class FittedEncoder:
     """What is known before a new row comes.
 
     Attributes:
@@ -117,12 +117,12 @@ class Known:
         rows = RowDescription(
             **{name: getattr(table, name) for name in same}, sampled=table.negatives is not None
         )
-        known = nothing_known("item") if table.tabular else table.describe_items(items)
+        encoder = nothing_known("item") if table.tabular else table.describe_items(items)
         return cls(
             schema,
             rows,
             table.users[[feature.name for feature in table.user_features]],
-            known[[feature.name for feature in table.item_features]],
+            encoder[[feature.name for feature in table.item_features]],
         )
 
     def table(
@@ -173,16 +173,16 @@ class Known:
             )
         except (OSError, ValueError, TypeError, KeyError, pa.ArrowException) as error:
             raise DataError(rows_path, f"missing or damaged ({error}); {MEND}") from error
-        known = cls(Schema.load(schema), rows, *frames)
-        listed = [(field.name, field.of, str(field.kind)) for field in known.schema.fields]
-        tasks, parents = known.schema.tasks, known.schema.parents
+        encoder = cls(Schema.load(schema), rows, *frames)
+        listed = [(field.name, field.of, str(field.kind)) for field in encoder.schema.fields]
+        tasks, parents = encoder.schema.tasks, encoder.schema.parents
         after = [None if parent is None else tasks[parent] for parent in parents]
         described = [(task.name, task.after) for task in rows.tasks]
         if sorted(listed) != sorted(rows.fields) or described != list(
             zip(tasks, after, strict=True)
         ):
             raise DataError(rows_path, f"does not fit {schema.name}; {MEND}")
-        return known
+        return encoder
 
 
 def _kind(feature: Feature) -> str:

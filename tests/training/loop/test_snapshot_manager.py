@@ -10,9 +10,9 @@ import torch
 
 from metaselector.common.progress import Silent
 from metaselector.config.training import CheckpointConfig
-from metaselector.training.loop import keeper as module
-from metaselector.training.loop.keeper import Directory
+from metaselector.training.loop import snapshot_manager as module
 from metaselector.training.loop.snapshot import Snapshot
+from metaselector.training.loop.snapshot_manager import SnapshotDirectory
 
 
 class Notes(Silent):
@@ -23,8 +23,8 @@ class Notes(Silent):
         self.texts.append(text)
 
 
-def make(directory: Path, settings: Any = None, **config: Any) -> Directory:
-    return Directory(directory, settings or {"seed": 1}, CheckpointConfig(**config))
+def make(directory: Path, settings: Any = None, **config: Any) -> SnapshotDirectory:
+    return SnapshotDirectory(directory, settings or {"seed": 1}, CheckpointConfig(**config))
 
 
 def snapshot(number: float) -> Snapshot:
@@ -36,9 +36,9 @@ def names(directory: Path) -> list[str]:
 
 
 def test_the_newest_few_are_kept(tmp_path: Path) -> None:
-    keeper = make(tmp_path / "x", keep=3)
+    snapshots = make(tmp_path / "x", keep=3)
     for number in (1, 2, 10, 11):
-        keeper.keep(number, snapshot(number))
+        snapshots.keep(number, snapshot(number))
     assert [int(name[:9]) for name in names(tmp_path / "x")] == [2, 10, 11]
     found = make(tmp_path / "x").load(Silent())
     assert found is not None
@@ -46,22 +46,22 @@ def test_the_newest_few_are_kept(tmp_path: Path) -> None:
 
 
 def test_nothing_was_kept(tmp_path: Path) -> None:
-    keeper = make(tmp_path / "x")
-    assert keeper.load(Silent()) is None
-    assert keeper.newest() is None
-    keeper.clear()
+    snapshots = make(tmp_path / "x")
+    assert snapshots.load(Silent()) is None
+    assert snapshots.newest() is None
+    snapshots.clear()
 
 
 @pytest.mark.parametrize("damage", ["truncated", "a bit", "empty"])
 def test_of_a_damaged_one_the_one_before_is_used(tmp_path: Path, damage: str) -> None:
-    keeper = make(tmp_path / "x")
+    snapshots = make(tmp_path / "x")
     for number in (1, 2):
-        path = keeper.keep(number, snapshot(number))
+        path = snapshots.keep(number, snapshot(number))
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes({"truncated": content[:-9], "a bit": content, "empty": b""}[damage])
     notes = Notes()
-    found = keeper.load(notes)
+    found = snapshots.load(notes)
     assert found is not None
     assert found.position.epoch == 1
     assert notes.texts[0].startswith(f"{path}: damaged or not a MetaSelector checkpoint (")
@@ -80,26 +80,26 @@ def test_other_settings_begin_anew(tmp_path: Path) -> None:
 def test_when_it_is_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
-    keeper = make(tmp_path / "x", seconds=60, steps=7)
-    assert [n for n in range(1, 20) if keeper.due(n)] == [7, 14]
+    snapshots = make(tmp_path / "x", seconds=60, steps=7)
+    assert [n for n in range(1, 20) if snapshots.due(n)] == [7, 14]
     now[0] = 60.0
-    assert keeper.due(1)
+    assert snapshots.due(1)
 
     def slow(*_: Any) -> None:
         now[0] += 30.0  # writing took this long: 5 % of 600 seconds
 
     monkeypatch.setattr(module, "save_checkpoint", slow)
     (tmp_path / "x").mkdir()
-    keeper.keep(1, snapshot(1))
+    snapshots.keep(1, snapshot(1))
     now[0] += 599.0
-    assert not keeper.due(1)
+    assert not snapshots.due(1)
     now[0] += 1.0
-    assert keeper.due(1)
+    assert snapshots.due(1)
 
 
 def test_files_of_others_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
-    keeper = make(tmp_path, keep=1)
+    snapshots = make(tmp_path, keep=1)
     for number in (1, 2):
-        keeper.keep(number, snapshot(number))
+        snapshots.keep(number, snapshot(number))
     assert names(tmp_path) == ["000000002.safetensors", "notes.txt"]

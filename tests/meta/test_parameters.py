@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from metaselector.data.encoded.dataset import EncodedDataset
-from metaselector.meta.learned import MetaLearned
+from metaselector.meta.parameters import MetaParameters
 from tests.meta.outer_world import equal, mixture, parameters, planted, theta
 
 
@@ -19,9 +19,9 @@ def test_attach_copies_phi_and_adds_shift(dataset: EncodedDataset) -> None:
     model = mixture(dataset, 1)
     before = parameters(model)
     phi = {n: torch.rand_like(p) for n, p in before.items() if n.startswith("selector.")}
-    shift = {n: torch.rand_like(p) for n, p in theta(before).items()}
-    attached = MetaLearned(phi, shift, alpha={}).attach(model)
+    theta_delta = {n: torch.rand_like(p) for n, p in theta(before).items()}
+    attached = MetaParameters(phi, theta_delta, alpha={}).attach(model)
     assert attached is model
     after = parameters(model)
     assert equal({name: after[name] for name in phi}, phi)
-    assert equal(theta(after), {name: before[name] + shift[name] for name in shift})
+    assert equal(theta(after), {name: before[name] + theta_delta[name] for name in theta_delta})

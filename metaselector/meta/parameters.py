@@ -1,4 +1,4 @@
-"""What the outer loop learns: theta's shift, phi and alpha."""
+"""What the outer loop learns: the change of theta, phi and alpha."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ PHI = "selector."
 
 
 @dataclass
-class MetaLearned:
+class MetaParameters:
     """What the outer loop learned.
 
     Attributes:
         phi: parameters of the selector.
-        shift: change of the base models' initial parameters, by their name in the mixture; empty
-            where the base models are frozen.
+        theta_delta: change of the base models' initial parameters, by their name in the mixture;
+            empty where the base models are frozen.
         alpha: inner learning rates.
         history: per epoch ``epoch, train_loss, valid_loss`` (epoch 0 is before training) and
             ``seconds``, wall-clock time from the start of the training to the end of the epoch,
@@ -34,7 +34,7 @@ class MetaLearned:
     """
 
     phi: dict[str, Tensor]
-    shift: dict[str, Tensor]
+    theta_delta: dict[str, Tensor]
     alpha: dict[str, Tensor]
     history: list[dict[str, Any]] = field(default_factory=list)
     rates: list[dict[str, Any]] = field(default_factory=list)
@@ -42,24 +42,24 @@ class MetaLearned:
     seconds: float = 0.0
 
     @classmethod
-    def of_tensors(cls, tensors: Mapping[str, Tensor], device: str) -> MetaLearned:
+    def of_tensors(cls, tensors: Mapping[str, Tensor], device: str) -> MetaParameters:
         """The inverse of :meth:`tensors`, on a device."""
         phi, shift, alpha = in_parts(tensors, ("phi", "shift", "alpha"), device)
         return cls(phi, shift, alpha)
 
     def tensors(self) -> dict[str, Tensor]:
         """phi, shift and alpha, each as ``<part>/<name>``."""
-        parts = {"phi": self.phi, "shift": self.shift, "alpha": self.alpha}
+        parts = {"phi": self.phi, "shift": self.theta_delta, "alpha": self.alpha}
         return {f"{part}/{name}": t for part, of in parts.items() for name, t in of.items()}
 
     def attach(self, mixture: Mixture) -> Mixture:
-        """Give `mixture`, which holds other base models, this phi and this shift, in place.
+        """Give `mixture`, which holds other base models, this phi and change of theta, in place.
 
         Raises:
             CheckpointError: it has not these parameters, or in other shapes.
         """
         own = dict(mixture.named_parameters())
-        for name, tensor in {**self.phi, **self.shift}.items():
+        for name, tensor in {**self.phi, **self.theta_delta}.items():
             if name not in own or own[name].shape != tensor.shape:
                 raise CheckpointError(
                     f"meta-training learned '{name}' {list(tensor.shape)}, which does not match "
@@ -69,8 +69,8 @@ class MetaLearned:
             for name, parameter in mixture.named_parameters():
                 if name in self.phi:
                     parameter.copy_(self.phi[name])
-                elif name in self.shift:
-                    parameter.add_(self.shift[name].to(parameter.device))
+                elif name in self.theta_delta:
+                    parameter.add_(self.theta_delta[name].to(parameter.device))
         return mixture
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 
-class Judgement(NamedTuple):
+class ValidationResult(NamedTuple):
     """What an epoch came to.
 
     Attributes:
@@ -27,7 +27,7 @@ class Judgement(NamedTuple):
     finished: bool = False
 
 
-class Trainee(Protocol):
+class Trainable(Protocol):
     """Something that learns in epochs of steps.
 
     All that a step depends on is in `parameters`, `optimizers`, `generator`, torch's random
@@ -49,7 +49,7 @@ class Trainee(Protocol):
     def begin(self, epoch: int) -> Sequence[Any]:
         """The steps of an epoch, each by what it learns from, in an order drawn here."""
 
-    def gradients(self, piece: Any, epoch: int) -> float | None:
+    def gradients(self, batch: Any, epoch: int) -> float | None:
         """Make the gradients of one step; its loss, or None where there is nothing to learn.
 
         The loss is the same on all workers, if they are :attr:`in_step`.
@@ -58,7 +58,7 @@ class Trainee(Protocol):
     def update(self) -> None:
         """Take the step."""
 
-    def judge(self, epoch: int, seconds: float, train_loss: float | None) -> Judgement:
+    def validate(self, epoch: int, seconds: float, train_loss: float | None) -> ValidationResult:
         """What the epoch came to; `seconds` is the time since the training began."""
 
     def candidate(self) -> dict[str, Tensor]:
@@ -69,7 +69,7 @@ class Trainee(Protocol):
         """Whether all workers have the same parameters."""
         return True
 
-    def settle(self) -> None:
+    def synchronize(self) -> None:
         """Give all workers the same parameters, if they have not."""
         return None
 
@@ -81,10 +81,10 @@ class Trainee(Protocol):
         """Go on from :meth:`shared_state`."""
         return None
 
-    def users(self, piece: Any) -> list[str]:
+    def users(self, batch: Any) -> list[str]:
         """The users that a step learned from."""
 
-    def offenders(self, piece: Any) -> list[str]:
+    def nonfinite_users(self, batch: Any) -> list[str]:
         """Those of them whose loss is infinite or no number."""
 
     def group_of(self, name: str) -> str:

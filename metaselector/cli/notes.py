@@ -1,0 +1,44 @@
+"""Warnings on a terminal."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+from metaselector.common.errors import (
+    CandidateWarning,
+    LabelWarning,
+    RenamedWarning,
+    UnknownWarning,
+)
+from metaselector.common.streams import tell
+
+_NOTES = (LabelWarning, RenamedWarning, UnknownWarning)
+
+
+@contextmanager
+def noted() -> Iterator[None]:
+    """Show our own warnings as one line each."""
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if issubclass(category, CandidateWarning):
+            tell(f"warning: {message}")
+        elif issubclass(category, _NOTES):
+            tell(f"note: {message}")
+        else:
+            before(message, category, filename, lineno, file, line)
+
+    with warnings.catch_warnings():
+        before, warnings.showwarning = warnings.showwarning, show
+        for category in (CandidateWarning, *_NOTES):
+            warnings.simplefilter("always", category)
+        yield
