@@ -56,11 +56,9 @@ def load_config(
         (path or "settings", {} if path is None else read_mapping(path))
     ]
     given += [(f"--set {text}", _override(text)) for text in overrides] + [("settings", changes)]
-    layers = []
-    for source, layer in given:
-        current, former = with_current_names(layer)
+    layers, renamed = zip(*(with_current_names(layer) for _, layer in given), strict=True)
+    for (source, _), former in zip(given, renamed, strict=True):
         warn_former(source, former)
-        layers.append(current)
     named = [layer["dataset"] for layer in layers if isinstance(layer.get("dataset"), str)]
     start = Config(dataset=named[-1]) if named else Config()
     settings: dict[str, Any] = start.model_dump(mode="json")
@@ -74,9 +72,8 @@ def load_config(
         """Where in the file a setting stands, if it comes from there."""
         if path is None or any(_sets(layer, key) for layer in layers[1:]):
             return ""
-        line = line_of(path, key)
-        if line is None:
-            line = line_of(path, former_key(".".join(map(str, key))).split("."))
+        former = former_key(".".join(map(str, key)))
+        line = line_of(path, former.split(".") if former in renamed[0] else key)
         return "" if line is None else f"{path}:{line}: "
 
     config = _validated(settings, place)

@@ -149,7 +149,7 @@ def test_the_engine_is_the_one_in_the_settings(
 
     for place in ("outer_loop", "predict"):  # neither needs higher to be installed
         found = spy if place == user else lambda _: FuncEngine()
-        monkeypatch.setattr(f"metaselector.{place}.make_engine", found)
+        monkeypatch.setattr(f"metaselector.meta.{place}.make_engine", found)
     train("metaselector", dataset, config=with_adapt(engine="higher"))
     assert set(asked) == {"higher"}
 

@@ -152,7 +152,11 @@ def world_of_fields() -> World:
 def world_of_tasks() -> World:
     """As `world`, of multi-task models; the second task is observed where the first is 1."""
     world = build_world(
-        torch.float64, SLOT_FIELDS, models_of_tasks, num_tasks=2, inputs=("fields", "support-losses")
+        torch.float64,
+        SLOT_FIELDS,
+        models_of_tasks,
+        num_tasks=2,
+        inputs=("fields", "support-losses"),
     )
     return replace(
         world,

@@ -18,7 +18,8 @@ from metaselector.data.public.funnel import Funnel
 from metaselector.data.public.official import OfficialFolder
 from metaselector.data.public.sources import GzipFiles, OfficialZip, PackageWheel
 from metaselector.data.registry import DATASETS, read
-from tests.data.public.conftest import FILES, NAME, Server
+
+from .conftest import FILES, NAME, Server
 
 
 def test_fetches_once(server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

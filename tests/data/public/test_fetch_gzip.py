@@ -12,7 +12,8 @@ import pytest
 from metaselector.common.errors import DataError, UserError
 from metaselector.data.fetch import fetch
 from metaselector.data.public.sources import GzipFiles
-from tests.data.public.conftest import Handler, Server
+
+from .conftest import Handler, Server
 
 GZIPPED = {name: gzip.compress(name.encode() * 999, mtime=0) for name in ("a.json.gz", "b.json.gz")}
 AMAZON = "amazon-musical-instruments"

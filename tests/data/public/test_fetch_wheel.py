@@ -12,7 +12,8 @@ from metaselector.data.fetch import fetch
 from metaselector.data.public.census import FILE
 from metaselector.data.public.sources import OfficialZip, PackageWheel
 from metaselector.data.registry import read
-from tests.data.public.conftest import NAME, zipped
+
+from .conftest import NAME, zipped
 
 WHEEL_FILES = {
     "tiny_world/ml-1m.inter": "user_id:token\titem_id:token\trating:float\ttimestamp:float\n"
