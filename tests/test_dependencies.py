@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -89,6 +90,22 @@ def test_imports_point_down(path: Path) -> None:
 def test_every_room_has_a_floor() -> None:
     found = {room_of_file(path) for path in files("metaselector")}
     assert found == {*FLOOR_OF, *TABLE_OF_CONTENTS}
+
+
+ROOMS_OF_PAGES = {
+    "README.md": r"^  ([a-z][\w/., ]*?)  ",
+    "CONTRIBUTING.md": r"^(`common` →(?:.+\n)+)",
+    "docs/architecture.md": r"^\| \d+ \| (.+?) \|",
+}
+"""What matches where a page lists the rooms."""
+
+
+@pytest.mark.parametrize("page", ROOMS_OF_PAGES)
+def test_pages_list_the_rooms_in_their_order(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    lists = re.findall(ROOMS_OF_PAGES[page], text, flags=re.MULTILINE)
+    words = [word for line in lists for word in re.findall("[a-z]+", line)]
+    assert [word for word in words if word in FLOOR_OF] == FLOORS.split()
 
 
 def test_little_is_common() -> None:

@@ -43,7 +43,8 @@ def test_the_command_is_installed() -> None:
     assert callable(point.load())
 
 
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+FOLDERS = ("docs", "benchmarks", "examples")
+PAGES = sorted([*ROOT.glob("*.md"), *(page for f in FOLDERS for page in (ROOT / f).rglob("*.md"))])
 
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -71,6 +72,23 @@ def test_table_of_the_readme_is_the_published_one() -> None:
         for model, numbers in by_model.iterrows()
     }
     assert {model: text.replace("*", "") for model, text in rows.items()} == published
+
+
+def cells(text: str) -> dict[str, list[str]]:
+    """The cells of a Markdown table's rows, by the first one."""
+    rows = (line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| "))
+    return {row[0]: row[1:] for row in rows}
+
+
+def test_first_table_of_the_readme_is_from_the_published_run() -> None:
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    run = ROOT / "benchmarks" / "results" / "movielens-100k" / "summary.md"
+    published = cells(run.read_text(encoding="utf-8"))
+    shown = cells(page.partition("## First run")[2].partition("## Results")[0])
+    assert len(shown) > 5
+    for name in shown.keys() - {"---"}:
+        auc, logloss, _, _, gap_closed, *_ = published[name]
+        assert shown[name] == [auc, logloss, gap_closed]
 
 
 def test_example_of_the_readme_is_the_file() -> None:

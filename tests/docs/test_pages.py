@@ -56,6 +56,25 @@ def test_links_with_an_anchor_lead_to_a_heading(name: str, pages: dict[str, str]
         assert anchor in headings, f"{target}#{anchor}"
 
 
+NAMED = re.compile(r"\[`([\w.]+)`\]\(([^)\s]+\.py)\)")
+
+
+@pytest.mark.parametrize("name", markdown_files())
+def test_names_that_link_to_a_file_are_defined_there(name: str, pages: dict[str, str]) -> None:
+    for words, target in NAMED.findall(pages[name]):
+        source = ((ROOT / name).parent / target).read_text(encoding="utf-8")
+        for part in words.split("."):
+            definition = rf"^(?: *(?:class|def) )?{part}\b(?=[ :=(\[])"
+            assert re.search(definition, source, flags=re.MULTILINE), f"{words} in {target}"
+
+
+def test_pages_link_to_names() -> None:
+    """Guards the test above."""
+    found = {name: len(NAMED.findall(text)) for name, text in markdown_files().items()}
+    assert found["docs/architecture.md"] > 20
+    assert found["docs/glossary.md"] > 20
+
+
 def commands() -> dict[str, set[str]]:
     """Options by command, such as ``data fetch``."""
     found: dict[str, set[str]] = {}
