@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import typer
@@ -25,18 +26,24 @@ from metaselector.training.distributed import launch
 
 
 class _Commands(TyperGroup):
-    """Commands whose complaints about options are printable, whatever was typed or pasted."""
+    """Commands whose errors about options print on one line, whatever was typed or pasted."""
 
-    def make_context(self, *arguments: Any, **more: Any) -> Any:
-        return _complaining(super().make_context, *arguments, **more)
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: Any = None, **more: Any
+    ) -> Any:
+        # The object of the context, which commands share, is the command line as it was typed.
+        with _printable():
+            return super().make_context(info_name, args, parent, obj=tuple(args), **more)
 
-    def invoke(self, *arguments: Any, **more: Any) -> Any:
-        return _complaining(super().invoke, *arguments, **more)
+    def invoke(self, ctx: Any) -> Any:
+        with _printable():
+            return super().invoke(ctx)
 
 
-def _complaining(step: Callable[..., Any], *arguments: Any, **more: Any) -> Any:
+@contextmanager
+def _printable() -> Iterator[None]:
     try:
-        return step(*arguments, **more)
+        yield
     except Exception as error:
         message = getattr(error, "message", None)  # typer's own, which it prints
         if isinstance(message, str):
@@ -81,16 +88,16 @@ def main() -> None:
 
 def _run() -> str | int | None:
     """Run the command; returns what the process is to exit with."""
-    several = os.environ.get("WORLD_SIZE", "1") != "1"  # torchrun has started this process
+    several = launch.launched()
     try:
         if several and launch.ended():
             return 0
         with noted():
             app()
     except UserError as error:
-        if os.environ.get("RANK", "0") == "0":  # one of several is enough
+        if launch.rank() == 0:  # one of several workers is enough
             tell(f"error: {error}")
-        return launch.end(2) if several else 2
+        return launch.end(2)
     except (OSError, MemoryError, RuntimeError) as error:
         problem = _of_the_machine(error)
         if several or problem is None:  # torchrun starts several anew, as after a lost connection

@@ -7,18 +7,18 @@ from typing import Annotated
 
 import typer
 
+from metaselector.cli.declare import Options, with_options
+from metaselector.cli.opening import load, open_run
 from metaselector.cli.options import (
+    ALLOW_CODE,
+    CONFIG,
+    DATA,
     DATA_DIRECTORY,
+    DATASET,
     FETCHED,
-    AllowCodeOption,
-    ConfigOption,
-    DataDirectoryOption,
-    DataOption,
-    DatasetOption,
-    ProtocolOption,
-    RunOption,
-    SetOption,
-    open_run,
+    PROTOCOL,
+    RUN,
+    SET,
 )
 from metaselector.common.streams import console, put_out, say
 
@@ -26,9 +26,10 @@ data_app = typer.Typer(help="Fetch, describe and prepare data sets.", no_args_is
 
 
 @data_app.command("fetch")
+@with_options(DATA_DIRECTORY)
 def data_fetch(
     name: Annotated[str, typer.Argument(help=f"Data set to fetch: {FETCHED}.")],
-    data_directory: DataDirectoryOption = DATA_DIRECTORY,
+    data_directory: Path,
 ) -> None:
     """Download a data set, verify its checksum, and say where it is.
 
@@ -40,33 +41,28 @@ def data_fetch(
 
 
 @data_app.command("describe")
+@with_options(DATASET, DATA, DATA_DIRECTORY, CONFIG, SET, "json", ALLOW_CODE)
 def data_describe(
-    dataset: DatasetOption = None,
-    data: DataOption = None,
-    data_directory: DataDirectoryOption = DATA_DIRECTORY,
-    config: ConfigOption = None,
-    overrides: SetOption = None,
+    options: Options,
+    data: Path | None,
+    data_directory: Path,
     json: Annotated[
         Path | None,
         typer.Option("--json", help="File to write the same to as JSON.", show_default="none"),
     ] = None,
-    allow_code: AllowCodeOption = False,
 ) -> None:
     """Print what raw data looks like: counts, labels, times, features, and warnings.
 
     Of the settings, dataset, data.label_threshold, protocol and its split matter: features are
     judged by the rows of train, as training does.
     """
-    from metaselector.config import load_config
     from metaselector.data.fetch import fetch
     from metaselector.data.profile.describe import describe
     from metaselector.data.registry import read
     from metaselector.data.splitting.windows import Windows
     from metaselector.report.profile import print_profile, write_profile
 
-    settings = load_config(
-        config, overrides or (), {"dataset": dataset} if dataset else {}, allow_code=allow_code
-    )
+    settings = load(options, options.config)
     source = fetch(settings.dataset, data_directory) if data is None else data
     split = settings.percentages
     profile = describe(
@@ -81,29 +77,13 @@ def data_describe(
 
 
 @data_app.command("prepare")
-def data_prepare(
-    run: RunOption = None,
-    dataset: DatasetOption = None,
-    protocol: ProtocolOption = None,
-    data: DataOption = None,
-    data_directory: DataDirectoryOption = DATA_DIRECTORY,
-    config: ConfigOption = None,
-    overrides: SetOption = None,
-    allow_code: AllowCodeOption = False,
-) -> None:
+@with_options(RUN, DATASET, PROTOCOL, DATA, DATA_DIRECTORY, CONFIG, SET, ALLOW_CODE)
+def data_prepare(options: Options, data: Path | None, data_directory: Path) -> None:
     """Read raw files, encode them, and save the prepared data set in the run's directory."""
     from metaselector.runs.lock import locked
     from metaselector.runs.stages.prepare import prepare_run
 
-    this = open_run(
-        run,
-        config,
-        overrides,
-        fresh=True,
-        allow_code=allow_code,
-        dataset=dataset,
-        protocol=protocol,
-    )
+    this = open_run(options, fresh=True)
     with locked(this.directory):
         prepare_run(this, data, data_directory)
     say(this.data_directory)

@@ -7,24 +7,16 @@ from typing import Annotated
 
 import typer
 
+from metaselector.cli.declare import Options, with_options
 from metaselector.cli.notes import noted
-from metaselector.cli.options import (
-    AllowCodeOption,
-    DeviceOption,
-    RunOption,
-    ThreadsOption,
-    open_run,
-    use,
-)
+from metaselector.cli.opening import open_run, use
+from metaselector.cli.options import ALLOW_CODE, MACHINE, ONE_SEED, RUN
 from metaselector.common.streams import put_out, say
 
-OneSeedOption = Annotated[
-    int | None,
-    typer.Option("--seed", help="Which seed's models.", show_default="the run's first"),
-]
 
-
+@with_options(ONE_SEED, *MACHINE, "allow_unknown", ALLOW_CODE)
 def predict(
+    options: Options,
     history: Annotated[
         Path,
         typer.Option(
@@ -46,9 +38,7 @@ def predict(
             help="File to write, .csv, .tsv or .parquet.", show_default="standard output, as CSV"
         ),
     ] = None,
-    seed: OneSeedOption = None,
-    device: DeviceOption = None,
-    threads: ThreadsOption = None,
+    seed: int | None = None,
     allow_unknown: Annotated[
         bool,
         typer.Option(
@@ -58,7 +48,6 @@ def predict(
             show_default="off",
         ),
     ] = False,
-    allow_code: AllowCodeOption = False,
 ) -> None:
     """Adapt to each user's history and predict rows that come later, of new users and items too.
 
@@ -76,9 +65,7 @@ def predict(
 
     if output is not None:
         check_name(output)
-    flags = {"device": device, "threads": threads}
-    changes = {key: value for key, value in flags.items() if value is not None}
-    trained, _ = open_trained(run, seed, changes, use, allow_code=allow_code)
+    trained, _ = open_trained(run, seed, options.settings, use, allow_code=options.allow_code)
     with noted():
         table = predicted_table(trained, history, candidates, allow_unknown=allow_unknown)
     if output is None:
@@ -89,13 +76,11 @@ def predict(
         say(output)
 
 
+@with_options(RUN, ONE_SEED, *MACHINE, ALLOW_CODE)
 def explain(
+    options: Options,
     user: Annotated[str, typer.Option(help="The user, as the data call them.")],
-    run: RunOption = None,
-    seed: OneSeedOption = None,
-    device: DeviceOption = None,
-    threads: ThreadsOption = None,
-    allow_code: AllowCodeOption = False,
+    seed: int | None,
 ) -> None:
     """Say what adapting to a user changed: weights before and after, and which rows moved them.
 
@@ -108,7 +93,7 @@ def explain(
     from metaselector.inference.explanation import explain_user
     from metaselector.report.explanation import described, write_explanation
 
-    this = open_run(run, None, None, allow_code=allow_code, device=device, threads=threads)
+    this = open_run(options)
     with noted():
         found = explain_user(this, user, seed)
     say(described(found.user, found.weights, found.rows))

@@ -7,12 +7,16 @@ from typing import Annotated
 
 import typer
 
-from metaselector.cli.options import AllowCodeOption, DeviceOption, ThreadsOption, use
+from metaselector.cli.declare import Options, with_options
+from metaselector.cli.opening import load, use
+from metaselector.cli.options import ALLOW_CODE, MACHINE
 from metaselector.common.errors import UserError
 from metaselector.common.streams import say
 
 
+@with_options(*MACHINE, ALLOW_CODE)
 def report(
+    options: Options,
     runs: Annotated[
         list[Path], typer.Argument(metavar="RUN...", help="Directories of evaluated runs.")
     ],
@@ -27,9 +31,6 @@ def report(
     users: Annotated[
         int, typer.Option(min=1, help="Users of a run whom the page lets explore at most.")
     ] = 1000,
-    device: DeviceOption = None,
-    threads: ThreadsOption = None,
-    allow_code: AllowCodeOption = False,
 ) -> None:
     """Write one HTML page of evaluated runs: tables, figures, users to explore, how it was made.
 
@@ -38,7 +39,6 @@ def report(
     """
     from metaselector.common.files import about
     from metaselector.common.progress import Bars
-    from metaselector.config import load_config
     from metaselector.config.plugins.consent import CodeNotAllowed
     from metaselector.report.page.folders import folders_of
     from metaselector.report.page.write import write_page
@@ -52,13 +52,11 @@ def report(
         raise UserError(f"{output}: choose the name of a file that ends in .html")
     for run in runs:
         folders_of(run)  # before anything takes time
-    flags = {"device": device, "threads": threads}
-    changes = {key: value for key, value in flags.items() if value is not None}
     no_users = {}
     for run in runs:
         # Such as a run of which only the tables were kept, or whose plug-in is not installed here.
         try:
-            config = load_config(run / "config.yaml", changes=changes, allow_code=allow_code)
+            config = load(options, run / "config.yaml")
         except CodeNotAllowed:
             raise
         except UserError as error:

@@ -7,23 +7,16 @@ from typing import Annotated
 
 import typer
 
-from metaselector.cli.options import (
-    AllowCodeOption,
-    BaseModelOption,
-    DeviceOption,
-    LaterConfigOption,
-    RunOption,
-    SeedOption,
-    SetOption,
-    ThreadsOption,
-    open_run,
-    training,
-)
+from metaselector.cli.declare import Options, with_options
+from metaselector.cli.opening import open_run, training
+from metaselector.cli.options import ALLOW_CODE, BASE_MODELS, RUN, TRAINED
 from metaselector.common.errors import UserError
 from metaselector.common.streams import say
 
 
+@with_options(RUN, "target", "trials", "timeout", "study", BASE_MODELS, *TRAINED, ALLOW_CODE)
 def tune(
+    options: Options,
     space: Annotated[
         Path,
         typer.Option(
@@ -32,7 +25,6 @@ def tune(
             "instead of log, step; instead of a range, choices, a list.",
         ),
     ],
-    run: RunOption = None,
     target: Annotated[
         str,
         typer.Option(
@@ -57,13 +49,6 @@ def tune(
             show_default="tune/<target>.db in the run's directory",
         ),
     ] = None,
-    base_model: BaseModelOption = None,
-    config: LaterConfigOption = None,
-    overrides: SetOption = None,
-    seed: SeedOption = None,
-    device: DeviceOption = None,
-    threads: ThreadsOption = None,
-    allow_code: AllowCodeOption = False,
 ) -> None:
     """Search settings with Optuna for the lowest mean valid loss over the seeds; never sees test.
 
@@ -81,16 +66,7 @@ def tune(
             "pip install 'metaselector[tune]' brings it"
         ) from error
 
-    this = open_run(
-        run,
-        config,
-        overrides,
-        base_models=base_model,
-        allow_code=allow_code,
-        seeds=seed or None,
-        device=device,
-        threads=threads,
-    )
+    this = open_run(options)
     with training(this) as progress:
         found = search(
             this,
@@ -100,7 +76,7 @@ def tune(
             progress,
             timeout=timeout,
             study=study,
-            allow_code=allow_code,
+            allow_code=options.allow_code,
         )
     say(
         f"valid logloss {found.best:.4f} in trial {found.number}, the best of {found.finished}; "

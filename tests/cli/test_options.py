@@ -6,17 +6,15 @@ import sys
 
 import pytest
 
-from metaselector.cli.options import use
+from metaselector.cli.opening import use
 from metaselector.common.errors import UserError
 from metaselector.config import Config
 
 from .conftest import Invoke
 
 
-@pytest.mark.parametrize(
-    "given", [["--workers", "2"], ["--workers=2"], ["--workers=02"], ["--workers=+2"]]
-)
-def test_workers_get_the_other_options(
+@pytest.mark.parametrize("given", [["--workers", "2"], ["--workers=2"], ["--workers=+2"]])
+def test_workers_get_the_whole_command_line(
     given: list[str], invoke: Invoke, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     launched = []
@@ -25,7 +23,13 @@ def test_workers_get_the_other_options(
         lambda arguments, workers: launched.append((arguments, workers)) or 0,
     )
     assert invoke("evaluate", *given, "--run", "x").code == 0
-    assert launched == [(["evaluate", "--run", "x"], 2)]
+    assert launched == [(("evaluate", *given, "--run", "x"), 2)]
+
+
+def test_a_worker_starts_no_workers(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr("metaselector.training.distributed.launch.launch", pytest.fail)
+    assert "unknown setting" in invoke("evaluate", "--workers", "2", "--set", "x=1").lone_error
 
 
 def test_threads_of_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
