@@ -1,4 +1,4 @@
-"""The commands about data sets: data fetch, describe, prepare and schema."""
+"""The commands for data sets: data fetch, describe, prepare and schema."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def data_fetch(
     name: Annotated[str, typer.Argument(help=f"Data set to fetch: {FETCHED}.")],
     data_directory: Path,
 ) -> None:
-    """Download a data set, verify its checksum, and say where it is.
+    """Download a data set, verify its checksum, and print its location.
 
-    Licence, size, address and place are shown before anything is downloaded.
+    Shows licence, size, address and location before downloading anything.
     """
     from metaselector.data.fetch import fetch
 
@@ -48,13 +48,15 @@ def data_describe(
     data_directory: Path,
     json: Annotated[
         Path | None,
-        typer.Option("--json", help="File to write the same to as JSON.", show_default="none"),
+        typer.Option(
+            "--json", help="Also write the description to this JSON file.", show_default="none"
+        ),
     ] = None,
 ) -> None:
-    """Print what raw data looks like: counts, labels, times, features, and warnings.
+    """Describe raw data: counts, labels, times, features, and warnings.
 
-    Of the settings, dataset, data.label_threshold, protocol and its split matter: features are
-    judged by the rows of train, as training does.
+    Of the settings, only dataset, data.label_threshold, protocol and its split matter. Features are
+    judged on the training rows, as in training.
     """
     from metaselector.data.fetch import fetch
     from metaselector.data.profile.describe import describe
@@ -94,7 +96,7 @@ def data_schema(
     file: Annotated[
         Path,
         typer.Argument(
-            help="Interactions of your own: .csv, .tsv or .txt (also with .gz), .parquet, or a "
+            help="Your own interactions: .csv, .tsv or .txt (optionally .gz), .parquet, or a "
             "folder of .parquet files.",
         ),
     ],
@@ -102,12 +104,12 @@ def data_schema(
         Path | None,
         typer.Option(
             "--output",
-            help="File to write, which must not exist; --dataset takes it.",
+            help="File to write, which must not exist yet; pass it to --dataset.",
             show_default="standard output",
         ),
     ] = None,
 ) -> None:
-    """Draft a schema, the YAML file that says what your columns mean; guesses are marked."""
+    """Draft a schema, the YAML file that describes your columns; guesses are marked."""
     from metaselector.data.own.draft import draft, write_draft
 
     if output is None:

@@ -1,4 +1,4 @@
-"""The commands that judge what was trained: evaluate and analyse."""
+"""The commands that measure trained models: evaluate and analyse."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from metaselector.common.streams import say
 
 @with_options(RUN, *TRAINED, ALLOW_CODE, WORKERS)
 def evaluate(options: Options) -> None:
-    """Predict the test window with all that was trained; write results, tables and figures."""
+    """Predict the test window with all trained models; write results, tables and figures."""
     from metaselector.runs.stages.reproduce import evaluate_and_report
 
     this = open_run(options)
@@ -20,7 +20,7 @@ def evaluate(options: Options) -> None:
 
 @with_options(RUN, *MACHINE, ALLOW_CODE)
 def analyse(options: Options) -> None:
-    """Say how an evaluated run comes to its results: users, weights, calibration, inner steps.
+    """Explain the results of an evaluated run: users, weights, calibration, inner steps.
 
     Writes analysis/ in the run's directory: tables, figures, and summary.md, which explains them.
     """

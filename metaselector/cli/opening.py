@@ -1,4 +1,4 @@
-"""The run that a command's options describe, opened for reading or for training."""
+"""Opening the run that a command's options describe."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def open_run(options: Options, *, fresh: bool = False) -> Run:
 
     Args:
         options: those of the command.
-        fresh: start from the defaults even where the run has a config.yaml.
+        fresh: start from the defaults even if the run has a config.yaml.
 
     Raises:
         UserError: a setting is wrong, or there is nothing to resume.
@@ -38,15 +38,15 @@ def open_run(options: Options, *, fresh: bool = False) -> Run:
 
     config, run = options.config, options.run
     if options.resume and config is not None:
-        raise UserError("--resume goes on with the run's own settings; leave --config out")
+        raise UserError("--resume continues with the run's own settings; omit --config")
     if run is None:
         wanted = load(options, config)
-        # Of a schema of one's own, the name is a path.
+        # A schema is named by its path.
         name = Path(wanted.dataset).stem if is_schema(wanted.dataset) else wanted.dataset
         run = Path("runs") / (f"{name}-cold" if wanted.protocol == "cold" else name)
     saved = run / "config.yaml"
     if options.resume and not saved.exists():
-        raise UserError(f"{run}: nothing to resume, there is no config.yaml; leave --resume out")
+        raise UserError(f"{run}: nothing to resume, found no config.yaml; omit --resume")
     if config is None and (options.resume or not fresh) and saved.exists():
         config = saved
     settings = add_files(load(options, config), options.base_models or ())
@@ -68,27 +68,27 @@ def load(options: Options, config: Path | None, *, allow_code: bool = False) -> 
 
 
 def use(config: Config) -> None:
-    """Set the process up for `config`."""
+    """Check the device of `config` and set the number of torch threads."""
     import torch
 
     from metaselector.runs.environment import check_device
 
     check_device(config.device)
-    # torchrun says how many threads each of several workers may have.
+    # torchrun sets the number of threads of each worker.
     torch.set_num_threads(_threads_of_worker() if launch.launched() else config.threads)
 
 
 def _threads_of_worker() -> int:
     given = os.environ.get("OMP_NUM_THREADS", "1")
-    first = given.partition(",")[0].strip()  # the others are of loops within loops
+    first = given.partition(",")[0].strip()  # the others are for nested loops
     if not first.isdecimal() or not 1 <= int(first) <= 1024:
-        raise UserError(f"OMP_NUM_THREADS={given}: set it to a number from 1 to 1024")
+        raise UserError(f"OMP_NUM_THREADS={given}: must be a number from 1 to 1024")
     return int(first)
 
 
 @contextmanager
 def training(run: Run) -> Iterator[Progress]:
-    """Alone in the run's directory, and tracked; Ctrl-C ends it with exit code 130."""
+    """Lock and track a training in the run's directory; Ctrl-C exits with code 130."""
     from metaselector.common.progress import Bars
     from metaselector.runs.session import session
     from metaselector.training.loop.interruption import Interrupted
@@ -100,7 +100,7 @@ def training(run: Run) -> Iterator[Progress]:
         number = error.number if isinstance(error, Interrupted) else signal.SIGINT
         if launch.rank() == 0:  # one of several workers is enough
             tell(
-                f"interrupted; what was done is kept in {run.directory}, and the same command goes "
-                "on from there",
+                f"interrupted; progress is saved in {run.directory}; "
+                "run the same command to continue"
             )
         raise typer.Exit(128 + number) from error

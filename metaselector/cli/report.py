@@ -1,4 +1,4 @@
-"""The command that writes one HTML page of evaluated runs."""
+"""The command that writes one HTML page about evaluated runs."""
 
 from __future__ import annotations
 
@@ -24,18 +24,20 @@ def report(
         Path | None,
         typer.Option(
             "--output",
-            help="File to write, .html.",
-            show_default="report.html in the run's directory; of several runs, here",
+            help="HTML file to write.",
+            show_default="report.html in the run's directory; for several runs, in this one",
         ),
     ] = None,
     users: Annotated[
-        int, typer.Option(min=1, help="Users of a run whom the page lets explore at most.")
+        int,
+        typer.Option(min=1, help="Maximum number of users per run in the page's user explorer."),
     ] = 1000,
 ) -> None:
-    """Write one HTML page of evaluated runs: tables, figures, users to explore, how it was made.
+    """Write one HTML page about evaluated runs: tables, figures, a user explorer, and settings.
 
-    The file needs no other one and no network. Of several runs it starts with a comparison. What
-    the explorer of users shows is computed once and kept in explore/ in the run's directory.
+    The page is one self-contained file and works offline. For several runs it starts with a
+    comparison. Data for the user explorer is computed once and kept in explore/ in the run's
+    directory.
     """
     from metaselector.common.files import about
     from metaselector.common.progress import Bars
@@ -49,12 +51,12 @@ def report(
     if output is None:
         output = Path("report.html") if len(runs) > 1 else runs[0] / "report.html"
     if output.suffix.lower() not in (".html", ".htm") or output.is_dir():
-        raise UserError(f"{output}: choose the name of a file that ends in .html")
+        raise UserError(f"{output}: choose a file name that ends in .html")
     for run in runs:
         folders_of(run)  # before anything takes time
     no_users = {}
     for run in runs:
-        # Such as a run of which only the tables were kept, or whose plug-in is not installed here.
+        # For example, only the tables of the run were kept, or its plug-in is not installed here.
         try:
             config = load(options, run / "config.yaml")
         except CodeNotAllowed:

@@ -1,4 +1,4 @@
-"""The commands that say what can be set: config and plugins."""
+"""The commands that list settings and what they can name: config and plugins."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from metaselector.common.streams import console, put_out
 
 @with_options(CONFIG, SET)
 def config_command(options: Options) -> None:
-    """Print every setting with its value and meaning, as YAML that --config takes."""
+    """Print every setting with its value and meaning, as YAML that --config accepts."""
     from metaselector.config import documented_yaml
 
     put_out(documented_yaml(load(options, options.config, allow_code=True)))  # no code is run
@@ -20,7 +20,7 @@ def config_command(options: Options) -> None:
 def plugins(options: Options) -> None:
     """List what settings can name: base models, selectors, rules, data sets, metrics and so on.
 
-    With their source: built in, a package, or, of base models in the settings, a file.
+    Shows the source of each: built in, a package, or, for base models in the settings, a file.
     """
     from metaselector.config.plugins.kinds import ESTIMATORS, METRICS, RULES, SELECTORS
     from metaselector.data import registry as data_registry

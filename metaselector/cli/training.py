@@ -1,4 +1,4 @@
-"""The commands that train: pretrain and meta-train, and reproduce, which does everything."""
+"""The commands that train: pretrain, meta-train, and reproduce, which runs all steps."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ TRANSFER = (
         "--init-from",
         Path | None,
         metavar="RUN",
-        help="Directory of another run: each base model starts from the one of the same name, "
-        "seed and window there. It must not have been trained on rows that this run validates "
-        "or tests with.",
-        show_default="transfer.init_from of the settings",
+        help="Directory of another run: each base model starts from the one with the same name, "
+        "seed and window there. That run must not have been trained on rows that this run "
+        "validates or tests on.",
+        show_default="the setting transfer.init_from",
     ),
     setting(
         "transfer.freeze",
         "--freeze",
         list[str] | None,
         metavar="PATTERN",
-        help="Leave parameters as they come from there: a shell-style pattern over <base "
+        help="Freeze parameters that come from the other run: a shell-style pattern over <base "
         "model>.<parameter>, such as '*.embedding.*'; may be repeated.",
-        show_default="transfer.freeze of the settings",
+        show_default="the setting transfer.freeze",
     ),
     setting(
         "transfer.unfreeze_every",
@@ -53,8 +53,8 @@ TRANSFER = (
         int | None,
         min=1,
         metavar="EPOCHS",
-        help="Train one more of these patterns after every so many epochs, the last one first.",
-        show_default="transfer.unfreeze_every of the settings",
+        help="Unfreeze one more of these patterns every EPOCHS epochs, the last one first.",
+        show_default="the setting transfer.unfreeze_every",
     ),
 )
 
@@ -63,7 +63,7 @@ TRANSFER = (
     RUN, BASE_MODELS, *TRAINED, TRACKING, STRATEGY, RESUME, ALLOW_CODE, WORKERS, *TRANSFER
 )
 def pretrain(options: Options) -> None:
-    """Train the base models of a run whose data is prepared."""
+    """Train the base models of a run with prepared data."""
     from metaselector.report.terminal import print_transfer
     from metaselector.runs.saved_config import kept_config
     from metaselector.runs.stages.train import pretrain_base_models
@@ -93,7 +93,7 @@ def meta_train(options: Options) -> None:
 def reproduce(options: Options, data: Path | None, data_directory: Path) -> None:
     """From raw data to the results table: fetch, prepare, pretrain, meta-train, evaluate, report.
 
-    What an interrupted run had trained with the same settings is used again.
+    Models that an interrupted run trained with the same settings are reused.
     """
     from metaselector.runs.stages.reproduce import reproduce as reproduce_run
 

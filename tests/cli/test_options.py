@@ -1,4 +1,4 @@
-"""Options whose values are odd."""
+"""Options with unusual values."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_threads_of_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     use(Config())
     for wrong in ("many", "0", "10000000000"):
         monkeypatch.setenv("OMP_NUM_THREADS", wrong)
-        with pytest.raises(UserError, match=rf"^OMP_NUM_THREADS={wrong}: set it to a number"):
+        with pytest.raises(UserError, match=rf"^OMP_NUM_THREADS={wrong}: must be a number"):
             use(Config())
 
 
@@ -58,7 +58,7 @@ def test_memory_that_runs_out(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr("metaselector.config.load_config", exhausted)
     assert invoke("config").lone_error.startswith(
-        "not enough memory (Unable to allocate 3 TiB); choose smaller settings"
+        "not enough memory (Unable to allocate 3 TiB); reduce a batch size"
     )
 
 

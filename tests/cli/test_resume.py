@@ -64,7 +64,7 @@ def interrupt(run: Path, number: int) -> subprocess.CompletedProcess[str]:
 def test_a_signal_saves_and_says_so(run: Path, number: int, code: int) -> None:
     done = interrupt(run, number)
     assert done.returncode == code, done.stderr
-    assert f"interrupted; what was done is kept in {run}" in done.stderr
+    assert f"interrupted; progress is saved in {run}" in done.stderr
     assert "Traceback" not in done.stderr
     kept = list((run / "checkpoints").rglob("*.unfinished/*.safetensors"))
     assert len(kept) == 1
@@ -115,7 +115,7 @@ def test_wrong_settings_are_not_kept(run: Path) -> None:
     ("arguments", "message"),
     [
         (["reproduce", "--resume", "--run", "nowhere"], "nowhere: nothing to resume"),
-        (["pretrain", "--resume", "--config", "x.yaml"], "leave --config out"),
+        (["pretrain", "--resume", "--config", "x.yaml"], "omit --config"),
     ],
 )
 def test_nothing_to_resume(
