@@ -9,9 +9,6 @@ from typing import Any
 import pytest
 
 from metaselector.cli.declare import Options, option, setting, with_options
-from metaselector.cli.options import COMM, SEEDS, STRATEGY, TRACKING
-from metaselector.cli.training import TRANSFER
-from metaselector.config import Config, change_config
 
 RUN = option("--run", Path | None)
 STEPS = setting("adapt.steps", "--steps", int | None)
@@ -55,12 +52,3 @@ def test_own_parameters_come_first_or_where_they_are_placed() -> None:
 
     assert list(inspect.signature(command).parameters) == ["early", "run", "late", "steps"]
     command(early=1, run=None, late=4, steps=3)
-
-
-@pytest.mark.parametrize("entry", [SEEDS, TRACKING, COMM, STRATEGY, *TRANSFER])
-def test_keys_are_settings(entry: Any) -> None:
-    settings: Any = Config().model_dump(mode="json")
-    for part in entry.key.split("."):
-        assert part in settings
-        settings = settings[part]
-    change_config(Config(), {entry.key: settings})
