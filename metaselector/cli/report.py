@@ -25,7 +25,8 @@ def report(
         typer.Option(
             "--output",
             help="HTML file to write.",
-            show_default="report.html in the run's directory; for several runs, in this one",
+            show_default="report.html in the run's directory; for several runs, in the current "
+            "directory",
         ),
     ] = None,
     users: Annotated[
@@ -33,7 +34,7 @@ def report(
         typer.Option(min=1, help="Maximum number of users per run in the page's user explorer."),
     ] = 1000,
 ) -> None:
-    """Write one HTML page about evaluated runs: tables, figures, a user explorer, and settings.
+    """Write one HTML page about evaluated runs: tables, figures, a user explorer, and provenance.
 
     The page is one self-contained file and works offline. For several runs it starts with a
     comparison. Data for the user explorer is computed once and kept in explore/ in the run's
