@@ -126,7 +126,3 @@ def _of_the_machine(error: Exception) -> str | None:
             "reduce a batch size or data.history_length, or use a larger machine"
         )
     return None
-
-
-if __name__ == "__main__":
-    main()
