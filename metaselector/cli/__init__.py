@@ -1,10 +1,14 @@
-"""The command line. Heavy imports wait until a command runs, so that ``--help`` is quick."""
+"""The command line: ``app`` and ``main``. Commands import what they need when they run.
+
+So ``--help`` does not wait for torch.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import typer
@@ -25,18 +29,24 @@ from metaselector.training.distributed import launch
 
 
 class _Commands(TyperGroup):
-    """Commands whose complaints about options are printable, whatever was typed or pasted."""
+    """Commands whose errors about options print on one line, whatever was typed or pasted."""
 
-    def make_context(self, *arguments: Any, **more: Any) -> Any:
-        return _complaining(super().make_context, *arguments, **more)
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: Any = None, **more: Any
+    ) -> Any:
+        # The object of the context, which commands share, is the command line as it was typed.
+        with _printable():
+            return super().make_context(info_name, args, parent, obj=tuple(args), **more)
 
-    def invoke(self, *arguments: Any, **more: Any) -> Any:
-        return _complaining(super().invoke, *arguments, **more)
+    def invoke(self, ctx: Any) -> Any:
+        with _printable():
+            return super().invoke(ctx)
 
 
-def _complaining(step: Callable[..., Any], *arguments: Any, **more: Any) -> Any:
+@contextmanager
+def _printable() -> Iterator[None]:
     try:
-        return step(*arguments, **more)
+        yield
     except Exception as error:
         message = getattr(error, "message", None)  # typer's own, which it prints
         if isinstance(message, str):
@@ -67,7 +77,7 @@ app.command()(reproduce)
 
 
 def main() -> None:
-    """Entry point: a user's mistake is one line on standard error and exit code 2."""
+    """Entry point: a user's mistake prints one line on standard error and exits with code 2."""
     with sturdy_streams() as streams:
         code = _run()
         if not code:
@@ -80,43 +90,39 @@ def main() -> None:
 
 
 def _run() -> str | int | None:
-    """Run the command; returns what the process is to exit with."""
-    several = os.environ.get("WORLD_SIZE", "1") != "1"  # torchrun has started this process
+    """Run the command; return the exit code of the process."""
+    several = launch.launched()
     try:
         if several and launch.ended():
             return 0
         with noted():
             app()
     except UserError as error:
-        if os.environ.get("RANK", "0") == "0":  # one of several is enough
+        if launch.rank() == 0:  # one of several workers is enough
             tell(f"error: {error}")
-        return launch.end(2) if several else 2
+        return launch.end(2)
     except (OSError, MemoryError, RuntimeError) as error:
         problem = _of_the_machine(error)
-        if several or problem is None:  # torchrun starts several anew, as after a lost connection
+        if several or problem is None:  # torchrun restarts workers, as after a lost connection
             raise
         tell(f"error: {problem}")
         return 2
     except SystemExit as ended:
-        if several and isinstance(ended.code, int) and ended.code > 1:  # wrong options, or a signal
+        if several and isinstance(ended.code, int) and ended.code > 1:  # wrong options or a signal
             return launch.end(ended.code)
         return ended.code
     return 0
 
 
 def _of_the_machine(error: Exception) -> str | None:
-    """What the system refuses, and what to do: a file that is no file, a name, memory."""
+    """What the system refused, such as a path or memory, and what to do; None for other errors."""
     if isinstance(error, OSError):
         where = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
-        return one_line(f"{where}{error.strerror or error}; correct the path, or what is there")
+        return one_line(f"{where}{error.strerror or error}; check the path")
     text = str(error)
     if isinstance(error, MemoryError) or "allocate memory" in text or "out of memory" in text:
         return one_line(
-            f"not enough memory ({text.strip().partition(chr(10))[0] or 'no more is known'}); "
-            "choose smaller settings, such as a batch or data.history_length, or a larger machine"
+            f"not enough memory ({text.strip().partition(chr(10))[0] or 'no details'}); "
+            "reduce a batch size or data.history_length, or use a larger machine"
         )
     return None
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""The commands about data sets: data fetch, describe, prepare and schema."""
+"""The commands for data sets: data fetch, describe, prepare and schema."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import Annotated
 
 import typer
 
+from metaselector.cli.declare import Options, with_options
+from metaselector.cli.opening import load, open_run
 from metaselector.cli.options import (
+    ALLOW_CODE,
+    CONFIG,
+    DATA,
     DATA_DIRECTORY,
+    DATASET,
     FETCHED,
-    AllowCodeOption,
-    ConfigOption,
-    DataDirectoryOption,
-    DataOption,
-    DatasetOption,
-    ProtocolOption,
-    RunOption,
-    SetOption,
-    open_run,
+    PROTOCOL,
+    RUN,
+    SET,
 )
 from metaselector.common.streams import console, put_out, say
 
@@ -26,13 +26,14 @@ data_app = typer.Typer(help="Fetch, describe and prepare data sets.", no_args_is
 
 
 @data_app.command("fetch")
+@with_options(DATA_DIRECTORY)
 def data_fetch(
     name: Annotated[str, typer.Argument(help=f"Data set to fetch: {FETCHED}.")],
-    data_directory: DataDirectoryOption = DATA_DIRECTORY,
+    data_directory: Path,
 ) -> None:
-    """Download a data set, verify its checksum, and say where it is.
+    """Download a data set, verify its checksum, and print its location.
 
-    Licence, size, address and place are shown before anything is downloaded.
+    Shows licence, size, address and location before downloading anything.
     """
     from metaselector.data.fetch import fetch
 
@@ -40,33 +41,30 @@ def data_fetch(
 
 
 @data_app.command("describe")
+@with_options(DATASET, DATA, DATA_DIRECTORY, CONFIG, SET, "json", ALLOW_CODE)
 def data_describe(
-    dataset: DatasetOption = None,
-    data: DataOption = None,
-    data_directory: DataDirectoryOption = DATA_DIRECTORY,
-    config: ConfigOption = None,
-    overrides: SetOption = None,
+    options: Options,
+    data: Path | None,
+    data_directory: Path,
     json: Annotated[
         Path | None,
-        typer.Option("--json", help="File to write the same to as JSON.", show_default="none"),
+        typer.Option(
+            "--json", help="Also write the description to this JSON file.", show_default="none"
+        ),
     ] = None,
-    allow_code: AllowCodeOption = False,
 ) -> None:
-    """Print what raw data looks like: counts, labels, times, features, and warnings.
+    """Describe raw data: counts, labels, times, features, and warnings.
 
-    Of the settings, dataset, data.label_threshold, protocol and its split matter: features are
-    judged by the rows of train, as training does.
+    Of the settings, only dataset, data.label_threshold, protocol and its split matter. Features are
+    judged on the training rows, as in training.
     """
-    from metaselector.config import load_config
     from metaselector.data.fetch import fetch
     from metaselector.data.profile.describe import describe
     from metaselector.data.registry import read
     from metaselector.data.splitting.windows import Windows
     from metaselector.report.profile import print_profile, write_profile
 
-    settings = load_config(
-        config, overrides or (), {"dataset": dataset} if dataset else {}, allow_code=allow_code
-    )
+    settings = load(options, options.config)
     source = fetch(settings.dataset, data_directory) if data is None else data
     split = settings.percentages
     profile = describe(
@@ -81,29 +79,13 @@ def data_describe(
 
 
 @data_app.command("prepare")
-def data_prepare(
-    run: RunOption = None,
-    dataset: DatasetOption = None,
-    protocol: ProtocolOption = None,
-    data: DataOption = None,
-    data_directory: DataDirectoryOption = DATA_DIRECTORY,
-    config: ConfigOption = None,
-    overrides: SetOption = None,
-    allow_code: AllowCodeOption = False,
-) -> None:
+@with_options(RUN, DATASET, PROTOCOL, DATA, DATA_DIRECTORY, CONFIG, SET, ALLOW_CODE)
+def data_prepare(options: Options, data: Path | None, data_directory: Path) -> None:
     """Read raw files, encode them, and save the prepared data set in the run's directory."""
     from metaselector.runs.lock import locked
     from metaselector.runs.stages.prepare import prepare_run
 
-    this = open_run(
-        run,
-        config,
-        overrides,
-        fresh=True,
-        allow_code=allow_code,
-        dataset=dataset,
-        protocol=protocol,
-    )
+    this = open_run(options, fresh=True)
     with locked(this.directory):
         prepare_run(this, data, data_directory)
     say(this.data_directory)
@@ -114,7 +96,7 @@ def data_schema(
     file: Annotated[
         Path,
         typer.Argument(
-            help="Interactions of your own: .csv, .tsv or .txt (also with .gz), .parquet, or a "
+            help="Your own interactions: .csv, .tsv or .txt (optionally .gz), .parquet, or a "
             "folder of .parquet files.",
         ),
     ],
@@ -122,12 +104,12 @@ def data_schema(
         Path | None,
         typer.Option(
             "--output",
-            help="File to write, which must not exist; --dataset takes it.",
+            help="File to write, which must not exist yet; pass it to --dataset.",
             show_default="standard output",
         ),
     ] = None,
 ) -> None:
-    """Draft a schema, the YAML file that says what your columns mean; guesses are marked."""
+    """Draft a schema, the YAML file that describes your columns; guesses are marked."""
     from metaselector.data.own.draft import draft, write_draft
 
     if output is None:

@@ -1,55 +1,26 @@
-"""The commands that judge what was trained: evaluate and analyse."""
+"""The commands that measure trained models: evaluate and analyse."""
 
 from __future__ import annotations
 
-from metaselector.cli.options import (
-    AllowCodeOption,
-    DeviceOption,
-    LaterConfigOption,
-    RunOption,
-    SeedOption,
-    SetOption,
-    ThreadsOption,
-    WorkersOption,
-    open_run,
-    training,
-)
+from metaselector.cli.declare import Options, with_options
+from metaselector.cli.opening import open_run, training
+from metaselector.cli.options import ALLOW_CODE, MACHINE, RUN, TRAINED, WORKERS
 from metaselector.common.streams import say
 
 
-def evaluate(
-    run: RunOption = None,
-    config: LaterConfigOption = None,
-    overrides: SetOption = None,
-    seed: SeedOption = None,
-    device: DeviceOption = None,
-    threads: ThreadsOption = None,
-    allow_code: AllowCodeOption = False,
-    workers: WorkersOption = None,
-) -> None:
-    """Predict the test window with all that was trained; write results, tables and figures."""
+@with_options(RUN, *TRAINED, ALLOW_CODE, WORKERS)
+def evaluate(options: Options) -> None:
+    """Predict the test window with all trained models; write results, tables and figures."""
     from metaselector.runs.stages.reproduce import evaluate_and_report
 
-    this = open_run(
-        run,
-        config,
-        overrides,
-        allow_code=allow_code,
-        seeds=seed or None,
-        device=device,
-        threads=threads,
-    )
+    this = open_run(options)
     with training(this) as progress:
         evaluate_and_report(this, progress)
 
 
-def analyse(
-    run: RunOption = None,
-    device: DeviceOption = None,
-    threads: ThreadsOption = None,
-    allow_code: AllowCodeOption = False,
-) -> None:
-    """Say how an evaluated run comes to its results: users, weights, calibration, inner steps.
+@with_options(RUN, *MACHINE, ALLOW_CODE)
+def analyse(options: Options) -> None:
+    """Explain the results of an evaluated run: users, weights, calibration, inner steps.
 
     Writes analysis/ in the run's directory: tables, figures, and summary.md, which explains them.
     """
@@ -57,7 +28,7 @@ def analyse(
     from metaselector.runs.lock import locked
     from metaselector.runs.stages.analyse import analyse as analyse_run
 
-    this = open_run(run, None, None, allow_code=allow_code, device=device, threads=threads)
+    this = open_run(options)
     with locked(this.directory):
         written = analyse_run(this, Bars())
     for path in written:

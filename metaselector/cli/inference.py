@@ -1,4 +1,4 @@
-"""The commands that use what was trained: predict and explain."""
+"""The commands that use trained models: predict and explain."""
 
 from __future__ import annotations
 
@@ -7,29 +7,21 @@ from typing import Annotated
 
 import typer
 
+from metaselector.cli.declare import Options, with_options
 from metaselector.cli.notes import noted
-from metaselector.cli.options import (
-    AllowCodeOption,
-    DeviceOption,
-    RunOption,
-    ThreadsOption,
-    open_run,
-    use,
-)
+from metaselector.cli.opening import open_run, use
+from metaselector.cli.options import ALLOW_CODE, MACHINE, ONE_SEED, RUN
 from metaselector.common.streams import put_out, say
 
-OneSeedOption = Annotated[
-    int | None,
-    typer.Option("--seed", help="Which seed's models.", show_default="the run's first"),
-]
 
-
+@with_options(ONE_SEED, *MACHINE, "allow_unknown", ALLOW_CODE)
 def predict(
+    options: Options,
     history: Annotated[
         Path,
         typer.Option(
-            help="What users are known to have done: .csv, .tsv or .txt (also with .gz), .parquet, "
-            "or a folder of .parquet, with the columns of the data and its label; may hold rows of "
+            help="Past interactions of users: .csv, .tsv or .txt (optionally .gz), .parquet, or a "
+            "folder of .parquet, with the columns of the data and its label; may hold rows of "
             "several users, or only the header."
         ),
     ],
@@ -46,23 +38,20 @@ def predict(
             help="File to write, .csv, .tsv or .parquet.", show_default="standard output, as CSV"
         ),
     ] = None,
-    seed: OneSeedOption = None,
-    device: DeviceOption = None,
-    threads: ThreadsOption = None,
+    seed: int | None = None,
     allow_unknown: Annotated[
         bool,
         typer.Option(
             "--allow-unknown",
-            help="Predict even if the model has never seen any of the items, or any of the words "
-            "of a feature.",
+            help="Predict even if the model has seen none of the items, or none of the words of a "
+            "feature.",
             show_default="off",
         ),
     ] = False,
-    allow_code: AllowCodeOption = False,
 ) -> None:
-    """Adapt to each user's history and predict rows that come later, of new users and items too.
+    """Adapt to each user's history and predict later rows, even of new users and new items.
 
-    Columns are called as in the data's own files (user, item, rating and timestamp, in seconds, of
+    Columns have the names in the data's own files (user, item, rating, and timestamp in seconds for
     data sets with a name). Prints the candidates with the probability and each base model's weight.
     A note counts the users, items and words that the model has never seen.
     """
@@ -76,9 +65,7 @@ def predict(
 
     if output is not None:
         check_name(output)
-    flags = {"device": device, "threads": threads}
-    changes = {key: value for key, value in flags.items() if value is not None}
-    trained, _ = open_trained(run, seed, changes, use, allow_code=allow_code)
+    trained, _ = open_trained(run, seed, options.settings, use, allow_code=options.allow_code)
     with noted():
         table = predicted_table(trained, history, candidates, allow_unknown=allow_unknown)
     if output is None:
@@ -89,26 +76,24 @@ def predict(
         say(output)
 
 
+@with_options(RUN, ONE_SEED, *MACHINE, ALLOW_CODE)
 def explain(
-    user: Annotated[str, typer.Option(help="The user, as the data call them.")],
-    run: RunOption = None,
-    seed: OneSeedOption = None,
-    device: DeviceOption = None,
-    threads: ThreadsOption = None,
-    allow_code: AllowCodeOption = False,
+    options: Options,
+    user: Annotated[str, typer.Option(help="The user's name in the data.")],
+    seed: int | None,
 ) -> None:
-    """Say what adapting to a user changed: weights before and after, and which rows moved them.
+    """Explain what adapting to a user changed: weights before and after, and which rows moved them.
 
-    The weights are those of the user's test window, its mean. A support row's influence is half the
-    sum, over base models, of how much the mean weight changes if adaptation never sees the row.
+    Weights are means over the user's test window. A support row's influence is half the sum, over
+    base models, of the absolute change in mean weight if adaptation never sees the row.
 
-    Writes explain/user-<user>.csv and .png in the run's directory; a hash follows names that are
-    not plain.
+    Writes explain/user-<user>.csv and .png in the run's directory; names that are not safe
+    as file names get a hash appended.
     """
     from metaselector.inference.explanation import explain_user
     from metaselector.report.explanation import described, write_explanation
 
-    this = open_run(run, None, None, allow_code=allow_code, device=device, threads=threads)
+    this = open_run(options)
     with noted():
         found = explain_user(this, user, seed)
     say(described(found.user, found.weights, found.rows))

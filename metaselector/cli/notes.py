@@ -1,4 +1,4 @@
-"""Warnings on a terminal."""
+"""How warnings of this package appear on the terminal."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NOTES = (LabelWarning, RenamedWarning, UnknownWarning)
 
 @contextmanager
 def noted() -> Iterator[None]:
-    """Show our own warnings as one line each."""
+    """Print each of our own warnings on one line."""
 
     def show(
         message: Warning | str,

@@ -1,4 +1,4 @@
-"""The command that writes one HTML page of evaluated runs."""
+"""The command that writes one HTML page about evaluated runs."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ from typing import Annotated
 
 import typer
 
-from metaselector.cli.options import AllowCodeOption, DeviceOption, ThreadsOption, use
+from metaselector.cli.declare import Options, with_options
+from metaselector.cli.opening import load, use
+from metaselector.cli.options import ALLOW_CODE, MACHINE
 from metaselector.common.errors import UserError
 from metaselector.common.streams import say
 
 
+@with_options(*MACHINE, ALLOW_CODE)
 def report(
+    options: Options,
     runs: Annotated[
         list[Path], typer.Argument(metavar="RUN...", help="Directories of evaluated runs.")
     ],
@@ -20,25 +24,24 @@ def report(
         Path | None,
         typer.Option(
             "--output",
-            help="File to write, .html.",
-            show_default="report.html in the run's directory; of several runs, here",
+            help="HTML file to write.",
+            show_default="report.html in the run's directory; for several runs, in the current "
+            "directory",
         ),
     ] = None,
     users: Annotated[
-        int, typer.Option(min=1, help="Users of a run whom the page lets explore at most.")
+        int,
+        typer.Option(min=1, help="Maximum number of users per run in the page's user explorer."),
     ] = 1000,
-    device: DeviceOption = None,
-    threads: ThreadsOption = None,
-    allow_code: AllowCodeOption = False,
 ) -> None:
-    """Write one HTML page of evaluated runs: tables, figures, users to explore, how it was made.
+    """Write one HTML page about evaluated runs: tables, figures, a user explorer, and provenance.
 
-    The file needs no other one and no network. Of several runs it starts with a comparison. What
-    the explorer of users shows is computed once and kept in explore/ in the run's directory.
+    The page is one self-contained file and works offline. For several runs it starts with a
+    comparison. Data for the user explorer is computed once and kept in explore/ in the run's
+    directory.
     """
     from metaselector.common.files import about
     from metaselector.common.progress import Bars
-    from metaselector.config import load_config
     from metaselector.config.plugins.consent import CodeNotAllowed
     from metaselector.report.page.folders import folders_of
     from metaselector.report.page.write import write_page
@@ -49,16 +52,14 @@ def report(
     if output is None:
         output = Path("report.html") if len(runs) > 1 else runs[0] / "report.html"
     if output.suffix.lower() not in (".html", ".htm") or output.is_dir():
-        raise UserError(f"{output}: choose the name of a file that ends in .html")
+        raise UserError(f"{output}: choose a file name that ends in .html")
     for run in runs:
         folders_of(run)  # before anything takes time
-    flags = {"device": device, "threads": threads}
-    changes = {key: value for key, value in flags.items() if value is not None}
     no_users = {}
     for run in runs:
-        # Such as a run of which only the tables were kept, or whose plug-in is not installed here.
+        # For example, only the tables of the run were kept, or its plug-in is not installed here.
         try:
-            config = load_config(run / "config.yaml", changes=changes, allow_code=allow_code)
+            config = load(options, run / "config.yaml")
         except CodeNotAllowed:
             raise
         except UserError as error:

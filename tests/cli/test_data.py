@@ -1,13 +1,9 @@
-"""Data sets: described, drafted, and named by a schema of one's own."""
+"""Data sets: described, and schemas drafted."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-
-import pytest
-
-from metaselector.runs.stages import prepare as prepare_stage
 
 from .conftest import Invoke, edit_line
 
@@ -57,15 +53,6 @@ def test_a_schema_is_drafted(invoke: Invoke, tmp_path: Path) -> None:
 def test_no_file_to_draft_from(invoke: Invoke, tmp_path: Path) -> None:
     error = invoke("data", "schema", tmp_path / "none.csv").lone_error
     assert error.startswith(f"{tmp_path / 'none.csv'}: no such file")
-
-
-def test_the_run_of_a_schema_is_called_like_it(
-    invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(prepare_stage, "prepare_run", lambda *_: None)
-    done = invoke("data", "prepare", "--dataset", tmp_path / "shop.yaml")
-    assert done.code == 0
-    assert done.out == f"{Path('runs', 'shop', 'data')}\n"
 
 
 def test_a_wrong_schema(invoke: Invoke, tmp_path: Path) -> None:

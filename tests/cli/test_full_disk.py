@@ -1,4 +1,4 @@
-"""A full disk, and output that cannot be written."""
+"""A full disk."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
-from .conftest import Done, Invoke, contents
+from .conftest import Done, contents
 
 LIMITED = (
     "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}));"
@@ -44,25 +42,3 @@ def test_full_disk_while_training(prepared: Path) -> None:
     assert done.error.startswith(f"{path}: cannot be written (")
     shutil.rmtree(prepared / "logs")
     assert contents(prepared) == before
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_full_output(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
-    with open("/dev/full", "w", encoding="utf-8") as full:
-        monkeypatch.setattr(sys, "stdout", full)
-        done = invoke("config")
-    assert done.lone_error == (
-        "standard output: cannot be written (No space left on device); files that the command "
-        "writes are complete"
-    )
-
-
-def test_closed_output(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stdout", None)
-    assert invoke("config").lone_error.startswith("standard output is closed; name a file")
-
-
-def test_an_option_that_steers_the_terminal(invoke: Invoke) -> None:
-    done = invoke("config", "--set\x1b[2J")
-    assert done.code == 2
-    assert "\x1b" not in done.err

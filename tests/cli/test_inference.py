@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
 from metaselector import AdaptedUser, MetaSelector
-from metaselector.cli import main
 from metaselector.data.public.atomic import read_atomic
 from metaselector.inference.explanation import explain_user
+
+from .conftest import Invoke
 
 SETTINGS = {
     "base_models": {"lr": {"pretrain": {"epochs": 1}}, "fm": {"pretrain": {"epochs": 2}}},
@@ -38,20 +37,6 @@ def model(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> MetaSelector:
 
 
 @pytest.fixture
-def invoke(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> Callable[..., tuple[int, str, str]]:
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["metaselector", *map(str, arguments)])
-        with pytest.raises(SystemExit) as exited:
-            main()
-        out, err = capfd.readouterr()
-        return int(exited.value.code or 0), out, err
-
-    return run
-
-
-@pytest.fixture
 def files(raw: Path, tmp_path: Path) -> tuple[Path, Path]:
     """Rows of three users, one of them new, as files of history and of candidates."""
     rows = read_atomic(raw, "ml-100k").interactions.drop(columns="line")
@@ -67,7 +52,7 @@ def files(raw: Path, tmp_path: Path) -> tuple[Path, Path]:
 def test_predict_writes_what_python_predicts(
     model: MetaSelector,
     files: tuple[Path, Path],
-    invoke: Callable[..., tuple[int, str, str]],
+    invoke: Invoke,
     tmp_path: Path,
 ) -> None:
     history, candidates = files
@@ -98,7 +83,7 @@ def test_predict_writes_what_python_predicts(
 
 
 def test_predict_warns_of_doubtful_candidates_in_one_line(
-    model: MetaSelector, files: tuple[Path, Path], invoke: Callable[..., tuple[int, str, str]]
+    model: MetaSelector, files: tuple[Path, Path], invoke: Invoke
 ) -> None:
     history, candidates = files
     with candidates.open("a") as file:
@@ -123,7 +108,7 @@ def test_predict_warns_of_doubtful_candidates_in_one_line(
 def test_predict_names_mistakes_in_one_line(
     model: MetaSelector,
     files: tuple[Path, Path],
-    invoke: Callable[..., tuple[int, str, str]],
+    invoke: Invoke,
     content: str | None,
     message: str,
 ) -> None:
@@ -145,7 +130,7 @@ def test_predict_names_mistakes_in_one_line(
 def test_a_header_is_no_rows(
     model: MetaSelector,
     files: tuple[Path, Path],
-    invoke: Callable[..., tuple[int, str, str]],
+    invoke: Invoke,
     tmp_path: Path,
 ) -> None:
     """Of candidates: nothing is predicted; of a history: nobody is known to have done anything."""
@@ -173,7 +158,7 @@ def test_a_header_is_no_rows(
 def test_unknown_items_stop_unless_told_not_to(
     model: MetaSelector,
     files: tuple[Path, Path],
-    invoke: Callable[..., tuple[int, str, str]],
+    invoke: Invoke,
 ) -> None:
     history, candidates = files
     rows = pd.read_csv(candidates, sep="\t")
@@ -196,7 +181,7 @@ def test_unknown_items_stop_unless_told_not_to(
 def test_names_stay_as_they_are(
     model: MetaSelector,
     files: tuple[Path, Path],
-    invoke: Callable[..., tuple[int, str, str]],
+    invoke: Invoke,
     tmp_path: Path,
 ) -> None:
     """Also those that a spreadsheet takes for formulas: they are ids, to be joined by."""
@@ -259,9 +244,7 @@ def test_influence_is_what_leaving_a_row_out_changes(model: MetaSelector, raw: P
     assert found.rows["influence"].max() > 1e-5
 
 
-def test_explain_writes_text_table_and_figure(
-    model: MetaSelector, invoke: Callable[..., tuple[int, str, str]]
-) -> None:
+def test_explain_writes_text_table_and_figure(model: MetaSelector, invoke: Invoke) -> None:
     run = model._fitted_run().directory
     code, out, err = invoke("explain", "--run", run, "--user", "u9")
     assert (code, err) == (0, "")
@@ -275,4 +258,3 @@ def test_explain_writes_text_table_and_figure(
     code, _, err = invoke("explain", "--run", run, "--user", "u99")
     assert code == 2
     assert "there is no user 'u99'; did you mean 'u9'?" in err
-    torch.set_num_threads(1)

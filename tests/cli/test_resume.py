@@ -1,4 +1,4 @@
-"""Ctrl-C, and going on."""
+"""Interrupting a command, and resuming it."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from metaselector.cli import app, main
+from metaselector.cli import app
 from metaselector.common.progress import Silent
 from metaselector.config import load_config
 from metaselector.runs.lock import locked
 from metaselector.runs.run import Run
 from metaselector.runs.stages.reproduce import finds_prepared
 from metaselector.training.checkpoint import read_checkpoint
+
+from .conftest import Invoke
 
 SHORT = (
     "--set=base_models.lr.pretrain.epochs=2000",
@@ -64,7 +66,7 @@ def interrupt(run: Path, number: int) -> subprocess.CompletedProcess[str]:
 def test_a_signal_saves_and_says_so(run: Path, number: int, code: int) -> None:
     done = interrupt(run, number)
     assert done.returncode == code, done.stderr
-    assert f"interrupted; what was done is kept in {run}" in done.stderr
+    assert f"interrupted; progress is saved in {run}" in done.stderr
     assert "Traceback" not in done.stderr
     kept = list((run / "checkpoints").rglob("*.unfinished/*.safetensors"))
     assert len(kept) == 1
@@ -111,38 +113,11 @@ def test_wrong_settings_are_not_kept(run: Path) -> None:
     assert (run / "config.yaml").read_text() == before
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["reproduce", "--resume", "--run", "nowhere"], "nowhere: nothing to resume"),
-        (["pretrain", "--resume", "--config", "x.yaml"], "leave --config out"),
-    ],
-)
-def test_nothing_to_resume(
-    arguments: list[str],
-    message: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["metaselector", *arguments])
-    with pytest.raises(SystemExit) as caught:
-        main()
-    assert caught.value.code == 2
-    assert message in capsys.readouterr().err
-    assert list(tmp_path.iterdir()) == []
-
-
 @pytest.mark.parametrize("command", ["pretrain", "meta-train", "evaluate", "analyse"])
-def test_a_run_that_is_being_written(
-    command: str, run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["metaselector", command, "--run", str(run)])
-    with locked(run), pytest.raises(SystemExit) as caught:
-        main()
-    assert caught.value.code == 2
-    assert "is writing this run; wait for it" in capsys.readouterr().err
+def test_a_run_that_is_being_written(command: str, run: Path, invoke: Invoke) -> None:
+    with locked(run):
+        error = invoke(command, "--run", run).error
+    assert "is writing this run; wait for it" in error
 
 
 def test_data_that_cannot_be_used_again_are_said(run: Path) -> None:

@@ -35,7 +35,8 @@ def test_tuning_without_optuna(
     monkeypatch.delitem(sys.modules, "metaselector.runs.tuning.search", raising=False)
     error = invoke("tune", "--run", prepared, "--space", tmp_path / "space.yaml").lone_error
     assert error == (
-        "tuning needs Optuna: there is no module optuna; pip install 'metaselector[tune]' brings it"
+        "tuning needs Optuna, but the module optuna is not installed; "
+        "run pip install 'metaselector[tune]'"
     )
 
 

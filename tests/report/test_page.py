@@ -335,7 +335,7 @@ def test_a_run_of_which_only_tables_were_kept(
     [
         (["{tmp}/none"], "none: there is no such directory"),
         (["{tmp}"], "has no results yet; run `metaselector evaluate --run"),
-        (["{run}", "--output", "{tmp}/page.pdf"], "choose the name of a file that ends in .html"),
+        (["{run}", "--output", "{tmp}/page.pdf"], "choose a file name that ends in .html"),
         (["{run}", "--output", "{tmp}/file/page.html"], "cannot be written"),
         (["{run}", "--device", "nonsense"], "device"),
     ],

@@ -76,6 +76,11 @@ def launched() -> bool:
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
+def rank() -> int:
+    """This process's number among those that torchrun has started; 0 if it has started none."""
+    return int(os.environ.get("RANK", "0"))
+
+
 def restarted() -> bool:
     """Whether torchrun has started the workers anew, because one of them failed."""
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0

@@ -127,7 +127,7 @@ def test_interrupted(run: Path, number: int, code: int) -> None:
     process.send_signal(number)
     returned, err = ends(process)
     assert returned == code, err
-    assert err.count("interrupted; what was done is kept") == 1
+    assert err.count("interrupted; progress is saved") == 1
     (kept,) = {path.parent for path in run.rglob("*.unfinished/*.safetensors")}
     assert kept.name == "base-fm-early.unfinished"
     assert "Traceback" not in err
