@@ -1,25 +1,26 @@
-"""What it takes to run another library's models on our rows.
+"""Our rows as the models of DeepCTR-Torch and torch-rechub read them, and their training loops.
 
-The libraries take what ours takes: a field of one slot as a categorical feature, a field of several
-as a sequence that is pooled by its mean, every field with a table of as many rows (and one for
-padding) and the same width. Neither takes a weight for a word, so both pool the genres of the
-history unweighted.
+Both libraries read the same fields as our models: a field of one slot is a categorical feature,
+a field of several slots a sequence that is pooled by its mean. Every field has an embedding table
+with as many rows as ids, plus one for padding, and all tables have the same width. Neither library
+accepts a weight per word, so both pool the genres of the history unweighted.
 """
 
 from __future__ import annotations
 
+import io
 import types
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
+from benchmarks.contenders import Contender, New, Settings, adam, bare_loops
 from metaselector.common.errors import UserError
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.encoded.schema import PADDING_ID
@@ -28,20 +29,8 @@ from metaselector.training.predict import PREDICTION_ROWS
 PEERS = ("deepctr-torch", "torch-rechub")
 
 
-class Contender(NamedTuple):
-    """What is timed of a model.
-
-    Attributes:
-        train: makes one pass over the rows.
-        predict: returns the probabilities of the rows, ``[n]``, or ``[n, T]`` of several tasks.
-    """
-
-    train: Callable[[], object]
-    predict: Callable[[], Tensor]
-
-
 class Column(NamedTuple):
-    """A field as the peers take it.
+    """A field as the peers read it.
 
     Attributes:
         size: rows of its embedding table.
@@ -52,22 +41,8 @@ class Column(NamedTuple):
     ids: Tensor
 
 
-class Settings(NamedTuple):
-    """What ours and the peers share."""
-
-    embedding_size: int
-    hidden_sizes: tuple[int, ...]
-    learning_rate: float
-    batch_size: int
-    device: str
-
-
-Cut = Callable[[Tensor], Any]
-"""The inputs of the given rows, as a peer's ``forward`` takes them."""
-
-
 def columns(dataset: EncodedDataset, rows: NDArray[np.int64]) -> dict[str, Column]:
-    """The slots of `rows` by field, each field with an id space of its own."""
+    """The slots of `rows` by field; each field has its own id space."""
     ids = dataset.batch(rows).ids
     found: dict[str, Column] = {}
     start = 0
@@ -81,10 +56,10 @@ def columns(dataset: EncodedDataset, rows: NDArray[np.int64]) -> dict[str, Colum
 
 @contextmanager
 def installed() -> Iterator[None]:
-    """Says what to do if a peer that is imported here is not installed.
+    """Turn a failing import of a peer into a message that says how to install it.
 
     Raises:
-        UserError: it is not.
+        UserError: a peer that is imported inside is not installed.
     """
     try:
         yield
@@ -108,10 +83,40 @@ def deepctr_torch_inputs(fields: Mapping[str, Column]) -> Tensor:
     return torch.cat([column.ids for column in fields.values()], dim=1).float()
 
 
+def deepctr_torch_contenders(
+    new: New,
+    fields: Mapping[str, Column],
+    labels: Tensor,
+    settings: Settings,
+    outputs: Callable[[Tensor], Tensor] = torch.flatten,
+) -> dict[str, Contender]:
+    """A model of DeepCTR-Torch in its library's loop and in :func:`bare_loops`.
+
+    Args:
+        labels: float, ``[n]`` for one task, ``[n, T]`` for several.
+        outputs: see :func:`bare_loops`.
+    """
+    inputs = deepctr_torch_inputs(fields)
+    x, y = inputs.numpy(), labels.numpy()
+    loss = "binary_crossentropy"
+    model: Any = new()
+    model.compile(adam(model, settings), [loss] * labels.shape[1] if labels.ndim == 2 else loss)
+
+    def fit() -> None:
+        with redirect_stdout(io.StringIO()):
+            model.fit([x], y, settings.batch_size, verbose=0)
+
+    def predict() -> Tensor:
+        return torch.from_numpy(model.predict([x], PREDICTION_ROWS)).view(labels.shape)
+
+    loops = bare_loops("deepctr-torch", new, inputs, labels, settings, outputs)
+    return {"deepctr-torch fit": Contender(fit, predict)} | loops
+
+
 def torch_rechub_features(fields: Mapping[str, Column], embedding_size: int) -> list[Any]:
     """The fields as torch-rechub's models take them.
 
-    A feature keeps its table, so that every model needs features of its own.
+    A feature keeps its table, so every model needs its own features.
     """
     from torch_rechub.basic.features import SequenceFeature, SparseFeature
 
@@ -127,17 +132,18 @@ def torch_rechub_inputs(fields: Mapping[str, Column]) -> dict[str, Tensor]:
     return {name: ids.squeeze(1) for name, (_, ids) in fields.items()}
 
 
-def hide_progress(trainer_module: Any) -> None:
-    """Take the progress bars out of one of torch-rechub's modules of trainers."""
+def torch_rechub_trainer_options(trainer_module: Any, settings: Settings) -> dict[str, Any]:
+    """Options of torch-rechub's trainers; also turns off the module's progress bars."""
     from tqdm import tqdm
 
     trainer_module.tqdm = types.SimpleNamespace(tqdm=partial(tqdm, disable=True))
+    return {"optimizer_params": {"lr": settings.learning_rate}, "device": settings.device}
 
 
 def torch_rechub_loaders(
     inputs: Mapping[str, Tensor], labels: Tensor, settings: Settings
 ) -> tuple[Any, Any]:
-    """The library's own loaders of the rows: to train on, and to predict."""
+    """The library's own loaders of the rows, one for training and one for prediction."""
     from torch_rechub.utils.data import DataGenerator
 
     loaders = partial(
@@ -150,53 +156,3 @@ def torch_rechub_loaders(
     train, _, _ = loaders(batch_size=settings.batch_size)
     _, _, test = loaders(batch_size=PREDICTION_ROWS)
     return train, test
-
-
-def adam(model: nn.Module, settings: Settings, fused: bool = False) -> torch.optim.Adam:
-    return torch.optim.Adam(model.parameters(), lr=settings.learning_rate, fused=fused or None)
-
-
-def bare(
-    name: str,
-    new: Callable[[], nn.Module],
-    cut: Cut,
-    labels: Tensor,
-    settings: Settings,
-    outputs: Callable[[Tensor], Tensor] = torch.flatten,
-) -> dict[str, Contender]:
-    """Their module in the shortest loop there is, on batches that are made before.
-
-    The loop runs with Adam plain and fused.
-
-    Args:
-        labels: ``[n]``, or ``[n, T]`` of several tasks, whose mean loglosses are summed.
-        outputs: makes probabilities in the shape of `labels` of what the module returns.
-    """
-    n = len(labels)
-    tasks = labels[0].numel()
-    batches = [
-        (cut(rows), labels[rows].to(settings.device))
-        for rows in torch.randperm(n).split(settings.batch_size)
-    ]
-    in_order = [cut(rows) for rows in torch.arange(n).split(PREDICTION_ROWS)]
-
-    def contender(fused: bool) -> Contender:
-        model = new().to(settings.device)
-        optimizer = adam(model, settings, fused)
-
-        def train() -> None:
-            model.train()
-            for inputs, answers in batches:
-                loss = tasks * F.binary_cross_entropy(outputs(model(inputs)), answers)
-                optimizer.zero_grad(set_to_none=True)
-                loss.backward()
-                optimizer.step()
-
-        @torch.no_grad()
-        def predict() -> Tensor:
-            model.eval()
-            return torch.cat([outputs(model(inputs)).cpu() for inputs in in_order])
-
-        return Contender(train, predict)
-
-    return {f"{name} loop": contender(False), f"{name} loop, fused Adam": contender(True)}
