@@ -2,9 +2,9 @@
 
 Both libraries have Shared-Bottom, MMoE, PLE and ESMM; torch-rechub also has AITM. With our
 parameters, DeepCTR-Torch's first three and both libraries' ESMM predict what ours do, and so do
-torch-rechub's others once their batch-norm does nothing (tests/benchmarks/peers). Neither library
-can leave out labels that were not observed, so every label here is observed in every row. The
-differences:
+torch-rechub's others once their batch-norm does nothing (tests/benchmarks/multitask_peers). Neither
+library can leave out labels that were not observed, so every label here is observed in every row.
+The differences:
 
 - DeepCTR-Torch's gates are made linear (no hidden units), and its penalties are turned off. Its
   output layers have no bias, and its PLE computes a shared gate on the last level that nothing

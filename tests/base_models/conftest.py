@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from base_models import MultiTaskModel
+from tests.base_models.multi_task_models import MODELS
 
 NUM_IDS = 9
 SLOT_FIELDS = [0, 1, 2, 2]
@@ -63,3 +64,23 @@ def labels() -> Tensor:
     return torch.tensor(
         [[1, 0], [0, nan], [1, 1], [1, nan], [nan, nan], [0, nan], [1, 1]], dtype=torch.float64
     )
+
+
+@pytest.fixture(params=MODELS)
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def build(make: Callable[..., Any]) -> Callable[..., MultiTaskModel]:
+    def build(name: str, **more: Any) -> MultiTaskModel:
+        cls, options = MODELS[name]
+        model: MultiTaskModel = make(cls, **{**options, **more})
+        return model
+
+    return build
+
+
+@pytest.fixture
+def model(name: str, build: Callable[..., MultiTaskModel]) -> MultiTaskModel:
+    return build(name)
