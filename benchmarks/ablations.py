@@ -10,7 +10,6 @@ trained before is used again. Changes are compared on *valid*, by which settings
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Iterator
@@ -23,12 +22,11 @@ import pandas as pd
 import torch
 import typer
 
-from benchmarks import cross_fit
+from benchmarks import cross_fit, study
 from benchmarks.changes import CROSS_FITTED, UNCHANGED, Change, choose_changes, load_changes
-from benchmarks.command import new_app
+from benchmarks.command import ConfigOption, RawFilesOption, SeedsOption, new_app
 from benchmarks.command import run as run_app
 from metaselector.common.errors import ConfigError
-from metaselector.common.files import write_text
 from metaselector.common.progress import Bars, Progress, Silent
 from metaselector.config import change_config, load_config
 from metaselector.evaluate.bootstrap import difference, resample
@@ -38,7 +36,6 @@ from metaselector.meta.parameters import MetaParameters
 from metaselector.meta.predict import WindowPredictions, predict_episodes
 from metaselector.meta.train import meta_train
 from metaselector.meta.variants import Variant, make_adaptation
-from metaselector.runs import environment
 from metaselector.runs.run import Run
 from metaselector.runs.saved_config import save_config
 from metaselector.runs.stages.prepare import prepare_run
@@ -68,17 +65,14 @@ def main(
             show_default="runs/<dataset>-warm",
         ),
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Seeds 0 to this number less one.")] = 1,
+    seeds: SeedsOption = 1,
     only: Annotated[
         list[str] | None,
         typer.Option(help="Name of a change to make; again for others.", show_default="all"),
     ] = None,
     changes: Annotated[Path, typer.Option(help="YAML file of the changes.")] = CHANGES,
-    config: Annotated[Path, typer.Option(help="YAML file of settings.")] = CONFIG,
-    data: Annotated[
-        Path | None,
-        typer.Option(help="Your own copy of the raw files.", show_default="fetched into data/"),
-    ] = None,
+    config: ConfigOption = CONFIG,
+    data: RawFilesOption = None,
     output: Annotated[
         Path, typer.Option(help="Where <dataset>-ablations/ with the results goes.")
     ] = Path("benchmarks/results"),
@@ -98,18 +92,12 @@ def main(
     table = _table(base, runs, progress)
     target = output / f"{settings.dataset}-ablations"
     target = target / f"{seeds}-seeds" if seeds > 1 else target
-    write_text(target / "ablations.csv", table.to_csv(index=False))
-    made_with = environment.describe(
-        seconds=time.perf_counter() - started,
-        training_seconds=float(table["seconds"].sum()),
-        threads=settings.threads,
-        device=settings.device,
-        data_sha256=base.dataset.digest(),
-    )
-    write_text(target / "environment.json", json.dumps(made_with, indent=1) + "\n")
-    write_text(target / "ablations.md", _markdown(table, made_with["command"]))
-    for file in ("ablations.csv", "ablations.md", "environment.json"):
-        typer.echo(target / file)
+    described = study.describe(base, started, float(table["seconds"].sum()))
+    texts = {
+        "ablations.csv": table.to_csv(index=False),
+        "ablations.md": _markdown(table, described["command"]),
+    }
+    study.write_results(target, texts, described)
 
 
 def _run_of(base: Run, change: Change) -> Run:

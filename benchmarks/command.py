@@ -23,12 +23,18 @@ DataOption = Annotated[
         "--data", help="Your own copy of MovieLens-100K.", show_default="fetched into data/"
     ),
 ]
+RawFilesOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--data", help="Your own copy of the raw files.", show_default="fetched into data/"
+    ),
+]
 DeviceOption = Annotated[str, typer.Option(help="Torch device.")]
 ThreadsOption = Annotated[int, typer.Option(min=1, help="CPU threads of torch.")]
 RepeatsOption = Annotated[int, typer.Option(min=1, help="Timed calls of each task.")]
 
 
-SeedsOption = Annotated[int, typer.Option(min=1, help="Number of seeds, counted from 0.")]
+SeedsOption = Annotated[int, typer.Option(min=1, help="Number of seeds, starting at 0.")]
 RunsOption = Annotated[Path, typer.Option(help="Folder to keep the runs in.")]
 ConfigOption = Annotated[Path, typer.Option(help="YAML file of settings.")]
 OutputOption = Annotated[Path, typer.Option(help="Folder to write the results to.")]

@@ -25,7 +25,14 @@ import typer
 from benchmarks import communication_cost as cost_model
 from benchmarks import communication_tables as tables
 from benchmarks import measure
-from benchmarks.command import JsonOption, new_app, print_figures
+from benchmarks.command import (
+    ConfigOption,
+    JsonOption,
+    RawFilesOption,
+    SeedsOption,
+    new_app,
+    print_figures,
+)
 from benchmarks.command import run as run_app
 from benchmarks.communication_launch import Job, Place, together
 from benchmarks.communication_network import WORKERS, Network, cable
@@ -70,7 +77,7 @@ def main(
     run: Annotated[
         Path, typer.Option(help="Run whose data and base models are used; the rest goes below it.")
     ] = Path("runs/movielens-100k-warm"),
-    seeds: Annotated[int, typer.Option(min=1, help="Seeds 0 to this number less one.")] = 3,
+    seeds: SeedsOption = 3,
     repeats: Annotated[int, typer.Option(min=1, help="Timed trainings of each kind.")] = 3,
     only: Annotated[
         list[str] | None,
@@ -84,11 +91,8 @@ def main(
             "loopback device.",
         ),
     ] = True,
-    config: Annotated[Path, typer.Option(help="YAML file of settings.")] = CONFIG,
-    data: Annotated[
-        Path | None,
-        typer.Option(help="Your own copy of the raw files.", show_default="fetched into data/"),
-    ] = None,
+    config: ConfigOption = CONFIG,
+    data: RawFilesOption = None,
 ) -> None:
     """Train, time and compare."""
     started = time.perf_counter()

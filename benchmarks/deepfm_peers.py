@@ -15,17 +15,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from benchmarks import deepctr_torch_peer, torch_rechub_peer
 from benchmarks.contenders import Contender, Settings, bare_loops
-from benchmarks.peers import (
-    Column,
-    deepctr_torch_contenders,
-    deepctr_torch_features,
-    installed,
-    torch_rechub_features,
-    torch_rechub_inputs,
-    torch_rechub_loaders,
-    torch_rechub_trainer_options,
-)
+from benchmarks.peers import Column, installed
 from metaselector.models.external.deepctr_torch import silence_version_check
 
 
@@ -46,7 +38,7 @@ def _deepctr_torch(
     silence_version_check()
     from deepctr_torch.models import DeepFM
 
-    features = deepctr_torch_features(fields, settings.embedding_size)
+    features = deepctr_torch_peer.features(fields, settings.embedding_size)
 
     def new() -> nn.Module:
         return DeepFM(
@@ -58,7 +50,7 @@ def _deepctr_torch(
             device=settings.device,
         )
 
-    return deepctr_torch_contenders(new, fields, labels, settings)
+    return deepctr_torch_peer.contenders(new, fields, labels, settings)
 
 
 def _torch_rechub(
@@ -68,12 +60,12 @@ def _torch_rechub(
     from torch_rechub.trainers import CTRTrainer, ctr_trainer
 
     def new() -> nn.Module:
-        features = torch_rechub_features(fields, settings.embedding_size)
+        features = torch_rechub_peer.features(fields, settings.embedding_size)
         return DeepFM(features, features, {"dims": settings.hidden_sizes})
 
-    inputs = torch_rechub_inputs(fields)
-    trainer = CTRTrainer(new(), **torch_rechub_trainer_options(ctr_trainer, settings))
-    train, test = torch_rechub_loaders(inputs, labels, settings)
+    inputs = torch_rechub_peer.inputs(fields)
+    trainer = CTRTrainer(new(), **torch_rechub_peer.trainer_options(ctr_trainer, settings))
+    train, test = torch_rechub_peer.loaders(inputs, labels, settings)
     fit = Contender(
         lambda: trainer.train_one_epoch(train),
         lambda: torch.tensor(trainer.predict(trainer.model, test)),

@@ -12,7 +12,6 @@ again.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from itertools import product
@@ -25,15 +24,14 @@ import torch
 import typer
 from torch import Tensor
 
-from benchmarks.command import new_app
+from benchmarks import study
+from benchmarks.command import OutputOption, RunsOption, SeedsOption, new_app
 from benchmarks.command import run as run_app
 from metaselector.common.errors import UserError, nearest
-from metaselector.common.files import write_text
 from metaselector.common.progress import Bars, Progress
 from metaselector.config import load_config
 from metaselector.data.splitting.windows import window_rows
 from metaselector.evaluate.bootstrap import difference, resample
-from metaselector.runs import environment
 from metaselector.runs.run import Run
 from metaselector.runs.saved_config import save_config
 from metaselector.runs.stages.prepare import prepare_run
@@ -55,8 +53,8 @@ def main(
         list[str] | None,
         typer.Option(help="May be repeated.", show_default=" and ".join(DATASETS)),
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Seeds 0 to this number less one.")] = 5,
-    runs: Annotated[Path, typer.Option(help="Where the runs are kept.")] = Path("runs/multitask"),
+    seeds: SeedsOption = 5,
+    runs: RunsOption = Path("runs/multitask"),
     data: Annotated[
         Path | None,
         typer.Option(
@@ -71,9 +69,7 @@ def main(
             show_default="benchmarks/configs/multitask-<dataset>.yaml",
         ),
     ] = None,
-    output: Annotated[Path, typer.Option(help="Where the tables go.")] = Path(
-        "benchmarks/results/multitask"
-    ),
+    output: OutputOption = Path("benchmarks/results/multitask"),
 ) -> None:
     """Train every model for several seeds, test it, and compare it with the control."""
     chosen = dataset or list(DATASETS)
@@ -99,23 +95,14 @@ def _tabulate(run: Run, data: Path | None, output: Path) -> None:
         row = CONTROL if name.startswith(OF_CONTROL) else name
         seconds[row] = seconds.get(row, 0.0) + run.load_base(name, "train", seed)[1].seconds
     table["training_seconds"] = table["model"].map(seconds) / len(run.config.seeds)
-    made_with = environment.describe(
-        seconds=time.perf_counter() - started,
-        training_seconds=sum(seconds.values()),
-        threads=run.config.threads,
-        device=run.config.device,
-        data_sha256=run.dataset.digest(),
-    )
+    described = study.describe(run, started, sum(seconds.values()))
     save_config(run)
-    files = {
+    texts = {
         "multitask.csv": table.to_csv(index=False),
-        "multitask.md": markdown(table, run.dataset.schema.dataset, made_with["command"]),
-        "environment.json": json.dumps(made_with, indent=1) + "\n",
+        "multitask.md": markdown(table, run.dataset.schema.dataset, described["command"]),
         "config.yaml": (run.directory / "config.yaml").read_text(encoding="utf-8"),
     }
-    for name, text in files.items():
-        write_text(output / name, text)
-        typer.echo(output / name)
+    study.write_results(output, texts, described)
 
 
 def predictions(run: Run) -> pd.DataFrame:

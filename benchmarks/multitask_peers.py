@@ -24,17 +24,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from benchmarks import deepctr_torch_peer, torch_rechub_peer
 from benchmarks.contenders import Contender, New, Settings, bare_loops
-from benchmarks.peers import (
-    Column,
-    deepctr_torch_contenders,
-    deepctr_torch_features,
-    installed,
-    torch_rechub_features,
-    torch_rechub_inputs,
-    torch_rechub_loaders,
-    torch_rechub_trainer_options,
-)
+from benchmarks.peers import Column, installed
 from metaselector.models.external.deepctr_torch import silence_version_check
 
 TASKS = 2
@@ -89,7 +81,7 @@ def deepctr_torch_models(
     silence_version_check()
     from deepctr_torch.models.multitask import ESMM, MMOE, PLE, SharedBottom
 
-    features = deepctr_torch_features(fields, embedding_size)
+    features = deepctr_torch_peer.features(fields, embedding_size)
     same: dict[str, Any] = {"l2_reg_linear": 0, "l2_reg_embedding": 0, "device": device}
     tower = {"tower_dnn_hidden_units": sizes.tower} | same
     experts = {"expert_dnn_hidden_units": sizes.hidden, "gate_dnn_hidden_units": ()} | tower
@@ -116,7 +108,7 @@ def torch_rechub_models(
     from torch_rechub.models.multi_task import AITM, ESMM, MMOE, PLE, SharedBottom
 
     def features() -> list[Any]:
-        return torch_rechub_features(fields, embedding_size)
+        return torch_rechub_peer.features(fields, embedding_size)
 
     types = ["classification"] * TASKS
     hidden, tower, towers = (
@@ -177,7 +169,7 @@ def peers(
         for name, new in torch_rechub.items():
             found[name] = _torch_rechub(name, new, fields, labels, settings)
             if name in deepctr_torch:
-                found[name] |= deepctr_torch_contenders(
+                found[name] |= deepctr_torch_peer.contenders(
                     deepctr_torch[name], fields, labels, settings, of_all_rows
                 )
     return found
@@ -188,14 +180,14 @@ def _torch_rechub(
 ) -> dict[str, Contender]:
     from torch_rechub.trainers import MTLTrainer, mtl_trainer
 
-    inputs = torch_rechub_inputs(fields)
+    inputs = torch_rechub_peer.inputs(fields)
     # The trainer wants a label per output, but never reads the one of ESMM's pCVR.
     answers = labels[:, [1, 0, 1]] if name == "esmm" else labels
-    train, test = torch_rechub_loaders(inputs, answers, settings)
+    train, test = torch_rechub_peer.loaders(inputs, answers, settings)
     trainer = MTLTrainer(
         new(),
         ["classification"] * answers.shape[1],
-        **torch_rechub_trainer_options(mtl_trainer, settings),
+        **torch_rechub_peer.trainer_options(mtl_trainer, settings),
     )
 
     def fit() -> None:

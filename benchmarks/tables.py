@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import torch
 import typer
 
-from benchmarks.command import new_app
+from benchmarks.command import ConfigOption, RawFilesOption, SeedsOption, new_app
 from benchmarks.command import run as run_app
 from metaselector.common.errors import UserError, nearest
 from metaselector.common.files import write_text
@@ -46,16 +46,13 @@ def main(
         ),
     ] = None,
     protocol: Annotated[str, typer.Option(help=f"One of: {', '.join(PROTOCOLS)}.")] = "warm",
-    seeds: Annotated[int, typer.Option(min=1, help="Seeds 0 to this number less one.")] = 5,
+    seeds: SeedsOption = 5,
     run: Annotated[
         Path | None,
         typer.Option(help="Run directory.", show_default="runs/<dataset>-<protocol>"),
     ] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option(help="Your own copy of the raw files.", show_default="fetched into data/"),
-    ] = None,
-    config: Annotated[Path, typer.Option(help="YAML file of settings.")] = CONFIG,
+    data: RawFilesOption = None,
+    config: ConfigOption = CONFIG,
     output: Annotated[
         Path, typer.Option(help="Where <dataset>-<protocol>/ with the results goes.")
     ] = Path("benchmarks/results"),

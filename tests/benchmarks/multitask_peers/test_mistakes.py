@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmarks import deepctr_torch_peer, torch_rechub_peer
 from benchmarks.multitask_peers import deepctr_torch_models, torch_rechub_models
-from benchmarks.peers import Column, deepctr_torch_inputs, torch_rechub_inputs
+from benchmarks.peers import Column
 from metaselector.training.multi_task.balance import Uncertainty
 from tests.benchmarks.multitask_peers.twins import (
     OURS,
@@ -43,7 +44,7 @@ def test_ple_of_deepctr_torch_cannot_share_more_experts_than_a_task_has(
     sizes = SIZES._replace(task_experts=1, shared_experts=2)
     theirs = deepctr_torch_models(fields, sizes, D)["ple"]()
     with pytest.raises(IndexError):
-        theirs(deepctr_torch_inputs(fields))
+        theirs(deepctr_torch_peer.inputs(fields))
     model = ours("ple", task_experts=1, shared_experts=2)
     assert [level.shared.count for level in model.levels] == [2, 2]
     assert not without_gradient(model, model(our_batch(fields)))
@@ -52,7 +53,7 @@ def test_ple_of_deepctr_torch_cannot_share_more_experts_than_a_task_has(
 def test_ple_of_deepctr_torch_has_experts_that_nothing_reads(fields: dict[str, Column]) -> None:
     sizes = SIZES._replace(task_experts=3, shared_experts=1)
     theirs = deepctr_torch_models(fields, sizes, D)["ple"]()
-    dead = without_gradient(theirs, theirs(deepctr_torch_inputs(fields)))
+    dead = without_gradient(theirs, theirs(deepctr_torch_peer.inputs(fields)))
     for level in range(SIZES.levels):
         for expert in range(3):
             name = f"shared_experts.{level}.0.{expert}.linears.0.weight"
@@ -64,7 +65,7 @@ def test_ple_of_deepctr_torch_has_experts_that_nothing_reads(fields: dict[str, C
 
 def test_last_shared_gate_of_deepctr_torch_learns_nothing(fields: dict[str, Column]) -> None:
     theirs = deepctr_torch_models(fields, SIZES, D)["ple"]()
-    dead = without_gradient(theirs, theirs(deepctr_torch_inputs(fields)))
+    dead = without_gradient(theirs, theirs(deepctr_torch_peer.inputs(fields)))
     assert dead == {"shared_gate_dnn_final_layer.1.weight"}
     model = ours("ple")
     assert [level.shared_gate is None for level in model.levels] == [False, True]
@@ -94,7 +95,7 @@ def quietly(theirs: Any, batches: list[tuple[dict[str, Tensor], Tensor]]) -> Non
 def test_aitm_of_torch_rechub_has_no_calibrator(
     fields: dict[str, Column], labels: Tensor, plain_progress: None
 ) -> None:
-    inputs = torch_rechub_inputs(fields)
+    inputs = torch_rechub_peer.inputs(fields)
     new = torch_rechub_models(fields, SIZES, D)["aitm"]
     theirs, plain = randomise(new()), randomise(new())
     plain.load_state_dict(theirs.state_dict())
@@ -120,7 +121,7 @@ def test_aitm_of_torch_rechub_has_no_calibrator(
 
 @pytest.mark.parametrize("name", OURS)
 def test_a_batch_of_one_row(name: str, fields: dict[str, Column], labels: Tensor) -> None:
-    inputs = {field: ids[:1] for field, ids in torch_rechub_inputs(fields).items()}
+    inputs = {field: ids[:1] for field, ids in torch_rechub_peer.inputs(fields).items()}
     theirs = torch_rechub_models(fields, SIZES, D)[name]()
     with pytest.raises(ValueError, match="more than 1 value per channel"):
         theirs.train()(inputs)
@@ -132,7 +133,7 @@ def test_a_batch_of_one_row(name: str, fields: dict[str, Column], labels: Tensor
 
 @pytest.mark.parametrize("name", OURS)
 def test_a_row_does_not_depend_on_the_others(name: str, fields: dict[str, Column]) -> None:
-    inputs = torch_rechub_inputs(fields)
+    inputs = torch_rechub_peer.inputs(fields)
     theirs = torch_rechub_models(fields, SIZES, D)[name]().train()
     with torch.no_grad():
         for weights in theirs.parameters():
@@ -150,7 +151,7 @@ def test_a_sure_esmm_of_deepctr_torch_stops_learning(fields: dict[str, Column]) 
     with torch.no_grad():
         theirs.cvr_dnn_final_layer.weight.zero_()
         theirs.out.bias.fill_(-1000.0)
-    outputs = theirs(deepctr_torch_inputs(fields).double())
+    outputs = theirs(deepctr_torch_peer.inputs(fields).double())
     positive = torch.ones(N, 2, dtype=torch.double)
     loss = F.binary_cross_entropy(outputs, positive, reduction="none")
     loss.sum().backward()
@@ -174,7 +175,7 @@ def test_a_label_that_was_not_observed(
     labels[labels[:, 0] == 0, 1] = torch.nan
     theirs = torch_rechub_models(fields, SIZES, D)["mmoe"]()
     with pytest.raises(RuntimeError, match="between 0 and 1"):
-        quietly(trainer(theirs), [(torch_rechub_inputs(fields), labels.float())])
+        quietly(trainer(theirs), [(torch_rechub_peer.inputs(fields), labels.float())])
 
     model = ours("mmoe")
     seen = labels[:, 0] == 1
@@ -193,7 +194,7 @@ def test_uncertainty_of_torch_rechub_cannot_favour_a_task(
         for tower in model.towers:
             linears(tower)[-1].bias.fill_(3.0)
     theirs = trainer(model, adaptive_params={"method": "uwl"})
-    batches = [(torch_rechub_inputs(fields), torch.ones(N, 2))]
+    batches = [(torch_rechub_peer.inputs(fields), torch.ones(N, 2))]
     quietly(theirs, batches)
     stuck = [weight.item() for weight in theirs.loss_weight]
     for _ in range(20):

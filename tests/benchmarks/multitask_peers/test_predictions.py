@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
+from benchmarks import deepctr_torch_peer, torch_rechub_peer
 from benchmarks.multitask_peers import deepctr_torch_models, of_all_rows, torch_rechub_models
-from benchmarks.peers import Column, deepctr_torch_inputs, torch_rechub_inputs
+from benchmarks.peers import Column
 from tests.benchmarks.multitask_peers.twins import (
     OURS,
     SIZES,
@@ -22,7 +23,7 @@ from tests.benchmarks.multitask_peers.twins import (
 @pytest.mark.parametrize("name", ["shared-bottom", "mmoe", "ple", "esmm"])
 def test_predictions_of_deepctr_torch_are_ours(name: str, fields: dict[str, Column]) -> None:
     theirs = randomise(deepctr_torch_models(fields, SIZES, D)[name]())
-    expected = theirs(deepctr_torch_inputs(fields).double())
+    expected = theirs(deepctr_torch_peer.inputs(fields).double())
     found = probabilities(of_deepctr_torch(name, theirs), our_batch(fields))
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-13)
     assert expected.std(0).min() > 1e-3
@@ -34,7 +35,7 @@ def test_predictions_of_torch_rechub_without_batch_norm_are_ours(
 ) -> None:
     theirs = randomise(torch_rechub_models(fields, SIZES, D)[name]())
     made = of_torch_rechub(name, theirs)  # takes the gates' biases away from both
-    expected = of_all_rows(theirs(torch_rechub_inputs(fields)))
+    expected = of_all_rows(theirs(torch_rechub_peer.inputs(fields)))
     found = probabilities(made, our_batch(fields))
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-13)
     assert expected.std(0).min() > 1e-3
