@@ -1,4 +1,4 @@
-"""Base recommenders, one a file, torch only."""
+"""Base recommenders, one per file. They depend on torch only."""
 
 from base_models.additive import Additive
 from base_models.aitm import AITM
