@@ -90,11 +90,9 @@ class CGC(EmbeddedTasks):
         expert_sizes: layer widths of each expert.
         tower_sizes: hidden layer widths of each tower.
         dropout: after each hidden layer, 0 to 1.
-        previous: how a task reads the prediction of the task before it, see
-            :class:`~base_models.blocks.Towers`.
+        previous: how a task reads the one before it, see :class:`~base_models.blocks.Towers`.
 
     Example:
-        >>> import torch
         >>> from base_models import CGC, Task
         >>> model = CGC(4, [0, 1], tasks=[Task(), Task(after=0)], task_experts=1, shared_experts=3)
         >>> [gate.weight.shape[0] for gate in model.extraction.gates]  # experts that a task mixes

@@ -24,17 +24,13 @@ class MMoE(EmbeddedTasks):
         gates: ``"task"`` for one gate per task, ``"one"`` for a single gate.
         tower_sizes: hidden layer widths of each tower.
         dropout: after each hidden layer, 0 to 1.
-        previous: how a task reads the prediction of the task before it, see
-            :class:`~base_models.blocks.Towers`.
+        previous: how a task reads the one before it, see :class:`~base_models.blocks.Towers`.
 
     Example:
-        >>> import torch
         >>> from base_models import MMoE, Task
         >>> model = MMoE(num_ids=4, slot_fields=[0, 1], tasks=[Task()] * 3, experts=5)
         >>> [tuple(gate.weight.shape) for gate in model.gates]  # 5 experts, 2 fields of size 16
         [(5, 32), (5, 32), (5, 32)]
-        >>> model((torch.tensor([[1, 3]]), torch.ones(1, 2))).shape
-        torch.Size([1, 3])
     """
 
     def __init__(

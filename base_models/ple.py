@@ -32,18 +32,15 @@ class PLE(EmbeddedTasks):
         expert_sizes: layer widths of each expert.
         tower_sizes: hidden layer widths of each tower.
         dropout: after each hidden layer, 0 to 1.
-        previous: how a task reads the prediction of the task before it, see
+        previous: how a task reads the one before it, see
             :class:`~base_models.blocks.Towers`. Except on the last level, the shared gate reads
             the experts of every task, so the loss of any task that is not isolated updates them.
 
     Example:
-        >>> import torch
         >>> from base_models import PLE, Task
         >>> model = PLE(4, [0, 1], tasks=[Task(), Task(after=0)], levels=3)
         >>> [level.shared_gate is not None for level in model.levels]
         [True, True, False]
-        >>> model((torch.tensor([[1, 3]]), torch.ones(1, 2))).shape
-        torch.Size([1, 2])
     """
 
     def __init__(

@@ -22,8 +22,7 @@ class SharedBottom(EmbeddedTasks):
         bottom_sizes: layer widths of f.
         tower_sizes: hidden layer widths of each h_t.
         dropout: after each hidden layer, 0 to 1.
-        previous: how a task reads the prediction of the task before it, see
-            :class:`~base_models.blocks.Towers`.
+        previous: how a task reads the one before it, see :class:`~base_models.blocks.Towers`.
 
     Example:
         >>> import torch
