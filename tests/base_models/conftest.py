@@ -11,6 +11,7 @@ from torch import Tensor
 
 from base_models import MultiTaskModel
 from tests.base_models.multi_task_models import MODELS
+from tests.base_models.tiny import randomise
 
 NUM_IDS = 9
 SLOT_FIELDS = [0, 1, 2, 2]
@@ -30,12 +31,8 @@ def make() -> Callable[..., Any]:
         **options: Any,
     ) -> MultiTaskModel:
         with torch.random.fork_rng(devices=[]):
-            model: Any = cls(NUM_IDS, SLOT_FIELDS, tasks, **options).double()  # type: ignore[arg-type]
-        generator = torch.Generator().manual_seed(seed)
-        with torch.no_grad():
-            for p in model.parameters():
-                p.copy_(torch.randn(p.shape, generator=generator, dtype=torch.float64))
-        return model
+            model: Any = cls(NUM_IDS, SLOT_FIELDS, tasks, **options)  # type: ignore[arg-type]
+        return randomise(model, seed)
 
     return make
 
