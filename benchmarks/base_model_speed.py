@@ -1,8 +1,8 @@
-"""How fast the base models train and predict, beside two libraries, and how fast users adapt.
+"""How fast base models train and predict, compared with two libraries, and how fast users adapt.
 
-``python -m benchmarks.base_model_speed --json FILE``, after ``make benchmark-peers``. Everything is
-timed in turns. Our models train in the loop that `metaselector pretrain` uses, reading the rows
-included; the peers as :mod:`benchmarks.deepfm_peers` describes, and the fastest of them counts.
+``python -m benchmarks.base_model_speed --json FILE``, after ``make benchmark-peers``. Tasks are
+timed in turns. Our models train in the loop of `metaselector pretrain`, reading the rows included.
+The peers train as described in :mod:`benchmarks.deepfm_peers`; the fastest of them counts.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ TARGETS = {"deepfm_over_best_peer": "≥ 3", "evaluate_users_seconds": "≤ 2"}
 
 
 def new_models(dataset: EncodedDataset, device: str) -> dict[str, nn.Module]:
-    """Our base models, untrained."""
+    """Our untrained base models."""
     return {
         name: registry.create(name, dataset.schema, OPTIONS[name], seed=0).to(device)
         for name in OURS
@@ -59,7 +59,7 @@ def contender(
 
 
 def evaluation(dataset: EncodedDataset, config: Config) -> Callable[[], object]:
-    """Adapts joint MetaSelector, untrained, to every user and predicts *test*."""
+    """A task that adapts untrained joint MetaSelector to every user and predicts *test*."""
     mixture = make_mixture(new_models(dataset, config.device), dataset, config, seed=0)
     adaptation = make_adaptation("metaselector", mixture, config.adapt)
     start = dict(mixture.named_parameters())
@@ -69,11 +69,11 @@ def evaluation(dataset: EncodedDataset, config: Config) -> Callable[[], object]:
 
 
 def figures(seconds: Mapping[str, list[float]], rows: int) -> dict[str, float]:
-    """What is published of the times.
+    """The published figures.
 
     Args:
-        seconds: of every call of ``train NAME``, ``predict NAME`` and ``evaluate users``.
-        rows: how many a call trains on or predicts.
+        seconds: of each call of ``train NAME``, ``predict NAME`` and ``evaluate users``.
+        rows: number of rows that a call trains on or predicts.
     """
     rate = {task: rows / measure.median(times) for task, times in seconds.items()}
     trained = {task.removeprefix("train "): rate[task] for task in rate if task.startswith("train")}
@@ -87,7 +87,7 @@ def figures(seconds: Mapping[str, list[float]], rows: int) -> dict[str, float]:
 
 
 def show(seconds: Mapping[str, list[float]], rows: int) -> None:
-    """Print the speed of every contender."""
+    """Print the speed of each contender."""
     names = [task.removeprefix("train ") for task in seconds if task.startswith("train ")]
     rates = {
         name: [
@@ -95,7 +95,7 @@ def show(seconds: Mapping[str, list[float]], rows: int) -> None:
         ]
         for name in names
     }
-    title = f"rows a second, {rows} rows a call"
+    title = f"rows per second, {rows} rows per call"
     print_table("contender", ["training", "prediction"], rates, title)
 
 

@@ -1,11 +1,11 @@
-"""How fast multi-task models train, beside those of the same name and size in two libraries.
+"""How fast multi-task models train, compared with models of equal name and size in two libraries.
 
-``python -m benchmarks.multitask_speed --json FILE``, after ``make benchmark-peers``. Everything is
-timed in turns. Our models train in the loop that `metaselector pretrain` uses, reading the rows
-included; the peers as :mod:`benchmarks.multitask_peers` describes, and the fastest of them counts.
+``python -m benchmarks.multitask_speed --json FILE``, after ``make benchmark-peers``. Tasks are
+timed in turns. Our models train in the loop of `metaselector pretrain`, reading the rows included.
+The peers train as described in :mod:`benchmarks.multitask_peers`; the fastest of them counts.
 
-The rows are MovieLens-100K's with the labels *rating ≥ 3* and *rating ≥ 4*, both known in every
-row, as the peers need it. To our ESMM and AITM the second task is after the first.
+The rows are MovieLens-100K's with the labels *rating ≥ 3* and *rating ≥ 4*. Both are known in every
+row, as the peers require. For our ESMM and AITM the second task is after the first.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ from metaselector.training.predict import predict
 THRESHOLDS = (3, 4)
 EMBEDDING_SIZE = 16
 SEQUENTIAL = ("esmm", "aitm")
-"""Models that want to know which task is after which."""
+"""Models that need to know which task is after which."""
 EVERY = 4
-"""Of so many rows one is taken: all of them would only take more time."""
+"""Every n-th row is used; using all of them would only take longer."""
 TARGET = "≥ 2"
 
 
@@ -62,7 +62,7 @@ def load(data: Path | None) -> EncodedDataset:
 
 
 def for_model(name: str, dataset: EncodedDataset) -> EncodedDataset:
-    """The same rows; tasks stand for themselves where the model is none of :data:`SEQUENTIAL`."""
+    """The same rows; tasks are unrelated unless the model is one of :data:`SEQUENTIAL`."""
     if name in SEQUENTIAL:
         return dataset
     return replace(dataset, schema=dataset.schema.model_copy(update={"task_after": None}))
@@ -88,11 +88,11 @@ def contender(
 
 
 def figures(seconds: Mapping[str, Mapping[str, list[float]]], rows: int) -> dict[str, float]:
-    """What is published of the times.
+    """The published figures.
 
     Args:
-        seconds: by model, of every call of each contender; ours is called "ours".
-        rows: how many a call trains on.
+        seconds: of each call, by model and contender; our contender is called "ours".
+        rows: number of rows that a call trains on.
     """
     found: dict[str, float] = {}
     for name, times in seconds.items():
@@ -138,7 +138,7 @@ def time_models(timing: Timing) -> None:
         ]
         for who in seconds["mmoe"]
     }
-    print_table("trained by", list(seconds), rates, f"rows a second, {len(rows)} rows a call")
+    print_table("trained by", list(seconds), rates, f"rows per second, {len(rows)} rows per call")
     targets = dict.fromkeys((name for name in found if name.endswith("peer")), TARGET)
     print_figures({name: found[name] for name in targets}, targets)
 

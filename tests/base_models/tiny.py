@@ -22,7 +22,7 @@ def randomise(model: Model, seed: int = 0) -> Model:
 def row_with_history(
     history: list[int], slots: int, after: tuple[int, ...] = ()
 ) -> tuple[Tensor, Tensor]:
-    """A row ``[1, C]`` of user 1, item 3, a history of at most `slots` items, and ids `after` it."""
+    """A row ``[1, C]``: user 1, item 3, a history of at most `slots` items, and ids `after` it."""
     n = len(history)
     ids = [1, 3, *history, *[0] * (slots - n), *after]
     values = [1.0, 1.0, *[1 / max(n, 1)] * n, *[0.0] * (slots - n), *[1.0] * len(after)]
