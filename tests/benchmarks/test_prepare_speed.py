@@ -140,7 +140,7 @@ def test_memory_counts_from_the_fiftieth_batch() -> None:
 
 def test_parts_are_chosen() -> None:
     assert prepare_speed.chosen("20m,ml1m") == ("20m", "ml1m")
-    with pytest.raises(UserError, match="no part '10m'; choose from ml1m, 20m"):
+    with pytest.raises(UserError, match="unknown part '10m'; choose from ml1m, 20m"):
         prepare_speed.chosen("ml1m,10m")
 
 
