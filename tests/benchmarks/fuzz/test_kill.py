@@ -71,7 +71,7 @@ def never_ends(world: Path, step: str, folder: Path) -> int:
     ("do", "said"),
     [
         (whole, None),
-        (half, "run/result is another"),
+        (half, "run/result is different"),
         (litters, r"run/.part-\d+ was left behind"),
         (fails, "exit code 1"),
         (never_ends, None),
