@@ -1,4 +1,4 @@
-"""Every multi-task model in a small size."""
+"""All multi-task models, in small sizes."""
 
 from __future__ import annotations
 

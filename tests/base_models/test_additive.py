@@ -1,4 +1,4 @@
-"""The user-wise additive model."""
+"""The additive model."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_of_two_slots_it_is_the_factorization_machine() -> None:
 
 
 def test_effects_of_a_user_add_up() -> None:
-    """What the item adds to the logit does not depend on the genres, as it does in an FM."""
+    """The item's effect on the logit does not depend on the genres; in an FM it does."""
     model = build()
 
     def effect_of_item(genre: int) -> float:

@@ -10,7 +10,7 @@ from base_models import ItemKNN
 from tests.base_models.tiny import randomise, row_with_history
 
 SLOT_FIELDS = [0, 1, 2, 2, 2, 3]
-"""User, item, history, and a field that the model must not read."""
+"""Field of each slot: user, item, history, and a field that the model must not read."""
 HISTORIES = {0: [], 1: [7], 2: [7, 6], 3: [5, 7, 6]}
 
 

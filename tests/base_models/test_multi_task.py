@@ -56,7 +56,7 @@ def test_groups_are_disjoint_and_cover_everything(model: Any) -> None:
 
 
 def test_groups_hold_what_their_task_alone_moves(name: str, model: Any, rows: Any) -> None:
-    """The first task moves nothing of the second one's, but for what PLE's shared gates read."""
+    """The first task updates no parameter of the second, except experts that PLE's gates share."""
     groups = model.parameter_groups()
     model(rows)[..., 0].sum().backward()
     moved = {key for key, p in model.named_parameters() if p.grad is not None and p.grad.any()}

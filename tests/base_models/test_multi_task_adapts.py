@@ -21,7 +21,7 @@ from tests.base_models.multi_task_models import total
 
 
 def users_of(model: nn.Module) -> dict[str, Tensor]:
-    """Parameters of two users, as leaves ``[2, ...]``."""
+    """Parameters of two users as leaves ``[2, ...]``."""
     generator = torch.Generator().manual_seed(5)
     return {
         name: (p + 0.2 * torch.randn(2, *p.shape, generator=generator, dtype=p.dtype))
@@ -53,7 +53,7 @@ class Losses(nn.Module):
 
 
 def test_users_at_once_equal_users_one_by_one(model: Any, rows: Any, labels: Tensor) -> None:
-    """Losses, and gradients through a gradient, with parameters, rows and labels of each user."""
+    """Losses and second-order gradients; each user has different parameters, rows and labels."""
     module = Losses(model)
     params = users_of(module)
     ids, values = (torch.stack([part, part.flip(0)]) for part in rows)
@@ -78,7 +78,7 @@ def test_users_at_once_equal_users_one_by_one(model: Any, rows: Any, labels: Ten
 
 
 def test_the_engine_adapts_them(name: str, model: Any, rows: Any, labels: Tensor) -> None:
-    """One step on two rows, so that linear layers' weights are factored; then five rows."""
+    """One step on two rows, so the weights of linear layers are factored; then five rows."""
     params = dict(model.named_parameters())
     rule = MAML(0.1)
     adaptation = Adaptation(rule, 1, tuple(params))

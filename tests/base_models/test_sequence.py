@@ -46,7 +46,7 @@ def test_order_of_the_history_matters() -> None:
 
 
 def test_without_positions_it_does_not() -> None:
-    """So nothing else tells the order."""
+    """Nothing else depends on the order."""
     model = build()
     model.positions.zero_()
     torch.testing.assert_close(model(row([5, 6, 7])), model(row([7, 5, 6])), rtol=0, atol=1e-12)

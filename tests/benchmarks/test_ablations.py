@@ -1,4 +1,4 @@
-"""The command that changes one setting at a time, on a tiny world."""
+"""The ablation command on a tiny world."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ selector:
 
 
 class Made(NamedTuple):
-    """The arguments of the command, the run it starts from, and its table by row and change."""
+    """Arguments of the command, the run it starts from, and its table by row and change."""
 
     arguments: dict[str, Path]
     run: Path

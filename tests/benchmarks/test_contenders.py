@@ -1,4 +1,4 @@
-"""What is timed: our loop, bare loops, and the loops of other libraries."""
+"""The models that are timed: bare loops and the loops of other libraries."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def labels() -> Tensor:
 
 
 class Sum(nn.Module):
-    """The probability from one number per row, which is the label."""
+    """A probability from one number per row, the label."""
 
     def __init__(self) -> None:
         super().__init__()

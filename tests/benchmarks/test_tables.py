@@ -1,4 +1,4 @@
-"""The command that makes the long tables, on a tiny world."""
+"""The command for the long tables, on a tiny world."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ threads: 1
 
 
 class Made(NamedTuple):
-    """What the command was given, and what it left."""
+    """Arguments of the command, its run and its results."""
 
     arguments: list[str]
     run: Path

@@ -1,4 +1,4 @@
-"""What is compared: equal things are equal, and planted differences are found."""
+"""Comparisons: equal results are equal, and planted differences are found."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def plain_progress(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def trainer(model: nn.Module, rate: float = 0.1, **options: Any) -> Any:
-    """torch-rechub's, with plain gradient descent."""
+    """torch-rechub's trainer with plain gradient descent."""
     from torch_rechub.trainers import MTLTrainer
 
     descent = {"optimizer_fn": torch.optim.SGD, "optimizer_params": {"lr": rate}}
@@ -87,7 +87,7 @@ def trainer(model: nn.Module, rate: float = 0.1, **options: Any) -> Any:
 
 
 def quietly(theirs: Any, batches: list[tuple[dict[str, Tensor], Tensor]]) -> None:
-    """One epoch."""
+    """Train one epoch without output."""
     with redirect_stdout(io.StringIO()):
         theirs.train_one_epoch(batches)
 
@@ -101,7 +101,7 @@ def test_aitm_of_torch_rechub_has_no_calibrator(
     plain.load_state_dict(theirs.state_dict())
     assert (probabilities(of_torch_rechub("aitm", plain), our_batch(fields)).diff() > 0).any()
 
-    # A step of their trainer is one on the loglosses' mean and nothing else, in the same mode.
+    # A step of their trainer minimises the mean logloss and nothing else.
     plain.train()
     answers = labels.float()
     outputs = plain(inputs)
@@ -188,7 +188,7 @@ def test_a_label_that_was_not_observed(
 def test_uncertainty_of_torch_rechub_cannot_favour_a_task(
     fields: dict[str, Column], plain_progress: None
 ) -> None:
-    """A loss below 1/2 wants a negative logarithm of the variance, which theirs clamps at 0."""
+    """A loss below 1/2 needs a negative log-variance, which theirs clamps at 0."""
     model = torch_rechub_models(fields, SIZES, D)["shared-bottom"]()
     with torch.no_grad():
         for tower in model.towers:

@@ -34,7 +34,7 @@ def test_predictions_of_torch_rechub_without_batch_norm_are_ours(
     name: str, fields: dict[str, Column]
 ) -> None:
     theirs = randomise(torch_rechub_models(fields, SIZES, D)[name]())
-    made = of_torch_rechub(name, theirs)  # takes the gates' biases away from both
+    made = of_torch_rechub(name, theirs)  # removes the gates' biases from both
     expected = of_all_rows(theirs(torch_rechub_peer.inputs(fields)))
     found = probabilities(made, our_batch(fields))
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-13)

@@ -17,7 +17,7 @@ from benchmarks.peers import Column
 N, D = 12, 4
 FIELD_SIZES = (7, 5, 9)
 SIZES = Sizes((8, 6), (5,), 3, 2, 2, 2, (7, 5), (8, 4))
-# torch-rechub takes the root of AITM's last width in float32; that of 4 is exact.
+# torch-rechub computes the root of AITM's last width in float32; that of 4 is exact.
 OURS: dict[str, type[MultiTaskModel]] = {
     "shared-bottom": SharedBottom,
     "mmoe": MMoE,
@@ -29,7 +29,7 @@ FUNNEL = (Task(), Task(after=0))
 
 
 def our_batch(fields: dict[str, Column]) -> tuple[Tensor, Tensor]:
-    """The same rows in one id space, where only one row is padding."""
+    """The same rows in one id space with a single padding id."""
     first = torch.tensor([1, *FIELD_SIZES[:-1]]).cumsum(0) - torch.arange(len(FIELD_SIZES))
     ids = torch.cat([column.ids for column in fields.values()], dim=1) - 1 + first
     return ids, torch.ones(ids.shape, dtype=torch.double)
@@ -49,7 +49,7 @@ def linears(module: nn.Module) -> list[nn.Linear]:
 
 @torch.no_grad()
 def copy(target: nn.Module, source: Iterable[nn.Linear]) -> None:
-    """Give `target` the weights of `source`, layer by layer; a bias that it lacks there is 0."""
+    """Copy weights layer by layer; a bias that one of the two lacks becomes 0 in the other."""
     for to, of in zip(linears(target), source, strict=True):
         to.weight.copy_(of.weight)
         if to.bias is not None:
@@ -74,7 +74,7 @@ def copy_tables(target: Any, tables: Iterable[nn.Embedding]) -> None:
 
 
 def randomise(model: nn.Module) -> Any:
-    """Double, with weights that matter, and batch-norm that does nothing in evaluation mode."""
+    """Make the model float64 with large weights and batch-norm without effect in evaluation."""
     model.double().eval()
     with torch.no_grad():
         for weights in model.parameters():
@@ -89,7 +89,7 @@ def randomise(model: nn.Module) -> Any:
 
 
 def of_deepctr_torch(name: str, model: Any) -> Any:
-    """Ours with the weights of DeepCTR-Torch's."""
+    """Our model with the weights of DeepCTR-Torch's."""
     made = ours(name)
     copy_tables(made, (model.embedding_dict[field] for field in "abc"))
     if name == "esmm":
@@ -121,7 +121,7 @@ def of_deepctr_torch(name: str, model: Any) -> Any:
 
 
 def of_torch_rechub(name: str, model: Any) -> Any:
-    """Ours with the weights of torch-rechub's, whose gates lose their bias."""
+    """Our model with the weights of torch-rechub's, whose gates lose their bias."""
     made = ours(name)
     copy_tables(made, (model.embedding.embed_dict[field] for field in "abc"))
     towers = [model.tower_ctr, model.tower_cvr] if name == "esmm" else model.towers
@@ -151,7 +151,7 @@ def of_torch_rechub(name: str, model: Any) -> Any:
 
 
 def probabilities(model: Any, batch: tuple[Tensor, Tensor]) -> Tensor:
-    """Of all rows, as the libraries predict them."""
+    """Probabilities over all rows, as the libraries predict them."""
     if isinstance(model, ESMM):
         return log_probabilities(model(batch), model.tasks)[0].exp()
     if isinstance(model, AITM):
