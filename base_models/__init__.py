@@ -1,4 +1,8 @@
-"""Base recommenders, one a file, torch only."""
+"""Base recommenders, one per file. They depend on torch only.
+
+Each model spells out its constructor, although many are alike, so its options and their defaults
+can be read in one place and copied with it.
+"""
 
 from base_models.additive import Additive
 from base_models.aitm import AITM

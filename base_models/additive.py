@@ -1,4 +1,4 @@
-"""User-wise additive model."""
+"""Additive effects per user."""
 
 from __future__ import annotations
 
@@ -12,17 +12,24 @@ from base_models.layers import Embedding, Linear, field_slots, pick
 
 
 class Additive(BaseModel):
-    """Every user has an own additive effect for every id of the row, of low rank.
+    """Linear model in which each user has an additive low-rank effect for every id of the row.
 
     ``logit = b + sum_c v_c w[id_c] + <v_u e[id_u], sum_{c != u} v_c e[id_c]>``, where u is the
-    user's slot: user u adds ``<e[id_u], e[id_c]>`` to what id c weighs for everyone. It is the
-    factorization machine (Rendle, ICDM 2010, Eq. 1) with the pairs that hold the user and no
-    others; of the user and item fields alone it is matrix factorisation with biases (Koren, Bell
+    user's slot. User u adds ``<e[id_u], e[id_c]>`` to the weight that id c has for everyone. This
+    is the factorization machine (Rendle, ICDM 2010, Eq. 1) restricted to pairs that contain the
+    user. With only a user and an item field it is matrix factorization with biases (Koren, Bell
     and Volinsky, IEEE Computer 2009, Eqs. 4 and 5).
 
     Args:
-        user_field: which field is the user.
+        user_field: index of the user field.
         embedding_size: D.
+
+    Example:
+        >>> import torch
+        >>> from base_models import Additive
+        >>> model = Additive(num_ids=5, slot_fields=[0, 1, 2], user_field=0)
+        >>> model((torch.tensor([[1, 2, 4], [1, 3, 4]]), torch.ones(2, 3))).shape
+        torch.Size([2])
     """
 
     tables = ("linear.weight", "embedding.weight")

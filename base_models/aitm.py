@@ -1,4 +1,4 @@
-"""Adaptive information transfer."""
+"""Adaptive Information Transfer Multi-task."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from base_models.layers import hidden
 class Transfer(nn.Module):
     """What a task takes over from the one before it, both ``[..., B, k]``.
 
-    ``p = g(z)`` of the earlier task's z, and ``z_t = sum_u w_u h1(u)`` over u in {p, q_t}, with the
-    w a softmax over the two scores ``<h2(u), h3(u)> / sqrt(k)``: each candidate scores itself. g is
-    a layer with ReLU, the h are linear.
+    ``p = g(z)`` for z of the earlier task, and ``z_t = sum_u w_u h1(u)`` over u in {p, q_t}. The
+    weights w are a softmax over the scores ``<h2(u), h3(u)> / sqrt(k)``; each candidate scores
+    itself. g is a layer with ReLU; h1, h2 and h3 are linear.
     """
 
     def __init__(self, size: int, dropout: float) -> None:
@@ -42,27 +42,35 @@ class Transfer(nn.Module):
 
 
 class AITM(EmbeddedTasks):
-    """AITM (Xi et al., KDD 2021): tasks hand on what they know to those after them.
+    """Each task passes what it learned on to the next (Xi et al., "AITM", KDD 2021).
 
-    ``q_t = f_t(x)`` with an MLP f_t for each task on the shared field embeddings x; ``z_1 = q_1``
-    and z_t is q_t with what it takes from the task before (:class:`Transfer`);
-    ``y_t = sigmoid(h_t(z_t))`` with a tower h_t is the probability, among *all* rows, that task t
-    and all it is after are 1. The losses are the loglosses of y_t over all rows, and the penalty is
-    the paper's calibrator, ``calibrator_weight * mean(sum_t max(y_t - y_before, 0))``. ``forward``
-    gives what our contract asks for: the log-odds of ``y_t / y_before``.
+    ``q_t = f_t(x)`` with an MLP f_t per task on shared field embeddings x. ``z_1 = q_1``, and z_t
+    combines q_t with what the task takes from the one before (:class:`Transfer`).
+    ``y_t = sigmoid(h_t(z_t))``, with a tower h_t, is the probability among *all* rows that task t
+    and all tasks that it is after are 1. The losses are the loglosses of y_t over all rows. The
+    penalty is the paper's calibrator, ``calibrator_weight * mean(sum_t max(y_t - y_before, 0))``.
+    ``forward`` returns what the contract asks for, the log-odds of ``y_t / y_before``.
 
-    Where we deviate: tasks need not be a chain. Without a task that it is after, a task takes from
-    the last one before it, but there is no calibrator between the two, nor is a label of 0 implied.
+    Deviation: tasks need not form a chain. A task that is after no other takes from the task right
+    before it, without a calibrator, and that task's label 0 does not imply its own.
 
     Args:
         embedding_size: D.
-        bottom_sizes: widths of each f_t's layers, the last one is k.
-        tower_sizes: widths of the hidden layers of each h_t.
+        bottom_sizes: layer widths of each f_t; the last one is k.
+        tower_sizes: hidden layer widths of each h_t.
         calibrator_weight: the paper's alpha.
-        dropout: after every hidden layer, 0 to 1.
+        dropout: after each hidden layer, 0 to 1.
 
     Raises:
         ValueError: a task is numeric.
+
+    Example:
+        >>> import torch
+        >>> from base_models import AITM, Task
+        >>> model = AITM(4, [0, 1], tasks=[Task(), Task(after=0)])
+        >>> rows = torch.tensor([[1, 3], [2, 3]]), torch.ones(2, 2)
+        >>> tuple(model(rows).shape), tuple(model.logits_of_all_rows(rows).shape)
+        ((2, 2), (2, 2))
     """
 
     def __init__(
@@ -101,10 +109,10 @@ class AITM(EmbeddedTasks):
         return conditional_logits(self.logits_of_all_rows(batch), self.tasks)
 
     def losses(self, batch: Batch, labels: Tensor) -> TaskLosses:
-        """Mean loss of each task over all rows, and the calibrator; labels as of the base class.
+        """Mean loss of each task over all rows, and the calibrator; labels as in the base class.
 
-        A row where a task before is 0 counts as 0; one where that, or the label itself, is unknown
-        does not count. The calibrator is a mean over rows of which any label is known.
+        Rows count as in :meth:`ESMM.losses <base_models.esmm.ESMM.losses>`. The calibrator is a
+        mean over the rows with any known label.
         """
         logits = self.logits_of_all_rows(batch)
         losses = observed_losses(logits, labels_of_all_rows(labels, self.tasks), self.tasks)

@@ -1,4 +1,4 @@
-"""The pieces that several multi-task models share."""
+"""Building blocks of the multi-task models."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from base_models.contract import Batch, MultiTaskModel, Task, TaskModules
 from base_models.layers import FieldEmbedding, mlp
 
 Previous = Literal["joined", "detached", "isolated"]
-"""How a task reads the prediction (the logit) of the task before it, see :class:`Towers`."""
+"""How a task reads the logit of the task before it, see :class:`Towers`."""
 
 
 class EmbeddedTasks(MultiTaskModel):
-    """A model whose tasks read the field embeddings of one table, ``[..., B, F * D]``.
+    """A multi-task model on field embeddings from one table.
 
     Attributes:
-        inputs: F * D.
+        embedding: the table.
+        inputs: F * D, the width of the flattened field embeddings.
     """
 
     tables = ("embedding.weight",)
@@ -37,31 +38,32 @@ class EmbeddedTasks(MultiTaskModel):
         self.inputs = self.num_fields * embedding_size
 
     def embed(self, batch: Batch) -> Tensor:
-        """``[..., B, F, D]`` flattened to ``[..., B, F * D]``."""
+        """Field embeddings flattened to ``[..., B, F * D]``."""
         return self.embedding(*batch).flatten(-2)
 
 
 def task_before(tasks: Sequence[Task], t: int) -> int | None:
-    """The task whose result task t may read: the one it is after, or else the last one before."""
+    """The task whose result task t may read: the one it is after, otherwise the previous one."""
     after = tasks[t].after
     return (t - 1 if t else None) if after is None else after
 
 
 class Towers(TaskModules):
-    """An MLP for each task: ``T`` representations ``[..., B, H]`` to logits ``[..., B, T]``.
+    """One MLP per task: maps T representations ``[..., B, H]`` to logits ``[..., B, T]``.
 
-    ``logit_t = h_t([z_t ; logit_s])`` for the task s before t (:func:`task_before`) if `previous`
-    says so; the prediction is used, never the label, in training as afterwards. `previous` says
-    what the loss of task t moves besides what is task t's own:
+    With `previous`, ``logit_t = h_t([z_t ; logit_s])`` for the task s before t
+    (:func:`task_before`). A task reads the prediction, never the label, in training and afterwards.
+    `previous` decides which parameters the loss of task t updates besides those of task t:
 
-    - None: s is not read, so what is shared.
-    - ``"joined"``: what is shared and all that makes the logit of s.
-    - ``"detached"``: what is shared; the logit of s is a constant.
-    - ``"isolated"``: nothing, as what is shared is a constant too (:meth:`shield`).
+    - None: s is not read; the shared ones.
+    - ``"joined"``: the shared ones, and all that produce the logit of s.
+    - ``"detached"``: the shared ones; the logit of s is a constant.
+    - ``"isolated"``: none, as the shared part is a constant too (:meth:`shield`).
 
     Args:
         inputs: H.
-        sizes: widths of the hidden layers.
+        sizes: hidden layer widths.
+        dropout: after each hidden layer, 0 to 1.
     """
 
     def __init__(
@@ -90,7 +92,7 @@ class Towers(TaskModules):
         return torch.cat(logits, dim=-1)  # T of [..., B, 1] to [..., B, T]
 
     def shield(self, t: int, shared: Tensor) -> Tensor:
-        """What task t sees of `shared`: the same, or a constant where the task is isolated."""
+        """`shared` as task t reads it: unchanged, or a constant if the task is isolated."""
         isolated = self.previous == "isolated" and self.before[t] is not None
         return shared.detach() if isolated else shared
 
@@ -100,7 +102,10 @@ class Experts(nn.Module):
 
     Args:
         count: n.
-        sizes: widths of the layers, at least one; the last one is H.
+        sizes: layer widths, at least one; the last one is H.
+
+    Raises:
+        ValueError: there is no expert, or no layer.
     """
 
     def __init__(self, count: int, inputs: int, sizes: Sequence[int], dropout: float = 0.0) -> None:
@@ -110,7 +115,7 @@ class Experts(nn.Module):
                 f"there must be at least one expert of one layer, got {count} of {list(sizes)}"
             )
         self.count = count
-        # All experts' first layers are one, which adapts faster than a stack of matrices.
+        # One layer computes all experts' first layers; it adapts faster than a stack of matrices.
         self.first = nn.Linear(inputs, count * sizes[0])
         self.later = nn.ModuleList(Linears(count, a, b) for a, b in neighbours(sizes))
         self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()
@@ -124,9 +129,9 @@ class Experts(nn.Module):
 
 
 class Linears(nn.Module):
-    """n linear layers with inputs of their own: ``[..., n, inputs]`` to ``[..., n, outputs]``.
+    """n linear layers, each with its own input: ``[..., n, inputs]`` to ``[..., n, outputs]``.
 
-    They start as ``nn.Linear`` does.
+    They are initialised like ``nn.Linear``.
     """
 
     def __init__(self, count: int, inputs: int, outputs: int) -> None:
@@ -142,7 +147,7 @@ class Linears(nn.Module):
 
 
 def gate(inputs: int, count: int) -> nn.Linear:
-    """Scores of `count` experts, linear in the input and without bias, as in all the papers."""
+    """A layer that scores `count` experts: linear and without bias, as in the papers."""
     return nn.Linear(inputs, count, bias=False)
 
 
@@ -152,10 +157,10 @@ def mix(scores: Tensor, experts: Tensor) -> Tensor:
 
 
 class SelfAttention(nn.Module):
-    """Multi-head attention of n vectors to each other, ``[..., n, D]`` to the same.
+    """Multi-head self-attention of n vectors, ``[..., n, D]`` to ``[..., n, D]``.
 
-    Vaswani et al., "Attention is all you need", NeurIPS 2017, section 3.2.2. Written out, since the
-    fused kernels have no second derivative.
+    Vaswani et al., "Attention is all you need", NeurIPS 2017, section 3.2.2. It is written out
+    because fused kernels have no second derivative.
     """
 
     def __init__(self, size: int, heads: int) -> None:
@@ -164,7 +169,7 @@ class SelfAttention(nn.Module):
             raise ValueError(f"heads must divide embedding_size, got {heads} and {size}")
         self.heads = heads
         self.queries = nn.Linear(size, size, bias=False)
-        self.keys = nn.Linear(size, size, bias=False)  # whose bias would change nothing
+        self.keys = nn.Linear(size, size, bias=False)  # a bias would have no effect
         self.values = nn.Linear(size, size, bias=False)
         self.output = nn.Linear(size, size)
 

@@ -1,4 +1,4 @@
-"""Customized gate control."""
+"""Customized Gate Control."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from base_models.contract import Batch, Task, TaskModules
 
 
 class Extraction(nn.Module):
-    """Experts of each task and of all, and gates that mix them.
+    """Experts of each task, shared experts, and gates that mix them.
 
-    Task t gets ``sum_i softmax(W_t s_t)_i E_{t,i}``, E_t being its own experts, which read its
-    stream s_t, and the shared ones, which read the shared stream s. The shared gate, if any, mixes
-    *all* experts, of all tasks and shared: ``softmax(W s)``.
+    Task t gets ``sum_i softmax(W_t s_t)_i E_{t,i}``, where E_t are its own experts, which read its
+    stream s_t, and the shared experts, which read the shared stream s. The shared gate
+    ``softmax(W s)``, if any, mixes the experts of all tasks and the shared ones.
 
     Args:
         tasks: T.
         inputs: width of the streams.
-        task_experts: how many each task has.
-        shared_experts: how many are shared; with none there is no shared stream.
-        sizes: widths of each expert's layers, the last one is H.
-        shared_gate: whether to return a shared stream too.
+        task_experts: experts per task.
+        shared_experts: shared experts; with 0 there is no shared stream.
+        sizes: layer widths of each expert; the last one is H.
+        dropout: after each layer of the experts, 0 to 1.
+        shared_gate: whether to also return a shared stream.
     """
 
     def __init__(
@@ -53,12 +54,16 @@ class Extraction(nn.Module):
     def forward(
         self, streams: Sequence[Tensor], shared: Tensor, shield: Callable[[int, Tensor], Tensor]
     ) -> tuple[list[Tensor], Tensor]:
-        """The next streams, ``[..., B, H]`` each, from these, ``[..., B, inputs]`` each.
+        """Map each stream ``[..., B, inputs]`` to the next one ``[..., B, H]``.
 
         Args:
-            streams: those of the tasks.
-            shared: the shared one; it is returned as it is if there is no shared gate.
-            shield: what a task sees of what is shared, :meth:`~base_models.blocks.Towers.shield`.
+            streams: one stream per task.
+            shared: the shared stream, returned unchanged if there is no shared gate.
+            shield: how a task reads something shared, see
+                :meth:`~base_models.blocks.Towers.shield`.
+
+        Returns:
+            The streams of the tasks, and the shared one.
         """
         own = [experts(s) for experts, s in zip(self.experts, streams, strict=True)]
         common = [] if self.shared is None else [self.shared(shared)]  # [..., B, n, H]
@@ -72,20 +77,26 @@ class Extraction(nn.Module):
 
 
 class CGC(EmbeddedTasks):
-    """CGC (Tang et al., "Progressive layered extraction", RecSys 2020, 4.1).
+    """Experts per task and shared ones, mixed by a gate per task.
 
-    Each task has experts of its own and all share some; its gate mixes both (:class:`Extraction`)
-    and its tower reads the mixture. Everything starts from the field embeddings x.
+    Tang et al., "Progressive Layered Extraction", RecSys 2020, section 4.1. The gate of a task
+    mixes its own and the shared experts (:class:`Extraction`), and its tower reads the mixture.
+    Experts and gates read the field embeddings x.
 
     Args:
         embedding_size: D.
-        task_experts: how many each task has.
-        shared_experts: how many they share; 0 leaves the tasks nothing but x in common.
-        expert_sizes: widths of each expert's layers.
-        tower_sizes: widths of the hidden layers of each tower.
-        dropout: after every hidden layer, 0 to 1.
-        previous: how a task reads the prediction of the one before it, see
-            :class:`~base_models.blocks.Towers`.
+        task_experts: experts per task.
+        shared_experts: shared experts; with 0 the tasks share only x.
+        expert_sizes: layer widths of each expert.
+        tower_sizes: hidden layer widths of each tower.
+        dropout: after each hidden layer, 0 to 1.
+        previous: how a task reads the one before it, see :class:`~base_models.blocks.Towers`.
+
+    Example:
+        >>> from base_models import CGC, Task
+        >>> model = CGC(4, [0, 1], tasks=[Task(), Task(after=0)], task_experts=1, shared_experts=3)
+        >>> [gate.weight.shape[0] for gate in model.extraction.gates]  # experts that a task mixes
+        [4, 4]
     """
 
     def __init__(

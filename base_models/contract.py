@@ -1,7 +1,7 @@
-"""What a base model is.
+"""The contract of base models.
 
-A base model scores a batch of (id, value) slots. It imports torch only, so that it can be read,
-copied and reused by itself.
+A base model scores a batch of (id, value) slots. It imports torch only, so it can be read, copied
+and reused on its own.
 """
 
 from __future__ import annotations
@@ -18,25 +18,40 @@ Batch = tuple[Tensor, Tensor]
 
 
 class BaseModel(nn.Module):
-    """Base class of base models: ``forward((ids, values)) -> logits``.
+    """Base class of all base models: ``forward((ids, values)) -> logits``.
 
-    ``forward`` takes ids and values ``[..., B, C]`` and returns logits ``[..., B]``. It changes no
-    state: no batch-norm running statistics, because the model may be adapted per user by a
-    functional engine.
+    ``forward`` takes ids (int64) and values (float), both ``[..., B, C]``, and returns logits
+    ``[..., B]``. It must not change state, such as running statistics of batch-norm, because a
+    functional engine may adapt the model per user.
 
-    Every parameter that is indexed by ids along its first axis must be named in ``tables``, as in
-    ``named_parameters()``. The engine hands ``forward`` smaller tables with only the touched rows
-    and ids remapped to them, so index with the given ids and nothing else. Id 0 stays 0.
-    ``F.embedding`` and ``F.embedding_bag`` (modes sum and mean) are the fast way to do so; their
-    options ``max_norm``, ``scale_grad_by_freq`` and any ``padding_idx`` but 0 cannot be adapted.
+    Every parameter that is indexed by ids along its first axis must be listed in ``tables``, by its
+    name in ``named_parameters()``. During adaptation ``forward`` gets smaller tables that hold only
+    the rows a user touches, with ids remapped to them; so index with the given ids only. Id 0 stays
+    0. ``F.embedding`` and ``F.embedding_bag`` (modes sum and mean) are the fast way to index. Their
+    options ``max_norm`` and ``scale_grad_by_freq``, and a ``padding_idx`` other than 0, cannot be
+    adapted.
 
-    A model that must know which field is the user, the item or so has a constructor argument for
-    each and names it in ``fields`` with the field's usual name. A configuration may give another
-    name as the option of that argument; the constructor gets the field's index.
+    A model that needs to know which field is the user, the item and so on takes an index per field
+    as a constructor argument and lists the argument in ``fields`` with the usual name of the field.
+    A configuration can set the argument to another field name; the constructor gets its index.
 
     Args (of every subclass's constructor, before its own options):
         num_ids: rows of a table indexed by ids (V).
-        slot_fields: field index of every slot, length C; the slots of a field are adjacent.
+        slot_fields: field index of each slot, length C; the slots of a field are adjacent.
+
+    Example:
+        >>> import torch
+        >>> from base_models import BaseModel
+        >>> class Bias(BaseModel):
+        ...     tables = ("bias",)
+        ...     def __init__(self, num_ids, slot_fields):
+        ...         super().__init__(num_ids, slot_fields)
+        ...         self.bias = torch.nn.Parameter(torch.zeros(num_ids))
+        ...     def forward(self, batch):
+        ...         ids, values = batch
+        ...         return (self.bias[ids] * values).sum(-1)
+        >>> Bias(4, [0, 1])((torch.tensor([[1, 3], [2, 3]]), torch.ones(2, 2))).tolist()
+        [0.0, 0.0]
     """
 
     tables: tuple[str, ...] = ()
@@ -52,12 +67,18 @@ class BaseModel(nn.Module):
 
 
 class Task(NamedTuple):
-    """One thing to predict, as a multi-task model needs to know it.
+    """What a multi-task model needs to know about a task.
 
     Attributes:
-        after: index of the earlier task that must be 1 for this one to be observed, such as a click
-            before a conversion; None where the task stands for itself.
-        numeric: whether the label is a number to come close to, rather than 0 or 1.
+        after: index of the earlier task that must be 1 for this one to be observed, such as the
+            click before a conversion; None if there is no such task.
+        numeric: whether the label is a number to approximate, rather than 0 or 1.
+
+    Example:
+        >>> from base_models import Task
+        >>> click, conversion, seconds = Task(), Task(after=0), Task(numeric=True)
+        >>> conversion
+        Task(after=0, numeric=False)
     """
 
     after: int | None = None
@@ -65,11 +86,18 @@ class Task(NamedTuple):
 
 
 class TaskLosses(NamedTuple):
-    """What a multi-task model is trained on.
+    """The losses a multi-task model is trained on.
 
     Attributes:
-        tasks: ``[T]``, mean loss of each task; 0, still in the graph, where nothing is observed.
-        penalty: scalar, added to whatever combines them.
+        tasks: ``[T]``, mean loss of each task; 0, still in the graph, if nothing is observed.
+        penalty: scalar, added to the combined loss.
+
+    Example:
+        >>> import torch
+        >>> from base_models import TaskLosses
+        >>> losses, penalty = TaskLosses(torch.tensor([0.5, 0.25]), torch.tensor(0.125))
+        >>> (losses.sum() + penalty).item()
+        0.875
     """
 
     tasks: Tensor
@@ -77,24 +105,35 @@ class TaskLosses(NamedTuple):
 
 
 class TaskModules(nn.ModuleList):
-    """One module for each task, in order; its parameters belong to the task."""
+    """One module per task, in order; its parameters belong to the task."""
 
 
 class MultiTaskModel(BaseModel):
-    """Base class of models of several tasks: ``forward((ids, values)) -> logits [..., B, T]``.
+    """Base class of models with several tasks: ``forward((ids, values)) -> logits [..., B, T]``.
 
     ``sigmoid(logits[..., t])`` is the probability that the label of task t is 1 *where the task is
-    observed*: of a task that is :attr:`Task.after` another, given that the other one is 1. Of a
-    numeric task the output is the number itself.
+    observed*: for a task that is :attr:`Task.after` another, given that the other one is 1. For a
+    numeric task the output is the predicted number.
 
-    What a task does not share with others is in :class:`TaskModules`.
+    Parameters that a task does not share are in :class:`TaskModules`.
 
     Args (of every subclass's constructor, before its own options):
-        num_ids, slot_fields: as of :class:`BaseModel`.
-        tasks: the T tasks; a plain tuple will do for a :class:`Task`.
+        num_ids, slot_fields: as in :class:`BaseModel`.
+        tasks: the T tasks, as :class:`Task` or plain tuples.
 
     Raises:
-        ValueError: there is no task, or one is after what is no earlier task of 0 and 1.
+        ValueError: there are no tasks, or a task is after something other than an earlier task
+            with labels 0 and 1.
+
+    Example:
+        >>> import torch
+        >>> from base_models import SharedBottom  # a MultiTaskModel
+        >>> model = SharedBottom(4, [0, 1], tasks=[(None,), (0,)])
+        >>> rows = torch.tensor([[1, 2], [1, 3]]), torch.ones(2, 2)
+        >>> model.losses(rows, labels=torch.tensor([[1.0, 0.0], [0.0, torch.nan]])).penalty.item()
+        0.0
+        >>> model.parameter_groups()["embedding"]
+        ('embedding.weight',)
     """
 
     def __init__(self, num_ids: int, slot_fields: Sequence[int], tasks: Sequence[Task]) -> None:
@@ -112,15 +151,16 @@ class MultiTaskModel(BaseModel):
         """Mean loss of each task over the rows where it is observed.
 
         Args:
-            labels: ``[B, T]``, nan where a task is not observed.
+            batch: ids and values, ``[B, C]``.
+            labels: float ``[B, T]``, nan where a task is not observed.
         """
         logits = self(batch)
         return TaskLosses(observed_losses(logits, labels, self.tasks), logits.new_zeros(()))
 
     def parameter_groups(self) -> dict[str, tuple[str, ...]]:
-        """Names of all parameters by whom they serve: embedding, shared, task-0 to task-(T-1).
+        """Names of all parameters by group: embedding (the tables), shared, task-0 to task-(T-1).
 
-        The tables are the embedding; a group may be empty.
+        A group may be empty.
         """
         owners = {
             f"{name}.{t}.": f"task-{t}"
@@ -139,14 +179,14 @@ class MultiTaskModel(BaseModel):
 
 
 def observed_losses(outputs: Tensor, labels: Tensor, tasks: Sequence[Task]) -> Tensor:
-    """Mean loss of each task where it is observed: logloss, or the squared error of a number.
+    """Mean loss of each task where it is observed: logloss, or squared error if it is numeric.
 
     Args:
         outputs: ``[B, T]``.
         labels: ``[B, T]``, nan where a task is not observed.
 
     Returns:
-        ``[T]``; 0, still in the graph, where nothing is observed.
+        ``[T]``; 0, still in the graph, if nothing is observed.
     """
     known = labels.nan_to_num()
     numeric = torch.tensor([task.numeric for task in tasks], device=outputs.device)
@@ -161,12 +201,12 @@ def observed_losses(outputs: Tensor, labels: Tensor, tasks: Sequence[Task]) -> T
 
 
 def observed_mean(losses: Tensor, labels: Tensor) -> Tensor:
-    """Mean of the losses ``[B, T]`` of each task where its label ``[B, T]`` is no nan: ``[T]``."""
+    """Mean loss per task ``[T]``, from losses and labels ``[B, T]``, where the label is not nan."""
     observed = ~labels.isnan()
     return torch.where(observed, losses, 0.0).sum(-2) / observed.sum(-2).clamp_min(1)
 
 
 def labelled_mean(values: Tensor, labels: Tensor) -> Tensor:
-    """Mean of the values ``[B]`` of rows of which any label ``[B, T]`` is no nan: a scalar."""
+    """Mean of the values ``[B]`` over rows in which any label ``[B, T]`` is not nan: a scalar."""
     labelled = ~labels.isnan().all(-1)
     return torch.where(labelled, values, 0.0).sum(-1) / labelled.sum(-1).clamp_min(1)

@@ -11,14 +11,21 @@ from base_models.layers import FieldEmbedding, Linear, mlp, pairwise
 
 
 class DeepFM(BaseModel):
-    """DeepFM (Guo et al., IJCAI 2017, Eqs. 1-4): linear + FM + MLP on shared field embeddings.
+    """Linear term, FM and MLP on shared field embeddings (Guo et al., IJCAI 2017, Eqs. 1-4).
 
     Slots are pooled into fields first, so the FM part crosses fields, not the words of one field.
 
     Args:
         embedding_size: D.
-        hidden_sizes: widths of the MLP's hidden layers, which read the F * D field embeddings.
-        dropout: after every hidden layer, 0 to 1.
+        hidden_sizes: widths of the hidden layers of the MLP, whose input is F * D.
+        dropout: after each hidden layer, 0 to 1.
+
+    Example:
+        >>> import torch
+        >>> from base_models import DeepFM
+        >>> model = DeepFM(num_ids=6, slot_fields=[0, 1, 2, 2])  # the last field has two slots
+        >>> model((torch.tensor([[1, 3, 4, 5]]), torch.tensor([[1, 1, 0.5, 0.5]]))).shape
+        torch.Size([1])
     """
 
     tables = ("linear.weight", "embedding.weight")

@@ -1,4 +1,4 @@
-"""Entire space multi-task model."""
+"""Entire Space Multi-task Model."""
 
 from __future__ import annotations
 
@@ -12,22 +12,30 @@ from base_models.funnel import labels_of_all_rows, log_probabilities, refuse_num
 
 
 class ESMM(EmbeddedTasks):
-    """ESMM (Ma et al., SIGIR 2018): a conversion rate that is learned from all impressions.
+    """Click and conversion learned from all impressions (Ma et al., "ESMM", SIGIR 2018).
 
-    A tower for each task on the field embeddings that they share. With clicks and conversions after
-    them, ``pCTR = sigmoid(a)``, ``pCVR = sigmoid(b)`` and ``pCTCVR = pCTR * pCVR``; the logits are
-    (a, b). The loss of the first task is the logloss of the click under pCTR, that of the second
-    one the logloss of *click and conversion* under pCTCVR, both over all rows; none is on pCVR
-    itself. A chain of more tasks multiplies on (Wen et al., "ESM2", SIGIR 2020); a task that is
-    after no other is an ordinary one.
+    Each task has a tower on shared field embeddings. For clicks and conversions after them,
+    ``pCTR = sigmoid(a)``, ``pCVR = sigmoid(b)`` and ``pCTCVR = pCTR * pCVR``; the logits are
+    (a, b). The first loss is the logloss of the click under pCTR, the second that of *click and
+    conversion* under pCTCVR, both over all rows. pCVR has no loss of its own. Longer chains
+    multiply further (Wen et al., "ESM2", SIGIR 2020). A task that is after no other is an ordinary
+    one.
 
     Args:
         embedding_size: D.
-        hidden_sizes: widths of the towers' hidden layers.
-        dropout: after every hidden layer, 0 to 1.
+        hidden_sizes: hidden layer widths of the towers.
+        dropout: after each hidden layer, 0 to 1.
 
     Raises:
-        ValueError: no task is after another, or one is numeric.
+        ValueError: no task is after another, or a task is numeric.
+
+    Example:
+        >>> import torch
+        >>> from base_models import ESMM, Task
+        >>> model = ESMM(4, [0, 1], tasks=[Task(), Task(after=0)])  # click, then conversion
+        >>> rows = torch.tensor([[1, 3], [2, 3]]), torch.ones(2, 2)
+        >>> model.losses(rows, labels=torch.tensor([[1.0, 1.0], [0.0, torch.nan]])).tasks.shape
+        torch.Size([2])
     """
 
     def __init__(
@@ -43,8 +51,8 @@ class ESMM(EmbeddedTasks):
         refuse_numbers("ESMM", self.tasks)
         if all(task.after is None for task in self.tasks):
             raise ValueError(
-                "ESMM needs a task that is after another, as a conversion is after a click; "
-                "no task of these data is"
+                "ESMM needs a task that is after another, such as a conversion after a click; "
+                "the data has none"
             )
         self.towers = Towers(self.tasks, self.inputs, hidden_sizes, dropout)
 
@@ -53,13 +61,13 @@ class ESMM(EmbeddedTasks):
         return self.towers([self.embed(batch)] * len(self.tasks))
 
     def losses(self, batch: Batch, labels: Tensor) -> TaskLosses:
-        """Mean loss of each task over all rows; labels as of the base class.
+        """Mean loss of each task over all rows; labels as in the base class.
 
-        A row where a task before is 0 counts as 0; one where that, or the label itself, is unknown
-        does not count.
+        A row in which an earlier task is 0 counts as 0. A row in which the label or that of an
+        earlier task is unknown does not count.
         """
         positive, negative = log_probabilities(self(batch), self.tasks)
         joint = labels_of_all_rows(labels, self.tasks)
-        known = joint.nan_to_num()  # as 0 * nan would be nan in the gradient
+        known = joint.nan_to_num()  # 0 * nan would make the gradient nan
         losses = -(known * positive + (1 - known) * negative)
         return TaskLosses(observed_mean(losses, joint), losses.new_zeros(()))

@@ -13,11 +13,20 @@ from base_models.layers import Embedding, Linear, weighted_sum
 class FM(BaseModel):
     """Second-order factorization machine (Rendle, ICDM 2010, Eq. 1).
 
-    ``logit = b + sum_c v_c w[id_c] + sum_{c<d} <e[id_c], e[id_d]> v_c v_d``, the pairwise sum in
-    O(C D) by Lemma 3.1. Slots of one field interact with each other too, as in the paper.
+    ``logit = b + sum_c v_c w[id_c] + sum_{c<d} <e[id_c], e[id_d]> v_c v_d``. The pairwise sum takes
+    O(C D) by Lemma 3.1. Slots of the same field interact too, as in the paper.
 
     Args:
         embedding_size: D.
+
+    Example:
+        >>> import torch
+        >>> from base_models import FM
+        >>> model = FM(num_ids=4, slot_fields=[0, 1], embedding_size=8)
+        >>> {name: tuple(p.shape) for name, p in model.named_parameters()}
+        {'linear.weight': (4, 1), 'linear.bias': (1,), 'embedding.weight': (4, 8)}
+        >>> model((torch.tensor([[1, 3], [2, 3]]), torch.ones(2, 2))).shape
+        torch.Size([2])
     """
 
     tables = ("linear.weight", "embedding.weight")
@@ -31,7 +40,7 @@ class FM(BaseModel):
         """Logits ``[..., B]``."""
         ids, values = batch
         total = self.embedding(ids, values)  # [..., B, D]
-        # The slots' squared lengths |v e|^2, summed without forming a vector for every slot.
+        # Sum of the slots' squared lengths |v e|^2, without a vector per slot.
         table = self.embedding.weight
         squares = (table * table).sum(-1, keepdim=True)
         own = weighted_sum(squares, ids, values * values).squeeze(-1)

@@ -1,4 +1,4 @@
-"""Tasks after another, seen over all rows: a task of which the one before did not happen is 0."""
+"""Funnels over all rows: a task counts as 0 where the task that it is after did not happen."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from base_models.contract import Task
 
 SMALLEST_GAP = 1e-6
-"""How much lower the logit of a task after another must be, to be read as a conditional one."""
+"""Least gap between the logits of a task and the one it is after, in :func:`conditional_logits`."""
 
 
 def refuse_numbers(model: str, tasks: Sequence[Task]) -> None:
@@ -22,11 +22,10 @@ def refuse_numbers(model: str, tasks: Sequence[Task]) -> None:
 
 
 def labels_of_all_rows(labels: Tensor, tasks: Sequence[Task]) -> Tensor:
-    """Whether a task and all those it is after are 1: 0, 1, or nan where that is not known.
+    """Labels ``[..., T]`` of a task and all tasks it is after being 1: 0, 1, or nan if unknown.
 
     Args:
-        labels: ``[..., T]``, nan where a task is not observed; those of a task where the one before
-            is 0 are not read.
+        labels: ``[..., T]``, nan where a task is not observed; ignored where the task before is 0.
     """
     joint: list[Tensor] = []
     for label, task in zip(labels.unbind(-1), tasks, strict=True):
@@ -38,14 +37,17 @@ def labels_of_all_rows(labels: Tensor, tasks: Sequence[Task]) -> Tensor:
 
 
 def log_probabilities(logits: Tensor, tasks: Sequence[Task]) -> tuple[Tensor, Tensor]:
-    """Log of the probability, and of one minus it, that a task and all those it is after are 1.
+    """Log-probabilities that a task and all tasks it is after are 1, and that they are not.
 
-    Of two tasks, ``log pq = log p + log q`` and ``1 - pq = (1 - p) + p (1 - q)``, the log of a sum
-    of two positive terms. So derivatives stay right however sure the model is, other than those of
-    ``log(1 - exp(log pq))``, which has none where pq rounds to 1.
+    For two tasks, ``log pq = log p + log q`` and ``1 - pq = (1 - p) + p (1 - q)``, a sum of two
+    positive terms. Derivatives therefore stay correct however certain the model is, unlike those of
+    ``log(1 - exp(log pq))``, which vanish where pq rounds to 1.
 
     Args:
-        logits: ``[..., T]``, each given that the task before is 1.
+        logits: ``[..., T]``, each conditional on the task before being 1.
+
+    Returns:
+        Two tensors ``[..., T]``: log p and log (1 - p).
     """
     positive: list[Tensor] = []
     negative: list[Tensor] = []
@@ -61,14 +63,14 @@ def log_probabilities(logits: Tensor, tasks: Sequence[Task]) -> tuple[Tensor, Te
 
 
 def conditional_logits(logits: Tensor, tasks: Sequence[Task]) -> Tensor:
-    """Logits of each task given that the one before is 1, from those over all rows.
+    """Logits of each task conditional on the one before being 1, from logits over all rows.
 
     With logits a of a task and b of the one before, ``sigmoid(a) / sigmoid(b)`` is a probability if
-    a < b. Its log-odds ``log sigmoid(a) - log(sigmoid(b) - sigmoid(a))`` are equal to ``a -
+    a < b. Its log-odds ``log sigmoid(a) - log(sigmoid(b) - sigmoid(a))`` equal ``a -
     log sigmoid(b) - log(1 - exp(a - b))``, where ``a - b`` is clamped just below 0.
 
     Args:
-        logits: ``[..., T]``, of the task and those it is after being 1.
+        logits: ``[..., T]``, of a task and all tasks it is after being 1.
     """
     given: list[Tensor] = []
     for t, task in enumerate(tasks):

@@ -1,4 +1,4 @@
-"""The pieces that several base models share."""
+"""Layers that several base models share."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ def weighted_sum(table: Tensor, ids: Tensor, values: Tensor) -> Tensor:
 
 
 def field_slots(slot_fields: Sequence[int], field: int) -> slice:
-    """Where in a row the adjacent slots of `field` stand."""
+    """Positions of the adjacent slots of `field` in a row."""
     first = list(slot_fields).index(field)
     return slice(first, first + list(slot_fields).count(field))
 
 
 def pick(batch: Batch, slots: slice) -> Batch:
-    """These slots of every row."""
+    """Ids and values of these slots of every row."""
     ids, values = batch
     return ids[..., slots], values[..., slots]
 
 
 class Linear(nn.Module):
-    """First-order term ``bias + sum_c v_c w[id_c]`` (one weight an id)."""
+    """First-order term ``bias + sum_c v_c w[id_c]`` with one weight per id, ``[..., B]``."""
 
     def __init__(self, num_ids: int) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class Linear(nn.Module):
 
 
 class Embedding(nn.Module):
-    """One vector an id, summed over a row's slots by their values: ``[..., B, D]``."""
+    """One vector per id; the weighted sum over a row's slots, ``[..., B, D]``."""
 
     def __init__(self, num_ids: int, embedding_size: int) -> None:
         super().__init__()
@@ -63,12 +63,12 @@ class Embedding(nn.Module):
 
 
 class FieldEmbedding(Embedding):
-    """One vector an id, summed over each field's slots by their values: ``[..., B, F, D]``.
+    """One vector per id; the weighted sum over each field's slots, ``[..., B, F, D]``.
 
     Args:
         num_ids: rows of the table (V).
         embedding_size: D.
-        slot_fields: field index of every slot, length C; the slots of a field must be adjacent.
+        slot_fields: field index of each slot, length C; the slots of a field must be adjacent.
     """
 
     first_slots: Tensor
@@ -106,7 +106,7 @@ def pairwise(vectors: Tensor) -> Tensor:
 
 
 def hidden(sizes: Sequence[int], dropout: float = 0.0) -> nn.Sequential:
-    """Linear layers through `sizes`, ReLU and dropout after each."""
+    """Linear layers of the widths `sizes`, each followed by ReLU and dropout."""
     layers: list[nn.Module] = []
     for inputs, outputs in neighbours(sizes):
         layers += [nn.Linear(inputs, outputs), nn.ReLU()]
@@ -116,5 +116,5 @@ def hidden(sizes: Sequence[int], dropout: float = 0.0) -> nn.Sequential:
 
 
 def mlp(sizes: Sequence[int], dropout: float = 0.0) -> nn.Sequential:
-    """The hidden layers of `sizes`, and a final one to a scalar."""
+    """Hidden layers of the widths `sizes`, and a linear layer to a scalar."""
     return hidden(sizes, dropout).append(nn.Linear(sizes[-1], 1))

@@ -11,7 +11,15 @@ from base_models.layers import Linear
 
 
 class LR(BaseModel):
-    """Logistic regression on the one-hot slots: ``logit = b + sum_c v_c w[id_c]``."""
+    """Logistic regression: ``logit = b + sum_c v_c w[id_c]`` over the slots c.
+
+    Example:
+        >>> import torch
+        >>> from base_models import LR
+        >>> ids = torch.tensor([[1, 3], [2, 3]])
+        >>> LR(num_ids=4, slot_fields=[0, 1])((ids, torch.ones(2, 2))).shape
+        torch.Size([2])
+    """
 
     tables = ("linear.weight",)
 

@@ -1,4 +1,4 @@
-"""Multi-gate mixture of experts."""
+"""Multi-gate mixture-of-experts."""
 
 from __future__ import annotations
 
@@ -12,20 +12,25 @@ from base_models.contract import Batch, Task, TaskModules
 
 
 class MMoE(EmbeddedTasks):
-    """MMoE (Ma et al., KDD 2018, section 4.2): shared experts, and for each task a gate.
+    """Shared experts and one gate per task (Ma et al., "MMoE", KDD 2018, section 4.2).
 
-    ``z_t = sum_i softmax(W_t x)_i f_i(x)``, ``logit_t = h_t(z_t)``, with experts f_i and towers h_t
-    that are MLPs and x the field embeddings. One gate for all tasks is the paper's OMoE.
+    ``z_t = sum_i softmax(W_t x)_i f_i(x)`` and ``logit_t = h_t(z_t)``. Experts f_i and towers h_t
+    are MLPs, x the field embeddings. One gate for all tasks is the paper's OMoE.
 
     Args:
         embedding_size: D.
-        experts: how many.
-        expert_sizes: widths of each expert's layers.
-        gates: ``"task"``, one for each task, or ``"one"``.
-        tower_sizes: widths of the hidden layers of each tower.
-        dropout: after every hidden layer, 0 to 1.
-        previous: how a task reads the prediction of the one before it, see
-            :class:`~base_models.blocks.Towers`.
+        experts: number of experts.
+        expert_sizes: layer widths of each expert.
+        gates: ``"task"`` for one gate per task, ``"one"`` for a single gate.
+        tower_sizes: hidden layer widths of each tower.
+        dropout: after each hidden layer, 0 to 1.
+        previous: how a task reads the one before it, see :class:`~base_models.blocks.Towers`.
+
+    Example:
+        >>> from base_models import MMoE, Task
+        >>> model = MMoE(num_ids=4, slot_fields=[0, 1], tasks=[Task()] * 3, experts=5)
+        >>> [tuple(gate.weight.shape) for gate in model.gates]  # 5 experts, 2 fields of size 16
+        [(5, 32), (5, 32), (5, 32)]
     """
 
     def __init__(

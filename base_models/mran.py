@@ -1,4 +1,4 @@
-"""Attention between fields, between tasks, and of tasks to fields."""
+"""Attention between fields, between tasks, and from tasks to fields."""
 
 from __future__ import annotations
 
@@ -7,32 +7,36 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from base_models.blocks import SelfAttention, Towers
-from base_models.contract import Batch, MultiTaskModel, Task
-from base_models.layers import FieldEmbedding
+from base_models.blocks import EmbeddedTasks, SelfAttention, Towers
+from base_models.contract import Batch, Task
 
 
-class MRAN(MultiTaskModel):
-    """In the style of MRAN (Zhao et al., KDD 2019): three attentions, each with a residual.
+class MRAN(EmbeddedTasks):
+    """Attention between fields, between tasks, and from tasks to fields (after MRAN, KDD 2019).
 
-    ``H = norm(E + attention(E))`` of the field embeddings E ``[B, F, D]`` to each other,
-    ``Z = norm(C + attention(C))`` of learned task tokens C ``[T, D]`` to each other, and of tasks
-    to fields ``A = softmax_F(Z W_q (H W_k)^T / sqrt(D))``, ``[B, T, F]``. Task t's tower, of two
-    layers by default, reads ``norm(flatten(A_t * H) + flatten(H))``.
+    ``H = norm(E + attention(E))`` for the field embeddings E ``[B, F, D]``,
+    ``Z = norm(C + attention(C))`` for learned task tokens C ``[T, D]``, and
+    ``A = softmax_F(Z W_q (H W_k)^T / sqrt(D))`` ``[B, T, F]`` from tasks to fields. The tower of
+    task t, two layers by default, reads ``norm(flatten(A_t * H) + flatten(H))``.
 
-    This is our reconstruction. The paper has the three attentions, residuals and batch
-    normalisation; its attention between tasks works on the matrix of labels, which a prediction
-    must not see, so tokens take its place, and the equations are ours. Where we deviate besides:
-    layer normalisation, as a model that adapts per user can have no running statistics.
+    This is a reconstruction of Zhao et al., "Multiple Relational Attention Network for Multi-task
+    Learning", KDD 2019; the equations are ours. The paper has the three attentions, residuals and
+    batch normalisation. Its attention between tasks reads the label matrix, which a prediction must
+    not see; learned tokens replace it. We also use layer normalisation, since a model that adapts
+    per user cannot keep running statistics.
 
     Args:
         embedding_size: D.
-        heads: of the attentions between fields and between tasks; must divide D.
-        tower_sizes: widths of the hidden layers of each tower.
-        dropout: after every hidden layer of the towers, 0 to 1.
-    """
+        heads: heads of the attention between fields and between tasks; must divide D.
+        tower_sizes: hidden layer widths of each tower.
+        dropout: after each hidden layer of the towers, 0 to 1.
 
-    tables = ("embedding.weight",)
+    Example:
+        >>> from base_models import MRAN, Task
+        >>> model = MRAN(4, [0, 1], tasks=[Task(), Task()], embedding_size=8, heads=4)
+        >>> tuple(model.tokens.shape)
+        (2, 8)
+    """
 
     def __init__(
         self,
@@ -44,9 +48,7 @@ class MRAN(MultiTaskModel):
         tower_sizes: Sequence[int] = (64,),
         dropout: float = 0.0,
     ) -> None:
-        super().__init__(num_ids, slot_fields, tasks)
-        inputs = self.num_fields * embedding_size
-        self.embedding = FieldEmbedding(num_ids, embedding_size, slot_fields)
+        super().__init__(num_ids, slot_fields, tasks, embedding_size)
         self.between_fields = SelfAttention(embedding_size, heads)
         self.field_norm = nn.LayerNorm(embedding_size)
         self.tokens = nn.Parameter(torch.randn(len(self.tasks), embedding_size))
@@ -54,8 +56,8 @@ class MRAN(MultiTaskModel):
         self.task_norm = nn.LayerNorm(embedding_size)
         self.queries = nn.Linear(embedding_size, embedding_size, bias=False)
         self.keys = nn.Linear(embedding_size, embedding_size, bias=False)
-        self.norm = nn.LayerNorm(inputs)
-        self.towers = Towers(self.tasks, inputs, tower_sizes, dropout)
+        self.norm = nn.LayerNorm(self.inputs)
+        self.towers = Towers(self.tasks, self.inputs, tower_sizes, dropout)
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits ``[..., B, T]``."""

@@ -1,4 +1,4 @@
-"""Single-task models side by side."""
+"""A single-task model for each task."""
 
 from __future__ import annotations
 
@@ -11,11 +11,18 @@ from base_models.contract import Batch, MultiTaskModel, Task, TaskModules
 
 
 class PerTask(MultiTaskModel):
-    """One single-task model for each task, which share nothing.
+    """One single-task model for each task; the models share nothing.
 
     Args:
-        make: makes such a model, ``batch -> logits [..., B]``; called once for each task, in order,
-            so that each starts from random numbers of its own.
+        make: creates such a model, ``batch -> logits [..., B]``. It is called once per task, in
+            order, so each model starts from different random numbers.
+
+    Example:
+        >>> import torch
+        >>> from base_models import FM, PerTask, Task
+        >>> model = PerTask(4, [0, 1], [Task(), Task()], make=lambda: FM(4, [0, 1]))
+        >>> model((torch.tensor([[1, 3]]), torch.ones(1, 2))).shape
+        torch.Size([1, 2])
     """
 
     def __init__(

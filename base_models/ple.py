@@ -1,4 +1,4 @@
-"""Progressive layered extraction."""
+"""Progressive Layered Extraction."""
 
 from __future__ import annotations
 
@@ -12,28 +12,35 @@ from base_models.contract import Batch, Task
 
 
 class PLE(EmbeddedTasks):
-    """PLE (Tang et al., RecSys 2020, 4.2): levels of :class:`~base_models.cgc.Extraction`.
+    """Stacked levels of task-specific and shared experts (Tang et al., RecSys 2020, section 4.2).
 
-    There is a stream for each task and a shared one, all starting as the field embeddings x. On
-    each level the experts of a task, and its gate, read its stream, the shared experts and the
-    shared gate the shared one. A task's gate mixes its own and the shared experts, the shared gate
-    those of all tasks and the shared ones; the last level has no shared gate, which nothing would
-    read. The towers read the tasks' last streams. One level is CGC.
+    Each task has a stream and there is a shared one; all start as the field embeddings x. Each
+    level is an :class:`~base_models.cgc.Extraction`: the experts and the gate of a task read its
+    stream, the shared experts and the shared gate read the shared stream. The gate of a task mixes
+    its own and the shared experts; the shared gate mixes all experts. The last level has no shared
+    gate, since nothing would read it. The towers read the final streams of the tasks. With one
+    level, PLE is CGC.
 
-    The paper's joint loss, over the union of the tasks' sample spaces, is what
-    :meth:`~base_models.contract.MultiTaskModel.losses` gives; its decaying weights are the
-    trainer's.
+    The paper's joint loss over the union of the tasks' sample spaces is
+    :meth:`~base_models.contract.MultiTaskModel.losses`. Its decaying loss weights are up to the
+    training loop.
 
     Args:
         embedding_size: D.
-        levels: 1 or more.
-        task_experts, shared_experts: how many each task has, and they share, on each level.
-        expert_sizes: widths of each expert's layers.
-        tower_sizes: widths of the hidden layers of each tower.
-        dropout: after every hidden layer, 0 to 1.
-        previous: how a task reads the prediction of the one before it, see
-            :class:`~base_models.blocks.Towers`. On all but the last level the shared gate reads
-            every task's experts, so that the loss of any task moves them if it is not isolated.
+        levels: number of levels, at least 1.
+        task_experts, shared_experts: experts on each level, per task and shared.
+        expert_sizes: layer widths of each expert.
+        tower_sizes: hidden layer widths of each tower.
+        dropout: after each hidden layer, 0 to 1.
+        previous: how a task reads the one before it, see
+            :class:`~base_models.blocks.Towers`. Except on the last level, the shared gate reads
+            the experts of every task, so the loss of any task that is not isolated updates them.
+
+    Example:
+        >>> from base_models import PLE, Task
+        >>> model = PLE(4, [0, 1], tasks=[Task(), Task(after=0)], levels=3)
+        >>> [level.shared_gate is not None for level in model.levels]
+        [True, True, False]
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Rank and Rate."""
+"""Rank and Rate: which items a user chooses, and how they rate them."""
 
 from __future__ import annotations
 
@@ -20,32 +20,41 @@ from base_models.layers import Embedding, Linear, field_slots, pick
 
 
 class RnR(MultiTaskModel):
-    """RnR (Hadash et al., "Rank and rate", RecSys 2018): a user takes an item, and then rates it.
+    """Which items a user chooses, and how they rate them (Hadash et al., "Rank and Rate", 2018).
 
-    A user takes an item by its looks, ``s = <p_user, q_item>``, the logit of task 0. Having had it,
-    they see it otherwise, ``q' = q_item + d_item``, and rate it, which is task 1, after task 0:
-    ``r = mu + b_user + b_item + <phi(p_user), phi(q')>`` with ``phi(a) = tanh(W a + b)``, of the
+    A user chooses an item by its appearance: task 0 has the logit ``s = <p_user, q_item>``. After
+    trying it they see it differently, ``q' = q_item + d_item``, and rate it: task 1, after task 0,
+    is ``r = mu + b_user + b_item + <phi(p_user), phi(q')>`` with ``phi(a) = tanh(W a + b)`` and the
     same W for both. The losses are ``rank_weight`` times the logloss of s and ``1 - rank_weight``
-    times the squared error of r; the penalty is ``regularization * (|p|^2 + |q|^2) +
+    times the squared error of r. The penalty is ``regularization * (|p|^2 + |q|^2) +
     deviation_regularization * |d|^2``.
 
-    This is our reconstruction: the paper has raw embeddings to rank by, a matrix of the items'
-    deviations and one layer with tied parameters to rate by, and a weighted joint loss with
-    regularisation; the equations in between are ours, and so are tanh and a start at d = 0. Where
-    we deviate: if task 1 is not numeric, r is a logit and its loss the logloss; squared lengths
-    are a mean over the rows, not a sum over the tables. Only the user's and the item's field are
+    This is a reconstruction of the RecSys 2018 paper, which ranks by raw embeddings, rates through
+    a matrix of item deviations and one layer with tied parameters, and minimises a weighted joint
+    loss with regularisation. The equations in between are ours, and so are tanh and the start at
+    d = 0. Deviations: if task 1 is not numeric, r is a logit and its loss the logloss; squared
+    lengths are averaged over rows, not summed over the tables. Only the user and the item field are
     read.
 
     Args:
-        user_field, item_field: which fields are the user and the item.
+        user_field, item_field: indices of the user and the item field.
         embedding_size: D.
-        rank_weight: from 0, only rate, to 1, only rank.
-        regularization: of the users' and items' vectors.
-        deviation_regularization: of the items' deviations.
+        rank_weight: from 0 (rate only) to 1 (rank only).
+        regularization: penalty on the vectors of users and items.
+        deviation_regularization: penalty on the items' deviations.
 
     Raises:
-        ValueError: the tasks are not one of 0 and 1 and another one after it, or the weight is out
+        ValueError: the tasks are not a pair whose second is after the first, or the weight is out
             of range.
+
+    Example:
+        >>> import torch
+        >>> from base_models import RnR, Task
+        >>> tasks = [Task(), Task(after=0, numeric=True)]  # chosen, then rated
+        >>> model = RnR(4, [0, 1], tasks, user_field=0, item_field=1)
+        >>> choice, rating = model((torch.tensor([[1, 3]]), torch.ones(1, 2))).unbind(-1)
+        >>> choice.shape, rating.shape
+        (torch.Size([1]), torch.Size([1]))
     """
 
     tables = ("embedding.weight", "deviation.weight", "linear.weight")
@@ -66,8 +75,8 @@ class RnR(MultiTaskModel):
         super().__init__(num_ids, slot_fields, tasks)
         if [task.after for task in self.tasks] != [None, 0]:
             raise ValueError(
-                "RnR needs two tasks, the second after the first: whether an item is taken, and "
-                "how it is rated; these data have others"
+                "RnR needs two tasks, the second after the first: whether an item is chosen, and "
+                "how it is rated; the data has other tasks"
             )
         if not 0 <= rank_weight <= 1:
             raise ValueError(f"rank_weight must be from 0 to 1, got {rank_weight}")
@@ -83,13 +92,14 @@ class RnR(MultiTaskModel):
         self.transform = nn.Linear(embedding_size, embedding_size)
 
     def forward(self, batch: Batch) -> Tensor:
-        """Logit and rating, ``[..., B, 2]``."""
+        """Logit of the choice, and the rating, ``[..., B, 2]``."""
         return self._outputs(batch, *self._vectors(batch))
 
     def losses(self, batch: Batch, labels: Tensor) -> TaskLosses:
         """Weighted mean loss of each task where it is observed, and the regularisation.
 
-        That is a mean over rows of which any label is known; labels as of the base class.
+        The regularisation is a mean over the rows with any known label. Labels as in the base
+        class.
         """
         user, item, deviation = self._vectors(batch)
         outputs = self._outputs(batch, user, item, deviation)
@@ -101,12 +111,12 @@ class RnR(MultiTaskModel):
         )
 
     def parameter_groups(self) -> dict[str, tuple[str, ...]]:
-        """As of the base class; all that is no table serves to rate."""
+        """As in the base class; every parameter outside the tables belongs to the rating."""
         rate = ("linear.bias", "transform.weight", "transform.bias")
         return {"embedding": self.tables, "shared": (), "task-0": (), "task-1": rate}
 
     def _vectors(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """p, q and d of every row, ``[..., B, D]``."""
+        """Vectors p, q and d of each row, ``[..., B, D]`` each."""
         user, item = pick(batch, self.user), pick(batch, self.item)
         return self.embedding(*user), self.embedding(*item), self.deviation(*item)
 

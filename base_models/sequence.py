@@ -1,4 +1,4 @@
-"""Attention to the order of the history."""
+"""Attention over the history, aware of its order."""
 
 from __future__ import annotations
 
@@ -14,25 +14,34 @@ from base_models.layers import EMBEDDING_STD, Embedding, Linear, field_slots, ml
 
 
 class SequenceAttention(BaseModel):
-    """Attention of the item to the history, newest first: DIN (Zhou et al., KDD 2018, Eq. 3).
+    """Attention from the item to the user's history: DIN (Zhou et al., KDD 2018, Eq. 3).
 
     ``logit = b + sum_c v_c w[id_c] + MLP(s, e_item, s * e_item)`` with the user's interest
-    ``s = sum_j v_j a(h_j, e_item, h_j * e_item) h_j`` over the history's slots j, and ``h_j`` the
-    embedding of the item there plus that of the position j. The attention a is an MLP as well; as
-    in the paper it is not normalised, so that it may tell how strong an interest is.
+    ``s = sum_j v_j a(h_j, e_item, h_j * e_item) h_j`` over the slots j of the history, newest
+    first. ``h_j`` is the embedding of the item in slot j plus that of position j. The attention a
+    is an MLP too. As in the paper it is not normalised, so it can express how strong an interest
+    is.
 
-    Where we deviate: positions, which the paper has not; the values v_j, 1/n for n liked items,
-    make the sum a mean; only item and history go through the MLP; ReLU instead of Dice.
+    Deviations: the paper has no positions; the values v_j are 1/n for n liked items, so the sum is
+    a mean; the MLP reads item and history only; ReLU replaces Dice.
 
     Args:
-        item_field, history_field: which fields are the item, and the items that the user had
-            liked, newest first.
+        item_field: index of the item field.
+        history_field: index of the field with the items that the user liked, newest first.
         embedding_size: D.
-        length: most of the history's items that are read, the newest.
+        length: number of history items to read, the newest ones.
         attention_size: width of the hidden layer of a.
-        hidden_sizes: widths of the MLP's hidden layers, which read 3 * D numbers; with none, it is
-            one linear layer.
-        dropout: after every hidden layer of the MLP, 0 to 1.
+        hidden_sizes: widths of the hidden layers of the MLP, whose input is 3 * D; if empty, the
+            MLP is one linear layer.
+        dropout: after each hidden layer of the MLP, 0 to 1.
+
+    Example:
+        >>> import torch
+        >>> from base_models import SequenceAttention
+        >>> model = SequenceAttention(7, slot_fields=[0, 1, 1, 1], item_field=0, history_field=1)
+        >>> two_liked = torch.tensor([[1, 5, 6, 0]]), torch.tensor([[1, 0.5, 0.5, 0]])
+        >>> model(two_liked).shape
+        torch.Size([1])
     """
 
     tables = ("linear.weight", "embedding.weight")
@@ -73,5 +82,5 @@ class SequenceAttention(BaseModel):
 
 
 def _compared(a: Tensor, b: Tensor) -> Tensor:
-    """``(a, b, a * b)``, ``[..., D]`` each, to ``[..., 3 * D]``; `b` is broadcast."""
+    """Concatenate a, b and a * b, each ``[..., D]``, to ``[..., 3 * D]``; `b` is broadcast."""
     return torch.cat([a, b.expand_as(a), a * b], dim=-1)

@@ -12,17 +12,24 @@ from base_models.layers import hidden
 
 
 class SharedBottom(EmbeddedTasks):
-    """Shared-Bottom (Caruana, "Multitask learning", Machine Learning 1997): ``h_t(f(x))``.
+    """One MLP that all tasks share and an MLP per task: ``logit_t = h_t(f(x))``.
 
-    f is an MLP that all tasks share, h_t an MLP for each task, x the field embeddings.
+    Caruana, "Multitask learning", Machine Learning 1997. f is the shared bottom, h_t the tower of
+    task t, and x the field embeddings.
 
     Args:
         embedding_size: D.
-        bottom_sizes: widths of f's layers.
-        tower_sizes: widths of the hidden layers of each h_t.
-        dropout: after every hidden layer, 0 to 1.
-        previous: how a task reads the prediction of the one before it, see
-            :class:`~base_models.blocks.Towers`.
+        bottom_sizes: layer widths of f.
+        tower_sizes: hidden layer widths of each h_t.
+        dropout: after each hidden layer, 0 to 1.
+        previous: how a task reads the one before it, see :class:`~base_models.blocks.Towers`.
+
+    Example:
+        >>> import torch
+        >>> from base_models import SharedBottom, Task
+        >>> model = SharedBottom(4, [0, 1], tasks=[Task(), Task(after=0)])
+        >>> model((torch.tensor([[1, 2], [1, 3], [2, 3]]), torch.ones(3, 2))).shape
+        torch.Size([3, 2])
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The control of multi-task models: the same network for each task alone."""
+"""The control for multi-task models: a separate network for each task."""
 
 from __future__ import annotations
 
@@ -13,15 +13,20 @@ from base_models.per_task import PerTask
 
 
 class SingleTask(PerTask):
-    """For each task an embedding, a bottom and a tower of its own.
+    """Separate embedding, bottom and tower for each task.
 
-    Each is :class:`~base_models.shared_bottom.SharedBottom` of one task, so that what the two
-    differ in is sharing.
+    Each network is :class:`~base_models.shared_bottom.SharedBottom` with one task, so the two
+    models differ in sharing only.
 
     Args:
         embedding_size: D.
-        bottom_sizes, tower_sizes: widths of the hidden layers of the bottom and of the tower.
-        dropout: after every hidden layer, 0 to 1.
+        bottom_sizes, tower_sizes: hidden layer widths of the bottom and of the tower.
+        dropout: after each hidden layer, 0 to 1.
+
+    Example:
+        >>> from base_models import SingleTask, Task
+        >>> SingleTask(4, [0, 1], tasks=[Task(), Task(numeric=True)]).tables
+        ('models.0.embedding.weight', 'models.1.embedding.weight')
     """
 
     def __init__(
@@ -58,6 +63,5 @@ class _Network(BaseModel):
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits ``[..., B]``."""
-        return self.mlp(self.embedding(*batch).flatten(-2)).squeeze(
-            -1
-        )  # [..., B, F * D] to [..., B]
+        fields = self.embedding(*batch).flatten(-2)  # [..., B, F * D]
+        return self.mlp(fields).squeeze(-1)

@@ -1,1 +1,1 @@
-"""Scripts that regenerate every published number; each is run as ``python -m benchmarks.NAME``."""
+"""Scripts that regenerate every published number; run one as ``python -m benchmarks.NAME``."""

@@ -1,16 +1,15 @@
-"""What each part of MetaSelector does: the table's settings with one change at a time.
+"""Ablations: the settings of the long table with one change at a time.
 
     python -m benchmarks.ablations
 
 writes ``benchmarks/results/<dataset>-ablations/``, and with ``--seeds 3`` its folder ``3-seeds/``.
-Base models are those of the long table's run, trained first where they are not there yet; what was
-trained before is used again. Changes are compared on *valid*, by which settings were chosen, and on
-*test*, by which none was.
+The base models are those of the long table's run; missing ones are trained first, and models that
+are already trained are reused. Changes are compared on *valid*, which was used to choose settings,
+and on *test*, which was not.
 """
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Iterator
@@ -23,12 +22,11 @@ import pandas as pd
 import torch
 import typer
 
-from benchmarks import cross_fit
+from benchmarks import cross_fit, study
 from benchmarks.changes import CROSS_FITTED, UNCHANGED, Change, choose_changes, load_changes
-from benchmarks.command import new_app
+from benchmarks.command import ConfigOption, RawFilesOption, SeedsOption, new_app
 from benchmarks.command import run as run_app
 from metaselector.common.errors import ConfigError
-from metaselector.common.files import write_text
 from metaselector.common.progress import Bars, Progress, Silent
 from metaselector.config import change_config, load_config
 from metaselector.evaluate.bootstrap import difference, resample
@@ -38,7 +36,6 @@ from metaselector.meta.parameters import MetaParameters
 from metaselector.meta.predict import WindowPredictions, predict_episodes
 from metaselector.meta.train import meta_train
 from metaselector.meta.variants import Variant, make_adaptation
-from metaselector.runs import environment
 from metaselector.runs.run import Run
 from metaselector.runs.saved_config import save_config
 from metaselector.runs.stages.prepare import prepare_run
@@ -51,7 +48,7 @@ app = new_app()
 
 @dataclass(frozen=True)
 class Made:
-    """What one row of one seed came to: its losses on *valid*, and its predictions of *test*."""
+    """Result of one row with one seed: its loss on *valid* and its predictions on *test*."""
 
     valid_logloss: float
     seconds: float
@@ -63,34 +60,31 @@ def main(
     run: Annotated[
         Path | None,
         typer.Option(
-            help="Run of the long table, whose data and base models are used; changes are kept "
-            "below it.",
+            help="Run of the long table, whose data and base models are reused; the changes are "
+            "kept inside it.",
             show_default="runs/<dataset>-warm",
         ),
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Seeds 0 to this number less one.")] = 1,
+    seeds: SeedsOption = 1,
     only: Annotated[
         list[str] | None,
-        typer.Option(help="Name of a change to make; again for others.", show_default="all"),
+        typer.Option(help="Name of a change to make; may be repeated.", show_default="all"),
     ] = None,
     changes: Annotated[Path, typer.Option(help="YAML file of the changes.")] = CHANGES,
-    config: Annotated[Path, typer.Option(help="YAML file of settings.")] = CONFIG,
-    data: Annotated[
-        Path | None,
-        typer.Option(help="Your own copy of the raw files.", show_default="fetched into data/"),
-    ] = None,
+    config: ConfigOption = CONFIG,
+    data: RawFilesOption = None,
     output: Annotated[
-        Path, typer.Option(help="Where <dataset>-ablations/ with the results goes.")
+        Path, typer.Option(help="Folder to write <dataset>-ablations/ with the results to.")
     ] = Path("benchmarks/results"),
 ) -> None:
-    """Train MetaSelector with every change; keep the table."""
+    """Train MetaSelector with each change and compare the results."""
     started = time.perf_counter()
     settings = load_config(config, changes={"seeds": list(range(seeds))})
     torch.set_num_threads(settings.threads)
     directory = run or Path("runs") / f"{settings.dataset}-warm"
     base = Run(directory, settings)
     listed = choose_changes(load_changes(changes), only)
-    runs = [(each, _run_of(base, each)) for each in listed]  # so that no setting fails late
+    runs = [(each, _run_of(base, each)) for each in listed]  # check all settings first
     progress = Bars()
     if not base.data_directory.exists():
         prepare_run(base, data, Path("data"))
@@ -98,22 +92,16 @@ def main(
     table = _table(base, runs, progress)
     target = output / f"{settings.dataset}-ablations"
     target = target / f"{seeds}-seeds" if seeds > 1 else target
-    write_text(target / "ablations.csv", table.to_csv(index=False))
-    made_with = environment.describe(
-        seconds=time.perf_counter() - started,
-        training_seconds=float(table["seconds"].sum()),
-        threads=settings.threads,
-        device=settings.device,
-        data_sha256=base.dataset.digest(),
-    )
-    write_text(target / "environment.json", json.dumps(made_with, indent=1) + "\n")
-    write_text(target / "ablations.md", _markdown(table, made_with["command"]))
-    for file in ("ablations.csv", "ablations.md", "environment.json"):
-        typer.echo(target / file)
+    described = study.describe(base, started, float(table["seconds"].sum()))
+    texts = {
+        "ablations.csv": table.to_csv(index=False),
+        "ablations.md": _markdown(table, described["command"]),
+    }
+    study.write_results(target, texts, described)
 
 
 def _run_of(base: Run, change: Change) -> Run:
-    """The run of one change, below the one of the table."""
+    """The run of one change, inside the table's run."""
     try:
         config = change_config(base.config, change.settings)
     except ConfigError as error:
@@ -162,9 +150,9 @@ def _table(base: Run, runs: list[tuple[Change, Run]], progress: Progress) -> pd.
 
 
 def _made(run: Run, change: Change, row: Variant, progress: Progress) -> Iterator[tuple[int, Made]]:
-    """Train one row, or load it, and predict *test*, seed by seed."""
+    """Train or load one row and predict *test*, seed by seed."""
     save_config(run)
-    pretrain_base_models(run, Silent())  # those that a change adds
+    pretrain_base_models(run, Silent())  # only those that a change adds
     for seed in run.config.seeds:
         for variant in dict.fromkeys(("sample-selector", row)):
             if not run.has_learned(variant, seed):
@@ -222,7 +210,7 @@ def _compare(
     predictions: pd.DataFrame,
     base: Run,
 ) -> None:
-    """Add to `records` each change's difference in logloss to no change."""
+    """Add to `records` the difference in logloss between each change and no change."""
     resamples = base.config.evaluate.resamples
     scores = resample(predictions, ["logloss"], resamples, np.random.default_rng(0))["logloss"]
     seeds, unchanged = base.config.seeds, f": {UNCHANGED}"
@@ -240,11 +228,11 @@ def _markdown(table: pd.DataFrame, command: str) -> str:
         "## What each part does",
         "",
         f"One change at a time to the settings of the table; mean of {seeds} seed(s). valid: "
-        "logloss of the best epoch on the window by which settings and epochs were chosen. Δ: "
-        "logloss on test minus that without the change, 95 % interval of the paired bootstrap over "
-        "users, not corrected for the number of lines; above 0 the change is worse. The intervals "
-        "do not hold what training again would change: rounding alone (another number of threads) "
-        "moved metaselector's logloss by 0.0018."
+        "logloss of the best epoch on the window that settings and epochs were chosen on. Δ: "
+        "logloss on test minus that without the change, with the 95 % interval of the paired "
+        "bootstrap over users, not corrected for the number of rows in the table; above 0 the "
+        "change is worse. The intervals do not include the effect of training again: rounding "
+        "alone (another number of threads) moved metaselector's logloss by 0.0018."
         + (" ±: standard deviation over the seeds." if seeds > 1 else ""),
         "",
         f"Command: `{command}`",
@@ -274,7 +262,7 @@ def _markdown(table: pd.DataFrame, command: str) -> str:
 
 
 def _spread(std: Any) -> str:
-    """Empty where there is one seed."""
+    """The standard deviation; empty for one seed."""
     return "" if np.isnan(std) else f" ± {std:.4f}"
 
 

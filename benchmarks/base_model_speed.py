@@ -1,37 +1,25 @@
-"""How fast the base models train and predict, beside two libraries, and how fast users adapt.
+"""How fast base models train and predict, compared with two libraries, and how fast users adapt.
 
-``python -m benchmarks.base_model_speed --json FILE``, after ``make benchmark-peers``. Everything is
-timed in turns. Our models train in the loop that `metaselector pretrain` uses, reading the rows
-included; the peers as :mod:`benchmarks.deepfm_peers` describes, and the fastest of them counts.
+``python -m benchmarks.base_model_speed --json FILE``, after ``make benchmark-peers``. Tasks are
+timed in turns. Our models train in the loop of `metaselector pretrain`, reading the rows included.
+The peers train as described in :mod:`benchmarks.deepfm_peers`; the fastest of them counts.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import nn
 
 from benchmarks import measure, movielens
-from benchmarks.command import (
-    DataOption,
-    DeviceOption,
-    JsonOption,
-    RepeatsOption,
-    ThreadsOption,
-    new_app,
-    print_figures,
-    print_table,
-    run,
-)
+from benchmarks.command import Timing, print_figures, print_table, run, timing_app
+from benchmarks.contenders import Contender, Settings, check_learned, pretraining
 from benchmarks.deepfm_peers import peers
-from benchmarks.peers import PEERS, Contender, Settings, columns
-from metaselector.common.progress import Silent
+from benchmarks.peers import PEERS, columns
 from metaselector.config import Config
 from metaselector.config.training import PretrainConfig
 from metaselector.data.encoded.dataset import EncodedDataset
@@ -41,7 +29,6 @@ from metaselector.meta.variants import make_adaptation
 from metaselector.models import registry
 from metaselector.models.build import make_mixture
 from metaselector.training.predict import predict
-from metaselector.training.pretrain import pretrain
 
 OURS = ("lr", "fm", "deepfm")
 EMBEDDING_SIZE = 16
@@ -53,11 +40,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 TARGETS = {"deepfm_over_best_peer": "≥ 3", "evaluate_users_seconds": "≤ 2"}
 
-app = new_app()
-
 
 def new_models(dataset: EncodedDataset, device: str) -> dict[str, nn.Module]:
-    """Our base models, untrained."""
+    """Our untrained base models."""
     return {
         name: registry.create(name, dataset.schema, OPTIONS[name], seed=0).to(device)
         for name in OURS
@@ -68,26 +53,13 @@ def contender(
     model: nn.Module, dataset: EncodedDataset, rows: NDArray[np.int64], config: PretrainConfig
 ) -> Contender:
     """One of our models in our own loop."""
-    generator = np.random.default_rng(0)
-
-    def train() -> object:
-        return pretrain(
-            model,
-            dataset,
-            rows,
-            config,
-            generator,
-            valid=None,
-            epochs=1,
-            description="",
-            progress=Silent(),
-        )
-
-    return Contender(train, lambda: predict(model, dataset, rows).sigmoid())
+    return Contender(
+        pretraining(model, dataset, rows, config), lambda: predict(model, dataset, rows).sigmoid()
+    )
 
 
 def evaluation(dataset: EncodedDataset, config: Config) -> Callable[[], object]:
-    """Adapts joint MetaSelector, untrained, to every user and predicts *test*."""
+    """A task that adapts untrained joint MetaSelector to every user and predicts *test*."""
     mixture = make_mixture(new_models(dataset, config.device), dataset, config, seed=0)
     adaptation = make_adaptation("metaselector", mixture, config.adapt)
     start = dict(mixture.named_parameters())
@@ -97,11 +69,11 @@ def evaluation(dataset: EncodedDataset, config: Config) -> Callable[[], object]:
 
 
 def figures(seconds: Mapping[str, list[float]], rows: int) -> dict[str, float]:
-    """What is published of the times.
+    """The published figures.
 
     Args:
-        seconds: of every call of ``train NAME``, ``predict NAME`` and ``evaluate users``.
-        rows: how many a call trains on or predicts.
+        seconds: of each call of ``train NAME``, ``predict NAME`` and ``evaluate users``.
+        rows: number of rows that a call trains on or predicts.
     """
     rate = {task: rows / measure.median(times) for task, times in seconds.items()}
     trained = {task.removeprefix("train "): rate[task] for task in rate if task.startswith("train")}
@@ -114,22 +86,8 @@ def figures(seconds: Mapping[str, list[float]], rows: int) -> dict[str, float]:
     }
 
 
-def check_learned(contenders: Mapping[str, Contender], labels: Tensor) -> dict[str, float]:
-    """The logloss of each, in nats; one that is no better than the mean label did no training."""
-    positive = labels.mean().item()
-    entropy = -positive * math.log(positive) - (1 - positive) * math.log(1 - positive)
-    losses = {
-        name: F.binary_cross_entropy(each.predict().float(), labels).item()
-        for name, each in contenders.items()
-    }
-    for name, loss in losses.items():
-        if not loss < entropy:
-            raise RuntimeError(f"{name} has learned nothing: logloss {loss}, mean label {entropy}")
-    return losses
-
-
 def show(seconds: Mapping[str, list[float]], rows: int) -> None:
-    """Print the speed of every contender."""
+    """Print the speed of each contender."""
     names = [task.removeprefix("train ") for task in seconds if task.startswith("train ")]
     rates = {
         name: [
@@ -137,43 +95,35 @@ def show(seconds: Mapping[str, list[float]], rows: int) -> None:
         ]
         for name in names
     }
-    title = f"rows a second, {rows} rows a call"
+    title = f"rows per second, {rows} rows per call"
     print_table("contender", ["training", "prediction"], rates, title)
 
 
-@app.command()
-def main(
-    json: JsonOption,
-    data: DataOption = None,
-    device: DeviceOption = "cpu",
-    threads: ThreadsOption = 2,
-    repeats: RepeatsOption = 5,
-) -> None:
+def time_models(timing: Timing) -> None:
     """Time training, prediction and adaptation."""
-    torch.set_num_threads(threads)
     torch.manual_seed(0)
-    config = Config(device=device, threads=threads)
-    dataset = movielens.load(data)
+    config = Config(device=timing.device, threads=torch.get_num_threads())
+    dataset = movielens.load(timing.data)
     rows = window_rows(dataset.user_offsets, 0, config.split.train)
     labels = dataset.label(rows)
     trained = {name: config.base_models[name].pretrain for name in OURS}
     contenders = {
         name: contender(model, dataset, rows, trained[name])
-        for name, model in new_models(dataset, device).items()
+        for name, model in new_models(dataset, timing.device).items()
     }
     same = Settings(
         EMBEDDING_SIZE,
         HIDDEN_SIZES,
         trained["deepfm"].learning_rate,
         trained["deepfm"].batch_size,
-        device,
+        timing.device,
     )
     contenders |= peers(columns(dataset, rows), labels, same)
     tasks: dict[str, Callable[[], object]] = {"evaluate users": evaluation(dataset, config)}
     for name, each in contenders.items():
         tasks |= {f"train {name}": each.train, f"predict {name}": each.predict}
 
-    seconds = measure.interleaved(tasks, repeats=repeats, warm_up=1, device=device)
+    seconds = measure.interleaved(tasks, repeats=timing.repeats, warm_up=1, device=timing.device)
     found = figures(seconds, len(rows))
     raw = {
         "rows": len(rows),
@@ -181,11 +131,10 @@ def main(
         "seconds": seconds,
         "logloss": check_learned(contenders, labels),
     }
-    where = {"machine": measure.machine(device), "versions": measure.versions(*PEERS)}
-    measure.save(json, found | {"raw": raw} | where)
+    timing.save(found, raw, PEERS)
     show(seconds, len(rows))
     print_figures({name: found[name] for name in TARGETS}, TARGETS)
 
 
 if __name__ == "__main__":
-    run(app)
+    run(timing_app(time_models))

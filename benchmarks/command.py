@@ -1,39 +1,98 @@
-"""What the command lines of all benchmarks share."""
+"""Options, tables and error handling that the command lines of all benchmarks share."""
 
 from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, NamedTuple
 
+import torch
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import measure
 from metaselector.common.errors import UserError
 
-JsonOption = Annotated[Path, typer.Option("--json", help="Where the figures go.")]
+JsonOption = Annotated[Path, typer.Option("--json", help="JSON file to write the figures to.")]
 DataOption = Annotated[
     Path | None,
     typer.Option(
         "--data", help="Your own copy of MovieLens-100K.", show_default="fetched into data/"
     ),
 ]
+RawFilesOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--data", help="Your own copy of the raw files.", show_default="fetched into data/"
+    ),
+]
 DeviceOption = Annotated[str, typer.Option(help="Torch device.")]
 ThreadsOption = Annotated[int, typer.Option(min=1, help="CPU threads of torch.")]
-RepeatsOption = Annotated[int, typer.Option(min=1, help="Timed calls, in turns.")]
+RepeatsOption = Annotated[int, typer.Option(min=1, help="Timed calls of each task.")]
+
+
+SeedsOption = Annotated[int, typer.Option(min=1, help="Number of seeds, starting at 0.")]
+RunsOption = Annotated[Path, typer.Option(help="Folder to keep the runs in.")]
+ConfigOption = Annotated[Path, typer.Option(help="YAML file of settings.")]
+OutputOption = Annotated[Path, typer.Option(help="Folder to write the results to.")]
+
+
+class Timing(NamedTuple):
+    """The options of a benchmark that times tasks.
+
+    Attributes:
+        json: file to write the figures to.
+        data: the user's copy of MovieLens-100K; None fetches it.
+        device: torch device.
+        repeats: timed calls of each task.
+    """
+
+    json: Path
+    data: Path | None
+    device: str
+    repeats: int
+
+    def save(
+        self, figures: Mapping[str, Any], raw: Mapping[str, Any], packages: tuple[str, ...]
+    ) -> None:
+        """Write the figures, what they come from, the machine and the versions of `packages`."""
+        where = {
+            "machine": measure.machine(self.device),
+            "versions": measure.versions(*packages),
+        }
+        measure.save(self.json, {**figures, "raw": raw, **where})
 
 
 def new_app() -> typer.Typer:
+    """An empty command line."""
     return typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
-def run(app: typer.Typer) -> None:
-    """Run the command line; a user's mistake is one line and exit code 2.
+def timing_app(time: Callable[[Timing], None]) -> typer.Typer:
+    """The command line of a benchmark that times tasks; its help is the docstring of `time`."""
+    app = new_app()
 
-    SIGTERM ends it as Ctrl-C does, so that processes and networks of its own end, too.
+    @app.command(help=time.__doc__)
+    def main(
+        json: JsonOption,
+        data: DataOption = None,
+        device: DeviceOption = "cpu",
+        threads: ThreadsOption = 2,
+        repeats: RepeatsOption = 5,
+    ) -> None:
+        torch.set_num_threads(threads)
+        time(Timing(json, data, device, repeats))
+
+    return app
+
+
+def run(app: typer.Typer) -> None:
+    """Run the command line; a user error prints one line and exits with code 2.
+
+    SIGTERM ends it like Ctrl-C, so child processes and their networks end too.
     """
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
@@ -44,7 +103,7 @@ def run(app: typer.Typer) -> None:
 
 
 def print_table(first: str, others: list[str], rows: Mapping[str, list[str]], title: str) -> None:
-    """Print `rows` by name, numbers to the right."""
+    """Print `rows` by name, numbers right-aligned."""
     table = Table(first, title=title)
     for column in others:
         table.add_column(column, justify="right")

@@ -1,13 +1,13 @@
-"""What workers send each other, what it costs, and what less of it costs in AUC.
+"""Communication between workers: what they send, how long it takes, and the AUC of sending less.
 
     python -m benchmarks.communication --json benchmarks/results/communication/communication.json
 
-trains MetaSelector on MovieLens-100K by two workers, a thread each, with every ``meta_train.comm``
-of :data:`WAYS`, joined by a cable of several bandwidths (:mod:`benchmarks.communication_network`).
-Base models are those of ``make tables``' run, trained first where they are not there yet; what was
-trained or timed before is used again (below ``communication`` in the run's directory: remove that
-after a change of the code). Times are of few steps and interleaved; on a machine that has other
-things to do, times of the processor say more than those of the clock, and both are kept.
+trains MetaSelector on MovieLens-100K with two workers of one thread each, for every
+``meta_train.comm`` in :data:`WAYS`. The workers are connected by a cable of several bandwidths
+(:mod:`benchmarks.communication_network`). The base models are those of the run of ``make tables``;
+missing ones are trained first. Earlier trainings and timings are reused; they are kept in the run's
+directory ``communication``, which must be removed after a change of the code. Few steps are timed,
+in turns. On a busy machine processor times are more reliable than wall-clock times; both are kept.
 """
 
 from __future__ import annotations
@@ -25,7 +25,14 @@ import typer
 from benchmarks import communication_cost as cost_model
 from benchmarks import communication_tables as tables
 from benchmarks import measure
-from benchmarks.command import JsonOption, new_app, print_figures
+from benchmarks.command import (
+    ConfigOption,
+    JsonOption,
+    RawFilesOption,
+    SeedsOption,
+    new_app,
+    print_figures,
+)
 from benchmarks.command import run as run_app
 from benchmarks.communication_launch import Job, Place, together
 from benchmarks.communication_network import WORKERS, Network, cable
@@ -68,27 +75,25 @@ app = new_app()
 def main(
     json: JsonOption,
     run: Annotated[
-        Path, typer.Option(help="Run whose data and base models are used; the rest goes below it.")
+        Path,
+        typer.Option(help="Run whose data and base models are reused; results go inside it."),
     ] = Path("runs/movielens-100k-warm"),
-    seeds: Annotated[int, typer.Option(min=1, help="Seeds 0 to this number less one.")] = 3,
+    seeds: SeedsOption = 3,
     repeats: Annotated[int, typer.Option(min=1, help="Timed trainings of each kind.")] = 3,
     only: Annotated[
         list[str] | None,
-        typer.Option(help="A way to communicate; again for others.", show_default="all"),
+        typer.Option(help="A way to communicate; may be repeated.", show_default="all"),
     ] = None,
     network: Annotated[
         bool,
         typer.Option(
             "--cable/--no-cable",
-            help="A network of our own, of several bandwidths (needs root and iproute2), or the "
-            "loopback device.",
+            help="Use a separate network with several bandwidths (needs root and iproute2), or "
+            "the loopback device.",
         ),
     ] = True,
-    config: Annotated[Path, typer.Option(help="YAML file of settings.")] = CONFIG,
-    data: Annotated[
-        Path | None,
-        typer.Option(help="Your own copy of the raw files.", show_default="fetched into data/"),
-    ] = None,
+    config: ConfigOption = CONFIG,
+    data: RawFilesOption = None,
 ) -> None:
     """Train, time and compare."""
     started = time.perf_counter()
@@ -161,7 +166,7 @@ def _joined(network: bool) -> Iterator[Network]:
 def _train(
     base: Run, place: Place, net: Network, ways: Sequence[str], progress: Progress
 ) -> dict[tuple[str, int], dict[str, Any]]:
-    """To the end, every way and seed; records by way and seed."""
+    """Train each way with each seed to the end; records by way and seed."""
     jobs = [Job(way, seed) for seed in place.seeds for way in (ALONE, *ways)]
     found = {}
     with progress.task("train", len(jobs)) as advance:
@@ -183,13 +188,13 @@ def _time(
     repeats: int,
     progress: Progress,
 ) -> dict[tuple[str, str, int], list[list[float]]]:
-    """Steps by way, name of the bandwidth and size of the meta-batch; kept as they come."""
+    """Timed steps by way, bandwidth and size of the meta-batch, kept after each repeat."""
     seed, folder = place.seeds[0], place.base / "communication" / "timed"
     found: dict[tuple[str, str, int], list[list[float]]] = {}
 
     def do(repeat: int, name: str, workers: int, jobs: Sequence[Job]) -> None:
         file = folder / f"{repeat}-{workers}-{name.replace('/', ' per ')}.json"
-        asked = [[job.way, job.users] for job in jobs]  # as JSON has it
+        asked = [[job.way, job.users] for job in jobs]  # as JSON stores it
         kept = json_format.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
         if kept.get("asked") != asked:
             kept = {"asked": asked, "made": together(place, net, workers, jobs)}
@@ -204,7 +209,7 @@ def _time(
             for name, bandwidth in BANDWIDTHS.items():
                 if net.namespaces or bandwidth is None:
                     net.limit(bandwidth)
-                    # Twice as many users where their time is not that of the cable.
+                    # Also twice as many users, unless the cable limits the speed.
                     sizes = (users, WORKERS * users) if bandwidth is None else (users,)
                     do(repeat, name, WORKERS, [Job(way, seed, n) for n in sizes for way in ways])
                 advance()
@@ -213,7 +218,7 @@ def _time(
 
 
 def _bare(place: Place, net: Network, progress: Progress) -> list[cost_model.Measured]:
-    """All-reduces without training, by every bandwidth."""
+    """All-reduces without training, at each bandwidth."""
     found = []
     limits = BANDWIDTHS if net.namespaces else {UNLIMITED: None}
     with progress.task("time all-reduces", len(limits)) as advance:
@@ -222,7 +227,7 @@ def _bare(place: Place, net: Network, progress: Progress) -> list[cost_model.Mea
             (made,) = together(place, net, WORKERS, [Job(BARE, place.seeds[0])])
             found += [cost_model.all_reduce(size, bandwidth, each) for size, each in made]
             advance()
-    # Without a limit, large ones are as slow as memory.
+    # Without a bandwidth limit, memory limits the large ones.
     return [each for each in found if each.bandwidth or each.load.reduced < 1000]
 
 

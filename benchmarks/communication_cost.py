@@ -1,14 +1,13 @@
-"""What a step costs on N workers: computing, waiting for messages, and moving bytes.
+"""Cost model of a step on N workers: computing, waiting for messages, and moving bytes.
 
-``time(N) = compute + latency * rounds(N) + slowdown * bytes(N) / bandwidth``, every worker with as
-many users as in the measurement. Computing is time of the processor, with the short waits in which
-it does not sleep; the rest is fitted to bare all-reduces, the fastest of several, since steps on a
-busy machine mostly tell how busy it is.
+``time(N) = compute + latency * rounds(N) + slowdown * bytes(N) / bandwidth``, with as many users
+per worker as measured. Compute is processor time, including short busy waits. The other two terms
+are fitted to bare all-reduces, the fastest of several, because timings of steps on a busy machine
+mostly reflect how busy it is.
 
-Rings do the collectives: an all-reduce of n bytes takes ``2 (N - 1)`` rounds, in which every worker
-sends ``2 (N - 1) / N n`` bytes; an all-gather of n bytes of every worker takes ``N - 1`` rounds and
-``(N - 1) n`` bytes. Source of the former: Patarasuk and Yuan, "Bandwidth optimal all-reduce
-algorithms", JPDC 2009.
+Collectives are rings. An all-reduce of n bytes takes ``2 (N - 1)`` rounds, and each worker sends
+``2 (N - 1) / N n`` bytes (Patarasuk and Yuan, "Bandwidth optimal all-reduce algorithms", JPDC
+2009). An all-gather of n bytes per worker takes ``N - 1`` rounds and ``(N - 1) n`` bytes.
 """
 
 from __future__ import annotations
@@ -29,15 +28,15 @@ BITS = 8
 
 @dataclass(frozen=True)
 class Load:
-    """What one worker does in a step, on average.
+    """Average work of one worker in a step.
 
     Attributes:
-        compute: seconds of its processor.
+        compute: processor time in seconds.
         reduced: bytes of its tensors that are all-reduced.
         gathered: bytes of its tensors that are all-gathered.
-        reduces, gathers: how many collectives of either kind.
-        whole: bytes of the tables whose rows are gathered; all of them are all-reduced instead
-            where that is less.
+        reduces, gathers: number of all-reduces and all-gathers.
+        whole: bytes of the tables whose rows are gathered; whole tables are all-reduced instead if
+            that moves less.
     """
 
     compute: float
@@ -48,20 +47,20 @@ class Load:
     whole: float = math.inf
 
     def sent(self, workers: int) -> float:
-        """Bytes that leave a worker."""
+        """Bytes that a worker sends."""
         n = workers
         rows = min((n - 1) * self.gathered, 2 * (n - 1) / n * self.whole)
         return 2 * (n - 1) / n * self.reduced + rows
 
     def rounds(self, workers: int) -> float:
-        """Messages that a worker waits for, one after another."""
+        """Number of messages that a worker waits for in sequence."""
         n = workers
         return 2 * (n - 1) * self.reduces + (n - 1) * self.gathers
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Seconds that two workers took by a cable of so many bits a second; None: unlimited."""
+    """Seconds of two workers; `bandwidth` is in bits per second, None if unlimited."""
 
     load: Load
     bandwidth: float | None
@@ -73,15 +72,15 @@ class Cost:
     """The fitted model.
 
     Attributes:
-        latency: seconds a round.
-        slowdown: of the bytes, what headers and a protocol add to ``bytes / bandwidth``.
+        latency: seconds per round.
+        slowdown: factor on ``bytes / bandwidth`` for headers and the protocol.
     """
 
     latency: float
     slowdown: float
 
     def seconds(self, load: Load, workers: int, bandwidth: float) -> float:
-        """Of a step, by a network of `bandwidth` bits a second for every worker."""
+        """Seconds of a step on a network of `bandwidth` bits per second and worker."""
         if workers == 1:
             return load.compute
         moving = self.slowdown * load.sent(workers) * BITS / bandwidth
@@ -89,7 +88,7 @@ class Cost:
 
 
 def fit(measured: Sequence[Measured], workers: int = 2) -> Cost:
-    """Least squares, of relative errors, of what took longer than computing; nothing is below 0."""
+    """Non-negative least squares on relative errors of the time beyond computing."""
     rows = np.array(
         [
             [
@@ -105,17 +104,17 @@ def fit(measured: Sequence[Measured], workers: int = 2) -> Cost:
 
 
 def all_reduce(size: float, bandwidth: float | None, seconds: float) -> Measured:
-    """A bare one of `size` bytes."""
+    """The measurement of a bare all-reduce of `size` bytes."""
     return Measured(Load(0.0, size, 0.0, 1.0, 0.0), bandwidth, seconds)
 
 
 def figure(
     cost: Cost, loads: Mapping[str, Load], alone: float, bandwidths: Mapping[str, float]
 ) -> Figure:
-    """Efficiency against the number of workers, a panel for each bandwidth.
+    """Efficiency against the number of workers, one panel per bandwidth.
 
     Args:
-        alone: seconds that one process takes for the users of one worker.
+        alone: seconds of a single process for the users of one worker.
     """
     colours = style.CYCLE[: len(loads)]
     with style.styled():

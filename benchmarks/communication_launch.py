@@ -1,4 +1,4 @@
-"""Starting workers of :mod:`benchmarks.communication_worker` on a network, and what they found."""
+"""Start workers of :mod:`benchmarks.communication_worker` on a network and collect results."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from metaselector.common.errors import UserError
 
 @dataclass(frozen=True)
 class Job:
-    """What the workers train together.
+    """A training for the workers.
 
     Attributes:
-        way: how they communicate, as ``meta_train.comm``, or ALONE.
-        seed: whose base models.
-        users: of a meta-batch, where two epochs are timed; None trains to the end.
+        way: how they communicate: a value of ``meta_train.comm``, or ALONE.
+        seed: seed of the base models.
+        users: users per meta-batch in a timing of few steps; None trains to the end.
     """
 
     way: str
@@ -34,7 +34,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Place:
-    """Where all jobs find data and base models: `base` is a run with the settings of `config`."""
+    """Data and base models of all jobs: `base` is a run with the settings of `config`."""
 
     base: Path
     config: Path
@@ -42,10 +42,10 @@ class Place:
 
 
 def together(place: Place, network: Network, workers: int, jobs: Sequence[Job]) -> list[Any]:
-    """Let `workers` processes, one thread each, do the jobs one after another.
+    """Run the jobs in sequence on `workers` processes of one thread each.
 
     Raises:
-        UserError: a worker failed; with the end of what it said.
+        UserError: a worker failed; the message has the end of its log.
     """
     with tempfile.TemporaryDirectory(prefix="metaselector-") as folder:
         request = Path(folder) / "request.json"
@@ -57,7 +57,7 @@ def together(place: Place, network: Network, workers: int, jobs: Sequence[Job]) 
         try:
             while any(process.poll() is None for process in started):
                 if any(process.poll() for process in started):
-                    break  # the others would wait for the one that failed
+                    break  # otherwise the others wait for the one that failed
                 time.sleep(0.2)
         finally:
             for process in started:

@@ -1,7 +1,7 @@
-"""Two workers in network namespaces of their own, joined by a cable of any bandwidth.
+"""Two workers in separate network namespaces, connected by a cable of any bandwidth.
 
-What crosses the cable are the workers' bytes alone, and Linux's token bucket makes it as slow as
-is asked for. That needs root, ``ip`` and ``tc`` (Debian's iproute2).
+Only the workers' bytes cross the cable. Linux's token bucket limits its bandwidth. This needs root,
+``ip`` and ``tc`` (Debian's iproute2).
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ PORT = "29500"
 
 @dataclass(frozen=True)
 class Network:
-    """How to start worker 0 and 1 so that they find each other.
+    """How to start workers 0 and 1 so that they find each other.
 
     Attributes:
-        namespaces: of the two workers; empty where they share the machine's own.
-        link: name of the network interface, the same in both.
+        namespaces: those of the two workers; empty if they share the machine's network.
+        link: name of the network interface, the same for both.
     """
 
     namespaces: tuple[str, ...] = ()
     link: str = "lo"
 
     def prefix(self, rank: int) -> list[str]:
-        """What comes before the command of a worker."""
+        """Prefix of a worker's command."""
         return ["ip", "netns", "exec", self.namespaces[rank]] if self.namespaces else []
 
     def environment(self, rank: int, workers: int) -> dict[str, str]:
-        """What torch and gloo read; alone, nothing is set."""
+        """Environment variables for torch and gloo; a single worker needs none of the addresses."""
         if workers == 1:
             return {"WORLD_SIZE": "1"}
         return {
@@ -51,19 +51,19 @@ class Network:
         }
 
     def limit(self, bits_per_second: float | None) -> None:
-        """Make the cable as slow as this, in both directions; None: as fast as it is."""
+        """Limit the bandwidth in both directions; None removes the limit."""
         for space in self.namespaces:
             where = ["tc", "-n", space, "qdisc"]
             subprocess.run([*where, "del", "dev", LINK, "root"], capture_output=True, check=False)
             if bits_per_second is not None:
                 rate = f"{bits_per_second:.0f}bit"
-                # Full buffers hold packets back, and none is lost: as in a switch that is idle.
+                # Full buffers delay packets and lose none, like an idle switch.
                 shape = ["tbf", "rate", rate, "burst", "128kb", "limit", "16mb"]
                 _call([*where, "add", "dev", LINK, "root", *shape])
 
 
 def sent(link: str) -> int:
-    """Bytes that have left this process's namespace by a network interface, headers included."""
+    """Bytes sent by a network interface of this process's namespace, headers included."""
     lines = Path("/proc/net/dev").read_text(encoding="utf-8").splitlines()
     (line,) = (line for line in lines if line.split(":")[0].strip() == link)
     return int(line.split(":")[1].split()[8])
@@ -71,16 +71,16 @@ def sent(link: str) -> int:
 
 @contextmanager
 def cable() -> Iterator[Network]:
-    """Two namespaces and the cable between them, until the end.
+    """Create two namespaces with a cable between them, and remove them afterwards.
 
     Raises:
-        UserError: this system does not let us; says what is missing.
+        UserError: this system does not allow it; the message says what is missing.
     """
     for tool in ("ip", "tc"):
         if shutil.which(tool) is None:
             raise UserError(
-                f"no `{tool}`: install iproute2, or leave bandwidths out (--no-cable counts bytes "
-                "on the loopback device, and computes what a slow network would take)"
+                f"`{tool}` not found: install iproute2, or use --no-cable, which counts bytes on "
+                "the loopback device and predicts the times of slow networks"
             )
     names = tuple(f"metaselector-{os.getpid()}-{rank}" for rank in range(WORKERS))
     try:
@@ -106,6 +106,6 @@ def _call(command: list[str]) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise UserError(
-            f"`{' '.join(command)}` failed: {done.stderr.strip()}; a network of our own needs root "
-            "and a kernel with network namespaces; --no-cable does without"
+            f"`{' '.join(command)}` failed: {done.stderr.strip()}; a separate network needs root "
+            "and a kernel with network namespaces; or use --no-cable"
         )

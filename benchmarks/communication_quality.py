@@ -1,4 +1,4 @@
-"""What every way to communicate comes to on *test*, beside the dense gradients of two workers."""
+"""Metrics on *test* for each way to communicate, compared with dense gradients."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ METRICS = ("auc", "logloss")
 
 
 def predictions(base: Run, ways: Sequence[str]) -> pd.DataFrame:
-    """The long table of joint MetaSelector, a model for each way."""
+    """Long table of the predictions of joint MetaSelector; each way is a model."""
     (evaluation_split,) = base.protocol.evaluation_splits
     found = []
     for seed in base.config.seeds:
@@ -36,11 +36,11 @@ def predictions(base: Run, ways: Sequence[str]) -> pd.DataFrame:
 
 
 def compare(base: Run, ways: Sequence[str], reference: str) -> pd.DataFrame:
-    """Mean over the seeds and difference to `reference`, by way.
+    """Mean over seeds and difference from `reference`, by way.
 
     Columns: ``way``, and for each of :data:`METRICS` its name, ``<name>_difference``,
     ``<name>_low``, ``<name>_high`` (95 % interval of the paired bootstrap over users) and
-    ``<name>_std`` (of the difference, over seeds; nan for one).
+    ``<name>_std`` (standard deviation of the difference over seeds; nan for one seed).
     """
     table, seeds = predictions(base, ways), base.config.seeds
     resamples = base.config.evaluate.resamples

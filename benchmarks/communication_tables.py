@@ -1,4 +1,4 @@
-"""Tables and figures of :mod:`benchmarks.communication` from what was measured."""
+"""Tables and figures of :mod:`benchmarks.communication`, from its measurements."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from benchmarks.communication_network import WORKERS
 from benchmarks.communication_worker import ALONE, Mark
 
 Timed = Mapping[tuple[str, str, int], Sequence[Sequence[float]]]
-"""Steps, each as a :class:`Mark` of its increases, by way, bandwidth and size of meta-batch."""
+"""Steps by way, bandwidth and size of the meta-batch; each has the fields of :class:`Mark`."""
 Trained = Mapping[tuple[str, int], Mapping[str, Any]]
 UNLIMITED = "unlimited"
 HALF = ("fp16", "bf16")
 AT = (2, 8, 64)
-"""Numbers of workers that costs are predicted for."""
+"""Numbers of workers to predict costs for."""
 
 
 def _of(steps: Sequence[Sequence[float]], field: str) -> np.ndarray[Any, np.dtype[np.float64]]:
@@ -28,33 +28,33 @@ def _of(steps: Sequence[Sequence[float]], field: str) -> np.ndarray[Any, np.dtyp
 
 
 def median(steps: Sequence[Sequence[float]], field: str) -> float:
-    """Of one field over steps; where the machine is busy, a mean says little."""
+    """Median of a field over steps; on a busy machine a mean says little."""
     return float(np.median(_of(steps, field)))
 
 
 def mean(steps: Sequence[Sequence[float]], field: str) -> float:
-    """The same where only some steps communicate."""
+    """Mean of a field over steps, for fields that are 0 in steps without communication."""
     return float(np.mean(_of(steps, field)))
 
 
 def of_steps(steps: Sequence[Sequence[float]]) -> dict[str, Any]:
-    """How many there are; mean and median of every field."""
+    """Number of steps, and mean and median of each field."""
     fields = {name: [mean(steps, name), median(steps, name)] for name in Mark._fields}
     return {"steps": len(steps), **fields}
 
 
 def users_of(timed: Timed) -> int:
-    """Size of two workers' meta-batches; twice as many are timed too."""
+    """Size of the meta-batch of two workers; twice the size is timed too."""
     return min(users for way, _, users in timed if way != ALONE)
 
 
 def alone_seconds(timed: Timed, users: int, field: str = "cpu_seconds") -> float:
-    """What one process takes for a meta-batch of `users`."""
+    """Seconds of a single process for a meta-batch of `users`."""
     return median(timed[ALONE, UNLIMITED, users], field)
 
 
 def load(timed: Timed, way: str, dense: str) -> Load:
-    """What a step of one way asks of a worker; see :mod:`benchmarks.communication_cost`."""
+    """Work of a worker in a step, for one way; see :mod:`benchmarks.communication_cost`."""
     users = users_of(timed)
     steps = timed[way, UNLIMITED, users]
     gathered, width = mean(steps, "gathered"), 2 if way in HALF else 4
@@ -72,7 +72,7 @@ def load(timed: Timed, way: str, dense: str) -> Load:
 
 
 def _reduced(steps: Sequence[Sequence[float]]) -> float:
-    """Bytes of tensors in all-reduces."""
+    """Bytes of the tensors that are all-reduced."""
     sent = mean(steps, "sent") - (WORKERS - 1) * mean(steps, "gathered")
     return sent * WORKERS / (2 * (WORKERS - 1))
 
@@ -82,7 +82,7 @@ def _trimmed(seconds: np.ndarray[Any, np.dtype[np.float64]]) -> float:
 
 
 def make(trained: Trained, timed: Timed, compared: pd.DataFrame, dense: str) -> pd.DataFrame:
-    """A line for each way: bytes, seconds and quality."""
+    """Table with a row per way: bytes, seconds and metrics."""
     users = users_of(timed)
     per_step = {way: _bytes(trained, way) for way, _ in trained}
     rows = []
@@ -109,17 +109,17 @@ def make(trained: Trained, timed: Timed, compared: pd.DataFrame, dense: str) -> 
 
 
 def _bytes(trained: Trained, way: str) -> float:
-    """Of a step, over whole trainings: warm-up and the averages before validations included."""
+    """Mean bytes per step of whole trainings, including warm-up and averaging before validation."""
     of = [record for (each, _), record in trained.items() if each == way]
     return sum(record["sent"] for record in of) / max(1, sum(record["steps"] for record in of))
 
 
 def figures(table: pd.DataFrame, timed: Timed, dense: str, default: str) -> dict[str, Any]:
-    """What is published: the way with the fewest bytes whose loss of AUC could be chance.
+    """The published figures. The best way sends the fewest bytes without a significant loss of AUC.
 
-    ``efficiency_2``: of the default way, users a second of two workers over twice those of one
-    process with half of the meta-batch, by the clock; ``_processor``: by time of the processor;
-    ``_best``: of the best way; see also :func:`efficiencies`.
+    ``efficiency_2``: for the default way, users per second of two workers divided by twice those of
+    a single process with half the meta-batch, by wall-clock time; ``_processor``: by processor
+    time; ``_best``: for the best way. See also :func:`efficiencies`.
     """
     sound = table[(table["way"] != dense) & (table["auc_high"] >= 0) & table["bytes_ratio"].gt(0)]
     best = sound.sort_values("bytes_ratio").iloc[0] if len(sound) else None
@@ -141,11 +141,11 @@ def figures(table: pd.DataFrame, timed: Timed, dense: str, default: str) -> dict
 
 
 def efficiencies(timed: Timed) -> pd.DataFrame:
-    """Users a second of two workers over twice those of one process, by the clock, by way.
+    """Users per second of two workers divided by twice those of a single process, by way.
 
-    ``half``: the process takes half of the workers' meta-batch; ``whole``: the same, and the
-    workers' is twice as large; ``strong``: both take the same. Of means over all steps, since some
-    ways communicate in few of them.
+    ``half``: the process has half the workers' meta-batch. ``whole``: likewise, with all
+    meta-batches twice as large. ``strong``: both have the same meta-batch. Wall-clock means over
+    all steps, since some ways communicate in few steps only.
     """
 
     def seconds(way: str, users: int) -> float:
@@ -169,7 +169,7 @@ def efficiencies(timed: Timed) -> pd.DataFrame:
 def predictions(
     cost: Cost, loads: Mapping[str, Load], timed: Timed, bandwidths: Mapping[str, float | None]
 ) -> pd.DataFrame:
-    """Seconds and efficiency at each of :data:`AT` workers, the users of a worker unchanged."""
+    """Predicted seconds and efficiency for :data:`AT` workers, with constant users per worker."""
     alone = alone_seconds(timed, users_of(timed) // WORKERS)
     rows = []
     for name, bandwidth in bandwidths.items():
@@ -194,7 +194,7 @@ def summary(
     default: str,
     command: str,
 ) -> str:
-    """All of it as Markdown."""
+    """The page with all tables, in Markdown."""
     users, efficient = users_of(timed), efficiencies(timed)
     speeds = [c.split(" ", 1)[1] for c in table.columns if c.startswith("step_seconds ")]
     lines = [
@@ -202,11 +202,11 @@ def summary(
         "",
         f"Command: `{command}`",
         "",
-        f"Joint MetaSelector on MovieLens-100K, {WORKERS} workers of one thread. Bytes: of "
-        "tensors, a worker and step of whole trainings. Δ: to dense gradients (`none`), 95 % "
-        "interval of the paired bootstrap over users; the intervals do not hold what training "
-        f"again would change, of which the line `{ALONE}` gives an idea: its gradients differ by "
-        "rounding.",
+        f"Joint MetaSelector on MovieLens-100K, {WORKERS} workers of one thread. Bytes: bytes of "
+        "tensors per worker and step, over whole trainings. Δ: difference from dense gradients "
+        "(`none`), with the 95 % interval of the paired bootstrap over users. The intervals do not "
+        f"include the effect of training again; the row `{ALONE}` shows its size, as its gradients "
+        "differ by rounding only.",
         "",
         "| way | bytes | of dense | AUC | Δ AUC | Δ logloss |",
         "| --- | ---: | ---: | ---: | ---: | ---: |",
@@ -219,10 +219,10 @@ def summary(
         )
     lines += [
         "",
-        "Milliseconds of a step, means without the slowest tenth, by cable. In collectives: of the "
-        "unlimited cable, with waiting for the other worker, which is awake, and time of the "
-        "processor, for up to 20 ms. Bytes at the interface hold headers, and an all-reduce of a "
-        "few bytes for which nobody waits.",
+        "Milliseconds per step by bandwidth, means without the slowest tenth. In collectives: with "
+        "unlimited bandwidth, including waits for the other worker; waits of up to 20 ms are busy "
+        "and count as processor time. Bytes at the interface include headers and an all-reduce of "
+        "a few bytes that no worker waits for.",
         "",
         f"| way | {' | '.join(speeds)} | in collectives | processor | counted | at the interface |",
         "| --- |" + " ---: |" * (len(speeds) + 4),
@@ -237,9 +237,10 @@ def summary(
         "",
         "### Two workers against one",
         "",
-        "Users a second over twice those of one process, by the clock. By time of the processor, "
-        f"the first figure of `{default}` is {found['efficiency_2_processor']:.2f}: the closer the "
-        "two, the less others wanted the cores.",
+        "Users per second divided by twice those of a single process, by wall-clock time. By "
+        f"processor time, the first figure of `{default}` is "
+        f"{found['efficiency_2_processor']:.2f}; the closer the two, the less other programs used "
+        "the cores.",
         "",
         f"| way | one: {users // WORKERS} users, two: {users} | one: {users}, two: "
         f"{WORKERS * users} | both {users} |",
@@ -251,12 +252,12 @@ def summary(
         "",
         "### Predicted",
         "",
-        "Efficiency with as many users for each worker, by the fitted model: processor time (with "
-        f"waits awake) + {1000 * cost.latency:.3f} ms a round of messages + "
-        f"{cost.slowdown:.2f} times bytes / bandwidth; rings. Nothing of it was measured with "
-        "more than two workers, and of `local-sgd` the exact steps at the start and the averages "
-        "before validations are left out: over whole trainings it sends the bytes of the first "
-        "table.",
+        "Efficiency with a constant number of users per worker, by the fitted model: processor "
+        f"time (with busy waits) + {1000 * cost.latency:.3f} ms per round of messages + "
+        f"{cost.slowdown:.2f} times bytes / bandwidth, for ring collectives. Nothing was measured "
+        "with more than two workers. For `local-sgd` the prediction leaves out the exact steps at "
+        "the start and the averaging before validation; whole trainings send the bytes of the "
+        "first table.",
         "",
         f"| bandwidth | way | {' | '.join(f'{n} workers' for n in AT)} |",
         "| --- | --- |" + " ---: |" * len(AT),

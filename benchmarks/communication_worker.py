@@ -1,4 +1,4 @@
-"""One worker of :mod:`benchmarks.communication`, in a process of its own."""
+"""One worker process of :mod:`benchmarks.communication`."""
 
 from __future__ import annotations
 
@@ -28,28 +28,27 @@ from metaselector.training.distributed.wire import Traffic
 
 VARIANTS: tuple[Variant, ...] = ("sample-selector", "metaselector")
 ALONE = "one process"
-"""What a training without other workers is called where others are called by their ``comm``."""
+"""Name of training in a single process, beside the values of ``comm``."""
 BARE = "all-reduce"
-"""What stands for bare all-reduces, without training."""
+"""Name of bare all-reduces without training."""
 SIZES = (8, 1_000_000, 4_000_000)
-"""Their bytes."""
+"""Bytes of the bare all-reduces."""
 SETTLED = 10
-"""Steps of a timed training that do not count: PowerSGD and local SGD begin after as many."""
-
+"""Steps of a timed training that do not count; PowerSGD and local SGD start after them."""
 TIMED = 32
-"""Steps that do: two periods of ``local-sgd:16``."""
+"""Steps that count: two periods of ``local-sgd:16``."""
 
 
 class Mark(NamedTuple):
-    """What has come together since the start, right after a step.
+    """Totals since the start, right after a step.
 
     Attributes:
-        seconds: by the clock.
-        cpu_seconds: of this process's threads.
-        on_wire: bytes that left by the network interface.
-        sent: bytes of tensors, by the trainer's own count.
-        gathered: of these, this worker's own tensors in all-gathers.
-        all_reduces, all_gathers: how many.
+        seconds: wall-clock time.
+        cpu_seconds: processor time of this process.
+        on_wire: bytes sent by the network interface.
+        sent: bytes of tensors sent, as counted in training.
+        gathered: bytes of this worker's own tensors in all-gathers.
+        all_reduces, all_gathers: number of collectives.
         waiting: seconds in collectives.
     """
 
@@ -64,11 +63,11 @@ class Mark(NamedTuple):
 
 
 class Enough(Exception):
-    """As many steps were timed as are wanted."""
+    """Ends a training once enough steps are timed."""
 
 
 class Stopwatch(Silent):
-    """Takes a mark after each step, and ends the training after so many."""
+    """Takes a mark after each step, and ends the training after `most` of them."""
 
     def __init__(self, link: str, traffic: Traffic, most: int | None = None) -> None:
         self.marks: list[Mark] = []
@@ -90,7 +89,7 @@ class Stopwatch(Silent):
 
 
 def run_of(base: Path, config: Config, way: str) -> Run:
-    """A run of one way to communicate, with the base models of `base`."""
+    """The run of one way to communicate, with the base models of `base`."""
     folder = way.replace(":", "-").replace(" ", "-")
     comm = None if way == ALONE else way
     settings = change_config(config, {"meta_train.comm": comm})
@@ -106,7 +105,7 @@ def train(
     *,
     warm: bool = True,
 ) -> MetaParameters:
-    """Meta-train one row as ``metaselector train`` does; where not `warm`, from untrained phi."""
+    """Meta-train one row like ``metaselector train``; from an untrained phi unless `warm`."""
     first = variant == "sample-selector" or not warm
     return meta_train(
         variant,
@@ -123,7 +122,7 @@ def train(
 
 
 def learned_before(run: Run, seed: int) -> dict[str, Any] | None:
-    """What :func:`learn` has kept, if both rows are there."""
+    """The record that :func:`learn` saved, or None if a row is missing."""
     record = run.directory / f"steps-{seed}.json"
     if not record.exists() or not all(run.has_learned(variant, seed) for variant in VARIANTS):
         return None
@@ -132,7 +131,7 @@ def learned_before(run: Run, seed: int) -> dict[str, Any] | None:
 
 
 def learn(run: Run, seed: int, link: str) -> dict[str, Any]:
-    """Train both rows to the end, unless they are there; what the joint one's steps took."""
+    """Train the missing rows to the end; return a record of the joint row's steps."""
     found = learned_before(run, seed)
     if found is not None:
         return found
@@ -158,7 +157,7 @@ def learn(run: Run, seed: int, link: str) -> dict[str, Any]:
 
 
 def steps_of(marks: list[Mark], per_epoch: int) -> list[list[float]]:
-    """The increase of every field from mark to mark, but for steps that come after a validation."""
+    """Increase of each field per step, without the steps right after a validation."""
     pairs = enumerate(pairwise(marks), start=1)
     return [
         [b - a for a, b in zip(before, after, strict=True)]
@@ -168,13 +167,13 @@ def steps_of(marks: list[Mark], per_epoch: int) -> list[list[float]]:
 
 
 def within_epochs(marks: list[Mark], per_epoch: int) -> dict[str, float]:
-    """Means over these steps, by field."""
+    """Means over :func:`steps_of`, by field."""
     means = np.mean(steps_of(marks, per_epoch), axis=0)
     return dict(zip(Mark._fields, means.tolist(), strict=True))
 
 
 def time_steps(run: Run, users: int, seed: int, link: str) -> list[list[float]]:
-    """Of joint meta-training by meta-batches of `users`, what each step took; see :class:`Mark`."""
+    """Fields of :class:`Mark` for each step of joint meta-training with `users` per meta-batch."""
     settings = change_config(run.config, {"meta_train.users_per_batch": users})
     timed = Run(run.directory, settings, parent=run.parent)
     traffic = Traffic()
@@ -186,7 +185,7 @@ def time_steps(run: Run, users: int, seed: int, link: str) -> list[list[float]]:
 
 
 def time_all_reduces() -> list[tuple[int, float]]:
-    """Seconds of an all-reduce of each of :data:`SIZES`, in the fastest of several rows of them."""
+    """Seconds of an all-reduce of each of :data:`SIZES`; the fastest of several series."""
     found = []
     for size in SIZES:
         tensor, rows = torch.zeros(size // 4), []
@@ -201,7 +200,7 @@ def time_all_reduces() -> list[tuple[int, float]]:
 
 
 def main(request: Path) -> None:
-    """Do what the request says; the main worker writes what came of it beside it."""
+    """Carry out the request; the main worker writes the results beside it."""
     asked = json.loads(request.read_text(encoding="utf-8"))
     config = load_config(Path(asked["config"]), changes={"seeds": asked["seeds"]})
     torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""Two regression tasks whose relatedness is a dial: Ma et al., MMoE, KDD 2018, section 3.2."""
+"""Two regression tasks with adjustable correlation (Ma et al., "MMoE", KDD 2018, section 3.2)."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ TASKS = 2
 
 
 class World:
-    """Where labels come from: ``y_t = w_t x + sum_i sin(a_i w_t x + b_i) + noise``.
+    """A generator of rows: ``y_t = w_t x + sum_i sin(a_i w_t x + b_i) + noise``.
 
-    With orthonormal u1 and u2, ``w_1 = c u1`` and ``w_2 = c (p u1 + sqrt(1 - p^2) u2)``, so that
-    the cosine of the tasks' weights is p. x is standard normal, the noise has the variance 0.01.
-    The paper leaves c, m and the waves open; c = 1, m = 10 and standard normal a and b are what
-    Tang et al., PLE, RecSys 2020, use.
+    With orthonormal u1 and u2, ``w_1 = c u1`` and ``w_2 = c (p u1 + sqrt(1 - p^2) u2)``, so the
+    cosine between the tasks' weights is p. x is standard normal, the noise has variance 0.01. The
+    paper does not specify c, the number m of waves, and their distribution. As in Tang et al.,
+    "PLE", RecSys 2020, c = 1, m = 10, and a and b are standard normal.
 
-    Worlds of the same seed and different p share everything else, inputs and noise included.
+    Worlds with the same seed and different p share everything else, inputs and noise included.
 
     Attributes:
         weights: w, ``[2, 100]``.

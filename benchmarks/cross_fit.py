@@ -1,12 +1,12 @@
-"""Cross-fitted base models: meta-training on queries from all of *train* but its beginning.
+"""Cross-fitted base models: meta-training with queries from all of *train* except its beginning.
 
-Each user's rows of *train* are parted, in order of time, into :data:`FOLDS` blocks. The base models
-of a fold are trained on all of *train* but one block, which gives the fold's queries; the support
-are the rows right before it. The first block has no rows before it and gives no queries. Those of
-the last block are the early base models, where *early* ends there.
+Each user's rows of *train* are split by time into :data:`FOLDS` blocks. The base models of a fold
+are trained on *train* without one block, whose rows are the fold's queries; the rows right before
+it are the support. The first block has no rows before it, so it provides no queries. The base
+models of the last block are the early ones, if *early* ends where the block starts.
 
-Unlike these, base models of the other folds know what users did *after* the queries. That is an
-advantage they will not have in the test.
+The base models of the other folds know what users did *after* the queries, an advantage that they
+do not have in the test.
 """
 
 from __future__ import annotations
@@ -44,10 +44,11 @@ Tensors = dict[str, Tensor]
 
 
 class Fold(NamedTuple):
-    """Attributes:
+    """A block of rows, and the base models that were trained without it.
 
-    base_models: what the checkpoints of its base models are called.
-    start, stop: its block, in percent of a user's rows.
+    Attributes:
+        base_models: name of the base models' checkpoints.
+        start, stop: the block, in percent of a user's rows.
     """
 
     base_models: Window
@@ -56,7 +57,7 @@ class Fold(NamedTuple):
 
 
 def folds_of(split: SplitConfig) -> list[Fold]:
-    """The folds that give queries, in order of time."""
+    """The folds that provide queries, in order of time."""
     edges = [split.train * i // FOLDS for i in range(FOLDS + 1)]
     return [
         Fold(
@@ -69,14 +70,14 @@ def folds_of(split: SplitConfig) -> list[Fold]:
 
 
 def fitting_rows(run: Run, fold: Fold) -> NDArray[np.int64]:
-    """Rows of *train* outside of the fold's block."""
+    """Rows of *train* outside the fold's block."""
     offsets, train = run.dataset.user_offsets, run.config.split.train
     parts = ((0, fold.start), (fold.stop, train))
     return np.sort(np.concatenate([window_rows(offsets, *part) for part in parts]))
 
 
 def pretrain_folds(run: Run, seed: int, progress: Progress) -> None:
-    """Train the base models of all folds, as early ones are, where they are not there yet."""
+    """Train the missing base models of all folds, in the same way as the early ones."""
     for fold in folds_of(run.config.split):
         for name, settings in run.config.base_models.items():
             if not run.has_base(name, fold.base_models, seed):
@@ -106,10 +107,10 @@ def meta_train(
 ) -> MetaParameters:
     """Meta-train one variant, each meta-batch on the next fold.
 
-    phi, alpha and the shift of theta are one for all folds: theta of a fold are its base models'
-    parameters plus the shift. An epoch has as many meta-batches as without folds, and episodes are
-    cut where the block starts, whatever ``meta_train.support_boundary`` says. Otherwise this is
-    :func:`metaselector.meta.train.meta_train`.
+    All folds share phi, alpha and the shift of theta; theta of a fold is the parameters of its base
+    models plus the shift. An epoch has as many meta-batches as without folds. Episodes are split
+    into support and query where the block starts, and ``meta_train.support_boundary`` is ignored.
+    Otherwise this works like :func:`metaselector.meta.train.meta_train`.
     """
     started, config = time.perf_counter(), run.config
     pretrain_folds(run, seed, progress)
@@ -129,7 +130,7 @@ def meta_train(
         settings = settings.model_copy(update={"outer_lr_phi": config.selector.learning_rate})
     optimizers = outer_optimizers(mixture, episode, settings)
     generator, turn = np.random.default_rng(seed), cycle(range(len(folds)))
-    now = 0  # the fold whose base models are in the mixture
+    now = 0  # fold whose base models are in the mixture
 
     def learned() -> MetaParameters:
         shift = {name: p - bases[now][name] for name, p in _theta(mixture).items()}
@@ -179,14 +180,14 @@ def _episodes(run: Run, fold: Fold, users: NDArray[np.int64]) -> EpisodeRows:
 
 
 def _theta(mixture: Mixture) -> Tensors:
-    """A copy of the base models' parameters, by their name in the mixture."""
+    """A copy of the base models' parameters, by name in the mixture."""
     named = mixture.named_parameters()
     return {name: p.detach().clone() for name, p in named if not name.startswith(PHI)}
 
 
 @torch.no_grad()
 def _change_base(mixture: Mixture, before: Tensors, after: Tensors) -> None:
-    """Put the shift from `before` upon `after`, in place; what is not shifted becomes `after`."""
+    """Replace the base parameters `before` by `after`, in place, and keep the shift."""
     for name, p in mixture.named_parameters():
         if name in before:
             p.copy_(after[name] + (p - before[name]))

@@ -1,43 +1,28 @@
-"""The DeepFMs of DeepCTR-Torch and torch-rechub on our rows, as :mod:`benchmarks.peers` gives them.
+"""DeepFM of DeepCTR-Torch and of torch-rechub, on the rows that :mod:`benchmarks.peers` gives them.
 
-DeepCTR-Torch then computes what ours does: with our parameters, its predictions are ours to the
-last digits of float64. What still differs:
+DeepCTR-Torch's DeepFM then computes what ours does: with our parameters, its predictions equal ours
+up to rounding in float64. The remaining differences:
 
 - torch-rechub's first-order term is a dense layer on the embeddings, its MLP has batch-norm that
-  cannot be turned off, and its DeepFM looks every embedding up twice.
-- Ours has an L2 penalty in Adam. Theirs is off, which is faster.
+  cannot be turned off, and its DeepFM looks up every embedding twice.
+- Ours has an L2 penalty in Adam. Theirs is turned off, which is faster.
 """
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
-from contextlib import redirect_stdout
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from benchmarks.peers import (
-    Column,
-    Contender,
-    Settings,
-    adam,
-    bare,
-    deepctr_torch_features,
-    deepctr_torch_inputs,
-    hide_progress,
-    installed,
-    torch_rechub_features,
-    torch_rechub_inputs,
-    torch_rechub_loaders,
-)
+from benchmarks import deepctr_torch_peer, torch_rechub_peer
+from benchmarks.contenders import Contender, Settings, bare_loops
+from benchmarks.peers import Column, installed
 from metaselector.models.external.deepctr_torch import silence_version_check
-from metaselector.training.predict import PREDICTION_ROWS
 
 
 def peers(fields: Mapping[str, Column], labels: Tensor, settings: Settings) -> dict[str, Contender]:
-    """Both peers, each in the loop of its library and in a bare one, with Adam plain and fused.
+    """Both peers, each in its library's loop and in a bare one with plain and with fused Adam.
 
     Raises:
         UserError: a peer is not installed.
@@ -53,7 +38,7 @@ def _deepctr_torch(
     silence_version_check()
     from deepctr_torch.models import DeepFM
 
-    features = deepctr_torch_features(fields, settings.embedding_size)
+    features = deepctr_torch_peer.features(fields, settings.embedding_size)
 
     def new() -> nn.Module:
         return DeepFM(
@@ -65,23 +50,7 @@ def _deepctr_torch(
             device=settings.device,
         )
 
-    inputs = deepctr_torch_inputs(fields)
-    x, y = inputs.numpy(), labels.numpy()
-    model: Any = new()
-    model.compile(adam(model, settings), "binary_crossentropy")
-
-    def fit() -> None:
-        with redirect_stdout(io.StringIO()):
-            model.fit([x], y, settings.batch_size, verbose=0)
-
-    def predict() -> Tensor:
-        return torch.from_numpy(model.predict([x], PREDICTION_ROWS)).flatten()
-
-    def cut(rows: Tensor) -> Tensor:
-        return inputs[rows].to(settings.device)
-
-    loops = bare("deepctr-torch", new, cut, labels, settings)
-    return {"deepctr-torch fit": Contender(fit, predict)} | loops
+    return deepctr_torch_peer.contenders(new, fields, labels, settings)
 
 
 def _torch_rechub(
@@ -90,24 +59,16 @@ def _torch_rechub(
     from torch_rechub.models.ranking import DeepFM
     from torch_rechub.trainers import CTRTrainer, ctr_trainer
 
-    hide_progress(ctr_trainer)
-
     def new() -> nn.Module:
-        features = torch_rechub_features(fields, settings.embedding_size)
+        features = torch_rechub_peer.features(fields, settings.embedding_size)
         return DeepFM(features, features, {"dims": settings.hidden_sizes})
 
-    inputs = torch_rechub_inputs(fields)
-    trainer = CTRTrainer(
-        new(), optimizer_params={"lr": settings.learning_rate}, device=settings.device
-    )
-    train, test = torch_rechub_loaders(inputs, labels, settings)
+    inputs = torch_rechub_peer.inputs(fields)
+    trainer = CTRTrainer(new(), **torch_rechub_peer.trainer_options(ctr_trainer, settings))
+    train, test = torch_rechub_peer.loaders(inputs, labels, settings)
     fit = Contender(
         lambda: trainer.train_one_epoch(train),
         lambda: torch.tensor(trainer.predict(trainer.model, test)),
     )
-
-    def cut(rows: Tensor) -> dict[str, Tensor]:
-        return {name: ids[rows].to(settings.device) for name, ids in inputs.items()}
-
-    loops = bare("torch-rechub", new, cut, labels, settings)
+    loops = bare_loops("torch-rechub", new, inputs, labels, settings)
     return {"torch-rechub fit": fit} | loops

@@ -1,8 +1,7 @@
-"""What adapting is worth to users with few rows: test logloss by the number of support rows.
+"""What adaptation gains for users with few rows: test logloss by number of support rows.
 
-The models of a finished run predict the test window, each user adapting on the most recent n rows
-of their support only. Nothing else changes: models, histories and the rows predicted are the same
-for every n.
+The models of a finished run predict the test window; each user adapts on the n most recent rows of
+their support. Models, histories and predicted rows are the same for every n.
 
     python -m benchmarks.few_rows --run runs/movielens-100k
 """
@@ -33,7 +32,7 @@ app = command.new_app()
 
 
 def most_recent(episodes: EpisodeRows, n: int) -> EpisodeRows:
-    """The same episodes with at most the `n` most recent support rows of each user."""
+    """The same episodes with only the `n` most recent support rows of each user."""
     support = episodes.support[:, max(episodes.support.shape[1] - n, 0) :]  # [U, min(n, S)]
     if n == 0:
         support = np.full((len(support), 1), NO_ROW)
@@ -41,7 +40,7 @@ def most_recent(episodes: EpisodeRows, n: int) -> EpisodeRows:
 
 
 def measured(run: Run, variant: Variant, seed: int) -> list[dict[str, float]]:
-    """Test logloss and AUC of a variant for each support size that the run's support reaches."""
+    """Test logloss and AUC of a variant for each of :data:`SIZES` up to the run's support size."""
     adapt, evaluation_split = run.config.adapt, run.protocol.evaluation_splits[-1]
     learned = run.load_learned(variant, seed)
     mixture = learned.attach(run.load_mixture("full", seed))
@@ -56,7 +55,7 @@ def measured(run: Run, variant: Variant, seed: int) -> list[dict[str, float]]:
 
 
 def page(run: Run, seed: int, found: dict[str, list[dict[str, float]]]) -> str:
-    """The figures as a Markdown table: a row for each model, a column for each support size."""
+    """The figures as a Markdown table with a row per model and a column per support size."""
     sizes = [f"{line['rows']:.0f}" for line in next(iter(found.values()))]
     rows = [
         " | ".join(["", name, *(f"{line['logloss']:.4f}" for line in lines), ""]).strip()
@@ -82,12 +81,12 @@ def main(
     run: Annotated[Path, typer.Option(help="Directory of a finished run.")] = Path(
         "runs/movielens-100k"
     ),
-    seed: Annotated[int, typer.Option(help="Which seed's models.")] = 0,
-    output: Annotated[Path, typer.Option(help="Folder the table goes to.")] = Path(
+    seed: Annotated[int, typer.Option(help="Seed of the models.")] = 0,
+    output: Annotated[Path, typer.Option(help="Folder to write the table to.")] = Path(
         "benchmarks/results/few-rows"
     ),
 ) -> None:
-    """Measure adaptation on the 0, 1, 2, … most recent rows of every user's support."""
+    """Measure adaptation on the 0, 1, 2, … most recent support rows of each user."""
     opened = Run(run, load_config(run / "config.yaml"))
     found = {str(variant): measured(opened, variant, seed) for variant in VARIANTS}
     text = page(opened, seed, found)

@@ -1,14 +1,14 @@
-"""FuxiCTR's preprocessing of what ours makes of MovieLens-100K.
+"""FuxiCTR's preprocessing of the rows that we prepare from MovieLens-100K.
 
-FuxiCTR starts from a flat CSV file. Ours makes that from raw files: it joins users and items,
-splits each user's rows by time, and collects the history. All of this is done for FuxiCTR before
-the clock starts. It then learns a vocabulary for every column, and writes the rows as ids to
-Parquet. The file is one, as our prepared data set is one: train, valid and test in files of their
-own would cost FuxiCTR a pipeline each. Profiles (history_genres) are left out, as it has none.
+FuxiCTR starts from a flat CSV file. Our preparation starts from raw files: it joins users and
+items, splits each user's rows by time, and collects the history. All of this is done for FuxiCTR
+before the clock starts. It then builds a vocabulary for each column and writes the rows as ids to
+Parquet. It writes one file, as our prepared data set is one; separate files for train, valid and
+test would cost FuxiCTR a pipeline each. Profiles (history_genres) are left out, as it has none.
 
-Two ways are timed: `build_dataset`, which is what its users call and where Ray transforms the rows
-(with FuxiCTR's own number of workers), and the same steps in a loop without Ray, which for a
-small table is faster. Ray has been started before.
+Two ways are timed: `build_dataset`, which its users call and in which Ray transforms the rows (with
+FuxiCTR's default number of workers), and the same steps in a loop without Ray, which is faster for
+a small table. Ray is started before.
 """
 
 from __future__ import annotations
@@ -40,20 +40,20 @@ Task = Callable[[], object]
 
 
 def check_installed() -> None:
-    """Raise :class:`UserError` where FuxiCTR is missing."""
+    """Raise :class:`UserError` if FuxiCTR is not installed."""
     if find_spec(PEER) is None:
         raise UserError(f"{PEER} is not installed; run `make benchmark-peers`")
 
 
 def flat_fields(dataset: EncodedDataset) -> list[Field]:
-    """The fields that FuxiCTR can take, as `write_flat` writes them."""
+    """The fields that FuxiCTR supports, as `write_flat` writes them."""
     return [field for field in dataset.schema.fields if field.kind != "profile"]
 
 
 def write_flat(dataset: EncodedDataset, path: Path) -> None:
-    """Write all rows as CSV: a column a field, the words of one that has several joined by ``^``.
+    """Write all rows as CSV with a column per field; several words of a field are joined by ``^``.
 
-    A row without any leaves the cell empty, a word that is not in the vocabulary is `UNKNOWN`.
+    A row without words has an empty cell; a word that is not in the vocabulary is `UNKNOWN`.
     """
     rows = np.arange(len(dataset))
     ids = dataset.batch(rows).ids.numpy()
@@ -72,8 +72,8 @@ def write_flat(dataset: EncodedDataset, path: Path) -> None:
 
 
 def tasks(dataset: EncodedDataset, work: Path) -> dict[str, Task]:
-    """FuxiCTR's ways from the flat file of `dataset` to its own files, both below `work`."""
-    # Ray tells its owners of every start unless told not to.
+    """Both ways to convert the flat file of `dataset` to FuxiCTR's files, inside `work`."""
+    # By default Ray reports each start to its makers.
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -111,7 +111,7 @@ def tasks(dataset: EncodedDataset, work: Path) -> dict[str, Task]:
 
 @contextmanager
 def started_ray() -> Iterator[None]:
-    """Ray as FuxiCTR starts it, but silent; its processes end in the end."""
+    """Ray as FuxiCTR starts it, but silent; its processes end on exit."""
     import ray
     from fuxictr.preprocess.build_dataset import init_ray
 

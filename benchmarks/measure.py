@@ -1,4 +1,4 @@
-"""Timing things beside each other, and saying where that was done."""
+"""Timing tasks in turns, and describing the machine they ran on."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from metaselector.common.files import write_text
 from metaselector.runs.environment import command, processor
 
 LONG = 5.0
-"""Seconds from which on a task needs no untimed call."""
+"""Tasks that take at least this many seconds are timed without an untimed call first."""
 
 
 def interleaved(
@@ -35,16 +35,16 @@ def interleaved(
     warm_up: int = 2,
     device: str = "cpu",
 ) -> dict[str, list[float]]:
-    """Seconds of every call of every task, in turns, so that a slow minute slows all alike.
+    """Seconds of each call of each task. Tasks take turns, so a slow minute slows all of them.
 
-    Before each timed call there is one that is not, so that no task is timed with the caches and
-    the memory that another left behind; a task that takes seconds does without.
+    An untimed call precedes each timed one, so no task is timed with the caches and memory that
+    another left behind. Tasks that take seconds skip it.
 
     Args:
-        tasks: what to time, by name.
+        tasks: tasks to time, by name.
         repeats: timed calls of each task.
-        warm_up: calls of each task before that.
-        device: where the tasks run; a GPU's queue is drained before the clock is read.
+        warm_up: untimed rounds before the timed ones.
+        device: device of the tasks; a GPU's queue is drained before the clock is read.
     """
     synchronize = torch.cuda.synchronize if device.startswith("cuda") else lambda: None
     seconds: dict[str, list[float]] = {name: [] for name in tasks}
@@ -53,7 +53,7 @@ def interleaved(
     last = dict.fromkeys(tasks, 0.0)
     for turn in range(-warm_up, repeats):
         for name, task in tasks.items():
-            gc.collect()  # or one task pays for the other's garbage
+            gc.collect()  # otherwise one task pays for another's garbage
             if last[name] < LONG:
                 task()
             synchronize()
@@ -68,24 +68,24 @@ def interleaved(
 
 
 def median(seconds: list[float]) -> float:
-    """The median; the mean of a noisy machine's timings says little."""
+    """The median, since the mean of timings on a noisy machine says little."""
     return statistics.median(seconds)
 
 
 class Cost(NamedTuple):
-    """What a command took: seconds, and the most megabytes (10^6 bytes) it held."""
+    """Cost of a command: seconds, and peak memory in megabytes (10^6 bytes)."""
 
     seconds: float
     peak_mb: float
 
 
 def cost(command: Sequence[str]) -> Cost:
-    """Run `command` as a process of its own, from its start to its end.
+    """Run `command` as a separate process and measure it from start to end.
 
-    What waits to be written to disk is written before, so that the command does not pay for it.
+    Pending writes are flushed to disk first, so the command does not pay for them.
 
     Raises:
-        UserError: it fails; the message ends with what it said.
+        UserError: the command fails; the message ends with its standard error.
     """
     os.sync()
     done = subprocess.run(
@@ -101,7 +101,7 @@ def cost(command: Sequence[str]) -> Cost:
 
 
 def held(key: str) -> int:
-    """Kilobytes, from the kernel's account of this process: ``VmRSS``, ``RssAnon``, …
+    """Kilobytes that the kernel reports for this process: ``VmRSS``, ``RssAnon``, …
 
     Raises:
         OSError: the kernel is not Linux.
@@ -111,7 +111,7 @@ def held(key: str) -> int:
 
 
 def machine(device: str = "cpu") -> dict[str, Any]:
-    """Processor, cores, torch threads and, where `device` is one, the GPU."""
+    """Processor, cores, torch threads and, if `device` is one, the GPU."""
     gpu = torch.cuda.get_device_name(device) if device.startswith("cuda") else None
     return {
         "platform": platform.platform(),
@@ -124,7 +124,7 @@ def machine(device: str = "cpu") -> dict[str, Any]:
 
 
 def versions(*packages: str) -> dict[str, str | None]:
-    """Versions of Python, torch and `packages`; None for one that is not installed."""
+    """Versions of Python, torch and `packages`; None if a package is not installed."""
 
     def installed(name: str) -> str | None:
         try:
@@ -138,9 +138,9 @@ def versions(*packages: str) -> dict[str, str | None]:
 
 
 def save(path: Path, figures: Mapping[str, Any]) -> None:
-    """Write `figures` as JSON, with the command and the day, atomically.
+    """Write `figures` as JSON with the command and the date, atomically.
 
-    Of absolute paths in the command, which say nothing elsewhere, the last part is kept.
+    Absolute paths in the command are cut to their last part, as they mean nothing elsewhere.
     """
     words = [
         Path(word).name if Path(word).is_absolute() else word for word in shlex.split(command())

@@ -12,7 +12,7 @@ from metaselector.runs.stages.prepare import prepare
 
 
 def files(own: Path | None, data_directory: Path = Path("data")) -> Path:
-    """Where the raw files are: `own`, or fetched into `data_directory`."""
+    """Path of the raw files: `own`, or the files fetched into `data_directory`."""
     return fetch(Config().dataset, data_directory) if own is None else own
 
 
@@ -20,7 +20,7 @@ def load(source: Path | None, data_directory: Path = Path("data")) -> EncodedDat
     """Prepare the data set in a temporary directory and open it.
 
     Args:
-        source: your own copy of the raw files; fetched into `data_directory` by default.
+        source: your own copy of the raw files; by default they are fetched into `data_directory`.
     """
     config = Config()
     source = files(source, data_directory)

@@ -1,18 +1,17 @@
-"""Multi-task recommenders beside single-task ones of the same structure, on real data.
+"""Multi-task recommenders compared with single-task ones of the same structure, on real data.
 
     python -m benchmarks.multitask
 
-writes ``benchmarks/results/multitask/<dataset>/``: of every model the AUC and logloss on *test* of
-each task where it is observed, over several seeds, and the gain over the control: the same
-structure with an embedding, a bottom and a tower for each task, trained and stopped early for each
-task alone (the base models ``single-<task>`` of the settings). All models are fitted on *train* and
-stopped early on *valid*; none is refitted. What was trained before with the same settings is used
-again.
+writes ``benchmarks/results/multitask/<dataset>/``: AUC and logloss of each model on *test* for each
+task where it is observed, over several seeds, and the gain over the control. The control has the
+same structure, but an embedding, a bottom and a tower per task, and each task is trained and
+stopped early alone (the base models ``single-<task>`` of the settings). All models are trained on
+*train* and stopped early on *valid*; none is refitted. Models that are already trained with the
+same settings are reused.
 """
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from itertools import product
@@ -25,15 +24,14 @@ import torch
 import typer
 from torch import Tensor
 
-from benchmarks.command import new_app
+from benchmarks import study
+from benchmarks.command import OutputOption, RunsOption, SeedsOption, new_app
 from benchmarks.command import run as run_app
 from metaselector.common.errors import UserError, nearest
-from metaselector.common.files import write_text
 from metaselector.common.progress import Bars, Progress
 from metaselector.config import load_config
 from metaselector.data.splitting.windows import window_rows
 from metaselector.evaluate.bootstrap import difference, resample
-from metaselector.runs import environment
 from metaselector.runs.run import Run
 from metaselector.runs.saved_config import save_config
 from metaselector.runs.stages.prepare import prepare_run
@@ -53,14 +51,14 @@ app = new_app()
 def main(
     dataset: Annotated[
         list[str] | None,
-        typer.Option(help="May be repeated.", show_default=" and ".join(DATASETS)),
+        typer.Option(help="Data set; may be repeated.", show_default=" and ".join(DATASETS)),
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Seeds 0 to this number less one.")] = 5,
-    runs: Annotated[Path, typer.Option(help="Where the runs are kept.")] = Path("runs/multitask"),
+    seeds: SeedsOption = 5,
+    runs: RunsOption = Path("runs/multitask"),
     data: Annotated[
         Path | None,
         typer.Option(
-            help="Your own copy of the raw files of the one --dataset.",
+            help="Your own copy of the raw files; needs a single --dataset.",
             show_default="fetched into data/",
         ),
     ] = None,
@@ -71,17 +69,15 @@ def main(
             show_default="benchmarks/configs/multitask-<dataset>.yaml",
         ),
     ] = None,
-    output: Annotated[Path, typer.Option(help="Where the tables go.")] = Path(
-        "benchmarks/results/multitask"
-    ),
+    output: OutputOption = Path("benchmarks/results/multitask"),
 ) -> None:
-    """Train every model for several seeds, test it, and compare it with the control."""
+    """Train each model with several seeds, test it, and compare it with the control."""
     chosen = dataset or list(DATASETS)
     if len(chosen) > 1 and (data or config):
-        raise UserError("--data and --config are of one data set: name it with --dataset")
+        raise UserError("--data and --config need a single data set; name it with --dataset")
     for name in chosen:
         if name not in DATASETS:
-            raise UserError(f"--dataset {name}: none of this table's; {nearest(name, DATASETS)}")
+            raise UserError(f"--dataset {name}: unknown data set; {nearest(name, DATASETS)}")
         path = config or CONFIGS / f"multitask-{name}.yaml"
         settings = load_config(path, changes={"seeds": list(range(seeds)), "dataset": name})
         torch.set_num_threads(settings.threads)
@@ -99,28 +95,22 @@ def _tabulate(run: Run, data: Path | None, output: Path) -> None:
         row = CONTROL if name.startswith(OF_CONTROL) else name
         seconds[row] = seconds.get(row, 0.0) + run.load_base(name, "train", seed)[1].seconds
     table["training_seconds"] = table["model"].map(seconds) / len(run.config.seeds)
-    made_with = environment.describe(
-        seconds=time.perf_counter() - started,
-        training_seconds=sum(seconds.values()),
-        threads=run.config.threads,
-        device=run.config.device,
-        data_sha256=run.dataset.digest(),
-    )
+    described = study.describe(run, started, sum(seconds.values()))
     save_config(run)
-    files = {
+    texts = {
         "multitask.csv": table.to_csv(index=False),
-        "multitask.md": markdown(table, run.dataset.schema.dataset, made_with["command"]),
-        "environment.json": json.dumps(made_with, indent=1) + "\n",
+        "multitask.md": markdown(table, run.dataset.schema.dataset, described["command"]),
         "config.yaml": (run.directory / "config.yaml").read_text(encoding="utf-8"),
     }
-    for name, text in files.items():
-        write_text(output / name, text)
-        typer.echo(output / name)
+    study.write_results(output, texts, described)
 
 
 def predictions(run: Run) -> pd.DataFrame:
-    """The long table of *test*: each task where it is observed, and, of a task after another, both
-    together, over all rows."""
+    """Long table of predictions on *test*.
+
+    Each task has the rows where it is observed. A task after another also has a combined task,
+    both together, with all rows.
+    """
     dataset, schema = run.dataset, run.dataset.schema
     rows = window_rows(dataset.user_offsets, run.config.split.valid, 100)
     labels = dataset.task_labels[rows].astype(np.float64)  # [n, T]
@@ -158,26 +148,26 @@ def predictions(run: Run) -> pd.DataFrame:
 
 
 def with_control(outputs: Mapping[str, Tensor], tasks: Sequence[str]) -> dict[str, Tensor]:
-    """Outputs ``[n, T]`` by row of the table: the control's of each task come from its own model.
+    """Outputs ``[n, T]`` by row of the table; the control's come from one model per task.
 
     Raises:
-        UserError: there is no model of a task alone.
+        UserError: a task has no single-task model.
     """
     for task in tasks:
         if OF_CONTROL + task not in outputs:
-            raise UserError(f"the settings have no base model '{OF_CONTROL}{task}' to compare with")
+            raise UserError(f"the settings have no base model '{OF_CONTROL}{task}'; add it")
     own = [outputs[OF_CONTROL + task][:, t] for t, task in enumerate(tasks)]
     shared = {name: each for name, each in outputs.items() if not name.startswith(OF_CONTROL)}
     return {CONTROL: torch.stack(own, -1)} | shared
 
 
 def compare(predicted: pd.DataFrame, resamples: int, progress: Progress) -> pd.DataFrame:
-    """Metrics of every model and task, and the gain over the control.
+    """Metrics of each model and task, and the gain over the control.
 
     Returns:
-        A row per model, task and metric: ``mean`` and ``std`` over seeds; ``gain`` is the metric
-        minus the control's, or the reverse where lower is better, averaged over seeds, with its
-        95 % interval ``low`` to ``high`` of the paired bootstrap over users, nan for the control.
+        A row per model, task and metric: ``mean`` and ``std`` over seeds; ``gain``, the improvement
+        over the control averaged over seeds; ``low`` to ``high``, its 95 % interval by the paired
+        bootstrap over users. The last three are nan for the control.
     """
     records = []
     seeds = list(dict.fromkeys(predicted["seed"]))
@@ -197,13 +187,13 @@ def compare(predicted: pd.DataFrame, resamples: int, progress: Progress) -> pd.D
 
 
 def transfer(gains: Sequence[tuple[str, float, float, float]]) -> str:
-    """What sharing did to the tasks, in words.
+    """The effect of sharing on the tasks, in words.
 
-    Negative transfer is a gain below 0; a seesaw is a gain above 0 of one task beside one below 0
-    of another (Tang et al., "Progressive Layered Extraction", RecSys 2020).
+    Negative transfer is a gain below 0. A seesaw is a gain above 0 for one task and below 0 for
+    another (Tang et al., "Progressive Layered Extraction", RecSys 2020).
 
     Args:
-        gains: of each task its name, gain, and the ends of the interval.
+        gains: name, gain and ends of the interval for each task.
     """
     losers = [(task, high < 0) for task, gain, _, high in gains if gain < 0]
     winners = [task for task, gain, _, _ in gains if gain > 0]
@@ -214,18 +204,18 @@ def transfer(gains: Sequence[tuple[str, float, float, float]]) -> str:
 
 
 def markdown(table: pd.DataFrame, dataset: str, command: str) -> str:
-    """The table by model, of AUC; logloss and training seconds are in the CSV file."""
+    """The table of AUC by model; logloss and training seconds are in the CSV file."""
     of_auc = table[table["metric"] == "auc"]
     tasks = list(dict.fromkeys(of_auc["task"]))
     own = [task for task in tasks if " and " not in task]
     lines = [
         f"## Multi-task models, {dataset}",
         "",
-        "AUC on test, mean ± standard deviation over seeds; gain: difference to "
-        f"{CONTROL}, 95 % interval of the paired bootstrap over users, averaged over seeds, not "
-        "corrected for the number of models. A loss is called unsure where its interval holds 0. "
-        "Tasks are evaluated where they are observed"
-        + (", both together on all rows." if len(own) < len(tasks) else "."),
+        "AUC on test, mean ± standard deviation over seeds. gain: difference from "
+        f"{CONTROL}, averaged over seeds, with the 95 % interval of the paired bootstrap over "
+        "users, not corrected for the number of models. A loss is unsure if its interval includes "
+        "0. Tasks are evaluated on the rows where they are observed"
+        + (", combined tasks on all rows." if len(own) < len(tasks) else "."),
         "",
         f"Command: `{command}`",
         "",

@@ -1,15 +1,17 @@
-"""The multi-task models of DeepCTR-Torch and torch-rechub, as :mod:`benchmarks.peers` feeds them.
+"""Multi-task models of DeepCTR-Torch and torch-rechub, fed by :mod:`benchmarks.peers`.
 
-Both have Shared-Bottom, MMoE, PLE and ESMM, torch-rechub has AITM. With our parameters,
-DeepCTR-Torch's first three and both libraries' ESMM predict what ours do, torch-rechub's others
-too if their batch-norm does nothing (tests/benchmarks/test_multitask_peers.py). Neither can leave
-out a label that was not observed, so that here every label is one of all rows. What differs:
+Both libraries have Shared-Bottom, MMoE, PLE and ESMM; torch-rechub also has AITM. With our
+parameters, DeepCTR-Torch's first three and both libraries' ESMM predict what ours do, and so do
+torch-rechub's others once their batch-norm does nothing (tests/benchmarks/multitask_peers). Neither
+library can leave out labels that were not observed, so every label here is observed in every row.
+The differences:
 
-- DeepCTR-Torch's gates are made linear (no hidden units), and its penalties turned off. Its last
-  layers have no bias, and its PLE computes a shared gate on the last level that nothing reads.
+- DeepCTR-Torch's gates are made linear (no hidden units), and its penalties are turned off. Its
+  output layers have no bias, and its PLE computes a shared gate on the last level that nothing
+  reads.
 - torch-rechub's MLP has batch-norm that cannot be turned off, in the gates too, whose layers have
-  a bias. Its ESMM looks one field up twice. AITM's calibrator is in our loss alone.
-- Ours have an L2 penalty in Adam. Theirs is off, which is faster.
+  a bias. Its ESMM looks up one field twice. Only our AITM has the calibrator in its loss.
+- Ours have an L2 penalty in Adam. Theirs is turned off, which is faster.
 """
 
 from __future__ import annotations
@@ -22,37 +24,25 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from benchmarks.peers import (
-    Column,
-    Contender,
-    Settings,
-    adam,
-    bare,
-    deepctr_torch_features,
-    deepctr_torch_inputs,
-    hide_progress,
-    installed,
-    torch_rechub_features,
-    torch_rechub_inputs,
-    torch_rechub_loaders,
-)
+from benchmarks import deepctr_torch_peer, torch_rechub_peer
+from benchmarks.contenders import Contender, New, Settings, bare_loops
+from benchmarks.peers import Column, installed
 from metaselector.models.external.deepctr_torch import silence_version_check
-from metaselector.training.predict import PREDICTION_ROWS
 
-New = Callable[[], nn.Module]
 TASKS = 2
 
 
 class Sizes(NamedTuple):
-    """What the models of all libraries share, by the model it belongs to.
+    """Sizes that are equal in all libraries.
 
     Attributes:
-        hidden: layers of Shared-Bottom's bottom, and of each expert.
-        tower: hidden layers of each tower, but for ESMM.
-        experts: MMoE's.
-        levels, task_experts, shared_experts: PLE's; the last two of each level.
-        esmm: hidden layers of ESMM's towers.
-        aitm: layers of AITM's bottoms.
+        hidden: layer widths of Shared-Bottom's bottom and of each expert.
+        tower: hidden layer widths of each tower, except in ESMM.
+        experts: number of MMoE's experts.
+        levels: number of PLE's levels.
+        task_experts, shared_experts: experts per PLE level, of each task and shared.
+        esmm: hidden layer widths of ESMM's towers.
+        aitm: layer widths of AITM's bottoms.
     """
 
     hidden: tuple[int, ...] = (64,)
@@ -66,7 +56,7 @@ class Sizes(NamedTuple):
 
 
 def our_options(sizes: Sizes, embedding_size: int) -> dict[str, dict[str, Any]]:
-    """Options of our models of these sizes, by their names in the registry."""
+    """Options of our models with these sizes, keyed by their names in the registry."""
     width, tower = {"embedding_size": embedding_size}, {"tower_sizes": sizes.tower}
     experts = {"expert_sizes": sizes.hidden} | tower
     return {
@@ -87,11 +77,11 @@ def our_options(sizes: Sizes, embedding_size: int) -> dict[str, dict[str, Any]]:
 def deepctr_torch_models(
     fields: Mapping[str, Column], sizes: Sizes, embedding_size: int, device: str = "cpu"
 ) -> dict[str, New]:
-    """What makes DeepCTR-Torch's models, by the names of ours."""
+    """Functions that create DeepCTR-Torch's models, keyed by the names of ours."""
     silence_version_check()
     from deepctr_torch.models.multitask import ESMM, MMOE, PLE, SharedBottom
 
-    features = deepctr_torch_features(fields, embedding_size)
+    features = deepctr_torch_peer.features(fields, embedding_size)
     same: dict[str, Any] = {"l2_reg_linear": 0, "l2_reg_embedding": 0, "device": device}
     tower = {"tower_dnn_hidden_units": sizes.tower} | same
     experts = {"expert_dnn_hidden_units": sizes.hidden, "gate_dnn_hidden_units": ()} | tower
@@ -114,11 +104,11 @@ def deepctr_torch_models(
 def torch_rechub_models(
     fields: Mapping[str, Column], sizes: Sizes, embedding_size: int
 ) -> dict[str, New]:
-    """What makes torch-rechub's models, by the names of ours."""
+    """Functions that create torch-rechub's models, keyed by the names of ours."""
     from torch_rechub.models.multi_task import AITM, ESMM, MMOE, PLE, SharedBottom
 
     def features() -> list[Any]:
-        return torch_rechub_features(fields, embedding_size)
+        return torch_rechub_peer.features(fields, embedding_size)
 
     types = ["classification"] * TASKS
     hidden, tower, towers = (
@@ -144,23 +134,28 @@ def torch_rechub_models(
 
 
 def _esmm(model: Callable[..., nn.Module], features: list[Any], tower: dict[str, Any]) -> nn.Module:
-    """It wants the features in two parts, and joins them again."""
+    """Create ESMM, which takes the features in two parts and joins them again."""
     return model(features[:1], features[1:], cvr_params=tower, ctr_params=tower)
 
 
 def of_all_rows(outputs: Tensor) -> Tensor:
-    """The probabilities of both tasks: without pCVR, which torch-rechub's ESMM puts first."""
+    """Probabilities of both tasks, without pCVR, which torch-rechub's ESMM puts first."""
     return outputs[:, -TASKS:]
 
 
 def peers(
     fields: Mapping[str, Column], labels: Tensor, settings: Settings, sizes: Sizes
 ) -> dict[str, dict[str, Contender]]:
-    """By model: both peers, each in the loop of its library and in a bare one, Adam plain or fused.
+    """Both peers of each model, each in its library's loop and in a bare one.
+
+    The bare loop runs with plain and with fused Adam.
 
     Args:
         labels: float ``[n, 2]``, without nan; where the first is 0, so is the second.
-        settings: whose `hidden_sizes` is not read.
+        settings: shared settings; `hidden_sizes` is ignored.
+
+    Returns:
+        Contenders by the name of our model, then by their own.
 
     Raises:
         UserError: a peer is not installed.
@@ -174,30 +169,10 @@ def peers(
         for name, new in torch_rechub.items():
             found[name] = _torch_rechub(name, new, fields, labels, settings)
             if name in deepctr_torch:
-                found[name] |= _deepctr_torch(deepctr_torch[name], fields, labels, settings)
+                found[name] |= deepctr_torch_peer.contenders(
+                    deepctr_torch[name], fields, labels, settings, of_all_rows
+                )
     return found
-
-
-def _deepctr_torch(
-    new: New, fields: Mapping[str, Column], labels: Tensor, settings: Settings
-) -> dict[str, Contender]:
-    inputs = deepctr_torch_inputs(fields)
-    x, y = inputs.numpy(), labels.numpy()
-    model: Any = new()
-    model.compile(adam(model, settings), ["binary_crossentropy"] * TASKS)
-
-    def fit() -> None:
-        with redirect_stdout(io.StringIO()):
-            model.fit([x], y, settings.batch_size, verbose=0)
-
-    def predict() -> Tensor:
-        return torch.from_numpy(model.predict([x], PREDICTION_ROWS))
-
-    def cut(rows: Tensor) -> Tensor:
-        return inputs[rows].to(settings.device)
-
-    loops = bare("deepctr-torch", new, cut, labels, settings, of_all_rows)
-    return {"deepctr-torch fit": Contender(fit, predict)} | loops
 
 
 def _torch_rechub(
@@ -205,16 +180,14 @@ def _torch_rechub(
 ) -> dict[str, Contender]:
     from torch_rechub.trainers import MTLTrainer, mtl_trainer
 
-    hide_progress(mtl_trainer)
-    inputs = torch_rechub_inputs(fields)
-    # A column for each output: the trainer does not read the one of ESMM's pCVR.
+    inputs = torch_rechub_peer.inputs(fields)
+    # The trainer wants a label per output, but never reads the one of ESMM's pCVR.
     answers = labels[:, [1, 0, 1]] if name == "esmm" else labels
-    train, test = torch_rechub_loaders(inputs, answers, settings)
+    train, test = torch_rechub_peer.loaders(inputs, answers, settings)
     trainer = MTLTrainer(
         new(),
         ["classification"] * answers.shape[1],
-        optimizer_params={"lr": settings.learning_rate},
-        device=settings.device,
+        **torch_rechub_peer.trainer_options(mtl_trainer, settings),
     )
 
     def fit() -> None:
@@ -222,11 +195,8 @@ def _torch_rechub(
             trainer.train_one_epoch(train)
 
     def predict() -> Tensor:
-        # Their loader gives labels too, which their prediction cannot read.
+        # The loader also yields labels, which their predict() cannot handle.
         return of_all_rows(torch.tensor(trainer.predict(trainer.model, [x for x, _ in test])))
 
-    def cut(rows: Tensor) -> dict[str, Tensor]:
-        return {field: ids[rows].to(settings.device) for field, ids in inputs.items()}
-
-    loops = bare("torch-rechub", new, cut, labels, settings, of_all_rows)
+    loops = bare_loops("torch-rechub", new, inputs, labels, settings, of_all_rows)
     return {"torch-rechub fit": Contender(fit, predict)} | loops

@@ -1,11 +1,11 @@
-"""How fast multi-task models train, beside those of the same name and size in two libraries.
+"""How fast multi-task models train, compared with models of equal name and size in two libraries.
 
-``python -m benchmarks.multitask_speed --json FILE``, after ``make benchmark-peers``. Everything is
-timed in turns. Our models train in the loop that `metaselector pretrain` uses, reading the rows
-included; the peers as :mod:`benchmarks.multitask_peers` describes, and the fastest of them counts.
+``python -m benchmarks.multitask_speed --json FILE``, after ``make benchmark-peers``. Tasks are
+timed in turns. Our models train in the loop of `metaselector pretrain`, reading the rows included.
+The peers train as described in :mod:`benchmarks.multitask_peers`; the fastest of them counts.
 
-The rows are MovieLens-100K's with the labels *rating ≥ 3* and *rating ≥ 4*, both known in every
-row, as the peers need it. To our ESMM and AITM the second task is after the first.
+The rows are MovieLens-100K's with the labels *rating ≥ 3* and *rating ≥ 4*. Both are known in every
+row, as the peers require. For our ESMM and AITM the second task is after the first.
 """
 
 from __future__ import annotations
@@ -23,21 +23,10 @@ from torch import Tensor
 from base_models.contract import Task
 from base_models.funnel import log_probabilities
 from benchmarks import measure, movielens
-from benchmarks.base_model_speed import check_learned
-from benchmarks.command import (
-    DataOption,
-    DeviceOption,
-    JsonOption,
-    RepeatsOption,
-    ThreadsOption,
-    new_app,
-    print_figures,
-    print_table,
-    run,
-)
+from benchmarks.command import Timing, print_figures, print_table, run, timing_app
+from benchmarks.contenders import Contender, Settings, check_learned, pretraining
 from benchmarks.multitask_peers import Sizes, our_options, peers
-from benchmarks.peers import PEERS, Contender, Settings, columns
-from metaselector.common.progress import Silent
+from benchmarks.peers import PEERS, columns
 from metaselector.config import Config, change_config
 from metaselector.config.training import PretrainConfig
 from metaselector.data.encoded.dataset import EncodedDataset
@@ -45,17 +34,14 @@ from metaselector.data.splitting.windows import window_rows
 from metaselector.models import registry
 from metaselector.runs.stages.prepare import prepare
 from metaselector.training.predict import predict
-from metaselector.training.pretrain import pretrain
 
 THRESHOLDS = (3, 4)
 EMBEDDING_SIZE = 16
 SEQUENTIAL = ("esmm", "aitm")
-"""Models that want to know which task is after which."""
+"""Models that need to know which task is after which."""
 EVERY = 4
-"""Of so many rows one is taken: all of them would only take more time."""
+"""Every n-th row is used; using all of them would only take longer."""
 TARGET = "≥ 2"
-
-app = new_app()
 
 
 def load(data: Path | None) -> EncodedDataset:
@@ -76,7 +62,7 @@ def load(data: Path | None) -> EncodedDataset:
 
 
 def for_model(name: str, dataset: EncodedDataset) -> EncodedDataset:
-    """The same rows; tasks stand for themselves where the model is none of :data:`SEQUENTIAL`."""
+    """The same rows; tasks are unrelated unless the model is one of :data:`SEQUENTIAL`."""
     if name in SEQUENTIAL:
         return dataset
     return replace(dataset, schema=dataset.schema.model_copy(update={"task_after": None}))
@@ -94,33 +80,19 @@ def contender(
     tasks = [Task(parent) for parent in own.schema.parents]
     options = our_options(Sizes(), EMBEDDING_SIZE)[name]
     model = registry.create(name, own.schema, options, seed=0).to(device)
-    generator = np.random.default_rng(0)
-
-    def train() -> object:
-        return pretrain(
-            model,
-            own,
-            rows,
-            config,
-            generator,
-            valid=None,
-            epochs=1,
-            description="",
-            progress=Silent(),
-        )
 
     def probabilities() -> Tensor:
         return log_probabilities(predict(model, own, rows), tasks)[0].exp()
 
-    return Contender(train, probabilities)
+    return Contender(pretraining(model, own, rows, config), probabilities)
 
 
 def figures(seconds: Mapping[str, Mapping[str, list[float]]], rows: int) -> dict[str, float]:
-    """What is published of the times.
+    """The published figures.
 
     Args:
-        seconds: by model, of every call of each contender; ours is called "ours".
-        rows: how many a call trains on.
+        seconds: of each call, by model and contender; our contender is called "ours".
+        rows: number of rows that a call trains on.
     """
     found: dict[str, float] = {}
     for name, times in seconds.items():
@@ -131,24 +103,16 @@ def figures(seconds: Mapping[str, Mapping[str, list[float]]], rows: int) -> dict
     return found
 
 
-@app.command()
-def main(
-    json: JsonOption,
-    data: DataOption = None,
-    device: DeviceOption = "cpu",
-    threads: ThreadsOption = 2,
-    repeats: RepeatsOption = 5,
-) -> None:
+def time_models(timing: Timing) -> None:
     """Time training."""
-    torch.set_num_threads(threads)
     torch.manual_seed(0)
     config = PretrainConfig()
-    dataset = load(data)
+    dataset = load(timing.data)
     rows = window_rows(dataset.user_offsets, 0, Config().split.train)[::EVERY]
     labels = torch.from_numpy(np.asarray(dataset.task_labels[rows]))  # [n, 2]
-    same = Settings(EMBEDDING_SIZE, (), config.learning_rate, config.batch_size, device)
+    same = Settings(EMBEDDING_SIZE, (), config.learning_rate, config.batch_size, timing.device)
     contenders = {
-        name: {"ours": contender(name, dataset, rows, config, device), **others}
+        name: {"ours": contender(name, dataset, rows, config, timing.device), **others}
         for name, others in peers(columns(dataset, rows), labels, same, Sizes()).items()
     }
     tasks: dict[str, Callable[[], object]] = {
@@ -156,7 +120,7 @@ def main(
         for name, group in contenders.items()
         for who, each in group.items()
     }
-    timed = measure.interleaved(tasks, repeats=repeats, warm_up=1, device=device)
+    timed = measure.interleaved(tasks, repeats=timing.repeats, warm_up=1, device=timing.device)
     seconds = {
         name: {who: timed[f"{name} {who}"] for who in group} for name, group in contenders.items()
     }
@@ -166,8 +130,7 @@ def main(
         "seconds": seconds,
         "logloss": {name: check_learned(group, labels) for name, group in contenders.items()},
     }
-    where = {"machine": measure.machine(device), "versions": measure.versions(*PEERS)}
-    measure.save(json, found | {"raw": raw} | where)
+    timing.save(found, raw, PEERS)
     rates = {
         who: [
             f"{len(rows) / measure.median(group[who]):,.0f}" if who in group else ""
@@ -175,10 +138,10 @@ def main(
         ]
         for who in seconds["mmoe"]
     }
-    print_table("trained by", list(seconds), rates, f"rows a second, {len(rows)} rows a call")
+    print_table("trained by", list(seconds), rates, f"rows per second, {len(rows)} rows per call")
     targets = dict.fromkeys((name for name in found if name.endswith("peer")), TARGET)
     print_figures({name: found[name] for name in targets}, targets)
 
 
 if __name__ == "__main__":
-    run(app)
+    run(timing_app(time_models))

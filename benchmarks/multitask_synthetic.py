@@ -1,18 +1,18 @@
-"""What gates and experts are worth as tasks become less related: MMoE's synthetic study.
+"""The value of gates and experts as tasks become less related: MMoE's synthetic study.
 
     python -m benchmarks.multitask_synthetic
 
 writes ``benchmarks/results/multitask-synthetic/``. Source: Ma et al., KDD 2018, section 3.2 and
 Figure 4, with the tasks of :mod:`benchmarks.correlated_tasks`: 100 inputs, 8 experts of 16 units,
-towers of 8, and models of equal numbers of parameters. Every seed is another world and another
-initialisation; all models of a seed see the same rows, each of them once.
+towers of 8 units, and models with equal numbers of parameters. Each seed has a different world and
+initialisation; all models of a seed see the same rows, each row once.
 
-Where we deviate: 10 seeds instead of 200 runs, the loss is that of new rows, means over seeds are
-geometric, and PLE is added. The paper leaves steps, batch size and learning rate open.
-Shared-Bottom's width makes up for *all* parameters of MMoE, gates and biases included.
+Deviations: 10 seeds instead of 200 runs, the loss is measured on new rows, means over seeds are
+geometric, and PLE is added. The paper does not state steps, batch size and learning rate.
+Shared-Bottom is widened to match *all* parameters of MMoE, including gates and biases.
 
-A base model reads embeddings. Here each input is a field with one slot whose value is the input,
-and :class:`Numbers` takes the table's place, so that the body reads the 100 numbers as they are.
+Base models read embeddings. Here each input is a field with one slot whose value is the input, and
+:class:`Numbers` replaces the table, so the model reads the 100 numbers directly.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ MODELS: dict[str, tuple[Callable[..., MultiTaskModel], dict[str, Any]]] = {
 }
 TOWER_SIZES = (8,)
 LEARNING_RATES = {"Shared-Bottom": 0.01, "MMoE": 0.003, "PLE": 0.003}
-"""The best of 0.003 and 0.01 at correlation 0.5, on seeds 100 to 103.
+"""The better of 0.003 and 0.01 at correlation 0.5, on seeds 100 to 103.
 
 0.001 for Shared-Bottom and MMoE, and 0.03 for Shared-Bottom, were worse.
 """
 BATCH_SIZE = 128
 TEST_ROWS = 2000
 CHECKS = 30
-"""How often the loss is measured."""
+"""Number of times that the loss is measured."""
 LEVEL = 0.95
 OUTPUT = Path("benchmarks/results/multitask-synthetic")
 
@@ -61,7 +61,7 @@ app = new_app()
 
 
 class Numbers(nn.Module):
-    """What a table of ones, one column wide, makes of fields of one slot: their values."""
+    """Replaces a table: the embedding of a field with one slot is its value."""
 
     def forward(self, ids: Tensor, values: Tensor) -> Tensor:
         """``[..., F]`` to ``[..., F, 1]``."""
@@ -69,7 +69,7 @@ class Numbers(nn.Module):
 
 
 def new_model(name: str, seed: int) -> MultiTaskModel:
-    """One of :data:`MODELS`, which reads the values of its slots and nothing else."""
+    """One of :data:`MODELS`, reading the values of its slots only."""
     model, options = MODELS[name]
     tasks = [Task(numeric=True)] * TASKS
     with torch.random.fork_rng():
@@ -82,7 +82,7 @@ def new_model(name: str, seed: int) -> MultiTaskModel:
 
 
 class Together:
-    """Models of the same kind, one a world, trained at once; none knows of the others."""
+    """Independent models of the same kind, one per world, trained at once."""
 
     def __init__(self, models: list[MultiTaskModel], learning_rate: float) -> None:
         self.parameters, _ = stack_module_state(models)
@@ -102,23 +102,23 @@ class Together:
         return self._losses(self.parameters, x, y)
 
     def step(self, x: Tensor, y: Tensor) -> None:
-        """One step of Adam of every model on its own rows."""
+        """One Adam step of each model on its own rows."""
         self._optimizer.zero_grad()
         self._losses(self.parameters, x, y).sum().backward()
         self._optimizer.step()
 
 
 def draw(worlds: list[World], n: int) -> tuple[Tensor, Tensor]:
-    """The next n rows of every world, ``[S, n, 100]`` and ``[S, n, 2]``."""
+    """The next n rows of each world, ``[S, n, 100]`` and ``[S, n, 2]``."""
     rows = [world.draw(n) for world in worlds]
     return torch.stack([x for x, _ in rows]), torch.stack([y for _, y in rows])
 
 
 def study(correlation: float, seeds: list[int], steps: int) -> pd.DataFrame:
-    """Losses of every model on rows that it was not trained on.
+    """Losses of each model on rows that it was not trained on.
 
     Returns:
-        ``correlation, seed, label_correlation, model, step, loss``; the mean over both tasks.
+        ``correlation, seed, label_correlation, model, step, loss``; loss is the mean of both tasks.
     """
     worlds = [World(seed, correlation) for seed in seeds]
     x_test, y_test = draw(worlds, TEST_ROWS)
@@ -144,9 +144,10 @@ def study(correlation: float, seeds: list[int], steps: int) -> pd.DataFrame:
 
 
 def geometric_mean(values: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-    """Geometric mean over the last axis, seeds, with the ends of its interval at :data:`LEVEL`.
+    """Geometric mean over the last axis (seeds), and the ends of its :data:`LEVEL` interval.
 
-    Student's interval of the mean logarithm: worlds differ in the scale of their labels by factors.
+    The interval is Student's for the mean logarithm, since label scales differ between worlds by
+    factors.
     """
     logs, n = np.log(values), values.shape[-1]
     mean = logs.mean(-1)
@@ -155,10 +156,10 @@ def geometric_mean(values: NDArray[np.float64]) -> dict[str, NDArray[np.float64]
 
 
 def final_table(curves: pd.DataFrame) -> pd.DataFrame:
-    """Of the last step: losses, and the ratio of each to Shared-Bottom's of the same seed.
+    """Losses of the last step, and their ratios to Shared-Bottom's with the same seed.
 
     Returns:
-        ``correlation, label_correlation, model`` and mean, low and high of ``loss`` and ``ratio``.
+        ``correlation, label_correlation, model``, and mean, low and high of ``loss`` and ``ratio``.
     """
     last = curves[curves["step"] == curves["step"].max()]
     found = []
@@ -179,7 +180,7 @@ def final_table(curves: pd.DataFrame) -> pd.DataFrame:
 
 
 def figure(curves: pd.DataFrame) -> Figure:
-    """Loss against steps, a panel for each correlation: means over seeds and their intervals."""
+    """Loss against steps, one panel per correlation: means over seeds with intervals."""
     with style.styled():
         made = style.new_figure(2.0)
         correlations = sorted(curves["correlation"].unique())
@@ -218,8 +219,8 @@ def summary(table: pd.DataFrame, seeds: int, steps: int) -> str:
         f"# Two synthetic tasks, {steps} steps of {BATCH_SIZE} rows",
         "",
         f"`{environment.command()}`: mean squared error on {TEST_ROWS} new rows, mean of both "
-        f"tasks, geometric mean over {seeds} seeds and its {LEVEL:.0%} interval. No model can do "
-        "better than 0.01. The ratio is to Shared-Bottom of the same seed. Parameters: "
+        f"tasks; geometric mean over {seeds} seeds with its {LEVEL:.0%} interval. The lowest "
+        "possible error is 0.01. The ratio is to Shared-Bottom with the same seed. Parameters: "
         + ", ".join(f"{name} {size:,}" for name, size in sizes.items())
         + ".",
         "",
@@ -240,7 +241,7 @@ def summary(table: pd.DataFrame, seeds: int, steps: int) -> str:
 
 
 def write(curves: pd.DataFrame, output: Path, files: Mapping[str, str]) -> None:
-    """Write curves, texts and figure."""
+    """Write the curves, the texts and the figure."""
     write_text(output / "curves.csv", curves.to_csv(index=False, float_format="%.6g"))
     for name, text in files.items():
         write_text(output / name, text)
@@ -249,12 +250,12 @@ def write(curves: pd.DataFrame, output: Path, files: Mapping[str, str]) -> None:
 
 @app.command()
 def main(
-    seeds: Annotated[int, typer.Option(min=2, help="Worlds and initialisations.")] = 10,
-    steps: Annotated[int, typer.Option(min=1, help="Of Adam.")] = 1500,
+    seeds: Annotated[int, typer.Option(min=2, help="Number of worlds and initialisations.")] = 10,
+    steps: Annotated[int, typer.Option(min=1, help="Number of Adam steps.")] = 1500,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of torch.")] = 1,
-    output: Annotated[Path, typer.Option(help="Where the results go.")] = OUTPUT,
+    output: Annotated[Path, typer.Option(help="Folder to write the results to.")] = OUTPUT,
 ) -> None:
-    """Train every model on tasks of every correlation."""
+    """Train each model on tasks of each correlation."""
     torch.set_num_threads(threads)
     parts = [study(correlation, list(range(seeds)), steps) for correlation in CORRELATIONS]
     curves = pd.concat(parts, ignore_index=True)

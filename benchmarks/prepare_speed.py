@@ -1,14 +1,15 @@
-"""How fast raw files become a prepared data set and how fast that is read, beside FuxiCTR.
+"""How fast raw files are prepared and prepared data is read, compared with FuxiCTR.
 
-``python -m benchmarks.prepare_speed --json FILE``, after ``make benchmark-peers``. Four parts, of
-which ``--only`` chooses:
+``python -m benchmarks.prepare_speed --json FILE``, after ``make benchmark-peers``. ``--only``
+chooses among four parts:
 
-- *ml1m*: MovieLens-1M, or files like it, by the command line, from start to end of its process.
+- *ml1m*: MovieLens-1M, or synthetic files like it, prepared by the command line; the whole process
+  is timed.
 - *20m*: 20 million clicks with 12 features, as CSV and as Parquet, likewise; then opening the
   prepared data in fresh processes.
 - *episodes*: an epoch of meta-batches from that data.
-- *fuxictr*: MovieLens-100K through FuxiCTR as :mod:`benchmarks.fuxictr_peer` describes and through
-  our command line, both in one process that has run them before.
+- *fuxictr*: MovieLens-100K prepared by FuxiCTR as described in :mod:`benchmarks.fuxictr_peer` and
+  by our command line, both in one process that has run them before.
 """
 
 from __future__ import annotations
@@ -48,8 +49,7 @@ ROWS = 20_000_000
 OPENINGS = 5
 OPENING = ("verify", "open", "first_batch")
 WARM = 50
-"""Meta-batches after which memory should grow no more."""
-
+"""Meta-batches after which memory should no longer grow."""
 TARGETS = {
     "ml1m_seconds": "≤ 8",
     "ml1m_peak_mb": "≤ 1,000",
@@ -67,7 +67,7 @@ Raw = dict[str, Any]
 
 
 def prepare(dataset: str, directory: Path, *options: str) -> Cost:
-    """Prepare `dataset` in the run `directory`, which is made anew, by the command line."""
+    """Prepare `dataset` in a new run `directory` by the command line."""
     shutil.rmtree(directory, ignore_errors=True)
     command = ["data", "prepare", "--dataset", dataset, "--run", str(directory), *options]
     return measure.cost([sys.executable, "-m", "metaselector", *command])
@@ -79,10 +79,10 @@ def size_mb(directory: Path) -> float:
 
 
 def measure_ml1m(own: Path | None, work: Path, repeats: int) -> Raw:
-    """MovieLens-1M from raw to prepared.
+    """Prepare MovieLens-1M.
 
     Args:
-        own: the official files; files like them are made where that is None.
+        own: path of the official files; if None, synthetic files are written.
     """
     source = own or work / "ml-1m"
     if own is None and not source.exists():
@@ -97,13 +97,13 @@ def measure_ml1m(own: Path | None, work: Path, repeats: int) -> Raw:
 
 
 def measure_log(parts: tuple[str, ...], work: Path, rows: int, repeats: int) -> Raw:
-    """The log of clicks from raw to prepared, and what is read from that: *20m* and *episodes*."""
+    """Prepare the log of clicks and read it: parts *20m* and *episodes*."""
     log, directory = work / f"log-{rows}", work / "run-log"
     check_room(work, rows)
     if not log.exists():
         print(f"writing a log of {rows:,} rows", file=sys.stderr)
         write_log(log, rows)
-    # A run removes the one before, so that the disk holds one. Parquet's stays.
+    # Each run replaces the one before to save disk space; the last one, Parquet's, is read.
     formats = FORMATS if "20m" in parts else FORMATS[-1:]
     turns = max(1, repeats // 2) if "20m" in parts else 1
     costs: dict[str, list[Cost]] = {name: [] for name in formats}
@@ -113,9 +113,9 @@ def measure_log(parts: tuple[str, ...], work: Path, rows: int, repeats: int) -> 
     raw: Raw = {"rows": rows}
     if "20m" in parts:
         opened = [read("open", directory / "data") for _ in range(OPENINGS)]
-        # A few clicks happen to repeat an earlier one, and are dropped.
+        # A few clicks repeat an earlier one by chance and are dropped.
         if not 0.9999 * rows < opened[0]["rows"] <= rows:
-            raise RuntimeError(f"{opened[0]['rows']} rows were prepared of {rows}")
+            raise RuntimeError(f"only {opened[0]['rows']} of {rows} rows were prepared")
         raw |= {name: _raw(found, directory) for name, found in costs.items()}
         raw |= {key: [each[key] for each in opened] for key in OPENING}
     if "episodes" in parts:
@@ -125,7 +125,7 @@ def measure_log(parts: tuple[str, ...], work: Path, rows: int, repeats: int) -> 
 
 
 def read(task: str, directory: Path) -> Raw:
-    """What :mod:`benchmarks.prepared_reading` finds in a process of its own."""
+    """Results of :mod:`benchmarks.prepared_reading` in a separate process."""
     command = [sys.executable, "-m", "benchmarks.prepared_reading", task, str(directory)]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
     found: Raw = jsons.loads(done.stdout)
@@ -133,10 +133,10 @@ def read(task: str, directory: Path) -> Raw:
 
 
 def measure_fuxictr(own: Path | None, work: Path, repeats: int) -> Raw:
-    """MovieLens-100K through FuxiCTR and through ours, in turns.
+    """Prepare MovieLens-100K by FuxiCTR and by ours, in turns.
 
     Args:
-        own: your own copy of the raw files.
+        own: path of your own copy of the raw files.
     """
     with tempfile.TemporaryDirectory(dir=work) as name:
         folder = Path(name)
@@ -147,7 +147,7 @@ def measure_fuxictr(own: Path | None, work: Path, repeats: int) -> Raw:
 
 
 def _prepare_here(source: Path, directory: Path) -> None:
-    """The command line, called in this process."""
+    """Run the command line in this process."""
     command = ["data", "prepare", "--data", str(source), "--run", str(directory)]
     with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
         metaselector(command, standalone_mode=False)
@@ -162,9 +162,9 @@ def _raw(costs: list[Cost], directory: Path) -> Raw:
 
 
 def figures(raw: Raw) -> dict[str, float | None]:
-    """What is published of the parts that were measured; None for others.
+    """The published figures; None for parts that were not measured.
 
-    Times are medians, peaks the highest. Of the two formats of the log, the worse one counts.
+    Times are medians, memory is the highest peak. The worse of the log's two formats counts.
     """
     found: dict[str, float | None] = dict.fromkeys(TARGETS)
     if "ml1m" in raw:
@@ -195,13 +195,13 @@ def figures(raw: Raw) -> dict[str, float | None]:
 
 
 def growth(memory: list[float | None]) -> float | None:
-    """Megabytes from :data:`WARM` meta-batches (half of them, where there are few) to the last."""
+    """Growth in megabytes from meta-batch :data:`WARM` (or the middle one) to the last."""
     first, last = memory[min(WARM, len(memory) // 2)], memory[-1]
     return None if first is None or last is None else last - first
 
 
 def show(raw: Raw) -> None:
-    """Print what the processes took, and the times beside FuxiCTR."""
+    """Print the cost of the processes, and the times compared with FuxiCTR."""
     known = {"MovieLens-1M": "ml1m", "log, CSV": "csv", "log, Parquet": "parquet"}
     costs = {
         title: [
@@ -217,25 +217,25 @@ def show(raw: Raw) -> None:
     if "ml100k_seconds" in raw:
         times = raw["ml100k_seconds"]
         rows = {name: [f"{measure.median(seconds):,.2f}"] for name, seconds in times.items()}
-        print_table("MovieLens-100K by", ["seconds"], rows, "beside FuxiCTR")
+        print_table("MovieLens-100K by", ["seconds"], rows, "compared with FuxiCTR")
 
 
 def chosen(only: str) -> tuple[str, ...]:
-    """The parts that `only` names.
+    """The parts named in `only`.
 
     Raises:
-        UserError: one of them does not exist.
+        UserError: a part does not exist.
     """
     parts = tuple(filter(None, only.split(",")))
     for part in parts:
         if part not in PARTS:
-            raise UserError(f"--only: there is no part '{part}'; choose from {', '.join(PARTS)}")
+            raise UserError(f"--only: unknown part '{part}'; choose from {', '.join(PARTS)}")
     return parts
 
 
 @contextmanager
 def working_folder(own: Path | None) -> Iterator[Path]:
-    """`own`, which is kept, or a folder that is removed in the end."""
+    """`own`, which is kept, or a temporary folder."""
     if own is not None:
         own.mkdir(parents=True, exist_ok=True)
         yield own
@@ -250,23 +250,23 @@ def main(
     data: DataOption = None,
     ml1m: Annotated[
         Path | None,
-        typer.Option(help="Your own copy of MovieLens-1M.", show_default="files like it"),
+        typer.Option(help="Your own copy of MovieLens-1M.", show_default="synthetic files"),
     ] = None,
     work: Annotated[
         Path | None,
         typer.Option(
-            help="Folder for raw and prepared files; raw ones are kept and used again.",
+            help="Folder for raw and prepared files; raw files are kept and reused.",
             show_default="a temporary one",
         ),
     ] = None,
-    rows: Annotated[int, typer.Option(min=1_000, help="Rows of the log of clicks.")] = ROWS,
-    only: Annotated[str, typer.Option(help="Parts, by commas.")] = ",".join(PARTS),
+    rows: Annotated[int, typer.Option(min=1_000, help="Rows in the log of clicks.")] = ROWS,
+    only: Annotated[str, typer.Option(help="Parts to run, separated by commas.")] = ",".join(PARTS),
     repeats: RepeatsOption = 3,
 ) -> None:
     """Time preparation, opening and sampling."""
     parts = chosen(only)
     if "fuxictr" in parts:
-        fuxictr_peer.check_installed()  # before half an hour of other work
+        fuxictr_peer.check_installed()  # fail before half an hour of other work
     raw: Raw = {}
     with working_folder(work) as folder:
         if "ml1m" in parts:

@@ -1,6 +1,6 @@
-"""Opens a prepared data set and reads meta-batches of it, in a process that has done nothing else.
+"""Open prepared data and read meta-batches from it, in a fresh process.
 
-``python -m benchmarks.prepared_reading open|epoch DIRECTORY`` prints what it found as JSON.
+``python -m benchmarks.prepared_reading open|epoch DIRECTORY`` prints the results as JSON.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ WINDOW = (60, 80)
 
 
 def opening(directory: Path) -> dict[str, float]:
-    """Seconds to open the data set, and to read a first batch of rows from all over it.
+    """Seconds to open the data set, and to read a first batch of random rows.
 
-    ``verify`` are those in which its files are hashed; it is opened again without, for ``open``.
+    ``verify`` is the time for hashing its files. For ``open`` it is opened again, without hashing.
     """
     first = time.perf_counter()
     EncodedDataset.load(directory)
@@ -46,11 +46,11 @@ def opening(directory: Path) -> dict[str, float]:
 
 
 def epoch(directory: Path, users: int = USERS) -> dict[str, list[Any]]:
-    """Sample and load the episodes of every user once, in random order.
+    """Sample and load the episodes of each user once, in random order.
 
     Returns:
-        ``users_per_second`` and ``anonymous_mb`` of every full meta-batch, the latter after it:
-        memory that belongs to no file, in 10^6 bytes; None where the kernel does not tell.
+        ``users_per_second`` and ``anonymous_mb`` for each full meta-batch. The latter is memory
+        after it that belongs to no file, in 10^6 bytes; None if the kernel does not report it.
     """
     dataset = EncodedDataset.load(directory)
     users = min(users, dataset.num_users)

@@ -1,13 +1,14 @@
-"""Meta-steps of several workers, with tables sharded over them and with a replica on each.
+"""Meta-steps of several workers, with tables sharded over them or replicated on each.
 
-``python -m benchmarks.sharded_rows --json FILE``. Workers are processes of this machine that speak
-gloo over its loopback. A step adapts all parameters of LR, FM, DeepFM and the selector (one step of
-Meta-SGD, a rate a tensor, second order) on the 40 support rows of each of 32 users, shared out over
-the workers, and updates them by the loss on 100 query rows each. Rows have ten slots: the user, the
-item and five items before it, scattered over V rows, and three fields of few values.
+``python -m benchmarks.sharded_rows --json FILE``. Workers are processes on this machine connected
+by gloo over the loopback device. A step adapts all parameters of LR, FM, DeepFM and the selector
+(one step of Meta-SGD, one learning rate per tensor, second order) on 40 support rows of each of 32
+users, divided among the workers, and updates them by the loss on 100 query rows per user. Rows have
+ten slots: the user, the item and the five items before it, scattered over V rows, and three fields
+with few values.
 
-Beside sharded tables are replicas that exchange the touched rows' gradients by all-gather, and
-replicas that average whole gradients, as DistributedDataParallel does unless told otherwise.
+Sharded tables are compared with replicas that exchange the gradients of touched rows by all-gather,
+and with replicas that average whole gradients, the default of DistributedDataParallel.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ app = new_app()
 
 
 def measure_workers(kind: str, num_ids: int, workers: int, repeats: int) -> list[dict[str, Any]]:
-    """By worker, each in a process of its own, so that memory is one's own."""
+    """Measurements by worker; each is a separate process, so its memory can be measured."""
     context = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory() as folder:
         running = [
@@ -51,7 +52,7 @@ def measure_workers(kind: str, num_ids: int, workers: int, repeats: int) -> list
 
 
 def figures(raw: dict[str, dict[str, list[dict[str, Any]]]]) -> dict[str, float]:
-    """What is published: of the slowest worker, and of the one that sends or holds most."""
+    """The published figures: the slowest worker's time, and the most bytes sent or held by one."""
     found = {}
     for size, by_kind in raw.items():
         for kind, of_workers in by_kind.items():
@@ -59,7 +60,7 @@ def figures(raw: dict[str, dict[str, list[dict[str, Any]]]]) -> dict[str, float]
             slowest = max(measure.median(worker["seconds"]) for worker in of_workers)
             found[f"{key}_ms"] = 1e3 * slowest
             busiest = max(measure.median(worker["cpu_seconds"]) for worker in of_workers)
-            found[f"{key}_cpu_ms"] = 1e3 * busiest  # which other programs do not change much
+            found[f"{key}_cpu_ms"] = 1e3 * busiest  # hardly affected by other programs
             found[f"{key}_sent_mb"] = max(worker["bytes_sent"] for worker in of_workers) / 1e6
             found[f"{key}_held_mb"] = max(worker["megabytes"] for worker in of_workers)
     return found
@@ -70,9 +71,9 @@ def main(
     path: JsonOption,
     rows: Annotated[
         list[int] | None,
-        typer.Option(help="V; may be repeated.", show_default="10^5, 10^6 and 10^7"),
+        typer.Option(help="Rows of the tables; repeatable.", show_default="10^5, 10^6 and 10^7"),
     ] = None,
-    workers: Annotated[int, typer.Option(min=2, help="Processes.")] = 2,
+    workers: Annotated[int, typer.Option(min=2, help="Number of processes.")] = 2,
     repeats: Annotated[int, typer.Option(min=1, help="Timed steps.")] = 20,
 ) -> None:
     """Time meta-steps of several workers."""
@@ -102,7 +103,7 @@ def main(
         "step",
         ["ms", "CPU ms", "MB sent", "MB held"],
         lines,
-        f"a worker of {workers}, load {loads[0]:.1f} to {loads[1]:.1f}",
+        f"per worker, {workers} workers, load {loads[0]:.1f} to {loads[1]:.1f}",
     )
     print_figures({key: value for key, value in found.items() if key.startswith("rows_by")}, {})
 

@@ -1,4 +1,4 @@
-"""One worker of :mod:`benchmarks.sharded_rows`, in a process of its own."""
+"""One worker process of :mod:`benchmarks.sharded_rows`."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ from metaselector.training.distributed.sharded.rows import TablesOnMeta, rows_he
 
 USERS, SUPPORT, QUERY, SLOTS = 32, 40, 100, 10
 FEW = 30
-"""Ids of the fields of few values."""
-SCATTER = 2_654_435_761  # a prime, so that items, of which few are frequent, lie everywhere
+"""Ids of the fields with few values."""
+SCATTER = 2_654_435_761  # a prime, so the few frequent items are spread over all rows
 WARM_UP = 3
 NUMBERS = 42
-"""That all tables together have for an id."""
+"""Numbers per id in all tables together."""
 Exchange = Callable[[], None]
 
 
 class Watch:
-    """Bytes that this worker sends, and seconds that it spends in collectives.
+    """Counts the bytes that this worker sends and its seconds in collectives.
 
-    Counted as the algorithms need at least: an all-reduce of n bytes by N workers sends
-    ``2 (N - 1) / N n``, an all-gather ``(N - 1) n``, an all-to-all what is not its own.
+    Bytes are the least that the algorithms need: with N workers an all-reduce of n bytes sends
+    ``2 (N - 1) / N n``, an all-gather ``(N - 1) n``, and an all-to-all the parts for others.
     """
 
     def __init__(self) -> None:
@@ -82,7 +82,7 @@ class Watch:
 
 
 def make_mixture(num_ids: int) -> Mixture:
-    """Untrained LR, FM and DeepFM (D = 16) under a selector (D = 8): 42 numbers a row in all."""
+    """Untrained LR, FM and DeepFM (D = 16) with a selector (D = 8): 42 numbers per row in all."""
     torch.manual_seed(0)
     fields = list(range(SLOTS))
     models = {
@@ -96,7 +96,7 @@ def make_mixture(num_ids: int) -> Mixture:
 
 
 def make_episodes(num_ids: int, rank: int, workers: int) -> Episodes:
-    """This worker's users; popular items are more frequent."""
+    """Episodes of this worker's users; some items are popular."""
     generator = torch.Generator().manual_seed(rank)
     users, rows = USERS // workers, SUPPORT + QUERY
     rest = num_ids - 1 - FEW
@@ -117,7 +117,7 @@ def make_episodes(num_ids: int, rank: int, workers: int) -> Episodes:
 
 
 def exchange_touched_rows(tables: Sequence[nn.Parameter]) -> Exchange:
-    """The mean of row-sparse gradients of replicas, which have rows of their own each."""
+    """A function that averages row-sparse gradients over replicas with different touched rows."""
     communication = make_communication("sparse", tables, ())
 
     def exchange() -> None:
@@ -142,7 +142,7 @@ def fill(name: str, rows: Tensor, ids: Tensor) -> None:
 
 
 def make_step(kind: str, num_ids: int, mesh: DeviceMesh) -> tuple[Exchange, int]:
-    """A step of one worker, and the distinct rows that it touches."""
+    """A step of one worker, and the number of distinct rows that it touches."""
     rank, workers = mesh.get_local_rank(), mesh.size()
     if kind == "sharded":
         with TablesOnMeta(num_ids):
@@ -184,7 +184,7 @@ def make_step(kind: str, num_ids: int, mesh: DeviceMesh) -> tuple[Exchange, int]
 def compare_collectives(
     num_ids: int, mesh: DeviceMesh, repeats: int, watch: Watch
 ) -> dict[str, Any]:
-    """The rows of tables of 42 columns, by all-to-all, and as a sum of what each worker has."""
+    """Fetching rows of 42 columns by all-to-all, and as a sum over the workers' parts."""
     rank, workers = mesh.get_local_rank(), mesh.size()
     with TablesOnMeta(num_ids):
         module = registry.model_class("fm")(num_ids, range(SLOTS), embedding_size=NUMBERS - 1)
@@ -212,7 +212,7 @@ def compare_collectives(
         mine = (place >= 0) & (place < len(held))
         found = held.new_zeros(*place.shape, held.shape[1])
         found[mine] = held[place[mine]]
-        dist.all_reduce(found)  # gloo has no reduce-scatter of tensors that all have
+        dist.all_reduce(found)  # gloo has no reduce-scatter for this
 
     return {
         name: _timed(task, repeats, watch)
@@ -239,7 +239,7 @@ def _timed(task: Exchange, repeats: int, watch: Watch) -> dict[str, Any]:
 
 
 def work(kind: str, num_ids: int, rank: int, workers: int, folder: str, repeats: int) -> None:
-    """One worker, which leaves what it measured in a file."""
+    """Run one worker and write its measurements to a file."""
     torch.set_num_threads(1)
     store = FileStore(f"{folder}/store", workers)
     dist.init_process_group(

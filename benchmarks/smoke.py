@@ -1,8 +1,8 @@
-"""The figures that a test compares every short run on MovieLens-100K with.
+"""Reference figures of the short run on MovieLens-100K, which a test compares with.
 
     python -m benchmarks.smoke
 
-A change that moves them on purpose runs this again, and says so in the changelog.
+After a change that is meant to change them, run this again and note it in the changelog.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ app = new_app()
 
 @app.command()
 def main(json: JsonOption = RESULT, data: DataOption = None) -> None:
-    """Make the figures of the short run anew."""
+    """Write new reference figures of the short run."""
     settings = load_config(CONFIG, CHANGES)
     torch.set_num_threads(settings.threads)
     with tempfile.TemporaryDirectory() as directory:

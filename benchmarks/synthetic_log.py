@@ -1,4 +1,4 @@
-"""A log of clicks with twelve features, as CSV and as Parquet, of any length."""
+"""A synthetic log of clicks with twelve features, as CSV and Parquet, of any length."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ CARDINALITIES = {
     "advertiser": 20_000,
     "creative": 100_000,
 }
-"""Words of each categorical feature."""
+"""Number of words of each categorical feature."""
 
 TAGS = 30
 MOST_TAGS = 4
 ROWS_PER_USER = 100
 ROWS_PER_ITEM = 400
 FEWEST = 5
-"""Rows of every user, at least."""
+"""Least number of rows per user."""
 
 FORMATS = ("csv", "parquet")
 CHUNK = 1_000_000
-"""Rows that are made at a time."""
+"""Rows generated at a time."""
 
 BYTES_PER_ROW = 700
-"""Room that a row needs on disk: in both files, prepared, and while it is being prepared."""
+"""Disk space per row: both files, the prepared data, and temporary files."""
 
-_MISSING = 0.02  # of the creatives and of the prices
+_MISSING = 0.02  # share of missing creatives and prices
 _START, _SPAN = 1_704_067_200, 90 * 86_400  # 2024, 90 days
 _TAG_SETS = 5_000
 
@@ -67,16 +67,18 @@ Ints = NDArray[np.int64]
 
 
 def write_log(directory: Path, rows: int, *, seed: int = 0, chunk: int = CHUNK) -> None:
-    """Write the same rows as ``csv/log.csv`` and ``parquet/log.parquet``, a ``log.yaml`` beside.
+    """Write the same rows as ``csv/log.csv`` and ``parquet/log.parquet``, each with a ``log.yaml``.
 
-    Appears complete or not at all. Rows are in the order of time; users and items have long tails.
+    The folder is written completely or not at all. Rows are ordered by time; users and items have
+    long tails.
 
     Args:
-        rows: a user has :data:`ROWS_PER_USER` of them, an item :data:`ROWS_PER_ITEM`, on average.
-        chunk: rows in memory at a time; others give another log.
+        rows: number of rows; on average :data:`ROWS_PER_USER` per user, :data:`ROWS_PER_ITEM` per
+            item.
+        chunk: rows in memory at a time; a different number gives a different log.
 
     Raises:
-        UserError: the disk has too little room.
+        UserError: the disk has too little space.
     """
     check_room(directory, rows)
     with atomic_directory(directory) as folder:
@@ -89,7 +91,7 @@ def write_log(directory: Path, rows: int, *, seed: int = 0, chunk: int = CHUNK) 
             (folder / "csv" / "log.csv").open("wb") as file,
             pq.ParquetWriter(folder / "parquet" / "log.parquet", first.schema) as parquet,
         ):
-            # pyarrow quotes a header; most logs do not.
+            # pyarrow would quote the header; most logs do not.
             file.write((",".join(first.column_names) + "\n").encode())
             options = csv.WriteOptions(include_header=False, quoting_style="none")
             with csv.CSVWriter(file, first.schema, write_options=options) as writer:
@@ -99,13 +101,13 @@ def write_log(directory: Path, rows: int, *, seed: int = 0, chunk: int = CHUNK) 
 
 
 def check_room(directory: Path, rows: int) -> None:
-    """Raise :class:`UserError` where the disk of `directory` is too full for `rows` rows."""
+    """Raise :class:`UserError` if the disk of `directory` has no space for `rows` rows."""
     existing = next(path for path in (directory, *directory.absolute().parents) if path.exists())
     free, needed = shutil.disk_usage(existing).free, rows * BYTES_PER_ROW
     if free < needed:
         raise UserError(
             f"{existing}: {free / 1e9:,.1f} GB are free and {needed / 1e9:,.1f} GB needed for "
-            f"{rows:,} rows; name a folder on another disk with --work, or fewer --rows"
+            f"{rows:,} rows; choose a folder on another disk with --work, or fewer --rows"
         )
 
 
@@ -116,7 +118,7 @@ def _yaml(format_: str) -> str:
 
 def _chunks(rows: int, chunk: int, generator: np.random.Generator) -> Iterator[pa.Table]:
     users = _users(rows, generator)
-    rate = generator.beta(2, 5, max(1, rows // ROWS_PER_ITEM))  # of clicks on each item
+    rate = generator.beta(2, 5, max(1, rows // ROWS_PER_ITEM))  # click rate of each item
     words = {name: _words(name, count) for name, count in CARDINALITIES.items()}
     tags = _tag_sets(generator)
     for start in range(0, rows, chunk):
@@ -142,7 +144,7 @@ def _chunks(rows: int, chunk: int, generator: np.random.Generator) -> Iterator[p
 
 
 def _users(rows: int, generator: np.random.Generator) -> NDArray[np.int32]:
-    """The user of every row, int32 ``[rows]``; each has :data:`FEWEST` rows or more."""
+    """The user of each row, int32 ``[rows]``; each has at least :data:`FEWEST` rows."""
     number = max(1, rows // ROWS_PER_USER)
     activity = generator.lognormal(0, 1.2, number)
     counts = FEWEST + generator.multinomial(rows - FEWEST * number, activity / activity.sum())
@@ -152,7 +154,7 @@ def _users(rows: int, generator: np.random.Generator) -> NDArray[np.int32]:
 
 
 def _long_tail(number: int, rows: int, generator: np.random.Generator) -> Ints:
-    """Draws from ``range(number)``, the first ones often."""
+    """Draws from ``range(number)`` in which small numbers are frequent."""
     return (number * generator.random(rows) ** 3).astype(np.int64)
 
 

@@ -1,8 +1,8 @@
-"""Files like those of MovieLens-1M, for machines that cannot have the real ones.
+"""Synthetic files like those of MovieLens-1M, for machines without the real ones.
 
-Same format, counts and shapes: as many users, movies and ratings, the official marginal of the
-ratings, long tails of activity and popularity, sessions, and titles in latin-1. The tastes are made
-up, so that these files serve to time with and not to learn from.
+They have the same format, the same numbers of users, movies and ratings, the official distribution
+of ratings, long tails of activity and popularity, sessions, and titles in latin-1. The tastes are
+made up, so the files are good for timing only.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from metaselector.common.files import atomic_directory
 
 RATING_SHARES = (0.056164, 0.107535, 0.261142, 0.348898, 0.226261)
-"""Of 1 to 5 stars among the official ratings."""
+"""Shares of 1 to 5 stars among the official ratings."""
 
 FEWEST = 20
-"""Ratings of every user, at least."""
+"""Least number of ratings per user."""
 
 GENRES = {
     "Drama": 1603,
@@ -40,18 +40,18 @@ GENRES = {
     "Western": 68,
     "Film-Noir": 44,
 }
-"""Movies of each genre."""
+"""Number of movies of each genre."""
 
 AGES = {1: 222, 18: 1103, 25: 2096, 35: 1193, 45: 550, 50: 496, 56: 380}
-"""Users of each code."""
+"""Number of users of each age code."""
 
 _GENRES_A_MOVIE = (2025, 1322, 421, 100, 14, 1)  # movies of 1, 2, … genres
 _ADJECTIVES = ("Amélie's", "Blue", "Crying", "Déjà", "Last", "Naïve", "Señor's", "Silent", "Wild")
 _NOUNS = ("Café", "City", "Fiancé", "Garden", "Girl", "Heart", "Léon", "Night", "River", "Train")
 _MALE = 0.717
 _OCCUPATIONS = 21
-_IDS = 3952 / 3883  # the highest id of a movie a movie: some ids are left out
-_MOST = 2314 / 3706  # the part of the rated movies that the busiest user rated
+_IDS = 3952 / 3883  # highest movie id divided by the number of movies: some ids are unused
+_MOST = 2314 / 3706  # share of the rated movies that the busiest user rated
 _FIRST, _LAST = 956_703_932, 1_046_454_590  # seconds since 1970
 _DAY = 86_400
 
@@ -67,13 +67,13 @@ def write_movielens_1m(
     ratings: int = 1_000_209,
     seed: int = 0,
 ) -> None:
-    """Write ``ratings.dat``, ``users.dat`` and ``movies.dat`` into `directory`, all or nothing.
+    """Write ``ratings.dat``, ``users.dat`` and ``movies.dat`` into `directory`, all or none.
 
     Args:
-        users: users; each has at least :data:`FEWEST` ratings.
-        movies: movies that are described.
-        rated: those of them that occur in the ratings.
-        ratings: rows of ``ratings.dat``.
+        users: number of users; each has at least :data:`FEWEST` ratings.
+        movies: number of movies in ``movies.dat``.
+        rated: number of movies that have ratings.
+        ratings: number of rows in ``ratings.dat``.
     """
     generator = np.random.default_rng(seed)
     ids = 1 + np.sort(generator.permutation(int(movies * _IDS) - 1)[: movies - 1])
@@ -121,7 +121,7 @@ def _ratings(users: int, movies: Ints, rows: int, generator: np.random.Generator
 
 
 def _activity(users: int, most: int, rows: int, generator: np.random.Generator) -> Ints:
-    """Ratings of each user, int64 ``[users]``, between :data:`FEWEST` and `most`."""
+    """Number of ratings per user, int64 ``[users]``, between :data:`FEWEST` and `most`."""
     if not FEWEST * users <= rows <= most * users:
         raise ValueError(f"{users} users with {FEWEST} to {most} ratings cannot have {rows}")
     busy = generator.lognormal(0, 1.2, users)
@@ -133,18 +133,18 @@ def _activity(users: int, most: int, rows: int, generator: np.random.Generator) 
 
 
 def _choices(counts: Ints, movies: int, generator: np.random.Generator) -> Ints:
-    """Movies that each user rated, one user after the other; popular ones are at the start."""
+    """Movies rated by each user, user after user; small indices are popular."""
     rank = np.arange(movies) / movies
-    popularity = -3.5 * rank - 0.9 * np.log1p(93 * rank)  # in logits, as official counts decline
+    popularity = -3.5 * rank - 0.9 * np.log1p(93 * rank)  # logits that decline like the official
     chosen = []
     for count in counts:
-        score = popularity + generator.gumbel(size=movies)  # the highest ones: a weighted sample
+        score = popularity + generator.gumbel(size=movies)  # the highest: a weighted sample
         chosen.append(generator.permutation(np.argpartition(-score, count - 1)[:count]))
     return np.concatenate(chosen)
 
 
 def _rate_all(movie: Ints, movies: int, generator: np.random.Generator) -> Ints:
-    """Give each movie that nobody rated a rating of one that many did."""
+    """Give each unrated movie a rating of the most popular one."""
     counts = np.bincount(movie, minlength=movies)
     unrated = np.flatnonzero(counts == 0)
     popular = np.flatnonzero(movie == counts.argmax())
@@ -153,7 +153,7 @@ def _rate_all(movie: Ints, movies: int, generator: np.random.Generator) -> Ints:
 
 
 def _stars(user: Ints, movie: Ints, generator: np.random.Generator) -> Ints:
-    """1 to 5, with the official marginal; users and movies differ."""
+    """Stars from 1 to 5 with the official distribution; users and movies differ."""
     liking = generator.normal(0, 0.9, len(user))
     liking += generator.normal(0, 0.4, user.max() + 1)[user]
     liking += generator.normal(0, 0.5, movie.max() + 1)[movie]
@@ -165,7 +165,7 @@ def _stars(user: Ints, movie: Ints, generator: np.random.Generator) -> Ints:
 
 
 def _seconds(user: Ints, users: int, generator: np.random.Generator) -> Ints:
-    """Times: an hour or so on the day a user came, and few later; the last user came first."""
+    """Timestamps: mostly within an hour of a user's first day; the last user came first."""
     came = _FIRST + np.sort(generator.exponential(60, users) * _DAY)[::-1]
     sessions = np.cumsum(generator.exponential(30, (users, 4)) * _DAY, axis=1)
     sessions[:, 0] = 0

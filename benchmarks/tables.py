@@ -1,9 +1,9 @@
-"""The long tables: everything from raw data to the table over several seeds, kept in results/.
+"""The long tables: from raw data to the results over several seeds, kept in results/.
 
     python -m benchmarks.tables --dataset movielens-100k --protocol warm --seeds 5
 
-writes ``benchmarks/results/movielens-100k-warm/``; ``--protocol cold`` is of new users. What an
-interrupted run had trained with the same settings is used again.
+writes ``benchmarks/results/movielens-100k-warm/``; ``--protocol cold`` tests new users. Models that
+an interrupted run trained with the same settings are reused.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import torch
 import typer
 
-from benchmarks.command import new_app
+from benchmarks.command import ConfigOption, RawFilesOption, SeedsOption, new_app
 from benchmarks.command import run as run_app
 from metaselector.common.errors import UserError, nearest
 from metaselector.common.files import write_text
@@ -30,7 +30,7 @@ PROTOCOLS = {
     "warm": (*TABLE, *MADE_WITH),
     "cold": ("support.csv", "summary.md", "summary.tex", *MADE_WITH),
 }
-"""What is kept of a run; with new users, so is :data:`TABLE` of every size of support."""
+"""Files of a run to keep; with new users, also :data:`TABLE` for each support size."""
 
 CONFIG = Path(__file__).parent / "configs" / "tables.yaml"
 
@@ -42,32 +42,29 @@ def main(
     dataset: Annotated[
         str | None,
         typer.Option(
-            help="Data set, as `metaselector reproduce` takes it.", show_default="movielens-100k"
+            help="Data set, as for `metaselector reproduce`.", show_default="movielens-100k"
         ),
     ] = None,
     protocol: Annotated[str, typer.Option(help=f"One of: {', '.join(PROTOCOLS)}.")] = "warm",
-    seeds: Annotated[int, typer.Option(min=1, help="Seeds 0 to this number less one.")] = 5,
+    seeds: SeedsOption = 5,
     run: Annotated[
         Path | None,
         typer.Option(help="Run directory.", show_default="runs/<dataset>-<protocol>"),
     ] = None,
-    data: Annotated[
-        Path | None,
-        typer.Option(help="Your own copy of the raw files.", show_default="fetched into data/"),
-    ] = None,
-    config: Annotated[Path, typer.Option(help="YAML file of settings.")] = CONFIG,
+    data: RawFilesOption = None,
+    config: ConfigOption = CONFIG,
     output: Annotated[
-        Path, typer.Option(help="Where <dataset>-<protocol>/ with the results goes.")
+        Path, typer.Option(help="Folder to write <dataset>-<protocol>/ with the results to.")
     ] = Path("benchmarks/results"),
 ) -> None:
-    """Train and evaluate all models for several seeds; keep the tables and what they come from."""
+    """Train and evaluate all models with several seeds; keep the tables and their settings."""
     if protocol not in PROTOCOLS:
-        raise UserError(f"--protocol {protocol}: no such protocol; {nearest(protocol, PROTOCOLS)}")
+        raise UserError(f"--protocol {protocol}: unknown protocol; {nearest(protocol, PROTOCOLS)}")
     changes: dict[str, Any] = {"seeds": list(range(seeds)), "protocol": protocol}
     changes |= {"dataset": dataset} if dataset else {}
     settings = load_config(config, changes=changes)
     torch.set_num_threads(settings.threads)
-    # Of a schema of one's own, the name is a path.
+    # A schema for your own log is given as a path.
     of = Path(settings.dataset).stem if is_schema(settings.dataset) else settings.dataset
     name = f"{of}-{protocol}"
     made = Run(Path("runs") / name if run is None else run, settings)

@@ -1,4 +1,4 @@
-"""Metrics of strategies of training base models, and how sure their differences are."""
+"""Metrics of each strategy of training base models, and intervals of their differences."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score, f1_score, recall_score
 
+from benchmarks.study import over_seeds
 from metaselector.common.progress import Progress
 from metaselector.evaluate.bootstrap import Difference, difference, resample
 from metaselector.evaluate.metrics import auc, logloss
@@ -28,23 +29,22 @@ OF_COUNTS: dict[str, Callable[[Floats, Floats, Floats, Floats], Floats]] = {
     "recall": lambda tp, fp, fn, tn: tp / (tp + fn),
     "f1": lambda tp, fp, fn, tn: 2 * tp / (2 * tp + fp + fn),
 }
-"""The metrics of a threshold as functions of sums over users' rows, one a resample."""
+"""Metrics at a threshold, from counts summed over users' rows; one value per resample."""
 BASE = "independent"
 
 
 def compare(
     predictions: Mapping[tuple[str, str], pd.DataFrame], resamples: int, progress: Progress
 ) -> pd.DataFrame:
-    """Every strategy's metrics, and their difference to those of models trained alone.
+    """Metrics of each strategy, and their difference from models trained independently.
 
     Args:
-        predictions: long tables by labels and strategy; those of the same labels have the same
-            rows.
+        predictions: long tables by labels and strategy; tables with equal labels have equal rows.
 
     Returns:
-        A row per labels, model, strategy and metric: ``value`` is the mean over seeds, ``sd`` their
-        standard deviation, ``difference`` the mean's difference to ``independent``, with its 95 %
-        interval ``low`` to ``high`` and ``p`` of the paired bootstrap over users.
+        A row per labels, model, strategy and metric: ``value`` and ``sd`` are mean and standard
+        deviation over seeds, ``difference`` is the mean minus that of ``independent``, ``low`` to
+        ``high`` its 95 % interval and ``p`` its p-value by the paired bootstrap over users.
     """
     records = []
     for labels in dict.fromkeys(labels for labels, _ in predictions):
@@ -72,8 +72,7 @@ def compare(
                         "model": model,
                         "strategy": strategy,
                         "metric": metric,
-                        "value": float(np.mean(values)),
-                        "sd": float(np.std(values, ddof=1)) if len(values) > 1 else 0.0,
+                        **over_seeds(values),
                         **(Difference(*[np.nan] * 4) if found is None else found)._asdict(),
                         "seeds": len(values),
                     }
@@ -84,7 +83,7 @@ def compare(
 def of_counts(
     predictions: pd.DataFrame, resamples: int
 ) -> dict[str, dict[tuple[int, str], Floats]]:
-    """What :func:`resample` returns, of the metrics of :data:`OF_COUNTS`."""
+    """The metrics of :data:`OF_COUNTS` in the form that :func:`resample` returns."""
     users = np.unique(predictions["user"])
     code = np.searchsorted(users, predictions["user"])
     n, generator = len(users), _generator()

@@ -1,4 +1,4 @@
-"""The page about strategies of training base models, in Markdown."""
+"""The Markdown page about strategies of training base models."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NAMES = {"auc": "AUC", "logloss": "logloss", "accuracy": "accuracy", "recall": "
 
 
 def convergence(run: Run, labels: str) -> pd.DataFrame:
-    """Of co-training, a row per round, model and seed, of the models of *train*."""
+    """Rounds of co-training the models of *train*: a row per round, model and seed."""
     records = []
     for seed in run.config.seeds:
         for name in run.config.taught:
@@ -49,23 +49,24 @@ def page(
     made: Mapping[tuple[str, str], Run],
     command: str,
 ) -> str:
-    """What was done, what came of it in words, the tables, and the rounds of co-training."""
+    """The set-up, the outcome in words, the tables, and the rounds of co-training."""
     first = made["all", BASE].config
     joint = compared.loc[compared["model"] == "metaselector", "seeds"].max()
     lines = [
         "## Base models that teach each other",
         "",
-        f"MovieLens-100K, known users. Mean ± standard deviation over {len(first.seeds)} seed(s), "
-        f"of metaselector over {joint}. "
-        "Δ: minus independent, with the 95 % interval of the paired bootstrap over users "
-        f"({first.evaluate.resamples:,} resamples, mean over the seeds), which says what other "
-        "users would have changed; not corrected for the number of lines. Bold where it does not "
-        "hold 0. Accuracy, recall and F1 at a threshold of 0.5. metaselector is joint MetaSelector "
-        "on top of the base models above it. A tenth: of each user's rows before the last tenth, "
-        "one in ten, drawn once, to train, validate and adapt on; test is the last tenth, as ever, "
-        "and of users with few rows one or two more. Settings of teaching were chosen on valid of "
-        "seed 0. Co-training that keeps round 0 has learned from no pair, and differs from "
-        "independent only in the order of rows, which is a measure of chance.",
+        f"MovieLens-100K, known users. Mean ± standard deviation over {len(first.seeds)} seed(s); "
+        f"for metaselector over {joint}. "
+        "Δ: difference from independent, with the 95 % interval of the paired bootstrap over users "
+        f"({first.evaluate.resamples:,} resamples, mean over the seeds). Intervals reflect which "
+        "users were sampled and are not corrected for the number of rows in the table. Bold: the "
+        "interval excludes 0. Accuracy, recall and F1 use a threshold of 0.5. metaselector is "
+        "joint MetaSelector on top of the base models above it. A tenth: from each user's rows "
+        "before the last tenth, one in ten was drawn, once, to train, validate and adapt on; test "
+        "is the last tenth as usual, plus one or two rows for users with few rows. The settings of "
+        "teaching were chosen on valid with seed 0. Co-training that keeps round 0 has learned "
+        "from no pair and differs from independent only in the order of rows, which shows the size "
+        "of chance differences.",
         "",
         f"Command: `{command}`",
         "",
@@ -74,7 +75,7 @@ def page(
         run = made[labels, BASE]
         train, tested = len(run.protocol.fitting_rows("full")), len(_tested(run))
         lines += [
-            f"### {TITLES[labels]} ({train:,} to train and validate on, {tested:,} to predict)",
+            f"### {TITLES[labels]} ({train:,} for training and validation, {tested:,} to predict)",
             "",
             in_words(compared[compared["labels"] == labels]),
             "",
@@ -90,7 +91,7 @@ def _tested(run: Run) -> pd.Index:
 
 
 def in_words(compared: pd.DataFrame) -> str:
-    """For each strategy and metric, which models are better, and which worse, beyond chance."""
+    """Which models are better or worse beyond chance, for each strategy and metric."""
     sentences = []
     for strategy in dict.fromkeys(compared["strategy"]):
         if strategy == BASE:
@@ -126,7 +127,7 @@ def _table(compared: pd.DataFrame) -> list[str]:
 
 
 def _by_model(lines: list[str]) -> list[str]:
-    """The strategies of a model below each other; models in the order of the table."""
+    """Group the lines by model, models in the order of the table."""
     head, body = lines[:2], lines[2:]
     order = list(dict.fromkeys(line.split(" | ")[0] for line in body))
     return head + sorted(body, key=lambda line: order.index(line.split(" | ")[0]))
@@ -136,10 +137,10 @@ def _rounds(rounds: pd.DataFrame) -> list[str]:
     lines = [
         "### Rounds of co-training",
         "",
-        "Of the base models of *train*, means over seeds and models; rounds that fewer seeds came "
-        "to are means over fewer. Pairs: that a model learned from beside its rows. Agreement: of "
-        "two models, the share of the pairs drawn before the round that both think likely, or both "
-        "unlikely. Kept: seeds whose best round this was.",
+        "Base models of *train*; means over seeds and models. Rounds that only some seeds reached "
+        "are means over those seeds. Pairs: pairs that a model learned from besides its rows. "
+        "Agreement: share of the pairs drawn before the round that both models rate as likely, or "
+        "both as unlikely. Kept: number of seeds whose best round this was.",
         "",
         "| labels | round | seeds | pairs | agreement | epochs | valid logloss | kept |",
         "|---|---:|---:|---:|---:|---:|---:|---:|",

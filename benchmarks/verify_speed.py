@@ -1,7 +1,7 @@
-"""What it costs to verify prepared data when they are opened.
+"""The cost of verifying prepared data when it is opened.
 
-``python -m benchmarks.verify_speed`` writes data of 20 million rows with 12 words (1.5 GB), opens
-them in fresh processes and prints the seconds of hashing and the GB a second.
+``python -m benchmarks.verify_speed`` writes 20 million rows of 12 words (1.5 GB), opens them in
+fresh processes and prints the seconds and GB per second of hashing.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ app = new_app()
 
 
 def write(directory: Path, rows: int) -> None:
-    """Write prepared data of random words."""
+    """Write prepared data with random words."""
     fields = tuple(
         Field(
             name=f"field {place}",
@@ -53,7 +53,7 @@ def write(directory: Path, rows: int) -> None:
 
 @app.command()
 def main(
-    rows: Annotated[int, typer.Option(min=1_000, help="Rows of the data.")] = ROWS,
+    rows: Annotated[int, typer.Option(min=1_000, help="Number of rows.")] = ROWS,
     repeats: RepeatsOption = 5,
 ) -> None:
     """Time the verification of prepared data."""

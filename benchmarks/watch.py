@@ -1,8 +1,8 @@
-"""Runs a command and prints its seconds, its peak memory and its exit code.
+"""Run a command and print its seconds, its peak memory and its exit code.
 
-A process's peak counts what it held before it became the command, which is a copy of its parent.
-This parent imports next to nothing, so that what is counted is the command's own. Memory of
-processes that the command starts does not add up: the largest counts.
+The peak of a process includes what it held before it became the command, a copy of its parent. This
+parent imports almost nothing, so the peak is the command's own. If the command starts processes,
+the largest peak counts, not the sum.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import time
 
 
 def main(command: list[str]) -> None:
-    """Print ``seconds kilobytes exit_code`` of `command`; what it prints is discarded."""
+    """Print ``seconds kilobytes exit_code`` of `command`; its output is discarded."""
     started = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)

@@ -1,4 +1,4 @@
-"""A base model of one's own in 20 lines, and a run with it beside LR, FM and DeepFM.
+"""A custom base model in 20 lines, and a run with it beside LR, FM and DeepFM.
 
 python examples/popularity.py
 """
@@ -15,9 +15,9 @@ from base_models import BaseModel, Batch
 
 
 class Popularity(BaseModel):
-    """``logit = bias + effect[user] + effect[item]``, whatever else the row says."""
+    """Popularity of users and items: ``logit = bias + effect[user] + effect[item]``."""
 
-    tables = ("effect",)  # parameters indexed by ids, so that the engine can adapt single rows
+    tables = ("effect",)  # indexed by ids: the engine adapts the rows a user touches
     fields: ClassVar = {"user_field": "user", "item_field": "item"}  # options with field names
     used: Tensor
 

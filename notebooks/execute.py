@@ -1,8 +1,8 @@
-"""Execute the notebooks from their .py files, and keep the outputs in the .ipynb beside them.
+"""Execute the notebooks from their .py files and save the outputs in the .ipynb files.
 
 python notebooks/execute.py             # all, in place
-python notebooks/execute.py 02 04       # those whose names begin so
-python notebooks/execute.py --check     # elsewhere; also fails where .py and .ipynb differ
+python notebooks/execute.py 02 04       # those whose names start with 02 or 04
+python notebooks/execute.py --check     # in a temporary folder; fails if .py and .ipynb differ
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from nbformat import NotebookNode
 
 FOLDER = Path(__file__).resolve().parent
 SECONDS = 900
-"""Most that a cell may take."""
+"""Time limit of a cell."""
 WARNINGS = "error,ignore::PendingDeprecationWarning:ipykernel.kernelbase"
-"""The kernel warns of itself when it ends."""
+"""The kernel itself emits a warning when it ends."""
 
 
 def cells(notebook: NotebookNode) -> list[tuple[str, str]]:
@@ -31,7 +31,7 @@ def cells(notebook: NotebookNode) -> list[tuple[str, str]]:
 
 
 def in_sync(script: Path) -> bool:
-    """Whether a .py and the .ipynb beside it have the same cells."""
+    """Whether a .py file and its .ipynb have the same cells."""
     notebook = script.with_suffix(".ipynb")
     return notebook.exists() and cells(jupytext.read(script)) == cells(
         nbformat.read(notebook, as_version=4)
@@ -39,12 +39,12 @@ def in_sync(script: Path) -> bool:
 
 
 def execute(script: Path) -> NotebookNode:
-    """The cells of `script` with their outputs, and nothing of the machine and the moment.
+    """Execute the cells of `script`; the result has no trace of the machine or the time.
 
-    Warnings of Python are errors, and so is whatever a cell writes to standard error but notes.
+    Python warnings are errors, and so is any output on standard error except notes.
 
     Raises:
-        nbclient.exceptions.CellExecutionError: of a cell that fails.
+        nbclient.exceptions.CellExecutionError: a cell fails.
         RuntimeError: a cell wrote to standard error.
     """
     notebook = jupytext.read(script)
@@ -63,7 +63,9 @@ def execute(script: Path) -> NotebookNode:
         for output in cell.get("outputs", ()):
             lines = output.text.splitlines() if output.get("name") == "stderr" else []
             if not all(line.startswith("note: ") for line in lines):
-                raise RuntimeError(f"{script.name}: on standard error:\n{output.text}")
+                raise RuntimeError(
+                    f"{script.name}: unexpected output on standard error:\n{output.text}"
+                )
     python = {"display_name": "Python 3", "language": "python", "name": "python3"}
     notebook.metadata = NotebookNode(kernelspec=python, language_info={"name": "python"})
     return notebook
@@ -71,15 +73,15 @@ def execute(script: Path) -> NotebookNode:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="*", default=[""], help="how the names begin; all")
-    parser.add_argument("--check", action="store_true", help="change nothing here")
+    parser.add_argument("names", nargs="*", default=[""], help="beginnings of names; default: all")
+    parser.add_argument("--check", action="store_true", help="change no files")
     given = parser.parse_args()
     scripts = [s for s in sorted(FOLDER.glob("[0-9]*.py")) if s.name.startswith(tuple(given.names))]
     if not scripts:
-        sys.exit(f"no notebook begins with {' or '.join(given.names)}")
+        sys.exit(f"no notebook starts with {' or '.join(given.names)}")
     apart = [script.name for script in scripts if given.check and not in_sync(script)]
     if apart:
-        sys.exit(f"{', '.join(apart)}: the .ipynb has other cells; run make notebooks")
+        sys.exit(f"{', '.join(apart)}: the .ipynb has different cells; run make notebooks")
     with tempfile.TemporaryDirectory() as elsewhere:
         folder = Path(elsewhere) if given.check else FOLDER
         for script in scripts:

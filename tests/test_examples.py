@@ -1,4 +1,4 @@
-"""The example of the README runs: a base model of one's own, from registration to adaptation."""
+"""The README's example of a custom base model works, from registration to adaptation."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Damaged, odd and hostile files, and processes that are killed: see ``__main__``."""
+"""Damaged, odd and hostile files, and killed processes; see ``__main__``."""

@@ -1,19 +1,20 @@
-"""Try whether anything that a file may hold, or a killed process leaves, does harm.
+"""Fuzz the readers of files, and kill commands, to find inputs that do harm.
 
     python -m benchmarks.fuzz --json benchmarks/results/reliability/fuzz.json
 
-Inputs: a hundred thousand small files for every reader, damaged, odd or hostile. Damages: a
-thousand of saved files, prepared data, models, checkpoints and snapshots. Kills: commands that are
-ended at a random moment, and given again. Nothing may come of any but a success with the right
-numbers or a ``UserError``, within 5 seconds and 500 MB. Each defect is printed once, with what
-makes it again, and inputs that found one are kept; the exit code is 1 if there is any. Linux only.
+Inputs: a hundred thousand small files for all readers, damaged, odd or hostile. Damages: a thousand
+damaged files of prepared data, models, checkpoints and snapshots. Kills: commands that are killed
+at a random moment and run again. Each must end in success with the right numbers or in a
+``UserError``, within 5 seconds and 500 MB. Each defect is printed once, with the command that
+reproduces it, and inputs that reveal one are kept. The exit code is 1 if there is a defect. Linux
+only.
 """
 
 from __future__ import annotations
 
 import os
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: a process uses one core
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before importing torch: one core per process
 
 import itertools
 import multiprocessing
@@ -37,39 +38,42 @@ from metaselector.common.errors import UserError, nearest
 from metaselector.common.progress import Bars
 
 PIECE = 50
-"""Inputs that a process is given at once."""
+"""Inputs that a process gets at once."""
 
 app = new_app()
 
 
 @app.command()
 def main(
-    inputs: Annotated[int, typer.Option(min=0, help="Files for readers.")] = 100_000,
-    damaged: Annotated[int, typer.Option(min=0, help="Saved files to damage.")] = 1_000,
-    kills: Annotated[int, typer.Option(min=0, help="Commands to kill.")] = 200,
+    inputs: Annotated[int, typer.Option(min=0, help="Number of files for readers.")] = 100_000,
+    damaged: Annotated[int, typer.Option(min=0, help="Number of saved files to damage.")] = 1_000,
+    kills: Annotated[int, typer.Option(min=0, help="Number of commands to kill.")] = 200,
     seconds: Annotated[
-        float | None, typer.Option(help="After which no more are tried.", show_default="none")
+        float | None,
+        typer.Option(help="Stop trying inputs after this time.", show_default="no limit"),
     ] = None,
     target: Annotated[
-        list[str] | None, typer.Option(help="Only this kind; may be given several times.")
+        list[str] | None, typer.Option(help="Only this kind of input; may be repeated.")
     ] = None,
     only: Annotated[
-        list[int] | None, typer.Option(help="Only this input of --target, by its number.")
+        list[int] | None, typer.Option(help="Only the input of --target with this number.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Another one makes other inputs.")] = 0,
-    processes: Annotated[int, typer.Option(min=1, help="At a time.")] = os.cpu_count() or 1,
+    seed: Annotated[int, typer.Option(help="Seed of the inputs.")] = 0,
+    processes: Annotated[int, typer.Option(min=1, help="Number of processes.")] = os.cpu_count()
+    or 1,
     world: Annotated[
         Path | None,
-        typer.Option(help="A folder that an earlier call filled, or an empty one to fill."),
+        typer.Option(help="Folder that an earlier call filled, or an empty one."),
     ] = None,
     findings: Annotated[
-        Path, typer.Option(help="Where inputs are kept that found something.")
+        Path, typer.Option(help="Folder to keep inputs that reveal a defect in.")
     ] = Path("runs/fuzz"),
     json: Annotated[
-        Path | None, typer.Option("--json", help="Where the figures go.", show_default="nowhere")
+        Path | None,
+        typer.Option("--json", help="JSON file to write the figures to.", show_default="none"),
     ] = None,
 ) -> None:
-    """Try odd, damaged and hostile files, and killed commands; exit with 1 if any does harm."""
+    """Try odd, damaged and hostile files and killed commands; exit with 1 if any does harm."""
     with tempfile.TemporaryDirectory(prefix="fuzz-world-") as scratch:
         place = (Path(scratch) if world is None else world).resolve()
         _build(place)
@@ -105,25 +109,25 @@ def main(
 
 
 def _build(place: Path) -> None:
-    """Make the world in a process of its own, so that this one stays free of threads."""
+    """Build the world in a separate process, so this one stays free of threads."""
     place.mkdir(parents=True, exist_ok=True)
     if not any(place.iterdir()):
         process = multiprocessing.get_context("spawn").Process(target=worlds.build, args=(place,))
         process.start()
         process.join()
         if process.exitcode:
-            raise UserError(f"{place}: the world could not be made; its traceback is above")
+            raise UserError(f"{place}: building the world failed; see the traceback above")
 
 
 def _chosen(targets: Mapping[str, Target], names: list[str] | None) -> list[Target]:
     for name in names or ():
         if name not in targets:
-            raise UserError(f"--target {name}: no such target; {nearest(name, targets)}")
+            raise UserError(f"--target {name}: unknown target; {nearest(name, targets)}")
     return [target for name, target in targets.items() if not names or name in names]
 
 
 def _jobs(counts: Mapping[str, int], only: Sequence[int]) -> list[Job]:
-    """The inputs in pieces, in a random order, so that all kinds advance together."""
+    """The inputs in pieces in random order, so all kinds advance together."""
     if only:
         return [Job(name, tuple(only)) for name in counts]
     pieces = [

@@ -1,4 +1,4 @@
-"""One input: what came of it, how long it took and how much memory."""
+"""Try one input: its outcome, time and memory."""
 
 from __future__ import annotations
 
@@ -20,26 +20,25 @@ from metaselector.common.errors import UserError
 
 ROOT = Path(__file__).parents[2]
 MOST_MB = 2000.0
-"""What an input may take before it gets no more: it is large long before."""
-
+"""Hard limit on the memory of an input; it counts as large long before."""
 WAITING = 10
-"""How much longer an input may take by the wall's clock than of the processor's time."""
+"""Limit on wall-clock time, as a multiple of the limit on processor time."""
 
 Kind = Literal["success", "refused", "traceback", "different", "slow", "large", "hung", "crashed"]
-"""What may come of an input. All but the first two are findings; a process that had to be ended has
-hung, and one that ended itself has crashed."""
+"""Possible outcomes. All but the first two are findings. A process that had to be killed has hung;
+one that ended by itself has crashed."""
 
 
 class Outcome(NamedTuple):
-    """What came of an input.
+    """Outcome of an input.
 
     Attributes:
-        kind: in one word.
-        said: the message of what was raised.
-        where: the innermost place of this project that raised it.
-        trace: the traceback of a finding.
-        seconds: of the processor's time that it took.
-        mb: megabytes (10^6 bytes) that the process grew by at most while it took them.
+        kind: one of :data:`Kind`.
+        said: message of the exception.
+        where: innermost line of this project in the traceback.
+        trace: traceback of a finding.
+        seconds: processor time.
+        mb: largest growth of the process in megabytes (10^6 bytes).
     """
 
     kind: Kind
@@ -55,23 +54,24 @@ class Outcome(NamedTuple):
 
 
 class _TooLong(BaseException):
-    """Raised by the clock; no handler of errors takes it for one."""
+    """Raised when time is up. It is a BaseException, so ``except Exception`` does not catch it."""
 
 
 def attempt(task: Callable[[], object], seconds: float, megabytes: float) -> Outcome:
-    """Do `task` under two clocks, in the main thread.
+    """Run `task` in the main thread under two time limits.
 
     Args:
-        seconds: of this processor's time, after which it is ended where Python gets to end it; by
-            the wall's clock it has :data:`WAITING` times as long, since a machine may be busy.
-        megabytes: from which on it is large.
+        seconds: limit on processor time, after which it is interrupted when Python code runs next.
+            The limit on wall-clock time is :data:`WAITING` times as long, as the machine may be
+            busy.
+        megabytes: growth in memory from which on it counts as large.
     """
     before, started = _memory_mark(), time.process_time()
     for number in (signal.SIGPROF, signal.SIGALRM):
         signal.signal(number, _ring)
     try:
         try:
-            # Again and again: the first one may be lost, as in a destructor.
+            # Repeatedly, since the first signal may be lost, for example in a destructor.
             signal.setitimer(signal.ITIMER_PROF, seconds, 0.5)
             signal.setitimer(signal.ITIMER_REAL, WAITING * seconds, 0.5)
             task()
@@ -96,10 +96,10 @@ def attempt(task: Callable[[], object], seconds: float, megabytes: float) -> Out
 
 
 def try_input(target: Target, seed: int, number: int, scratch: Path) -> Outcome:
-    """Write an input of `target` into the folder `scratch`, and read it.
+    """Write an input of `target` into the folder `scratch` and read it.
 
-    What is slow or large is tried a second time, which counts: a machine may be busy, and
-    something may be imported or compiled the first time.
+    A slow or large input is tried again and the second try counts: the machine may have been busy,
+    or something was imported or compiled in the first one.
     """
     for _ in range(2):
         shutil.rmtree(scratch, ignore_errors=True)
@@ -108,7 +108,7 @@ def try_input(target: Target, seed: int, number: int, scratch: Path) -> Outcome:
             warnings.simplefilter("ignore")
             try:
                 target.write(random_of(seed, target.name, number), scratch)
-            except Exception as error:  # a defect of the fuzzer's, which must not end a campaign
+            except Exception as error:  # a defect of the fuzzer, which must not end the campaign
                 return _finding("traceback", error, f"the input could not be made: {error!r}")
             found = attempt(lambda: target.read(scratch), target.seconds, target.megabytes)
         if found.kind not in ("slow", "large"):
@@ -117,14 +117,14 @@ def try_input(target: Target, seed: int, number: int, scratch: Path) -> Outcome:
 
 
 def limit_memory() -> None:
-    """Let this process grow by :data:`MOST_MB` at most."""
+    """Limit the growth of this process to :data:`MOST_MB`."""
     most = int(measure.held("VmData") * 1024 + MOST_MB * 1e6)
     resource.setrlimit(resource.RLIMIT_DATA, (most, resource.getrlimit(resource.RLIMIT_DATA)[1]))
 
 
 def _memory_mark() -> int:
-    """Kilobytes that are resident now, from which on a peak counts."""
-    with suppress(OSError):  # a kernel that does not let us: peaks then count from the start
+    """Reset the memory peak; return the kilobytes that are resident now."""
+    with suppress(OSError):  # if the kernel forbids it, peaks count from the start
         Path("/proc/self/clear_refs").write_text("5")
     return measure.held("VmRSS")
 

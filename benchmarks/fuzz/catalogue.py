@@ -32,5 +32,5 @@ _MODULES = (
 
 
 def catalogue(world: Path) -> Mapping[str, Target]:
-    """Every target by its name, given the folder that :func:`world.build` has filled."""
+    """All targets by name, given the folder that :func:`world.build` filled."""
     return {target.name: target for module in _MODULES for target in module.targets(world)}

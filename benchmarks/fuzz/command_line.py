@@ -1,4 +1,4 @@
-"""What the commands print: a line for a mistake, and nothing that a terminal would obey."""
+"""Output of the commands: one line per error, and no control sequences for a terminal."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from metaselector.cli import main
 from metaselector.common.errors import UserError
 
 LONGEST = 4000
-"""Characters of a line on standard error; a screenful."""
+"""Longest line in characters, about a screenful."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 
 
@@ -38,7 +38,7 @@ def targets(world: Path) -> list[Target]:
 
 
 def _log(random: Random, folder: Path) -> None:
-    """A log whose words somebody chose for the terminal that will show them."""
+    """A log whose words try to control the terminal that shows them."""
     log = random_log(random, odd=0.3)
     rows = [[*row] for row in log.rows]
     for _ in range(random.randrange(4)):
@@ -65,7 +65,7 @@ def _candidates(world: Path, random: Random, folder: Path) -> None:
 
 
 def _said(words: tuple[str, ...], folder: Path) -> None:
-    """Run a command on the files of `folder`, in this process."""
+    """Run a command on the files of `folder` in this process."""
     argv, out, err = sys.argv, io.StringIO(), io.StringIO()
     names = {path.name for path in folder.iterdir()} | {"p.csv"}
     sys.argv = ["metaselector", *(str(folder / w) if w in names else w for w in words)]

@@ -1,4 +1,4 @@
-"""Saved files that are damaged: what reads them refuses them, or finds the very same numbers."""
+"""Damaged files: readers must refuse them or return exactly the same numbers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from metaselector.runs.session import session
 from metaselector.runs.stages.train import meta_train_selectors
 
 Numbers = Mapping[str, Any]
-"""What was found, by name; compared by ``==``."""
+"""Results by name; compared by ``==``."""
 
 
 def targets(world: Path) -> list[Target]:
@@ -54,7 +54,7 @@ def targets(world: Path) -> list[Target]:
 def _write(
     source: Path, pattern: str, find: Callable[[Path], Numbers], random: Random, folder: Path
 ) -> None:
-    """A copy of `source` in which one file is damaged."""
+    """Write a copy of `source` in which one file is damaged."""
     _undamaged(source, find)
     copy = folder / "copy"
     shutil.copytree(source, copy)
@@ -71,13 +71,13 @@ def _compare(source: Path, find: Callable[[Path], Numbers], folder: Path) -> Non
 
 @cache
 def _undamaged(source: Path, find: Callable[[Path], Numbers]) -> Numbers:
-    """What is found where nothing is damaged."""
+    """Results without damage."""
     with tempfile.TemporaryDirectory() as scratch:
         return find(Path(shutil.copytree(source, Path(scratch) / "copy")))
 
 
 def _everything(directory: Path) -> Numbers:
-    """All that any command reads of prepared data."""
+    """Everything that commands read from prepared data."""
     run = Run(directory, load_config(directory / "config.yaml"))
     data, encoder = run.dataset, FittedEncoder.load(run.data_directory)
     rows = np.arange(len(data))
@@ -102,7 +102,7 @@ def _predicted(world: Path, directory: Path) -> Numbers:
 
 
 def _finished(directory: Path) -> Numbers:
-    """The weights of a training that goes on from its snapshots, or begins anew."""
+    """Weights of a training that resumes from its snapshots or starts again."""
     run = Run(directory, load_config(directory / "config.yaml"))
     with session(run, Silent()) as progress:
         meta_train_selectors(run, progress, ("metaselector",))
@@ -115,7 +115,7 @@ def _digest(tensor: torch.Tensor) -> str:
 
 
 def _evaluated(directory: Path) -> Numbers:
-    """All numbers of a run's tables, but for how long a training took."""
+    """All numbers of a run's tables, except training times."""
     MetaSelector.load(directory).evaluate()
     tables = {
         path.name: pd.read_csv(path).drop(columns="seconds", errors="ignore").to_csv()
@@ -169,12 +169,12 @@ def _as_folder(random: Random, path: Path, files: list[Path]) -> None:
 
 
 def _as_another(random: Random, path: Path, files: list[Path]) -> None:
-    """The contents of another file."""
+    """Replace the contents by those of another file."""
     path.write_bytes(random.choice(files).read_bytes())
 
 
 def _exchange(random: Random, path: Path, files: list[Path]) -> None:
-    """Two files under each other's name."""
+    """Swap the contents of two files."""
     other = random.choice(files)
     mine, theirs = path.read_bytes(), other.read_bytes()
     path.write_bytes(theirs)
@@ -205,4 +205,4 @@ DAMAGES: tuple[Damage, ...] = (
     _exchange,
     _as_link,
 )
-"""What disks, copies, synchronised folders and people do to files."""
+"""Damage that disks, copying, synchronised folders and people cause."""

@@ -1,6 +1,6 @@
-"""Commands that are killed at a random moment: the same one, given again, ends as if never killed.
+"""Commands killed at a random moment: running one again must end as if it was never killed.
 
-A child of the process that tries is the command: torch is imported once.
+The command runs in a forked child process, so torch is imported once.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from metaselector.runs.run import Run
 from metaselector.training.checkpoint import read_checkpoint
 
 SECONDS = 60.0
-"""What a killed command and the next one may take together; ten times that by the wall's clock."""
+"""Limit on processor time of a killed command and the next one together."""
 
 STEPS: Mapping[str, Sequence[str]] = {
     "prepare": ("data", "prepare", "--config", "{world}/" + TINY, "--data", "{world}/log.csv"),
@@ -46,7 +46,7 @@ STEPS: Mapping[str, Sequence[str]] = {
     ),
     "save": (),
 }  # fmt: skip
-"""The command of each step, without ``--run``; saving is done from Python."""
+"""Command of each step, without ``--run``; saving is done from Python."""
 
 NEEDS: Mapping[str, tuple[str, ...]] = {
     "prepare": (),
@@ -57,10 +57,10 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
     "predict": ("data", "config.yaml", "checkpoints"),
     "save": ("data", "config.yaml", "checkpoints"),
 }
-"""What of the world's run a step begins with."""
+"""Files of the world's run that a step starts with."""
 
 _PASSED_OVER = ("logs", "environment.json", "summary.", ".db")
-"""They say when something happened, how long it took, and how often it was tried."""
+"""Parts of names of files that record times and numbers of attempts."""
 
 
 def targets(world: Path) -> list[Target]:
@@ -74,7 +74,7 @@ def targets(world: Path) -> list[Target]:
 
 
 def _write(world: Path, step: str, random: Random, folder: Path) -> None:
-    """What the step begins with, and when it is to be killed: once, or once again."""
+    """Write the files that the step starts with, and one or two moments to kill it at."""
     _, seconds = _undisturbed(world, step)
     _begin(world, step, folder)
     moments = [random.uniform(0, 1.1 * seconds) for _ in range(random.choice((1, 1, 2)))]
@@ -89,17 +89,17 @@ def _survive(world: Path, step: str, folder: Path) -> None:
     try:
         found = _contents(folder)
     except UserError as error:
-        raise Different(f"something unreadable was left: {error}") from error
+        raise Different(f"an unreadable file was left: {error}") from error
     for name in sorted(expected.keys() | found.keys()):
         if name not in expected:
             raise Different(f"{name} was left behind")
         if found.get(name) != expected[name]:
-            raise Different(f"{name} is {'another' if name in found else 'missing'}")
+            raise Different(f"{name} is {'different' if name in found else 'missing'}")
 
 
 @cache
 def _undisturbed(world: Path, step: str) -> tuple[Mapping[str, str], float]:
-    """What the step leaves if nobody kills it, and the seconds it takes."""
+    """Contents after the step if it is not killed, and its seconds."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         _begin(world, step, folder)
@@ -118,7 +118,7 @@ def _begin(world: Path, step: str, folder: Path) -> None:
 
 
 def _run(world: Path, step: str, folder: Path, kill_after: float | None = None) -> None:
-    """Do the step in a child, which is killed after some seconds, or has to succeed."""
+    """Run the step in a child process, which is killed after some seconds or must succeed."""
     said = folder / "said"
     child = os.fork()
     if not child:
@@ -138,7 +138,7 @@ def _run(world: Path, step: str, folder: Path, kill_after: float | None = None) 
 
 
 def _ended(child: int, kill_after: float | None) -> int:
-    """The exit status of a child that has ended, or was killed."""
+    """Exit status of a child that ended or was killed."""
     if kill_after is not None:
         end = time.monotonic() + kill_after
         while time.monotonic() < end:
@@ -151,7 +151,7 @@ def _ended(child: int, kill_after: float | None) -> int:
 
 
 def _do(world: Path, step: str, folder: Path) -> int:
-    """The step, in this process; returns its exit code."""
+    """Run the step in this process; return its exit code."""
     run = folder / RUN
     if step == "save":
         TrainedModel.of_run(Run(run, load_config(run / "config.yaml"))).save(folder / "model")
@@ -166,7 +166,7 @@ def _do(world: Path, step: str, folder: Path) -> int:
 
 
 def _contents(folder: Path) -> Mapping[str, str]:
-    """A digest of every file and the name of every folder, but for diaries."""
+    """Digest of each file and name of each folder, without logs and the like."""
     found = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
@@ -177,9 +177,9 @@ def _contents(folder: Path) -> Mapping[str, str]:
 
 
 def _digest(path: Path) -> str:
-    """Of all that a file says, but for times and for trials that were killed.
+    """Digest of the contents of a file, without times and killed trials.
 
-    The header of a safetensors file has its entries in any order, and so a digest of its own.
+    Safetensors files are read first, as the order of entries in their header may vary.
     """
     if path.suffix == ".safetensors":
         return _tensors(path)
@@ -196,7 +196,7 @@ def _digest(path: Path) -> str:
 
 
 def _tensors(path: Path) -> str:
-    """A digest of a checkpoint, but for the seconds that its record has."""
+    """Digest of a checkpoint without its training seconds."""
     checkpoint = read_checkpoint(path)
     digest = hashlib.sha256(repr(sorted(checkpoint.settings.items())).encode())
     for name, tensor in sorted(checkpoint.tensors.items()):

@@ -1,4 +1,4 @@
-"""Small logs of a user's own with their schemas, right or nearly so."""
+"""Small user logs with their schemas, valid or nearly valid."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from benchmarks.fuzz.mutations import word
 COLUMNS = ("user", "item", "at", "liked", "stars", "device", "price", "tags")
 START = 1_600_000_000
 SCHEMA = "log.yaml"
-"""What the schema's file is called in the folder of an input."""
+"""Name of the schema file in the folder of an input."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Log:
 
     Attributes:
         rows: values of :data:`COLUMNS`.
-        schema: as in YAML, but for the files.
+        schema: contents of the YAML file, without the names of files.
     """
 
     rows: Sequence[Sequence[str]]
@@ -36,14 +36,14 @@ class Log:
         return [row[COLUMNS.index(name)] for row in self.rows]
 
     def text(self, separator: str = ",", quoting: int = csv.QUOTE_MINIMAL) -> str:
-        """As a delimited file with a header."""
+        """The log as delimited text with a header."""
         file = io.StringIO()
         writer = csv.writer(file, delimiter=separator, quoting=quoting, lineterminator="\n")  # type: ignore[arg-type]
         writer.writerows([COLUMNS, *self.rows])
         return file.getvalue()
 
     def save(self, folder: Path, data: bytes, name: str, **more: Any) -> Path:
-        """Write `data` as the interactions, the schema beside them, and what it names."""
+        """Write `data` as the interactions, the schema, and the files that the schema names."""
         folder.mkdir(exist_ok=True)
         (folder / name).write_bytes(data)
         return self.save_schema(folder, name, **more)
@@ -78,7 +78,7 @@ _FEATURES: dict[str, Any] = {
 
 
 def random_log(random: Random, users: int = 3, rows: int = 4, odd: float = 0.1) -> Log:
-    """A log that is right, but for `odd` of its features and a cell in some logs."""
+    """A valid log, except for the share `odd` of its features, and one cell in some logs."""
     made = [_row(random, user, row, odd) for row in range(rows) for user in range(users)]
     if random.random() < odd:
         random.choice(made)[random.randrange(len(COLUMNS))] = _cell(random)
@@ -109,7 +109,7 @@ def _row(random: Random, user: int, row: int, odd: float) -> list[str]:
 
 
 def _cell(random: Random) -> str:
-    """A word without line ends, which no value may hold, quoted or not."""
+    """A word without line breaks, which no value may contain, even quoted."""
     return word(random).replace("\n", " ").replace("\r", " ")
 
 

@@ -1,4 +1,4 @@
-"""Valid bytes, made wrong: by a bit, by a piece, or by a word that programs trip over."""
+"""Mutations of valid bytes: bits, pieces, or words that programs stumble over."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ MARKS = (
 )  # fmt: skip
 WORDS = (*NUMBERS, *MISSING, *NAMES, *TIMES, *MARKS)
 _MOST = 64 * 1024
-"""Bytes that a mutated input has at most, so that a hundred thousand take minutes."""
+"""Most bytes of a mutated input, so a hundred thousand take minutes."""
 
 Mutation = Callable[[Random, bytes], bytes]
 
 
 def mutated(random: Random, data: bytes, most: int = 6) -> bytes:
-    """`data` after one to `most` changes, few rather than many."""
+    """`data` after one to `most` changes; few are more likely than many."""
     for _ in range(min(most, 1 + int(random.expovariate(1.3)))):
         data = random.choice(MUTATIONS)(random, data)[:_MOST]
     return data
 
 
 def word(random: Random) -> str:
-    """Something that files hold and programs trip over."""
+    """A word that occurs in files and that programs stumble over."""
     return random.choice(WORDS)
 
 
@@ -97,7 +97,7 @@ def _zero(random: Random, data: bytes) -> bytes:
 
 
 def _another_word(random: Random, data: bytes) -> bytes:
-    """One value of a text replaced: what stands between two of its marks."""
+    """Replace one value of a text, the part between two separators."""
     places = [at for at, byte in enumerate(data[:4096]) if byte in b',;\t|:\n "{}[]']
     if len(places) < 2:
         return _insert(random, data)
@@ -106,7 +106,7 @@ def _another_word(random: Random, data: bytes) -> bytes:
 
 
 def _another_line(random: Random, data: bytes) -> bytes:
-    """Lines moved, dropped or doubled."""
+    """Move, drop or duplicate a line."""
     lines = data.split(b"\n")
     a, b = random.randrange(len(lines)), random.randrange(len(lines))
     match random.randrange(3):

@@ -1,4 +1,4 @@
-"""Parquet files of every type that a column may have, and of some that it should not."""
+"""Parquet files with columns of any type, supported or not."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from benchmarks.fuzz.logs import COLUMNS, Log
 from benchmarks.fuzz.mutations import word
 
 Make = Callable[[Random, int], Any]
-"""One value, given its row."""
+"""Creates the value of a row."""
 
 _NUMBERS = (pa.int8(), pa.int16(), pa.int32(), pa.int64(), pa.uint8(), pa.uint32(), pa.uint64())
 _FLOATS = (pa.float16(), pa.float32(), pa.float64())
@@ -29,13 +29,13 @@ _FLOAT_VALUES = (0.0, 1.0, 1.5, -1.0, 65504.0, float("nan"), float("inf"))
 
 
 def plain_table(log: Log) -> pa.Table:
-    """The log with the types that its columns should have."""
+    """The log with the proper column types."""
     types = {"at": pa.int64(), "liked": pa.int64(), "stars": pa.int64(), "price": pa.float64()}
     arrays = {}
     for name in COLUMNS:
         values = log.column(name)
         arrays[name] = pa.array([text or None for text in values], pa.string())
-        # An odd value keeps the column as text; Arrow would take 0x10 for a number.
+        # A column with an odd value stays text; Arrow would read 0x10 as a number.
         with suppress(ValueError):
             if name in types:
                 [float(text) for text in values if text]
@@ -44,7 +44,7 @@ def plain_table(log: Log) -> pa.Table:
 
 
 def odd_table(random: Random, log: Log, path: Path) -> None:
-    """Write the log with one to three columns of another type, or with other columns."""
+    """Write the log with one to three columns changed in type, added or removed."""
     table = plain_table(log)
     for _ in range(random.randint(1, 3)):
         name = random.choice(COLUMNS)
@@ -62,12 +62,12 @@ def odd_table(random: Random, log: Log, path: Path) -> None:
                 table = table.append_column(word(random), table.column(at))
             case _:
                 table = table.set_column(at, name, _odd_column(random, len(table)))
-    if random.random() < 0.01:  # small only while it is a file
+    if random.random() < 0.01:  # small as a file only
         table = _repeated(random, table)
     options = {"row_group_size": random.choice((1, 3, 1000)) if len(table) < 1000 else 10**6}
     try:
         pq.write_table(table, path, **options)
-    except (pa.ArrowException, TypeError, ValueError):  # a type that Parquet does not hold
+    except (pa.ArrowException, TypeError, ValueError):  # a type that Parquet does not support
         pq.write_table(plain_table(log), path, **options)
     if random.random() < 0.1:  # a name that is not UTF-8
         written = random.choice(COLUMNS).encode()
@@ -75,8 +75,8 @@ def odd_table(random: Random, log: Log, path: Path) -> None:
 
 
 def _repeated(random: Random, table: pa.Table) -> pa.Table:
-    """Its last row a hundred thousand times, with a long word in one column."""
-    with suppress(pa.ArrowException, IndexError):  # a type that Arrow itself cannot repeat
+    """The last row a hundred thousand times, with a long word in one column."""
+    with suppress(pa.ArrowException, IndexError):  # a type that Arrow cannot repeat
         table = table.take([len(table) - 1] * 100_000) if len(table) else table
     name = random.choice(table.column_names)
     words = pa.array(["x" * random.choice((10, 10_000))])
@@ -86,7 +86,7 @@ def _repeated(random: Random, table: pa.Table) -> pa.Table:
 
 
 def _odd_column(random: Random, rows: int) -> pa.Array:
-    """A column of a random type, with missing values in some."""
+    """A column of a random type; some have missing values."""
     type_, make = _random_type(random, depth=0)
     missing = random.choice((0.0, 0.0, 0.3, 1.0))
     values = [None if random.random() < missing else make(random, row) for row in range(rows)]
@@ -101,7 +101,7 @@ def _odd_column(random: Random, rows: int) -> pa.Array:
 
 
 def _random_type(random: Random, depth: int) -> tuple[pa.DataType, Make]:
-    """A type and what makes values of it."""
+    """A type and a function that creates its values."""
     match random.randrange(14 if depth < 2 else 8):
         case 0 | 1:
             return random.choice(_NUMBERS), lambda r, row: r.choice((row, 0, 1, r.randrange(128)))

@@ -1,4 +1,4 @@
-"""YAML that is broken, odd or hostile, made from a mapping that is right."""
+"""Broken, odd or hostile YAML made from a valid mapping."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ VALUES: tuple[Any, ...] = (
     datetime.date(2020, 1, 2), datetime.datetime(2020, 1, 2, 3, 4), {1: 2}, {None: None},
     "x.py:Y", "a.b:C", "../x",
 )  # fmt: skip
-"""What may stand where something else should."""
+"""Values that replace proper ones."""
 
 
 def odd_yaml(random: Random, settings: Any) -> bytes:
-    """`settings` with one to three odd values or keys; as text that is damaged, too, in some."""
+    """`settings` with one to three odd values or keys; sometimes the text is damaged too."""
     if random.random() < 0.1:
         return random.choice(HOSTILE)(random).encode()
     given = odd_settings(random, settings)
@@ -31,7 +31,7 @@ def odd_yaml(random: Random, settings: Any) -> bytes:
 
 
 def odd_settings(random: Random, settings: Any) -> Any:
-    """A copy in which one to three values or keys are others."""
+    """A copy with one to three values or keys changed."""
     given = copy.deepcopy(settings)
     for _ in range(random.choice((1, 1, 1, 2, 3))):
         places = [*_places(given)]
@@ -49,7 +49,7 @@ def odd_settings(random: Random, settings: Any) -> Any:
 
 
 def odd_value(random: Random, hashable: bool = False) -> Any:
-    """A value of any type that YAML has."""
+    """A value of any YAML type."""
     while True:
         found = random.choice(VALUES) if random.random() < 0.7 else word(random)
         if not hashable or isinstance(found, str | int | float | None):
@@ -57,7 +57,7 @@ def odd_value(random: Random, hashable: bool = False) -> Any:
 
 
 def near(random: Random, value: Any) -> Any:
-    """Another value of the same kind, or of any."""
+    """Another value, mostly of the same type."""
     if random.random() < 0.6:
         if isinstance(value, bool):
             return not value
@@ -71,7 +71,7 @@ def near(random: Random, value: Any) -> Any:
 
 
 def _places(value: Any) -> Iterator[tuple[Any, Any]]:
-    """Every key of every mapping and every index of every list, with its holder."""
+    """Each key of each mapping and each index of each list, with its container."""
     if isinstance(value, dict):
         for key, inner in value.items():
             yield value, key
@@ -83,7 +83,7 @@ def _places(value: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def _bomb(open_: str, close: str, width: int, depth: int) -> str:
-    """Aliases of aliases: a few lines that stand for ``width ** depth`` values."""
+    """Aliases of aliases: a few lines that expand to ``width ** depth`` values."""
     lines = [f"a0: &a0 {open_}x{close}" if open_ == "[" else "a0: &a0 {k: x}"]
     for level in range(1, depth):
         inner = ", ".join(
@@ -103,7 +103,7 @@ HOSTILE: tuple[Callable[[Random], str], ...] = (
     lambda r: "a: &a {b: *a}\nadapt: *a\n",
     lambda r: "<<: &a {<<: *a}\n",
     lambda r: f"a: {'9' * r.choice((400, 5000, 60_000))}\n",
-    lambda r: f"a: {'1:' * r.choice((5, 2000))}1\n",  # numbers of base 60
+    lambda r: f"a: {'1:' * r.choice((5, 2000))}1\n",  # numbers in base 60
     lambda r: f"{'x' * r.choice((200, 60_000))}: 1\n",
     lambda r: r.choice(("- 1\n", "x\n", "5\n", "\x00", "---\n---\n", "? {a: 1}\n: 2\n", "? [a]\n")),
     lambda r: r.choice(("!!python/name:os.getpid ''\n", "!!set {a}\n")),

@@ -1,4 +1,4 @@
-"""Logs of a user's own: their readers, what describes them, and what prepares them."""
+"""User logs: reading, describing and drafting a schema."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _TEXT = {"log.csv": ",", "log.tsv": "\t", "log.txt": ",", "log.inter": "\t"}
 
 
 def targets(world: Path) -> list[Target]:
-    """Of all formats that a log may have."""
+    """Targets for all formats of a log."""
     return [
         Target("log-text", _text, read_whole, 16),
         Target("log-gzip", _gzipped, read_whole, 6),
@@ -38,12 +38,12 @@ def targets(world: Path) -> list[Target]:
 
 
 def read_whole(folder: Path) -> None:
-    """Read all interactions, and what is known of their items."""
+    """Read all interactions and the features of their items."""
     table = read_log(folder / SCHEMA)
     names: set[str] = set()
     for block in table.read():
         for what, column in (("user", block.user), ("item", block.item)):
-            # One row of each word: a long word that many rows have is kept once, too.
+            # One row per word, as a long word in many rows is stored once.
             words = set(pc.unique(column).to_pylist())
             if None in words or "" in words:
                 raise Different(f"a row without {what}")
@@ -58,7 +58,7 @@ def _text(random: Random, folder: Path) -> None:
 
 
 def _gzipped(random: Random, folder: Path) -> None:
-    """A log that is damaged before or after it was compressed, or is small only while it is."""
+    """A log damaged before or after compression, or one that is small only while compressed."""
     log, chosen = random_log(random), random.random()
     text = log.text().encode()
     if chosen < 0.01:
@@ -110,7 +110,7 @@ def _describe(folder: Path) -> None:
 
 
 def _draft(folder: Path) -> None:
-    """A draft is a schema, or names what is left to say."""
+    """A draft must be a valid schema or mark what is left to fill in."""
     text = draft(folder / "log.csv", folder)
     (folder / SCHEMA).write_text(text, encoding="utf-8")
     if "CHANGE_ME" not in text:

@@ -1,4 +1,4 @@
-"""Processes that try inputs, and are replaced when one of them ends or hangs."""
+"""Processes that try inputs; one that ends or hangs is replaced."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from benchmarks.fuzz.attempt import WAITING, Kind, Outcome, limit_memory, try_in
 from benchmarks.fuzz.target import Target
 
 Catalogue = Callable[[Path], Mapping[str, Target]]
-"""All targets, given the folder of the world that they share; a function of a module."""
+"""A module-level function that returns all targets, given the folder of the world."""
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _START_SECONDS = 300.0
 _GRACE = 30.0
-"""Seconds beyond all that :func:`try_input` gives an input, after which its process is ended: its
-clocks do not ring in foreign code."""
+"""Seconds beyond the limits of :func:`try_input` after which a process is killed, since signals do
+not interrupt native code."""
 
 
 class Job(NamedTuple):
@@ -34,7 +34,7 @@ class Job(NamedTuple):
 
 
 class Tried(NamedTuple):
-    """An input and what came of it."""
+    """An input and its outcome."""
 
     target: str
     number: int
@@ -47,10 +47,10 @@ def try_all(
     """Try all inputs of `jobs`, in any order.
 
     Args:
-        catalogue: called in every process.
-        world: what it is called with.
-        seed: of all inputs.
-        processes: at a time.
+        catalogue: called in each process.
+        world: argument of `catalogue`.
+        seed: seed of all inputs.
+        processes: number of processes.
     """
     targets = catalogue(world)
     waiting = iter(jobs)
@@ -81,7 +81,7 @@ def try_all(
 
 @dataclass
 class _Worker:
-    """A process, and what it is doing."""
+    """A process and its current job."""
 
     catalogue: Catalogue
     world: Path
@@ -104,7 +104,7 @@ class _Worker:
         self.pipe.send(job)
 
     def receive(self) -> Iterator[Tried]:
-        """What it says: that it is there, or what came of an input; raises EOFError at its end."""
+        """Read that the process is ready, or an outcome; raise EOFError if it has ended."""
         found = self.pipe.recv()
         self.since = time.monotonic()
         if not self.is_ready:
@@ -123,18 +123,18 @@ class _Worker:
         return time.monotonic() - self.since > allowed
 
     def lost(self, kind: Kind) -> Tried:
-        """End it, and blame the input that it was at."""
+        """Kill the process and blame the input that it was trying."""
         self.process.kill()
         self.process.join()
         if not self.is_ready or self.job is None:
-            raise RuntimeError(f"a process ended on its own (exit code {self.process.exitcode})")
-        said = f"exit code {self.process.exitcode}" if kind == "crashed" else "was ended"
+            raise RuntimeError(f"a process ended by itself (exit code {self.process.exitcode})")
+        said = f"exit code {self.process.exitcode}" if kind == "crashed" else "was killed"
         seconds = time.monotonic() - self.since
         number = self.job.numbers[self.done]
         return Tried(self.job.target, number, Outcome(kind, said, seconds=seconds))
 
     def replaced(self) -> _Worker:
-        """Another one for the rest of its job."""
+        """A new worker for the rest of the job."""
         self.end()
         other = _Worker(self.catalogue, self.world, self.seed)
         assert self.job is not None
@@ -152,11 +152,11 @@ class _Worker:
 
 
 def _work(pipe: Connection, catalogue: Catalogue, world: Path, seed: int, scratch: Path) -> None:
-    """What a process does: a job after the other, an answer for each input."""
+    """Main loop of a process: job after job, one answer per input."""
     import torch
 
     torch.set_num_threads(1)
-    # What the product prints for its users; libraries may write to the descriptors themselves.
+    # Silence output, including that of libraries that write to the descriptors directly.
     silent = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(silent, descriptor)

@@ -1,4 +1,4 @@
-"""Logs that are prepared: what a model will see is what the log says, in whichever order."""
+"""Prepared logs: models must see what the log contains, whatever the order of its rows."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from metaselector.runs.stages.prepare import prepare
 
 GIVEN, SHUFFLED = "given", "shuffled"
 _MOST_VALUE = 1000.0
-"""Beyond this, a standardised number would drown every other feature."""
+"""Beyond this, a standardised number would outweigh every other feature."""
 
 
 def targets(world: Path) -> list[Target]:
@@ -50,7 +50,7 @@ def _check(folder: Path) -> None:
         _require_labels(one, log)
         for name, rows in _by_user(one, folder / GIVEN).items():
             if _by_user(other, folder / SHUFFLED).get(name) != rows:
-                raise Different(f"user {name} has other rows where the file has another order")
+                raise Different(f"user {name} has different rows if the file is reordered")
 
 
 def _prepared(folder: Path) -> EncodedDataset | UserError:
@@ -70,7 +70,7 @@ def _log(folder: Path) -> Log:
 
 
 def _require_sound(data: EncodedDataset) -> None:
-    """Ids exist, values are near, labels are labels, and time goes on."""
+    """Require valid ids, bounded values, valid labels and rows ordered by time."""
     rows = np.arange(len(data))
     ids, values = (part.numpy() for part in data.batch(rows))
     if ids.min() < 0 or ids.max() >= data.schema.num_ids:
@@ -82,11 +82,11 @@ def _require_sound(data: EncodedDataset) -> None:
         raise Different("a label that is neither 0 nor 1")
     same_user = np.diff(data.users[rows]) == 0
     if (np.diff(data.timestamps[rows])[same_user] < 0).any():
-        raise Different("a user's rows are not in the order of time")
+        raise Different("a user's rows are not in order of time")
 
 
 def _require_labels(data: EncodedDataset, log: Log) -> None:
-    """The first label of every row, by user and time, as a few lines of Python read the file."""
+    """Compare the first label of each row with a simple reading of the file."""
     label = next(iter(log.schema["labels"].values()))
     try:
         said = [
@@ -95,7 +95,7 @@ def _require_labels(data: EncodedDataset, log: Log) -> None:
                 *map(log.column, ("user", "at", label.column)), strict=True
             )
         ]
-    except ValueError:  # an odd cell, of which the readers know more
+    except ValueError:  # an odd cell, which only the readers handle
         return
     for user, group in groupby(sorted(said), key=lambda row: row[0]):
         expected = [positive for _, _, positive in group]
@@ -114,7 +114,7 @@ def _labels_of(data: EncodedDataset, user: str) -> Sequence[float] | None:
 
 
 def _by_user(data: EncodedDataset, folder: Path) -> dict[str, list[Any]]:
-    """What models see of every user's rows; item codes go by the order of the file."""
+    """Each user's rows as models see them; item codes depend on the order of the file."""
     items = [str(name) for name in FittedEncoder.load(folder / "data").items.index]
     ids, values = (part.numpy() for part in data.batch(np.arange(len(data))))
     found: dict[str, list[Any]] = {name: [] for name in data.user_names}

@@ -1,4 +1,4 @@
-"""Data sets that have a name, as somebody may have them: cut, edited, or of another release."""
+"""Public data sets as users may have them: cut, edited, or from another release."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ FILES: Mapping[str, Mapping[str, str]] = {
         "u.user": "1|24|M|writer|85711\n2|53|F|other|94043\n3|23|M|writer|32067\n",
         "u.item": "".join(f"{i}|Film {i} (1995)|01-Jan-1995||url|{_FLAGS}\n" for i in range(1, 5)),
     },
-    "movielens-100k-funnel": {  # as RecBole has them
+    "movielens-100k-funnel": {  # in RecBole's format
         "ml-100k.inter": "\t".join(_ATOMIC) + "\n" + _ratings("\t"),
         "ml-100k.user": "user_id:token\tage:token\tgender:token\n1\t24\tM\n2\t53\tF\n3\t23\tM\n",
         "ml-100k.item": "item_id:token\tmovie_title:token_seq\t"
@@ -80,7 +80,7 @@ FILES: Mapping[str, Mapping[str, str]] = {
 
 
 def _folder(files: Mapping[str, str], random: Random, folder: Path) -> None:
-    """The files, of which one is changed, or missing."""
+    """Write the files with one of them changed or missing."""
     changed = random.choice(list(files))
     for name, text in files.items():
         data = text.encode()
@@ -92,7 +92,7 @@ def _folder(files: Mapping[str, str], random: Random, folder: Path) -> None:
 
 
 def _zip(random: Random, folder: Path) -> None:
-    """The files in an archive that is damaged, or was made by somebody who means harm."""
+    """Write the files in an archive that is damaged or hostile."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", random.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED))) as z:
         for name, text in FILES["movielens-100k"].items():
@@ -106,7 +106,7 @@ def _zip(random: Random, folder: Path) -> None:
 
 
 def _member(random: Random) -> zipfile.ZipInfo:
-    """A member of an archive that should not be there."""
+    """An archive member that should not be there."""
     names = (
         "../x",
         "/tmp/x",
@@ -139,7 +139,7 @@ def _reviews(random: Random) -> Iterable[dict[str, Any]]:
 
 def _amazon(random: Random, folder: Path) -> None:
     reviews = [*_reviews(random)]
-    if random.random() < 0.3:  # another kind of value
+    if random.random() < 0.3:  # a value of another type
         random.choice(reviews)[random.choice([*reviews[0]])] = random.choice(
             (None, True, [1], {"a": 1}, 1e308, 10**400, "5", "", word(random), -0.0)
         )
@@ -151,7 +151,7 @@ def _amazon(random: Random, folder: Path) -> None:
         ("reviews_X_5.json", reviews, which < 0.7),
         ("meta_X.json", metadata, which > 0.5),
     ):
-        # The metadata of 2014 is written as Python's dictionaries.
+        # The metadata of 2014 consists of Python dictionaries.
         write: Callable[[Any], str] = (
             repr if name == "meta_X.json" and random.random() < 0.5 else json.dumps
         )

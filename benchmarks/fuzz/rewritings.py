@@ -1,4 +1,4 @@
-"""The same log written otherwise, which must mean the same."""
+"""The same log in another format, which must mean the same."""
 
 from __future__ import annotations
 
@@ -56,11 +56,11 @@ def require_same(one: pd.DataFrame | UserError, other: pd.DataFrame | UserError)
     if isinstance(one, UserError) and isinstance(other, UserError):
         raise one
     if isinstance(one, UserError) or isinstance(other, UserError) or len(one) != len(other):
-        raise Different(f"{_told(one)}, written otherwise it is {_told(other)}")
+        raise Different(f"{_told(one)}, in another format {_told(other)}")
     for column in one.columns.drop("line", errors="ignore"):
         a, b = one[column].tolist(), other[column].tolist()
         if not all(x == y or _both_missing(x, y) for x, y in zip(a, b, strict=True)):
-            raise Different(f"column {column}: {a} is read as {b} where written otherwise"[:300])
+            raise Different(f"column {column}: {a} is read as {b} in another format"[:300])
 
 
 def _told(found: pd.DataFrame | UserError) -> str:
@@ -135,7 +135,7 @@ REWRITINGS: dict[str, Write] = {
 
 
 def _compare_blocks(folder: Path) -> None:
-    """Read a file at once, and some bytes at a time."""
+    """Read a file as a whole and in small blocks."""
     found = [_in_blocks(folder / "log.csv", size) for size in (2**20, 150, 40)]
     for size in found[1:]:
         if size != found[0]:
@@ -145,7 +145,7 @@ def _compare_blocks(folder: Path) -> None:
 
 
 def _in_blocks(path: Path, size: int) -> list[object] | str:
-    """The rows, or what is said of them."""
+    """The rows, or the error message."""
     try:
         columns: dict[str, Raw] = dict.fromkeys(text_header(path, ","), "word")
         return [row for block in text_blocks(path, ",", columns, size) for row in _rows(block)]

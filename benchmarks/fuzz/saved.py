@@ -1,4 +1,4 @@
-"""What uses a saved model: rows to predict, score files, and a model that somebody edited."""
+"""Uses of a saved model: rows to predict, score files, and edited models."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _trained(world: Path) -> TrainedModel:
 
 
 def predictions(trained: TrainedModel, history: Path, candidates: Path) -> pd.DataFrame:
-    """Probabilities and weights of the candidates."""
+    """Probabilities and weights for the candidates."""
     table: Any = predicted_table(trained, history, candidates)
     names = [*(table.column_names if isinstance(table, pa.Table) else table.columns)]
     made = names[-1 - len(trained.base_models) :]  # after the candidates' own columns
@@ -60,7 +60,7 @@ def predictions(trained: TrainedModel, history: Path, candidates: Path) -> pd.Da
 
 
 def require_probabilities(table: pd.DataFrame) -> None:
-    """Raise :class:`Different` unless all are from 0 to 1."""
+    """Raise :class:`Different` unless all values are from 0 to 1."""
     for name in table:
         values = table[name].to_numpy(dtype=np.float64)
         if not ((values >= 0) & (values <= 1)).all():
@@ -68,13 +68,13 @@ def require_probabilities(table: pd.DataFrame) -> None:
 
 
 def read_log_text(path: Path) -> Log:
-    """A file of the world as its rows."""
+    """The rows of a file of the world."""
     frame = pd.read_csv(path, dtype=str, keep_default_na=False)
     return Log(frame[list(COLUMNS)].to_numpy().tolist(), {})
 
 
 def _rows(world: Path, random: Random, folder: Path) -> None:
-    """Histories and candidates, of which one is damaged or odd."""
+    """Write a history and candidates, one of them damaged or odd."""
     chosen = random.choice((HISTORY, CANDIDATES))
     for name in (HISTORY, CANDIDATES):
         log = read_log_text(world / name)
@@ -97,7 +97,7 @@ def _predict(world: Path, folder: Path) -> pd.DataFrame:
 
 
 def _rewritten(world: Path, random: Random, folder: Path) -> None:
-    """The same rows, with a few odd values, as text and as another format."""
+    """Write the same rows, with a few odd values, as text and in another format."""
     for name in (HISTORY, CANDIDATES):
         log = read_log_text(world / name)
         for _ in range(random.randrange(3)):
@@ -133,7 +133,7 @@ _TEXTS = ("config.yaml", "state.json", "data/schema.json", "data/rows.json")
 
 
 def _edited(world: Path, random: Random, folder: Path) -> None:
-    """A model of which one file of settings says something else, as nobody's accident would."""
+    """Write a model in which one file of settings was edited on purpose."""
     shutil.copytree(world / MODEL, folder / MODEL)
     for name in (HISTORY, CANDIDATES):
         shutil.copy(world / name, folder)
@@ -145,11 +145,11 @@ def _edited(world: Path, random: Random, folder: Path) -> None:
     else:
         text = yaml.safe_dump(edited, sort_keys=False, allow_unicode=True)
     path.write_text(text, encoding="utf-8", errors="replace")
-    add_digests(path.parent, [path.name])  # or the edit would be refused as damage
+    add_digests(path.parent, [path.name])  # otherwise the edit is refused as damage
 
 
 def _plain(value: Any) -> Any:
-    """With keys that JSON can hold."""
+    """The value with keys that JSON supports."""
     if isinstance(value, Mapping):
         return {str(key): _plain(inner) for key, inner in value.items()}
     return [_plain(inner) for inner in value] if isinstance(value, list) else value
@@ -166,7 +166,7 @@ def _dataset(world: Path) -> tuple[EncodedDataset, list[str]]:
 
 
 def _scores(world: Path, random: Random, folder: Path) -> None:
-    """Scores of every row by its place, or of every pair by user, item and time."""
+    """Write scores by row, or by user, item and time."""
     dataset, items = _dataset(world)
     scores = [f"{random.random():.3f}" for _ in range(len(dataset))]
     by = random.choice((None, ("user", "item", "time")))
@@ -176,7 +176,9 @@ def _scores(world: Path, random: Random, folder: Path) -> None:
         table = pd.DataFrame(
             {"user": names, "item": np.asarray(items, dtype=object)[dataset.items]}
         )
-        unit = 10**6 if dataset.timestamps.max() > 10**12 else 1  # of what the data set keeps
+        unit = (
+            10**6 if dataset.timestamps.max() > 10**12 else 1
+        )  # unit of the data set's timestamps
         table = table.assign(time=dataset.timestamps // unit, score=scores)
     path = folder / random.choice(("scores.csv", "scores.tsv"))
     data = table.to_csv(index=False, sep="\t" if path.suffix == ".tsv" else ",").encode()

@@ -33,7 +33,7 @@ def targets(world: Path) -> list[Target]:
 
 
 def _whole(random: Random) -> dict[str, Any]:
-    """All settings, or those of a few sections."""
+    """The settings of some or all sections."""
     settings: dict[str, Any] = Config().model_dump(mode="json")
     chosen = random.sample(list(settings), random.choice((1, 2, 3, len(settings))))
     return {name: settings[name] for name in chosen}
@@ -49,7 +49,7 @@ def _load(folder: Path) -> None:
 
 
 def _require_round_trip(config: Config, folder: Path) -> None:
-    """What `metaselector config` prints, and what stands beside a run, are the same settings."""
+    """Require that the documented and the saved YAML read back as the same settings."""
     texts = {
         "documented": documented_yaml(config),
         "saved": yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False),
@@ -58,9 +58,9 @@ def _require_round_trip(config: Config, folder: Path) -> None:
         path = folder / f"{name}.yaml"
         path.write_text(text, encoding="utf-8")
         again = load_config(path)
-        # As text, in which nan equals itself.
+        # Compared as text, since nan does not equal itself.
         if json.dumps(again.model_dump(mode="json")) != json.dumps(config.model_dump(mode="json")):
-            raise Different(f"{name} settings are read as others: {again} instead of {config}")
+            raise Different(f"{name} settings are read differently: {again} instead of {config}")
 
 
 def _overrides(random: Random, folder: Path) -> None:

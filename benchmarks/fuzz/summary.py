@@ -1,4 +1,4 @@
-"""What a campaign found: figures, and each defect once."""
+"""Results of a campaign: figures, and each defect once."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from benchmarks.fuzz.pool import Tried
 from benchmarks.fuzz.target import Group, Target, random_of
 
 KEPT = 3
-"""Inputs that are kept of one defect."""
+"""Number of inputs to keep per defect."""
 
 
 @dataclass
 class Tally:
-    """What came of the inputs of a target."""
+    """Outcomes of the inputs of a target."""
 
     kinds: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
@@ -48,12 +48,12 @@ class Tally:
 
 @dataclass
 class Summary:
-    """The outcomes of a campaign as they come.
+    """Outcomes of a campaign, collected as they arrive.
 
     Attributes:
-        targets: all of them.
-        seed: of the inputs.
-        folder: where inputs are kept that found something.
+        targets: all targets.
+        seed: seed of the inputs.
+        folder: folder for inputs that reveal a defect.
     """
 
     targets: Mapping[str, Target]
@@ -63,7 +63,7 @@ class Summary:
     defects: Counter[str] = field(default_factory=Counter)
 
     def add(self, tried: Tried) -> str | None:
-        """Count an outcome; returns a line to print where it is the first of its defect."""
+        """Count an outcome; return a line to print if it is the first of its defect."""
         self.tallies.setdefault(tried.target, Tally()).add(tried)
         if not tried.outcome.is_finding:
             return None
@@ -76,12 +76,12 @@ class Summary:
         return said if self.defects[defect] == 1 else None
 
     def _keep(self, tried: Tried) -> Path:
-        """The input made again, with what came of it beside it."""
+        """Write the input again, together with its outcome."""
         place, target = self.folder / f"{tried.target}-{tried.number}", self.targets[tried.target]
         shutil.rmtree(place, ignore_errors=True)
         place.mkdir(parents=True)
         if target.group != "kills":
-            # One that could not be made cannot be made again.
+            # An input whose creation failed fails again.
             with warnings.catch_warnings(), suppress(Exception):
                 warnings.simplefilter("ignore")
                 target.write(random_of(self.seed, target.name, tried.number), place)
@@ -93,7 +93,7 @@ class Summary:
         return place
 
     def figures(self, group: Group) -> dict[str, Any]:
-        """The figures of a group, and of each of its targets."""
+        """Figures of a group and of each of its targets."""
         found = {n: t.figures() for n, t in self.tallies.items() if self.targets[n].group == group}
         whole = {
             key: (max if key.startswith("worst") else sum)([0, *(f[key] for f in found.values())])
@@ -103,7 +103,7 @@ class Summary:
 
 
 def signature(tried: Tried) -> str:
-    """What inputs of the same defect share."""
+    """A text that inputs with the same defect share."""
     outcome = tried.outcome
     if outcome.kind == "different":
         said = re.sub(r"[^a-z ]+", "", outcome.said.partition(":")[0])
@@ -113,7 +113,7 @@ def signature(tried: Tried) -> str:
 
 
 def save(path: Path, groups: Mapping[str, Any]) -> None:
-    """Write figures as JSON; groups that were not tried keep those that the file has."""
+    """Write figures as JSON; groups that were not tried keep their figures in the file."""
     before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     kept = {name: figures for name, figures in before.items() if isinstance(figures, dict)}
     day = datetime.now(UTC).date().isoformat()

@@ -1,4 +1,4 @@
-"""What is tried: something that writes a folder of files, and something that reads it."""
+"""A target: a function that writes a folder of files, and one that reads it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ Group = Literal["inputs", "damaged", "kills"]
 GROUPS: tuple[Group, ...] = ("inputs", "damaged", "kills")
 
 SECONDS, MEGABYTES = 5.0, 500.0
-"""What one input may take: of the processor's time, and of memory beyond what the process had."""
+"""Limits for an input: processor time, and growth of the process's memory."""
 
 
 class Different(Exception):
-    """Something was accepted, and means something else than it should."""
+    """An input was accepted with a wrong meaning."""
 
 
 @dataclass(frozen=True)
@@ -24,13 +24,13 @@ class Target:
     """One kind of input.
 
     Attributes:
-        name: on the command line and in the figures.
-        write: makes an input in an empty folder; the same one from the same generator.
-        read: what is tested on that folder. It ends, raises a ``UserError``, or has a defect;
-            :class:`Different` where it ends with something wrong.
-        weight: its share of a group's inputs, beside the others'.
-        group: which option counts it.
-        seconds, megabytes: what :attr:`read` may take.
+        name: name on the command line and in the figures.
+        write: creates an input in an empty folder, determined by the generator.
+        read: the code under test. It returns, raises a ``UserError``, or has a defect; it raises
+            :class:`Different` if its result is wrong.
+        weight: relative share of the group's inputs.
+        group: group that the target belongs to.
+        seconds, megabytes: limits for :attr:`read`.
     """
 
     name: str
@@ -43,12 +43,12 @@ class Target:
 
 
 def random_of(seed: int, target: str, number: int) -> Random:
-    """The generator of one input, which so needs no other to be made again."""
+    """The generator of one input, which can be created again on its own."""
     return Random(f"{seed} {target} {number}")
 
 
 def shares(targets: Iterable[Target], total: int) -> dict[str, int]:
-    """How many of `total` inputs each target gets: in proportion, and at least one."""
+    """Number of inputs of each target: proportional to its weight, at least one."""
     given = list(targets)
     weights = sum(target.weight for target in given)
     return {t.name: max(1, round(total * t.weight / weights)) for t in given} if total else {}

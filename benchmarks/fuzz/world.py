@@ -1,4 +1,4 @@
-"""A tiny log, a run on it, one that was stopped in its middle, and the saved model."""
+"""A tiny log, a run on it, an interrupted run, and the saved model."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ SETTINGS: Mapping[str, Any] = {
 
 
 def build(folder: Path) -> Path:
-    """Fill an empty folder, in some seconds; returns it."""
+    """Fill an empty folder, which takes some seconds, and return it."""
     log = Log(random_log(Random(0), USERS, ROWS, odd=0.0).rows, dict(SCHEMA))
     schema = log.save(folder, log.text().encode(), "log.csv")
     (folder / TINY).write_text(yaml.safe_dump({**SETTINGS, "dataset": str(schema)}))
@@ -67,7 +67,7 @@ class _Stop(Exception):
 
 
 class _Stops(Silent):
-    """Ends a training as a power cut does, when half of meta-training is done."""
+    """Interrupts training half-way through meta-training, like a power cut."""
 
     @contextmanager
     def task(self, description: str, total: int) -> Iterator[Advance]:
@@ -85,11 +85,11 @@ def _stop(folder: Path, config: Config) -> None:
     shutil.copytree(folder / RUN, stopped.directory)
     with suppress(_Stop), session(stopped, _Stops()) as progress:
         meta_train_selectors(stopped, progress, ("sample-selector", "metaselector"))
-    assert [*stopped.directory.rglob("*.unfinished/*.safetensors")], "nothing was under way"
+    assert [*stopped.directory.rglob("*.unfinished/*.safetensors")], "no snapshot was left"
 
 
 def _rows_to_predict(log: Log, folder: Path) -> None:
-    """The history of two users and of a new one, and candidates of the three."""
+    """Write the history of two users and a new one, and candidates for all three."""
     known = [row for row in log.rows if row[0] in ("u0", "u1")][:10]
     new = [["new", *row[1:]] for row in known[:3]]
     history = Log([*known, *new], {})

@@ -1,4 +1,4 @@
-"""Tiny multi-task models and rows for them."""
+"""Tiny multi-task models, with rows and labels."""
 
 from __future__ import annotations
 
@@ -10,17 +10,19 @@ import torch
 from torch import Tensor
 
 from base_models import MultiTaskModel
+from tests.base_models.multi_task_models import MODELS
+from tests.base_models.tiny import randomise
 
 NUM_IDS = 9
 SLOT_FIELDS = [0, 1, 2, 2]
-"""User, item and genres."""
+"""Field of each slot: user, item, and two slots of genres."""
 FUNNEL = [(None, False), (0, False)]
-"""A task, and one that is observed where the first one is 1."""
+"""Two tasks; the second is observed where the first is 1."""
 
 
 @pytest.fixture
 def make() -> Callable[..., Any]:
-    """Makes a float64 model with random parameters, all far from 0."""
+    """Creates a float64 model with random parameters, all far from 0."""
 
     def make(
         cls: type[MultiTaskModel],
@@ -29,19 +31,15 @@ def make() -> Callable[..., Any]:
         **options: Any,
     ) -> MultiTaskModel:
         with torch.random.fork_rng(devices=[]):
-            model: Any = cls(NUM_IDS, SLOT_FIELDS, tasks, **options).double()  # type: ignore[arg-type]
-        generator = torch.Generator().manual_seed(seed)
-        with torch.no_grad():
-            for p in model.parameters():
-                p.copy_(torch.randn(p.shape, generator=generator, dtype=torch.float64))
-        return model
+            model: Any = cls(NUM_IDS, SLOT_FIELDS, tasks, **options)  # type: ignore[arg-type]
+        return randomise(model, seed)
 
     return make
 
 
 @pytest.fixture
 def rows() -> tuple[Tensor, Tensor]:
-    """Slots ``[7, 4]``; a row has one genre or two."""
+    """Ids and values ``[7, 4]``; a row has one or two genres."""
     generator = torch.Generator().manual_seed(3)
     ids = torch.stack(
         [
@@ -58,8 +56,28 @@ def rows() -> tuple[Tensor, Tensor]:
 
 @pytest.fixture
 def labels() -> Tensor:
-    """Labels ``[7, 2]`` of :data:`FUNNEL`, of which some are not known."""
+    """Labels ``[7, 2]`` of :data:`FUNNEL`; some are unknown."""
     nan = float("nan")
     return torch.tensor(
         [[1, 0], [0, nan], [1, 1], [1, nan], [nan, nan], [0, nan], [1, 1]], dtype=torch.float64
     )
+
+
+@pytest.fixture(params=MODELS)
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def build(make: Callable[..., Any]) -> Callable[..., MultiTaskModel]:
+    def build(name: str, **more: Any) -> MultiTaskModel:
+        cls, options = MODELS[name]
+        model: MultiTaskModel = make(cls, **{**options, **more})
+        return model
+
+    return build
+
+
+@pytest.fixture
+def model(name: str, build: Callable[..., MultiTaskModel]) -> MultiTaskModel:
+    return build(name)

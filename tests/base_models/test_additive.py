@@ -1,4 +1,4 @@
-"""The user-wise additive model."""
+"""The additive model."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from base_models import FM, Additive
+from tests.base_models.tiny import randomise
 
 SLOT_FIELDS = [0, 1, 1, 2]
 IDS = torch.tensor([[1, 2, 3, 5], [1, 4, 0, 6]])
@@ -13,11 +14,8 @@ VALUES = torch.tensor([[1.0, 0.5, 0.5, -2.0], [1.0, 1.0, 0.0, 3.0]]).double()
 
 
 def build(user_field: int = 0, embedding_size: int = 3) -> Additive:
-    model = Additive(7, SLOT_FIELDS, user_field, embedding_size).double().requires_grad_(False)
-    generator = torch.Generator().manual_seed(0)
-    for p in model.parameters():
-        p.copy_(torch.randn(p.shape, generator=generator, dtype=torch.float64))
-    return model
+    model = Additive(7, SLOT_FIELDS, user_field, embedding_size)
+    return randomise(model).requires_grad_(False)
 
 
 @pytest.mark.parametrize("user_field", [0, 2])
@@ -44,7 +42,7 @@ def test_of_two_slots_it_is_the_factorization_machine() -> None:
 
 
 def test_effects_of_a_user_add_up() -> None:
-    """What the item adds to the logit does not depend on the genres, as it does in an FM."""
+    """The item's effect on the logit does not depend on the genres; in an FM it does."""
     model = build()
 
     def effect_of_item(genre: int) -> float:

@@ -49,7 +49,7 @@ def test_equals_loops(make: Any, rows: Any) -> None:
 
 
 def test_forward_is_conditional(make: Any, rows: Any) -> None:
-    """Of the rows that a model orders as labels are ordered."""
+    """Of two ordered probabilities it is the ratio; otherwise it is clamped near 1."""
     model = make(AITM, seed=1, **OPTIONS)
     y = torch.sigmoid(model.logits_of_all_rows(rows))
     given = torch.sigmoid(model(rows))
@@ -76,7 +76,7 @@ def test_losses_are_over_all_rows(make: Any, rows: Any, labels: Tensor) -> None:
 
 
 def with_biases(model: Any, biases: list[float]) -> Any:
-    """Predictions that are these logits in every row."""
+    """Predict the same logits in every row."""
     with torch.no_grad():
         for tower, bias in zip(model.towers, biases, strict=True):
             tower[-1].weight.zero_()

@@ -1,4 +1,4 @@
-"""What must hold of every built-in base model."""
+"""Properties that every built-in base model has."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def has_tasks(name: str) -> bool:
 
 
 def make_schema(name: str, slots: int = 2) -> Schema:
-    """Three fields, of which the second one has so many slots; two tasks if the model takes any."""
+    """Three fields, the second with `slots` slots; two tasks if the model takes tasks."""
     several: dict[str, Any] = {"tasks": ("click", "buy"), "task_after": (-1, 0)}
     return Schema(
         **(several if has_tasks(name) else {}),
@@ -69,7 +69,7 @@ def make_schema(name: str, slots: int = 2) -> Schema:
 
 
 def build(name: str, seed: int = 0, slots: int = 2) -> nn.Module:
-    """A float64 model whose parameters are all far from 0."""
+    """A float64 model with all parameters far from 0."""
     model = registry.create(name, make_schema(name, slots), OPTIONS[name], seed).double()
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -90,7 +90,7 @@ def model(name: str) -> nn.Module:
 
 @pytest.fixture
 def batch() -> tuple[Tensor, Tensor]:
-    """Slots ``[2, 5, 4]``; the second slot of the second field is padding in some rows."""
+    """Ids and values ``[2, 5, 4]``; the second slot of the second field is sometimes padding."""
     generator = torch.Generator().manual_seed(3)
     ids = torch.randint(1, NUM_IDS, (2, 5, 4), generator=generator)
     values = torch.rand((2, 5, 4), generator=generator, dtype=torch.float64)
@@ -126,7 +126,7 @@ def test_order_of_the_slots_of_a_field_does_not_matter(
 
 
 def test_more_padding_slots_change_nothing(name: str) -> None:
-    """The same model with one slot more in the second field."""
+    """The same model with an additional slot in the second field."""
     narrow, wide = (build(name, slots=slots) for slots in (1, 2))
     wide.load_state_dict(narrow.state_dict())
     ids, values = torch.tensor([[1, 4, 7]]), torch.ones(1, 3, dtype=torch.float64)
@@ -166,7 +166,7 @@ def test_fm_equals_the_naive_sum_over_pairs(batch: Any) -> None:
 
 
 def set_parameters(model: nn.Module, **values: Any) -> nn.Module:
-    """Parameters by name, with ``__`` for the dot."""
+    """Parameters by name, with ``__`` instead of dots."""
     with torch.no_grad():
         for name, value in values.items():
             model.get_parameter(name.replace("__", ".")).copy_(torch.tensor(value))

@@ -1,4 +1,4 @@
-"""What multi-task models are told, and the means that their losses are."""
+"""Tasks that multi-task models accept, and the means in their losses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ESMM, and what it shares with AITM: tasks after another seen over all rows."""
+"""ESMM, and the functions it shares with AITM for funnels over all rows."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_a_label_where_the_task_before_is_0_is_not_read(make: Any, rows: Any, la
 
 
 def test_the_second_loss_moves_the_first_tower(make: Any, rows: Any, labels: Tensor) -> None:
-    """As the loss is on the product, not on the conversion rate."""
+    """The loss is on the product, not on the conversion rate."""
     model = make(ESMM, **OPTIONS)
     model.losses(rows, labels).tasks[1].backward()
     assert all(p.grad.any() for p in model.parameters())
@@ -126,7 +126,7 @@ def test_derivatives_equal_finite_differences_twice(function: Any) -> None:
 
 
 def exact(a: float, b: float) -> tuple[float, float]:
-    """log pq and log(1 - pq) in 400 digits."""
+    """log pq and log(1 - pq) with 400 digits."""
     with localcontext() as context:
         context.prec = 400
         p, q = (1 / (1 + (-Decimal(x)).exp()) for x in (a, b))
@@ -137,7 +137,7 @@ def exact(a: float, b: float) -> tuple[float, float]:
 @pytest.mark.parametrize("b", [-200.0, 3.0, 60.0, 300.0])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_log_probabilities_of_sure_models(a: float, b: float, dtype: torch.dtype) -> None:
-    """Where the product is 0 or 1 to the last digit."""
+    """Even if the product rounds to 0 or 1."""
     logits = torch.tensor([a, b], dtype=dtype, requires_grad=True)
     found = [part[1] for part in log_probabilities(logits, CHAIN[:2])]
     rounding = torch.finfo(dtype).eps * max(abs(a), abs(b))
@@ -160,7 +160,7 @@ def test_conditional_logits_are_log_odds_of_the_ratio() -> None:
 
 @pytest.mark.parametrize(("a", "b"), [(-1.0, -1.0), (2.0, -3.0), (90.0, 10.0), (-200.0, 90.0)])
 def test_conditional_logits_stay_finite(a: float, b: float) -> None:
-    """Also where the task after would be the likelier one."""
+    """Even if the later task has the higher logit."""
     logits = torch.tensor([b, a], requires_grad=True)
     given = conditional_logits(logits, CHAIN[:2])
     assert given.isfinite().all()

@@ -1,4 +1,4 @@
-"""Shared-Bottom, MMoE, CGC and PLE: parity with plain loops, and where one is another."""
+"""Shared-Bottom, MMoE, CGC and PLE: parity with plain loops, and special cases."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def times(weight: Any, x: Vector, bias: Any = None) -> Vector:
 
 
 def network(layers: nn.Module, x: Vector) -> Vector:
-    """What a Sequential of linear layers and ReLU gives."""
+    """Output of a Sequential of linear layers and ReLU."""
     for layer in layers.children():
         if isinstance(layer, nn.Linear):
             x = times(layer.weight.tolist(), x, layer.bias.tolist())
@@ -38,7 +38,7 @@ def network(layers: nn.Module, x: Vector) -> Vector:
 
 
 def expert(experts: Any, i: int, x: Vector) -> Vector:
-    """Expert i of a pool."""
+    """Output of expert i of a pool."""
     size = experts.first.out_features // experts.count
     own = slice(i * size, (i + 1) * size)
     x = relu(times(experts.first.weight[own].tolist(), x, experts.first.bias[own].tolist()))
@@ -61,7 +61,7 @@ def mixture(gate: Any, x: Vector, experts: list[Vector]) -> Vector:
 
 
 def embedded(model: Any, rows: Any) -> list[Vector]:
-    """F * D numbers for each row: fields are user, item and the sum of the two genre slots."""
+    """F * D numbers per row; the fields are user, item and the sum of the two genre slots."""
     table, flat = model.embedding.weight.tolist(), []
     for ids, values in zip(rows[0].tolist(), rows[1].tolist(), strict=True):
         slots = [[v * a for a in table[i]] for i, v in zip(ids, values, strict=True)]
@@ -71,7 +71,7 @@ def embedded(model: Any, rows: Any) -> list[Vector]:
 
 
 def assert_logits(model: Any, rows: Any, representations: Any) -> None:
-    """`representations` maps a row's x to the inputs of the towers."""
+    """`representations` maps the x of a row to the inputs of the towers."""
     expected = [
         [network(tower, z)[0] for tower, z in zip(model.towers, representations(x), strict=True)]
         for x in embedded(model, rows)
@@ -179,7 +179,7 @@ def test_mmoe_with_equal_gates_is_omoe(make: Any, rows: Any) -> None:
 
 
 def test_cgc_with_equal_experts_per_task_is_mmoe(make: Any, rows: Any) -> None:
-    """Tasks whose own experts all equal shared ones choose among those alone."""
+    """A task whose own experts equal the shared ones mixes the shared ones."""
     cgc = make(CGC, task_experts=1, shared_experts=1, **SIZES)
     mmoe = make(MMoE, experts=1, seed=1, **SIZES)
     for part in ("embedding", "towers"):
@@ -210,7 +210,7 @@ def test_ple_without_shared_experts_shares_the_embedding_only(make: Any, rows: A
 
 
 def test_tasks_may_weigh_experts_differently(make: Any, rows: Any) -> None:
-    """Each gate all but chooses one expert, so that equal towers see different things."""
+    """Each gate nearly selects one expert, so equal towers read different inputs."""
     model = make(MMoE, experts=2, expert_sizes=(5,), **SIZES)
     copy(model.towers[0], model.towers[1])
     x = model.embed(rows)[:1]

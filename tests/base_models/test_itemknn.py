@@ -7,26 +7,20 @@ import torch
 from torch import Tensor
 
 from base_models import ItemKNN
+from tests.base_models.tiny import randomise, row_with_history
 
 SLOT_FIELDS = [0, 1, 2, 2, 2, 3]
-"""User, item, history, and a field that the model must not read."""
+"""Field of each slot: user, item, history, and a field that the model must not read."""
 HISTORIES = {0: [], 1: [7], 2: [7, 6], 3: [5, 7, 6]}
 
 
 def build(exponent: float = 0.5) -> ItemKNN:
-    model = ItemKNN(9, SLOT_FIELDS, 0, 1, 2, embedding_size=2, exponent=exponent).double()
-    generator = torch.Generator().manual_seed(0)
-    for p in model.requires_grad_(False).parameters():
-        p.copy_(torch.randn(p.shape, generator=generator, dtype=torch.float64))
-    return model
+    model = ItemKNN(9, SLOT_FIELDS, 0, 1, 2, embedding_size=2, exponent=exponent)
+    return randomise(model).requires_grad_(False)
 
 
 def row(history: list[int], context: int = 8) -> tuple[Tensor, Tensor]:
-    """User 1, item 3 and a history as the data have it."""
-    n = len(history)
-    ids = [1, 3, *history, *[0] * (3 - n), context]
-    values = [1.0, 1.0, *[1 / max(n, 1)] * n, *[0.0] * (3 - n), 1.0]
-    return torch.tensor([ids]), torch.tensor([values], dtype=torch.float64)
+    return row_with_history(history, 3, (context,))
 
 
 @pytest.mark.parametrize("exponent", [0.0, 0.5, 1.0])

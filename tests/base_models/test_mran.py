@@ -1,4 +1,4 @@
-"""The model in the style of MRAN."""
+"""MRAN."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def weighted(weights: list[float], vectors: list[Tensor]) -> Tensor:
 
 
 def attend(layer: Any, x: Tensor) -> Tensor:
-    """Self-attention of the rows of `x`, pair by pair and head by head."""
+    """Self-attention over the rows of `x`, pair by pair and head by head."""
     size = x.shape[-1] // layer.heads
     attended = []
     for query in x:

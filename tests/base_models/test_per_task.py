@@ -1,4 +1,4 @@
-"""Single-task models side by side, and the control of multi-task models."""
+"""One single-task model per task, and the control for multi-task models."""
 
 from __future__ import annotations
 

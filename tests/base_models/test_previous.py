@@ -1,4 +1,4 @@
-"""Each task's prediction as a feature of the next one."""
+"""A task's prediction as an input of the next task."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_what_the_loss_of_the_second_task_moves(
     model = make(cls, previous=previous, **options)
     groups = model.parameter_groups()
     if name == "ple" and previous != "isolated":
-        moved = moved | {"task-0"}  # whose first experts the shared gate reads
+        moved = moved | {"task-0"}  # the shared gate reads its first experts
     for task, expected in ((1, moved), (0, {"embedding", "shared", "task-0"})):
         model.zero_grad()
         model.losses(rows, labels).tasks[task].backward()
@@ -50,7 +50,7 @@ def test_what_the_loss_of_the_second_task_moves(
         if name == "ple" and task == 0:
             found.discard("task-1")
         assert found == expected
-        if task == 1:  # all that is the task's own learns
+        if task == 1:  # all parameters of the task learn
             assert all(grads[key].any() for key in groups["task-1"])
     if name == "ple":  # only below the last level
         loss = model.losses(rows, labels).tasks[1]

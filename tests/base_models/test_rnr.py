@@ -34,7 +34,7 @@ def by_hand(model: Any, user: int, item: int) -> tuple[float, float]:
 
 @pytest.fixture
 def batch(rows: Any) -> tuple[Tensor, Tensor]:
-    """Rows whose values are all 1."""
+    """Rows in which all values are 1."""
     return rows[0], torch.ones_like(rows[1])
 
 

@@ -1,4 +1,4 @@
-"""Attention to the order of the history."""
+"""Attention over the history, aware of its order."""
 
 from __future__ import annotations
 
@@ -9,25 +9,19 @@ import torch
 from torch import Tensor
 
 from base_models import SequenceAttention
+from tests.base_models.tiny import randomise, row_with_history
 
 
 def build(length: int = 3, slots: int = 3) -> SequenceAttention:
     fields = [0, 1, *[2] * slots]
     model = SequenceAttention(
         9, fields, 1, 2, embedding_size=2, length=length, attention_size=4, hidden_sizes=(5,)
-    ).double()
-    generator = torch.Generator().manual_seed(0)
-    for p in model.requires_grad_(False).parameters():
-        p.copy_(torch.randn(p.shape, generator=generator, dtype=torch.float64))
-    return model
+    )
+    return randomise(model).requires_grad_(False)
 
 
 def row(history: list[int], slots: int = 3) -> tuple[Tensor, Tensor]:
-    """User 1, item 3 and a history as the data have it, newest first."""
-    n = len(history)
-    ids = [1, 3, *history, *[0] * (slots - n)]
-    values = [1.0, 1.0, *[1 / max(n, 1)] * n, *[0.0] * (slots - n)]
-    return torch.tensor([ids]), torch.tensor([values], dtype=torch.float64)
+    return row_with_history(history, slots)
 
 
 @pytest.mark.parametrize("history", [[], [7], [5, 7, 6]])
@@ -52,7 +46,7 @@ def test_order_of_the_history_matters() -> None:
 
 
 def test_without_positions_it_does_not() -> None:
-    """So nothing else tells the order."""
+    """Nothing else depends on the order."""
     model = build()
     model.positions.zero_()
     torch.testing.assert_close(model(row([5, 6, 7])), model(row([7, 5, 6])), rtol=0, atol=1e-12)

@@ -1,4 +1,4 @@
-"""The command that changes one setting at a time, on a tiny world."""
+"""The ablation command on a tiny world."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ selector:
 
 
 class Made(NamedTuple):
-    """The arguments of the command, the run it starts from, and its table by row and change."""
+    """Arguments of the command, the run it starts from, and its table by row and change."""
 
     arguments: dict[str, Path]
     run: Path
@@ -127,16 +127,19 @@ def test_some_changes_of_several_seeds_have_a_table_of_their_own(made: Made) -> 
     assert joint.loc["one step", "difference_std"] > 0
     page = made.run.parent / "results" / "movielens-100k-ablations" / "2-seeds" / "ablations.md"
     assert f" ± {joint.loc['one step', 'difference_std']:.4f}" in page.read_text(encoding="utf-8")
-    with pytest.raises(UserError, match=r"no change 'one stop'; did you mean 'one step'"):
+    with pytest.raises(UserError, match=r"unknown change 'one stop'; did you mean 'one step'"):
         ablations.main(seeds=2, data=None, only=["one stop"], **made.arguments)
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a: {settings: {}}", "a: give it rows and settings"),
-        ("a: {rows: [metaselektor], settings: {}}", "a: no such row 'metaselektor'; did you mean"),
-        ("a: {rows: [metaselector], settings: {b: {learn_on: valid}}}", "a: b: learn_on: no 'val"),
+        ("a: {settings: {}}", "a: needs the keys rows and settings"),
+        ("a: {rows: [metaselektor], settings: {}}", "a: unknown row 'metaselektor'; did you mean"),
+        (
+            "a: {rows: [metaselector], settings: {b: {learn_on: valid}}}",
+            "a: b: learn_on: unknown",
+        ),
         ("a: {rows: [metaselector], settings: {b: {adapt.step: 1}}}", "a: b: .*adapt.step"),
     ],
 )

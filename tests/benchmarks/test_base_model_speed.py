@@ -1,4 +1,4 @@
-"""The peers get every id, and count with their fastest loop."""
+"""The peers get all ids, and their fastest loop counts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The cost model, and the tables made of what workers measured."""
+"""The cost model, and the tables of the workers' measurements."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_the_fit_finds_the_costs_it_was_made_of() -> None:
     ]
     assert vars(cost_model.fit(measured)) == pytest.approx(vars(true))
     assert true.seconds(DENSE, 1, 1e8) == DENSE.compute
-    # 2 rounds of one all-reduce, 0.8 MB by 100 Mbit/s
+    # 2 rounds of one all-reduce, 0.8 MB at 100 Mbit/s
     assert true.seconds(DENSE, 2, 1e8) == pytest.approx(0.1 + 2 * 3e-4 + 1.1 * 0.064)
 
 
@@ -127,7 +127,7 @@ def test_load_takes_collectives_apart(timed: Any) -> None:
     assert (load.reduced, load.gathered) == (100, 200)
     assert load.sent(2) == 300
     assert load.whole == 900
-    # Of 64 workers, all rows are less than what each touches.
+    # With 64 workers, all rows are fewer than the touched rows of all workers.
     assert load.sent(64) == pytest.approx(2 * 63 / 64 * (100 + 900))
 
 

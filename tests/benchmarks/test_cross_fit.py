@@ -60,7 +60,7 @@ def test_folds_give_all_of_train_but_its_first_block(run: Run) -> None:
 
 
 def test_the_last_fold_is_the_early_base_models(run: Run) -> None:
-    """Trained again under another name, they are the same to the last bit."""
+    """Trained again under another name, they are bit-equal."""
     last = cross_fit.folds_of(run.config.split)[-1]
     assert last.base_models == "early"
     np.testing.assert_array_equal(
@@ -75,7 +75,7 @@ def test_the_last_fold_is_the_early_base_models(run: Run) -> None:
 def test_with_the_last_fold_alone_it_is_plain_meta_training(
     run: Run, variant: Variant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """phi, the shift, alpha and losses, to the last bit."""
+    """phi, the shift, alpha and the losses, bit by bit."""
     last = cross_fit.folds_of(run.config.split)[-1:]
     monkeypatch.setattr(cross_fit, "folds_of", lambda _: last)
     found = train(run, variant)

@@ -1,34 +1,13 @@
-"""The engine's benchmark does what it says, on a planted world."""
+"""Figures of the engine's benchmark, and its measure of memory."""
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 
 from benchmarks import engine_speed
-from metaselector.data.encoded.dataset import EncodedDataset
-from metaselector.data.planted import planted_world
 
 QUIET = {"meta 10k": 2.0, "meta 1m": 3.0, "first order 10k": 1.0, "plain 10k": 0.5}
-
-
-@pytest.fixture(scope="module")
-def dataset() -> EncodedDataset:
-    return planted_world(40, 45, 8, np.random.default_rng(0)).dataset
-
-
-def test_episodes_differ_by_their_ids_alone(dataset: EncodedDataset) -> None:
-    small, large = (engine_speed.sample_episodes(dataset, n, "cpu") for n in (5_000, 100_000))
-    for a, b in ((small.support, large.support), (small.query, large.query)):
-        assert a.mask.all()
-        assert torch.equal(a.labels, b.labels)
-        assert torch.equal(a.batch.values, b.batch.values)
-        pairs = torch.stack([a.batch.ids.flatten(), b.batch.ids.flatten()]).unique(dim=1)
-        for ids in pairs:
-            assert len(ids.unique()) == pairs.shape[1]  # one to one
-        assert torch.equal(a.batch.ids == 0, b.batch.ids == 0)
-    assert large.support.batch.ids.max() > 50_000
 
 
 def test_figures_are_ratios_of_medians() -> None:

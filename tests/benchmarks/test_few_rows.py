@@ -1,4 +1,4 @@
-"""The command that measures adaptation on few rows: which rows users keep."""
+"""Which support rows users keep when adaptation is measured on few rows."""
 
 from __future__ import annotations
 

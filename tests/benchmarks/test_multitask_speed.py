@@ -1,4 +1,4 @@
-"""Labels of all rows, and figures that count a peer's fastest loop."""
+"""Labels known in all rows, and figures in which a peer's fastest loop counts."""
 
 from __future__ import annotations
 

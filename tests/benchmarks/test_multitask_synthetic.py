@@ -1,4 +1,4 @@
-"""Tasks as related as they should be, and a study of them that runs."""
+"""The synthetic tasks are related as specified, and the study runs."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_rows_have_the_moments_of_the_paper() -> None:
     assert x.shape == (20_000, INPUTS)
     assert x.mean().item() == pytest.approx(0, abs=0.005)
     assert x.var().item() == pytest.approx(1, abs=0.01)
-    # Tasks of the same weights differ by their noise alone.
+    # Tasks with equal weights differ in noise only.
     difference = y[:, 0] - y[:, 1]
     assert difference.var().item() == pytest.approx(2 * NOISE_VARIANCE, rel=0.05)
     z = x @ world.weights[0]
@@ -106,7 +106,7 @@ def test_geometric_mean_has_the_interval_of_the_logarithms() -> None:
     found = geometric_mean(np.array([1.0, 4.0, 16.0]))
     assert found["mean"] == pytest.approx(4)
     assert found["mean"] / found["low"] == pytest.approx(found["high"] / found["mean"])
-    # Student's 97.5 % quantile of 2 degrees of freedom, times log 4 / sqrt 3.
+    # Student's 97.5 % quantile with 2 degrees of freedom, times log 4 / sqrt 3.
     assert np.log(found["high"] / 4) == pytest.approx(4.302653 * np.log(4) / 3**0.5)
 
 

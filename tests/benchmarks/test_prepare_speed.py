@@ -1,4 +1,4 @@
-"""The benchmark of preparation does what it says, at a tiny size."""
+"""The preparation benchmark at a tiny size."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ROWS = 3_000
 
 
 def dataset() -> EncodedDataset:
-    """Two rows of a word, up to two words and a profile; the second row's word is unknown."""
+    """Two rows with one word, up to two words, and a profile; the second row's word is unknown."""
     fields = (
         Field(name="liked", kind="profile", of="history", slots=1, first_id=1, vocabulary=("War",)),
         Field(name="device", kind="categorical", slots=1, first_id=3, vocabulary=("pc", "tv")),
@@ -46,7 +46,7 @@ def dataset() -> EncodedDataset:
 
 
 def test_cost_is_the_commands_own() -> None:
-    """This process is larger than what the command holds, and does not count."""
+    """The memory of this process, larger than the command's, does not count."""
     found = measure.cost(
         [sys.executable, "-S", "-c", "import time; x = b'1' * 10**8; time.sleep(1)"]
     )
@@ -140,7 +140,7 @@ def test_memory_counts_from_the_fiftieth_batch() -> None:
 
 def test_parts_are_chosen() -> None:
     assert prepare_speed.chosen("20m,ml1m") == ("20m", "ml1m")
-    with pytest.raises(UserError, match="no part '10m'; choose from ml1m, 20m"):
+    with pytest.raises(UserError, match="unknown part '10m'; choose from ml1m, 20m"):
         prepare_speed.chosen("ml1m,10m")
 
 

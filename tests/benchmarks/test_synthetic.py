@@ -1,4 +1,4 @@
-"""Synthetic files have the format, counts and shapes that they promise."""
+"""Synthetic files have the documented format, counts and distributions."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_movielens_has_the_official_layout(movielens: MovieLens) -> None:
         assert len(area) == 5
     ids = [int(movie) for movie, *_ in movielens.movies]
     assert ids == sorted(set(ids))
-    assert len(ids) == MOVIES < ids[-1]  # some ids are left out
+    assert len(ids) == MOVIES < ids[-1]  # some ids are unused
     for _, title, genres in movielens.movies:
         year = re.search(r" \(([0-9]{4})\)$", title)
         assert year is not None

@@ -1,4 +1,4 @@
-"""The command that makes the long tables, on a tiny world."""
+"""The command for the long tables, on a tiny world."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ threads: 1
 
 
 class Made(NamedTuple):
-    """What the command was given, and what it left."""
+    """Arguments of the command, its run and its results."""
 
     arguments: list[str]
     run: Path
@@ -96,7 +96,7 @@ def test_a_second_time_uses_the_checkpoints(made: Made) -> None:
 
 
 def test_an_unknown_protocol_is_named_before_anything_is_made(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="--protocol wam: no such protocol; did you mean 'warm'"):
+    with pytest.raises(UserError, match="--protocol wam: unknown protocol; did you mean 'warm'"):
         tables.main(protocol="wam", run=tmp_path / "run", output=tmp_path / "results")
     assert not list(tmp_path.iterdir())
 

@@ -1,4 +1,4 @@
-"""The command that compares ways to train base models, on a tiny world."""
+"""The teaching benchmark on a tiny world."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command that compares transferred base models with those from scratch, on a tiny world."""
+"""The transfer benchmark on a tiny world."""
 
 from __future__ import annotations
 

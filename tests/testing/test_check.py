@@ -1,4 +1,4 @@
-"""The conformance suite catches broken models, and says what is wrong with each."""
+"""The conformance suite catches broken models and says what is wrong."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from metaselector.testing import check_base_model
 
 
 class Good(BaseModel):
-    """Embeddings, a hidden layer, a bias."""
+    """A model with embeddings, a hidden layer and a bias."""
 
     tables = ("table",)
 
@@ -86,7 +86,7 @@ class ShortTable(Good):
 
 
 class WrongIds(Good):
-    """Finds other rows than those that the ids say."""
+    """Looks up other rows than the ids say."""
 
     def pooled(self, batch: Batch) -> Tensor:
         ids, values = batch
@@ -115,7 +115,7 @@ class Detaches(Good):
 
 
 class Keeps(Good):
-    """Reads a parameter when it is made, not in forward."""
+    """Reads a parameter in the constructor instead of in forward."""
 
     def __init__(self, num_ids: int, slot_fields: Sequence[int]) -> None:
         super().__init__(num_ids, slot_fields)
@@ -268,7 +268,7 @@ def test_wrong_names_and_options_are_mistakes_of_the_caller() -> None:
 
 
 class Reader(LR):
-    """Knows a field of its own."""
+    """Needs a field."""
 
     fields: ClassVar = {"shop_field": "shop"}
 

@@ -1,4 +1,4 @@
-"""A base model for MetaSelector in a package of its own."""
+"""A base model for MetaSelector in a separate package."""
 
 from metaselector_taste.taste import Taste
 

@@ -13,11 +13,11 @@ from base_models import BaseModel, Batch
 
 
 class Taste(BaseModel):
-    """``logit = bias + effect[user] + effect[item] + <taste[user], taste[item]>``.
+    """Matrix factorization: ``bias + effect[user] + effect[item] + <taste[user], taste[item]>``.
 
     Args:
-        user_field, item_field: which fields are the user and the item; each is one slot.
-        size: numbers in a user's taste.
+        user_field, item_field: indices of the user and the item field, one slot each.
+        size: length D of a taste vector.
     """
 
     tables = ("effect", "taste")

@@ -1,4 +1,4 @@
-"""The model keeps the contract of base models."""
+"""The model satisfies the contract of base models."""
 
 from metaselector_taste import Taste
 

@@ -1,4 +1,4 @@
-"""A world for all tests of the fuzzer."""
+"""The world that all tests of the fuzzer share."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.fuzz import world as worlds
 
-sys.path.insert(0, str(Path(__file__).parent))  # for `planted`, which processes import too
+sys.path.insert(0, str(Path(__file__).parent))  # for `planted`, which child processes import too
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Targets with a defect each, as the processes of the pool import them."""
+"""Targets with one defect each; the processes of the pool import them."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _end(folder: Path) -> None:
 
 
 def _hang(folder: Path) -> None:
-    """In foreign code that never lets Python's handlers run."""
+    """Hang in native code, in which Python's signal handlers never run."""
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGALRM, signal.SIGPROF])
     time.sleep(600)
 

@@ -1,4 +1,4 @@
-"""An input and what is said of it: the fuzzer finds what was planted."""
+"""Trying an input: the fuzzer finds planted defects."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from metaselector.data.registry import read
         ("different", "different", "1 is read as 2"),
         ("slow", "slow", "more than 0.1 s"),
         ("waits", "slow", "more than 0.1 s"),
-        ("large", "large", ""),  # how much it grew depends on what the process has to spare
+        ("large", "large", ""),  # the growth depends on the free memory of the process
         ("asks", "large", "8 PiB"),
     ],
 )

@@ -64,4 +64,4 @@ def test_no_time(call) -> None:
 def test_an_unknown_target(call) -> None:
     done = call("--target", "sucess")
     assert isinstance(done.exception, UserError)
-    assert str(done.exception) == "--target sucess: no such target; did you mean 'success'?"
+    assert str(done.exception) == "--target sucess: unknown target; did you mean 'success'?"

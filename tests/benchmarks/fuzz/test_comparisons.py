@@ -1,4 +1,4 @@
-"""What is compared: equal things are equal, and planted differences are found."""
+"""Comparisons: equal results are equal, and planted differences are found."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_a_refusal_of_one_is_found() -> None:
         with pytest.raises(Different, match=r"refused \(no\)"):
             rewritings.require_same(one, other)
     more = pd.concat([frame, frame], ignore_index=True)
-    with pytest.raises(Different, match="1 rows, written otherwise it is 2 rows"):
+    with pytest.raises(Different, match="1 rows, in another format 2 rows"):
         rewritings.require_same(frame, more)
 
 

@@ -1,4 +1,4 @@
-"""Damages change something, and a reader that does not notice is found out."""
+"""Damage changes a file, and a reader that does not notice it is caught."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from metaselector.common.errors import UserError
 
 @cache
 def careless(directory: Path) -> damage.Numbers:
-    """Reads what it can, and says nothing of the rest."""
+    """Reads what it can and ignores the rest."""
     return {p.name: p.read_bytes() for p in directory.rglob("*") if p.is_file()}
 
 

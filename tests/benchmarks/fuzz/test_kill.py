@@ -1,4 +1,4 @@
-"""A command that leaves something half done when it is killed is found out."""
+"""A killed command that leaves something half done is caught."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ Do = Callable[[Path, str, Path], int]
 
 
 def die_once(folder: Path) -> None:
-    """As if killed here, in the first of the runs that may be."""
+    """End as if killed here, in the first run that may be killed."""
     moments = folder / "moments"
     if moments.exists() and not (folder / "logs").exists():
-        (folder / "logs").mkdir()  # which nobody compares
+        (folder / "logs").mkdir()  # not compared
         os.kill(os.getpid(), signal.SIGKILL)
 
 
 def whole(world: Path, step: str, folder: Path) -> int:
-    """Appears complete or not at all."""
+    """Writes its result completely or not at all."""
     part = folder / "run" / "part"
     part.write_text("done")
     die_once(folder)
@@ -34,7 +34,7 @@ def whole(world: Path, step: str, folder: Path) -> int:
 
 
 def half(world: Path, step: str, folder: Path) -> int:
-    """Takes what another one began for its own result."""
+    """Takes the unfinished file of an earlier run for its result."""
     result = folder / "run" / "result"
     if not result.exists():
         result.write_text("do")
@@ -60,7 +60,7 @@ def fails(world: Path, step: str, folder: Path) -> int:
 
 
 def never_ends(world: Path, step: str, folder: Path) -> int:
-    """But where nobody kills it."""
+    """Never ends, unless it is not killed."""
     if (folder / "moments").exists() and not (folder / "logs").exists():
         (folder / "logs").mkdir()
         time.sleep(600)
@@ -71,7 +71,7 @@ def never_ends(world: Path, step: str, folder: Path) -> int:
     ("do", "said"),
     [
         (whole, None),
-        (half, "run/result is another"),
+        (half, "run/result is different"),
         (litters, r"run/.part-\d+ was left behind"),
         (fails, "exit code 1"),
         (never_ends, None),

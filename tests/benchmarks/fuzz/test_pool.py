@@ -1,4 +1,4 @@
-"""Processes that end or hang are replaced, and the input that they were at is named."""
+"""Processes that end or hang are replaced, and their current input is named."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def test_no_input_finds_anything(
 
 
 def test_an_input_is_made_again(world: Path, tmp_path: Path) -> None:
-    """So that its target, seed and number are enough to tell of it."""
+    """Target, seed and number are enough to reproduce an input."""
     made: list[dict[str, dict[str, bytes]]] = [{}, {}]
     for name in INPUTS:
         for place, found in enumerate(made):
