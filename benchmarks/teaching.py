@@ -186,7 +186,7 @@ def _predictions(run: Run, joint: Sequence[int], progress: Progress) -> pd.DataF
     with progress.task(f"predict {run.directory.name}", len(run.config.seeds)) as advance:
         for seed in run.config.seeds:
             for name in run.config.base_models:
-                model = run.load_base(name, "full", seed)[0]
+                model = run.checkpoints.load_base(name, "full", seed)
                 p = torch.sigmoid(predict(model, run.dataset, rows, limits).double())
                 found.append(long_table(seed, name, run.dataset, rows, p.numpy()))
             if seed in joint:
@@ -197,8 +197,8 @@ def _predictions(run: Run, joint: Sequence[int], progress: Progress) -> pd.DataF
 
 def _joint(run: Run, seed: int) -> pd.DataFrame:
     (evaluation_split,) = run.protocol.evaluation_splits
-    learned = run.load_learned("metaselector", seed)
-    mixture = learned.attach(run.load_mixture("full", seed))
+    learned = run.checkpoints.load_learned("metaselector", seed)
+    mixture = learned.attach(run.checkpoints.load_mixture("full", seed))
     adaptation = make_adaptation("metaselector", mixture, run.config.adapt)
     made = predict_episodes(
         mixture, learned.alpha, adaptation, run.dataset, evaluation_split.test, run.config.adapt
@@ -208,13 +208,15 @@ def _joint(run: Run, seed: int) -> pd.DataFrame:
 
 def _training_seconds(run: Run, joint: Sequence[int]) -> float:
     of_base = sum(
-        run.load_base(name, window, seed)[1].seconds
+        run.checkpoints.base_record(name, window, seed).seconds
         for seed in run.config.seeds
         for name in run.config.base_models
         for window in ("early", "train", "full")
     )
     return of_base + sum(
-        run.load_learned(variant, seed).seconds for seed in joint for variant in VARIANTS
+        run.checkpoints.learned_record(variant, seed).seconds
+        for seed in joint
+        for variant in VARIANTS
     )
 
 

@@ -41,7 +41,6 @@ from metaselector.evaluate.predictions import long_table
 from metaselector.runs import environment
 from metaselector.runs.run import Run
 from metaselector.runs.saved_config import save_config
-from metaselector.runs.stages.start import start
 from metaselector.runs.stages.train import pretrain_base_models
 from metaselector.training.predict import predict
 
@@ -177,10 +176,9 @@ def _predicted(made: dict[str, Run]) -> Iterator[pd.DataFrame]:
         rows, limits = evaluation_split.test.flat("query")
         for seed in run.config.seeds:
             for name in run.config.base_models:
-                models = {kind: run.load_base(name, "full", seed)[0]}
+                models = {kind: run.checkpoints.load_base(name, "full", seed)}
                 if kind == "transferred":
-                    models[UNTRAINED] = run.new_base(name, seed)
-                    start(run, name, "full", seed, models[UNTRAINED])
+                    models[UNTRAINED], _ = run.checkpoints.start_base(name, "full", seed)
                 for how, model in models.items():
                     p = torch.sigmoid(predict(model, run.dataset, rows, limits).double())
                     yield long_table(seed, f"{name} {how}", run.dataset, rows, p.numpy())
@@ -188,7 +186,7 @@ def _predicted(made: dict[str, Run]) -> Iterator[pd.DataFrame]:
 
 def _training_seconds(run: Run) -> float:
     return sum(
-        run.load_base(name, window, seed)[1].seconds
+        run.checkpoints.base_record(name, window, seed).seconds
         for seed in run.config.seeds
         for name in run.config.base_models
         for window in WINDOWS

@@ -154,8 +154,8 @@ def inner_steps(run: Run, progress: Progress) -> pd.DataFrame:
     with progress.task("inner steps", work) as advance:
         for seed in config.seeds:
             for variant in METASELECTORS:
-                learned = run.load_learned(variant, seed)
-                mixture = learned.attach(run.load_mixture("full", seed))
+                learned = run.checkpoints.load_learned(variant, seed)
+                mixture = learned.attach(run.checkpoints.load_mixture("full", seed))
                 adaptation = make_adaptation(variant, mixture, config.adapt)
                 check_rates(learned.alpha, adaptation, mixture, run.directory)
                 for steps in tried:

@@ -137,13 +137,13 @@ def _history(run: Run) -> pd.DataFrame:
     for seed in run.config.seeds:
         for name in run.config.base_models:
             for window in WINDOWS:
-                made = run.load_base(name, window, seed)[1]
+                made = run.checkpoints.base_record(name, window, seed)
                 stage = f"pretrain-{window}"
                 records += [
                     {"seed": seed, "model": name, "stage": stage, **e} for e in made.history
                 ]
         for variant in run.variants:
-            learned = run.load_learned(variant, seed)
+            learned = run.checkpoints.learned_record(variant, seed)
             records += [
                 {"seed": seed, "model": variant, "stage": "meta-train", **e}
                 for e in learned.history
@@ -156,7 +156,7 @@ def _rates(run: Run) -> pd.DataFrame:
     records = []
     for seed in run.config.seeds:
         for variant in run.variants:
-            learned = run.load_learned(variant, seed)
+            learned = run.checkpoints.learned_record(variant, seed)
             for row in learned.rates:
                 name = row["parameter"]
                 if row["epoch"] > learned.best_epoch:  # later ones were not kept

@@ -123,8 +123,8 @@ def _adapted(
 ) -> WindowPredictions:
     """What a row that adapts predicts for *test*."""
     adapt = run.config.adapt
-    learned = run.load_learned(variant, seed)
-    mixture = learned.attach(run.load_mixture("full", seed))
+    learned = run.checkpoints.load_learned(variant, seed)
+    mixture = learned.attach(run.checkpoints.load_mixture("full", seed))
     adaptation = make_adaptation(variant, mixture, adapt)
     check_rates(learned.alpha, adaptation, mixture, run.directory)
     return predict_episodes(
@@ -210,26 +210,18 @@ def _outputs(
 ) -> Outputs:
     """What the base models of `window` predict for one part of the episodes, with its labels."""
     dataset, (rows, limits) = run.dataset, episodes.flat(part)
+    checkpoints = run.checkpoints
+    checkpoints.fill_scores(window, seed)
     logits = [
-        _scores(run, name, window, seed, rows)
+        torch.from_numpy(checkpoints.scores(name, window, seed)[rows])
         if name in run.scored
-        else predict(run.load_base(name, window, seed)[0], dataset, rows, limits)
+        else predict(checkpoints.load_base(name, window, seed), dataset, rows, limits)
         for name in run.config.base_models
     ]
     base = torch.sigmoid(torch.stack(logits, dim=1).double()).numpy()  # [n, K] or [n, K, T]
     base = base.reshape(len(rows), len(logits), len(dataset.schema.tasks))
     features = row_features(dataset, rows, limits)
     return Outputs(rows, dataset.users[rows], base, dataset.task_labels[rows], features)
-
-
-def _scores(
-    run: Run, name: str, window: Window, seed: int, rows: NDArray[np.int64]
-) -> torch.Tensor:
-    """Logits ``[n]`` of a base model that is scores."""
-    run.load_base(name, window, seed)  # puts them beside the data
-    scores = run.dataset.scores
-    assert scores is not None
-    return torch.from_numpy(scores[rows, run.scores_column(name, window, seed)])
 
 
 def _weights_table(

@@ -200,8 +200,8 @@ class _Rows:
 def _steps(run: Run, episodes: EpisodeRows, progress: Progress) -> pd.DataFrame:
     """The inner steps of all users, some at a time."""
     dataset, config, seed = run.dataset, run.config.adapt, run.config.seeds[0]
-    learned = run.load_learned(EXPLORED, seed)
-    mixture = learned.attach(run.load_mixture("full", seed))
+    learned = run.checkpoints.load_learned(EXPLORED, seed)
+    mixture = learned.attach(run.checkpoints.load_mixture("full", seed))
     adaptation = make_adaptation(EXPLORED, mixture, config)
     check_rates(learned.alpha, adaptation, mixture, run.directory)
     loss = make_loss(dataset.schema.tasks, config.task_weights)

@@ -33,7 +33,7 @@ def check_estimators(run: Run, windows: Sequence[Window]) -> None:
     """
     for name, settings in run.config.base_models.items():
         for seed in run.config.seeds if settings.estimator else ():
-            if not all(run.has_base(name, window, seed) for window in windows):
+            if not all(run.checkpoints.has_base(name, window, seed) for window in windows):
                 create_estimator(name, settings, seed)
 
 

@@ -40,7 +40,7 @@ def evaluate_and_report(run: Run, progress: Progress, started: float | None = No
     evaluate(run, progress)
     made_with = environment.describe(
         seconds=time.perf_counter() - started,
-        training_seconds=run.training_seconds(),
+        training_seconds=run.checkpoints.training_seconds(),
         threads=run.config.threads,
         device=run.config.device,
         data_sha256=run.dataset.digest(),

@@ -9,7 +9,6 @@ from metaselector.common.errors import ConfigError, nearest
 from metaselector.common.progress import Progress
 from metaselector.data.splitting.protocol import Window
 from metaselector.runs.run import Run
-from metaselector.runs.stages.start import start
 from metaselector.training.distributed import workers
 from metaselector.training.freezing import Freezing
 from metaselector.training.peer_learning.co_training import co_train, schedule
@@ -58,17 +57,20 @@ def teach(
     names, peer_learning, chosen = config.taught, config.peer_learning, config.transfer
     refit = window == "full"
     valid: NDArray[np.int64] | None = None if refit else protocol.stopping_rows()
-    before = {n: run.load_base(n, "train", seed)[1] for n in names} if refit else {}
+    before = {n: run.checkpoints.base_record(n, "train", seed) for n in names} if refit else {}
     peers, reports = [], {}
     for name in names:
-        model, pretrain = run.new_base(name, seed), config.base_models[name].pretrain
-        reports[name] = start(run, name, window, seed, model)
+        model, reports[name] = run.checkpoints.start_base(name, window, seed)
+        pretrain = config.base_models[name].pretrain
         known = dict(model.named_parameters())
         freezing = Freezing(name, known, chosen.freeze, chosen.unfreeze_every)
         epochs = before[name].epochs if refit else pretrain.epochs
         peers.append(Peer(name, model, pretrain, epochs, freezing))
     dataset, rows = protocol.fitting_dataset, protocol.fitting_rows(window)
-    generator, snapshots = np.random.default_rng(seed), run.taught_keeper(window, seed)
+    generator, snapshots = (
+        np.random.default_rng(seed),
+        run.checkpoints.taught_snapshots(window, seed),
+    )
     if peer_learning.strategy == "mutual":
         made = learn_mutually(
             peers,
@@ -98,9 +100,8 @@ def teach(
             snapshots=snapshots,
         )
     for peer in peers if workers.is_main() else ():
-        if reports[peer.name]:
-            run.save_transferred(peer.name, window, seed, reports[peer.name])
-        run.save_base(peer.name, window, seed, peer.model, made[peer.name])
+        name = peer.name
+        run.checkpoints.save_base(name, window, seed, peer.model, made[name], reports[name])
     snapshots.clear()
     workers.wait()
     return made

@@ -102,8 +102,9 @@ def _trains(run: Run, target: str, section: str, name: str) -> bool:
 def _pretrain_missing(run: Run, progress: Progress) -> None:
     """Train and keep base models that the run has not; one with other settings is not replaced."""
     for seed, name, window in product(run.config.seeds, run.trained_models, NEEDED):
-        if run.keeps_base(name, window, seed):
-            run.load_base(name, window, seed)
+        path, _ = run.checkpoints.base_file(name, window, seed)
+        if path.exists():
+            run.checkpoints.base_tensors(name, window, seed)  # refuses one with other settings
     pretrain_base_models(run, progress, NEEDED)
 
 

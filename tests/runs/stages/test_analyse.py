@@ -86,7 +86,7 @@ def test_the_base_models_of_train_predict_valid(run: Run) -> None:
     dataset = run.dataset
     rows = set(dataset.source_rows.reshape(40, 30)[:, 24:27].ravel())  # 80 to 90 of 30 rows
     assert set(valid["row"]) == rows
-    model = run.load_base("fm", "train", 3)[0]
+    model = run.checkpoints.load_base("fm", "train", 3)
     mine = valid[(valid["seed"] == 3) & (valid["model"] == "fm")].set_index("row")["p"]
     position = np.flatnonzero(np.isin(dataset.source_rows, list(rows)))
     with torch.no_grad():

@@ -87,8 +87,8 @@ def test_the_last_step_weighs_as_evaluation_did(run: Run) -> None:
 
 
 def test_users_together_are_as_each_alone(run: Run) -> None:
-    learned = run.load_learned("metaselector", 0)
-    mixture = learned.attach(run.load_mixture("full", 0)).double()
+    learned = run.checkpoints.load_learned("metaselector", 0)
+    mixture = learned.attach(run.checkpoints.load_mixture("full", 0)).double()
     alpha = {name: rate.double() for name, rate in learned.alpha.items()}
     adaptation = make_adaptation("metaselector", mixture, run.config.adapt)
     rows = run.protocol.evaluation_splits[-1].test.some(np.arange(4))

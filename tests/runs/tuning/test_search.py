@@ -113,7 +113,7 @@ def test_the_first_trial_is_what_training_finds(
     (trained.directory / "data").symlink_to(prepared.directory / "data")
     pretrain_base_models(trained, Silent())
     meta_train_selectors(trained, Silent())
-    learned = trained.load_learned(SIMPLIFIED, 3)
+    learned = trained.checkpoints.load_learned(SIMPLIFIED, 3)
     assert found.before == found.best == learned.history[learned.best_epoch]["valid_loss"]
     assert found.chosen == {"adapt.inner_lr_phi": 0.5, "adapt.steps": 2}
 
@@ -126,14 +126,14 @@ def test_base_models_trained_in_memory_serve_as_saved_ones_do(run: Run, prepared
     (saved.directory / "data").symlink_to(prepared.directory / "data")
     pretrain_base_models(saved, Silent())
     meta_train_selectors(saved, Silent())
-    learned = saved.load_learned("metaselector", 3)
+    learned = saved.checkpoints.load_learned("metaselector", 3)
     assert in_memory == learned.history[learned.best_epoch]["valid_loss"]
 
 
 def test_a_base_model_is_tuned_by_its_own_loss(run: Run, space: Callable[[str], Path]) -> None:
     before = checkpoints(run)
     found = tune(run, space(FM), "fm", 3, Silent())
-    made = run.load_base("fm", "train", 3)[1]
+    made = run.checkpoints.base_record("fm", "train", 3)
     assert found.before == min(row["valid_loss"] for row in made.history)
     assert found.best == trials(run, "fm")["valid_logloss"].min() <= found.before
     assert trials(run, "fm")["valid_logloss"].nunique() == 3

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from metaselector.common.errors import CheckpointError
 from metaselector.config import load_config
-from metaselector.inference.trained import Trained
+from metaselector.inference.trained import TrainedModel
 from metaselector.meta.parameters import MetaParameters
 from metaselector.runs.run import Run
 from metaselector.runs.stages.prepare import prepare_run
@@ -36,7 +36,9 @@ def run(write_world: Callable[..., Path], tmp_path_factory: pytest.TempPathFacto
     run = Run(folder / "run", load_config(folder / "settings.yaml"))
     prepare_run(run, write_world(folder / "raw"), folder)
     for name in run.config.base_models:
-        run.save_base(name, "full", 0, run.new_base(name, 0), Pretrained(**RECORD))
+        run.checkpoints.save_base(
+            name, "full", 0, run.checkpoints.new_base(name, 0), Pretrained(**RECORD)
+        )
     return run
 
 
@@ -53,13 +55,13 @@ BASE: dict[str, tuple[Change, dict[str, Any], str]] = {
 @pytest.mark.parametrize("case", BASE)
 def test_a_base_model(run: Run, case: str) -> None:
     change, extra, problem = BASE[case]
-    path, settings = run._base("fm", "full", 0)
+    path, settings = run.checkpoints.base_file("fm", "full", 0)
     kept = path.read_bytes()
-    tensors = change(run.new_base("fm", 0).state_dict())
+    tensors = change(run.checkpoints.new_base("fm", 0).state_dict())
     save_checkpoint(path, tensors, settings, RECORD | extra)
     try:
         with pytest.raises(CheckpointError, match=rf"base-fm-full\.safetensors: .*{problem}"):
-            run.load_base("fm", "full", 0)
+            run.checkpoints.load_base("fm", "full", 0)
     finally:
         path.write_bytes(kept)
 
@@ -78,18 +80,18 @@ LEARNED: dict[str, tuple[Change, str]] = {
 
 @pytest.mark.parametrize("case", [None, *LEARNED])
 def test_what_meta_training_learned(run: Run, case: str | None) -> None:
-    mixture = run.load_mixture("full", 0)
+    mixture = run.checkpoints.load_mixture("full", 0)
     parameters = dict(mixture.named_parameters())
     phi = {name: p for name, p in parameters.items() if name.startswith("selector.")}
     alpha = {name: torch.ones(1) for name in parameters}
     tensors = MetaParameters(phi, {}, alpha).tensors()
-    path, settings = run._learned("metaselector", 0)
+    path, settings = run.checkpoints.learned_file("metaselector", 0)
     record = {"history": [], "rates": [], "best_epoch": 0, "seconds": 1.0}
     if case is None:
         save_checkpoint(path, tensors, settings, record)
-        Trained.of_run(run)
+        TrainedModel.of_run(run)
         return
     change, problem = LEARNED[case]
     save_checkpoint(path, change(tensors), settings, record)
     with pytest.raises(CheckpointError, match=problem):
-        Trained.of_run(run)
+        TrainedModel.of_run(run)
