@@ -14,6 +14,7 @@ from metaselector.common.errors import CheckpointError
 from metaselector.config import load_config
 from metaselector.inference.trained import TrainedModel
 from metaselector.meta.parameters import MetaParameters
+from metaselector.runs.checkpoints import Checkpoints, LearnedRecord
 from metaselector.runs.run import Run
 from metaselector.runs.stages.prepare import prepare_run
 from metaselector.training.checkpoint import save_checkpoint
@@ -40,6 +41,29 @@ def run(write_world: Callable[..., Path], tmp_path_factory: pytest.TempPathFacto
             name, "full", 0, run.checkpoints.new_base(name, 0), Pretrained(**RECORD)
         )
     return run
+
+
+def test_records_are_read_without_building_a_model(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Checkpoints, "new_base", None)
+    assert run.checkpoints.base_record("fm", "full", 0) == Pretrained(**RECORD)
+    with pytest.raises(CheckpointError, match="no such checkpoint"):
+        run.checkpoints.training_seconds()  # of *early* and *train* there are none
+
+
+def test_what_meta_training_records(run: Run) -> None:
+    history = [{"epoch": 0, "train_loss": None, "valid_loss": 0.7}]
+    learned = MetaParameters({}, {}, {}, history, [], 0, 2.0)
+    run.checkpoints.save_learned("sample-selector", 0, learned)
+    assert run.checkpoints.learned_record("sample-selector", 0) == LearnedRecord(
+        history, [], 0, 2.0
+    )
+    assert run.checkpoints.load_learned("sample-selector", 0) == learned
+    path, settings = run.checkpoints.learned_file("sample-selector", 0)
+    save_checkpoint(path, {}, settings, {"epochs": 1})
+    with pytest.raises(CheckpointError, match="not written by meta-training"):
+        run.checkpoints.learned_record("sample-selector", 0)
 
 
 Change = Callable[[dict[str, Tensor]], dict[str, Tensor]]

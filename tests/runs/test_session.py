@@ -17,6 +17,7 @@ from metaselector.runs.run import Run
 from metaselector.runs.session import session
 from metaselector.runs.tracking.json_lines import LOG
 from metaselector.runs.tracking.tracker import Status
+from tests.runs.notes import Notes
 
 
 class Recorder:
@@ -37,14 +38,6 @@ class Recorder:
 
     def close(self, status: Status) -> None:
         self.status = status
-
-
-class Notes(Silent):
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-
-    def note(self, text: str) -> None:
-        self.texts.append(text)
 
 
 @pytest.fixture

@@ -20,20 +20,11 @@ from metaselector.runs.stages.analyse import STEPS, analyse
 from metaselector.runs.stages.prepare import prepare_run
 from metaselector.runs.stages.reproduce import evaluate_and_report
 from metaselector.runs.stages.train import meta_train_selectors, pretrain_base_models
+from tests.runs.notes import Notes
 
 WriteWorld = Callable[..., Path]
 Make = Callable[..., Run]
 VARIANTS = ["metaselector-simplified", "metaselector"]
-
-
-class Notes(Silent):
-    """Keeps what is noted."""
-
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-
-    def note(self, text: str) -> None:
-        self.texts.append(text)
 
 
 @pytest.fixture(scope="module")

@@ -106,6 +106,20 @@ def test_seeds_have_scores_of_their_own(prepared: Run, tmp_path: Path) -> None:
         assert mixture(batch).base_probabilities[:, 0].tolist() == pytest.approx([expected] * 2)
 
 
+def test_only_filling_in_changes_the_data(prepared: Run, tmp_path: Path) -> None:
+    models = {"mean": {"estimator": DUMMY}, "lr": {"pretrain": {"epochs": 1}}}
+    run = run_of(prepared, tmp_path, models)
+    pretrain_base_models(run, Silent())
+    for name in models:
+        run.checkpoints.load_base(name, "full", 0)
+        assert run.checkpoints.base_record(name, "full", 0).epochs == 1
+    assert np.isnan(run.dataset.scores).all()
+    run.checkpoints.fill_scores("full", 0)
+    kept = run.checkpoints.base_tensors("mean", "full", 0)[0]["scores"]
+    assert run.checkpoints.scores("mean", "full", 0).tolist() == kept.tolist()
+    assert np.isnan(run.checkpoints.scores("mean", "train", 0)).all()
+
+
 def test_what_is_fitted_is_kept_until_its_settings_or_its_file_change(
     prepared: Run, tmp_path: Path
 ) -> None:

@@ -25,6 +25,7 @@ from metaselector.runs.tuning.trial import valid_losses
 from metaselector.training.checkpoint import checkpoint_path, read_checkpoint
 from metaselector.training.peer_learning import co_training
 from metaselector.training.peer_learning.pairs import Pairs
+from tests.runs.notes import Notes
 
 WriteWorld = Callable[..., Path]
 FIELDS = {"lr": ["user", "item"], "fm": ["item", "genres"], "deepfm": ["age", "genres"]}
@@ -45,14 +46,6 @@ WINDOWS = ("early", "train", "full")
 
 def changed(**peer_learning: Any) -> Config:
     return change_config(CONFIG, {"peer_learning": peer_learning})
-
-
-class Notes(Silent):
-    def __init__(self) -> None:
-        self.skips: list[str] = []
-
-    def skipped(self, description: str) -> None:
-        self.skips.append(description)
 
 
 @pytest.fixture
