@@ -49,7 +49,7 @@ def test_short_new_users_are_counted_and_left_out(
     path.write_text("".join(short))
     done = prepare(invoke, raw, tmp_path / "run", "--set", "cold.support_sizes=[3,10]", *COLD[:2])
     assert done.code == 0
-    assert "no rows after their first 10: they are left out where the support is 10" in done.err
+    assert "no rows after their first 10; they are left out for support size 10" in done.err
     assert "first 3:" not in done.err
 
 

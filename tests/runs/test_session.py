@@ -75,7 +75,9 @@ def test_a_tracker_that_fails_ends_no_training(run: Run) -> None:
         for number in range(5):
             progress.log("part", {"round": number})
     (text,) = notes.texts
-    assert text.startswith("Recorder is left out from now on: ConnectionError: the server is gone")
+    assert text.startswith(
+        "Recorder failed, and is not used any more: ConnectionError: the server is gone"
+    )
     assert len((run.directory / LOG).read_text().splitlines()) == 7
 
 
@@ -114,8 +116,8 @@ class Without:
 @pytest.mark.parametrize(
     ("tracker", "problem"),
     [
-        (lambda: None, r"^tracking: own does not begin \(TypeError: .*directory and its settings"),
-        (None, r"own does not begin \(TypeError: "),
+        (lambda: None, r"^tracking: own failed to start \(TypeError: .*directory and settings"),
+        (None, r"own failed to start \(TypeError: "),
         (Without, r"own has no method log; a tracker has log\(part, values\) and close\(status\)"),
     ],
 )
@@ -137,4 +139,4 @@ def test_a_tracker_that_does_not_end(run: Run, monkeypatch: pytest.MonkeyPatch) 
         pass
     assert Recorder.made[1].status == "finished"
     (text,) = notes.texts
-    assert text.startswith("Broken does not end: OSError: no (")
+    assert text.startswith("Broken failed to close: OSError: no (")

@@ -1,4 +1,4 @@
-"""Train the base models of a run that teach each other, side by side."""
+"""Train those base models of a run that teach each other, side by side."""
 
 from __future__ import annotations
 
@@ -20,39 +20,36 @@ from metaselector.training.pretrain import Pretrained
 
 
 def check_teaching(run: Run) -> None:
-    """Raise a ConfigError where the settings and the data do not let models teach each other."""
+    """Raise a ConfigError if these settings or this data rule out peer learning."""
     peer_learning, names = run.config.peer_learning, run.config.taught
     if peer_learning.strategy == "independent":
         return
     of = f"peer_learning.strategy={peer_learning.strategy}"
     if len(names) < 2:
         raise ConfigError(
-            f"{of}: needs two or more base models that are trained here, and there is "
-            f"{' and '.join(names) or 'none'}; scores and estimators take no part"
+            f"{of}: needs at least two base models that are trained here, but found only "
+            f"{' and '.join(names) or 'none'}; scores and estimators cannot take part"
         )
     if len(run.dataset.schema.tasks) > 1:
-        raise ConfigError(
-            f"{of}: the data has several tasks, and base models teach each other one; "
-            "use independent"
-        )
+        raise ConfigError(f"{of}: works with one task, but the data has several; use independent")
     for name in peer_learning.fields or {}:
         if name not in names:
             raise ConfigError(
-                f"peer_learning.fields.{name}: no base model that is taught; {nearest(name, names)}"
+                f"peer_learning.fields.{name}: not one of the peers; {nearest(name, names)}"
             )
     if peer_learning.strategy == "co-training":
         check_items(run.dataset)
         if run.config.transfer.freeze:
             raise ConfigError(
-                f"{of}: every round begins anew, which transfer.freeze cannot; use "
-                "mutual, or freeze nothing"
+                f"{of}: retrains from the start in every round, which rules out transfer.freeze; "
+                "use mutual, or freeze nothing"
             )
 
 
 def teach(
     run: Run, window: Window, seed: int, description: str, progress: Progress
 ) -> dict[str, Pretrained]:
-    """Fit the taught models of a window and seed, and keep them; several workers do it alike."""
+    """Fit the peers of a window and seed, and save them; each worker does the same work."""
     config, protocol = run.config, run.protocol
     names, peer_learning, chosen = config.taught, config.peer_learning, config.transfer
     refit = window == "full"

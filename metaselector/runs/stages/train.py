@@ -1,4 +1,4 @@
-"""Train the base models, then the selectors; what is trained already is kept."""
+"""Train base models, then selectors; checkpoints with the same settings are kept."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ from metaselector.training.transfer import overlap
 
 @contextmanager
 def _frozen_imports() -> Iterator[None]:
-    """Keep the garbage collector from searching, in every meta-step, all that was imported.
+    """Keep the garbage collector from scanning all imported modules in every meta-step.
 
-    That takes a sixth of the time of a meta-step.
+    Scanning them takes a sixth of the time of a meta-step.
     """
     gc.collect()
     gc.freeze()
@@ -42,13 +42,13 @@ def _frozen_imports() -> Iterator[None]:
 
 @_frozen_imports()
 def pretrain_base_models(run: Run, progress: Progress, windows: Sequence[Window] = WINDOWS) -> None:
-    """Fit every base model on the early part, on *train*, and refit it on *train* and *valid*.
+    """Fit every base model on the early part and on *train*, and refit it on *train* and *valid*.
 
-    The first two stop early on *valid*; the refit trains for the epochs that *train* took. Where
-    the settings name a source, each starts from the source's of the same name, seed and window,
-    and ``transfer.csv`` says what it got from there. Estimators are fitted to the same rows as they
-    please, from nothing, and their scores of all rows kept. Models that teach each other are
-    trained in one training a window.
+    The first two trainings stop early on *valid*; the refit runs for as many epochs as *train*
+    took. With a transfer source, each model starts from the source's model of the same name, seed
+    and window, and ``transfer.csv`` lists which parameters it took over. Estimators are fitted to
+    the same rows from scratch, and their scores of all rows are saved. Peers that teach each other
+    share one training per window.
     """
     _check_transfer(run, progress)
     check_estimators(run, windows)
@@ -60,7 +60,7 @@ def pretrain_base_models(run: Run, progress: Progress, windows: Sequence[Window]
                 continue
             for window in windows:
                 description = f"seed {seed}: pretrain {name} ({window})"
-                # All workers find the same, even where one is late and the first has saved it.
+                # All workers agree, even if one is late and the main worker has saved it by then.
                 if any(workers.most(int(run.checkpoints.has_base(name, window, seed)))):
                     progress.skipped(description)
                 elif run.config.base_models[name].estimator is None:
@@ -85,7 +85,7 @@ def _pretrain_taught(run: Run, windows: Sequence[Window], seed: int, progress: P
 
 
 def _check_transfer(run: Run, progress: Progress) -> None:
-    """Refuse patterns that match nothing, and say what makes results of a transfer doubtful."""
+    """Refuse freeze patterns that match nothing; warn if transfer makes the results doubtful."""
     if run.source is None:
         return
     seed = run.config.seeds[0]
@@ -133,7 +133,7 @@ def _pretrain_one(
 def meta_train_selectors(
     run: Run, progress: Progress, variants: Sequence[Variant] | None = None
 ) -> None:
-    """Train the rows that adapt, by default all that the settings ask for."""
+    """Meta-train `variants`, by default all that the settings ask for."""
     for seed in run.config.seeds:
         for variant in run.variants if variants is None else variants:
             description = f"seed {seed}: train {variant}"

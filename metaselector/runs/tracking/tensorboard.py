@@ -1,4 +1,4 @@
-"""Scalars for TensorBoard."""
+"""Logs to TensorBoard."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from metaselector.runs.tracking.tracker import Status, scalars, tag
 
 
 class TensorBoard:
-    """Writes to the run's directory; ``tensorboard --logdir RUN/tensorboard`` shows it."""
+    """Writes event files to the run's directory; ``tensorboard --logdir RUN/tensorboard`` reads them."""
 
     def __init__(self, directory: Path, settings: Mapping[str, Any]) -> None:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ModuleNotFoundError as error:
             raise UserError(
-                f"tracking=tensorboard: there is no module {error.name}; install it with "
-                "pip install 'metaselector[tensorboard]', or leave it out of tracking"
+                f"tracking=tensorboard: module {error.name} is not installed; run "
+                "pip install 'metaselector[tensorboard]', or remove tensorboard from tracking"
             ) from error
         self._writer = SummaryWriter(directory / "tensorboard")
         self._writer.add_text("settings", f"```json\n{json.dumps(settings, indent=1)}\n```")

@@ -1,4 +1,4 @@
-"""Runs and curves for Weights & Biases."""
+"""Logs to Weights & Biases."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from metaselector.runs.tracking.tracker import Status, scalars, tag
 
 
 class WeightsAndBiases:
-    """One W&B run a command; W&B's own variables, such as WANDB_MODE and WANDB_PROJECT, count.
+    """Starts one W&B run per command.
 
-    The project is ``metaselector`` by default. Every part has its own step, ``<part>/round``.
+    W&B's own variables, such as WANDB_MODE and WANDB_PROJECT, apply; the default project is
+    ``metaselector``. Each part has its own step, ``<part>/round``.
     """
 
     def __init__(self, directory: Path, settings: Mapping[str, Any]) -> None:
@@ -21,8 +22,8 @@ class WeightsAndBiases:
             import wandb
         except ModuleNotFoundError as error:
             raise UserError(
-                f"tracking=wandb: there is no module {error.name}; install it with "
-                "pip install 'metaselector[wandb]', or leave it out of tracking"
+                f"tracking=wandb: module {error.name} is not installed; run "
+                "pip install 'metaselector[wandb]', or remove wandb from tracking"
             ) from error
         import os
 
@@ -34,7 +35,7 @@ class WeightsAndBiases:
         except wandb.Error as error:
             raise UserError(
                 f"tracking=wandb: {error}; log in with `wandb login`, set WANDB_MODE=offline, or "
-                "leave wandb out of tracking"
+                "remove wandb from tracking"
             ) from error
         self._known: set[str] = set()
 

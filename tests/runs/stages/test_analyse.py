@@ -155,7 +155,7 @@ def test_a_run_of_an_earlier_version(run: Run) -> None:
         notes = Notes()
         analyse(run, notes)
         (text,) = notes.texts
-        assert text.startswith("seconds by epoch are not in history.csv")
+        assert text.startswith("history.csv has no seconds per epoch")
         assert table(run, "cost").empty
         valid.unlink()
         with pytest.raises(DataError, match=r"valid_predictions.parquet: no predictions here; run"):

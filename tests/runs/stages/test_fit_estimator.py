@@ -169,7 +169,7 @@ def test_what_is_wrong_is_said_before_anything_trains(prepared: Run, tmp_path: P
     [
         (BOOSTING, {"max_iter": "many"}, "cannot be fitted .*'max_iter' parameter .*options"),
         ("FILE:One", {}, r"shape \[1200\] for 1200 rows, expected \[1200, 2\]"),
-        ("FILE:Many", {}, "values from -1 to 2, which are no probabilities"),
+        ("FILE:Many", {}, "values from -1 to 2, which are not probabilities"),
         ("FILE:Nan", {}, "values from nan to nan"),
     ],
 )

@@ -27,7 +27,7 @@ def test_the_chosen_settings_can_be_loaded(run: Run, space: Write, text: str) ->
     assert loaded == change_config(run.config, found.chosen)
     assert list(loaded.base_models) == ["lr", "fm"]
     header = found.settings.read_text()
-    assert f"{found.before:.6f} with the settings before" in header
+    assert f"{found.before:.6f} with the run's own settings" in header
     assert f"{found.best:.6f} with these" in header
 
 

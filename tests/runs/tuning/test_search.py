@@ -150,7 +150,7 @@ def test_settings_that_exclude_one_another(run: Run, space: Write) -> None:
     assert (table["state"] == refused.map({True: "pruned", False: "complete"})).all()
     assert table["refused"][refused].str.startswith("adapt.granularity=scalar shares one").all()
     assert found.finished == 6
-    assert notes.texts[0].startswith(f"{refused.sum()} trials had impossible settings, such as: ")
+    assert notes.texts[0].startswith(f"{refused.sum()} trials had invalid settings, for example: ")
 
 
 def test_impossible_settings_of_the_run(run: Run, space: Write) -> None:

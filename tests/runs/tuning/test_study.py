@@ -48,7 +48,7 @@ def test_a_study_of_another_search(
         tune(Run(run.directory, change_config(run.config, changes)), space(text), SIMPLIFIED, 2,
              Silent())  # fmt: skip
     study = run.directory / "tune" / f"{SIMPLIFIED}.db"
-    assert str(caught.value).startswith(f"{study}: a study of another search: ")
+    assert str(caught.value).startswith(f"{study}: belongs to another search: ")
     assert "\n" not in str(caught.value)
 
 
@@ -72,7 +72,7 @@ def test_a_file_that_is_no_study(run: Run, space: Write, tmp_path: Path) -> None
     for path in (study, tmp_path, study / "inner.db"):
         with pytest.raises(UserError) as caught:
             tune(run, space(RATES), SIMPLIFIED, 1, Silent(), study=path)
-        assert str(caught.value).startswith(f"{path}: cannot be used as a study (")
+        assert str(caught.value).startswith(f"{path}: not usable as a study (")
         assert "\n" not in str(caught.value)
     assert study.read_text() == "no database\n" * 100
 
@@ -84,5 +84,5 @@ def test_a_study_that_another_program_made(run: Run, space: Write, tmp_path: Pat
     study.set_user_attr("mine", 1)
     storage.remove_session()
     storage.engine.dispose()
-    with pytest.raises(CheckpointError, match="it is not ours"):
+    with pytest.raises(CheckpointError, match="another program made it"):
         tune(run, space(RATES), SIMPLIFIED, 1, Silent(), study=tmp_path / "study.db")
