@@ -23,8 +23,8 @@ from metaselector.training.distributed import workers
 def session(run: Run, progress: Progress) -> Iterator[Progress]:
     """Join the other workers, if torchrun started several, and yield where to report progress.
 
-    The main worker locks the run's directory. It logs to ``logs/training.jsonl`` and to the trackers
-    of the settings; the other workers are silent.
+    The main worker locks the run's directory. It logs to ``logs/training.jsonl`` and to the
+    trackers of the settings; the other workers are silent.
 
     Raises:
         UserError: another process is writing to the run, or a tracker cannot start.

@@ -1,7 +1,7 @@
 """The data behind the user explorer on a run's page.
 
-Nothing is trained and no result changes. Predictions are those that evaluation saved; only the inner
-steps are computed again, for many users at once.
+Nothing is trained and no result changes. Predictions are those that evaluation saved; only the
+inner steps are computed again, for many users at once.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ _AGAIN = "run `metaselector evaluate` again"
 def explore(run: Run, progress: Progress, most_users: int = MOST_USERS) -> Path:
     """Write ``explore/`` in the run's directory, unless it is up to date.
 
-    It covers the users of the last evaluation split (for new users, the one with the largest support
-    size) and the run's first seed. If there are more than `most_users`, it takes that many at even
-    distances. It lists the first :data:`MOST_ROWS` test rows of a user; losses are over all rows.
+    It covers the users of the last evaluation split (for new users, the one with the largest
+    support size) and the run's first seed. If there are more than `most_users`, it takes that many
+    at even distances. It lists the first :data:`MOST_ROWS` test rows of a user; losses are over all rows.
 
     - ``support.parquet``: ``user, item, title, timestamp``, ``label_<task>`` (nan if not observed).
       The timestamp is in seconds; in a tabular data set it counts the rows.

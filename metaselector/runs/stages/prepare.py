@@ -152,6 +152,6 @@ def _count_short_users(dataset: EncodedDataset, windows: Windows) -> None:
         empty = int((first == end).sum())
         if empty:
             tell(
-                f"note: {empty:,} of {dataset.num_users:,} users have no row in the window {name} "
-                f"({start}-{stop} %), because they have too few rows",
+                f"note: {empty:,} of {dataset.num_users:,} users have too few rows for the window "
+                f"{name} ({start}-{stop} %)",
             )

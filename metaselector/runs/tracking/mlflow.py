@@ -19,8 +19,8 @@ _LONGEST = 500
 class MLflow:
     """Starts one MLflow run per command, in the experiment ``metaselector``.
 
-    MLflow's own variables MLFLOW_TRACKING_URI and MLFLOW_EXPERIMENT_NAME apply; the default store is
-    ``mlflow.db`` in the run's directory. The global state of ``mlflow`` is left unchanged.
+    MLflow's own variables MLFLOW_TRACKING_URI and MLFLOW_EXPERIMENT_NAME apply; the default store
+    is ``mlflow.db`` in the run's directory. The global state of ``mlflow`` is left unchanged.
     """
 
     def __init__(self, directory: Path, settings: Mapping[str, Any]) -> None:

@@ -12,7 +12,7 @@ from metaselector.runs.tracking.tracker import Status, scalars, tag
 
 
 class TensorBoard:
-    """Writes event files to the run's directory; ``tensorboard --logdir RUN/tensorboard`` reads them."""
+    """Writes event files, for ``tensorboard --logdir RUN/tensorboard``."""
 
     def __init__(self, directory: Path, settings: Mapping[str, Any]) -> None:
         try:

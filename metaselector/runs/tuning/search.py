@@ -180,8 +180,8 @@ class _Search:
     ) -> None:
         """Run the remaining trials; the first one tries the run's own settings.
 
-        Each trial's sampler is seeded by the number of finished trials, so that interrupting a study
-        does not change its outcome.
+        Each trial's sampler is seeded by the number of finished trials, so that interrupting a
+        study does not change its outcome.
         """
         started = time.monotonic()
         seed = self.run.config.seeds[0]
@@ -203,7 +203,7 @@ class _Search:
             progress.note(f"{len(refused)} trials had invalid settings, for example: {refused[0]}")
 
     def _begin(self, study: optuna.Study) -> None:
-        """Queue the run's settings as the first trial; record their loss even if outside the space."""
+        """Queue the run's settings as the first trial, and record their loss in any case."""
         current = self.space.current(self.run.config)
         if len(current) < len(self.space.distributions) and "before" not in study.user_attrs:
             losses = list(valid_losses(self.run, self.target, self.run.config))

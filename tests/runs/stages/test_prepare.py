@@ -147,8 +147,8 @@ def test_users_with_too_few_rows_for_a_window_are_counted(
         file.writelines(rows)
     prepare(Config(), directory, tmp_path / "data")
     assert capsys.readouterr().err == (
-        "note: 1 of 42 users have no row in the window early to train (60-80 %), because they have too few rows\n"
-        "note: 2 of 42 users have no row in the window valid (80-90 %), because they have too few rows\n"
+        "note: 1 of 42 users have too few rows for the window early to train (60-80 %)\n"
+        "note: 2 of 42 users have too few rows for the window valid (80-90 %)\n"
     )
 
 
