@@ -1,8 +1,8 @@
 """Analyse where the results of an evaluated run come from.
 
 Nothing is trained and no result changes. Everything is computed from the files of evaluation,
-except the inner steps, which predict *test* again. Labels of *test* serve only as outcomes: they never
-decide the bin of a row or user. Their one choice is the simple combiner that MetaSelector is
+except the inner steps, which predict *test* again. Labels of *test* serve only as outcomes: they
+never decide the bin of a row or user. Their one choice is the simple combiner that MetaSelector is
 compared with, the one with the best results.
 """
 

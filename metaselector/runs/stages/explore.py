@@ -43,7 +43,8 @@ def explore(run: Run, progress: Progress, most_users: int = MOST_USERS) -> Path:
 
     It covers the users of the last evaluation split (for new users, the one with the largest
     support size) and the run's first seed. If there are more than `most_users`, it takes that many
-    at even distances. It lists the first :data:`MOST_ROWS` test rows of a user; losses are over all rows.
+    at even distances. It lists the first :data:`MOST_ROWS` test rows of a user; losses are over all
+    rows.
 
     - ``support.parquet``: ``user, item, title, timestamp``, ``label_<task>`` (nan if not observed).
       The timestamp is in seconds; in a tabular data set it counts the rows.
