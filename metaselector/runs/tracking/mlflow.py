@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from metaselector.common.errors import UserError
-from metaselector.runs.tracking.tracker import Status, flat, scalars, tag
+from metaselector.runs.tracking.tracker import Status, flat, not_installed, scalars, tag
 
 EXPERIMENT = "metaselector"
 _STATUS = {"finished": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}
@@ -29,10 +29,7 @@ class MLflow:
             from mlflow.entities import Metric, Param
             from mlflow.exceptions import MlflowException
         except ModuleNotFoundError as error:
-            raise UserError(
-                f"tracking=mlflow: module {error.name} is not installed; run "
-                "pip install 'metaselector[mlflow]', or remove mlflow from tracking"
-            ) from error
+            raise not_installed("mlflow", error) from error
         self._metric, name = Metric, os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
         directory.mkdir(parents=True, exist_ok=True)
         where = (

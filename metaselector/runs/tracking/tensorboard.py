@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from metaselector.common.errors import UserError
-from metaselector.runs.tracking.tracker import Status, scalars, tag
+from metaselector.runs.tracking.tracker import Status, not_installed, scalars, tag
 
 
 class TensorBoard:
@@ -18,10 +17,7 @@ class TensorBoard:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ModuleNotFoundError as error:
-            raise UserError(
-                f"tracking=tensorboard: module {error.name} is not installed; run "
-                "pip install 'metaselector[tensorboard]', or remove tensorboard from tracking"
-            ) from error
+            raise not_installed("tensorboard", error) from error
         self._writer = SummaryWriter(directory / "tensorboard")
         self._writer.add_text("settings", f"```json\n{json.dumps(settings, indent=1)}\n```")
 

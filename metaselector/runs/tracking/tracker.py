@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from metaselector.common.errors import UserError
+
 Status = Literal["finished", "interrupted", "failed"]
 
 
@@ -37,6 +39,14 @@ class Tracker(Protocol):
 
     def close(self, status: Status) -> None:
         """End logging, because the command ends with `status`."""
+
+
+def not_installed(tracker: str, error: ModuleNotFoundError) -> UserError:
+    """Return the error to raise if the library of a tracker is missing."""
+    return UserError(
+        f"tracking={tracker}: module {error.name} is not installed; run "
+        f"pip install 'metaselector[{tracker}]', or remove {tracker} from tracking"
+    )
 
 
 def tag(part: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from metaselector.common.errors import UserError
-from metaselector.runs.tracking.tracker import Status, scalars, tag
+from metaselector.runs.tracking.tracker import Status, not_installed, scalars, tag
 
 
 class WeightsAndBiases:
@@ -21,10 +21,7 @@ class WeightsAndBiases:
         try:
             import wandb
         except ModuleNotFoundError as error:
-            raise UserError(
-                f"tracking=wandb: module {error.name} is not installed; run "
-                "pip install 'metaselector[wandb]', or remove wandb from tracking"
-            ) from error
+            raise not_installed("wandb", error) from error
         import os
 
         project = os.environ.get("WANDB_PROJECT", "metaselector")
