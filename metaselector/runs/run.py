@@ -43,7 +43,8 @@ class Run:
     def dataset(self) -> EncodedDataset:
         """The prepared data, with a column for the scores of each precomputed base model.
 
-        The columns of estimators are nan until :meth:`.Checkpoints.fill_scores` fills them.
+        The columns of estimators are nan until
+        :meth:`~metaselector.runs.checkpoints.Checkpoints.fill_scores` fills them.
 
         Raises:
             DataError: the prepared data is missing or damaged.
