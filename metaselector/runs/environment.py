@@ -106,7 +106,7 @@ def processor() -> str:
 
 def _commit() -> str | None:
     """Return the commit of this checkout, or None if the package is installed elsewhere."""
-    root = Path(__file__).resolve().parent.parent
+    root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None
     try:

@@ -1,4 +1,4 @@
-"""Checkpoints of a run that no training writes, although their checksum and settings are right."""
+"""Records of trained parts, and checkpoints with wrong content despite a valid checksum."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ RECORD: dict[str, Any] = {"epochs": 1, "history": [], "seconds": 1.0}
 
 @pytest.fixture(scope="module")
 def run(write_world: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Base models that were never trained, below a selector that was not either."""
+    """A run with untrained base models under an untrained selector."""
     folder = tmp_path_factory.mktemp("run")
     (folder / "settings.yaml").write_text(SETTINGS)
     run = Run(folder / "run", load_config(folder / "settings.yaml"))
@@ -49,10 +49,10 @@ def test_records_are_read_without_building_a_model(
     monkeypatch.setattr(Checkpoints, "new_base", None)
     assert run.checkpoints.base_record("fm", "full", 0) == Pretrained(**RECORD)
     with pytest.raises(CheckpointError, match="no such checkpoint"):
-        run.checkpoints.training_seconds()  # of *early* and *train* there are none
+        run.checkpoints.training_seconds()  # *early* and *train* are missing
 
 
-def test_what_meta_training_records(run: Run) -> None:
+def test_meta_parameters_and_their_record(run: Run) -> None:
     history = [{"epoch": 0, "train_loss": None, "valid_loss": 0.7}]
     learned = MetaParameters({}, {}, {}, history, [], 0, 2.0)
     run.checkpoints.save_learned("sample-selector", 0, learned)
@@ -77,7 +77,7 @@ BASE: dict[str, tuple[Change, dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("case", BASE)
-def test_a_base_model(run: Run, case: str) -> None:
+def test_a_wrong_base_model_is_refused(run: Run, case: str) -> None:
     change, extra, problem = BASE[case]
     path, settings = run.checkpoints.base_file("fm", "full", 0)
     kept = path.read_bytes()
@@ -103,7 +103,7 @@ LEARNED: dict[str, tuple[Change, str]] = {
 
 
 @pytest.mark.parametrize("case", [None, *LEARNED])
-def test_what_meta_training_learned(run: Run, case: str | None) -> None:
+def test_wrong_meta_parameters_are_refused(run: Run, case: str | None) -> None:
     mixture = run.checkpoints.load_mixture("full", 0)
     parameters = dict(mixture.named_parameters())
     phi = {name: p for name, p in parameters.items() if name.startswith("selector.")}

@@ -1,4 +1,4 @@
-"""What happens around a training."""
+"""Training sessions: trackers, locks and leftovers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.runs.notes import Notes
 
 
 class Recorder:
-    """Remembers; fails at the third line."""
+    """Remembers what is logged; fails at the third line."""
 
     made: list[Recorder] = []  # noqa: RUF012  emptied by the fixture
 
@@ -47,7 +47,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     return Run(tmp_path / "run", load_config(overrides=["tracking=[recorder]"]))
 
 
-def test_trackers_are_told(run: Run) -> None:
+def test_trackers_receive_values(run: Run) -> None:
     with session(run, Silent()) as progress:
         progress.log("part", {"round": 1, "loss": 0.5})
     (tracker,) = Recorder.made
@@ -61,15 +61,13 @@ def test_trackers_are_told(run: Run) -> None:
 @pytest.mark.parametrize(
     ("error", "status"), [(KeyboardInterrupt, "interrupted"), (UserError, "failed")]
 )
-def test_trackers_are_told_how_it_ended(
-    run: Run, error: type[BaseException], status: Status
-) -> None:
+def test_trackers_receive_the_status(run: Run, error: type[BaseException], status: Status) -> None:
     with pytest.raises(error), session(run, Silent()):
         raise error
     assert Recorder.made[0].status == status
 
 
-def test_a_tracker_that_fails_ends_no_training(run: Run) -> None:
+def test_a_failing_tracker_does_not_end_the_training(run: Run) -> None:
     notes = Notes()
     with session(run, notes) as progress:
         for number in range(5):
@@ -121,7 +119,7 @@ class Without:
         (Without, r"own has no method log; a tracker has log\(part, values\) and close\(status\)"),
     ],
 )
-def test_what_is_no_tracker(
+def test_invalid_trackers_are_refused(
     run: Run, tracker: Any, problem: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(TRACKERS.registered, "own", tracker)
@@ -131,7 +129,7 @@ def test_what_is_no_tracker(
     assert [each.status for each in Recorder.made] == ["failed"]
 
 
-def test_a_tracker_that_does_not_end(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tracker_that_fails_to_close(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(TRACKERS.registered, "broken", Broken)
     notes = Notes()
     both = Run(run.directory, load_config(overrides=["tracking=[broken, recorder]"]))

@@ -126,9 +126,7 @@ def _write_split(
     _write_csv(run, f"{folder}/best_counts", counts)
     if run.config.protocol == "warm":
         return results
-    last, _ = run.protocol.evaluation_splits[-1].test.flat(
-        "query"
-    )  # those that every support size leaves
+    last, _ = run.protocol.evaluation_splits[-1].test.flat("query")  # shared by all support sizes
     found = with_common_rows(results, predictions, run.dataset.source_rows[last], best_single)
     return found.assign(support_size=evaluation_split.test.support.shape[1])
 

@@ -110,7 +110,7 @@ def reproduce(
 
 
 def finds_prepared(run: Run, progress: Progress) -> bool:
-    """Return whether the prepared data can be reused; if there are some and not, say why."""
+    """Return whether the prepared data can be reused; if not, say why."""
     try:
         return run.dataset is not None
     except (DataError, CheckpointError) as error:

@@ -163,7 +163,7 @@ def _learn(
         snapshots=run.checkpoints.learned_snapshots(variant, seed),
         traffic=traffic,
     )
-    if traffic.steps:  # several workers
+    if traffic.steps:  # with several workers
         sent, seconds = traffic.sent / traffic.steps, traffic.seconds / traffic.steps
         values = {"round": traffic.steps, "sent_per_step": sent, "seconds_per_step": seconds}
         progress.log(description, {"event": "communicated"} | values)

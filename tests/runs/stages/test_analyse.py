@@ -34,7 +34,7 @@ def make(write_world: WriteWorld, tmp_path_factory: pytest.TempPathFactory) -> M
     def made(*models: str, settings: tuple[str, ...] = ()) -> Run:
         folder = tmp_path_factory.mktemp("analyse")
         quick = ("meta_train.epochs=1", "adapt.support_size=5", "evaluate.resamples=20")
-        chosen = folder / "models.yaml"  # of a file alone: no others beside them
+        chosen = folder / "models.yaml"  # a file's base models replace the defaults
         short = ", ".join(f"{name}: {{pretrain: {{epochs: 1}}}}" for name in models)
         chosen.write_text(f"base_models: {{{short}}}\n")
         config = load_config(chosen, (*quick, "threads=1", *settings))
@@ -61,7 +61,7 @@ def table(run: Run, name: str) -> pd.DataFrame:
 
 
 def digests(run: Run) -> dict[str, str]:
-    """Of every file outside of ``analysis/``."""
+    """Return the digest of every file outside of ``analysis/``."""
     return {
         str(path): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in run.directory.rglob("*")
@@ -105,7 +105,7 @@ def test_tables_agree_with_what_evaluation_wrote(run: Run) -> None:
     results = pd.read_csv(run.directory / "results.csv").groupby("model")["logloss"].mean()
     bins = table(run, "breakdown").query("fact == 'item_train_rows'")
     assert set(bins["model"]) > set(VARIANTS)
-    # Of two seeds the best single models may differ; improvements differ by what rows do anyway.
+    # The best single model may differ between seeds, so compare differences of improvements.
     means = {
         model: (frame["improvement"] * frame["rows"]).sum() / frame["rows"].sum()
         for model, frame in bins.groupby("model")

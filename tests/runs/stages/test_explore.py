@@ -1,4 +1,4 @@
-"""What the page needs of users, from a tiny run."""
+"""The data behind the user explorer, from a tiny run."""
 
 from __future__ import annotations
 

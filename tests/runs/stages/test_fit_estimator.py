@@ -1,4 +1,4 @@
-"""Classifiers as base models of a run."""
+"""Estimators as base models of a run."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def run_of(prepared: Run, directory: Path, models: Mapping[str, Any], **changes:
 
 
 def test_each_window_is_fitted_on_its_own_rows(prepared: Run, tmp_path: Path) -> None:
-    """A classifier that says the mean of the labels it has seen."""
+    """The classifier predicts the mean of the labels it was fitted on."""
     run = run_of(prepared, tmp_path, {"mean": {"estimator": DUMMY}})
     means = []
     for window in WINDOWS:
@@ -106,7 +106,7 @@ def test_seeds_have_scores_of_their_own(prepared: Run, tmp_path: Path) -> None:
         assert mixture(batch).base_probabilities[:, 0].tolist() == pytest.approx([expected] * 2)
 
 
-def test_only_filling_in_changes_the_data(prepared: Run, tmp_path: Path) -> None:
+def test_only_fill_scores_changes_the_data_set(prepared: Run, tmp_path: Path) -> None:
     models = {"mean": {"estimator": DUMMY}, "lr": {"pretrain": {"epochs": 1}}}
     run = run_of(prepared, tmp_path, models)
     pretrain_base_models(run, Silent())

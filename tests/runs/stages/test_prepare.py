@@ -167,7 +167,7 @@ prepare(Config(), Path(sys.argv[1]), Path(sys.argv[2]))
 def test_a_killed_preparation_leaves_nothing_that_looks_complete(
     write_world: Callable[..., Path], tmp_path: Path
 ) -> None:
-    """Not even what was prepared before is touched."""
+    """The data prepared before stays untouched."""
     directory = write_world(tmp_path / "raw")
     target = tmp_path / "run" / "data"
     command = [sys.executable, "-c", KILLED, str(directory), str(target)]

@@ -1,4 +1,4 @@
-"""Runs whose base models teach each other: what is kept, asked for again, refused, and not seen."""
+"""Runs whose base models teach each other: checkpoints, refusals, and no leaks."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def prepared(write_world: Callable[..., Path], tmp_path_factory: pytest.TempPath
 
 @pytest.fixture
 def run(prepared: Run, tmp_path: Path) -> Run:
-    """The prepared run with its base models, in a directory of the test's own."""
+    """The prepared run with its base models, in a directory of its own per test."""
     directory = tmp_path / "run"
     directory.mkdir()
     for name in ("data", "checkpoints"):

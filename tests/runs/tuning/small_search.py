@@ -1,4 +1,4 @@
-"""What the tests of tuning share: a tiny search whose trials can do without training."""
+"""Helpers of the tests of tuning: a small search whose trials need no training."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def checkpoints(run: Run) -> dict[str, bytes]:
 
 
 def simple_losses(run: Run, target: str, config: Config) -> Iterator[float]:
-    """Stands for training: least at inner_lr_phi 1 and steps 3, a little more for later seeds."""
+    """Stand in for training; lowest at inner_lr_phi 1 and steps 3, and rising with the seed."""
     for seed in config.seeds:
         yield (config.adapt.inner_lr_phi - 1) ** 2 + (config.adapt.steps - 3) ** 2 + 0.01 * seed
 
 
 def tune_without_base_models(run: Run, *arguments: object, **options: object) -> stage.Tuned:
-    """Where training is a stand-in, other seeds need none either."""
+    """Tune without pretraining, for runs whose seeds have no base models."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stage, "_pretrain_missing", lambda run, progress: None)
         return tune(run, *arguments, **options)  # type: ignore[arg-type]

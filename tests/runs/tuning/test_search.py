@@ -1,4 +1,4 @@
-"""Searching settings on a tiny world."""
+"""Searches on a tiny data set."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_the_search_finds_what_is_better(run: Run, space: Write) -> None:
 
 
 @pytest.mark.usefixtures("simple")
-def test_an_interrupted_search_ends_as_one_that_was_not(
+def test_interrupting_a_search_does_not_change_its_outcome(
     run: Run, space: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tune(run, space(RATES), SIMPLIFIED, 15, Silent(), study=run.directory / "whole.db")
@@ -72,10 +72,10 @@ def test_an_interrupted_search_ends_as_one_that_was_not(
 
 
 @pytest.mark.usefixtures("simple")
-def test_a_search_that_ended_before_its_first_trial_began(
+def test_a_search_killed_before_its_first_trial(
     run: Run, space: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What waits for it is tried once, not again in place of the second trial."""
+    """The queued trial runs once, and does not replace the second trial too."""
     tune(run, space(RATES), SIMPLIFIED, 4, Silent(), study=run.directory / "whole.db")
     whole = trials(run)
 
@@ -122,7 +122,7 @@ def test_settings_outside_the_space_are_still_compared_with(run: Run, space: Wri
     found = tune(run, space(text), SIMPLIFIED, 2, Silent())
     assert found.before == pytest.approx(0.25 + 1 + 0.03)
     first = trials(run).iloc[0]
-    assert first["adapt.steps"] == 2  # of those of the run, the one that lies in the space
+    assert first["adapt.steps"] == 2  # the run's value, which lies in the space
     assert 1 <= first["adapt.inner_lr_phi"] <= 3
 
 
@@ -139,7 +139,7 @@ def test_bad_trials_are_stopped_before_the_last_seed(run: Run, space: Write) -> 
     assert pruned["valid_logloss"].min() > found.best
 
 
-def test_settings_that_exclude_one_another(run: Run, space: Write) -> None:
+def test_settings_that_exclude_each_other(run: Run, space: Write) -> None:
     text = "adapt.granularity: {choices: [tensor, scalar]}\n"
     text += "adapt.inner_lr_phi: {low: 0.1, high: 1.0}\n"
     notes = Notes()
@@ -153,7 +153,7 @@ def test_settings_that_exclude_one_another(run: Run, space: Write) -> None:
     assert notes.texts[0].startswith(f"{refused.sum()} trials had invalid settings, for example: ")
 
 
-def test_impossible_settings_of_the_run(run: Run, space: Write) -> None:
+def test_invalid_settings_of_the_run(run: Run, space: Write) -> None:
     wrong = Run(run.directory, change_config(run.config, {"adapt.granularity": "scalar"}))
     with pytest.raises(ConfigError, match="scalar shares one rate"):
         tune(wrong, space(RATES), SIMPLIFIED, 2, Silent())

@@ -1,4 +1,4 @@
-"""Search spaces: what a file may say, and how it meets the settings."""
+"""Search spaces: parsing of files, and validation against the settings."""
 
 from __future__ import annotations
 

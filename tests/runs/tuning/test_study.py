@@ -1,4 +1,4 @@
-"""The file of a study, and others in its place."""
+"""Study files: of another search, of other data, or not a study at all."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from tests.runs.tuning.small_search import (
 
 
 def trained_loss(prepared: Run, folder: Path, config: Config, variant: Variant) -> float:
-    """The loss on *valid* after training, and saving, with `config`."""
+    """Return the loss on *valid* after training and saving with `config`."""
     run = Run(folder / "trained", config)
     run.directory.mkdir()
     (run.directory / "data").symlink_to(prepared.directory / "data")
@@ -82,10 +82,12 @@ def test_base_models_with_other_settings_are_not_replaced(run: Run, space: Write
     with pytest.raises(CheckpointError, match=r"base_models\.lr\.pretrain\.epochs was 2, now 1"):
         tune(other, space(RATES), SIMPLIFIED, 1, Silent())
     assert checkpoints(run) == before
-    tune(run, space(RATES), SIMPLIFIED, 1, Silent())  # the study without a trial is no obstacle
+    tune(run, space(RATES), SIMPLIFIED, 1, Silent())  # a study without trials is continued
 
 
-def test_a_loss_that_is_no_number_is_infinite(run: Run) -> None:
-    adapt = run.config.adapt.model_copy(update={"inner_lr_phi": float("inf")})  # no setting can be
+def test_a_nonfinite_loss_is_infinite(run: Run) -> None:
+    adapt = run.config.adapt.model_copy(
+        update={"inner_lr_phi": float("inf")}
+    )  # which no setting allows
     diverging = run.config.model_copy(update={"adapt": adapt})
     assert list(valid_losses(run, SIMPLIFIED, diverging)) == [float("inf")]
