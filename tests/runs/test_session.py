@@ -116,7 +116,10 @@ class Without:
     [
         (lambda: None, r"^tracking: own failed to start \(TypeError: .*directory and settings"),
         (None, r"own failed to start \(TypeError: "),
-        (Without, r"own has no method log; a tracker has log\(part, values\) and close\(status\)"),
+        (
+            Without,
+            r"own has no method log; a tracker needs log\(part, values\) and close\(status\)",
+        ),
     ],
 )
 def test_invalid_trackers_are_refused(

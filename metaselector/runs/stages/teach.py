@@ -27,7 +27,7 @@ def check_teaching(run: Run) -> None:
     of = f"peer_learning.strategy={peer_learning.strategy}"
     if len(names) < 2:
         raise ConfigError(
-            f"{of}: needs at least two base models that are trained here, but found only "
+            f"{of}: needs at least two base models that are trained here, but found "
             f"{' and '.join(names) or 'none'}; scores and estimators cannot take part"
         )
     if len(run.dataset.schema.tasks) > 1:

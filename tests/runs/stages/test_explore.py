@@ -185,7 +185,7 @@ def test_predictions_of_other_rows_are_refused(run: Run, tmp_path: Path) -> None
     path = copy.directory / "predictions.parquet"
     pd.read_parquet(path).query("row % 2 == 0").to_parquet(path)
     with pytest.raises(
-        DataError, match=r"predictions.parquet: is of other rows .* evaluate` again"
+        DataError, match=r"predictions.parquet: has different rows .* evaluate` again"
     ):
         explore(copy, Silent())
     path.unlink()
