@@ -21,7 +21,7 @@ def test_new_users_from_raw_data_to_the_overview(
     done = invoke("reproduce", "--run", run, "--data", raw, "--config", settings, *COLD)
     assert done.code == 0, done.err
     assert "logloss 3" in done.out
-    assert "are for validation and 3 for the test" in done.err
+    assert "validation 7 and the test 3" in done.err
     for size in (3, 6):
         text = (run / f"support-{size}" / "summary.md").read_text()
         assert f"movielens-100k, cold-{size}" in text
