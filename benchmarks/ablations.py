@@ -34,12 +34,11 @@ from metaselector.evaluate.metrics import auc
 from metaselector.evaluate.predictions import long_table
 from metaselector.meta.parameters import MetaParameters
 from metaselector.meta.predict import WindowPredictions, predict_episodes
-from metaselector.meta.train import meta_train
 from metaselector.meta.variants import Variant, make_adaptation
 from metaselector.runs.run import Run
 from metaselector.runs.saved_config import save_config
 from metaselector.runs.stages.prepare import prepare_run
-from metaselector.runs.stages.train import pretrain_base_models
+from metaselector.runs.stages.train import pretrain_base_models, train_variant
 
 CONFIG = Path(__file__).parent / "configs" / "tables.yaml"
 CHANGES = Path(__file__).parent / "configs" / "ablations-movielens-100k.yaml"
@@ -155,13 +154,11 @@ def _made(run: Run, change: Change, row: Variant, progress: Progress) -> Iterato
     pretrain_base_models(run, Silent())  # only those that a change adds
     for seed in run.config.seeds:
         for variant in dict.fromkeys(("sample-selector", row)):
-            if not run.has_learned(variant, seed):
-                first = variant == "sample-selector"
-                start_from = None if first else run.load_learned("sample-selector", seed)
-                learned = _learn(run, change, variant, seed, start_from, progress)
-                run.save_learned(variant, seed, learned)
-        learned = run.load_learned(row, seed)
-        mixture = learned.attach(run.load_mixture(change.test_with, seed))
+            if not run.checkpoints.has_learned(variant, seed):
+                learned = _learn(run, change, variant, seed, progress)
+                run.checkpoints.save_learned(variant, seed, learned)
+        learned = run.checkpoints.load_learned(row, seed)
+        mixture = learned.attach(run.checkpoints.load_mixture(change.test_with, seed))
         adapt = run.config.adapt
         adaptation = make_adaptation(row, mixture, adapt)
         (evaluation_split,) = run.protocol.evaluation_splits
@@ -173,28 +170,22 @@ def _made(run: Run, change: Change, row: Variant, progress: Progress) -> Iterato
 
 
 def _learn(
-    run: Run,
-    change: Change,
-    variant: Variant,
-    seed: int,
-    start_from: MetaParameters | None,
-    progress: Progress,
+    run: Run, change: Change, variant: Variant, seed: int, progress: Progress
 ) -> MetaParameters:
     description = f"{change.name}, seed {seed}: {variant}"
-    if change.learn_on == CROSS_FITTED:
-        return cross_fit.meta_train(
-            variant, run, seed, start_from=start_from, description=description, progress=progress
+    if change.learn_on != CROSS_FITTED:
+        return train_variant(
+            run,
+            variant,
+            seed,
+            learn_on=change.learn_on,
+            description=description,
+            progress=progress,
         )
-    return meta_train(
-        variant,
-        run.dataset,
-        run.load_mixture(change.learn_on, seed),
-        run.load_mixture("train", seed),
-        run.config,
-        np.random.default_rng(seed),
-        start_from=start_from,
-        description=description,
-        progress=progress,
+    first = variant == "sample-selector"
+    start_from = None if first else run.checkpoints.load_learned("sample-selector", seed)
+    return cross_fit.meta_train(
+        variant, run, seed, start_from=start_from, description=description, progress=progress
     )
 
 

@@ -24,8 +24,8 @@ def predictions(base: Run, ways: Sequence[str]) -> pd.DataFrame:
     for seed in base.config.seeds:
         for way in ways:
             run = run_of(base.directory, base.config, way)
-            learned = run.load_learned("metaselector", seed)
-            mixture = learned.attach(run.load_mixture("full", seed))
+            learned = run.checkpoints.load_learned("metaselector", seed)
+            mixture = learned.attach(run.checkpoints.load_mixture("full", seed))
             adapt = run.config.adapt
             adaptation = make_adaptation("metaselector", mixture, adapt)
             made = predict_episodes(

@@ -19,10 +19,9 @@ from benchmarks.communication_network import sent
 from metaselector.common.files import write_text
 from metaselector.common.progress import Silent
 from metaselector.config import Config, change_config, load_config
-from metaselector.meta.parameters import MetaParameters
-from metaselector.meta.train import meta_train
 from metaselector.meta.variants import Variant
 from metaselector.runs.run import Run
+from metaselector.runs.stages.train import train_variant
 from metaselector.training.distributed import workers
 from metaselector.training.distributed.wire import Traffic
 
@@ -96,35 +95,12 @@ def run_of(base: Path, config: Config, way: str) -> Run:
     return Run(base / "communication" / folder, settings, parent=base)
 
 
-def train(
-    run: Run,
-    variant: Variant,
-    seed: int,
-    watch: Stopwatch,
-    traffic: Traffic,
-    *,
-    warm: bool = True,
-) -> MetaParameters:
-    """Meta-train one row like ``metaselector train``; from an untrained phi unless `warm`."""
-    first = variant == "sample-selector" or not warm
-    return meta_train(
-        variant,
-        run.dataset,
-        run.load_mixture("early", seed),
-        run.load_mixture("train", seed),
-        run.config,
-        np.random.default_rng(seed),
-        start_from=None if first else run.load_learned("sample-selector", seed),
-        description=variant,
-        progress=watch,
-        traffic=traffic,
-    )
-
-
 def learned_before(run: Run, seed: int) -> dict[str, Any] | None:
     """The record that :func:`learn` saved, or None if a row is missing."""
     record = run.directory / f"steps-{seed}.json"
-    if not record.exists() or not all(run.has_learned(variant, seed) for variant in VARIANTS):
+    if not record.exists() or not all(
+        run.checkpoints.has_learned(variant, seed) for variant in VARIANTS
+    ):
         return None
     found: dict[str, Any] = json.loads(record.read_text(encoding="utf-8"))
     return found
@@ -138,9 +114,11 @@ def learn(run: Run, seed: int, link: str) -> dict[str, Any]:
     for variant in VARIANTS:
         traffic = Traffic()
         watch = Stopwatch(link, traffic)
-        learned = train(run, variant, seed, watch, traffic)
+        learned = train_variant(
+            run, variant, seed, description=variant, progress=watch, traffic=traffic
+        )
         if workers.is_main():
-            run.save_learned(variant, seed, learned)
+            run.checkpoints.save_learned(variant, seed, learned)
         workers.wait()
     per_epoch = -(-len(run.protocol.learners) // run.config.meta_train.users_per_batch)
     found = {
@@ -179,7 +157,15 @@ def time_steps(run: Run, users: int, seed: int, link: str) -> list[list[float]]:
     traffic = Traffic()
     watch = Stopwatch(link, traffic, most=SETTLED + TIMED)
     with suppress(Enough):
-        train(timed, "metaselector", seed, watch, traffic, warm=False)
+        train_variant(
+            timed,
+            "metaselector",
+            seed,
+            warm_start=False,
+            description="metaselector",
+            progress=watch,
+            traffic=traffic,
+        )
     per_epoch = -(-len(timed.protocol.learners) // users)
     return steps_of(watch.marks, per_epoch)[SETTLED:]
 

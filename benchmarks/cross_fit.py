@@ -80,8 +80,8 @@ def pretrain_folds(run: Run, seed: int, progress: Progress) -> None:
     """Train the missing base models of all folds, in the same way as the early ones."""
     for fold in folds_of(run.config.split):
         for name, settings in run.config.base_models.items():
-            if not run.has_base(name, fold.base_models, seed):
-                model = run.new_base(name, seed)
+            if not run.checkpoints.has_base(name, fold.base_models, seed):
+                model = run.checkpoints.new_base(name, seed)
                 made = pretrain(
                     model,
                     run.protocol.fitting_dataset,
@@ -93,7 +93,7 @@ def pretrain_folds(run: Run, seed: int, progress: Progress) -> None:
                     description=f"seed {seed}: pretrain {name} ({fold.base_models})",
                     progress=progress,
                 )
-                run.save_base(name, fold.base_models, seed, model, made)
+                run.checkpoints.save_base(name, fold.base_models, seed, model, made)
 
 
 def meta_train(
@@ -115,8 +115,10 @@ def meta_train(
     started, config = time.perf_counter(), run.config
     pretrain_folds(run, seed, progress)
     folds = folds_of(config.split)
-    mixture, later = (run.load_mixture(of, seed) for of in (folds[0].base_models, "train"))
-    bases = [_theta(run.load_mixture(fold.base_models, seed)) for fold in folds]
+    mixture, later = (
+        run.checkpoints.load_mixture(of, seed) for of in (folds[0].base_models, "train")
+    )
+    bases = [_theta(run.checkpoints.load_mixture(fold.base_models, seed)) for fold in folds]
     if start_from is not None:
         start_from.attach(mixture)
     adaptation = make_adaptation(variant, mixture, config.adapt)

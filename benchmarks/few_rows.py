@@ -42,8 +42,8 @@ def most_recent(episodes: EpisodeRows, n: int) -> EpisodeRows:
 def measured(run: Run, variant: Variant, seed: int) -> list[dict[str, float]]:
     """Test logloss and AUC of a variant for each of :data:`SIZES` up to the run's support size."""
     adapt, evaluation_split = run.config.adapt, run.protocol.evaluation_splits[-1]
-    learned = run.load_learned(variant, seed)
-    mixture = learned.attach(run.load_mixture("full", seed))
+    learned = run.checkpoints.load_learned(variant, seed)
+    mixture = learned.attach(run.checkpoints.load_mixture("full", seed))
     adaptation = make_adaptation(variant, mixture, adapt)
     found = []
     for n in (size for size in SIZES if size <= evaluation_split.test.support.shape[1]):

@@ -93,7 +93,9 @@ def _tabulate(run: Run, data: Path | None, output: Path) -> None:
     seconds: dict[str, float] = {}
     for name, seed in product(run.config.base_models, run.config.seeds):
         row = CONTROL if name.startswith(OF_CONTROL) else name
-        seconds[row] = seconds.get(row, 0.0) + run.load_base(name, "train", seed)[1].seconds
+        seconds[row] = (
+            seconds.get(row, 0.0) + run.checkpoints.base_record(name, "train", seed).seconds
+        )
     table["training_seconds"] = table["model"].map(seconds) / len(run.config.seeds)
     described = study.describe(run, started, sum(seconds.values()))
     save_config(run)
@@ -118,7 +120,7 @@ def predictions(run: Run) -> pd.DataFrame:
     frames = []
     for seed in run.config.seeds:
         outputs = {
-            name: predict(run.load_base(name, "train", seed)[0], dataset, rows)  # [n, T]
+            name: predict(run.checkpoints.load_base(name, "train", seed), dataset, rows)  # [n, T]
             for name in run.config.base_models
         }
         for name, logits in with_control(outputs, schema.tasks).items():

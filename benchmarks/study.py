@@ -70,7 +70,7 @@ def _read_some(table: InteractionTable, select: Select) -> Iterator[Interactions
 def training_seconds(run: Run, windows: Sequence[Window]) -> float:
     """Seconds that training the base models of these windows took, over all seeds."""
     return sum(
-        run.load_base(name, window, seed)[1].seconds
+        run.checkpoints.base_record(name, window, seed).seconds
         for seed in run.config.seeds
         for name in run.config.base_models
         for window in windows

@@ -157,7 +157,7 @@ def _predictions(run: Run, joint: Sequence[int], progress: Progress) -> pd.DataF
     with progress.task(f"predict {run.directory.name}", len(run.config.seeds)) as advance:
         for seed in run.config.seeds:
             for name in run.config.base_models:
-                model = run.load_base(name, "full", seed)[0]
+                model = run.checkpoints.load_base(name, "full", seed)
                 p = torch.sigmoid(predict(model, run.dataset, rows, limits).double())
                 found.append(long_table(seed, name, run.dataset, rows, p.numpy()))
             if seed in joint:
@@ -168,8 +168,8 @@ def _predictions(run: Run, joint: Sequence[int], progress: Progress) -> pd.DataF
 
 def _joint(run: Run, seed: int) -> pd.DataFrame:
     (evaluation_split,) = run.protocol.evaluation_splits
-    learned = run.load_learned("metaselector", seed)
-    mixture = learned.attach(run.load_mixture("full", seed))
+    learned = run.checkpoints.load_learned("metaselector", seed)
+    mixture = learned.attach(run.checkpoints.load_mixture("full", seed))
     adaptation = make_adaptation("metaselector", mixture, run.config.adapt)
     made = predict_episodes(
         mixture, learned.alpha, adaptation, run.dataset, evaluation_split.test, run.config.adapt
@@ -180,7 +180,9 @@ def _joint(run: Run, seed: int) -> pd.DataFrame:
 def _training_seconds(run: Run, joint: Sequence[int]) -> float:
     of_base = study.training_seconds(run, ("early", "train", "full"))
     return of_base + sum(
-        run.load_learned(variant, seed).seconds for seed in joint for variant in VARIANTS
+        run.checkpoints.learned_record(variant, seed).seconds
+        for seed in joint
+        for variant in VARIANTS
     )
 
 

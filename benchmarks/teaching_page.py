@@ -21,7 +21,7 @@ def convergence(run: Run, labels: str) -> pd.DataFrame:
     records = []
     for seed in run.config.seeds:
         for name in run.config.taught:
-            made = run.load_base(name, "train", seed)[1]
+            made = run.checkpoints.base_record(name, "train", seed)
             lines = pd.DataFrame(made.history)
             if "round" not in lines:
                 continue

@@ -33,7 +33,6 @@ from metaselector.evaluate.metrics import METRICS
 from metaselector.evaluate.predictions import long_table
 from metaselector.runs.run import Run
 from metaselector.runs.saved_config import save_config
-from metaselector.runs.stages.start import start
 from metaselector.runs.stages.train import pretrain_base_models
 from metaselector.training.predict import predict
 
@@ -145,10 +144,9 @@ def _predicted(made: dict[str, Run]) -> Iterator[pd.DataFrame]:
         rows, limits = evaluation_split.test.flat("query")
         for seed in run.config.seeds:
             for name in run.config.base_models:
-                models = {kind: run.load_base(name, "full", seed)[0]}
+                models = {kind: run.checkpoints.load_base(name, "full", seed)}
                 if kind == "transferred":
-                    models[UNTRAINED] = run.new_base(name, seed)
-                    start(run, name, "full", seed, models[UNTRAINED])
+                    models[UNTRAINED], _ = run.checkpoints.start_base(name, "full", seed)
                 for how, model in models.items():
                     p = torch.sigmoid(predict(model, run.dataset, rows, limits).double())
                     yield long_table(seed, f"{name} {how}", run.dataset, rows, p.numpy())

@@ -90,8 +90,8 @@ def test_results_are_those_of_the_commands(
 
 def test_a_known_user_is_predicted_as_in_the_table(fitted: MetaSelector, raw: pd.DataFrame) -> None:
     run = fitted._fitted_run()
-    learned = run.load_learned("metaselector", 0)
-    mixture = learned.attach(run.load_mixture("full", 0))
+    learned = run.checkpoints.load_learned("metaselector", 0)
+    mixture = learned.attach(run.checkpoints.load_mixture("full", 0))
     adaptation = make_adaptation("metaselector", mixture, run.config.adapt)
     table = predict_window(
         mixture, learned.alpha, adaptation, run.dataset, (90, 100), run.config.adapt

@@ -33,8 +33,8 @@ def of_user(model: MetaSelector, rows: pd.DataFrame, position: int) -> tuple[pd.
     """Support and query of one test episode as raw rows, and what the models predict there."""
     run = model._fitted_run()
     evaluation_split = run.protocol.evaluation_splits[-1].test
-    learned = run.load_learned("metaselector", 0)
-    mixture = learned.attach(run.load_mixture("full", 0))
+    learned = run.checkpoints.load_learned("metaselector", 0)
+    mixture = learned.attach(run.checkpoints.load_mixture("full", 0))
     adaptation = make_adaptation("metaselector", mixture, run.config.adapt)
     one = evaluation_split.some(np.array([position]))
     table = predict_episodes(mixture, learned.alpha, adaptation, run.dataset, one, run.config.adapt)

@@ -106,7 +106,7 @@ def _finished(directory: Path) -> Numbers:
     run = Run(directory, load_config(directory / "config.yaml"))
     with session(run, Silent()) as progress:
         meta_train_selectors(run, progress, ("metaselector",))
-    learned = run.load_learned("metaselector", run.config.seeds[0])
+    learned = run.checkpoints.load_learned("metaselector", run.config.seeds[0])
     return {name: _digest(tensor) for name, tensor in learned.tensors().items()}
 
 

@@ -121,8 +121,8 @@ class TrainedModel:
                 f"{run.directory}: base model '{name}' is {what}; leave it out to predict new rows"
             )
         encoder = FittedEncoder.load(run.data_directory)
-        learned = run.load_learned(variant, seed)
-        mixture = learned.attach(run.load_mixture("full", seed))
+        learned = run.checkpoints.load_learned(variant, seed)
+        mixture = learned.attach(run.checkpoints.load_mixture("full", seed))
         trained = cls(encoder, run.config, variant, seed, mixture, learned.alpha)
         check_rates(learned.alpha, trained.adaptation, mixture, run.directory)
         return trained

@@ -1,4 +1,4 @@
-"""What a checkpoint depends on: one that was made with anything else of it is trained again."""
+"""The settings that a checkpoint depends on: if any of them changes, it is trained again."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from metaselector.training.transfer import TransferSource
 
 @dataclass(frozen=True)
 class CheckpointSettings:
-    """What the checkpoints of a run depend on, as they record it.
+    """Collects the settings that each checkpoint of a run records, as JSON.
 
     Attributes:
-        config: the run's settings, of which those count that change what is learned.
+        config: the run's settings; only those that affect training are recorded.
         data_sha256: digest of the prepared data.
-        source: the run whose base models this one's start from, if there is one.
+        source: the run whose base models initialise this run's, if any.
     """
 
     config: Config
@@ -29,20 +29,20 @@ class CheckpointSettings:
     source: TransferSource | None
 
     def base(self, name: str, window: Window, seed: int) -> dict[str, Any]:
-        """Of a base model."""
+        """Return what a base model depends on."""
         return self._shared(seed, (name,), (window,)) | {"window": window}
 
     def learned(self, variant: Variant, seed: int) -> dict[str, Any]:
-        """Of what meta-training learns."""
+        """Return what the result of meta-training depends on."""
         adapt = settings_of(variant, self.config.adapt)
         finetuning = {"finetune_steps", "finetune_rates"}
         if variant == "user-finetuned":
             included = finetuning | {"support_size"}
             config = {"adapt": adapt.model_dump(mode="json", include=included)}
         else:
-            changes_nothing = {"engine", "max_users_per_chunk", "compared_rules", *finetuning}
+            no_effect = {"engine", "max_users_per_chunk", "compared_rules", *finetuning}
             config = self.config.model_dump(mode="json", include={"selector", "meta_train"})
-            config |= {"adapt": adapt.model_dump(mode="json", exclude=changes_nothing)}
+            config |= {"adapt": adapt.model_dump(mode="json", exclude=no_effect)}
             for section, key in (("selector", "kind"), ("adapt", "rule")):
                 named = config[section][key]
                 config[section][key] = named and identity(named)
@@ -52,9 +52,9 @@ class CheckpointSettings:
     def _shared(
         self, seed: int, models: tuple[str, ...], windows: tuple[Window, ...]
     ) -> dict[str, Any]:
-        """The data, the windows, the seed and the base models.
+        """Return data, windows, seed and base models.
 
-        What one that is taught depends on are all that teach it, too.
+        A base model in peer learning depends on all of its peers.
         """
         taught = self.config.taught
         if set(models) & set(taught):
@@ -65,7 +65,7 @@ class CheckpointSettings:
         for name, model in config["base_models"].items():
             for key in ("model", "estimator"):
                 model[key] = model[key] and identity(model[key])
-            if model["estimator"]:  # whose options may name files, too
+            if model["estimator"]:  # its options may name files, too
                 model["options"] = {
                     key: identity(value) if isinstance(value, str) and ".py:" in value else value
                     for key, value in model["options"].items()
@@ -76,7 +76,7 @@ class CheckpointSettings:
         if set(models) & set(taught):
             config["peer_learning"] = self.config.peer_learning.used
         if self.source is not None:
-            # What the source has learned, not where it is.
+            # The content of the source's checkpoints, not their location.
             scored = scored_names(self.config.base_models)
             learned = {
                 f"{name}-{window}": self.source.digest(name, window, seed)

@@ -1,4 +1,4 @@
-"""What a run was made with, so that its numbers can be believed and repeated."""
+"""The command, machine and versions behind a run, so that its numbers can be reproduced."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ PACKAGES = (
 
 
 def check_device(device: str) -> None:
-    """Raise a :class:`UserError` unless torch can compute on `device`."""
+    """Raise a :class:`~metaselector.common.errors.UserError` if torch cannot use `device`."""
     import torch
 
     try:
         torch.zeros(1, device=device).item()
-    except Exception as error:  # whatever the backend of another device does
+    except Exception as error:  # each backend raises its own
         reason = str(error).partition("\n")[0]
         raise UserError(
             f"device {shown(device)} cannot be used here ({reason}); use cpu"
@@ -44,11 +44,14 @@ def check_device(device: str) -> None:
 def describe(
     *, seconds: float, training_seconds: float, threads: int, device: str, data_sha256: str
 ) -> dict[str, Any]:
-    """Command, date, machine, versions and data of a run.
+    """Return the command, date, machine, package versions and data digest of a run, as JSON.
 
     Args:
-        seconds: wall-clock time of the command.
-        training_seconds: of that and earlier commands, the time that training took.
+        seconds: wall-clock time of this command.
+        training_seconds: time spent training, in this and earlier commands.
+        threads: number of CPU threads.
+        device: torch device.
+        data_sha256: digest of the prepared data.
     """
     import torch
 
@@ -73,17 +76,17 @@ def describe(
 
 
 def command() -> str:
-    """The command line of this process, as one would type it."""
+    """Return the command line of this process, quoted for a shell."""
     main = sys.modules["__main__"]
     spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
     program = [Path(sys.argv[0]).name]
-    if spec is not None and sys.argv[0] == file:  # python -m, which puts the module's file there
+    if spec is not None and sys.argv[0] == file:  # python -m replaces argv[0] by the module's file
         program = ["python", "-m", spec.name.removesuffix(".__main__")]
     return shlex.join([*program, *sys.argv[1:]])
 
 
 def _versions() -> dict[str, str]:
-    """Of :data:`PACKAGES`, without optional ones that are not installed."""
+    """Return the versions of those :data:`PACKAGES` that are installed."""
     found = {}
     for name in PACKAGES:
         with suppress(PackageNotFoundError):
@@ -92,7 +95,7 @@ def _versions() -> dict[str, str]:
 
 
 def processor() -> str:
-    """The processor's name; Linux alone tells it in a file."""
+    """Return the processor's name; outside Linux only its family or architecture."""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
         for line in cpuinfo.read_text(encoding="utf-8").splitlines():
@@ -102,8 +105,8 @@ def processor() -> str:
 
 
 def _commit() -> str | None:
-    """The commit of the checkout this package runs from, or None where it is installed."""
-    root = Path(__file__).resolve().parent.parent
+    """Return the commit of this checkout, or None if the package is installed elsewhere."""
+    root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None
     try:

@@ -1,4 +1,4 @@
-"""One process at a time writes a run's directory."""
+"""A lock, so that only one process at a time writes to a run's directory."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ LOCK, HOLDER = ".lock", ".lock-holder"
 
 @contextmanager
 def locked(directory: Path) -> Iterator[None]:
-    """Hold the lock of a run's directory, which is made if need be, and tidy up in it.
+    """Lock a run's directory, creating it if needed, and remove leftover temporary files in it.
 
-    The operating system holds it for the process: one that is killed leaves it open.
+    The operating system releases the lock when the process ends, even if it is killed.
 
     Raises:
-        UserError: another process has it; says which.
+        UserError: another process holds the lock (named), or the directory is not writable.
     """
     try:
         directory = Path(os.path.realpath(directory)) if directory.is_symlink() else directory
@@ -54,12 +54,12 @@ def locked(directory: Path) -> Iterator[None]:
             (directory / name).unlink(missing_ok=True)
         lock.release()
         if made:
-            with suppress(OSError):  # something was written
+            with suppress(OSError):  # not empty: something was written
                 directory.rmdir()
 
 
 def _holder(directory: Path) -> str:
     try:
         return (directory / HOLDER).read_text(encoding="utf-8").strip()
-    except OSError:  # it has just begun, or is about to end
+    except OSError:  # that process is just starting or ending
         return "another process"

@@ -1,4 +1,4 @@
-"""The settings beside a run's results, where the next step finds them."""
+"""A run's ``config.yaml``, which the next command reads its settings from."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from metaselector.training.distributed import workers
 
 
 def save_config(run: Run) -> None:
-    """Write them."""
+    """Write the run's settings to its directory."""
     write_text(run.directory / CONFIG, _written(run))
 
 
@@ -23,7 +23,10 @@ def _written(run: Run) -> str:
 
 @contextmanager
 def kept_config(run: Run) -> Iterator[None]:
-    """Save the run's settings before what may be interrupted; take them back if they are wrong."""
+    """Save the run's settings before work that may be interrupted; undo that if the work fails.
+
+    An interruption keeps them, so that the command can be continued.
+    """
     if not workers.is_main():
         yield
         return
@@ -35,7 +38,7 @@ def kept_config(run: Run) -> Iterator[None]:
     save_config(run)
     try:
         yield
-    except Exception:  # whatever is wrong with them; who interrupts it wants to go on
+    except Exception:  # not KeyboardInterrupt
         if before is None:
             path.unlink()
         else:

@@ -1,4 +1,4 @@
-"""A command that trains: alone in its run's directory, and watched by the trackers."""
+"""A training session: locks the run's directory and passes logged values on to trackers."""
 
 from __future__ import annotations
 
@@ -21,26 +21,25 @@ from metaselector.training.distributed import workers
 
 @contextmanager
 def session(run: Run, progress: Progress) -> Iterator[Progress]:
-    """Join the other workers, if torchrun has started several; see :func:`_alone` for the main one.
+    """Join the other workers, if torchrun started several, and yield where to report progress.
 
-    Others are silent.
+    The main worker locks the run's directory. It logs to ``logs/training.jsonl`` and to the
+    trackers of the settings; the other workers are silent.
+
+    Raises:
+        UserError: another process is writing to the run, or a tracker cannot start.
     """
     with workers.joined(run.config.device):
         if workers.is_main():
-            with _alone(run, progress) as told:
-                yield told
+            with _alone(run, progress) as tracked:
+                yield tracked
         else:
             yield Silent()
 
 
 @contextmanager
 def _alone(run: Run, progress: Progress) -> Iterator[Progress]:
-    """Yield `progress`, with what it is told to log passed on to ``logs/training.jsonl`` and to
-    the trackers of the settings.
-
-    Raises:
-        UserError: another process is writing the run; or a tracker cannot begin.
-    """
+    """Lock the run's directory and yield `progress` with the trackers attached."""
     settings = run.config.model_dump(mode="json")
     trackers: list[Tracker] = []
     status: Status = "failed"
@@ -48,7 +47,7 @@ def _alone(run: Run, progress: Progress) -> Iterator[Progress]:
         try:
             _sweep(run)
             trackers.append(JSONLines(run.directory, settings))
-            trackers += (_begun(name, run.directory, settings) for name in run.config.tracking)
+            trackers += (_start(name, run.directory, settings) for name in run.config.tracking)
             yield _Tracked(progress, trackers)
             status = "finished"
         except KeyboardInterrupt:
@@ -58,33 +57,33 @@ def _alone(run: Run, progress: Progress) -> Iterator[Progress]:
             for tracker in trackers:
                 try:
                     tracker.close(status)
-                except Exception as error:  # of any library: what was trained is kept
-                    progress.note(f"{type(tracker).__name__} does not end: {mishap(error)}")
+                except Exception as error:  # a tracker must not fail what was trained
+                    progress.note(f"{type(tracker).__name__} failed to close: {mishap(error)}")
 
 
-def _begun(name: str, directory: Path, settings: Mapping[str, Any]) -> Tracker:
-    """The tracker called `name`, which is there as long as the command trains."""
+def _start(name: str, directory: Path, settings: Mapping[str, Any]) -> Tracker:
+    """Return the tracker called `name`, started."""
     make = TRACKERS.load(name)
     try:
         tracker: Tracker = make(directory, settings)
     except UserError:
         raise
-    except Exception as error:  # whatever it does
+    except Exception as error:  # a plug-in may raise anything
         raise ConfigError(
-            f"tracking: {name} does not begin ({mishap(error)}); it is called with the run's "
-            "directory and its settings; mend it, or leave it out of tracking"
+            f"tracking: {name} failed to start ({mishap(error)}); it is called with the run's "
+            "directory and settings; fix it, or remove it from tracking"
         ) from error
     for method in ("log", "close"):
         if not callable(getattr(tracker, method, None)):
             raise ConfigError(
-                f"tracking: {name} has no method {method}; a tracker has log(part, values) and "
+                f"tracking: {name} has no method {method}; a tracker needs log(part, values) and "
                 "close(status)"
             )
     return tracker
 
 
 def _sweep(run: Run) -> None:
-    """Remove what a process that was killed had not written to its end; nobody else writes now."""
+    """Remove partial files of a killed process; call it only under the lock."""
     for part in (run.directory / "checkpoints").rglob(".*.safetensors"):
         part.unlink()
     recover(run.data_directory)
@@ -92,7 +91,7 @@ def _sweep(run: Run) -> None:
 
 @dataclass(frozen=True)
 class _Tracked:
-    """`progress`, and beside it trackers."""
+    """Forwards to `progress`, and logged values to the trackers."""
 
     progress: Progress
     trackers: list[Tracker]
@@ -110,9 +109,9 @@ class _Tracked:
         for tracker in tuple(self.trackers):
             try:
                 tracker.log(part, values)
-            except Exception as error:  # of any library: a server that is gone ends no training
+            except Exception as error:  # a lost server must not end the training
                 self.trackers.remove(tracker)
                 with suppress(Exception):
                     tracker.close("failed")
                 name = type(tracker).__name__
-                self.note(f"{name} is left out from now on: {mishap(error)}")
+                self.note(f"{name} failed, and is not used any more: {mishap(error)}")

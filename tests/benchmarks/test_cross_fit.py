@@ -66,8 +66,8 @@ def test_the_last_fold_is_the_early_base_models(run: Run) -> None:
     np.testing.assert_array_equal(
         cross_fit.fitting_rows(run, last), run.protocol.fitting_rows("early")
     )
-    other = run.load_base("fm", cast(Window, "without-20-40"), 0)[0].state_dict()
-    early = run.load_base("fm", "early", 0)[0].state_dict()
+    other = run.checkpoints.load_base("fm", cast(Window, "without-20-40"), 0).state_dict()
+    early = run.checkpoints.load_base("fm", "early", 0).state_dict()
     assert not all(torch.equal(p, other[name]) for name, p in early.items())
 
 
@@ -82,8 +82,8 @@ def test_with_the_last_fold_alone_it_is_plain_meta_training(
     expected = meta_train(
         variant,
         run.dataset,
-        run.load_mixture("early", 0),
-        run.load_mixture("train", 0),
+        run.checkpoints.load_mixture("early", 0),
+        run.checkpoints.load_mixture("train", 0),
         run.config,
         np.random.default_rng(0),
         description="",
@@ -99,7 +99,8 @@ def test_with_the_last_fold_alone_it_is_plain_meta_training(
 
 def test_the_shift_goes_from_fold_to_fold(run: Run) -> None:
     first, second = (
-        run.load_mixture(fold.base_models, 0) for fold in cross_fit.folds_of(run.config.split)[:2]
+        run.checkpoints.load_mixture(fold.base_models, 0)
+        for fold in cross_fit.folds_of(run.config.split)[:2]
     )
     before, after = cross_fit._theta(first), cross_fit._theta(second)
     cross_fit._change_base(first, before, after)
@@ -116,6 +117,9 @@ def test_frozen_base_models_have_no_shift_and_joint_ones_do(run: Run) -> None:
     assert not start.theta_delta
     assert not train(run, "metaselector-simplified", start).theta_delta
     joint = train(run, "metaselector", start)
-    assert joint.theta_delta.keys() == cross_fit._theta(run.load_mixture("early", 0)).keys()
+    assert (
+        joint.theta_delta.keys()
+        == cross_fit._theta(run.checkpoints.load_mixture("early", 0)).keys()
+    )
     if joint.best_epoch:
         assert any(shift.abs().max() > 0 for shift in joint.theta_delta.values())

@@ -21,7 +21,7 @@ def test_new_users_from_raw_data_to_the_overview(
     done = invoke("reproduce", "--run", run, "--data", raw, "--config", settings, *COLD)
     assert done.code == 0, done.err
     assert "logloss 3" in done.out
-    assert "are for validation and 3 for the test" in done.err
+    assert "validation 7 and the test 3" in done.err
     for size in (3, 6):
         text = (run / f"support-{size}" / "summary.md").read_text()
         assert f"movielens-100k, cold-{size}" in text
@@ -49,7 +49,7 @@ def test_short_new_users_are_counted_and_left_out(
     path.write_text("".join(short))
     done = prepare(invoke, raw, tmp_path / "run", "--set", "cold.support_sizes=[3,10]", *COLD[:2])
     assert done.code == 0
-    assert "no rows after their first 10: they are left out where the support is 10" in done.err
+    assert "no rows after their first 10; they are left out for support size 10" in done.err
     assert "first 3:" not in done.err
 
 

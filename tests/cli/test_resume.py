@@ -134,4 +134,4 @@ def test_data_that_cannot_be_used_again_are_said(run: Path) -> None:
     assert not finds_prepared(Run(run, config), Told())
     (note,) = notes
     assert note.startswith(f"note: {run / 'data' / 'items.npy'}: ")
-    assert note.endswith("; they are prepared again now")
+    assert note.endswith("; preparing it again")

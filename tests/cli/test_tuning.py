@@ -48,7 +48,7 @@ def test_tuning_without_optuna(
         (
             SPACE,
             ("--target", "metaselektor"),
-            "--target metaselektor: there is no such target; did",
+            "--target metaselektor: unknown target; did",
         ),
         (SPACE, ("--target", "fm"), "{space}: meta_train.outer_lr_phi: changes nothing for"),
     ],

@@ -238,5 +238,5 @@ def test_a_run_beside_a_system_that_knows_better(write_world: WriteWorld, tmp_pa
 
     Path(settings.file).write_text(Path(settings.file).read_text() + "\n")
     again = Run(run.directory, run.config)
-    assert again.has_base("lr", "full", 0)
-    assert not again.has_learned("metaselector", 0)
+    assert again.checkpoints.has_base("lr", "full", 0)
+    assert not again.checkpoints.has_learned("metaselector", 0)

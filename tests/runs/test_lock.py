@@ -1,4 +1,4 @@
-"""One process a run."""
+"""Locks: one process per run."""
 
 from __future__ import annotations
 

@@ -1,95 +1,46 @@
-"""Checkpoints of a run that no training writes, although their checksum and settings are right."""
+"""What a run finds in its directory, and in that of its parent."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-import torch
-from torch import Tensor
 
-from metaselector.common.errors import CheckpointError
-from metaselector.config import load_config
-from metaselector.inference.trained import TrainedModel
-from metaselector.meta.parameters import MetaParameters
+from metaselector.common.errors import CheckpointError, ConfigError
+from metaselector.config import change_config, load_config
 from metaselector.runs.run import Run
 from metaselector.runs.stages.prepare import prepare_run
-from metaselector.training.checkpoint import save_checkpoint
-from metaselector.training.pretrain import Pretrained
-
-SETTINGS = """
-base_models: {lr: {}, fm: {options: {embedding_size: 2}}}
-selector: {hidden_size: 2, embedding_size: 2}
-adapt: {steps: 1}
-threads: 1
-"""
-RECORD: dict[str, Any] = {"epochs": 1, "history": [], "seconds": 1.0}
 
 
 @pytest.fixture(scope="module")
-def run(write_world: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Base models that were never trained, below a selector that was not either."""
+def prepared(write_world: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("run")
-    (folder / "settings.yaml").write_text(SETTINGS)
-    run = Run(folder / "run", load_config(folder / "settings.yaml"))
+    run = Run(folder / "run", load_config())
     prepare_run(run, write_world(folder / "raw"), folder)
-    for name in run.config.base_models:
-        run.save_base(name, "full", 0, run.new_base(name, 0), Pretrained(**RECORD))
     return run
 
 
-Change = Callable[[dict[str, Tensor]], dict[str, Tensor]]
-BASE: dict[str, tuple[Change, dict[str, Any], str]] = {
-    "nan": (lambda t: {n: x * torch.nan for n, x in t.items()}, {}, "holds non-finite numbers"),
-    "integers": (lambda t: {n: x.long() for n, x in t.items()}, {}, "is int64, not float32"),
-    "missing": (lambda t: {}, {}, "has no '"),
-    "unknown": (lambda t: t | {"other": torch.ones(1)}, {}, "has 'other', which"),
-    "record": (lambda t: t, {"weights": 1}, "its record is not a base model's"),
-}
+def test_a_run_uses_the_data_and_base_models_of_its_parent(prepared: Run, tmp_path: Path) -> None:
+    run = Run(tmp_path, prepared.config, parent=prepared.directory)
+    assert run.dataset.digest() == prepared.dataset.digest()
+    base, _ = run.checkpoints.base_file("fm", "train", 0)
+    learned, _ = run.checkpoints.learned_file("metaselector", 0)
+    assert base == prepared.checkpoints.base_file("fm", "train", 0)[0]
+    assert learned == tmp_path / "checkpoints" / "seed-0" / "metaselector.safetensors"
 
 
-@pytest.mark.parametrize("case", BASE)
-def test_a_base_model(run: Run, case: str) -> None:
-    change, extra, problem = BASE[case]
-    path, settings = run._base("fm", "full", 0)
-    kept = path.read_bytes()
-    tensors = change(run.new_base("fm", 0).state_dict())
-    save_checkpoint(path, tensors, settings, RECORD | extra)
-    try:
-        with pytest.raises(CheckpointError, match=rf"base-fm-full\.safetensors: .*{problem}"):
-            run.load_base("fm", "full", 0)
-    finally:
-        path.write_bytes(kept)
+def test_data_prepared_with_different_settings_is_refused(prepared: Run, tmp_path: Path) -> None:
+    assert prepared.is_prepared
+    assert not Run(tmp_path, prepared.config).is_prepared
+    other = Run(prepared.directory, change_config(prepared.config, {"data.history_length": 7}))
+    assert not other.is_prepared
+    with pytest.raises(CheckpointError, match=r"prepared with data\.history_length=\d+, .* 7"):
+        assert other.checkpoints
 
 
-LEARNED: dict[str, tuple[Change, str]] = {
-    "nan": (lambda t: {n: x * torch.nan for n, x in t.items()}, "holds non-finite numbers"),
-    "no part": (lambda t: t | {"other": torch.ones(1)}, "'other' is none of phi/..., shift/"),
-    "unknown phi": (lambda t: t | {"phi/other": torch.ones(1)}, r"learned 'other' \[1\], which"),
-    "shape": (
-        lambda t: {n: x[:1] if n.startswith("phi/") else x for n, x in t.items()},
-        r"meta-training learned 'selector\.",
-    ),
-    "rate": (lambda t: {n: x for n, x in t.items() if "alpha" not in n}, "inner rates has no '"),
-}
-
-
-@pytest.mark.parametrize("case", [None, *LEARNED])
-def test_what_meta_training_learned(run: Run, case: str | None) -> None:
-    mixture = run.load_mixture("full", 0)
-    parameters = dict(mixture.named_parameters())
-    phi = {name: p for name, p in parameters.items() if name.startswith("selector.")}
-    alpha = {name: torch.ones(1) for name in parameters}
-    tensors = MetaParameters(phi, {}, alpha).tensors()
-    path, settings = run._learned("metaselector", 0)
-    record = {"history": [], "rates": [], "best_epoch": 0, "seconds": 1.0}
-    if case is None:
-        save_checkpoint(path, tensors, settings, record)
-        TrainedModel.of_run(run)
-        return
-    change, problem = LEARNED[case]
-    save_checkpoint(path, change(tensors), settings, record)
-    with pytest.raises(CheckpointError, match=problem):
-        TrainedModel.of_run(run)
+def test_a_run_cannot_start_from_itself(prepared: Run) -> None:
+    changes = {"transfer.init_from": str(prepared.directory)}
+    run = Run(prepared.directory, change_config(prepared.config, changes))
+    with pytest.raises(ConfigError, match="is this run itself"):
+        assert run.source

@@ -1,4 +1,4 @@
-"""The settings beside a run's results."""
+"""The ``config.yaml`` of a run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from metaselector.runs.saved_config import kept_config, save_config
 
 @pytest.mark.parametrize("problem", [UserError("no"), OSError("no"), MemoryError()])
 @pytest.mark.parametrize("first", [True, False])
-def test_settings_that_fail_are_taken_back(tmp_path: Path, problem: Exception, first: bool) -> None:
+def test_settings_of_failed_work_are_undone(
+    tmp_path: Path, problem: Exception, first: bool
+) -> None:
     path = tmp_path / CONFIG
     if not first:
         save_config(Run(tmp_path, load_config()))
@@ -25,7 +27,7 @@ def test_settings_that_fail_are_taken_back(tmp_path: Path, problem: Exception, f
     assert (path.read_text() if path.exists() else None) == before
 
 
-def test_settings_of_what_was_interrupted_stay(tmp_path: Path) -> None:
+def test_settings_of_interrupted_work_stay(tmp_path: Path) -> None:
     run = Run(tmp_path, load_config(overrides=["adapt.steps=1"]))
     with pytest.raises(KeyboardInterrupt), kept_config(run):
         raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""What happens around a training."""
+"""Training sessions: trackers, locks and leftovers."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from metaselector.runs.run import Run
 from metaselector.runs.session import session
 from metaselector.runs.tracking.json_lines import LOG
 from metaselector.runs.tracking.tracker import Status
+from tests.runs.notes import Notes
 
 
 class Recorder:
-    """Remembers; fails at the third line."""
+    """Remembers what is logged; fails at the third line."""
 
     made: list[Recorder] = []  # noqa: RUF012  emptied by the fixture
 
@@ -39,14 +40,6 @@ class Recorder:
         self.status = status
 
 
-class Notes(Silent):
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-
-    def note(self, text: str) -> None:
-        self.texts.append(text)
-
-
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setitem(TRACKERS.registered, "recorder", Recorder)
@@ -54,7 +47,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     return Run(tmp_path / "run", load_config(overrides=["tracking=[recorder]"]))
 
 
-def test_trackers_are_told(run: Run) -> None:
+def test_trackers_receive_values(run: Run) -> None:
     with session(run, Silent()) as progress:
         progress.log("part", {"round": 1, "loss": 0.5})
     (tracker,) = Recorder.made
@@ -68,21 +61,21 @@ def test_trackers_are_told(run: Run) -> None:
 @pytest.mark.parametrize(
     ("error", "status"), [(KeyboardInterrupt, "interrupted"), (UserError, "failed")]
 )
-def test_trackers_are_told_how_it_ended(
-    run: Run, error: type[BaseException], status: Status
-) -> None:
+def test_trackers_receive_the_status(run: Run, error: type[BaseException], status: Status) -> None:
     with pytest.raises(error), session(run, Silent()):
         raise error
     assert Recorder.made[0].status == status
 
 
-def test_a_tracker_that_fails_ends_no_training(run: Run) -> None:
+def test_a_failing_tracker_does_not_end_the_training(run: Run) -> None:
     notes = Notes()
     with session(run, notes) as progress:
         for number in range(5):
             progress.log("part", {"round": number})
     (text,) = notes.texts
-    assert text.startswith("Recorder is left out from now on: ConnectionError: the server is gone")
+    assert text.startswith(
+        "Recorder failed, and is not used any more: ConnectionError: the server is gone"
+    )
     assert len((run.directory / LOG).read_text().splitlines()) == 7
 
 
@@ -121,12 +114,15 @@ class Without:
 @pytest.mark.parametrize(
     ("tracker", "problem"),
     [
-        (lambda: None, r"^tracking: own does not begin \(TypeError: .*directory and its settings"),
-        (None, r"own does not begin \(TypeError: "),
-        (Without, r"own has no method log; a tracker has log\(part, values\) and close\(status\)"),
+        (lambda: None, r"^tracking: own failed to start \(TypeError: .*directory and settings"),
+        (None, r"own failed to start \(TypeError: "),
+        (
+            Without,
+            r"own has no method log; a tracker needs log\(part, values\) and close\(status\)",
+        ),
     ],
 )
-def test_what_is_no_tracker(
+def test_invalid_trackers_are_refused(
     run: Run, tracker: Any, problem: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(TRACKERS.registered, "own", tracker)
@@ -136,7 +132,7 @@ def test_what_is_no_tracker(
     assert [each.status for each in Recorder.made] == ["failed"]
 
 
-def test_a_tracker_that_does_not_end(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tracker_that_fails_to_close(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(TRACKERS.registered, "broken", Broken)
     notes = Notes()
     both = Run(run.directory, load_config(overrides=["tracking=[broken, recorder]"]))
@@ -144,4 +140,4 @@ def test_a_tracker_that_does_not_end(run: Run, monkeypatch: pytest.MonkeyPatch) 
         pass
     assert Recorder.made[1].status == "finished"
     (text,) = notes.texts
-    assert text.startswith("Broken does not end: OSError: no (")
+    assert text.startswith("Broken failed to close: OSError: no (")

@@ -253,9 +253,9 @@ def test_what_was_trained_from_the_same_source_is_kept(folder: Path) -> None:
 
 def test_without_a_source_checkpoints_are_those_of_before(folder: Path) -> None:
     run = Run(folder / "source", CONFIG)
-    assert run.has_base("fm", "train", 0)
-    assert not target(folder).has_base("fm", "train", 0)
-    made_with = run._base("fm", "train", 0)[1]
+    assert run.checkpoints.has_base("fm", "train", 0)
+    assert not target(folder).checkpoints.has_base("fm", "train", 0)
+    made_with = run.checkpoints.base_file("fm", "train", 0)[1]
     assert "transfer" not in made_with
 
 
@@ -270,7 +270,7 @@ def test_frozen_parameters_stay_what_the_source_had(folder: Path) -> None:
         for name in ("linear.weight", "embedding.weight"):
             same = torch.equal(ours[name][known], theirs[name][rows[known]])
             assert same == (name == "linear.weight")
-        fresh = dict(run.new_base("fm", 0).named_parameters())["linear.weight"]
+        fresh = dict(run.checkpoints.new_base("fm", 0).named_parameters())["linear.weight"]
         assert torch.equal(ours["linear.weight"][~known], fresh[~known])
         assert torch.equal(
             learned(run, "lr", window)["linear.bias"], learned(source, "lr", window)["linear.bias"]
@@ -282,7 +282,7 @@ def test_frozen_parameters_stay_what_the_source_had(folder: Path) -> None:
     [
         ({"freeze": ["fm.embeding.weight"]}, "did you mean 'fm.embedding.weight'"),
         ({"freeze": ["lr.*"]}, "leaves nothing of base model 'lr' to train"),
-        ({"init_from": "{folder}/target"}, "is this run itself; name another one"),
+        ({"init_from": "{folder}/target"}, "is this run itself; name another run"),
     ],
 )
 def test_settings_that_cannot_be(

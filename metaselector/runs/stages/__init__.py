@@ -1,1 +1,1 @@
-"""The steps behind the commands, each from what the step before it left in the run's directory."""
+"""The steps behind the commands; each continues from the files that the previous one wrote."""

@@ -1,9 +1,9 @@
-"""Say how an evaluated run comes to its results.
+"""Analyse where the results of an evaluated run come from.
 
-Nothing is trained and no result is changed. All but the inner steps is computed from what
-evaluation saved; those predict *test* anew. The labels of *test* are outcomes only: they sort no
-row and no user into a bin, and choose nothing but which simple row MetaSelector is shown beside,
-the one that does best.
+Nothing is trained and no result changes. Everything is computed from the files of evaluation,
+except the inner steps, which predict *test* again. Labels of *test* serve only as outcomes: they
+never decide the bin of a row or user. Their one choice is the simple combiner that MetaSelector is
+compared with, the one with the best results.
 """
 
 from __future__ import annotations
@@ -34,31 +34,31 @@ from metaselector.report.inputs import read_table
 from metaselector.runs.run import Run
 
 STEPS = (0, 1, 3, 5, 10)
-"""Inner steps to predict with, besides those that the run was trained with."""
+"""Numbers of inner steps to predict with, besides the number the run was trained with."""
 METASELECTORS: tuple[Variant, ...] = ("metaselector-simplified", "metaselector")
 
 
 def analyse(run: Run, progress: Progress) -> list[Path]:
-    """Write ``analysis/`` in the run's directory: tables, then the figures and summary of those.
+    """Write tables, figures and a summary to ``analysis/`` in the run's directory.
 
     Returns:
         The files written.
 
     Raises:
         DataError: a file of evaluation is missing or damaged.
-        CheckpointError: what was trained is missing, or was trained with other settings.
-        UserError: the run is one of new users, or of several tasks.
+        CheckpointError: a checkpoint is missing, or was trained with different settings.
+        UserError: the run has new users or several tasks.
     """
     if len(run.task_folders) > 1:
         raise UserError(
-            f"{run.directory}: analyse looks at one task, and this run has "
+            f"{run.directory}: analyse supports one task, but this run has "
             f"{', '.join(run.dataset.schema.tasks)}; their tables are in {run.task_folders[0]} and "
             "the folders beside it"
         )
     if run.config.protocol != "warm":
         raise UserError(
-            f"{run.directory}: analyse compares windows of known users, which protocol="
-            f"{run.config.protocol} has not; give it a run with protocol=warm"
+            f"{run.directory}: analyse compares windows of known users; it needs protocol=warm, "
+            f"but this run has protocol={run.config.protocol}"
         )
     directory = run.directory / "analysis"
     tables = from_files(run, progress) | {"steps": inner_steps(run, progress)}
@@ -75,7 +75,7 @@ def analyse(run: Run, progress: Progress) -> list[Path]:
 
 
 def from_files(run: Run, progress: Progress) -> dict[str, pd.DataFrame]:
-    """Every table but that of the inner steps, by name."""
+    """Return every table except that of the inner steps, by name."""
     directory, config = run.directory, run.config
     test = load_predictions(directory / "predictions.parquet")
     valid = load_predictions(directory / "valid_predictions.parquet")
@@ -90,8 +90,8 @@ def from_files(run: Run, progress: Progress) -> dict[str, pd.DataFrame]:
     curves = cost_curves(recorded["history"])
     if curves.empty:
         progress.note(
-            "seconds by epoch are not in history.csv, because an earlier version trained this run; "
-            "without them the cost of training is left out"
+            "history.csv has no seconds per epoch, because an earlier version trained this run; "
+            "the cost of training is left out"
         )
     facts = row_facts(run.dataset, config.split)
     with progress.task("users, weights, improvements, calibration", 4) as advance:
@@ -125,7 +125,7 @@ def from_files(run: Run, progress: Progress) -> dict[str, pd.DataFrame]:
 def _breakdown(
     run: Run, valid: pd.DataFrame, test: pd.DataFrame, facts: pd.DataFrame
 ) -> pd.DataFrame:
-    """Both MetaSelectors and the strongest simple row, as far as there are any."""
+    """Return improvements, per bin, of both MetaSelectors and of the strongest simple combiner."""
     best_single = best_on_valid(valid)
     improved = improvements(test, best_single, {*COMBINERS, *METASELECTORS})
     simple = [model for model in improved if model in COMBINERS]
@@ -137,13 +137,13 @@ def _breakdown(
 
 
 def inner_steps(run: Run, progress: Progress) -> pd.DataFrame:
-    """AUC and logloss on *test* with other numbers of inner steps than were trained with.
+    """Return AUC and logloss on *test* with fewer or more inner steps than in training.
 
-    Fewer are the first of those that were learned, more repeat the last one.
+    Fewer steps use the first learned ones; more steps repeat the last one.
 
     Returns:
-        ``seed, model, steps, trained_steps, auc, logloss``; of a run that learned no inner step,
-        only what it does without one.
+        Columns ``seed, model, steps, trained_steps, auc, logloss``. For a run trained without inner
+        steps, only zero steps.
     """
     config, dataset = run.config, run.dataset
     trained = config.adapt.steps
@@ -154,8 +154,8 @@ def inner_steps(run: Run, progress: Progress) -> pd.DataFrame:
     with progress.task("inner steps", work) as advance:
         for seed in config.seeds:
             for variant in METASELECTORS:
-                learned = run.load_learned(variant, seed)
-                mixture = learned.attach(run.load_mixture("full", seed))
+                learned = run.checkpoints.load_learned(variant, seed)
+                mixture = learned.attach(run.checkpoints.load_mixture("full", seed))
                 adaptation = make_adaptation(variant, mixture, config.adapt)
                 check_rates(learned.alpha, adaptation, mixture, run.directory)
                 for steps in tried:

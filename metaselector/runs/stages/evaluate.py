@@ -1,10 +1,10 @@
-"""Predict the test window with everything that was trained, and score it.
+"""Predict the test window with everything that was trained, and score the predictions.
 
-Nothing is trained here but the combiners: they are fitted on *valid* as the base models of *train*
-predict it (those by user, where users are new, on their support), then combine the refitted ones
-and see no label of *test*. Each task has tables and combiners of its own, on the rows where it is
-observed. All rows of the table have equal information: the base models behind
-them are refitted on *train* and *valid*. The rows ``<model>-train`` show the single models without
+Only the combiners are fitted here: on *valid*, as predicted by the base models trained on *train*.
+For new users, per-user combiners are fitted on the users' support sets instead. They then combine
+the refitted base models, and see no label of *test*. Each task has its own tables and combiners, on
+the rows where the task is observed. All rows of the table use the same information: their base
+models are refitted on *train* and *valid*. The rows ``<model>-train`` are the single models without
 that refit.
 """
 
@@ -35,11 +35,11 @@ def evaluate(run: Run, progress: Progress) -> None:
     """Write predictions, weights, results, intervals and training records to the run directory."""
     for name in OPTIONAL.keys() - usable_combiners().keys():
         progress.note(
-            f"{name} is left out: {OPTIONAL[name]} cannot be imported; "
-            f"pip install 'metaselector[{OPTIONAL[name]}]' brings it"
+            f"{name} is left out: {OPTIONAL[name]} cannot be imported; run "
+            f"pip install 'metaselector[{OPTIONAL[name]}]'"
         )
     tables = [
-        _evaluate_exam(run, evaluation_split, progress)
+        _evaluate_split(run, evaluation_split, progress)
         for evaluation_split in run.protocol.evaluation_splits
     ]
     of_tasks = []
@@ -55,7 +55,7 @@ def evaluate(run: Run, progress: Progress) -> None:
 
 
 def own_metrics(config: Config) -> dict[str, Metric]:
-    """The metrics that the settings add, by the name of their column.
+    """Return the metrics that the settings add, by column name.
 
     Raises:
         ConfigError: a metric cannot be loaded, or does not return a number for four test rows.
@@ -70,36 +70,38 @@ def own_metrics(config: Config) -> dict[str, Metric]:
 
 
 def help_evaluate(run: Run) -> None:
-    """What workers do while the main one evaluates: their share of the predictions."""
+    """Compute this worker's share of the predictions, while the main worker evaluates."""
     for evaluation_split in run.protocol.evaluation_splits:
         for seed in run.config.seeds:
             predict_seed(run, evaluation_split, seed)
 
 
-def _evaluate_exam(
+def _evaluate_split(
     run: Run, evaluation_split: EvaluationSplit, progress: Progress
 ) -> list[pd.DataFrame]:
-    """Write the files of one table of each task; return those tables, for new users with metrics of
-    the rows that all support sizes have."""
+    """Write the files of one evaluation split for each task, and return the result tables.
+
+    For new users, the tables also have metrics on the rows that all support sizes share.
+    """
     with progress.task(f"evaluate {evaluation_split.name}", len(run.config.seeds)) as advance:
         seeds = []
         for seed in run.config.seeds:
             seeds.append(evaluate_seed(run, evaluation_split, seed))
             advance()
     return [
-        _write_exam(run, evaluation_split, folder, [parts[task] for parts in seeds], progress)
+        _write_split(run, evaluation_split, folder, [parts[task] for parts in seeds], progress)
         for task, folder in enumerate(run.task_folders)
     ]
 
 
-def _write_exam(
+def _write_split(
     run: Run,
     evaluation_split: EvaluationSplit,
     task_folder: str,
     parts: list[SeedEvaluation],
     progress: Progress,
 ) -> pd.DataFrame:
-    """Write the files of one table; `parts` are the seeds'."""
+    """Write the files of one split and task; `parts` has one element per seed."""
     predictions = pd.concat([part.predictions for part in parts], ignore_index=True)
     weights = pd.concat([part.weights for part in parts], ignore_index=True)
     best_single = dict(zip(run.config.seeds, (part.best_single for part in parts), strict=True))
@@ -124,26 +126,24 @@ def _write_exam(
     _write_csv(run, f"{folder}/best_counts", counts)
     if run.config.protocol == "warm":
         return results
-    last, _ = run.protocol.evaluation_splits[-1].test.flat(
-        "query"
-    )  # those that every support size leaves
+    last, _ = run.protocol.evaluation_splits[-1].test.flat("query")  # shared by all support sizes
     found = with_common_rows(results, predictions, run.dataset.source_rows[last], best_single)
     return found.assign(support_size=evaluation_split.test.support.shape[1])
 
 
 def _history(run: Run) -> pd.DataFrame:
-    """Losses by epoch of everything that was trained."""
+    """Return the losses per epoch of everything that was trained."""
     records = []
     for seed in run.config.seeds:
         for name in run.config.base_models:
             for window in WINDOWS:
-                made = run.load_base(name, window, seed)[1]
+                made = run.checkpoints.base_record(name, window, seed)
                 stage = f"pretrain-{window}"
                 records += [
                     {"seed": seed, "model": name, "stage": stage, **e} for e in made.history
                 ]
         for variant in run.variants:
-            learned = run.load_learned(variant, seed)
+            learned = run.checkpoints.learned_record(variant, seed)
             records += [
                 {"seed": seed, "model": variant, "stage": "meta-train", **e}
                 for e in learned.history
@@ -152,14 +152,14 @@ def _history(run: Run) -> pd.DataFrame:
 
 
 def _rates(run: Run) -> pd.DataFrame:
-    """Inner learning rates by epoch; ``group`` is the base model, or the selector."""
+    """Return inner learning rates per epoch; ``group`` is the base model or the selector."""
     records = []
     for seed in run.config.seeds:
         for variant in run.variants:
-            learned = run.load_learned(variant, seed)
+            learned = run.checkpoints.learned_record(variant, seed)
             for row in learned.rates:
                 name = row["parameter"]
-                if row["epoch"] > learned.best_epoch:  # later ones were not kept
+                if row["epoch"] > learned.best_epoch:  # the weights of later epochs were discarded
                     break
                 group = "selector" if name.startswith(PHI) else name.split(".")[1]
                 records.append({"seed": seed, "model": variant, "group": group, **row})

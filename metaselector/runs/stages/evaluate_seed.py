@@ -1,4 +1,4 @@
-"""What everything that was trained predicts for *test* with one seed, task by task."""
+"""Predictions of *test* by everything that was trained with one seed, per task."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from metaselector.training.predict import predict
 
 @dataclass(frozen=True)
 class Outputs:
-    """What base models predict for some rows.
+    """Predictions of base models for n rows.
 
     Attributes:
         rows: int64 ``[n]``, positions in the data set.
         users: int64 ``[n]``.
-        base: probabilities float64 ``[n, K, T]``.
+        base: probabilities, float64 ``[n, K, T]``.
         labels: float32 ``[n, T]``, nan where a task is not observed.
-        features: of the rows.
+        features: features of the rows, for stacking.
     """
 
     rows: NDArray[np.int64]
@@ -43,7 +43,7 @@ class Outputs:
     features: RowFeatures
 
     def of(self, task: int) -> Predictions:
-        """Those of the rows in which a task is observed."""
+        """Return the predictions of the rows in which a task is observed."""
         seen = ~np.isnan(self.labels[:, task])
         y = self.labels[seen, task].astype(np.float64)
         return Predictions(
@@ -57,11 +57,12 @@ class Outputs:
 
 
 class SeedEvaluation(NamedTuple):
-    """What evaluation finds of one task for one seed.
+    """The evaluation of one task with one seed.
 
     Attributes:
-        predictions: the long table.
-        valid_predictions: the long table of the base models fitted on *train* alone, on *valid*.
+        predictions: predictions of *test*, in long format.
+        valid_predictions: predictions of *valid* by the base models fitted on *train* alone, in
+            long format.
         weights: ``seed, model, user, row, base_model, weight``.
         best_single: the single model with the lowest logloss on *valid*.
     """
@@ -73,13 +74,13 @@ class SeedEvaluation(NamedTuple):
 
 
 class SeedPredictions(NamedTuple):
-    """What was trained predicts, of all tasks.
+    """Predictions of everything that was trained with one seed, for all tasks.
 
     Attributes:
-        fitting: of *valid*, by base models of *train*.
-        unseen, train_only: of *test*, by the full base models and by those of *train*.
-        support, own: of the support of *valid* and *test*, where base models have not seen it.
-        adapted: of *test*, by the rows that adapt.
+        fitting: of *valid*, by the base models trained on *train*.
+        unseen, train_only: of *test*, by the refitted base models and by those trained on *train*.
+        support, own: of the support sets of *valid* and *test*, if base models have not seen them.
+        adapted: of *test*, by each variant.
     """
 
     fitting: Outputs
@@ -91,7 +92,7 @@ class SeedPredictions(NamedTuple):
 
 
 def predict_seed(run: Run, evaluation_split: EvaluationSplit, seed: int) -> SeedPredictions:
-    """Let everything of one seed predict; several workers share the work, and all must call it."""
+    """Predict with everything of one seed. Workers share the work, so all of them must call it."""
     is_unseen = evaluation_split.support_is_unseen
     return SeedPredictions(
         _outputs(run, "train", seed, evaluation_split.valid, "query"),
@@ -104,7 +105,7 @@ def predict_seed(run: Run, evaluation_split: EvaluationSplit, seed: int) -> Seed
 
 
 def evaluate_seed(run: Run, evaluation_split: EvaluationSplit, seed: int) -> list[SeedEvaluation]:
-    """Predictions of all models of one seed, in the order of the table; one for each task."""
+    """Evaluate all models of one seed, in the order of the table; one result per task."""
     fitting, unseen, train_only, support, own, adapted = predict_seed(run, evaluation_split, seed)
     found = []
     for task in range(len(run.dataset.schema.tasks)):
@@ -121,10 +122,10 @@ def evaluate_seed(run: Run, evaluation_split: EvaluationSplit, seed: int) -> lis
 def _adapted(
     run: Run, evaluation_split: EvaluationSplit, seed: int, variant: Variant
 ) -> WindowPredictions:
-    """What a row that adapts predicts for *test*."""
+    """Return the predictions of *test* by a variant."""
     adapt = run.config.adapt
-    learned = run.load_learned(variant, seed)
-    mixture = learned.attach(run.load_mixture("full", seed))
+    learned = run.checkpoints.load_learned(variant, seed)
+    mixture = learned.attach(run.checkpoints.load_mixture("full", seed))
     adaptation = make_adaptation(variant, mixture, adapt)
     check_rates(learned.alpha, adaptation, mixture, run.directory)
     return predict_episodes(
@@ -142,12 +143,7 @@ def _evaluate_task(
     combiners: dict[str, Combiner],
     adapted: dict[Variant, WindowPredictions],
 ) -> SeedEvaluation:
-    """All rows of one task's table.
-
-    Args:
-        fitting: of *valid*, by base models of *train*.
-        unseen, train_only: of *test*, by the full base models and by those of *train*.
-    """
+    """Return all rows of one task's table; see :class:`SeedPredictions` for the arguments."""
     dataset, names = run.dataset, list(run.config.base_models)
     test, y, full = unseen.order, unseen.labels(), unseen.base
     columns = {name: full[:, k] for k, name in enumerate(names)}
@@ -158,7 +154,7 @@ def _evaluate_task(
         seen = np.isin(found.rows, test)  # where the task is observed
         several = found.probabilities.ndim > 1
         columns[variant] = found.probabilities[seen, task] if several else found.probabilities
-        if variant != "user-finetuned":  # whose weights are all alike
+        if variant != "user-finetuned":  # its weights are uniform
             of_task = found.weights[seen, :, task] if several else found.weights
             weights.append(_weights_table(run, seed, variant, test, of_task))
     columns["oracle-sample"] = oracles.oracle_sample(y, full)[0]
@@ -183,15 +179,18 @@ def _evaluate_task(
 
 
 def _fitted_combiners(fitting: Predictions) -> dict[str, Combiner]:
-    """The combiners by the row's name; `fitting` are the queries of *valid*."""
+    """Return the combiners by their row's name, fitted on the queries of *valid*."""
     return {name: make().fit(fitting) for name, make in usable_combiners().items()}
 
 
 def _tuned_combiners(
     fitting: Predictions, support: Predictions, own: Predictions
 ) -> dict[str, Combiner]:
-    """The same for new users: those by user are fitted on the support of *test*, `own`, and tuned
-    on *valid*, where `support` comes before `fitting`."""
+    """Return the combiners for new users.
+
+    Per-user combiners are tuned on *valid*, where `support` comes before `fitting`, then fitted on
+    `own`, the support sets of *test*.
+    """
     combiners = {name: make() for name, make in usable_combiners().items()}
     return {
         name: combiner.tune(support, fitting).fit(own)
@@ -208,28 +207,20 @@ def _outputs(
     episodes: EpisodeRows,
     part: Literal["support", "query"],
 ) -> Outputs:
-    """What the base models of `window` predict for one part of the episodes, with its labels."""
+    """Return what the base models of `window` predict for one part of the episodes."""
     dataset, (rows, limits) = run.dataset, episodes.flat(part)
+    checkpoints = run.checkpoints
+    checkpoints.fill_scores(window, seed)
     logits = [
-        _scores(run, name, window, seed, rows)
+        torch.from_numpy(checkpoints.scores(name, window, seed)[rows])
         if name in run.scored
-        else predict(run.load_base(name, window, seed)[0], dataset, rows, limits)
+        else predict(checkpoints.load_base(name, window, seed), dataset, rows, limits)
         for name in run.config.base_models
     ]
     base = torch.sigmoid(torch.stack(logits, dim=1).double()).numpy()  # [n, K] or [n, K, T]
     base = base.reshape(len(rows), len(logits), len(dataset.schema.tasks))
     features = row_features(dataset, rows, limits)
     return Outputs(rows, dataset.users[rows], base, dataset.task_labels[rows], features)
-
-
-def _scores(
-    run: Run, name: str, window: Window, seed: int, rows: NDArray[np.int64]
-) -> torch.Tensor:
-    """Logits ``[n]`` of a base model that is scores."""
-    run.load_base(name, window, seed)  # puts them beside the data
-    scores = run.dataset.scores
-    assert scores is not None
-    return torch.from_numpy(scores[rows, run.scores_column(name, window, seed)])
 
 
 def _weights_table(

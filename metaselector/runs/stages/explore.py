@@ -1,7 +1,7 @@
-"""What the page of a run needs to show users one by one.
+"""The data behind the user explorer on a run's page.
 
-Nothing is trained and no result is changed. Predictions are those that evaluation saved; the inner
-steps are taken anew, for all users at once.
+Nothing is trained and no result changes. Predictions are those that evaluation saved; only the
+inner steps are computed again, for many users at once.
 """
 
 from __future__ import annotations
@@ -30,35 +30,36 @@ from metaselector.report.page.users import ABOUT, FOLDER
 from metaselector.runs.run import Run
 
 EXPLORED: Variant = "metaselector"
-"""Whose inner steps are shown."""
+"""The variant whose inner steps are shown."""
 SCORED = ("uniform", "sample-selector", "metaselector-simplified", EXPLORED, "oracle-user")
-"""Whose logloss is shown beside that of the base models."""
+"""Models whose logloss is shown beside that of the base models."""
 MOST_USERS, MOST_ROWS = 1000, 200
 _FORMAT = 1
 _AGAIN = "run `metaselector evaluate` again"
 
 
 def explore(run: Run, progress: Progress, most_users: int = MOST_USERS) -> Path:
-    """Write ``explore/`` in the run's directory, unless what is there is of the same results.
+    """Write ``explore/`` in the run's directory, unless it is up to date.
 
-    The users are those of the last table (of new users, the one with most support) and the run's
-    first seed; of more than `most_users`, so many at even distances. Of a user's test rows the
-    first :data:`MOST_ROWS` are kept, and scores are of all.
+    It covers the users of the last evaluation split (for new users, the one with the largest
+    support size) and the run's first seed. If there are more than `most_users`, it takes that many
+    at even distances. It lists the first :data:`MOST_ROWS` test rows of a user; losses are over all
+    rows.
 
-    - ``support.parquet``: ``user, item, title, timestamp``, ``label_<task>``; nan: not observed.
+    - ``support.parquet``: ``user, item, title, timestamp``, ``label_<task>`` (nan if not observed).
       The timestamp is in seconds; in a tabular data set it counts the rows.
     - ``test.parquet``: ``user, item, title, timestamp, task, y``, ``p_<model>``.
     - ``losses.parquet``: ``user, task, model, rows, logloss``.
     - ``steps.parquet``: ``user, step, support_loss, weight_<base model>, moved_<group>``, see
-      :class:`metaselector.meta.inner_steps.InnerSteps`; no rows where what was trained is gone.
-    - ``about.json``: the rest, and why steps are missing, if they are.
+      :class:`metaselector.meta.inner_steps.InnerSteps`; empty if the checkpoints are gone.
+    - ``about.json``: the rest, and why steps are missing if they are.
 
     Returns:
-        the folder.
+        The folder.
 
     Raises:
         DataError: a file of evaluation or of the prepared data is missing or damaged.
-        CheckpointError: the data was prepared with other settings.
+        CheckpointError: the data was prepared with different settings.
     """
     folder = run.directory / FOLDER
     made_of = _fingerprint(run, most_users)
@@ -73,7 +74,7 @@ def explore(run: Run, progress: Progress, most_users: int = MOST_USERS) -> Path:
     reason = ""
     try:
         tables["steps"] = _steps(run, episodes, progress)
-    except UserError as error:  # the checkpoints are gone, or a plug-in
+    except UserError as error:  # the checkpoints or a plug-in are gone
         reason, tables["steps"] = str(error), pd.DataFrame({"user": [], "step": []})
     about = {
         "made_of": made_of,
@@ -99,7 +100,7 @@ def _predictions(run: Run, task: int) -> Path:
 
 
 def _fingerprint(run: Run, most_users: int) -> dict[str, Any]:
-    """What the files depend on."""
+    """Return what the files depend on, as JSON."""
     digests = []
     for task in range(len(run.task_folders)):
         path = _predictions(run, task)
@@ -126,7 +127,7 @@ def _is_current(folder: Path, made_of: dict[str, Any]) -> bool:
 
 
 class _Rows:
-    """Support and test rows of the users of some episodes."""
+    """Builds the tables of support and test rows for the users of `episodes`."""
 
     def __init__(self, run: Run, episodes: EpisodeRows) -> None:
         self._run, self._episodes = run, episodes
@@ -144,7 +145,7 @@ class _Rows:
             test, loss = self._test(task)
             tests.append(test)
             losses.append(loss)
-        # Tasks of one row beside each other.
+        # Keeps the tasks of one row together.
         test = pd.concat(tests).sort_values("at", kind="stable").drop(columns="at")
         return {
             "support": self._described(support).assign(**columns),
@@ -167,7 +168,7 @@ class _Rows:
         return pd.DataFrame(columns)
 
     def _test(self, task: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """Test rows and losses of a task."""
+        """Return the test rows and the losses of one task."""
         dataset, config = self._run.dataset, self._run.config
         rows = self._episodes.flat("query")[0]
         rows = rows[~np.isnan(dataset.task_labels[rows, task])]
@@ -178,7 +179,7 @@ class _Rows:
         names = list(config.base_models)
         sources = dataset.source_rows[rows]
         if not {*names, EXPLORED} <= set(wide.columns) or not np.isin(sources, wide.index).all():
-            raise DataError(path, f"is of other rows or models than the run's; {_AGAIN}")
+            raise DataError(path, f"has different rows or models than the run; {_AGAIN}")
         p = wide.loc[sources].reset_index(drop=True)
         test = self._described(rows)
         test["at"] = rows
@@ -198,15 +199,15 @@ class _Rows:
 
 
 def _steps(run: Run, episodes: EpisodeRows, progress: Progress) -> pd.DataFrame:
-    """The inner steps of all users, some at a time."""
+    """Return the inner steps of all users, computed chunk by chunk."""
     dataset, config, seed = run.dataset, run.config.adapt, run.config.seeds[0]
-    learned = run.load_learned(EXPLORED, seed)
-    mixture = learned.attach(run.load_mixture("full", seed))
+    learned = run.checkpoints.load_learned(EXPLORED, seed)
+    mixture = learned.attach(run.checkpoints.load_mixture("full", seed))
     adaptation = make_adaptation(EXPLORED, mixture, config)
     check_rates(learned.alpha, adaptation, mixture, run.directory)
     loss = make_loss(dataset.schema.tasks, config.task_weights)
     names = np.asarray(dataset.user_names, dtype=object)
-    # Users of like size share a chunk: less padding.
+    # Users with similar numbers of rows share a chunk, which needs less padding.
     order = np.argsort((episodes.query >= 0).sum(axis=1), kind="stable")
     chunks = range(0, len(order), config.max_users_per_chunk)
     parts = []

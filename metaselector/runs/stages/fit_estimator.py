@@ -1,4 +1,4 @@
-"""Fit base models that are classifiers, and score all rows with them."""
+"""Fit estimators as base models, and score all rows with them."""
 
 from __future__ import annotations
 
@@ -21,37 +21,36 @@ from metaselector.runs.run import Run
 from metaselector.training.pretrain import Pretrained
 
 _AT_ONCE = 65_536
-"""Rows scored at a time: bounds memory."""
+"""Rows scored at a time, which bounds memory."""
 _ROUNDING = 1e-6
 
 
 def check_estimators(run: Run, windows: Sequence[Window]) -> None:
-    """Make those that will be fitted once, so that what is wrong is said before anything trains.
+    """Create every estimator that is still to be fitted, so that errors show before training.
 
     Raises:
         ConfigError: as :func:`~metaselector.models.estimators.create_estimator`.
     """
     for name, settings in run.config.base_models.items():
         for seed in run.config.seeds if settings.estimator else ():
-            if not all(run.has_base(name, window, seed) for window in windows):
+            if not all(run.checkpoints.has_base(name, window, seed) for window in windows):
                 create_estimator(name, settings, seed)
 
 
 def fit_estimator(
     run: Run, name: str, window: Window, seed: int
 ) -> tuple[FittedScores, Pretrained]:
-    """Fit the classifier on the rows that base models of `window` are fitted on.
+    """Fit a classifier on the rows that the base models of `window` are fitted on.
 
-    It has the run's threads, in what :mod:`threadpoolctl` can limit.
+    It uses as many threads as the run, as far as :mod:`threadpoolctl` can limit them.
 
     Returns:
-        its scores of all rows; and a history of one epoch, with the mean logloss of the rows it was
-        fitted on, and, but for *full*, of those that stop the training of other base models.
+        Its scores of all rows, and a history of one epoch: the mean logloss of the rows it was
+        fitted on and, except for *full*, of those on which other base models stop early.
 
     Raises:
-        ConfigError: as :func:`~metaselector.models.estimators.create_estimator`; it cannot be
-        fitted; or
-            what it gives is no probability.
+        ConfigError: as :func:`~metaselector.models.estimators.create_estimator`; or it fails to
+            fit, or does not return probabilities.
     """
     started = time.perf_counter()
     settings, dataset = run.config.base_models[name], run.dataset
@@ -64,7 +63,7 @@ def fit_estimator(
             p = _probabilities(estimator, dataset)
         except ConfigError as error:
             raise ConfigError(f"base_models.{name}: {error}") from error
-        except Exception as error:  # whatever the class does
+        except Exception as error:  # the class may raise anything
             raise refused(name, str(settings.estimator), "cannot be fitted", error) from error
     logits = to_logits(p)
     losses = row_logloss(dataset.labels, 1 / (1 + np.exp(-logits.astype(np.float64))))
@@ -74,7 +73,7 @@ def fit_estimator(
 
 
 def _probabilities(estimator: Estimator, dataset: EncodedDataset) -> Floats:
-    """Of all rows, ``[N]``, of a positive label."""
+    """Return the probability of a positive label for all rows, float64 ``[N]``."""
     parts = []
     for start in range(0, len(dataset), _AT_ONCE):
         rows = np.arange(start, min(start + _AT_ONCE, len(dataset)))
@@ -86,12 +85,12 @@ def _of_positive(p: NDArray[np.floating], n: int) -> Floats:
     found = np.asarray(p, dtype=np.float64)
     if found.shape != (n, 2):
         raise ConfigError(
-            f"predict_proba gives an array of shape {list(found.shape)} for {n} rows, expected "
+            f"predict_proba returns shape {list(found.shape)} for {n} rows, expected "
             f"[{n}, 2]: the probabilities of 0 and 1"
         )
-    if not (np.abs(found - 0.5) <= 0.5 + _ROUNDING).all():  # nan is not, either
+    if not (np.abs(found - 0.5) <= 0.5 + _ROUNDING).all():  # false for nan, too
         raise ConfigError(
-            f"predict_proba gives values from {found.min():g} to {found.max():g}, which are no "
+            f"predict_proba returns values from {found.min():g} to {found.max():g}, which are not "
             "probabilities"
         )
     positive: Floats = found[:, 1]

@@ -1,4 +1,4 @@
-"""Raw files to a prepared data set in the run's directory."""
+"""Turn raw files into a prepared data set in the run's directory."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _USERS_AT_ONCE = 2**14
 
 
 def prepare_run(run: Run, source: Path | None, data_directory: Path) -> None:
-    """Fetch the run's data set unless `source` has it, and prepare it in the run's directory."""
+    """Prepare the run's data in its directory, from `source` or else from a download."""
     if source is None:
         source = fetch(run.config.dataset, data_directory)
     prepare(run.config, source, run.data_directory)
@@ -42,12 +42,12 @@ def prepare_run(run: Run, source: Path | None, data_directory: Path) -> None:
 def prepare(config: Config, source: Path, directory: Path) -> None:
     """Read `source`, encode it with the settings of `config`, and save it to `directory`.
 
-    What reading mended is counted on standard error, and so are users with few rows.
+    Repaired rows, and users with too few rows, are counted on standard error.
 
     Raises:
-        DataError: as reading and encoding, or all labels of a task in *train* or in *test* are the
-            same.
-        UserError: there are too few users, or too few with enough rows, to test new ones.
+        DataError: reading or encoding fails, or all labels of a task are equal in *train* or in
+            *test*.
+        UserError: there are too few users, or too few with enough rows, to test new users.
     """
     table = read(config.dataset, source)
     split = config.percentages
@@ -75,7 +75,7 @@ def prepare(config: Config, source: Path, directory: Path) -> None:
 
 
 def _check_labels(table: InteractionTable, dataset: EncodedDataset, settings: Settings) -> None:
-    """Without both classes there is nothing to learn in *train*, and no AUC in *test*."""
+    """Refuse data with one class only: *train* could teach nothing, *test* would have no AUC."""
     windows = settings.windows
     for name, edges in {"train": (0, windows.train), "test": (windows.valid, 100)}.items():
         rows, positives = _window_counts(dataset, edges, settings.cold_seed)
@@ -92,9 +92,9 @@ def _check_labels(table: InteractionTable, dataset: EncodedDataset, settings: Se
 def _window_counts(
     dataset: EncodedDataset, edges: tuple[int, int], cold_seed: int | None
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Observed rows and positives of a window of rows or of users, int64 ``[T]`` each.
+    """Count observed rows and positives of a window of rows or users, int64 ``[T]`` each.
 
-    They are counted for some users at a time.
+    It reads the labels of some users at a time, which bounds memory.
     """
     rows = positives = np.zeros(len(dataset.schema.tasks), dtype=np.int64)
     for first in range(0, dataset.num_users, _USERS_AT_ONCE):
@@ -122,13 +122,13 @@ def _what_is_positive(task: Task, label_threshold: float) -> str:
 
 
 def _count_cold_users(dataset: EncodedDataset, config: Config) -> None:
-    """Say how many users there are of every kind, and how many are too short for a support size."""
+    """Print how many users each split has, and how many have too few rows for a support size."""
     cold, protocol = config.cold, Cold(dataset, config)
     early, learners = protocol.users(0, cold.early), protocol.users(cold.early, cold.train)
     valid, test = protocol.users(cold.train, cold.valid), protocol.users(cold.valid, 100)
     tell(
-        f"note: base models train on {len(early):,} users, {len(learners):,} are meta-trained on, "
-        f"{len(valid):,} are for validation and {len(test):,} for the test",
+        f"note: base models train on {len(early):,} users, meta-training uses {len(learners):,}, "
+        f"validation {len(valid):,} and the test {len(test):,}",
     )
     for evaluation_split in protocol.evaluation_splits:
         size = evaluation_split.test.support.shape[1]
@@ -140,18 +140,18 @@ def _count_cold_users(dataset: EncodedDataset, config: Config) -> None:
             if short:
                 tell(
                     f"note: {short:,} of {len(users):,} {name} users have no rows after their "
-                    f"first {size}: they are left out where the support is {size}",
+                    f"first {size}; they are left out for support size {size}",
                 )
 
 
 def _count_short_users(dataset: EncodedDataset, windows: Windows) -> None:
-    """Say how many users have too few rows for a window; the others carry it."""
+    """Print how many users have too few rows for a window, which then lacks these users."""
     edges = {"early to train": (windows.early, windows.train), "valid": windows[1:]}
     for name, (start, stop) in edges.items():
         first, end = (boundaries(dataset.user_offsets, percent) for percent in (start, stop))
         empty = int((first == end).sum())
         if empty:
             tell(
-                f"note: {empty:,} of {dataset.num_users:,} users have too few rows for one in the "
-                f"window {name} ({start}-{stop} %)",
+                f"note: {empty:,} of {dataset.num_users:,} users have too few rows for the window "
+                f"{name} ({start}-{stop} %)",
             )

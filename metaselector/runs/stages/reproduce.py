@@ -1,4 +1,4 @@
-"""All steps in a row, and what each leaves for the reader."""
+"""The whole pipeline, from raw files to tables and figures."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from metaselector.training.distributed.launch import restarted
 
 
 def evaluate_and_report(run: Run, progress: Progress, started: float | None = None) -> None:
-    """Evaluate, then write and print tables and figures.
+    """Evaluate, write tables and figures, and print the summary.
 
     Args:
-        started: ``time.perf_counter()`` when the command began, if more than evaluation is counted.
+        started: ``time.perf_counter()`` at the start of the command, if that was earlier.
     """
     started = time.perf_counter() if started is None else started
     if not workers.is_main():
@@ -40,7 +40,7 @@ def evaluate_and_report(run: Run, progress: Progress, started: float | None = No
     evaluate(run, progress)
     made_with = environment.describe(
         seconds=time.perf_counter() - started,
-        training_seconds=run.training_seconds(),
+        training_seconds=run.checkpoints.training_seconds(),
         threads=run.config.threads,
         device=run.config.device,
         data_sha256=run.dataset.digest(),
@@ -69,7 +69,7 @@ def evaluate_and_report(run: Run, progress: Progress, started: float | None = No
 
 
 def _folders(run: Run) -> list[Path]:
-    """Those that get a summary, the overviews after what they are of."""
+    """Return the folders that get a summary, each overview after what it covers."""
     found = []
     for task in run.task_folders:
         found += [
@@ -88,13 +88,13 @@ def reproduce(
     *,
     prepared: bool = False,
 ) -> None:
-    """From raw data to tables and figures; checkpoints with the same settings are used again.
+    """Go from raw data to tables and figures; checkpoints with the same settings are reused.
 
     Args:
-        prepared: use prepared data too, where they are whole and have the run's settings.
+        prepared: reuse prepared data too, if they are intact and have the run's settings.
     """
     started = time.perf_counter()
-    own_metrics(run.config)  # what is wrong with them is said before hours of work
+    own_metrics(run.config)  # so that their errors show before hours of work
     if not workers.is_main():
         pass
     elif (prepared or restarted()) and finds_prepared(run, progress):
@@ -110,10 +110,10 @@ def reproduce(
 
 
 def finds_prepared(run: Run, progress: Progress) -> bool:
-    """Whether prepared data can be used as they are; where there are some, it says why not."""
+    """Return whether the prepared data can be reused; if not, say why."""
     try:
         return run.dataset is not None
     except (DataError, CheckpointError) as error:
         if run.data_directory.exists():
-            progress.note(f"note: {error}; they are prepared again now")
+            progress.note(f"note: {error}; preparing it again")
         return False

@@ -1,4 +1,4 @@
-"""Train the base models of a run that teach each other, side by side."""
+"""Train those base models of a run that teach each other, side by side."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from metaselector.common.errors import ConfigError, nearest
 from metaselector.common.progress import Progress
 from metaselector.data.splitting.protocol import Window
 from metaselector.runs.run import Run
-from metaselector.runs.stages.start import start
 from metaselector.training.distributed import workers
 from metaselector.training.freezing import Freezing
 from metaselector.training.peer_learning.co_training import co_train, schedule
@@ -21,54 +20,54 @@ from metaselector.training.pretrain import Pretrained
 
 
 def check_teaching(run: Run) -> None:
-    """Raise a ConfigError where the settings and the data do not let models teach each other."""
+    """Raise a ConfigError if these settings or this data rule out peer learning."""
     peer_learning, names = run.config.peer_learning, run.config.taught
     if peer_learning.strategy == "independent":
         return
     of = f"peer_learning.strategy={peer_learning.strategy}"
     if len(names) < 2:
         raise ConfigError(
-            f"{of}: needs two or more base models that are trained here, and there is "
-            f"{' and '.join(names) or 'none'}; scores and estimators take no part"
+            f"{of}: needs at least two base models that are trained here, but found "
+            f"{' and '.join(names) or 'none'}; scores and estimators cannot take part"
         )
     if len(run.dataset.schema.tasks) > 1:
-        raise ConfigError(
-            f"{of}: the data has several tasks, and base models teach each other one; "
-            "use independent"
-        )
+        raise ConfigError(f"{of}: works with one task, but the data has several; use independent")
     for name in peer_learning.fields or {}:
         if name not in names:
             raise ConfigError(
-                f"peer_learning.fields.{name}: no base model that is taught; {nearest(name, names)}"
+                f"peer_learning.fields.{name}: not one of the peers; {nearest(name, names)}"
             )
     if peer_learning.strategy == "co-training":
         check_items(run.dataset)
         if run.config.transfer.freeze:
             raise ConfigError(
-                f"{of}: every round begins anew, which transfer.freeze cannot; use "
-                "mutual, or freeze nothing"
+                f"{of}: retrains from the start in every round, which rules out transfer.freeze; "
+                "use mutual, or freeze nothing"
             )
 
 
 def teach(
     run: Run, window: Window, seed: int, description: str, progress: Progress
 ) -> dict[str, Pretrained]:
-    """Fit the taught models of a window and seed, and keep them; several workers do it alike."""
+    """Fit the peers of a window and seed, and save them; each worker does the same work."""
     config, protocol = run.config, run.protocol
     names, peer_learning, chosen = config.taught, config.peer_learning, config.transfer
     refit = window == "full"
     valid: NDArray[np.int64] | None = None if refit else protocol.stopping_rows()
-    before = {n: run.load_base(n, "train", seed)[1] for n in names} if refit else {}
+    before = {n: run.checkpoints.base_record(n, "train", seed) for n in names} if refit else {}
     peers, reports = [], {}
     for name in names:
-        model, pretrain = run.new_base(name, seed), config.base_models[name].pretrain
-        reports[name] = start(run, name, window, seed, model)
+        model, reports[name] = run.checkpoints.start_base(name, window, seed)
+        pretrain = config.base_models[name].pretrain
         known = dict(model.named_parameters())
         freezing = Freezing(name, known, chosen.freeze, chosen.unfreeze_every)
         epochs = before[name].epochs if refit else pretrain.epochs
         peers.append(Peer(name, model, pretrain, epochs, freezing))
     dataset, rows = protocol.fitting_dataset, protocol.fitting_rows(window)
-    generator, snapshots = np.random.default_rng(seed), run.taught_keeper(window, seed)
+    generator, snapshots = (
+        np.random.default_rng(seed),
+        run.checkpoints.taught_snapshots(window, seed),
+    )
     if peer_learning.strategy == "mutual":
         made = learn_mutually(
             peers,
@@ -98,9 +97,8 @@ def teach(
             snapshots=snapshots,
         )
     for peer in peers if workers.is_main() else ():
-        if reports[peer.name]:
-            run.save_transferred(peer.name, window, seed, reports[peer.name])
-        run.save_base(peer.name, window, seed, peer.model, made[peer.name])
+        name = peer.name
+        run.checkpoints.save_base(name, window, seed, peer.model, made[name], reports[name])
     snapshots.clear()
     workers.wait()
     return made

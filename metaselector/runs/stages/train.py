@@ -1,4 +1,4 @@
-"""Train the base models, then the selectors; what is trained already is kept."""
+"""Train base models, then selectors; checkpoints with the same settings are kept."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from metaselector.meta.train import meta_train
 from metaselector.meta.variants import Variant
 from metaselector.runs.run import Run
 from metaselector.runs.stages.fit_estimator import check_estimators, fit_estimator
-from metaselector.runs.stages.start import start
 from metaselector.runs.stages.teach import check_teaching, teach
 from metaselector.training.distributed import workers
 from metaselector.training.distributed.wire import Traffic
 from metaselector.training.freezing import Freezing, check_patterns
+from metaselector.training.loop.snapshot_manager import SnapshotManager
 from metaselector.training.pretrain import pretrain
 from metaselector.training.transfer import overlap
 
 
 @contextmanager
 def _frozen_imports() -> Iterator[None]:
-    """Keep the garbage collector from searching, in every meta-step, all that was imported.
+    """Keep the garbage collector from scanning all imported modules in every meta-step.
 
-    That takes a sixth of the time of a meta-step.
+    Scanning them takes a sixth of the time of a meta-step.
     """
     gc.collect()
     gc.freeze()
@@ -42,13 +42,13 @@ def _frozen_imports() -> Iterator[None]:
 
 @_frozen_imports()
 def pretrain_base_models(run: Run, progress: Progress, windows: Sequence[Window] = WINDOWS) -> None:
-    """Fit every base model on the early part, on *train*, and refit it on *train* and *valid*.
+    """Fit every base model on the early part and on *train*, and refit it on *train* and *valid*.
 
-    The first two stop early on *valid*; the refit trains for the epochs that *train* took. Where
-    the settings name a source, each starts from the source's of the same name, seed and window,
-    and ``transfer.csv`` says what it got from there. Estimators are fitted to the same rows as they
-    please, from nothing, and their scores of all rows kept. Models that teach each other are
-    trained in one training a window.
+    The first two trainings stop early on *valid*; the refit runs for as many epochs as *train*
+    took. With a transfer source, each model starts from the source's model of the same name, seed
+    and window, and ``transfer.csv`` lists which parameters it took over. Estimators are fitted to
+    the same rows from scratch, and their scores of all rows are saved. Peers that teach each other
+    share one training per window.
     """
     _check_transfer(run, progress)
     check_estimators(run, windows)
@@ -60,8 +60,8 @@ def pretrain_base_models(run: Run, progress: Progress, windows: Sequence[Window]
                 continue
             for window in windows:
                 description = f"seed {seed}: pretrain {name} ({window})"
-                # All workers find the same, even where one is late and the first has saved it.
-                if any(workers.most(int(run.has_base(name, window, seed)))):
+                # All workers agree, even if one is late and the main worker has saved it by then.
+                if any(workers.most(int(run.checkpoints.has_base(name, window, seed)))):
                     progress.skipped(description)
                 elif run.config.base_models[name].estimator is None:
                     _pretrain_one(run, name, window, seed, description, progress)
@@ -69,7 +69,7 @@ def pretrain_base_models(run: Run, progress: Progress, windows: Sequence[Window]
                     with progress.task(description, 1) as advance:
                         if workers.is_main():
                             made = fit_estimator(run, name, window, seed)
-                            run.save_base(name, window, seed, *made)
+                            run.checkpoints.save_base(name, window, seed, *made)
                         workers.wait()
                         advance()
 
@@ -78,18 +78,20 @@ def _pretrain_taught(run: Run, windows: Sequence[Window], seed: int, progress: P
     names = run.config.taught
     for window in windows if names else ():
         description = f"seed {seed}: pretrain {' + '.join(names)} ({window})"
-        if all(run.has_base(name, window, seed) for name in names):
+        if all(run.checkpoints.has_base(name, window, seed) for name in names):
             progress.skipped(description)
         else:
             teach(run, window, seed, description, progress)
 
 
 def _check_transfer(run: Run, progress: Progress) -> None:
-    """Refuse patterns that match nothing, and say what makes results of a transfer doubtful."""
+    """Refuse freeze patterns that match nothing; warn if transfer makes the results doubtful."""
     if run.source is None:
         return
     seed = run.config.seeds[0]
-    models = {n: run.new_base(n, seed) for n in run.trained_models if n not in run.scored}
+    models = {
+        n: run.checkpoints.new_base(n, seed) for n in run.trained_models if n not in run.scored
+    }
     names = [f"{name}.{each}" for name, m in models.items() for each, _ in m.named_parameters()]
     check_patterns(run.config.transfer.freeze, names)
     for note in overlap(run.source.dataset, run.dataset):
@@ -103,10 +105,9 @@ def _pretrain_one(
     epochs = settings.epochs
     valid: NDArray[np.int64] | None = run.protocol.stopping_rows()
     if window == "full":
-        epochs, valid = run.load_base(name, "train", seed)[1].epochs, None
-    model = run.new_base(name, seed)
-    report = start(run, name, window, seed, model)
-    snapshots = run.base_keeper(name, window, seed)
+        epochs, valid = run.checkpoints.base_record(name, "train", seed).epochs, None
+    model, report = run.checkpoints.start_base(name, window, seed)
+    snapshots = run.checkpoints.base_snapshots(name, window, seed)
     made = pretrain(
         model,
         run.protocol.fitting_dataset,
@@ -123,9 +124,7 @@ def _pretrain_one(
         snapshots=snapshots,
     )
     if workers.is_main():
-        if report:
-            run.save_transferred(name, window, seed, report)
-        run.save_base(name, window, seed, model, made)
+        run.checkpoints.save_base(name, window, seed, model, made, report)
         snapshots.clear()
     workers.wait()
 
@@ -134,17 +133,17 @@ def _pretrain_one(
 def meta_train_selectors(
     run: Run, progress: Progress, variants: Sequence[Variant] | None = None
 ) -> None:
-    """Train the rows that adapt, by default all that the settings ask for."""
+    """Meta-train `variants`, by default all that the settings ask for."""
     for seed in run.config.seeds:
         for variant in run.variants if variants is None else variants:
             description = f"seed {seed}: train {variant}"
-            if run.has_learned(variant, seed):
+            if run.checkpoints.has_learned(variant, seed):
                 progress.skipped(description)
             else:
                 learned = _learn(run, variant, seed, description, progress)
                 if workers.is_main():
-                    run.save_learned(variant, seed, learned)
-                    run.learned_keeper(variant, seed).clear()
+                    run.checkpoints.save_learned(variant, seed, learned)
+                    run.checkpoints.learned_snapshots(variant, seed).clear()
                 workers.wait()
 
 
@@ -152,28 +151,62 @@ def _learn(
     run: Run, variant: Variant, seed: int, description: str, progress: Progress
 ) -> MetaParameters:
     if variant == "user-finetuned":
-        later = run.load_mixture("train", seed)
+        later = run.checkpoints.load_mixture("train", seed)
         return choose_rate(run.protocol, later, description=description, progress=progress)
-    first, traffic = variant == "sample-selector", Traffic()
-    learned = meta_train(
+    traffic = Traffic()
+    learned = train_variant(
+        run,
         variant,
-        run.dataset,
-        run.load_mixture("early", seed),
-        run.load_mixture("train", seed),
-        run.config,
-        np.random.default_rng(seed),
-        start_from=None if first else run.load_learned("sample-selector", seed),
+        seed,
         description=description,
         progress=progress,
-        snapshots=run.learned_keeper(variant, seed),
+        snapshots=run.checkpoints.learned_snapshots(variant, seed),
         traffic=traffic,
     )
-    if traffic.steps:  # several workers
+    if traffic.steps:  # with several workers
         sent, seconds = traffic.sent / traffic.steps, traffic.seconds / traffic.steps
-        said = {"round": traffic.steps, "sent_per_step": sent, "seconds_per_step": seconds}
-        progress.log(description, {"event": "communicated"} | said)
+        values = {"round": traffic.steps, "sent_per_step": sent, "seconds_per_step": seconds}
+        progress.log(description, {"event": "communicated"} | values)
         progress.note(
             f"{description}: each worker sent {sent / 1e6:.3g} MB a step, and spent "
             f"{1000 * seconds:.3g} ms of it in collectives"
         )
     return learned
+
+
+def train_variant(
+    run: Run,
+    variant: Variant,
+    seed: int,
+    *,
+    description: str,
+    progress: Progress,
+    learn_on: Window = "early",
+    warm_start: bool = True,
+    snapshots: SnapshotManager | None = None,
+    traffic: Traffic | None = None,
+) -> MetaParameters:
+    """Meta-train a variant of a run, and save nothing but snapshots.
+
+    Args:
+        learn_on: the window whose base models it learns above.
+        warm_start: begin with the sample-level selector, which must have been trained; that one
+            itself begins untrained in any case.
+        snapshots: where to keep snapshots; by default none are kept.
+        traffic: counts what workers send each other.
+    """
+    checkpoints = run.checkpoints
+    warm_start = warm_start and variant != "sample-selector"
+    return meta_train(
+        variant,
+        run.dataset,
+        checkpoints.load_mixture(learn_on, seed),
+        checkpoints.load_mixture("train", seed),
+        run.config,
+        np.random.default_rng(seed),
+        start_from=checkpoints.load_learned("sample-selector", seed) if warm_start else None,
+        description=description,
+        progress=progress,
+        snapshots=snapshots,
+        traffic=traffic,
+    )

@@ -1,4 +1,4 @@
-"""Who takes down the numbers of a training, as it goes."""
+"""The contract of trackers, which log the values of a training."""
 
 from __future__ import annotations
 
@@ -8,44 +8,54 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from metaselector.common.errors import UserError
+
 Status = Literal["finished", "interrupted", "failed"]
 
 
 class Tracker(Protocol):
-    """Is called ``Tracker(directory, settings)`` when a command begins to train.
+    """Logs the values of a training; created when a training command starts.
 
     Args:
-        directory: of the run, for files.
-        settings: of the run, by section, as in its config.yaml.
+        directory: the run's directory, for files.
+        settings: the run's settings by section, as in its config.yaml.
 
     Raises:
-        UserError: a library is missing, or a server does not answer.
+        UserError: a library is missing, or a server does not respond.
     """
 
     def __init__(self, directory: Path, settings: Mapping[str, Any]) -> None: ...
 
     def log(self, part: str, values: Mapping[str, Any]) -> None:
-        """Take down what is known now.
+        """Log values.
 
         Args:
-            part: what is trained, such as ``seed 0: pretrain lr (train)``.
-            values: ``epoch``; ``round``, the steps done in all epochs, which never falls but where
-                an interrupted training goes on; and some of ``loss`` of a step, ``train_loss``
-                and ``valid_loss`` of an epoch, ``rate/<parameter>``, the mean inner rate, or
-                ``event``, which is a text.
+            part: what is being trained, such as ``seed 0: pretrain lr (train)``.
+            values: ``epoch``; ``round``, the number of steps over all epochs, which falls only when
+                an interrupted training resumes; and some of ``loss`` of a step, ``train_loss`` and
+                ``valid_loss`` of an epoch, ``rate/<parameter>``, the mean inner learning rate, or
+                ``event``, a text.
         """
 
     def close(self, status: Status) -> None:
-        """The command is at its end."""
+        """End logging, because the command ends with `status`."""
+
+
+def not_installed(tracker: str, error: ModuleNotFoundError) -> UserError:
+    """Return the error to raise if the library of a tracker is missing."""
+    return UserError(
+        f"tracking={tracker}: module {error.name} is not installed; run "
+        f"pip install 'metaselector[{tracker}]', or remove {tracker} from tracking"
+    )
 
 
 def tag(part: str) -> str:
-    """`part` without what names must not have: ``seed-0/pretrain-lr-train``."""
+    """Return `part` as a name without special characters: ``seed-0/pretrain-lr-train``."""
     return "/".join(re.sub(r"[^\w.]+", "-", piece).strip("-") for piece in part.split(": "))
 
 
 def scalars(values: Mapping[str, Any]) -> dict[str, float]:
-    """What of `values` is a number that can be plotted, without ``round``."""
+    """Return the finite numbers of `values`, without ``round``."""
     return {
         key: float(value)
         for key, value in values.items()
@@ -54,7 +64,7 @@ def scalars(values: Mapping[str, Any]) -> dict[str, float]:
 
 
 def flat(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Settings by dotted name."""
+    """Yield settings by dotted name."""
     for key, value in settings.items():
         if isinstance(value, Mapping):
             yield from flat(value, f"{prefix}{key}.")

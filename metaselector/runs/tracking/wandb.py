@@ -1,4 +1,4 @@
-"""Runs and curves for Weights & Biases."""
+"""Logs to Weights & Biases."""
 
 from __future__ import annotations
 
@@ -7,23 +7,21 @@ from pathlib import Path
 from typing import Any
 
 from metaselector.common.errors import UserError
-from metaselector.runs.tracking.tracker import Status, scalars, tag
+from metaselector.runs.tracking.tracker import Status, not_installed, scalars, tag
 
 
 class WeightsAndBiases:
-    """One W&B run a command; W&B's own variables, such as WANDB_MODE and WANDB_PROJECT, count.
+    """Starts one W&B run per command.
 
-    The project is ``metaselector`` by default. Every part has its own step, ``<part>/round``.
+    W&B's own variables, such as WANDB_MODE and WANDB_PROJECT, apply; the default project is
+    ``metaselector``. Each part has its own step, ``<part>/round``.
     """
 
     def __init__(self, directory: Path, settings: Mapping[str, Any]) -> None:
         try:
             import wandb
         except ModuleNotFoundError as error:
-            raise UserError(
-                f"tracking=wandb: there is no module {error.name}; install it with "
-                "pip install 'metaselector[wandb]', or leave it out of tracking"
-            ) from error
+            raise not_installed("wandb", error) from error
         import os
 
         project = os.environ.get("WANDB_PROJECT", "metaselector")
@@ -34,7 +32,7 @@ class WeightsAndBiases:
         except wandb.Error as error:
             raise UserError(
                 f"tracking=wandb: {error}; log in with `wandb login`, set WANDB_MODE=offline, or "
-                "leave wandb out of tracking"
+                "remove wandb from tracking"
             ) from error
         self._known: set[str] = set()
 

@@ -1,4 +1,4 @@
-"""What a search leaves: the settings it chose, and a table of its trials."""
+"""The output of a search: the chosen settings, and a table of its trials."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from metaselector.runs.tuning.search_space import SearchSpace
 
 
 class Tuned(NamedTuple):
-    """What a search found.
+    """The result of a search.
 
     Attributes:
         before, best: mean loss on *valid* over the seeds, in nats, with the run's settings and with
             those of the best trial.
-        number: the best trial, from 0.
-        finished: trials so far, with those that were stopped early.
-        chosen: the best trial's settings, by their dotted names.
-        settings: file with them, for ``--config``.
-        trials: table of all trials.
+        number: number of the best trial, from 0.
+        finished: number of trials so far, including those stopped early.
+        chosen: the best trial's settings, by dotted name.
+        settings: path of a file with these settings, for ``--config``.
+        trials: path of the table of all trials.
     """
 
     before: float
@@ -41,18 +41,18 @@ class Tuned(NamedTuple):
 
 
 def finished(study: optuna.Study) -> int:
-    """How many trials have ended, with those that were stopped early."""
+    """Return the number of trials that have ended, including those stopped early."""
     states = (TrialState.COMPLETE, TrialState.PRUNED)
     return len(study.get_trials(deepcopy=False, states=states))
 
 
 def write(run: Run, space: SearchSpace, target: str, study: optuna.Study) -> Tuned:
-    """Leave the best settings and the table of trials in the run's directory."""
+    """Write the best settings and the table of trials to the run's directory."""
     complete = study.get_trials(states=(TrialState.COMPLETE,))
     losses = [trial.value for trial in complete if trial.value is not None]
     if not losses:
         raise UserError(
-            f"{space.path}: no trial could be completed; narrow the space, or allow more --trials"
+            f"{space.path}: no trial completed; narrow the space, or allow more --trials"
         )
     directory = run.directory / "tune"
     found = Tuned(
@@ -75,21 +75,21 @@ def _header(run: Run, found: Tuned) -> str:
     return (
         f"# Chosen by: {command}\n"
         f"# valid logloss, mean over seeds {', '.join(map(str, run.config.seeds))}: "
-        f"{found.before:.6f} with the settings before,\n"
-        f"# {found.best:.6f} with these, of trial {found.number}, the best of "
-        f"{found.finished}, whose loss choosing it flatters.\n"
-        "# Here is what was tuned, and what else differs from the defaults.\n"
+        f"{found.before:.6f} with the run's own settings,\n"
+        f"# {found.best:.6f} with these, of trial {found.number}. It is the best of "
+        f"{found.finished} trials, so its loss is optimistic.\n"
+        "# Below are the tuned settings, and those that differ from the defaults.\n"
     )
 
 
 def _fragment(run: Run, chosen: dict[str, Any]) -> str:
-    """YAML from which ``load_config`` makes the run's settings with the chosen ones."""
+    """Return YAML that ``load_config`` reads as the run's settings with the chosen ones."""
     defaults = Config().model_dump(mode="json")
     settings = change_config(run.config, chosen).model_dump(mode="json")
     kept: dict[str, Any] = {}
     for section, value in settings.items():
         tuned = any(key.split(".")[0] == section for key in chosen)
-        if section == "base_models":  # a file that has some chooses which there are
+        if section == "base_models":  # listing some leaves the others out
             if tuned or value != defaults[section]:
                 kept[section] = value
         elif isinstance(value, dict):
@@ -106,7 +106,7 @@ def _fragment(run: Run, chosen: dict[str, Any]) -> str:
 
 
 def _table(space: SearchSpace, study: optuna.Study) -> pd.DataFrame:
-    """One row a trial; of one that was stopped, the mean over the seeds that it saw."""
+    """Return one row per trial; the loss is the mean over the seeds it finished."""
     return pd.DataFrame(
         {
             "trial": trial.number,

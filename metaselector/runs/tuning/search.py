@@ -1,6 +1,6 @@
-"""Choose settings by the loss on *valid*, with Optuna.
+"""Search for settings with Optuna, by their loss on *valid*.
 
-Nothing that the run has trained is replaced, and no row of *test* is read.
+The search replaces no checkpoint of the run and reads no row of *test*.
 """
 
 from __future__ import annotations
@@ -43,23 +43,23 @@ def tune(
     study: Path | None = None,
     allow_code: bool = False,
 ) -> Tuned:
-    """Search until the study has `trials` trials, and write the best settings and all trials.
+    """Search until the study has `trials` trials; write the best settings and a table of trials.
 
     Args:
-        space: a file that :func:`load_space` reads.
-        target: the variant, or the base model, whose loss on *valid* is minimised.
+        space: path of a search space, see :func:`load_space`.
+        target: variant or base model whose loss on *valid* is minimised.
         timeout: seconds after which no further trial starts.
-        study: SQLite file that the study is kept in, ``<run>/tune/<target>.db`` by default; one
-            that exists is continued.
-        allow_code: whether choices of `space` may name Python code that the settings do not.
+        study: SQLite file of the study, ``<run>/tune/<target>.db`` by default; an existing study is
+            continued.
+        allow_code: whether choices of `space` may name Python code that the settings do not name.
 
     Raises:
-        ConfigError: target, space or settings are impossible.
-        CheckpointError: the study, or a base model of the run, was made with other settings.
+        ConfigError: the target, the space or the settings are invalid.
+        CheckpointError: the study, or a base model of the run, belongs to different settings.
     """
     targets = (*LEARNED, *run.trained_models)
     if target not in targets:
-        raise ConfigError(f"--target {target}: there is no such target; {nearest(target, targets)}")
+        raise ConfigError(f"--target {target}: unknown target; {nearest(target, targets)}")
     chosen_from = load_space(space, allow_code=allow_code)
     _check_space(run, chosen_from, target)
     search = _Search(run, chosen_from, target)
@@ -72,7 +72,7 @@ def tune(
 
 
 def _check_space(run: Run, space: SearchSpace, target: str) -> None:
-    """Refuse, before any trial, what cannot be tuned or is no value of its setting."""
+    """Refuse settings that cannot be tuned, and invalid values, before any trial."""
     for key, configs in space.probes(run.config).items():
         section, name, *option = [*key.split("."), ""]
         if target not in LEARNED and not _trains(run, target, section, name):
@@ -92,7 +92,7 @@ def _check_space(run: Run, space: SearchSpace, target: str) -> None:
 
 
 def _trains(run: Run, target: str, section: str, name: str) -> bool:
-    """Whether a setting changes how a base model is trained: it is its own, or its teachers'."""
+    """Return whether a setting changes the training of a base model: its own, or its peers'."""
     taught = run.config.taught
     if target not in taught:
         return (section, name) == ("base_models", target)
@@ -100,16 +100,21 @@ def _trains(run: Run, target: str, section: str, name: str) -> bool:
 
 
 def _pretrain_missing(run: Run, progress: Progress) -> None:
-    """Train and keep base models that the run has not; one with other settings is not replaced."""
+    """Train and save the base models that the run lacks.
+
+    Raises:
+        CheckpointError: the run has one that is damaged or was trained with different settings.
+    """
     for seed, name, window in product(run.config.seeds, run.trained_models, NEEDED):
-        if run.keeps_base(name, window, seed):
-            run.load_base(name, window, seed)
+        path, _ = run.checkpoints.base_file(name, window, seed)
+        if path.exists():
+            run.checkpoints.base_tensors(name, window, seed)
     pretrain_base_models(run, progress, NEEDED)
 
 
 @contextmanager
 def _open_study(path: Path, name: str, fingerprint: dict[str, Any]) -> Iterator[optuna.Study]:
-    """The study of that name in an SQLite file; both are made if need be."""
+    """Open a study in an SQLite file, creating both if needed."""
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     storage = None
@@ -125,17 +130,19 @@ def _open_study(path: Path, name: str, fingerprint: dict[str, Any]) -> Iterator[
         if not study.trials and study.user_attrs.keys() <= {"fingerprint"}:
             study.set_user_attr("fingerprint", fingerprint)
         made_with = study.user_attrs.get("fingerprint")
-        difference = first_difference(made_with, fingerprint) if made_with else "it is not ours"
+        difference = (
+            first_difference(made_with, fingerprint) if made_with else "another program made it"
+        )
         if difference:
             raise CheckpointError(
-                f"{path}: a study of another search: {difference}; use what it was made with, "
+                f"{path}: belongs to another search: {difference}; use the same settings, choose "
                 "another --study file, or remove this one"
             )
         yield study
     except (OSError, SQLAlchemyError, OptunaError) as error:
         problem = str(error.__cause__ or error).splitlines()[0]
         raise UserError(
-            f"{path}: cannot be used as a study ({problem}); choose another --study file"
+            f"{path}: not usable as a study ({problem}); choose another --study file"
         ) from error
     finally:
         optuna.logging.set_verbosity(verbosity)
@@ -146,21 +153,21 @@ def _open_study(path: Path, name: str, fingerprint: dict[str, Any]) -> Iterator[
 
 @dataclass(frozen=True)
 class _Search:
-    """The trials of one target in one space."""
+    """Runs the trials of one target in one search space."""
 
     run: Run
     space: SearchSpace
     target: str
 
     def fingerprint(self) -> dict[str, Any]:
-        """All that a trial's loss depends on, as JSON has it."""
+        """Return everything that a trial's loss depends on, as JSON."""
         sections = {"seeds", "protocol", "split", "cold", "base_models"}
         if self.target in LEARNED:
             sections |= {"selector", "adapt", "meta_train"}
         settings = relevant(self.run.config, self.target).model_dump(
             mode="json",
             include=sections,
-            exclude={"adapt": {"engine", "max_users_per_chunk"}},  # which change nothing
+            exclude={"adapt": {"engine", "max_users_per_chunk"}},  # without effect on the loss
         )
         return settings | {
             "data_sha256": self.run.dataset.digest(),
@@ -171,10 +178,10 @@ class _Search:
     def go_on(
         self, study: optuna.Study, trials: int, timeout: float | None, progress: Progress
     ) -> None:
-        """Run the trials that are missing; the first one has the run's settings.
+        """Run the remaining trials; the first one tries the run's own settings.
 
-        A trial's sampler is seeded by how many are finished, so that a study that was interrupted
-        ends as one that was not.
+        Each trial's sampler is seeded by the number of finished trials, so that interrupting a
+        study does not change its outcome.
         """
         started = time.monotonic()
         seed = self.run.config.seeds[0]
@@ -187,26 +194,26 @@ class _Search:
                 elif timeout is not None and time.monotonic() - started >= timeout:
                     break
                 drawn = np.random.SeedSequence([seed, number]).generate_state(1)
-                # A trial that was killed counts as running for ever: no constant liar.
+                # No constant liar: a killed trial counts as running forever.
                 study.sampler = optuna.samplers.TPESampler(seed=int(drawn[0]), constant_liar=False)
                 self._try(study, study.ask(self.space.distributions))
                 advance()
         refused = [t.user_attrs["refused"] for t in study.trials if "refused" in t.user_attrs]
         if refused:
-            progress.note(f"{len(refused)} trials had impossible settings, such as: {refused[0]}")
+            progress.note(f"{len(refused)} trials had invalid settings, for example: {refused[0]}")
 
     def _begin(self, study: optuna.Study) -> None:
-        """Let the first trial have the run's settings; what they lose is known in any case."""
+        """Queue the run's settings as the first trial, and record their loss in any case."""
         current = self.space.current(self.run.config)
         if len(current) < len(self.space.distributions) and "before" not in study.user_attrs:
             losses = list(valid_losses(self.run, self.target, self.run.config))
             study.set_user_attr("before", float(np.mean(losses)))
-        # One that is waiting was left by a process that was killed before it began the trial.
+        # A waiting trial was queued by a process that was killed before it ran the trial.
         if not study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
             study.enqueue_trial(current)
 
     def _try(self, study: optuna.Study, trial: optuna.Trial) -> None:
-        """Run one trial, over all seeds unless it is worse than most others were by then."""
+        """Run one trial over all seeds; stop early if most others had done better by then."""
         config, losses = None, list[float]()
         try:
             config = self.space.change(self.run.config, self.space.values(trial.params))
@@ -218,7 +225,7 @@ class _Search:
                     return
             study.tell(trial, float(np.mean(losses)))
         except BaseException as error:
-            # Some settings exclude one another; such a trial is bad, but only such a trial.
+            # Some settings exclude each other, which fails this trial only.
             if isinstance(error, ConfigError) and config != self.run.config:
                 trial.set_user_attr("refused", str(error))
                 study.tell(trial, state=TrialState.PRUNED)

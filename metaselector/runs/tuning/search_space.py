@@ -1,4 +1,4 @@
-"""What `metaselector tune` may try: a YAML file of settings, each with a range or some choices."""
+"""The search space of `metaselector tune`: a YAML file of settings with ranges or choices."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ from metaselector.config.plugins.consent import CodeNotAllowed, check_code
 from metaselector.config.renamed import current_key, former_key, warn_former
 
 TUNABLE = ("base_models", "peer_learning", "selector", "adapt", "meta_train")
-"""Sections of the configuration that may be tuned; the others say what is learned from."""
+"""Sections of the configuration that can be tuned; the others define the data and the run."""
 
 MOST_STEPS = 10**9
-"""Of a range; beyond, Optuna's arithmetic fails."""
+"""Most steps of a range; with more, Optuna's arithmetic fails."""
 MOST_CHOICES = 1000
-"""Each is tried as a setting before the search begins; a range takes no such time."""
+"""Most choices of a setting, since each is validated before the search begins."""
 
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """The settings to be chosen.
+    """The settings to tune, and their possible values.
 
     Attributes:
         path: the file, for messages.
-        distributions: by the setting's dotted name, in the order in which they are drawn. Choices
-            are kept as JSON, which tells 1 from true and takes lists.
-        allow_code: whether choices may name Python code that the settings do not.
+        distributions: by dotted name of the setting, in the order in which they are drawn. Choices
+            are JSON strings, which tell 1 from true and allow lists.
+        allow_code: whether choices may name Python code that the settings do not name.
     """
 
     path: Path
@@ -49,7 +49,7 @@ class SearchSpace:
     allow_code: bool = False
 
     def values(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """What the settings are in a trial with Optuna's `params`."""
+        """Return the settings of a trial with Optuna's `params`, by dotted name."""
         return {
             key: json.loads(value)
             if isinstance(self.distributions[key], CategoricalDistribution)
@@ -58,13 +58,13 @@ class SearchSpace:
         }
 
     def current(self, config: Config) -> dict[str, Any]:
-        """Optuna's parameters for the values in `config`, of those settings where they lie here."""
+        """Return Optuna's parameters for the values in `config` that lie in the space."""
         settings = {key: setting(config, key) for key in self.distributions}
         found = {}
         for key, distribution in self.distributions.items():
             if isinstance(distribution, CategoricalDistribution):
                 for choice in distribution.choices:
-                    # Compared as settings: 1 is as good as 1.0 where a number is wanted.
+                    # Compared as settings, so that 1 equals 1.0 for a number.
                     if change_config(config, self.values({key: choice})) == config:
                         found[key] = choice
             elif _contains(distribution, settings[key]):
@@ -72,10 +72,10 @@ class SearchSpace:
         return found
 
     def change(self, config: Config, values: Mapping[str, Any]) -> Config:
-        """`config` with other `values` of settings, by their dotted names.
+        """Return `config` with `values` for some settings, given by dotted name.
 
         Raises:
-            ConfigError: one is unknown or impossible, or names code that may not run.
+            ConfigError: a setting is unknown or invalid, or names code that may not run.
         """
         changed = change_config(config, values)
         if not self.allow_code:
@@ -84,14 +84,14 @@ class SearchSpace:
         return changed
 
     def described(self) -> dict[str, Any]:
-        """The distributions as JSON, to compare."""
+        """Return the distributions as JSON, to compare studies."""
         return {key: json.loads(distribution_to_json(d)) for key, d in self.distributions.items()}
 
     def probes(self, config: Config) -> dict[str, list[Config]]:
-        """By setting, `config` with either end of its range or with each of its choices.
+        """Return for each setting `config` with both ends of its range, or with each choice.
 
         Raises:
-            ConfigError: a setting is unknown, is none to tune, or refuses one of them.
+            ConfigError: a setting is unknown or cannot be tuned, or a value is invalid.
         """
         return {key: self._probe(config, key) for key in self.distributions}
 
@@ -119,7 +119,9 @@ class SearchSpace:
         if isinstance(distribution, FloatDistribution) and isinstance(
             setting(changed[0], key), int
         ):
-            raise self.error(key, "takes whole numbers; give low, high and step without a point")
+            raise self.error(
+                key, "takes integers; write low, high and step without a decimal point"
+            )
         return changed
 
     def error(self, key: str, problem: str) -> ConfigError:
@@ -127,7 +129,7 @@ class SearchSpace:
 
 
 def setting(config: Config, key: str) -> Any:
-    """The value of the setting with this dotted name; None where `config` has none."""
+    """Return the value of the setting with this dotted name; None if `config` has none."""
     value: Any = config.model_dump(mode="json")
     for part in key.split("."):
         value = value.get(part) if isinstance(value, dict) else None
@@ -137,17 +139,17 @@ def setting(config: Config, key: str) -> Any:
 def load_space(path: Path, *, allow_code: bool = False) -> SearchSpace:
     """Read a file of ``setting: {low, high, log, step}`` or ``setting: {choices: [...]}``.
 
-    A range is one of whole numbers where both of its ends are.
+    A range holds integers if both ends are integers.
 
     Raises:
-        ConfigError: the file cannot be read, or something in it is not of that kind.
+        ConfigError: the file cannot be read, or has an invalid entry.
     """
     given = read_mapping(path)
     if not given:
-        raise ConfigError(f"{path}: no setting to tune is named")
+        raise ConfigError(f"{path}: names no setting to tune")
     warn_former(path, [key for key in map(str, given) if current_key(key) != key])
     distributions: dict[str, BaseDistribution] = {}
-    # Their order decides what is drawn: by the names they had first, that is as it always was.
+    # Draws depend on the order; sorting by the former names keeps it.
     for key in sorted(map(str, given), key=lambda key: former_key(current_key(key))):
         try:
             if current_key(key) in distributions:
@@ -177,7 +179,7 @@ def _distribution(given: Any) -> BaseDistribution:
     step = None if given.get("step") is None else _number("step", given["step"])
     whole = isinstance(low, int) and isinstance(high, int)
     if whole and isinstance(step, float):
-        raise ConfigError(f"step must be a whole number, as low and high are (got {step})")
+        raise ConfigError(f"step must be an integer, like low and high (got {step})")
     if step and abs(high - low) > MOST_STEPS * abs(step):
         raise ConfigError(f"step is too small for the range (got {low}, {high}, step {step})")
     with warnings.catch_warnings():
@@ -188,7 +190,7 @@ def _distribution(given: Any) -> BaseDistribution:
             return FloatDistribution(low, high, log, step)
         except UserWarning as error:
             raise ConfigError(
-                f"high must be low and a whole number of steps (got {low}, {high}, step {step})"
+                f"high must be low plus a multiple of step (got {low}, {high}, step {step})"
             ) from error
 
 
@@ -199,12 +201,12 @@ def _choices(choices: Any) -> CategoricalDistribution:
         raise ConfigError(f"has {len(choices):,} choices; give at most {MOST_CHOICES:,}")
     written = [json.dumps(choice, sort_keys=True) for choice in choices]
     if len(set(written)) < len(written):
-        raise ConfigError("two of the choices are equal")
+        raise ConfigError("two choices are equal")
     return CategoricalDistribution(written)
 
 
 def _number(name: str, value: Any) -> float:
-    if isinstance(value, str):  # YAML takes 1e-4 for text
+    if isinstance(value, str):  # YAML reads 1e-4 as text
         value = float(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
         raise ConfigError(f"{name} must be a number (got {shown(repr(value))})")

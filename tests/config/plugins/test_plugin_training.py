@@ -173,10 +173,10 @@ def test_a_model_with_both_is_known_by_what_its_file_says(
     for ours, theirs in zip(model.trained.mixture(batch), again.mixture(batch), strict=True):
         assert torch.equal(ours, theirs)
 
-    assert Run(tmp_path / "run", model.config).has_learned("metaselector", 0)
+    assert Run(tmp_path / "run", model.config).checkpoints.has_learned("metaselector", 0)
     path.write_text(SOURCE.replace("factor = 1.0", "factor = 1.5"))
     edited = Run(tmp_path / "run", model.config)
-    assert edited.has_base("lr", "full", 0)
-    assert not edited.has_learned("metaselector", 0)
+    assert edited.checkpoints.has_base("lr", "full", 0)
+    assert not edited.checkpoints.has_learned("metaselector", 0)
     with pytest.raises(CheckpointError, match=r"saved: .*the file has changed since"):
         MetaSelector.load(tmp_path / "saved", allow_code=True)

@@ -1,4 +1,4 @@
-"""The main job on Amazon reviews: few rows a user, nearly all of them positive."""
+"""The pipeline on Amazon reviews: few rows per user, nearly all of them positive."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def write_reviews(folder: Path, counts: Iterable[int], generator: np.random.Generator) -> None:
-    """Write so many reviews of each user, 88 % of them positive."""
+    """Write reviews of each user, 88 % of them positive."""
     reviews = [
         {
             "reviewerID": f"A{user}",
@@ -76,7 +76,7 @@ def reproduce(dataset: str, data: Path, directory: Path) -> Path:
 
 
 def check(run: Path) -> pd.DataFrame:
-    """What holds of every run; its results by model."""
+    """Check what holds for every run, and return its results by model."""
     results = pd.read_csv(run / "results.csv").set_index("model")
     assert results["logloss"]["oracle-user"] < results["logloss"][["lr", "fm", "user-best"]].min()
     assert np.isfinite(results[["auc", "logloss", "rela_impr"]]).all(axis=None)
@@ -108,7 +108,7 @@ def test_users_of_one_class_and_of_few_rows(shop: Path, tmp_path: Path) -> None:
 
 
 def test_no_user_of_both_classes(tmp_path: Path) -> None:
-    """With a single test row a user there is no GAUC: its cells are blank and 0 users counted."""
+    """With one test row per user, GAUC is undefined: blank cells, and 0 users counted."""
     generator = np.random.default_rng(0)
     write_reviews(tmp_path, (5 + user % 5 for user in range(USERS)), generator)
     run = reproduce("amazon", tmp_path, tmp_path)

@@ -20,20 +20,11 @@ from metaselector.runs.stages.analyse import STEPS, analyse
 from metaselector.runs.stages.prepare import prepare_run
 from metaselector.runs.stages.reproduce import evaluate_and_report
 from metaselector.runs.stages.train import meta_train_selectors, pretrain_base_models
+from tests.runs.notes import Notes
 
 WriteWorld = Callable[..., Path]
 Make = Callable[..., Run]
 VARIANTS = ["metaselector-simplified", "metaselector"]
-
-
-class Notes(Silent):
-    """Keeps what is noted."""
-
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-
-    def note(self, text: str) -> None:
-        self.texts.append(text)
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +34,7 @@ def make(write_world: WriteWorld, tmp_path_factory: pytest.TempPathFactory) -> M
     def made(*models: str, settings: tuple[str, ...] = ()) -> Run:
         folder = tmp_path_factory.mktemp("analyse")
         quick = ("meta_train.epochs=1", "adapt.support_size=5", "evaluate.resamples=20")
-        chosen = folder / "models.yaml"  # of a file alone: no others beside them
+        chosen = folder / "models.yaml"  # a file's base models replace the defaults
         short = ", ".join(f"{name}: {{pretrain: {{epochs: 1}}}}" for name in models)
         chosen.write_text(f"base_models: {{{short}}}\n")
         config = load_config(chosen, (*quick, "threads=1", *settings))
@@ -70,7 +61,7 @@ def table(run: Run, name: str) -> pd.DataFrame:
 
 
 def digests(run: Run) -> dict[str, str]:
-    """Of every file outside of ``analysis/``."""
+    """Return the digest of every file outside of ``analysis/``."""
     return {
         str(path): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in run.directory.rglob("*")
@@ -86,7 +77,7 @@ def test_the_base_models_of_train_predict_valid(run: Run) -> None:
     dataset = run.dataset
     rows = set(dataset.source_rows.reshape(40, 30)[:, 24:27].ravel())  # 80 to 90 of 30 rows
     assert set(valid["row"]) == rows
-    model = run.load_base("fm", "train", 3)[0]
+    model = run.checkpoints.load_base("fm", "train", 3)
     mine = valid[(valid["seed"] == 3) & (valid["model"] == "fm")].set_index("row")["p"]
     position = np.flatnonzero(np.isin(dataset.source_rows, list(rows)))
     with torch.no_grad():
@@ -114,7 +105,7 @@ def test_tables_agree_with_what_evaluation_wrote(run: Run) -> None:
     results = pd.read_csv(run.directory / "results.csv").groupby("model")["logloss"].mean()
     bins = table(run, "breakdown").query("fact == 'item_train_rows'")
     assert set(bins["model"]) > set(VARIANTS)
-    # Of two seeds the best single models may differ; improvements differ by what rows do anyway.
+    # The best single model may differ between seeds, so compare differences of improvements.
     means = {
         model: (frame["improvement"] * frame["rows"]).sum() / frame["rows"].sum()
         for model, frame in bins.groupby("model")
@@ -164,7 +155,7 @@ def test_a_run_of_an_earlier_version(run: Run) -> None:
         notes = Notes()
         analyse(run, notes)
         (text,) = notes.texts
-        assert text.startswith("seconds by epoch are not in history.csv")
+        assert text.startswith("history.csv has no seconds per epoch")
         assert table(run, "cost").empty
         valid.unlink()
         with pytest.raises(DataError, match=r"valid_predictions.parquet: no predictions here; run"):

@@ -16,16 +16,7 @@ from metaselector.runs.run import Run
 from metaselector.runs.stages.evaluate import evaluate
 from metaselector.runs.stages.prepare import prepare_run
 from metaselector.runs.stages.train import meta_train_selectors, pretrain_base_models
-
-
-class Notes(Silent):
-    """Keeps what is noted."""
-
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-
-    def note(self, text: str) -> None:
-        self.texts.append(text)
+from tests.runs.notes import Notes
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""What the page needs of users, from a tiny run."""
+"""The data behind the user explorer, from a tiny run."""
 
 from __future__ import annotations
 
@@ -87,8 +87,8 @@ def test_the_last_step_weighs_as_evaluation_did(run: Run) -> None:
 
 
 def test_users_together_are_as_each_alone(run: Run) -> None:
-    learned = run.load_learned("metaselector", 0)
-    mixture = learned.attach(run.load_mixture("full", 0)).double()
+    learned = run.checkpoints.load_learned("metaselector", 0)
+    mixture = learned.attach(run.checkpoints.load_mixture("full", 0)).double()
     alpha = {name: rate.double() for name, rate in learned.alpha.items()}
     adaptation = make_adaptation("metaselector", mixture, run.config.adapt)
     rows = run.protocol.evaluation_splits[-1].test.some(np.arange(4))
@@ -185,7 +185,7 @@ def test_predictions_of_other_rows_are_refused(run: Run, tmp_path: Path) -> None
     path = copy.directory / "predictions.parquet"
     pd.read_parquet(path).query("row % 2 == 0").to_parquet(path)
     with pytest.raises(
-        DataError, match=r"predictions.parquet: is of other rows .* evaluate` again"
+        DataError, match=r"predictions.parquet: has different rows .* evaluate` again"
     ):
         explore(copy, Silent())
     path.unlink()

@@ -1,4 +1,4 @@
-"""Classifiers as base models of a run."""
+"""Estimators as base models of a run."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def run_of(prepared: Run, directory: Path, models: Mapping[str, Any], **changes:
 
 
 def test_each_window_is_fitted_on_its_own_rows(prepared: Run, tmp_path: Path) -> None:
-    """A classifier that says the mean of the labels it has seen."""
+    """The classifier predicts the mean of the labels it was fitted on."""
     run = run_of(prepared, tmp_path, {"mean": {"estimator": DUMMY}})
     means = []
     for window in WINDOWS:
@@ -74,7 +74,7 @@ def test_scores_are_those_of_the_classifier(prepared: Run, tmp_path: Path) -> No
         known = run.protocol.fitting_rows(window)
         trees = HistGradientBoostingClassifier(max_iter=5, random_state=0)
         trees.fit(table.iloc[known], run.dataset.labels[known].astype(int))
-        output = run.load_mixture(window, 0)(run.dataset.scored_batch(rows))
+        output = run.checkpoints.load_mixture(window, 0)(run.dataset.scored_batch(rows))
         expected = trees.predict_proba(table.iloc[rows])[:, 1]
         np.testing.assert_allclose(output.base_probabilities[:, 0], expected, rtol=1e-5)
 
@@ -99,11 +99,25 @@ def test_seeds_have_scores_of_their_own(prepared: Run, tmp_path: Path) -> None:
     models = {"noisy": {"estimator": f"{path}:Noisy"}}
     run = run_of(prepared, tmp_path, models, seeds=[3, 4])
     pretrain_base_models(run, Silent())
-    mixtures = {seed: run.load_mixture("train", seed) for seed in (3, 4)}
+    mixtures = {seed: run.checkpoints.load_mixture("train", seed) for seed in (3, 4)}
     batch = run.dataset.scored_batch(np.arange(2))
     for seed, mixture in mixtures.items():
         expected = np.random.default_rng(seed).random()
         assert mixture(batch).base_probabilities[:, 0].tolist() == pytest.approx([expected] * 2)
+
+
+def test_only_fill_scores_changes_the_data_set(prepared: Run, tmp_path: Path) -> None:
+    models = {"mean": {"estimator": DUMMY}, "lr": {"pretrain": {"epochs": 1}}}
+    run = run_of(prepared, tmp_path, models)
+    pretrain_base_models(run, Silent())
+    for name in models:
+        run.checkpoints.load_base(name, "full", 0)
+        assert run.checkpoints.base_record(name, "full", 0).epochs == 1
+    assert np.isnan(run.dataset.scores).all()
+    run.checkpoints.fill_scores("full", 0)
+    kept = run.checkpoints.base_tensors("mean", "full", 0)[0]["scores"]
+    assert run.checkpoints.scores("mean", "full", 0).tolist() == kept.tolist()
+    assert np.isnan(run.checkpoints.scores("mean", "train", 0)).all()
 
 
 def test_what_is_fitted_is_kept_until_its_settings_or_its_file_change(
@@ -114,19 +128,19 @@ def test_what_is_fitted_is_kept_until_its_settings_or_its_file_change(
     models: dict[str, Any] = {"noisy": {"estimator": f"{path}:Noisy"}}
     run = run_of(prepared, tmp_path, models)
     pretrain_base_models(run, Silent())
-    assert Run(run.directory, run.config).has_base("noisy", "full", 0)
+    assert Run(run.directory, run.config).checkpoints.has_base("noisy", "full", 0)
     path.rename(tmp_path / "moved.py")
     moved = load_config(
         changes={"base_models": {"noisy": {"estimator": f"{tmp_path}/moved.py:Noisy"}}}
     )
-    assert Run(run.directory, moved).has_base("noisy", "full", 0)
+    assert Run(run.directory, moved).checkpoints.has_base("noisy", "full", 0)
     path.write_text(NOISY + "# edited\n")
-    assert not Run(run.directory, run.config).has_base("noisy", "full", 0)
+    assert not Run(run.directory, run.config).checkpoints.has_base("noisy", "full", 0)
     path.write_text(NOISY)
     other = load_config(
         changes={"base_models": {"noisy": models["noisy"] | {"options": {"shift": 0.1}}}}
     )
-    assert not Run(run.directory, other).has_base("noisy", "full", 0)
+    assert not Run(run.directory, other).checkpoints.has_base("noisy", "full", 0)
 
 
 def test_files_that_options_name_are_known_by_what_they_say(prepared: Run, tmp_path: Path) -> None:
@@ -137,9 +151,9 @@ def test_files_that_options_name_are_known_by_what_they_say(prepared: Run, tmp_p
     options = {"model": f"{inner}:Inner"}
     run = run_of(prepared, tmp_path, {"a": {"estimator": f"{path}:Noisy", "options": options}})
     pretrain_base_models(run, Silent())
-    assert Run(run.directory, run.config).has_base("a", "full", 0)
+    assert Run(run.directory, run.config).checkpoints.has_base("a", "full", 0)
     inner.write_text("class Inner:\n    edited = True\n")
-    assert not Run(run.directory, run.config).has_base("a", "full", 0)
+    assert not Run(run.directory, run.config).checkpoints.has_base("a", "full", 0)
 
 
 def test_what_is_wrong_is_said_before_anything_trains(prepared: Run, tmp_path: Path) -> None:
@@ -147,7 +161,7 @@ def test_what_is_wrong_is_said_before_anything_trains(prepared: Run, tmp_path: P
     run = run_of(prepared, tmp_path, models)
     with pytest.raises(ConfigError, match=r"trees\.options\.max_itr.*did you mean 'max_iter'"):
         pretrain_base_models(run, Silent())
-    assert not run.has_base("lr", "early", 0)
+    assert not run.checkpoints.has_base("lr", "early", 0)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +169,7 @@ def test_what_is_wrong_is_said_before_anything_trains(prepared: Run, tmp_path: P
     [
         (BOOSTING, {"max_iter": "many"}, "cannot be fitted .*'max_iter' parameter .*options"),
         ("FILE:One", {}, r"shape \[1200\] for 1200 rows, expected \[1200, 2\]"),
-        ("FILE:Many", {}, "values from -1 to 2, which are no probabilities"),
+        ("FILE:Many", {}, "values from -1 to 2, which are not probabilities"),
         ("FILE:Nan", {}, "values from nan to nan"),
     ],
 )
@@ -235,7 +249,7 @@ def test_a_run_with_lightgbm(write_world: WriteWorld, tmp_path: Path) -> None:
     found = trees.loc[run.dataset.source_rows[test]]
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
-    learned = run.load_learned("metaselector", 0)
+    learned = run.checkpoints.load_learned("metaselector", 0)
     assert any(key.startswith("base_models.lr.") for key in learned.theta_delta)
     assert not any("trees" in key for key in [*learned.theta_delta, *learned.alpha])
     with pytest.raises(UserError, match="'trees' is an estimator, of which a run keeps only"):

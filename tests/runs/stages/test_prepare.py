@@ -147,8 +147,8 @@ def test_users_with_too_few_rows_for_a_window_are_counted(
         file.writelines(rows)
     prepare(Config(), directory, tmp_path / "data")
     assert capsys.readouterr().err == (
-        "note: 1 of 42 users have too few rows for one in the window early to train (60-80 %)\n"
-        "note: 2 of 42 users have too few rows for one in the window valid (80-90 %)\n"
+        "note: 1 of 42 users have too few rows for the window early to train (60-80 %)\n"
+        "note: 2 of 42 users have too few rows for the window valid (80-90 %)\n"
     )
 
 
@@ -167,7 +167,7 @@ prepare(Config(), Path(sys.argv[1]), Path(sys.argv[2]))
 def test_a_killed_preparation_leaves_nothing_that_looks_complete(
     write_world: Callable[..., Path], tmp_path: Path
 ) -> None:
-    """Not even what was prepared before is touched."""
+    """The data prepared before stays untouched."""
     directory = write_world(tmp_path / "raw")
     target = tmp_path / "run" / "data"
     command = [sys.executable, "-c", KILLED, str(directory), str(target)]

@@ -229,10 +229,10 @@ def test_a_second_run_uses_the_checkpoints_and_gives_the_same_bytes(run: Path, r
 def test_another_engine_uses_the_same_checkpoints(run: Path) -> None:
     config = load_config(run / "config.yaml")
     switched = load_config(run / "config.yaml", ["adapt.engine=higher"])
-    assert Run(run, config).has_learned("metaselector", 0)
-    assert Run(run, switched).has_learned("metaselector", 0)
+    assert Run(run, config).checkpoints.has_learned("metaselector", 0)
+    assert Run(run, switched).checkpoints.has_learned("metaselector", 0)
     more_steps = load_config(run / "config.yaml", ["adapt.steps=3"])
-    assert not Run(run, more_steps).has_learned("metaselector", 0)
+    assert not Run(run, more_steps).checkpoints.has_learned("metaselector", 0)
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""The main job on data of several tasks: a tiny world of films that are watched, then liked."""
+"""The pipeline on data with several tasks: films that are watched, then liked."""
 
 from __future__ import annotations
 

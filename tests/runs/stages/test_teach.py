@@ -1,4 +1,4 @@
-"""Runs whose base models teach each other: what is kept, asked for again, refused, and not seen."""
+"""Runs whose base models teach each other: checkpoints, refusals, and no leaks."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from metaselector.runs.tuning.trial import valid_losses
 from metaselector.training.checkpoint import checkpoint_path, read_checkpoint
 from metaselector.training.peer_learning import co_training
 from metaselector.training.peer_learning.pairs import Pairs
+from tests.runs.notes import Notes
 
 WriteWorld = Callable[..., Path]
 FIELDS = {"lr": ["user", "item"], "fm": ["item", "genres"], "deepfm": ["age", "genres"]}
@@ -45,14 +46,6 @@ WINDOWS = ("early", "train", "full")
 
 def changed(**peer_learning: Any) -> Config:
     return change_config(CONFIG, {"peer_learning": peer_learning})
-
-
-class Notes(Silent):
-    def __init__(self) -> None:
-        self.skips: list[str] = []
-
-    def skipped(self, description: str) -> None:
-        self.skips.append(description)
 
 
 @pytest.fixture
@@ -91,7 +84,7 @@ def test_mutual_without_weight_is_independent(new_run: Callable[..., Run]) -> No
         for window in WINDOWS:
             assert same(alone, silent, name, window)
             assert same(alone, mutual, name, window) == (name == "trees")
-    lines = mutual.load_base("lr", "train", 0)[1].history
+    lines = mutual.checkpoints.base_record("lr", "train", 0).history
     assert list(lines[0]) == ["epoch", "train_loss", "peers_loss", "valid_loss"]
 
 
@@ -115,16 +108,16 @@ def test_what_is_taught_depends_on_its_teachers(new_run: Callable[..., Run]) -> 
         "peer_learning.strategy": "independent",
     }.items():
         other = Run(run.directory, change_config(run.config, {key: value}))
-        assert not other.has_base("lr", "early", 0), key
+        assert not other.checkpoints.has_base("lr", "early", 0), key
         with pytest.raises(CheckpointError, match="made with another configuration"):
-            other.load_base("lr", "early", 0)
-        assert other.has_base("trees", "early", 0)
+            other.checkpoints.load_base("lr", "early", 0)
+        assert other.checkpoints.has_base("trees", "early", 0)
     of_rounds = Run(run.directory, change_config(run.config, {"peer_learning.rounds": 7}))
-    assert of_rounds.has_base("lr", "early", 0)  # mutual has none
+    assert of_rounds.checkpoints.has_base("lr", "early", 0)  # mutual has none
 
 
 def test_independent_checkpoints_do_not_know_of_teaching(new_run: Callable[..., Run]) -> None:
-    made_with = new_run(CONFIG)._base("lr", "train", 0)[1]
+    made_with = new_run(CONFIG).checkpoints.base_file("lr", "train", 0)[1]
     assert "peer_learning" not in made_with
     assert set(made_with["base_models"]) == {"lr"}
 
@@ -150,11 +143,11 @@ def test_rounds_are_kept_and_nothing_sees_the_test(
     for name in NETWORKS:
         for window in WINDOWS:
             assert same(plain, other, name, window)
-        history = pd.DataFrame(plain.load_base(name, "train", 0)[1].history)
+        history = pd.DataFrame(plain.checkpoints.base_record(name, "train", 0).history)
         assert set(history["round"]) == {0, 1}
         assert history.loc[history["round"] == 1, "pairs"].gt(0).all()
-        full = pd.DataFrame(plain.load_base(name, "full", 0)[1].history)
-        made = plain.load_base(name, "train", 0)[1]
+        full = pd.DataFrame(plain.checkpoints.base_record(name, "full", 0).history)
+        made = plain.checkpoints.base_record(name, "train", 0)
         kept = history.loc[history["epoch"] == made.epochs, "round"].iloc[0]
         assert set(full["round"]) == set(range(kept + 1))
 
@@ -211,7 +204,7 @@ def test_what_is_taught_is_tuned_beside_its_teachers(new_run: Callable[..., Run]
     config = changed(strategy="mutual", warm_up=0)
     run = new_run(config)
     pretrain_base_models(run, Silent(), ("train",))
-    made = run.load_base("lr", "train", 0)[1]
+    made = run.checkpoints.base_record("lr", "train", 0)
     (loss,) = valid_losses(Run(run.directory, config), "lr", config)
     assert loss == min(line["valid_loss"] for line in made.history)
     (other,) = valid_losses(
@@ -255,7 +248,7 @@ def test_one_model_has_nobody_to_learn_from(new_run: Callable[..., Run]) -> None
     config = changed(strategy="mutual")
     models = {name: config.base_models[name] for name in ("lr", "trees")}
     run = new_run(config.model_copy(update={"base_models": models}))
-    with pytest.raises(ConfigError, match=r"needs two or more .* there is lr; scores and estim"):
+    with pytest.raises(ConfigError, match=r"needs at least two .* found lr; scores and estim"):
         pretrain_base_models(run, Silent())
 
 

@@ -1,4 +1,4 @@
-"""Every tracker takes down the same numbers."""
+"""Every tracker logs the same numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Search spaces: what a file may say, and how it meets the settings."""
+"""Search spaces: parsing of files, and validation against the settings."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_values_of_a_trial(file: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", ": no setting to tune is named"),
+        ("", ": names no setting to tune"),
         ("- a", ": expected `key: value` lines, found list"),
         ("x: 3", ": x: expected {low, high} or {choices}, got 3"),
         ("x: {low: 1}", ": x: high is missing"),
@@ -66,8 +66,8 @@ def test_values_of_a_trial(file: Path) -> None:
         ("x: {low: 0.0, high: 1.0, log: true}", ": x: `low > 0` must hold for `log=True`"),
         ("x: {low: 0, high: 9, log: true}", ": x: `low >= 1` must hold for `log=True`"),
         ("x: {low: 1.0, high: 2.0, log: true, step: 0.1}", ": x: The parameter `step` is not"),
-        ("x: {low: 1, high: 4, step: 2}", ": x: high must be low and a whole number of steps"),
-        ("x: {low: 1, high: 4, step: 0.5}", ": x: step must be a whole number"),
+        ("x: {low: 1, high: 4, step: 2}", ": x: high must be low plus a multiple of step"),
+        ("x: {low: 1, high: 4, step: 0.5}", ": x: step must be an integer"),
         ("x: {low: 1, high: 4, step: 0}", ": x: `step > 0` must hold"),
         ("x: {low: 0.0, high: 1.0, step: 1.0e-308}", ": x: step is too small for the range"),
         ("x: {low: a, high: 4}", ": x: could not convert string to float: 'a'"),
@@ -77,7 +77,7 @@ def test_values_of_a_trial(file: Path) -> None:
         ("x: {low: 1, high: 2, log: 1}", ": x: log must be true or false (got 1)"),
         ("x: {choices: []}", ": x: choices must be a list of values (got [])"),
         ("x: {choices: abc}", ": x: choices must be a list of values (got 'abc')"),
-        ("x: {choices: [1, 1]}", ": x: two of the choices are equal"),
+        ("x: {choices: [1, 1]}", ": x: two choices are equal"),
         (f"x: {{choices: {[*range(1001)]}}}", ": x: has 1,001 choices; give at most 1,000"),
         ("x: {choices: [2020-01-01]}", ": x: Object of type date is not JSON serializable"),
     ],
@@ -100,8 +100,8 @@ def test_a_file_that_is_no_space(file: Path, text: str, message: str) -> None:
         ("base_models: {choices: [{}]}", "base_models: this run has no base model ''"),
         ("adapt.steps: {low: -1, high: 2}", "adapt.steps: Input should be greater than or equal"),
         ("adapt.rule: {choices: [maml, mamel]}", "adapt.rule: Value error, unknown inner "),
-        ("adapt.steps: {low: 1.0, high: 4.0}", "adapt.steps: takes whole numbers; "),
-        ("adapt.inner_dropout: {low: 0.0, high: 1.0}", "adapt.inner_dropout: takes whole "),
+        ("adapt.steps: {low: 1.0, high: 4.0}", "adapt.steps: takes integers; "),
+        ("adapt.inner_dropout: {low: 0.0, high: 1.0}", "adapt.inner_dropout: takes integers"),
         ("meta_train.epochs: {low: 0.5, high: 4}", "meta_train.epochs: Input should be a valid "),
     ],
 )
