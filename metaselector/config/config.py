@@ -60,7 +60,8 @@ class Config(Section):
     )
     protocol: Literal["warm", "cold"] = Field(
         "warm",
-        description="warm: predict later rows of users whose earlier rows the base models were trained " "on; cold: predict users that the base models have never seen",
+        description="warm: predict later rows of users whose earlier rows the base models were "
+        "trained on; cold: predict users that the base models have never seen",
     )
     seeds: tuple[Annotated[int, Field(ge=0, lt=2**63)], ...] = Field(
         (0,), min_length=1, description="random seeds; the whole pipeline runs once per seed"
@@ -83,7 +84,8 @@ class Config(Section):
     checkpoint: CheckpointConfig = Field(default_factory=CheckpointConfig)
     tracking: tuple[str, ...] = Field(
         (),
-        description="where losses and rates are logged in addition to logs/training.jsonl: tensorboard, " "mlflow, wandb, a plug-in, or path/to/file.py:Class",
+        description="where losses and rates are logged in addition to logs/training.jsonl: "
+        "tensorboard, mlflow, wandb, a plug-in, or path/to/file.py:Class",
     )
 
     @property

@@ -30,9 +30,15 @@ class SplitConfig(Section):
     early: int = Field(
         60, gt=0, lt=100, description="percent of a user's rows that the early base models train on"
     )
-    train: int = Field(80, gt=0, lt=100, description="percent of a user's rows where the train window ends")
+    train: int = Field(
+        80, gt=0, lt=100, description="percent of a user's rows where the train window ends"
+    )
     valid: int = Field(
-        90, gt=0, lt=100, description="percent of a user's rows where the valid window ends; the rest is the test window"
+        90,
+        gt=0,
+        lt=100,
+        description="percent of a user's rows where the valid window ends; the rest is the test "
+        "window",
     )
 
     @model_validator(mode="after")
@@ -54,13 +60,17 @@ class ColdConfig(SplitConfig):
         80, gt=0, lt=100, description="percent of the users where the meta-training users end"
     )
     valid: int = Field(
-        90, gt=0, lt=100, description="percent of the users where the validation users end; the rest are test users"
+        90,
+        gt=0,
+        lt=100,
+        description="percent of the users where the validation users end; the rest are test users",
     )
     split_seed: int = Field(0, ge=0, lt=10**16, description="random seed of the split of users")
     support_sizes: tuple[int, ...] = Field(
         (5, 10, 20, 40),
         min_length=1,
-        description="numbers of first rows that a new user adapts on, ascending; each has its own results " "table",
+        description="numbers of first rows that a new user adapts on, ascending; each has its "
+        "own results table",
     )
 
     @field_validator("support_sizes")

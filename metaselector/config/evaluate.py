@@ -16,7 +16,9 @@ class EvaluateConfig(Section):
         10_000, ge=1, description="bootstrap resamples of users for intervals and p-values"
     )
     metrics: tuple[str, ...] = Field(
-        (), description="additional metrics, plug-ins or path/to/file.py:function; each is a column of " "results.csv"
+        (),
+        description="additional metrics, plug-ins or path/to/file.py:function; each is a column "
+        "of results.csv",
     )
 
     @field_validator("metrics")

@@ -26,7 +26,10 @@ class SelectorConfig(Section):
     inputs: tuple[SelectorInput, ...] = Field(
         ("fields", "outputs"),
         min_length=1,
-        description="inputs, in any order: fields (the selector's own embeddings of the row's features), " "outputs (the base models' log-odds), disagreement (how far each model's log-odds are " "from their mean), support-losses (each model's mean logloss on the user's support " "set before adaptation)",
+        description="inputs, in any order: fields (the selector's own embeddings of the row's "
+        "features), outputs (the base models' log-odds), disagreement (how far each "
+        "model's log-odds are from their mean), support-losses (each model's mean "
+        "logloss on the user's support set before adaptation)",
     )
     embedding_size: int = Field(8, ge=1, description="dimension of the selector's own embeddings")
     hidden_size: int = Field(32, ge=1, description="width of the gated hidden layer")
@@ -37,7 +40,10 @@ class SelectorConfig(Section):
         0.0, ge=0, lt=1, description="share x of uniform weights mixed in: (1 - x) softmax + x / K"
     )
     learning_rate: float = Field(
-        1e-3, ge=0, description="Adam's learning rate for the sample-level selector, from which phi is initialized"
+        1e-3,
+        ge=0,
+        description="Adam's learning rate for the sample-level selector, from which phi is "
+        "initialized",
     )
 
     @field_validator("kind")
@@ -58,10 +64,13 @@ class AdaptConfig(Section):
 
     rule: str = Field(
         "meta-sgd",
-        description="inner rule: maml, first-order-maml, meta-sgd, a plug-in, or path/to/file.py:Class",
+        description="inner rule: maml, first-order-maml, meta-sgd, a plug-in, or "
+        "path/to/file.py:Class",
     )
     granularity: Literal["scalar", "tensor", "element"] = Field(
-        "tensor", description="Meta-SGD's learned inner rates: one in all (scalar), one per tensor, or one per " "element"
+        "tensor",
+        description="Meta-SGD's learned inner rates: one in all (scalar), one per tensor, or "
+        "one per element",
     )
     steps: int = Field(2, ge=0, description="inner gradient steps")
     per_step: bool = Field(
@@ -69,38 +78,54 @@ class AdaptConfig(Section):
     )
     half_lives: tuple[float | None, ...] = Field(
         (2.0,),
-        description="recency weighting in the last inner steps, one value per step: number of later rows " "that halve a support row's weight; null: equal weights, as in all earlier steps",
+        description="recency weighting in the last inner steps, one value per step: number of "
+        "later rows that halve a support row's weight; null: equal weights, as in "
+        "all earlier steps",
     )
     prior_rows: float = Field(
         0.0,
         ge=0,
-        description="scales a user's support loss by n / (n + this), where n is their number of support " "rows, so that few rows move the parameters less",
+        description="scales a user's support loss by n / (n + this), where n is their number of "
+        "support rows, so that few rows move the parameters less",
     )
     engine: Literal["func", "higher", "learn2learn"] = Field(
         "func",
-        description="implementation of the inner loop; all give equal results, and func adapts many users " "at once",
+        description="implementation of the inner loop; all give equal results, and func adapts "
+        "many users at once",
     )
     max_users_per_chunk: int = Field(
-        64, ge=1, description="users adapted at once; limits memory, and affects results only by rounding"
+        64,
+        ge=1,
+        description="users adapted at once; limits memory, and affects results only by rounding",
     )
     inner_dropout: bool = Field(
         False,
-        description="apply the base models' dropout in meta-training, with a separate mask per user and " "pass; predictions never use dropout",
+        description="apply the base models' dropout in meta-training, with a separate mask per "
+        "user and pass; predictions never use dropout",
     )
     support_size: int = Field(40, ge=1, description="warm: most recent rows that a user adapts on")
-    inner_lr_theta: float = Field(0.1, description="initial inner learning rate of theta, the base models' parameters")
-    inner_lr_phi: float = Field(0.5, description="initial inner learning rate of phi, the selector's parameters")
+    inner_lr_theta: float = Field(
+        0.1, description="initial inner learning rate of theta, the base models' parameters"
+    )
+    inner_lr_phi: float = Field(
+        0.5, description="initial inner learning rate of phi, the selector's parameters"
+    )
     parameters: tuple[str, ...] = Field(
         ("*",), description="shell-style patterns of the parameters that adapt, such as selector.*"
     )
     task_weights: dict[str, float] | None = Field(
         None,
-        description="multi-task: weight of a task's loss in adaptation and in training selectors, by " "task; 1 for tasks not listed",
+        description="multi-task: weight of a task's loss in adaptation and in training "
+        "selectors, by task; 1 for tasks not listed",
     )
     compared_rules: tuple[Literal["maml", "first-order-maml"], ...] = Field(
-        (), description="further inner rules to meta-train MetaSelector with; each adds its rows to the " "results table"
+        (),
+        description="further inner rules to meta-train MetaSelector with; each adds its rows to "
+        "the results table",
     )
-    finetune_steps: int = Field(5, ge=1, description="gradient steps of the baseline user-finetuned")
+    finetune_steps: int = Field(
+        5, ge=1, description="gradient steps of the baseline user-finetuned"
+    )
     finetune_rates: tuple[float, ...] = Field(
         (0.01, 0.03, 0.1, 0.3, 1.0),
         min_length=1,
@@ -118,8 +143,8 @@ class AdaptConfig(Section):
             raise ValueError(f"half_lives must be positive or null, got {list(self.half_lives)}")
         if len(self.half_lives) > max(self.steps, 1):
             raise ValueError(
-                f"half_lives has {len(self.half_lives)} values for {self.steps} steps; give at most "
-                "one per step"
+                f"half_lives has {len(self.half_lives)} values for {self.steps} steps; give at "
+                "most one per step"
             )
         if self.per_step and self.rule == "meta-sgd" and self.granularity == "element":
             raise ValueError("per_step needs granularity scalar or tensor, got element")
@@ -144,13 +169,21 @@ class MetaTrainConfig(Section):
     query_size: int = Field(100, ge=1, description="maximum query rows per user in training")
     support_boundary: Literal["random", "start"] = Field(
         "start",
-        description="warm: where an episode's support set ends within the window early to train: random " "(at a random row) or start (at the window's first row, so that the base models were " "trained on the whole support set)",
+        description="warm: where an episode's support set ends within the window early to "
+        "train: random (at a random row) or start (at the window's first row, so "
+        "that the base models were trained on the whole support set)",
     )
     epochs: int = Field(10, ge=1, description="maximum passes over the users")
-    patience: int = Field(3, ge=1, description="epochs without a lower valid loss before stopping early")
-    outer_lr_theta: float = Field(1e-4, ge=0, description="Adam's outer learning rate for theta (joint)")
+    patience: int = Field(
+        3, ge=1, description="epochs without a lower valid loss before stopping early"
+    )
+    outer_lr_theta: float = Field(
+        1e-4, ge=0, description="Adam's outer learning rate for theta (joint)"
+    )
     outer_lr_phi: float = Field(5e-4, ge=0, description="Adam's outer learning rate for phi")
-    outer_lr_alpha: float = Field(5e-2, ge=0, description="Adam's outer learning rate for alpha, the inner rates")
+    outer_lr_alpha: float = Field(
+        5e-2, ge=0, description="Adam's outer learning rate for alpha, the inner rates"
+    )
     weight_decay: float = Field(
         0.0,
         ge=0,
@@ -159,11 +192,14 @@ class MetaTrainConfig(Section):
     clip_norm: float | None = Field(
         None,
         gt=0,
-        description="maximum Euclidean norm of all outer gradients of a step together; larger ones are " "scaled down; null: no clipping",
+        description="maximum Euclidean norm of all outer gradients of a step together; larger "
+        "ones are scaled down; null: no clipping",
     )
     comm: str | None = Field(
         None,
-        description="how distributed workers exchange gradients: none (uncompressed), sparse (only the " "touched rows of embedding tables), fp16, bf16, powersgd:RANK or local-sgd:STEPS; " "null: sparse",
+        description="how distributed workers exchange gradients: none (uncompressed), sparse "
+        "(only the touched rows of embedding tables), fp16, bf16, powersgd:RANK or "
+        "local-sgd:STEPS; null: sparse",
     )
     rate_bounds: tuple[Bound, Bound] | None = Field(
         None, description="minimum and maximum of the learned inner rates; null: unbounded"

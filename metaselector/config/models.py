@@ -17,13 +17,17 @@ class ScoresConfig(Section):
     """Another system's scores of the data set's rows."""
 
     file: str = Field(
-        description="CSV, TSV or Parquet file with the columns row (position in the raw file, from 0) " "and, optionally, user (checked against the data), or with the columns of by; " "{window} in its name is replaced by early, train or full"
+        description="CSV, TSV or Parquet file with the columns row (position in the raw file, "
+        "from 0) and, optionally, user (checked against the data), or with the "
+        "columns of by; {window} in its name is replaced by early, train or full"
     )
     column: str = Field("score", description="column that holds the scores")
     kind: Literal["probability", "logit"] = Field("probability", description="scale of the scores")
     by: tuple[Literal["user", "item", "time"], ...] | None = Field(
         None,
-        description="columns that identify the rows scored: user and item, plus time (seconds since 1970, " "fractional if the data's times are) if those are ambiguous; null: row",
+        description="columns that identify the rows scored: user and item, plus time (seconds "
+        "since 1970, fractional if the data's times are) if those are ambiguous; "
+        "null: row",
     )
 
     @field_validator("by")
@@ -39,7 +43,8 @@ class BaseModelConfig(Section):
 
     model: str | None = Field(
         None,
-        description="name of the base model or path/to/file.py:Class, so that several entries can share " "one model; null: the model that the entry is named after",
+        description="name of the base model or path/to/file.py:Class, so that several entries "
+        "can share one model; null: the model that the entry is named after",
     )
     options: dict[str, Any] = Field(
         default_factory=dict, description="constructor arguments of the model"
@@ -52,7 +57,9 @@ class BaseModelConfig(Section):
     )
     estimator: str | None = Field(
         None,
-        description="class with fit and predict_proba, used instead of a model: package.module.Class, " "such as lightgbm.LGBMClassifier, a plug-in, or path/to/file.py:Class; constructed " "with options",
+        description="class with fit and predict_proba, used instead of a model: "
+        "package.module.Class, such as lightgbm.LGBMClassifier, a plug-in, or "
+        "path/to/file.py:Class; constructed with options",
     )
 
     @model_validator(mode="after")
@@ -64,8 +71,8 @@ class BaseModelConfig(Section):
                 raise ValueError("an estimator replaces the model: remove model and scores")
             if self.pretrain != PretrainConfig():
                 raise ValueError(
-                    "an estimator trains itself: remove pretrain, and do not name the entry after a "
-                    "built-in model, whose pretrain settings it would inherit"
+                    "an estimator trains itself: remove pretrain, and do not name the entry after "
+                    "a built-in model, whose pretrain settings it would inherit"
                 )
         return self
 

@@ -36,32 +36,45 @@ class PretrainConfig(Section):
         description="multi-task models: learning rate of the embeddings; null: learning_rate",
     )
     shared_learning_rate: float | None = Field(
-        None, gt=0, description="multi-task models: learning rate of all other shared parameters; null: learning_rate"
+        None,
+        gt=0,
+        description="multi-task models: learning rate of all other shared parameters; null: "
+        "learning_rate",
     )
     task_learning_rates: dict[str, Positive] | None = Field(
-        None, description="multi-task models: learning rate of a task's own parameters, by task; null, or for " "tasks not listed: learning_rate"
+        None,
+        description="multi-task models: learning rate of a task's own parameters, by task; "
+        "null, or for tasks not listed: learning_rate",
     )
     task_weights: dict[str, NotNegative] | None = Field(
         None,
-        description="multi-task models: weight of a task's loss in training and validation, by task; " "null: 1 each; otherwise all tasks must be listed",
+        description="multi-task models: weight of a task's loss in training and validation, by "
+        "task; null: 1 each; otherwise all tasks must be listed",
     )
     balance: Literal["decaying", "uncertainty", "aggregator"] | None = Field(
         None,
-        description="multi-task models: how the weighted task losses are combined; null: summed; " "decaying: weights decay by task_decay; uncertainty: learned variances; aggregator: " "gradients combined by TorchJD",
+        description="multi-task models: how the weighted task losses are combined; null: "
+        "summed; decaying: weights decay by task_decay; uncertainty: learned "
+        "variances; aggregator: gradients combined by TorchJD",
     )
     task_decay: dict[str, Positive] | None = Field(
         None,
-        description="balance=decaying: factor by which a task's weight changes after each epoch, by task; " "1 for tasks not listed",
+        description="balance=decaying: factor by which a task's weight changes after each "
+        "epoch, by task; 1 for tasks not listed",
     )
     aggregator: str | None = Field(
         None,
-        description="balance=aggregator: class of torchjd.aggregation, such as PCGrad, that combines the " "tasks' gradients of shared parameters",
+        description="balance=aggregator: class of torchjd.aggregation, such as PCGrad, that "
+        "combines the tasks' gradients of shared parameters",
     )
     aggregator_options: dict[str, Any] | None = Field(
         None, description="balance=aggregator: constructor arguments of the aggregator"
     )
     clip_norm: float | None = Field(
-        None, gt=0, description="maximum Euclidean norm of a step's gradients; larger ones are scaled down; null: no " "clipping"
+        None,
+        gt=0,
+        description="maximum Euclidean norm of a step's gradients; larger ones are scaled down; "
+        "null: no clipping",
     )
 
     @model_validator(mode="after")
@@ -83,16 +96,19 @@ class TransferConfig(Section):
     init_from: str | None = Field(
         None,
         min_length=1,
-        description="directory of a run to initialize base models from, each from the model of the same " "name, seed and window; null: random initialization",
+        description="directory of a run to initialize base models from, each from the model of "
+        "the same name, seed and window; null: random initialization",
     )
     freeze: tuple[str, ...] = Field(
         (),
-        description="shell-style patterns of parameters, <base model>.<parameter>, that stay as " "initialized from that run, such as *.embedding.*",
+        description="shell-style patterns of parameters, <base model>.<parameter>, that stay as "
+        "initialized from that run, such as *.embedding.*",
     )
     unfreeze_every: int | None = Field(
         None,
         ge=1,
-        description="epochs after which one more pattern of freeze is unfrozen, the last one first; null: " "none is",
+        description="epochs after which one more pattern of freeze is unfrozen, the last one "
+        "first; null: none is",
     )
 
     @model_validator(mode="after")
@@ -109,12 +125,16 @@ class PeerLearningConfig(Section):
 
     strategy: Literal["independent", "mutual", "co-training"] = Field(
         "independent",
-        description="independent: each base model trains alone; mutual: models train side by side and " "also learn from each other's predictions on the batch; co-training: models train in " "rounds and also learn from each other's confident predictions for user-item pairs " "without a row",
+        description="independent: each base model trains alone; mutual: models train side by "
+        "side and also learn from each other's predictions on the batch; "
+        "co-training: models train in rounds and also learn from each other's "
+        "confident predictions for user-item pairs without a row",
     )
     weight: float = Field(
         1.0,
         ge=0,
-        description="mutual: weight of the mean divergence from the other models' predictions, relative " "to the loss on labels",
+        description="mutual: weight of the mean divergence from the other models' predictions, "
+        "relative to the loss on labels",
     )
     warm_up: int = Field(
         1, ge=0, description="mutual: epochs before the models start learning from each other"
@@ -124,16 +144,20 @@ class PeerLearningConfig(Section):
     )
     views: Literal["learners", "rows", "fields"] = Field(
         "learners",
-        description="co-training: how the models differ; learners: only in the models themselves; rows: " "each has the labels of a different group of users; fields: each sees different " "fields",
+        description="co-training: how the models differ; learners: only in the models "
+        "themselves; rows: each has the labels of a different group of users; "
+        "fields: each sees different fields",
     )
     fields: dict[str, tuple[str, ...]] | None = Field(
-        None, description="views=fields: the fields of the data that each base model sees, by base model"
+        None,
+        description="views=fields: the fields of the data that each base model sees, by base model",
     )
     rounds: int = Field(5, ge=1, description="co-training: maximum rounds of pseudo-labelling")
     patience: int = Field(
         1,
         ge=1,
-        description="co-training: rounds without a lower mean valid loss of the models before stopping " "early",
+        description="co-training: rounds without a lower mean valid loss of the models before "
+        "stopping early",
     )
     candidates: float = Field(
         1.0,
@@ -144,7 +168,8 @@ class PeerLearningConfig(Section):
         0.8,
         ge=0.5,
         lt=1,
-        description="co-training: minimum mean probability of either class, predicted by the other " "models, at which a pair is pseudo-labelled for a model",
+        description="co-training: minimum mean probability of either class, predicted by the "
+        "other models, at which a pair is pseudo-labelled for a model",
     )
     growth: float = Field(
         0.1,
@@ -152,7 +177,9 @@ class PeerLearningConfig(Section):
         description="co-training: maximum pairs a model gains per round, as a fraction of its rows",
     )
     most: float = Field(
-        0.5, gt=0, description="co-training: maximum pairs a model gains in total, as a fraction of its rows"
+        0.5,
+        gt=0,
+        description="co-training: maximum pairs a model gains in total, as a fraction of its rows",
     )
 
     @model_validator(mode="after")
@@ -179,11 +206,14 @@ class CheckpointConfig(Section):
     seconds: Annotated[float, AllowInfNan(True)] = Field(
         60.0,
         ge=0,
-        description="seconds between snapshots of an unfinished training, or more if writing them would " "take over 5 % of the time; .inf: no snapshots by time",
+        description="seconds between snapshots of an unfinished training, or more if writing "
+        "them would take over 5 % of the time; .inf: no snapshots by time",
     )
     steps: int | None = Field(
         None, ge=1, description="steps between additional snapshots; null: by time only"
     )
     keep: int = Field(
-        2, ge=1, description="snapshots kept of each training; older ones are used if the latest is damaged"
+        2,
+        ge=1,
+        description="snapshots kept of each training; older ones are used if the latest is damaged",
     )

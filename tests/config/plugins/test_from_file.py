@@ -82,6 +82,6 @@ def test_a_name_without_a_class(name: str) -> None:
 def test_no_such_file(tmp_path: Path) -> None:
     with pytest.raises(
         ConfigError,
-        match=r"no\.py: cannot read the file of Mine \(No such file.*relative paths start",
+        match=r"no\.py: cannot read the file of Mine \(No such file.*paths",
     ):
         load_from_file(f"{tmp_path / 'no.py'}:Mine")
