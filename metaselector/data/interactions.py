@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 from metaselector.common.errors import ConfigError, DataError, nearest
 from metaselector.data.microseconds import as_seconds
 
+Ints = NDArray[np.int64]
+"""Counts, times, or positions of rows, users and items."""
+
 FeatureKind = Literal["categorical", "multivalued", "numeric"]
 Sampling = Literal["uniform", "popularity"]
 TIME_PARTS = ("hour", "day_of_week", "month", "season")
@@ -120,8 +123,8 @@ class Interactions(NamedTuple):
     user: pa.Array
     item: pa.Array
     labels: NDArray[np.float64]
-    timestamps: NDArray[np.int64]
-    lines: NDArray[np.int64]
+    timestamps: Ints
+    lines: Ints
     features: Mapping[str, pa.Array] = {}
 
 

@@ -13,7 +13,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-Ints = NDArray[np.int64]
+from metaselector.data.interactions import Ints
+
 RESOLUTION = 2**36
 """Far below what float32 resolves, and int64 still sums 100 million rows."""
 

@@ -21,7 +21,7 @@ from metaselector.common.errors import DataError
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.encoded.dataset_files import Writer
 from metaselector.data.encoded.schema import Schema
-from metaselector.data.interactions import InteractionTable
+from metaselector.data.interactions import InteractionTable, Ints
 from metaselector.data.preparation.cleaning import Cleaning
 from metaselector.data.preparation.fitted_encoder import FittedEncoder
 from metaselector.data.preparation.negatives import NegativeSampler
@@ -30,7 +30,7 @@ from metaselector.data.preparation.plan import EncodingPlan, write_rows
 from metaselector.data.preparation.prefetch import ahead
 from metaselector.data.preparation.settings import DEFAULT_SETTINGS, Settings
 from metaselector.data.preparation.staging import Staged, StagedRows, stage, whole_users
-from metaselector.data.preparation.statistics import Counts, Statistics
+from metaselector.data.preparation.statistics import Statistics
 from metaselector.data.preparation.titles import save_titles
 from metaselector.data.raw.spelling import doubts_of_names
 from metaselector.data.splitting.windows import Windows, boundaries
@@ -147,7 +147,7 @@ def _check_schema(schema: Schema, settings: Settings) -> None:
             raise ValueError(f"the schema was made with {name}={made}, not {wanted}")
 
 
-def _check_windows(table: InteractionTable, offsets: Counts, windows: Windows) -> None:
+def _check_windows(table: InteractionTable, offsets: Ints, windows: Windows) -> None:
     ends = {"train": (0, windows.train), "valid": (windows.train, windows.valid)}
     for name, (start, stop) in {**ends, "test": (windows.valid, 100)}.items():
         if (boundaries(offsets, start) == boundaries(offsets, stop)).all():

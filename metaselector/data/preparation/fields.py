@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metaselector.data.encoded.schema import NUMBER, PADDING_ID, Field, Owner, Schema
+from metaselector.data.interactions import Ints
 from metaselector.data.preparation.numbers import Numbers
-from metaselector.data.preparation.statistics import Counts
 
 Cells = NDArray[np.int32]
 PROFILE_WORDS = 32
@@ -41,7 +41,7 @@ class Fields:
         name: str,
         of: Owner,
         entries: Sequence[str],
-        counts: Counts,
+        counts: Ints,
         min_count: int | None = None,
     ) -> Cells:
         """A field of one word.
@@ -64,7 +64,7 @@ class Fields:
         name: str,
         of: Owner,
         entries: Sequence[tuple[str, ...]],
-        counts: Counts,
+        counts: Ints,
         min_count: int | None = None,
     ) -> Cells:
         """A field of several words: as many slots as the entries of *train* have words at most.
@@ -119,7 +119,7 @@ class Fields:
             name=name, kind="categorical", of=of, slots=1, vocabulary=tuple(words), edges=edges
         )
 
-    def history(self, name: str, entries: Sequence[str], counts: Counts, slots: int) -> Cells:
+    def history(self, name: str, entries: Sequence[str], counts: Ints, slots: int) -> Cells:
         """The field of the latest liked items: int32 ``[len(entries)]``, an id for each item."""
         field = self._known_or(name)
         if field is None:
@@ -130,7 +130,7 @@ class Fields:
         return _ids(field, entries)
 
     def profile(
-        self, of_field: str, entries: Sequence[tuple[str, ...]], cells: Cells, counts: Counts
+        self, of_field: str, entries: Sequence[tuple[str, ...]], cells: Cells, counts: Ints
     ) -> NDArray[np.float64]:
         """The field of the mean over the liked items' words of the multi-valued `of_field`.
 
@@ -178,7 +178,7 @@ class Fields:
         return field
 
     def _vocabulary(
-        self, entries: Sequence[str], counts: Counts, min_count: int | None
+        self, entries: Sequence[str], counts: Ints, min_count: int | None
     ) -> tuple[str, ...]:
         least = max(1, self._min_count if min_count is None else min_count)
         kept = {entries[i] for i in np.flatnonzero(counts >= least).tolist()}

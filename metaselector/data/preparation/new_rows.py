@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.encoded.dataset_files import Writer
-from metaselector.data.interactions import Interactions
+from metaselector.data.interactions import Interactions, Ints
 from metaselector.data.preparation.cleaning import repeats
 from metaselector.data.preparation.fitted_encoder import FittedEncoder
 from metaselector.data.preparation.given_rows import RawRows, described, interactions_of
@@ -28,7 +27,6 @@ from metaselector.data.preparation.statistics import Statistics, user_offsets
 from metaselector.data.splitting.episodes import NO_ROW, EpisodeRows
 from metaselector.data.splitting.windows import Windows
 
-Ints = NDArray[np.int64]
 _ALL = Windows(100, 100, 100)
 """Histories end nowhere: every labelled row that is strictly earlier counts."""
 

@@ -9,10 +9,9 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from metaselector.data.interactions import Ints
 from metaselector.data.preparation.staging import StagedRows
 from metaselector.data.splitting.windows import Windows, boundaries, user_places
-
-Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)

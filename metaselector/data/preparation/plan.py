@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from metaselector.data.encoded.dataset_files import Writer
 from metaselector.data.encoded.history import running_means
 from metaselector.data.encoded.schema import PADDING_ID, Owner, Schema
-from metaselector.data.interactions import Feature, InteractionTable, task_parents
+from metaselector.data.interactions import Feature, InteractionTable, Ints, task_parents
 from metaselector.data.preparation.fields import Cells, Fields
 from metaselector.data.preparation.later_numbers import LaterNumbers
 from metaselector.data.preparation.numbers import Numbers, number_cells
@@ -21,7 +21,7 @@ from metaselector.data.preparation.parts import Parts
 from metaselector.data.preparation.row_columns import RowColumn, beside, row_columns_of
 from metaselector.data.preparation.settings import Settings
 from metaselector.data.preparation.staging import Staged, StagedRows
-from metaselector.data.preparation.statistics import Counts, Past, Statistics, user_offsets
+from metaselector.data.preparation.statistics import Past, Statistics, user_offsets
 from metaselector.data.raw.spelling import doubts_of_words
 
 
@@ -52,7 +52,7 @@ class EncodingPlan:
         table: InteractionTable,
         staged: Staged,
         statistics: Statistics,
-        named_users: Counts,
+        named_users: Ints,
         settings: Settings,
         known: Schema | None,
     ) -> EncodingPlan:
@@ -150,7 +150,7 @@ def _entity(
     of: Owner,
     feature: Feature,
     known: pd.DataFrame,
-    counts: Counts,
+    counts: Ints,
     judged: list[_Judged],
 ) -> Cells:
     """Cells of what is known of every user or item; `counts` are their rows of *train*.

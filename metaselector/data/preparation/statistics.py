@@ -9,13 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metaselector.data.encoded.history import history_sizes, times_shown
-from metaselector.data.interactions import InteractionTable
+from metaselector.data.interactions import InteractionTable, Ints
 from metaselector.data.preparation.numbers import QUANTILE_SAMPLE, Numbers
 from metaselector.data.preparation.parts import Parts
 from metaselector.data.preparation.staging import Staged, StagedRows
 from metaselector.data.preparation.time_parts import time_codes, words_of
-
-Counts = NDArray[np.int64]
 
 
 @dataclass
@@ -32,17 +30,17 @@ class Statistics:
         numbers: for each numeric feature.
     """
 
-    user_offsets: Counts
-    users: Counts
-    items: Counts
-    history_items: Counts
-    words: list[Counts]
-    time_parts: list[Counts]
+    user_offsets: Ints
+    users: Ints
+    items: Ints
+    history_items: Ints
+    words: list[Ints]
+    time_parts: list[Ints]
     numbers: list[Numbers]
 
     @classmethod
     def empty(cls, table: InteractionTable, staged: Staged) -> Self:
-        def zeros(size: int) -> Counts:
+        def zeros(size: int) -> Ints:
             return np.zeros(size, dtype=np.int64)
 
         stride = -(-len(staged) // QUANTILE_SAMPLE)
@@ -90,12 +88,12 @@ class Past:
     """
 
     items: NDArray[np.int32]
-    offsets: Counts
-    offset: Counts
-    size: Counts
+    offsets: Ints
+    offset: Ints
+    size: Ints
 
     @classmethod
-    def of(cls, records: StagedRows, offsets: Counts, parts: Parts) -> Self:
+    def of(cls, records: StagedRows, offsets: Ints, parts: Parts) -> Self:
         """`offsets` are those of the users' rows in `records`."""
         positive = (records["labels"][:, 0] == 1) & parts.histories
         size = history_sizes(offsets, records["time"], positive, parts.history_ends(offsets))
@@ -103,11 +101,11 @@ class Past:
         return cls(records["item"][positive], liked, np.repeat(liked[:-1], np.diff(offsets)), size)
 
 
-def user_offsets(records: StagedRows) -> Counts:
+def user_offsets(records: StagedRows) -> Ints:
     """Where the users of `records`, which are sorted by user, begin; int64 ``[U + 1]``."""
     starts = np.flatnonzero(np.diff(records["user"], prepend=-1))
     return np.append(starts, len(records)).astype(np.int64)
 
 
-def _count(counts: Counts, codes: NDArray[np.integer]) -> None:
+def _count(counts: Ints, codes: NDArray[np.integer]) -> None:
     counts += np.bincount(codes, minlength=len(counts))

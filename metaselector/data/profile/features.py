@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from metaselector.data.interactions import Feature
+from metaselector.data.interactions import Feature, Ints
 from metaselector.data.preparation.codes import Codes, occurring
 from metaselector.data.preparation.later_numbers import LaterNumbers
 from metaselector.data.preparation.numbers import Numbers
@@ -19,7 +19,6 @@ from metaselector.data.profile.figures import FeatureProfile, NumberProfile, Sid
 from metaselector.data.profile.tally import Tally
 from metaselector.data.raw.spelling import doubts_of_words
 
-Ints = NDArray[np.int64]
 FREQUENT = 5
 """Words that are shown."""
 MAX_DISTINCT = 100

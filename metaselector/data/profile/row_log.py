@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-Ints = NDArray[np.int64]
+from metaselector.data.interactions import Ints
+
 PART_ROWS = 2**21
 """Rows whose sorting needs memory at a time, unless one user has more."""
 

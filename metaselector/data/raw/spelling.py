@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from metaselector.data.interactions import Ints
 from metaselector.data.raw.values import shown
 
-Counts = NDArray[np.int64]
 MISSING = (
     *("nan", "null", "none", "nil", "na", "n/a", "#n/a", "<na>", "nat", "\\n", "-", "--", "?"),
     *("undefined", "(null)", "<null>"),
@@ -47,7 +47,7 @@ class _Kind(NamedTuple):
     same: NDArray[np.int64] | None = None
 
 
-def doubts_of_names(names: Sequence[str], rows: Counts, what: str) -> Iterator[str]:
+def doubts_of_names(names: Sequence[str], rows: Ints, what: str) -> Iterator[str]:
     """Clauses about the names of users or items, one for each thing that may be wrong.
 
     Args:
@@ -65,7 +65,7 @@ def doubts_of_words(words: Sequence[str]) -> Iterator[str]:
 
 
 def _clauses(
-    words: Sequence[str], rows: Counts | None, what: str, marks: Sequence[str], lost: str
+    words: Sequence[str], rows: Ints | None, what: str, marks: Sequence[str], lost: str
 ) -> Iterator[str]:
     texts = pa.array(words, pa.string())
     plain = pc.utf8_lower(pc.utf8_trim(texts, characters=_BLANKS))
@@ -79,7 +79,7 @@ def _clauses(
             )
 
 
-def _examples(words: Sequence[str], rows: Counts | None, kind: _Kind) -> str:
+def _examples(words: Sequence[str], rows: Ints | None, kind: _Kind) -> str:
     """The most frequent of them, or what it may be the same as; and how many rows all have."""
     places = np.flatnonzero(kind.suspect)
     if rows is not None:
@@ -125,7 +125,7 @@ def _spellings(words: pa.Array, what: str) -> Iterator[_Kind]:
 
 def _repeated(
     plain: pa.Array, of: NDArray[np.bool_], remedy: str
-) -> tuple[NDArray[np.bool_], str, Counts]:
+) -> tuple[NDArray[np.bool_], str, Ints]:
     """Which words, those that are `of` it, are equal in their `plain` spelling."""
     same = np.full(len(of), -1, dtype=np.int64)
     same[of] = plain.dictionary_encode().indices.to_numpy()

@@ -10,11 +10,12 @@ import numpy as np
 from metaselector.common.errors import UserError
 from metaselector.config import Config
 from metaselector.data.encoded.dataset import EncodedDataset
+from metaselector.data.interactions import Ints
 from metaselector.data.splitting.episodes import (
     EpisodeRows,
     rows_around,
 )
-from metaselector.data.splitting.protocol import EvaluationProtocol, EvaluationSplit, Ints, Window
+from metaselector.data.splitting.protocol import EvaluationProtocol, EvaluationSplit, Window
 from metaselector.data.splitting.windows import rows_of, user_places
 
 

@@ -7,14 +7,13 @@ from typing import Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from metaselector.data.encoded.batch import Batch
 from metaselector.data.encoded.dataset import EncodedDataset
+from metaselector.data.interactions import Ints
 from metaselector.data.splitting.windows import boundaries
 
-Ints = NDArray[np.int64]
 NO_ROW = -1
 
 

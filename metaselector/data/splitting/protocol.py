@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from metaselector.config import Config
 from metaselector.data.encoded.dataset import EncodedDataset
+from metaselector.data.interactions import Ints
 from metaselector.data.splitting.episodes import EpisodeRows
 
-Ints = NDArray[np.int64]
 Window = Literal["early", "train", "full"]
 """Which base models: meta-training is against the early ones, validation against those of *train*,
 and the table is made with the full ones, refitted on *train* and *valid*."""

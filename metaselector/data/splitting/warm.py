@@ -7,12 +7,13 @@ from functools import cached_property
 
 import numpy as np
 
+from metaselector.data.interactions import Ints
 from metaselector.data.splitting.episodes import (
     EpisodeRows,
     sample_episodes,
     window_episodes,
 )
-from metaselector.data.splitting.protocol import EvaluationProtocol, EvaluationSplit, Ints, Window
+from metaselector.data.splitting.protocol import EvaluationProtocol, EvaluationSplit, Window
 from metaselector.data.splitting.windows import window_rows
 
 
