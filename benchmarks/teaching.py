@@ -35,7 +35,7 @@ from metaselector.config import Config, change_config, load_config
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.interactions import Interactions, InteractionTable
 from metaselector.data.preparation.encode import encode_to
-from metaselector.data.preparation.settings import Settings
+from metaselector.data.preparation.parts import Settings
 from metaselector.data.registry import read
 from metaselector.data.splitting.windows import Windows, boundaries
 from metaselector.evaluate.predictions import long_table

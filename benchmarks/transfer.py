@@ -31,7 +31,7 @@ from metaselector.common.progress import Bars, Progress
 from metaselector.config import change_config, load_config
 from metaselector.data.interactions import Interactions, InteractionTable
 from metaselector.data.preparation.encode import encode_to
-from metaselector.data.preparation.settings import Settings
+from metaselector.data.preparation.parts import Settings
 from metaselector.data.registry import read
 from metaselector.data.splitting.protocol import Window
 from metaselector.data.splitting.windows import Windows, user_places

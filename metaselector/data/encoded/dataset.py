@@ -24,7 +24,7 @@ from metaselector.data.encoded.bounds import check_bounds
 from metaselector.data.encoded.dataset_files import ARRAYS, SCHEMA, USERS, Writer, identity, shapes
 from metaselector.data.encoded.digests import MEND, check_digests
 from metaselector.data.encoded.schema import VERSION, Schema
-from metaselector.data.encoded.slots import Layout, Slots
+from metaselector.data.encoded.slots import SlotLayout, Slots
 from metaselector.data.microseconds import SECOND
 
 WHOLE_SLOTS = 2**24
@@ -132,8 +132,8 @@ class EncodedDataset:
         return self.task_labels[:, 0]
 
     @cached_property
-    def _layout(self) -> Layout:
-        return Layout(self.schema)
+    def _layout(self) -> SlotLayout:
+        return SlotLayout(self.schema)
 
     @cached_property
     def _whole(self) -> tuple[NDArray[np.int32], NDArray[np.float32]] | None:

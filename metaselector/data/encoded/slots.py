@@ -21,7 +21,7 @@ class _Place(NamedTuple):
     shares: NDArray[np.float32]
 
 
-class Layout:
+class SlotLayout:
     """Where the fields of a schema stand in a row."""
 
     def __init__(self, schema: Schema) -> None:
@@ -39,7 +39,7 @@ class Layout:
 class Slots:
     """The ids and values of `n` rows, filled owner by owner."""
 
-    def __init__(self, n: int, layout: Layout) -> None:
+    def __init__(self, n: int, layout: SlotLayout) -> None:
         self._places = layout.places
         self._ids = np.empty((n, layout.num_slots), dtype=np.int64)
         self._values = np.ones((n, layout.num_slots), dtype=np.float32)

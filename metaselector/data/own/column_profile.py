@@ -39,7 +39,7 @@ _LISTED = 0.2  # share of values that hold a separator, from which a column is o
 
 
 @dataclass(frozen=True, eq=False)
-class Profile:
+class ColumnProfile:
     """One column.
 
     Attributes:
@@ -88,7 +88,7 @@ def sniffed(path: Path) -> RawFile:
     return file
 
 
-def profiles(file: RawFile, rows: int = ROWS) -> list[Profile]:
+def profiles(file: RawFile, rows: int = ROWS) -> list[ColumnProfile]:
     """Look at each column in the first `rows` rows.
 
     Raises:
@@ -112,7 +112,7 @@ def _first(file: RawFile, rows: int) -> Iterator[RawBlock]:
             return
 
 
-def _profile(name: str, chunks: pa.ChunkedArray) -> Profile:
+def _profile(name: str, chunks: pa.ChunkedArray) -> ColumnProfile:
     column = chunks.unify_dictionaries().combine_chunks()
     if isinstance(column, pa.ChunkedArray):
         column = column.chunk(0)
@@ -120,12 +120,12 @@ def _profile(name: str, chunks: pa.ChunkedArray) -> Profile:
     try:
         found = words(column).dictionary_decode()
     except BadValue:
-        return Profile(name, "other", rows)
+        return ColumnProfile(name, "other", rows)
     present = found.is_valid().to_numpy(zero_copy_only=False)
     present &= np.array([text != "" for text in found.to_pylist()])
     values, texts = column.filter(pa.array(present)), found.filter(pa.array(present))
     distinct = len(texts.unique())
-    profile = Profile(
+    profile = ColumnProfile(
         name, "words", rows, rows - len(texts), distinct, texts[0].as_py() if distinct else ""
     )
     if not distinct:
@@ -157,7 +157,7 @@ def _profile(name: str, chunks: pa.ChunkedArray) -> Profile:
     return _lists(profile, texts.to_pylist())
 
 
-def _lists(profile: Profile, texts: list[str]) -> Profile:
+def _lists(profile: ColumnProfile, texts: list[str]) -> ColumnProfile:
     """The profile of words, or of lists where many values hold a separator."""
     for separator in "|;":
         if sum(separator in text for text in texts) >= _LISTED * len(texts):

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from metaselector.common.errors import UserError
 from metaselector.common.files import write_text
-from metaselector.data.interactions import TIME_PARTS
-from metaselector.data.own.column_profile import Profile, profiles, sniffed
+from metaselector.data.microseconds import TIME_PARTS
+from metaselector.data.own.column_profile import ColumnProfile, profiles, sniffed
 from metaselector.data.own.draft_guesses import (
     Guess,
     guess_keys,
@@ -58,7 +58,7 @@ def write_draft(path: Path, output: Path) -> None:
     write_text(output, draft(path, output.parent))
 
 
-def _lines(file: RawFile, columns: list[Profile], folder: Path | None) -> Iterator[str]:
+def _lines(file: RawFile, columns: list[ColumnProfile], folder: Path | None) -> Iterator[str]:
     path = file.path if folder is None else Path(os.path.relpath(file.path, folder))
     yield f"# Drafted from the first {columns[0].rows:,} rows of {file.path.name}. Correct what is"
     yield "# marked `# check:`; then `metaselector reproduce --dataset` takes this file."
@@ -134,7 +134,7 @@ def _labels(guesses: list[Guess], taken: set[str]) -> Iterator[str]:
         yield f"  {_quoted(name)}: {{{setting}}}  # {column}{_check(doubt)}"
 
 
-def _features(columns: list[Profile], taken: set[str]) -> Iterator[str]:
+def _features(columns: list[ColumnProfile], taken: set[str]) -> Iterator[str]:
     yield "features:"
     for column in columns:
         name = _free(column.title, taken)
@@ -145,7 +145,7 @@ def _features(columns: list[Profile], taken: set[str]) -> Iterator[str]:
         yield f"  # {line}; left out: {reason}" if reason else f"  {line}{_check(doubt)}"
 
 
-def _useless(column: Profile) -> str:
+def _useless(column: ColumnProfile) -> str:
     """Why a column is not to be a feature; empty where it may be."""
     present = column.rows - column.missing
     if not column.name:
@@ -162,7 +162,7 @@ def _useless(column: Profile) -> str:
     return ""
 
 
-def _feature(column: Profile) -> tuple[list[str], str]:
+def _feature(column: ColumnProfile) -> tuple[list[str], str]:
     """The settings of a feature, and what to check."""
     if column.look == "lists":
         is_text = column.distinct > (column.rows - column.missing) / 2

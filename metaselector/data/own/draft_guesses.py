@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from metaselector.data.own.column_profile import Profile
+from metaselector.data.own.column_profile import ColumnProfile
 from metaselector.data.raw.times import Unit, finer_unit
 
 # fmt: off
@@ -50,7 +50,7 @@ class Guess:
         doubt: what to check, empty where the name says it.
     """
 
-    column: Profile | None
+    column: ColumnProfile | None
     doubt: str = ""
 
 
@@ -59,7 +59,7 @@ def parts(name: str) -> list[str]:
     return [word.lower() for word in _WORD.findall(name)]
 
 
-def guess_keys(columns: Sequence[Profile]) -> tuple[Guess, Guess]:
+def guess_keys(columns: Sequence[ColumnProfile]) -> tuple[Guess, Guess]:
     """User and item: columns called like them, else those whose values repeat."""
     usable = [c for c in columns if c.distinct and c.look in ("whole", "words", "flag", "number")]
     usable = [column for column in usable if not is_called(column, LABEL)]
@@ -79,13 +79,13 @@ def guess_keys(columns: Sequence[Profile]) -> tuple[Guess, Guess]:
     return guesses[0], guesses[1]
 
 
-def is_called(column: Profile, names: Sequence[str]) -> bool:
+def is_called(column: ColumnProfile, names: Sequence[str]) -> bool:
     """Whether one of `names` is a word of the column's name, or all of it."""
     words = parts(column.title)
     return bool({*words, "".join(words)} & set(names))
 
 
-def _named(columns: Sequence[Profile], names: Sequence[str]) -> Profile | None:
+def _named(columns: Sequence[ColumnProfile], names: Sequence[str]) -> ColumnProfile | None:
     """The column called like the first of `names` that fits, an exact match before others."""
     for name in names:
         for column in columns:
@@ -99,13 +99,13 @@ def _named(columns: Sequence[Profile], names: Sequence[str]) -> Profile | None:
     return None
 
 
-def _repeats(column: Profile) -> bool:
+def _repeats(column: ColumnProfile) -> bool:
     """Whether the values could be users or items: many, each in several rows."""
     repeats = _FEW < column.distinct <= column.rows / 2 and column.look in ("whole", "words")
     return repeats and not column.missing and unit_of(column) is None
 
 
-def guess_time(columns: Sequence[Profile]) -> Guess:
+def guess_time(columns: Sequence[ColumnProfile]) -> Guess:
     """The column called most like a time whose values are times, else one with such values."""
     for name in TIME:
         for column in columns:
@@ -125,7 +125,7 @@ def guess_time(columns: Sequence[Profile]) -> Guess:
     return Guess(None)
 
 
-def unit_of(column: Profile, by_name: bool = False) -> Unit | None:
+def unit_of(column: ColumnProfile, by_name: bool = False) -> Unit | None:
     """The unit of a time; None where the values are no times.
 
     Args:
@@ -146,7 +146,7 @@ def unit_of(column: Profile, by_name: bool = False) -> Unit | None:
     return None
 
 
-def guess_labels(columns: Sequence[Profile]) -> list[Guess]:
+def guess_labels(columns: Sequence[ColumnProfile]) -> list[Guess]:
     """Columns called like labels, else those of 0 and 1; one without gaps is first."""
     usable = [column for column in columns if column.numbers is not None or column.look == "flag"]
     usable = [column for column in usable if column.distinct > 1]
@@ -160,7 +160,7 @@ def guess_labels(columns: Sequence[Profile]) -> list[Guess]:
     ]
 
 
-def threshold(column: Profile) -> float:
+def threshold(column: ColumnProfile) -> float:
     """The least grade of at least 4/5 of the highest, so that some rows are negative.
 
     Of numbers that are no grades, the median of the different ones.
@@ -173,5 +173,5 @@ def threshold(column: Profile) -> float:
     return float(values[max(position, 1)])
 
 
-def _gaps(column: Profile) -> str:
+def _gaps(column: ColumnProfile) -> str:
     return f"{column.missing:,} rows have none; remove them" if column.missing else ""

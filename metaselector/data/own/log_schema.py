@@ -10,8 +10,9 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from metaselector.common.errors import nearest
-from metaselector.data.interactions import Feature, FeatureKind, Sampling, TimePart
-from metaselector.data.own.yaml_file import Section, load_yaml
+from metaselector.data.interactions import Feature, FeatureKind, Sampling
+from metaselector.data.microseconds import TimePart
+from metaselector.data.own.yaml_file import SchemaSection, load_yaml
 from metaselector.data.raw.times import Unit
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
@@ -28,14 +29,14 @@ def _one_character(separator: str) -> str:
 Separator = Annotated[str, AfterValidator(_one_character)]
 
 
-class TimeColumn(Section):
+class TimeColumn(SchemaSection):
     column: str = Field(min_length=1, description="the column")
     unit: Unit | None = Field(
         None, description="since 1970 UTC, or ISO 8601; None where Parquet's type says it"
     )
 
 
-class Label(Section):
+class Label(SchemaSection):
     column: str = Field(min_length=1, description="the column")
     threshold: float | None = Field(
         None,
@@ -54,13 +55,13 @@ class Label(Section):
         return 1.0 if self.threshold is None else self.threshold
 
 
-class NegativeSampling(Section):
+class NegativeSampling(SchemaSection):
     per_positive: int = Field(ge=1, description="negatives sampled for each row")
     sampling: Sampling = Field("uniform", description="of items")
     seed: int = Field(0, ge=0, description="of the sampling")
 
 
-class FeatureColumn(Section):
+class FeatureColumn(SchemaSection):
     kind: FeatureKind = Field("categorical", description="one word, several words, or a number")
     column: str | None = Field(
         None, min_length=1, description="the column; None: called as the feature"
@@ -94,7 +95,7 @@ class FeatureColumn(Section):
 Features = dict[str, FeatureColumn]
 
 
-class _Featured(Section):
+class _Featured(SchemaSection):
     features: Features = Field(default_factory=dict, description="columns that become fields")
 
     @field_validator("features", mode="before")

@@ -15,7 +15,7 @@ CHANGE_ME = "CHANGE_ME"
 """What stands in a drafted file where nothing could be guessed."""
 
 
-class Section(BaseModel):
+class SchemaSection(BaseModel):
     """A mapping of the file; an unknown key is refused with the nearest valid one."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -31,7 +31,7 @@ class Section(BaseModel):
         return given
 
 
-Model = TypeVar("Model", bound=Section)
+Model = TypeVar("Model", bound=SchemaSection)
 
 
 def load_yaml(path: Path, model: type[Model], defaults: Mapping[str, Any] = {}) -> Model:

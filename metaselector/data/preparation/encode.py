@@ -25,10 +25,9 @@ from metaselector.data.interactions import InteractionTable, Ints
 from metaselector.data.preparation.cleaning import Cleaning
 from metaselector.data.preparation.fitted_encoder import FittedEncoder
 from metaselector.data.preparation.negatives import NegativeSampler
-from metaselector.data.preparation.parts import Parts
+from metaselector.data.preparation.parts import DEFAULT_SETTINGS, Parts, Settings
 from metaselector.data.preparation.plan import EncodingPlan, write_rows
 from metaselector.data.preparation.prefetch import ahead
-from metaselector.data.preparation.settings import DEFAULT_SETTINGS, Settings
 from metaselector.data.preparation.staging import Staged, StagedRows, stage, whole_users
 from metaselector.data.preparation.statistics import Statistics
 from metaselector.data.preparation.titles import save_titles

@@ -28,10 +28,10 @@ from metaselector.data.interactions import (
     Interactions,
     InteractionTable,
     Task,
-    TimePart,
     TimeUnit,
     nothing_known,
 )
+from metaselector.data.microseconds import TimePart
 from metaselector.data.raw.expansion import read_whole
 
 _FILES = ("schema.json", "rows.json", "known_users.parquet", "known_items.parquet")

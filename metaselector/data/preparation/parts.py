@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from metaselector.data.interactions import Ints
 from metaselector.data.preparation.staging import StagedRows
-from metaselector.data.splitting.windows import Windows, boundaries, user_places
+from metaselector.data.splitting.windows import DEFAULT_WINDOWS, Windows, boundaries, user_places
 
 
 @dataclass(frozen=True)
@@ -67,3 +67,30 @@ class Parts:
         Cold users' histories are cut when they are read, because that depends on the support.
         """
         return boundaries(offsets, self.windows.valid) if self.places is None else offsets[1:]
+
+
+HISTORY_LENGTH = 20
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a table is encoded.
+
+    Attributes:
+        windows: in percent of each user's rows, or of the users.
+        cold_seed: of the split of users; None splits each user's rows.
+        label_threshold: of tasks that have none of their own.
+        history_length: positives kept in the history field.
+        min_count: words in fewer rows of *train* count as unseen.
+        drop_short_users: drop users of a single row instead of refusing them.
+    """
+
+    windows: Windows = DEFAULT_WINDOWS
+    label_threshold: float = 4.0
+    history_length: int = HISTORY_LENGTH
+    min_count: int = 1
+    drop_short_users: bool = False
+    cold_seed: int | None = None
+
+
+DEFAULT_SETTINGS = Settings()

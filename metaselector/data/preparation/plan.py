@@ -17,9 +17,8 @@ from metaselector.data.interactions import Feature, InteractionTable, Ints, task
 from metaselector.data.preparation.fields import Cells, Fields
 from metaselector.data.preparation.later_numbers import LaterNumbers
 from metaselector.data.preparation.numbers import Numbers, number_cells
-from metaselector.data.preparation.parts import Parts
+from metaselector.data.preparation.parts import Parts, Settings
 from metaselector.data.preparation.row_columns import RowColumn, beside, row_columns_of
-from metaselector.data.preparation.settings import Settings
 from metaselector.data.preparation.staging import Staged, StagedRows
 from metaselector.data.preparation.statistics import Past, Statistics, user_offsets
 from metaselector.data.raw.spelling import doubts_of_words

@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from metaselector.data.encoded.schema import Field
-from metaselector.data.interactions import InteractionTable, TimePart
+from metaselector.data.interactions import InteractionTable
+from metaselector.data.microseconds import TimePart, time_codes, words_of
 from metaselector.data.preparation.fields import Cells, Fields
 from metaselector.data.preparation.numbers import number_cells
 from metaselector.data.preparation.staging import Staged, StagedRows
 from metaselector.data.preparation.statistics import Statistics
-from metaselector.data.preparation.time_parts import time_codes, words_of
 
 RowColumn = Callable[[StagedRows], Cells]
 """Makes cells ``[n]`` or ``[n, slots]`` of records."""

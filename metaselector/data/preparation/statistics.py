@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from metaselector.data.encoded.history import history_sizes, times_shown
 from metaselector.data.interactions import InteractionTable, Ints
+from metaselector.data.microseconds import time_codes, words_of
 from metaselector.data.preparation.numbers import QUANTILE_SAMPLE, Numbers
 from metaselector.data.preparation.parts import Parts
 from metaselector.data.preparation.staging import Staged, StagedRows
-from metaselector.data.preparation.time_parts import time_codes, words_of
 
 
 @dataclass

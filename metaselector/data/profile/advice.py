@@ -8,8 +8,8 @@ from metaselector.data.interactions import Feature, InteractionTable, Task
 from metaselector.data.profile.figures import (
     SHORT,
     FeatureProfile,
+    LogProfile,
     NumberProfile,
-    Profile,
     TaskProfile,
 )
 from metaselector.data.raw.values import shown
@@ -26,7 +26,7 @@ ENTRIES_TO_JUDGE = 20
 """Entries from which on the number of distinct words or numbers says something."""
 
 
-def advice(table: InteractionTable, profile: Profile) -> Iterator[str]:
+def advice(table: InteractionTable, profile: LogProfile) -> Iterator[str]:
     """The warnings that `profile`, made from `table`, deserves."""
     if not profile.tabular:
         yield from _about_times(profile)
@@ -40,7 +40,7 @@ def advice(table: InteractionTable, profile: Profile) -> Iterator[str]:
         yield from _about_feature(feature, result)
 
 
-def _about_times(profile: Profile) -> Iterator[str]:
+def _about_times(profile: LogProfile) -> Iterator[str]:
     if profile.first_time == profile.last_time and profile.rows > 1:
         yield (
             f"all rows have the time {profile.first_time}: windows and histories would follow the "
@@ -83,7 +83,7 @@ def _about_label(task: Task, found: TaskProfile) -> Iterator[str]:
         )
 
 
-def _about_users(profile: Profile) -> Iterator[str]:
+def _about_users(profile: LogProfile) -> Iterator[str]:
     if profile.tabular and profile.single_row_users:
         yield (
             f"{profile.single_row_users:,} of {profile.users:,} groups have a single row, which "

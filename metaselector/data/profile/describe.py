@@ -17,15 +17,14 @@ from numpy.typing import NDArray
 from metaselector.common.errors import DataError
 from metaselector.data.interactions import InteractionTable
 from metaselector.data.microseconds import DAY, SECOND, as_text
-from metaselector.data.preparation.codes import Codes
+from metaselector.data.preparation.codes import Codes, Tally
 from metaselector.data.preparation.numbers import QUANTILE_SAMPLE
 from metaselector.data.preparation.parts import Parts
 from metaselector.data.profile.advice import advice
 from metaselector.data.profile.features import Summary, side_table, summary_of
-from metaselector.data.profile.figures import SHORT, Profile, Spread
+from metaselector.data.profile.figures import SHORT, LogProfile, Spread
 from metaselector.data.profile.labels import LabelSummary
 from metaselector.data.profile.row_log import RowLog
-from metaselector.data.profile.tally import Tally
 from metaselector.data.profile.train_rows import LATER, TRAIN, train_rows
 from metaselector.data.raw.spelling import doubts_of_names
 from metaselector.data.splitting.windows import DEFAULT_WINDOWS, Windows
@@ -40,7 +39,7 @@ def describe(
     windows: Windows = DEFAULT_WINDOWS,
     cold_seed: int | None = None,
     now: float | None = None,
-) -> Profile:
+) -> LogProfile:
     """Profile the rows of `table`, its users and its items.
 
     Args:
@@ -94,7 +93,7 @@ def describe(
         table.item_features, "item", described, items.words, item_in
     )
     features = [*_row_features(table, kinds), *of_users, *of_items]
-    profile = Profile(
+    profile = LogProfile(
         dataset=table.name,
         source=str(table.source),
         rows=rows,

@@ -12,11 +12,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from metaselector.data.interactions import Feature, Ints
-from metaselector.data.preparation.codes import Codes, occurring
+from metaselector.data.preparation.codes import Codes, Tally, occurring
 from metaselector.data.preparation.later_numbers import LaterNumbers
 from metaselector.data.preparation.numbers import Numbers
 from metaselector.data.profile.figures import FeatureProfile, NumberProfile, Side
-from metaselector.data.profile.tally import Tally
 from metaselector.data.raw.spelling import doubts_of_words
 
 FREQUENT = 5

@@ -113,7 +113,7 @@ class FeatureProfile:
 
 
 @dataclass(frozen=True)
-class Profile:
+class LogProfile:
     """What :func:`~metaselector.data.profile.describe.describe` finds.
 
     Attributes:

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metaselector.data.interactions import Task
+from metaselector.data.preparation.codes import Tally
 from metaselector.data.profile.figures import TaskProfile
-from metaselector.data.profile.tally import Tally
 
 
 class LabelSummary:

@@ -17,7 +17,7 @@ import pandas as pd
 from metaselector.common.errors import DataError, nearest
 from metaselector.data.interactions import Interactions, InteractionTable, nothing_known
 from metaselector.data.public.movielens import ITEM_FEATURES, USER_FEATURES, year_in_title
-from metaselector.data.raw.tabular import Layout, first_line, index_by, read_rows, read_table
+from metaselector.data.raw.tabular import TextLayout, first_line, index_by, read_rows, read_table
 from metaselector.data.raw.values import Column, Kind, shown
 
 TYPES = ("token", "token_seq", "float", "float_seq")
@@ -67,7 +67,7 @@ def read_atomic(directory: Path, name: str) -> InteractionTable:
     )
 
 
-def _read(path: Path, layout: Layout) -> Iterator[Interactions]:
+def _read(path: Path, layout: TextLayout) -> Iterator[Interactions]:
     for records in read_rows(path, layout):
         yield records.interactions(_USER, _ITEM, "rating", records.times("timestamp"))
 
@@ -113,7 +113,7 @@ def _years(items: pd.DataFrame) -> pd.Series:
     return pd.Series(found, items.index, dtype="str")
 
 
-def _layout(path: Path, wanted: Mapping[str, Kind]) -> tuple[Layout, dict[str, str]]:
+def _layout(path: Path, wanted: Mapping[str, Kind]) -> tuple[TextLayout, dict[str, str]]:
     """The layout of a file and the declared type of each column; `wanted` columns must exist."""
     types = _header(path)
     for column, kind in wanted.items():
@@ -127,7 +127,7 @@ def _layout(path: Path, wanted: Mapping[str, Kind]) -> tuple[Layout, dict[str, s
             problem = f"declared as '{types[column]}'; declare it {column}:{expected}"
             raise DataError(path, problem, line=1, column=column)
     columns = tuple(Column(column, wanted.get(column, "text")) for column in types)
-    return Layout(columns, header_lines=1), types
+    return TextLayout(columns, header_lines=1), types
 
 
 def _header(path: Path) -> dict[str, str]:

@@ -20,7 +20,7 @@ import pandas as pd
 
 from metaselector.common.errors import DataError, nearest
 from metaselector.data.interactions import Feature, Interactions, InteractionTable
-from metaselector.data.raw.tabular import Layout, index_by, read_rows, read_table
+from metaselector.data.raw.tabular import TextLayout, index_by, read_rows, read_table
 from metaselector.data.raw.values import Column
 
 GENRES_100K = (
@@ -55,6 +55,7 @@ RATING_COLUMNS = (
     Column("rating", "number"),
     Column("timestamp", "seconds"),
 )
+ITEM_COLUMNS = (Column("item", "key"), Column("title"), Column("genres"))
 USER_FEATURES = (Feature("age"), Feature("gender"), Feature("occupation"))
 ITEM_FEATURES = (Feature("genres", "multivalued", profile=True), Feature("release_year"))
 BEST = 5.0
@@ -63,49 +64,53 @@ _RELEASE_DATE = re.compile(r"[0-9]{1,2}-[A-Z][a-z]{2}-([0-9]{4})")
 
 
 def read_movielens_100k(directory: Path) -> InteractionTable:
-    """Read ``u.data``, ``u.user`` and ``u.item`` (and ``u.genre``, if it is there).
+    """Read ``u.data``, ``u.user``, ``u.item`` and, if present, ``u.genre``.
 
     Args:
-        directory: the folder that holds them, or one with the folder ``ml-100k`` in it.
+        directory: the folder of these files, or one that contains it as ``ml-100k``.
 
     Raises:
-        DataError: a file is missing or a line of it is wrong; of the ratings, when they are read.
+        DataError: a file is missing or a line is wrong; ratings are checked as they are read.
     """
-    folder = folder_of(directory, "ml-100k", FILES_100K[0])
-    source, user_path, item_path = (folder / file for file in FILES_100K)
-    user_columns = (Column("user", "key"), *map(Column, ("age", "gender", "occupation", "zip")))
-    users = index_by(read_table(user_path, Layout(user_columns, "|")), "user", user_path)
-    items = index_by(_items_100k(item_path, _genre_order(folder / "u.genre")), "item", item_path)
-    return InteractionTable(
-        name="movielens-100k",
-        source=source,
-        read=partial(read_ratings, source, Layout(RATING_COLUMNS), step=1.0),
-        users=users[["age", "gender", "occupation"]],
-        describe_items=lambda names: items,
-        user_features=USER_FEATURES,
-        item_features=ITEM_FEATURES,
-    )
+    source, user_path, item_path = _paths(directory, "ml-100k", FILES_100K)
+    users = _users(user_path, ("age", "gender", "occupation", "zip"), "|")
+    genres = _genre_order(item_path.with_name("u.genre"))
+    items = index_by(_items_100k(item_path, genres), "item", item_path)
+    return _table("movielens-100k", source, TextLayout(RATING_COLUMNS), users, items)
 
 
 def read_movielens_1m(directory: Path) -> InteractionTable:
     """Read ``ratings.dat``, ``users.dat`` and ``movies.dat``; age and occupation are codes.
 
     Args:
-        directory: the folder that holds them, or one with the folder ``ml-1m`` in it.
+        directory: the folder of these files, or one that contains it as ``ml-1m``.
 
     Raises:
-        DataError: a file is missing or a line of it is wrong; of the ratings, when they are read.
+        DataError: a file is missing or a line is wrong; ratings are checked as they are read.
     """
-    folder = folder_of(directory, "ml-1m", FILES_1M[0])
-    source, user_path, item_path = (folder / file for file in FILES_1M)
-    user_columns = (Column("user", "key"), *map(Column, ("gender", "age", "occupation", "zip")))
-    users = index_by(read_table(user_path, Layout(user_columns, "::")), "user", user_path)
-    item_columns = (Column("item", "key"), Column("title"), Column("genres"))
-    items = described(item_path, Layout(item_columns, "::", "latin-1"), GENRES_100K)
+    source, user_path, item_path = _paths(directory, "ml-1m", FILES_1M)
+    users = _users(user_path, ("gender", "age", "occupation", "zip"), "::")
+    items = described(item_path, TextLayout(ITEM_COLUMNS, "::", "latin-1"), GENRES_100K)
+    return _table("movielens-1m", source, TextLayout(RATING_COLUMNS, "::"), users, items)
+
+
+def _paths(directory: Path, name: str, files: tuple[str, ...]) -> Iterator[Path]:
+    folder = folder_of(directory, name, files[0])
+    return (folder / file for file in files)
+
+
+def _users(path: Path, columns: tuple[str, ...], separator: str) -> pd.DataFrame:
+    layout = TextLayout((Column("user", "key"), *map(Column, columns)), separator)
+    return index_by(read_table(path, layout), "user", path)
+
+
+def _table(
+    name: str, source: Path, layout: TextLayout, users: pd.DataFrame, items: pd.DataFrame
+) -> InteractionTable:
     return InteractionTable(
-        name="movielens-1m",
+        name=name,
         source=source,
-        read=partial(read_ratings, source, Layout(RATING_COLUMNS, "::"), step=1.0),
+        read=partial(read_ratings, source, layout, step=1.0),
         users=users[["age", "gender", "occupation"]],
         describe_items=lambda names: items,
         user_features=USER_FEATURES,
@@ -113,7 +118,7 @@ def read_movielens_1m(directory: Path) -> InteractionTable:
     )
 
 
-def read_ratings(path: Path, layout: Layout, step: float) -> Iterator[Interactions]:
+def read_ratings(path: Path, layout: TextLayout, step: float) -> Iterator[Interactions]:
     """Read a file with the :data:`RATING_COLUMNS`.
 
     Args:
@@ -132,7 +137,7 @@ def read_ratings(path: Path, layout: Layout, step: float) -> Iterator[Interactio
         yield records.interactions("user", "item", "rating", records.times("timestamp"))
 
 
-def described(path: Path, layout: Layout, genres: Iterable[str]) -> pd.DataFrame:
+def described(path: Path, layout: TextLayout, genres: Iterable[str]) -> pd.DataFrame:
     """Read a file of items, titles and genres, which must be among `genres`."""
     items = read_table(path, layout)
     listed = [tuple(filter(None, entry.split("|"))) for entry in items["genres"]]
@@ -159,14 +164,16 @@ def folder_of(directory: Path, name: str, ratings: str) -> Path:
 def _genre_order(path: Path) -> tuple[str, ...]:
     if not path.exists():
         return GENRES_100K
-    order = read_table(path, Layout((Column("genres", "key"), Column("position", "number")), "|"))
+    order = read_table(
+        path, TextLayout((Column("genres", "key"), Column("position", "number")), "|")
+    )
     check_genres(path, order["line"], [(genre,) for genre in order["genres"]], GENRES_100K)
     return tuple(order.sort_values("position")["genres"])
 
 
 def _items_100k(path: Path, genres: tuple[str, ...]) -> pd.DataFrame:
     words = ("title", "release date", "video date", "url", *genres)
-    layout = Layout((Column("item", "key"), *map(Column, words)), "|", "latin-1")
+    layout = TextLayout((Column("item", "key"), *map(Column, words)), "|", "latin-1")
     frame = read_table(path, layout)
     for genre in genres:
         for line, flag in zip(frame["line"], frame[genre], strict=True):

@@ -14,14 +14,14 @@ from metaselector.common.errors import DataError
 from metaselector.data.interactions import InteractionTable, nothing_known
 from metaselector.data.public.movielens import (
     GENRES_100K,
+    ITEM_COLUMNS,
     ITEM_FEATURES,
     RATING_COLUMNS,
     described,
     folder_of,
     read_ratings,
 )
-from metaselector.data.raw.tabular import Layout, first_line
-from metaselector.data.raw.values import Column
+from metaselector.data.raw.tabular import TextLayout, first_line
 
 FILES_10M = ("ratings.dat", "movies.dat")
 FILES_CSV = ("ratings.csv", "movies.csv")
@@ -30,7 +30,6 @@ NO_GENRE = "(no genres listed)"
 GENRES = (*GENRES_100K, "Children", "IMAX", NO_GENRE)
 """What the files write since MovieLens-10M: ``Children`` for ``Children's``, which is read too."""
 
-_ITEM_COLUMNS = (Column("item", "key"), Column("title"), Column("genres"))
 _RATINGS_HEADER = "userId,movieId,rating,timestamp"
 _ITEMS_HEADER = "movieId,title,genres"
 
@@ -46,7 +45,7 @@ def read_movielens_10m(directory: Path) -> InteractionTable:
     """
     folder = folder_of(directory, "ml-10M100K", FILES_10M[0])
     source, item_path = (folder / file for file in FILES_10M)
-    ratings, items = Layout(RATING_COLUMNS, "::"), Layout(_ITEM_COLUMNS, "::")
+    ratings, items = TextLayout(RATING_COLUMNS, "::"), TextLayout(ITEM_COLUMNS, "::")
     return _table("movielens-10m", source, ratings, item_path, items)
 
 
@@ -65,13 +64,13 @@ def read_movielens_csv(directory: Path, name: str) -> InteractionTable:
     source, item_path = (folder / file for file in FILES_CSV)
     _check_header(source, _RATINGS_HEADER)
     _check_header(item_path, _ITEMS_HEADER)
-    ratings = Layout(RATING_COLUMNS, ",", header_lines=1)
-    items = Layout(_ITEM_COLUMNS, ",", header_lines=1, quoted=True)
+    ratings = TextLayout(RATING_COLUMNS, ",", header_lines=1)
+    items = TextLayout(ITEM_COLUMNS, ",", header_lines=1, quoted=True)
     return _table(name, source, ratings, item_path, items)
 
 
 def _table(
-    name: str, source: Path, ratings: Layout, item_path: Path, items: Layout
+    name: str, source: Path, ratings: TextLayout, item_path: Path, items: TextLayout
 ) -> InteractionTable:
     frame = described(item_path, items, GENRES)
     frame["genres"] = frame["genres"].map(lambda found: tuple(g for g in found if g != NO_GENRE))

@@ -31,7 +31,7 @@ _PIP_SECONDS = 600
 _UNCHECKED = "the owner publishes no checksums; only those inside the gzip files are verified"
 
 
-class Source(Protocol):
+class FetchSource(Protocol):
     """One way to get the files of a data set."""
 
     def fill(self, target: Path, cache: Path, *, timeout: float, progress: bool) -> None:

@@ -31,7 +31,7 @@ _PARSED, _CHECKED = ARROW | {"key": _KEY}, CHECKED | {"key": _KEY}
 
 
 @dataclass(frozen=True)
-class Layout:
+class TextLayout:
     """How a file is laid out.
 
     Attributes:
@@ -50,7 +50,7 @@ class Layout:
     quoted: bool = False
 
 
-def read_rows(path: Path, layout: Layout, size: int = BLOCK_BYTES) -> Iterator[Records]:
+def read_rows(path: Path, layout: TextLayout, size: int = BLOCK_BYTES) -> Iterator[Records]:
     """Read the records of a file, gzipped or not; blank lines at the end are ignored.
 
     Args:
@@ -81,7 +81,7 @@ def read_rows(path: Path, layout: Layout, size: int = BLOCK_BYTES) -> Iterator[R
         raise DataError(path, "the file holds no records; copy or fetch it again")
 
 
-def read_table(path: Path, layout: Layout) -> pd.DataFrame:
+def read_table(path: Path, layout: TextLayout) -> pd.DataFrame:
     """Read every record of `path` at once; arguments and errors are those of :func:`read_rows`.
 
     Returns:
@@ -117,7 +117,7 @@ def index_by(frame: pd.DataFrame, key: str, path: Path) -> pd.DataFrame:
     return frame.drop(columns="line").set_index(key)
 
 
-def read_fast(block: Block, layout: Layout) -> pa.Table | None:
+def read_fast(block: Block, layout: TextLayout) -> pa.Table | None:
     """The columns of a block, or None where anything is unusual."""
     data = block.data
     if b"\r" in data and data.count(b"\r") != data.count(b"\r\n"):
@@ -150,7 +150,7 @@ def read_fast(block: Block, layout: Layout) -> pa.Table | None:
     return checked(table, layout.columns)
 
 
-def read_slowly(path: Path, block: Block, layout: Layout) -> pa.Table:
+def read_slowly(path: Path, block: Block, layout: TextLayout) -> pa.Table:
     """The columns of a block; raises :class:`DataError` for its first bad line."""
     values: list[list[Any]] = [[] for _ in layout.columns]
     lines = block.lines()
@@ -169,7 +169,7 @@ def read_slowly(path: Path, block: Block, layout: Layout) -> pa.Table:
     return pa.table(arrays, schema=schema)
 
 
-def _check_end(path: Path, block: Block, layout: Layout, last_line: int) -> None:
+def _check_end(path: Path, block: Block, layout: TextLayout, last_line: int) -> None:
     column = layout.columns[-1]
     if column.kind in ("number", "seconds") and not block.data.endswith(b"\n"):
         # A cut number is still a number, so this is the only trace that a cut here leaves.
@@ -182,7 +182,7 @@ def _check_end(path: Path, block: Block, layout: Layout, last_line: int) -> None
         )
 
 
-def _split(path: Path, number: int, raw: bytes, layout: Layout) -> list[bytes]:
+def _split(path: Path, number: int, raw: bytes, layout: TextLayout) -> list[bytes]:
     if not layout.quoted:
         return raw.split(layout.separator.encode())
     # Bytes that are not text go round unchanged, for the message that names their column.
@@ -196,7 +196,7 @@ def _split(path: Path, number: int, raw: bytes, layout: Layout) -> list[bytes]:
 
 
 def _check_count(
-    path: Path, number: int, fields: Sequence[bytes], layout: Layout, is_last: bool
+    path: Path, number: int, fields: Sequence[bytes], layout: TextLayout, is_last: bool
 ) -> None:
     found, expected = len(fields), len(layout.columns)
     if found == expected:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from metaselector.common.errors import ConfigError, DataError, UserError
 from metaselector.data.interactions import InteractionTable
-from metaselector.data.own.column_profile import Profile
+from metaselector.data.own.column_profile import ColumnProfile
 from metaselector.data.own.draft import draft, write_draft
 from metaselector.data.own.draft_guesses import parts, threshold
 from metaselector.data.own.log_schema import LogSchema, load_schema
@@ -277,7 +277,7 @@ def test_parts_of_names() -> None:
     ],
 )
 def test_thresholds(values: list[float], expected: float) -> None:
-    assert threshold(Profile("r", "number", 9, numbers=np.array(values, float))) == expected
+    assert threshold(ColumnProfile("r", "number", 9, numbers=np.array(values, float))) == expected
 
 
 NAMES = st.text(st.characters(codec="utf-8", categories=["L", "N", "P", "S", "Zs"]), min_size=1)

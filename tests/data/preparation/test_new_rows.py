@@ -24,7 +24,7 @@ from metaselector.data.preparation.encode import encode_to
 from metaselector.data.preparation.fitted_encoder import FittedEncoder
 from metaselector.data.preparation.given_rows import RawRows
 from metaselector.data.preparation.new_rows import NewRows, encode_rows
-from metaselector.data.preparation.settings import Settings
+from metaselector.data.preparation.parts import Settings
 from metaselector.data.public.atomic import read_atomic
 from metaselector.data.registry import read
 

@@ -13,7 +13,7 @@ from metaselector.common.errors import DataError, UnknownWarning
 from metaselector.data.preparation.encode import encode_to
 from metaselector.data.preparation.fitted_encoder import FittedEncoder
 from metaselector.data.preparation.given_rows import RawRows
-from metaselector.data.preparation.settings import Settings
+from metaselector.data.preparation.parts import Settings
 from metaselector.data.preparation.unknown import (
     find_unknown,
     warn_apart,
