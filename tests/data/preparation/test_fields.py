@@ -159,9 +159,9 @@ def test_numbers_far_outside_of_the_range_of_train_are_set_to_its_edge(
     margin = 3 * deviation
     assert found == pytest.approx([1, 1, 1, 5, 5 + margin, 1 - margin, 6, 1])
     assert table.repairs == [
-        "tiny.csv: feature 'price' of rows leaves the range of train (1 to 5) in 3 of 4 later "
-        "numbers, 2 of them by more than 3 deviations, which are set to that; correct them, or "
-        "bring a number that does not drift, or buckets"
+        "tiny.csv: feature 'price' of rows leaves its range in train (1 to 5) in 3 of 4 later "
+        "values, 2 of them by more than 3 standard deviations, which are clipped there; correct "
+        "them, use a feature that does not drift, or use buckets"
     ]
 
 
@@ -175,8 +175,8 @@ def test_a_constant_number_stays_constant(table: InteractionTable, number: float
     dataset = encode(table, SETTINGS)
     assert decoded(dataset, "price") == [[("(number)", 0.0)]] * 7 + [[("(unseen)", 1.0)]]
     assert decoded(dataset, "cut") == [[("any", 1.0)]] * 7 + [[("(unseen)", 1.0)]]
-    said = f"is constant in train ({number:.15g}): it says nothing; drop the feature; 3 of 3 later "
-    said += "ones differ, and are set to it"
+    said = f"is constant in train ({number:.15g}); drop the feature; 3 of 3 later values differ "
+    said += "and are set to it"
     assert table.repairs == [f"tiny.csv: feature '{f}' of rows {said}" for f in columns]
 
 
@@ -217,8 +217,8 @@ def test_items_that_come_after_train_may_leave_its_range(table: InteractionTable
     assert [row[0][1] for row in decoded(dataset, "a")] == [0] * 8
     assert decoded(dataset, "b")[-1][0][1] == pytest.approx(2 / np.sqrt(2) + 3)
     assert [repair.partition(" of items ")[2][:60] for repair in table.repairs] == [
-        "is constant in train (2): it says nothing; drop the feature;",
-        "leaves the range of train (1 to 5) in 1 of 1 later numbers, ",
+        "is constant in train (2); drop the feature; 1 of 1 later val",
+        "leaves its range in train (1 to 5) in 1 of 1 later values, 1",
     ]
 
 
@@ -265,8 +265,8 @@ def test_a_label_after_one_that_is_not_positive_is_refused(table: InteractionTab
     with pytest.raises(DataError) as error:
         encode(_with_bought(table, [0.0] * 8), SETTINGS)
     assert str(error.value) == (
-        f"tiny.csv:{first + 1} (column bought): the label has a value, but comes after 'rating', "
-        "which is not positive here; leave it empty"
+        f"tiny.csv:{first + 1} (column bought): has a label, although task 'rating', which must "
+        "be positive first, is not; leave it empty"
     )
 
 
