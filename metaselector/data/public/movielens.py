@@ -1,11 +1,11 @@
-"""MovieLens-100K and MovieLens-1M in the format of GroupLens' own files.
+"""Read MovieLens-100K and MovieLens-1M from GroupLens' official files.
 
 Source: F. M. Harper and J. A. Konstan, "The MovieLens Datasets: History and Context", ACM TiiS
 5(4), 2015; formats as in the README of each data set.
 
-The release year is the one in the title, as in RecBole's conversion of the same data, so that both
-formats give the same features. It is the year the film was made; the release date of MovieLens-100K
-(which is often that of the United States) is used where a title names no year.
+The release year is taken from the title, as in RecBole's conversion of the same data, so both
+formats give the same features. It is the year in which the film was made. MovieLens-100K's release
+date, often that of the United States, is used only if the title has no year.
 """
 
 from __future__ import annotations
@@ -123,8 +123,8 @@ def read_ratings(path: Path, layout: TextLayout, step: float) -> Iterator[Intera
 
     Args:
         path: the file.
-        layout: how it is laid out.
-        step: the worst rating, and the distance from one rating to the next.
+        layout: its columns and format.
+        step: lowest rating, and distance between ratings.
 
     Raises:
         DataError: as :func:`read_rows`, or a rating is not on the scale.
@@ -138,7 +138,7 @@ def read_ratings(path: Path, layout: TextLayout, step: float) -> Iterator[Intera
 
 
 def described(path: Path, layout: TextLayout, genres: Iterable[str]) -> pd.DataFrame:
-    """Read a file of items, titles and genres, which must be among `genres`."""
+    """Read a file of items with titles and genres, which must be among `genres`."""
     items = read_table(path, layout)
     listed = [tuple(filter(None, entry.split("|"))) for entry in items["genres"]]
     check_genres(path, items["line"], listed, genres)
@@ -150,13 +150,13 @@ def described(path: Path, layout: TextLayout, genres: Iterable[str]) -> pd.DataF
 
 
 def year_in_title(title: str) -> str:
-    """``"1995"`` of ``"Toy Story (1995)"``, the last one of several; empty where there is none."""
+    """The last year in a title, such as ``"1995"`` in ``"Toy Story (1995)"``; empty if none."""
     years = _TITLE_YEAR.findall(title)
     return years[-1] if years else ""
 
 
 def folder_of(directory: Path, name: str, ratings: str) -> Path:
-    """`directory`, or the official sub-folder `name` of it where only that holds the ratings."""
+    """`directory`, or its official sub-folder `name` if only that contains the ratings."""
     inner = directory / name
     return inner if not (directory / ratings).exists() and inner.is_dir() else directory
 
@@ -178,7 +178,7 @@ def _items_100k(path: Path, genres: tuple[str, ...]) -> pd.DataFrame:
     for genre in genres:
         for line, flag in zip(frame["line"], frame[genre], strict=True):
             if flag not in ("0", "1"):
-                problem = f"'{flag}' is not a genre flag; write 0 or 1"
+                problem = f"'{flag}' is not a genre flag; use 0 or 1"
                 raise DataError(path, problem, line=int(line), column=genre)
     flags = frame[list(genres)].to_numpy() == "1"
     chosen = [tuple(itertools.compress(genres, row)) for row in flags]
@@ -195,7 +195,7 @@ def _release_year(path: Path, line: int, date: str) -> str:
         return ""
     match = _RELEASE_DATE.fullmatch(date)
     if match is None:
-        problem = f"'{date}' is not a date such as 01-Jan-1995; correct it or leave it empty"
+        problem = f"'{date}' is not a date such as 01-Jan-1995; correct it, or leave it empty"
         raise DataError(path, problem, line=line, column="release date")
     return match[1]
 
@@ -208,5 +208,5 @@ def check_genres(
     for line, entry in zip(lines, genres, strict=True):
         for genre in entry:
             if genre not in names:
-                problem = f"unknown genre '{genre}', {nearest(genre, names)}"
+                problem = f"unknown genre '{genre}'; {nearest(genre, names)}"
                 raise DataError(path, problem, line=int(line), column="genres")

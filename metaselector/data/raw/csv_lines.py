@@ -44,7 +44,7 @@ def text_header(path: Path, separator: str, quoted: bool = True) -> list[str]:
     seen: set[str] = set()
     for name in names:
         if name in seen:
-            problem = f"{shown(name)} is named twice in the header; rename one of the two"
+            problem = f"{shown(name)} is given twice in the header; rename one of them"
             raise DataError(path, problem, line=1, column=name)
         seen.add(name)
     return names
