@@ -60,7 +60,7 @@ def write_draft(path: Path, output: Path) -> None:
 
 def _lines(file: RawFile, columns: list[ColumnProfile], folder: Path | None) -> Iterator[str]:
     path = file.path if folder is None else Path(os.path.relpath(file.path, folder))
-    yield f"# Drafted from the first {columns[0].rows:,} rows of {file.path.name}. Correct the lines"
+    yield f"# Drafted from the first {columns[0].rows:,} rows of {file.path.name}. Correct lines"
     yield "# marked `# check:`, then pass this file to `metaselector reproduce --dataset`."
     yield "version: 1"
     yield f"name: {_name(file.path)}"

@@ -150,8 +150,8 @@ def _follow(
     """
     outside = ~(earlier_values >= earlier.least)
     problem = (
-        f"is positive, but column '{earlier.column}', which must be positive first, is not; correct "
-        "one, or remove `after` from the label"
+        f"is positive, but column '{earlier.column}', which must be positive first, is not; "
+        "correct one, or remove `after` from the label"
     )
     checked(
         block, label.column, lambda _: refuse(outside & (values >= label.least), lambda _: problem)

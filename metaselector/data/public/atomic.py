@@ -1,8 +1,8 @@
 """Read RecBole's atomic files, the common format of its public data sets.
 
 ``<name>.inter`` contains the interactions, ``<name>.user`` and ``<name>.item`` the features of
-users and items. The first line names and types the columns (``rating:float``). Tabs separate columns, and
-spaces the words of a ``token_seq``.
+users and items. The first line names and types the columns (``rating:float``). Tabs separate
+columns, and spaces the words of a ``token_seq``.
 Source: https://recbole.io/docs/user_guide/data/atomic_files.html
 """
 

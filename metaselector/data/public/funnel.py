@@ -39,8 +39,8 @@ def as_funnel(ratings: InteractionTable) -> InteractionTable:
     """Convert a table of ratings to the tasks *watched* and *liked*.
 
     *Watched* is 1 for every rating, and 0 for one sampled item per rating, drawn from the items
-    that the user never rated, in proportion to their ratings and at most once per user. *Liked* is whether
-    the rating reaches the setting ``data.label_threshold``; sampled rows do not have it.
+    that the user never rated, in proportion to their ratings and at most once per user. *Liked* is
+    whether the rating reaches the setting ``data.label_threshold``; sampled rows do not have it.
 
     A sampled row directly follows its rating, with the same user, time and history. The history is
     what the user *watched* before, whatever the rating, so it leaks no label of the second task. If

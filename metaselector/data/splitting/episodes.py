@@ -1,4 +1,4 @@
-"""A user's support and query rows, padded and masked so that users batch."""
+"""Episodes: padded and masked support and query rows, so that users can be batched."""
 
 from __future__ import annotations
 
