@@ -304,7 +304,7 @@ def test_truncated_gzip(format_: Format, tmp_path: Path) -> None:
     with pytest.raises(DataError) as error:
         read_all(format_, tmp_path)
     assert _message(error).startswith(f"{path}:")
-    assert "the gzip file is cut short here; copy or fetch it again" in _message(error)
+    assert "the gzip file is truncated here; copy or fetch it again" in _message(error)
 
 
 def test_file_truncated_inside_its_last_number(format_: Format, tmp_path: Path) -> None:
@@ -352,7 +352,7 @@ def test_missing_interactions(format_: Format, tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(DataError) as error:
         read_all(format_, tmp_path)
-    assert _message(error).startswith(f"{path}: no such file")
+    assert _message(error).startswith(f"{path}: file not found")
     path.mkdir()
     with pytest.raises(DataError) as error:
         read_all(format_, tmp_path)

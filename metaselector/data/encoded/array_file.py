@@ -55,7 +55,7 @@ class ArrayFile:
         return self._sha.hexdigest()
 
     def _header(self) -> bytes:
-        """The header, which NumPy pads so that its length is constant while the first axis grows."""
+        """The header; NumPy pads it to a constant length, so the first axis can grow."""
         header = BytesIO()
         described = {
             "descr": npy.dtype_to_descr(self._dtype),

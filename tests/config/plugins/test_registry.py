@@ -159,7 +159,9 @@ def test_a_dataset_of_a_package_that_still_gives_seconds(
         return block._replace(timestamps=block.timestamps // 1_000_000)
 
     monkeypatch.setitem(data_registry.PLUGINS.registered, "ours", Ours())
-    with pytest.raises(DataError, match="look like seconds: they are microseconds since 1970 UTC"):
+    with pytest.raises(
+        DataError, match="look like seconds, but must be microseconds since 1970 UTC"
+    ):
         list(data_registry.read("ours", raw).read())
     monkeypatch.setitem(data_registry.PLUGINS.registered, "ours", DATASETS["movielens-100k"])
     assert len(data_registry.read("ours", raw).interactions) == len(right.interactions)
@@ -198,7 +200,7 @@ def test_a_dataset_that_brings_its_files_needs_no_data(
         fetch("theirs", tmp_path / "elsewhere")
     assert not (tmp_path / "elsewhere" / "theirs").exists()
     monkeypatch.setattr(Brings, "fetch", lambda self, directory: None)
-    with pytest.raises(UserError, match="its own fetch brings no file"):
+    with pytest.raises(UserError, match="its own fetch provides no file"):
         fetch("theirs", tmp_path / "elsewhere")
 
 

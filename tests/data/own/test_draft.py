@@ -246,7 +246,7 @@ def test_the_file_may_be_elsewhere(tmp_path: Path) -> None:
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "log.csv"
     pd.DataFrame(COLUMNS).to_csv(path, index=False)
-    with pytest.raises(UserError, match=r"log.csv: exists already; remove it, or choose another"):
+    with pytest.raises(UserError, match=r"log.csv: already exists; remove it, or choose another"):
         write_draft(path, path)
 
 

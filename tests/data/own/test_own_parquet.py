@@ -116,7 +116,11 @@ def test_empty_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("column", "values", "message"),
     [
-        ("who", [1.0, 2.0, 3.0], ":1 (column who): 1.0 is no id but a floating-point number; save"),
+        (
+            "who",
+            [1.0, 2.0, 3.0],
+            ":1 (column who): floating-point numbers cannot be ids, such as 1.0; save",
+        ),
         ("who", ["a", None, "b"], ":2 (column who): is empty"),
         ("what", ["a", "b", ""], ":3 (column what): is empty"),
         ("what", [[1], [2], [3]], None),
@@ -150,9 +154,9 @@ def test_no_parquet(tmp_path: Path) -> None:
     schema = write_parquet(tmp_path, arrow())
     path = tmp_path / "log.parquet"
     path.write_bytes(path.read_bytes()[:-50])
-    assert problem(schema).startswith("log.parquet: no Parquet file, or a damaged one (")
+    assert problem(schema).startswith("log.parquet: not a Parquet file, or damaged (")
     parquet.write_table(arrow().slice(0, 0), path)
-    assert problem(schema) == "log.parquet: holds no interactions, only names of columns"
+    assert problem(schema) == "log.parquet: contains only a header and no interactions"
 
 
 def test_parquet_lacks_a_column(tmp_path: Path) -> None:

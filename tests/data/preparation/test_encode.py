@@ -233,6 +233,6 @@ def test_ids_that_may_be_wrong_are_counted(make_table: MakeTable) -> None:
         "rows); each spelling counts as another user: write all alike"
     )
     assert item == (
-        "tiny.csv (column item): written with blanks around: 1 item ('i1 '; 6 rows); each spelling "
+        "tiny.csv (column item): with surrounding blanks: 1 item ('i1 '; 6 rows); each spelling "
         "counts as another item: write all alike, without blanks"
     )

@@ -108,7 +108,7 @@ def test_a_header_is_no_rows(encoder: FittedEncoder, tmp_path: Path) -> None:
         (LOG + "9,ann,i1,5,1,2\n", r"h.csv:5 .* has 6 instead of 5 values"),
         (HEADER + "\n" + ROWS[0] + "\n", "h.csv:2: the line is blank"),
         (HEADER + '9,"an\nn",i1,5,1\n', "h.csv:2: .* a value holds no line break"),
-        (HEADER + '9,"ann,i1,5,1\n', "h.csv:2: .*is no CSV"),
+        (HEADER + '9,"ann,i1,5,1\n', "h.csv:2: .*is not CSV"),
         (HEADER.encode() + b"9,\xff,i1,5,1\n", r"h.csv:2 \(column who\): byte 0xff .* utf-8"),
         ("at,who,what,stars,price,who\n", r"h.csv:1 \(column who\): 'who' is named twice"),
         ("at,who,whet,stars,price\n", r"\(column what\): there is no such column; did you mean"),
@@ -117,7 +117,7 @@ def test_a_header_is_no_rows(encoder: FittedEncoder, tmp_path: Path) -> None:
         ("who\rwhat\n", "h.csv:1: "),
         ("x" * 200_000 + "\n", "h.csv:1: "),
         ("", "h.csv: the file is empty"),
-        (gzip.compress(LOG.encode(), mtime=0)[:40], "h.csv:1: the gzip file is cut short"),
+        (gzip.compress(LOG.encode(), mtime=0)[:40], "h.csv:1: the gzip file is truncated"),
         (None, "h.csv: file not found"),
     ],
 )

@@ -208,7 +208,7 @@ def test_not_reviews_at_all(tmp_path: Path) -> None:
     [
         (lambda data: b"", ": the file is empty; copy or fetch it again"),
         (lambda data: gzip.compress(b""), ": the file is empty; copy or fetch it again"),
-        (lambda data: gzip.compress(data)[:-9], "the gzip file is cut short here; copy or fetch"),
+        (lambda data: gzip.compress(data)[:-9], "the gzip file is truncated here; copy or fetch"),
         (lambda data: data[:-9], ":3: '{"),
         (lambda data: data.replace(b'"B', b'"\xff'), ":1: byte 0xff at position"),
     ],
@@ -223,4 +223,4 @@ def test_damaged_file(tmp_path: Path, damage: Callable[[bytes], bytes], shown: s
 
 
 def test_missing_file(tmp_path: Path) -> None:
-    assert message_of(tmp_path / "r.json").startswith(f"{tmp_path / 'r.json'}: no such file")
+    assert message_of(tmp_path / "r.json").startswith(f"{tmp_path / 'r.json'}: file not found")

@@ -74,7 +74,7 @@ def test_none(tmp_path: Path) -> None:
         f"{tmp_path}: no file of reviews is found here; it should hold "
         "reviews_Electronics_5.json.gz, with meta_Electronics.json.gz beside it for categories"
     )
-    with pytest.raises(DataError, match="no such file or directory; it should be reviews_<cat"):
+    with pytest.raises(DataError, match="file or directory not found; expected reviews_<cat"):
         read("amazon", tmp_path / "absent")
 
 

@@ -79,7 +79,7 @@ def test_bad_header(folder: Path, old: str, new: str, where: str, problem: str) 
 def test_header_alone(folder: Path) -> None:
     path = folder / "w.inter"
     path.write_text(_HEADER + "\n")
-    with pytest.raises(DataError, match="holds no records"):
+    with pytest.raises(DataError, match="contains no records"):
         list(read_atomic(folder, "w").read())
 
 

@@ -57,7 +57,7 @@ def test_says_what_it_fetches(
     fetch(NAME, tmp_path, sources=[server.zip], progress=False)
     licence, kept, file = capsys.readouterr().err.splitlines()
     assert licence.startswith(f"{NAME}: MovieLens is made available by GroupLens")
-    assert kept == f"{NAME}: will be kept in {tmp_path / NAME}"
+    assert kept == f"{NAME}: will be stored in {tmp_path / NAME}"
     assert file == f"ml-1m.zip: {about(len(server.content))}, from {server.url}"
 
 

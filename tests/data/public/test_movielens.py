@@ -110,4 +110,4 @@ def test_missing_description(folder_1m: Path, name: str) -> None:
     (folder_1m / name).unlink()
     with pytest.raises(DataError) as error:
         read_movielens_1m(folder_1m)
-    assert str(error.value).startswith(f"{folder_1m / name}: no such file")
+    assert str(error.value).startswith(f"{folder_1m / name}: file not found")

@@ -99,7 +99,7 @@ def test_what_cannot_be_words(values: Any) -> None:
     ids=lambda column: str(column.type),
 )
 def test_keys_are_no_fractions(column: pa.Array) -> None:
-    with pytest.raises(BadValue, match="no id but a floating-point number"):
+    with pytest.raises(BadValue, match="floating-point numbers cannot be ids"):
         keys(column)
 
 

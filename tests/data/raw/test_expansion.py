@@ -19,7 +19,7 @@ from metaselector.data.raw.json_lines import read_json_lines
 from metaselector.data.raw.lines import Block, read_blocks
 from metaselector.data.raw.values import Column
 
-MESSAGE = r"unpacks from about .* to more than about .*METASELECTOR_MAX_EXPANSION"
+MESSAGE = r"expands from about .* to more than about .*METASELECTOR_MAX_EXPANSION"
 
 
 @pytest.fixture(autouse=True)

@@ -119,7 +119,7 @@ def test_a_bad_line_in_a_later_block_is_named(tmp_path: Path, size: int) -> None
 def test_a_header_longer_than_the_file(tmp_path: Path, size: int) -> None:
     path = tmp_path / "file"
     path.write_text("one\ntwo\n")
-    with pytest.raises(DataError, match=r"file: the file holds no records"):
+    with pytest.raises(DataError, match=r"file: the file contains no records"):
         list(read_rows(path, TextLayout(COLUMNS, header_lines=2), size))
 
 
