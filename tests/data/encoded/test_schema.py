@@ -35,7 +35,7 @@ FIELD = ("fields", 0)
 SCHEMAS: dict[str, tuple[tuple[str | int, ...], Any, str]] = {
     "slots": ((*FIELD, "slots"), 2_000_000_000, "field 'user' has 2000000000 slots"),
     "negative slots": ((*FIELD, "slots"), -1, "field 'user' has -1 slots"),
-    "many slots": (("fields", 3, "slots"), 2_000_000_000, "has 200000.* slots, at most 100000"),
+    "many slots": (("fields", 3, "slots"), 2_000_000_000, "has 200000.* slots, more than 100000"),
     "ids": (("fields", 1, "first_id"), 1, "has ids from 1, not from"),
     "words": ((*FIELD, "vocabulary"), ["a", "a"], "field 'user' has the same word twice"),
     "scale": ((*FIELD, "scale"), 0.0, "has center 0.0 and scale 0.0"),

@@ -171,7 +171,7 @@ def test_missing_entries_of_lists_are_counted(tmp_path: Path) -> None:
         (block,) = table.read()
     assert block.features["tags"].to_pylist() == ["x", "", "y"]
     assert table.repairs == [
-        f"{tmp_path / 'log.parquet'}: column 'tags': 2 missing entries of lists left out (first in "
+        f"{tmp_path / 'log.parquet'}: column 'tags': dropped 2 missing entries of lists (first in "
         "log.parquet:1)"
     ]
 

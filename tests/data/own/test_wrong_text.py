@@ -21,8 +21,8 @@ from .conftest import HEADER, LOG, ROWS, check, problem, write
         (",i,1,5,1,1,,,", "(column who): is empty; correct or remove the row"),
         ("u,,1,5,1,1,,,", "(column what): is empty"),
         ("u,i,,5,1,1,,,", "(column when): is empty"),
-        ("u,i,1,,1,1,,,", "(column stars): is empty; every row needs the first of the labels"),
-        ("u,i,1,nan,1,1,,,", "(column stars): is empty; every row needs the first of the labels"),
+        ("u,i,1,,1,1,,,", "(column stars): is empty; every row needs the first label"),
+        ("u,i,1,nan,1,1,,,", "(column stars): is empty; every row needs the first label"),
         ("u,i,1,good,1,1,,,", "(column stars): 'good' is not a finite number; correct it"),
         ("u,i,1,inf,1,1,,,", "(column stars): inf is not a finite number"),
         ("u,i,1,1e999,1,1,,,", "(column stars): inf is not a finite number"),
@@ -38,7 +38,7 @@ from .conftest import HEADER, LOG, ROWS, check, problem, write
         ("u,i,1,5,1", "(column price): 'u,i,1,5,1' has 5 instead of 9 values separated by ','"),
         ("u,i,1,5,1,1,,,,x", "(column other): 'u,i,1,5,1,1,,,,x' has 10 instead of 9 values"),
         ("", ": the line is blank; remove it"),
-        ('"u,i,1,5,1,1,,,', ": '\"u,i,1,5,1,1,,,' is not CSV (unexpected end of data); a value"),
+        ('"u,i,1,5,1,1,,,', ": '\"u,i,1,5,1,1,,,' is not CSV (unexpected end of data); values"),
         ("u\ri,1,5,1,1,,,", ": 'u\\ri,1,5,1,1,,,' is not CSV ("),
     ],
 )
@@ -105,7 +105,7 @@ def test_wrong_time(tmp_path: Path, unit: str, value: str, message: str) -> None
         ),
         (
             HEADER.replace("device", "price"),
-            "log.csv:1 (column price): 'price' is named twice in the header; rename",
+            "log.csv:1 (column price): 'price' is given twice in the header; rename",
         ),
     ],
     ids=["empty", "blank", "header", "semicolon", "tab", "one column", "missing", "twice"],
@@ -149,14 +149,14 @@ def test_truncated_text(tmp_path: Path) -> None:
 def test_text_needs_a_unit(tmp_path: Path) -> None:
     found = problem(write(tmp_path, time={"column": "when"}))
     assert found == (
-        "shop.yaml: time.unit: is missing; say what log.csv has: seconds, milliseconds or iso"
+        "shop.yaml: time.unit: missing; set it to the unit in log.csv: seconds, milliseconds or iso"
     )
 
 
 def test_one_column_of_two_kinds(tmp_path: Path) -> None:
     features = {"price": {"kind": "numeric"}, "tier": {"column": "price"}}
     found = problem(write(tmp_path, features=features))
-    assert found.startswith("shop.yaml: features.tier: column 'price' is read as numbers in one")
+    assert found.startswith("shop.yaml: features.tier: column 'price' is used both as numbers")
 
 
 def test_one_column_of_two_features(tmp_path: Path) -> None:
