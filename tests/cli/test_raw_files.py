@@ -72,7 +72,7 @@ def test_truncated_zip(invoke: Invoke, tmp_path: Path) -> None:
     path = tmp_path / "ml-100k.zip"
     path.write_bytes(b"PK\x03\x04 half of it")
     error = prepare(invoke, path, tmp_path / "run").lone_error
-    assert error.startswith(f"{path}: not a zip file or a damaged one")
+    assert error.startswith(f"{path}: not a zip file, or damaged")
 
 
 def test_empty_split(invoke: Invoke, raw: Path, tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def test_quoted_titles(folder_csv: Path) -> None:
         ('11,"A,Drama', "", "is not CSV"),
         ('11,"A"b,Drama', "", "is not CSV"),
         ("11,A, B,Drama", " (column genres)", "has 4 instead of 3 columns separated by ','"),
-        ("11,A,Western|Dramma", " (column genres)", "unknown genre 'Dramma', did you mean 'Drama'"),
+        ("11,A,Western|Dramma", " (column genres)", "unknown genre 'Dramma'; did you mean 'Drama'"),
         (",A,Drama", " (column item)", "'' is empty"),
         ("11,\udcff,Drama", " (column title)", "byte 0xff in '\ufffd' is not utf-8 text"),
     ],

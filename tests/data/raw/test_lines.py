@@ -80,7 +80,7 @@ def test_empty(tmp_path: Path, content: bytes, zipped: bool) -> None:
 
 
 def test_missing(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no such file"):
+    with pytest.raises(DataError, match="file not found"):
         list(read_blocks(tmp_path / "file"))
     with pytest.raises(DataError, match="cannot be read"):
         list(read_blocks(tmp_path))
