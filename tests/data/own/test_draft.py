@@ -178,7 +178,7 @@ def test_columns_left_out(tmp_path: Path) -> None:
     assert line_of(text, "# column_:").endswith("; left out: it has no name")
     assert line_of(text, "# shop").endswith("; left out: constant")
     assert line_of(text, "# nothing").endswith("; left out: empty in all rows")
-    assert line_of(text, "# session_id").endswith("; left out: nearly every row has its own value")
+    assert line_of(text, "# session_id").endswith("; left out: nearly all values are distinct")
     assert line_of(text, "# updated").endswith("; left out: a second time")
     names = [feature.name for feature in table.features]
     assert names == ["season_column", "column_history_x", "a: #b", "no"]
@@ -191,7 +191,7 @@ def test_what_cannot_be_guessed(tmp_path: Path) -> None:
     for role in ("user: CHANGE_ME", "item: CHANGE_ME", "time: {column: CHANGE_ME}"):
         assert f"{role}  # check:" in text
     write_draft(path, tmp_path / "shop.yaml")
-    with pytest.raises(ConfigError, match=r"shop\.yaml: user: replace CHANGE_ME by"):
+    with pytest.raises(ConfigError, match=r"shop\.yaml: user: replace CHANGE_ME, as"):
         load_schema(tmp_path / "shop.yaml")
 
 

@@ -98,19 +98,17 @@ def test_folder(tmp_path: Path) -> None:
     parquet.write_table(replaced("stars", pa.array(["5", "1", "2"])), folder / "b.parquet")
     found = problem(write(tmp_path, None, interactions="parts"))
     assert found.startswith(
-        "parts/b.parquet (column stars): is of type string, but of type double in a."
+        "parts/b.parquet (column stars): has type string, but type double in a."
     )
     parquet.write_table(arrow().drop_columns("stars"), folder / "b.parquet")
     found = problem(write(tmp_path, None, interactions="parts"))
-    assert found.startswith(
-        "parts/b.parquet (column stars): is of no type, but of type double in a."
-    )
+    assert found.startswith("parts/b.parquet (column stars): has no type, but type double in a.")
 
 
 def test_empty_folder(tmp_path: Path) -> None:
     (tmp_path / "parts").mkdir()
     found = problem(write(tmp_path, None, interactions="parts"))
-    assert found.startswith("parts: the folder holds no .parquet files")
+    assert found.startswith("parts: the folder contains no .parquet files")
 
 
 @pytest.mark.parametrize(
@@ -132,7 +130,7 @@ def test_empty_folder(tmp_path: Path) -> None:
         ("when", [1.0, float("nan"), 3.0], ":2 (column when): is empty"),
         ("price", [{"a": 1}] * 3, ":1 (column price): values of type struct<a: int64> are no"),
         ("device", [{"a": 1}] * 3, ":1 (column device): values of type struct<a: int64> cannot"),
-        ("tags", [["a"], ["b|c"], []], ":2 (column tags): 'b|c' holds the separator '|'; set"),
+        ("tags", [["a"], ["b|c"], []], ":2 (column tags): 'b|c' contains the separator '|'; set"),
     ],
 )
 def test_wrong_parquet(tmp_path: Path, column: str, values: list[Any], message: str | None) -> None:
@@ -145,7 +143,7 @@ def test_wrong_parquet(tmp_path: Path, column: str, values: list[Any], message: 
 
 def test_parquet_needs_the_right_unit(tmp_path: Path) -> None:
     found = problem(write_parquet(tmp_path, arrow(), time={"column": "when"}))
-    assert found.startswith("log.parquet:1 (column when): the unit of the time is not known; set")
+    assert found.startswith("log.parquet:1 (column when): unknown unit of time; set")
     found = problem(write_parquet(tmp_path, arrow(), time={"column": "when", "unit": "iso"}))
     assert found.startswith("log.parquet:1 (column when): holds values of type double, not ISO")
 
@@ -161,7 +159,7 @@ def test_no_parquet(tmp_path: Path) -> None:
 
 def test_parquet_lacks_a_column(tmp_path: Path) -> None:
     found = problem(write_parquet(tmp_path, arrow().drop_columns("who")))
-    assert found.startswith("log.parquet (column who): there is no such column, which the schema")
+    assert found.startswith("log.parquet (column who): there is no such column, but the schema")
 
 
 def test_missing_entries_of_lists_are_counted(tmp_path: Path) -> None:

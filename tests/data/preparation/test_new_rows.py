@@ -267,10 +267,13 @@ def test_many_candidates_go_to_further_episodes(
             r"history:2 \(column timestamp\): .*milliseconds",
         ),
         (lambda f: f.assign(item=["a", ""]), r"history:2 \(column item\): is empty"),
-        (lambda f: f.assign(user=[1.5, 2.5]), r"history:1 \(column user\): 1.5 is no id"),
+        (
+            lambda f: f.assign(user=[1.5, 2.5]),
+            r"history:1 \(column user\): floating-point numbers cannot be ids, such as 1.5",
+        ),
         (
             lambda f: f.assign(item=["a", 3]),
-            r"history.*\(column item\): values of more than one type",
+            r"history.*\(column item\): mixed or unsupported types",
         ),
     ],
 )

@@ -174,7 +174,7 @@ def test_bad_seconds(tmp_path: Path, release: str, value: Any, shown: str) -> No
     ("value", "shown"),
     [
         (-1, "-1 is not a time in whole milliseconds"),
-        (DAY, "milliseconds since 1970, from 1995 to 2200; a time in seconds needs three more"),
+        (DAY, "milliseconds since 1970, from 1995 to 2200; multiply times in seconds by 1000"),
         (DAY * 1_000_000, "is not a time in whole milliseconds"),
         (DAY * 1000 + 0.5, "is not a time in whole milliseconds"),
         ("noon", "'noon' is not a number"),
@@ -198,7 +198,9 @@ def test_bad_user_or_item(tmp_path: Path, release: str, key: str, value: Any) ->
 def test_not_reviews_at_all(tmp_path: Path) -> None:
     path = tmp_path / "meta.json"
     path.write_text('{"asin": "pen", "title": "A pen"}\n')
-    assert message_of(path).startswith(f"{path}:1: no Amazon review, it has the keys asin, title;")
+    assert message_of(path).startswith(
+        f"{path}:1: not an Amazon review, it has the keys asin, title;"
+    )
     path.write_text("{'asin': 'pen'}\n")
     assert message_of(path).startswith(f"{path}:1: \"{{'asin': 'pen'}}\" is not JSON")
 

@@ -79,7 +79,7 @@ def test_nothing_is_run(tmp_path: Path, call: str) -> None:
         ("['A1']", ":2: ", "is neither a JSON object nor a Python dict"),
         ("", ":2: ", "is neither a JSON object nor a Python dict"),
         ("(" * 10_000, ":2: ", "is neither a JSON object nor a Python dict"),
-        ("{'title': 'a pen'}", ":2 (column asin): ", "the line describes no item, it has the"),
+        ("{'title': 'a pen'}", ":2 (column asin): ", "the line describes no item; it has the"),
         ("{'asin': 7}", ":2 (column asin): ", "the line describes no item"),
         ("{'asin': 'A1', 'categories': 'x'}", ":2 (column categories): ", "is not a list of cat"),
         (
