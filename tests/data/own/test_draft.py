@@ -251,7 +251,7 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("", "the file is empty"), ("a,b\n", "holds no interactions")]
+    ("text", "message"), [("", "the file is empty"), ("a,b\n", "contains only a header")]
 )
 def test_files_without_rows(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "log.csv").write_text(text)
