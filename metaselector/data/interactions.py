@@ -179,7 +179,7 @@ class InteractionTable:
         """
         frames = [_frame(self, block) for block in self.read()]
         if not frames:
-            raise DataError(self.source, "the file holds no interactions")
+            raise DataError(self.source, "the file contains no interactions")
         return pd.concat(frames, ignore_index=True)
 
     @cached_property

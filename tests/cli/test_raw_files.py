@@ -11,13 +11,13 @@ from .conftest import HEADER, Invoke, contents, edit_line, prepare
 
 def test_missing_file(invoke: Invoke, tmp_path: Path) -> None:
     error = prepare(invoke, tmp_path / "none", tmp_path / "run").lone_error
-    assert error.startswith(f"{tmp_path / 'none'}: no such file or directory")
+    assert error.startswith(f"{tmp_path / 'none'}: file or directory not found")
     assert not (tmp_path / "run").exists()
 
 
 def test_directory_without_the_files(invoke: Invoke, tmp_path: Path) -> None:
     error = prepare(invoke, tmp_path, tmp_path / "run").lone_error
-    assert error.startswith(f"{tmp_path}: no data set is found here")
+    assert error.startswith(f"{tmp_path}: no data set found here")
     assert not (tmp_path / "run").exists()
 
 

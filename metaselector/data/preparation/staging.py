@@ -111,7 +111,7 @@ def stage(table: InteractionTable, scratch: Path, label_threshold: float) -> Sta
     for columns in ahead(coder.columns()):
         _write(scratch, columns, coder.dtype)
     if not coder.rows:
-        raise DataError(table.source, "the file holds no interactions")
+        raise DataError(table.source, "the file contains no interactions")
     return Staged(
         scratch,
         coder.dtype,

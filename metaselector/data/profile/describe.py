@@ -74,7 +74,7 @@ def describe(
         late += int((block.timestamps > latest).sum())
         dates = dates and not (block.timestamps % DAY).any()
     if first is None or last is None:
-        raise DataError(table.source, "the file holds no interactions")
+        raise DataError(table.source, "the file contains no interactions")
 
     per_user, per_item = user_rows.counts(len(users)), item_rows.counts(len(items))
     rows, sharing = int(per_user.sum()), log.sharing(per_user, max(len(items), 1))

@@ -206,7 +206,7 @@ def test_single_row_user_is_named_with_file_and_line(make_table: MakeTable) -> N
 
 
 def test_no_interactions(make_table: MakeTable) -> None:
-    with pytest.raises(DataError, match=r"tiny\.csv: the file holds no interactions"):
+    with pytest.raises(DataError, match=r"tiny\.csv: the file contains no interactions"):
         encode(make_table([]), Settings(WINDOWS))
 
 
