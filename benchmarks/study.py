@@ -20,7 +20,7 @@ from metaselector.common.files import atomic_directory, write_text
 from metaselector.config import Config, load_config
 from metaselector.data.interactions import Interactions, InteractionTable
 from metaselector.data.preparation.encode import encode_to
-from metaselector.data.preparation.settings import Settings
+from metaselector.data.preparation.parts import Settings
 from metaselector.data.registry import read
 from metaselector.data.splitting.protocol import Window
 from metaselector.data.splitting.windows import Windows

@@ -20,7 +20,7 @@ from metaselector.config.section import Section
 from metaselector.config.training import CheckpointConfig, PeerLearningConfig, TransferConfig
 
 LONGEST_NAME = 200
-"""Characters of a base model's name, which is part of a file's."""
+"""Maximum characters of a base model's name, which becomes part of a file name."""
 
 
 TABLE_ROWS = (
@@ -43,10 +43,11 @@ TABLE_ROWS = (
     "oracle-sample",
     "oracle-user",
 )
-"""Rows of the results table that combine base models, in its order."""
+"""Rows of the results table that combine base models, in table order."""
 
 
 def base_models_of(described: Mapping[str, Any]) -> dict[str, BaseModelConfig]:
+    """Validated settings of each base model, by name."""
     return {name: BaseModelConfig.model_validate(model) for name, model in described.items()}
 
 
@@ -55,18 +56,18 @@ class Config(Section):
 
     dataset: str = Field(
         "movielens-100k",
-        description="name of the data set, one of those that `metaselector reproduce --help` lists",
+        description="name of the data set; `metaselector reproduce --help` lists them",
     )
     protocol: Literal["warm", "cold"] = Field(
         "warm",
-        description="warm: each user's later rows are predicted, of users whose earlier ones base "
-        "models are trained on; cold: users that base models have never seen",
+        description="warm: predict later rows of users whose earlier rows the base models were "
+        "trained on; cold: predict users that the base models have never seen",
     )
     seeds: tuple[Annotated[int, Field(ge=0, lt=2**63)], ...] = Field(
-        (0,), min_length=1, description="one run of everything a seed"
+        (0,), min_length=1, description="random seeds; the whole pipeline runs once per seed"
     )
     device: str = Field("cpu", description="torch device, such as cpu or cuda")
-    threads: int = Field(2, ge=1, le=1024, description="CPU threads of torch")
+    threads: int = Field(2, ge=1, le=1024, description="number of CPU threads that torch uses")
     data: DataConfig = Field(default_factory=DataConfig)
     split: SplitConfig = Field(default_factory=SplitConfig)
     cold: ColdConfig = Field(default_factory=ColdConfig)
@@ -83,32 +84,32 @@ class Config(Section):
     checkpoint: CheckpointConfig = Field(default_factory=CheckpointConfig)
     tracking: tuple[str, ...] = Field(
         (),
-        description="who takes down losses and rates beside logs/training.jsonl: tensorboard, "
-        "mlflow, wandb, a plug-in, or a class in a file",
+        description="where losses and rates are logged in addition to logs/training.jsonl: "
+        "tensorboard, mlflow, wandb, a plug-in, or path/to/file.py:Class",
     )
 
     @property
     def percentages(self) -> SplitConfig:
-        """Those of the protocol: of each user's rows if it is warm, of the users if it is cold."""
+        """The protocol's split: of each user's rows if warm, of the users if cold."""
         return self.cold if self.protocol == "cold" else self.split
 
     @property
     def taught(self) -> tuple[str, ...]:
-        """The base models that teach each other; those that are scores take no part."""
+        """Names of the base models in peer learning; precomputed scores take no part."""
         if self.peer_learning.strategy == "independent":
             return ()
         return tuple(name for name, model in self.base_models.items() if not model.gives_scores)
 
     @property
     def cold_seed(self) -> int | None:
-        """What splits the users; None if they are not."""
+        """Random seed of the split of users; None for the warm protocol."""
         return self.cold.split_seed if self.protocol == "cold" else None
 
     @field_validator("seeds")
     @classmethod
     def _distinct(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
         if len(set(seeds)) < len(seeds):
-            raise ValueError("every seed once")
+            raise ValueError("a seed is listed twice; list each once")
         return seeds
 
     @field_validator("tracking")

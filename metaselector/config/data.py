@@ -1,4 +1,4 @@
-"""Settings of data, and of how it is parted."""
+"""Settings of data and how it is split."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from metaselector.config.section import Section
 
 
 class DataConfig(Section):
-    label_threshold: float = Field(4.0, description="a rating at or above it is a positive label")
+    """How raw rows become labels and features."""
+
+    label_threshold: float = Field(4.0, description="ratings of at least this are positive")
     history_length: int = Field(
-        20, ge=1, le=10_000, description="latest positives kept as history slots"
+        20, ge=1, le=10_000, description="most recent positives kept as history slots"
     )
     min_count: int = Field(
-        1, ge=1, description="words in fewer rows of train than this count as unseen"
+        1, ge=1, description="words in fewer training rows than this are encoded as unseen"
     )
     drop_short_users: bool = Field(
         False, description="drop users with a single row instead of stopping with an error"
@@ -23,12 +25,20 @@ class DataConfig(Section):
 
 
 class SplitConfig(Section):
+    """The warm protocol: where each user's windows end, in time order."""
+
     early: int = Field(
         60, gt=0, lt=100, description="percent of a user's rows that the early base models train on"
     )
-    train: int = Field(80, gt=0, lt=100, description="percent of a user's rows where train ends")
+    train: int = Field(
+        80, gt=0, lt=100, description="percent of a user's rows where the train window ends"
+    )
     valid: int = Field(
-        90, gt=0, lt=100, description="percent of a user's rows where valid ends; the rest is test"
+        90,
+        gt=0,
+        lt=100,
+        description="percent of a user's rows where the valid window ends; the rest is the test "
+        "window",
     )
 
     @model_validator(mode="after")
@@ -41,25 +51,31 @@ class SplitConfig(Section):
 
 
 class ColdConfig(SplitConfig):
+    """The cold protocol: how users are split, and their support sizes."""
+
     early: int = Field(
         60, gt=0, lt=100, description="percent of the users that the early base models train on"
     )
     train: int = Field(
-        80, gt=0, lt=100, description="percent of the users where meta-training ones end"
+        80, gt=0, lt=100, description="percent of the users where the meta-training users end"
     )
     valid: int = Field(
-        90, gt=0, lt=100, description="percent where validation ones end; the rest are test users"
+        90,
+        gt=0,
+        lt=100,
+        description="percent of the users where the validation users end; the rest are test users",
     )
-    split_seed: int = Field(0, ge=0, lt=10**16, description="another one splits users otherwise")
+    split_seed: int = Field(0, ge=0, lt=10**16, description="random seed of the split of users")
     support_sizes: tuple[int, ...] = Field(
         (5, 10, 20, 40),
         min_length=1,
-        description="first rows that a new user adapts on, ascending; a table of results each",
+        description="numbers of first rows that a new user adapts on, ascending; each has its "
+        "own results table",
     )
 
     @field_validator("support_sizes")
     @classmethod
     def _ascending(cls, sizes: tuple[int, ...]) -> tuple[int, ...]:
         if sizes[0] < 1 or any(a >= b for a, b in pairwise(sizes)):
-            raise ValueError("1 or more rows each, every size once, in ascending order")
+            raise ValueError("expected positive sizes in ascending order, each once")
         return sizes

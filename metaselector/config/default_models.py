@@ -1,7 +1,7 @@
-"""The base models of a run whose settings name none.
+"""Default base models, for runs whose settings name none.
 
-Settings as a configuration file would have them; each was chosen on the valid window of its data,
-which for single-task models is MovieLens-100K's.
+Written as in a configuration file. Each value was chosen on a valid window: single-task models on
+MovieLens-100K, multi-task models on their own data set.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ SINGLE_TASK: dict[str, dict[str, Any]] = {
 }
 MULTI_TASK: dict[str, dict[str, Any]] = {"shared-bottom": {}, "mmoe": {}, "ple": {}}
 OF_DATASETS = {"movielens-100k-funnel": MULTI_TASK, "census-income": MULTI_TASK}
-"""Data sets of several tasks, by name; all others have single-task models."""
+"""Multi-task data sets, by name; all others have single-task models."""
 
 KNOWN = SINGLE_TASK | MULTI_TASK
-"""What a model starts from whose settings are given in part, whatever the data."""
+"""Defaults under which a model's given settings are merged, on any data set."""
 
 
 def default_base_models(dataset: str) -> dict[str, dict[str, Any]]:
-    """Settings by base model for the data set called `dataset`."""
+    """Settings of each base model, by name, for the data set called `dataset`."""
     return OF_DATASETS.get(dataset, SINGLE_TASK)

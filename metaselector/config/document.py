@@ -1,4 +1,4 @@
-"""Settings as YAML that explains itself."""
+"""Settings as YAML, with each setting's description as a comment."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from metaselector.config.config import Config
 
 
 def documented_yaml(config: Config) -> str:
-    """`config` as YAML with every setting's meaning as a comment."""
+    """`config` as YAML that :func:`load_config` reads back, with descriptions as comments."""
     lines: list[str] = []
 
     def write(model: BaseModel, indent: str) -> None:

@@ -10,11 +10,15 @@ from metaselector.config.section import Section
 
 
 class EvaluateConfig(Section):
+    """Metrics and confidence intervals."""
+
     resamples: int = Field(
-        10_000, ge=1, description="user-bootstrap resamples behind intervals and p-values"
+        10_000, ge=1, description="bootstrap resamples of users for intervals and p-values"
     )
     metrics: tuple[str, ...] = Field(
-        (), description="plug-ins or functions in files, each a column more of results.csv"
+        (),
+        description="additional metrics, plug-ins or path/to/file.py:function; each is a column "
+        "of results.csv",
     )
 
     @field_validator("metrics")
@@ -22,5 +26,5 @@ class EvaluateConfig(Section):
     def _known(cls, metrics: tuple[str, ...]) -> tuple[str, ...]:
         for name in metrics:
             if name in METRICS.built_in:
-                raise ValueError(f"'{name}' is in the table anyway")
+                raise ValueError(f"'{name}' is built in and always reported; remove it")
         return tuple(checked(METRICS, name) for name in metrics)

@@ -1,4 +1,4 @@
-"""Settings from a YAML file and flags, laid over the defaults."""
+"""Load settings: defaults, then a YAML file, then flags."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from metaselector.config.renamed import (
     with_current_names,
 )
 
-MOST_KEY = 1000
-"""Characters of a setting's dotted name."""
+LONGEST_KEY = 1000
+"""Maximum characters of a setting's dotted name."""
 
 
 def load_config(
@@ -35,22 +35,26 @@ def load_config(
     allow_code: bool = False,
     typed: Sequence[str] = (),
 ) -> Config:
-    """The defaults, changed by a YAML file, then by ``key=value`` overrides, then by `changes`.
+    """Load the defaults, then apply a YAML file, ``key=value`` overrides and `changes`, in order.
 
-    A file's or an override's settings for a base model start from that model's defaults; a file
-    that has ``base_models`` thereby also chooses which models there are.
+    Settings of a base model start from that model's defaults. A file with ``base_models`` also
+    chooses the models: only those it lists are trained.
 
     Args:
         path: a YAML file with any of the settings.
         overrides: ``section.key=value``, the value in YAML.
         changes: nested settings, as from command-line flags.
         allow_code: whether the file may name Python code, ``file.py:Class`` or
-            ``package.module.Class``, that `overrides` and `changes` do not.
+            ``package.module.Class``, that `overrides` and `changes` do not name.
         typed: further code that the user has named.
 
     Raises:
-        ConfigError: the file cannot be read, a key is unknown, a value impossible, or it names code
-            that may not run.
+        ConfigError: the file cannot be read, a key is unknown, a value is invalid, or the file
+            names code that may not run.
+
+    Example:
+        >>> load_config(overrides=["adapt.steps=3"]).adapt.steps
+        3
     """
     given: list[tuple[Path | str, Mapping[str, Any]]] = [
         (path or "settings", {} if path is None else read_mapping(path))
@@ -69,7 +73,7 @@ def load_config(
         _merge(settings, layer, known)
 
     def place(key: Sequence[str | int]) -> str:
-        """Where in the file a setting stands, if it comes from there."""
+        """``path:line: `` of a setting that the file sets, else an empty string."""
         if path is None or any(_sets(layer, key) for layer in layers[1:]):
             return ""
         former = former_key(".".join(map(str, key)))
@@ -87,17 +91,21 @@ def _override(text: str) -> dict[str, Any]:
     key, equals, value = text.partition("=")
     if not equals:
         raise ConfigError(f"--set {text}: expected KEY=VALUE, such as adapt.steps=3")
-    if len(key) > MOST_KEY:
-        raise ConfigError(f"--set {key[:MOST_KEY]}...: no setting has such a long name")
+    if len(key) > LONGEST_KEY:
+        raise ConfigError(f"--set {key[:LONGEST_KEY]}...: no setting has a name that long")
     nested: dict[str, Any] = _nested(key, read_yaml(value, f"--set {key}", lines=False))
     return nested
 
 
 def change_config(config: Config, changes: Mapping[str, Any]) -> Config:
-    """`config` with other values of the settings whose dotted names are the keys of `changes`.
+    """Return `config` with the settings in `changes`, by dotted name, replaced.
 
     Raises:
-        ConfigError: a key is unknown, or a value impossible.
+        ConfigError: a key is unknown or a value is invalid.
+
+    Example:
+        >>> change_config(Config(), {"adapt.steps": 3}).adapt.steps
+        3
     """
     settings = config.model_dump(mode="json")
     for key, value in changes.items():
@@ -121,7 +129,7 @@ def _validated(
 
 
 def _sets(layer: Any, key: Sequence[str | int]) -> bool:
-    """Whether `layer` has something for the setting, or for a part of it."""
+    """Whether `layer` sets the setting, or a section that contains it."""
     for part in key:
         if not isinstance(layer, Mapping):
             return True
@@ -134,7 +142,7 @@ def _sets(layer: Any, key: Sequence[str | int]) -> bool:
 def _merge(
     settings: dict[str, Any], given: Mapping[str, Any], known_models: Mapping[str, Any]
 ) -> None:
-    """Lay `given` over `settings`, section by section."""
+    """Update `settings` with `given`, section by section."""
     for key, value in given.items():
         if key == "base_models" and isinstance(value, dict):
             models = settings.setdefault(key, {})
@@ -148,14 +156,15 @@ def _merge(
 
 
 def _explain(error: ValidationError) -> str:
-    """The first problem in one line, with the nearest valid key where a key is unknown."""
+    """The first problem in one line; for an unknown key, with the nearest valid one."""
     first = error.errors()[0]
     location = [str(part) for part in first["loc"]]
     key = ".".join(location)
     if first["type"] == "extra_forbidden":
         section = _section(location[:-1])
         return f"{key}: unknown setting; {nearest(location[-1], section.model_fields)}"
-    return f"{key or 'config'}: {first['msg']} (got {shown(first['input'])})"
+    problem = first["msg"].removeprefix("Value error, ")
+    return f"{key or 'config'}: {problem} (got {shown(first['input'])})"
 
 
 def _section(location: Sequence[str]) -> type[BaseModel]:

@@ -1,4 +1,4 @@
-"""Settings of the selector, of adaptation, of meta-training and of evaluation."""
+"""Settings of the selector, the inner loop and the outer loop."""
 
 from __future__ import annotations
 
@@ -15,29 +15,35 @@ SelectorInput = Literal["fields", "outputs", "disagreement", "support-losses"]
 
 
 class SelectorConfig(Section):
+    """The selector: its inputs, its network and how its weights are smoothed."""
+
     kind: str | None = Field(
-        None, description="a plug-in or a class in a file; null: the gated network"
+        None, description="a plug-in, or path/to/file.py:Class; null: the built-in gated network"
     )
     options: dict[str, Any] | None = Field(
-        None, description="arguments of a plug-in's constructor that are no settings here"
+        None, description="constructor arguments of a plug-in that are not settings of this section"
     )
     inputs: tuple[SelectorInput, ...] = Field(
         ("fields", "outputs"),
         min_length=1,
-        description="inputs, in any order: fields (its own embeddings of a row's features), "
-        "outputs (the base models' log-odds), disagreement (how far each is from their mean), "
-        "support-losses (each one's mean logloss on the user's support before it adapts)",
+        description="inputs, in any order: fields (the selector's own embeddings of the row's "
+        "features), outputs (the base models' log-odds), disagreement (how far each "
+        "model's log-odds are from their mean), support-losses (each model's mean "
+        "logloss on the user's support set before adaptation)",
     )
-    embedding_size: int = Field(8, ge=1, description="width of the selector's own embeddings")
-    hidden_size: int = Field(32, ge=1, description="width of the gated layer")
+    embedding_size: int = Field(8, ge=1, description="dimension of the selector's own embeddings")
+    hidden_size: int = Field(32, ge=1, description="width of the gated hidden layer")
     temperature: float = Field(
-        1.0, gt=0, description="divides the logits of the weights; higher is closer to uniform"
+        1.0, gt=0, description="softmax temperature of the weights; higher is closer to uniform"
     )
     uniform_mixing: float = Field(
-        0.0, ge=0, lt=1, description="share x of uniform weights: (1 - x) softmax + x / K"
+        0.0, ge=0, lt=1, description="share x of uniform weights mixed in: (1 - x) softmax + x / K"
     )
     learning_rate: float = Field(
-        1e-3, ge=0, description="Adam's rate for the sample-level selector, from which phi starts"
+        1e-3,
+        ge=0,
+        description="Adam's learning rate for the sample-level selector, from which phi is "
+        "initialized",
     )
 
     @field_validator("kind")
@@ -49,64 +55,81 @@ class SelectorConfig(Section):
     @classmethod
     def _each_once(cls, inputs: tuple[SelectorInput, ...]) -> tuple[SelectorInput, ...]:
         if len(set(inputs)) < len(inputs):
-            raise ValueError("every kind of input once")
+            raise ValueError("an input is listed twice; list each once")
         return tuple(kind for kind in get_args(SelectorInput) if kind in inputs)
 
 
 class AdaptConfig(Section):
+    """The inner loop: how a user's support set adapts the parameters."""
+
     rule: str = Field(
         "meta-sgd",
-        description="inner rule: maml, first-order-maml, meta-sgd, a plug-in, or a class in a file",
+        description="inner rule: maml, first-order-maml, meta-sgd, a plug-in, or "
+        "path/to/file.py:Class",
     )
     granularity: Literal["scalar", "tensor", "element"] = Field(
-        "tensor", description="Meta-SGD: one learned rate for all, one a tensor, or one an element"
+        "tensor",
+        description="Meta-SGD's learned inner rates: one in all (scalar), one per tensor, or "
+        "one per element",
     )
-    steps: int = Field(2, ge=0, description="inner steps")
+    steps: int = Field(2, ge=0, description="inner gradient steps")
     per_step: bool = Field(
-        True, description="rates of its own for every inner step (granularity scalar or tensor)"
+        True, description="learn separate rates for each inner step (granularity scalar or tensor)"
     )
     half_lives: tuple[float | None, ...] = Field(
         (2.0,),
-        description="for the last inner steps, how many later rows halve a support row's weight; "
-        "null weighs all alike, as the steps before do",
+        description="recency weighting in the last inner steps, one value per step: number of "
+        "later rows that halve a support row's weight; null: equal weights, as in "
+        "all earlier steps",
     )
     prior_rows: float = Field(
         0.0,
         ge=0,
-        description="a user's support loss counts n / (n + this), n their support rows, so that "
-        "few rows move the parameters less",
+        description="scales a user's support loss by n / (n + this), where n is their number of "
+        "support rows, so that few rows move the parameters less",
     )
     engine: Literal["func", "higher", "learn2learn"] = Field(
         "func",
-        description="what runs the inner loop, with equal results; func adapts all users at once",
+        description="implementation of the inner loop; all give equal results, and func adapts "
+        "many users at once",
     )
     max_users_per_chunk: int = Field(
-        64, ge=1, description="users adapted at a time; bounds memory, changes numbers by rounding"
+        64,
+        ge=1,
+        description="users adapted at once; limits memory, and affects results only by rounding",
     )
     inner_dropout: bool = Field(
         False,
-        description="apply the base models' dropout while meta-training, with a mask for each user "
-        "and pass; predictions never use it",
+        description="apply the base models' dropout in meta-training, with a separate mask per "
+        "user and pass; predictions never use dropout",
     )
-    support_size: int = Field(40, ge=1, description="latest rows a user adapts on (warm)")
-    inner_lr_theta: float = Field(0.1, description="initial inner rate of base-model parameters")
-    inner_lr_phi: float = Field(0.5, description="initial inner rate of selector parameters")
+    support_size: int = Field(40, ge=1, description="warm: most recent rows that a user adapts on")
+    inner_lr_theta: float = Field(
+        0.1, description="initial inner learning rate of theta, the base models' parameters"
+    )
+    inner_lr_phi: float = Field(
+        0.5, description="initial inner learning rate of phi, the selector's parameters"
+    )
     parameters: tuple[str, ...] = Field(
         ("*",), description="shell-style patterns of the parameters that adapt, such as selector.*"
     )
     task_weights: dict[str, float] | None = Field(
         None,
-        description="of several tasks, what the loss of each counts by its name, both where users "
-        "adapt and where selectors learn; 1 for those not named",
+        description="multi-task: weight of a task's loss in adaptation and in training "
+        "selectors, by task; 1 for tasks not listed",
     )
     compared_rules: tuple[Literal["maml", "first-order-maml"], ...] = Field(
-        (), description="rules that MetaSelector is trained with as well, a row of the table each"
+        (),
+        description="further inner rules to meta-train MetaSelector with; each adds its rows to "
+        "the results table",
     )
-    finetune_steps: int = Field(5, ge=1, description="steps of the row user-finetuned")
+    finetune_steps: int = Field(
+        5, ge=1, description="gradient steps of the baseline user-finetuned"
+    )
     finetune_rates: tuple[float, ...] = Field(
         (0.01, 0.03, 0.1, 0.3, 1.0),
         min_length=1,
-        description="learning rates that user-finetuned chooses from on valid",
+        description="learning rates that the baseline user-finetuned selects from on valid",
     )
 
     @field_validator("rule")
@@ -120,8 +143,8 @@ class AdaptConfig(Section):
             raise ValueError(f"half_lives must be positive or null, got {list(self.half_lives)}")
         if len(self.half_lives) > max(self.steps, 1):
             raise ValueError(
-                f"half_lives has {len(self.half_lives)} values for {self.steps} steps; give one a "
-                "step at most"
+                f"half_lives has {len(self.half_lives)} values for {self.steps} steps; give at "
+                "most one per step"
             )
         if self.per_step and self.rule == "meta-sgd" and self.granularity == "element":
             raise ValueError("per_step needs granularity scalar or tensor, got element")
@@ -129,7 +152,7 @@ class AdaptConfig(Section):
 
     @property
     def half_life_of_steps(self) -> tuple[float | None, ...]:
-        """One for every step."""
+        """The half-life of every inner step; null weights all support rows equally."""
         given = self.half_lives[: self.steps]
         return (None,) * (self.steps - len(given)) + given
 
@@ -140,49 +163,58 @@ COMM_KINDS = "none, sparse, fp16, bf16, powersgd:RANK, local-sgd:STEPS"
 
 
 class MetaTrainConfig(Section):
-    users_per_batch: int = Field(32, ge=1, description="users sampled a step")
-    query_size: int = Field(100, ge=1, description="most query rows a user in training")
+    """The outer loop: meta-training of theta, phi and alpha."""
+
+    users_per_batch: int = Field(32, ge=1, description="users per meta-batch")
+    query_size: int = Field(100, ge=1, description="maximum query rows per user in training")
     support_boundary: Literal["random", "start"] = Field(
         "start",
-        description="where an episode's support ends in the window early to train (warm): at a "
-        "random row, or at its start, so that the base models know all of the support",
+        description="warm: where an episode's support set ends within the window early to "
+        "train: random (at a random row) or start (at the window's first row, so "
+        "that the base models were trained on the whole support set)",
     )
-    epochs: int = Field(10, ge=1, description="most passes over the users")
-    patience: int = Field(3, ge=1, description="epochs without a better valid loss before stopping")
-    outer_lr_theta: float = Field(1e-4, ge=0, description="outer Adam's rate for theta (joint)")
-    outer_lr_phi: float = Field(5e-4, ge=0, description="outer Adam's rate for phi")
-    outer_lr_alpha: float = Field(5e-2, ge=0, description="outer Adam's rate for alpha")
+    epochs: int = Field(10, ge=1, description="maximum passes over the users")
+    patience: int = Field(
+        3, ge=1, description="epochs without a lower valid loss before stopping early"
+    )
+    outer_lr_theta: float = Field(
+        1e-4, ge=0, description="Adam's outer learning rate for theta (joint)"
+    )
+    outer_lr_phi: float = Field(5e-4, ge=0, description="Adam's outer learning rate for phi")
+    outer_lr_alpha: float = Field(
+        5e-2, ge=0, description="Adam's outer learning rate for alpha, the inner rates"
+    )
     weight_decay: float = Field(
         0.0,
         ge=0,
-        description="pulls phi, but for its embeddings, towards 0 by this times its rate a step "
-        "(AdamW)",
+        description="AdamW's weight decay of phi, except for its embeddings",
     )
     clip_norm: float | None = Field(
         None,
         gt=0,
-        description="the outer gradients of a step, all together, are shrunk to this Euclidean "
-        "norm; null: never",
+        description="maximum Euclidean norm of all outer gradients of a step together; larger "
+        "ones are scaled down; null: no clipping",
     )
     comm: str | None = Field(
         None,
-        description="how several workers exchange gradients: none (all of them), sparse (of tables "
-        "the touched rows alone), fp16, bf16, powersgd:RANK or local-sgd:STEPS; null: sparse",
+        description="how distributed workers exchange gradients: none (uncompressed), sparse "
+        "(only the touched rows of embedding tables), fp16, bf16, powersgd:RANK or "
+        "local-sgd:STEPS; null: sparse",
     )
     rate_bounds: tuple[Bound, Bound] | None = Field(
-        None, description="least and largest inner learning rate alpha can learn; null: any"
+        None, description="minimum and maximum of the learned inner rates; null: unbounded"
     )
 
     @field_validator("comm")
     @classmethod
     def _known_comm(cls, comm: str | None) -> str | None:
         if comm is not None and not re.fullmatch(COMM, comm):
-            raise ValueError(f"comm: '{comm}' is none of {COMM_KINDS}")
+            raise ValueError(f"comm: '{comm}' is not one of {COMM_KINDS}")
         return comm
 
     @field_validator("rate_bounds")
     @classmethod
     def _ordered(cls, bounds: tuple[float, float] | None) -> tuple[float, float] | None:
         if bounds is not None and not bounds[0] <= bounds[1]:  # neither is nan
-            raise ValueError(f"rate_bounds: the least comes first, got {list(bounds)}")
+            raise ValueError(f"rate_bounds: expected [minimum, maximum], got {list(bounds)}")
         return bounds

@@ -1,4 +1,4 @@
-"""Settings of base models, and of scores in their place."""
+"""Settings of base models and their substitutes: score files and estimators."""
 
 from __future__ import annotations
 
@@ -14,59 +14,65 @@ from metaselector.config.training import PretrainConfig
 
 
 class ScoresConfig(Section):
+    """Another system's scores of the data set's rows."""
+
     file: str = Field(
-        description="CSV, TSV or Parquet with the columns row (position in the raw file, from 0) "
-        "and user (optional, checked), or those of by; {window} in its name stands for early, "
-        "train and full"
+        description="CSV, TSV or Parquet file with the columns row (position in the raw file, "
+        "from 0) and, optionally, user (checked against the data), or with the "
+        "columns of by; {window} in its name is replaced by early, train or full"
     )
-    column: str = Field("score", description="column of the scores")
-    kind: Literal["probability", "logit"] = Field("probability", description="what they are")
+    column: str = Field("score", description="column that holds the scores")
+    kind: Literal["probability", "logit"] = Field("probability", description="scale of the scores")
     by: tuple[Literal["user", "item", "time"], ...] | None = Field(
         None,
-        description="columns that say what a score is of: user and item, and time (seconds since "
-        "1970, with a fraction where the data have one) if need be; null: row",
+        description="columns that identify the rows scored: user and item, plus time (seconds "
+        "since 1970, fractional if the data's times are) if those are ambiguous; "
+        "null: row",
     )
 
     @field_validator("by")
     @classmethod
     def _pairs(cls, by: tuple[str, ...] | None) -> tuple[str, ...] | None:
         if by is not None and sorted(by) not in (["item", "user"], ["item", "time", "user"]):
-            raise ValueError("[user, item] or [user, item, time]")
+            raise ValueError("expected [user, item] or [user, item, time]")
         return by
 
 
 class BaseModelConfig(Section):
+    """One entry of ``base_models``: a model, a file of scores or an estimator."""
+
     model: str | None = Field(
         None,
-        description="which base model this is, so that there can be several of one kind, or "
-        "path/to/file.py:Class; null: the one of this name",
+        description="name of the base model or path/to/file.py:Class, so that several entries "
+        "can share one model; null: the model that the entry is named after",
     )
     options: dict[str, Any] = Field(
-        default_factory=dict, description="arguments of the model's constructor"
+        default_factory=dict, description="constructor arguments of the model"
     )
     pretrain: PretrainConfig = Field(
         default_factory=PretrainConfig, description="how this model is trained"
     )
     scores: ScoresConfig | None = Field(
-        None, description="a file of another system's scores, instead of a model"
+        None, description="a file of another system's scores, used instead of a model"
     )
     estimator: str | None = Field(
         None,
-        description="a class with fit and predict_proba, instead of a model: package.module.Class, "
-        "such as lightgbm.LGBMClassifier, a plug-in, or path/to/file.py:Class; it gets the options",
+        description="class with fit and predict_proba, used instead of a model: "
+        "package.module.Class, such as lightgbm.LGBMClassifier, a plug-in, or "
+        "path/to/file.py:Class; constructed with options",
     )
 
     @model_validator(mode="after")
     def _one_or_the_other(self) -> BaseModelConfig:
         if self.scores is not None and (self.model is not None or self.options):
-            raise ValueError("scores stand instead of a model: remove model and options")
+            raise ValueError("scores replace the model: remove model and options")
         if self.estimator is not None:
             if self.model is not None or self.scores is not None:
-                raise ValueError("an estimator stands instead of a model: remove model and scores")
+                raise ValueError("an estimator replaces the model: remove model and scores")
             if self.pretrain != PretrainConfig():
                 raise ValueError(
-                    "an estimator trains itself: remove pretrain, and call it otherwise than a "
-                    "built-in model, whose settings it would start from"
+                    "an estimator trains itself: remove pretrain, and do not name the entry after "
+                    "a built-in model, whose pretrain settings it would inherit"
                 )
         return self
 
@@ -82,5 +88,5 @@ class BaseModelConfig(Section):
 
     @property
     def gives_scores(self) -> bool:
-        """Whether it is a column of scores beside the data, and so never adapts."""
+        """Whether it contributes precomputed scores, which never adapt."""
         return self.scores is not None or self.estimator is not None

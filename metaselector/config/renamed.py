@@ -1,4 +1,4 @@
-"""Settings that had other names once, which older files and checkpoints still use."""
+"""Former names of settings, which older files and checkpoints still use."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from metaselector.common.errors import ConfigError, RenamedWarning
 
 SECTIONS = {"teaching": "peer_learning"}
-"""Former names of sections, and the names they have now."""
+"""Current name of a section, by its former name."""
 SETTINGS = {
     "selector": {"sees": "inputs", "uniform_share": "uniform_mixing"},
     "adapt": {"theta_rate": "inner_lr_theta", "phi_rate": "inner_lr_phi", "names": "parameters"},
@@ -21,14 +21,14 @@ SETTINGS = {
         "alpha_learning_rate": "outer_lr_alpha",
     },
 }
-"""By section, former names of its settings, and the names they have now."""
+"""Current name of a setting, by current section name and former setting name."""
 
 
 def with_current_names(settings: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Nested `settings` under their current names, and the former dotted names found in them.
+    """Rename nested `settings` to their current names; also return the former names found.
 
     Raises:
-        ConfigError: a setting is there under both of its names.
+        ConfigError: a setting is given under both names.
 
     Example:
         >>> with_current_names({"adapt": {"steps": 2, "phi_rate": 0.5}})
@@ -43,7 +43,7 @@ def with_current_names(settings: Mapping[str, Any]) -> tuple[dict[str, Any], lis
 
 
 def current_key(key: str) -> str:
-    """The dotted name that a setting has now.
+    """A setting's current dotted name.
 
     Example:
         >>> current_key("adapt.theta_rate"), current_key("teaching.rounds")
@@ -54,7 +54,7 @@ def current_key(key: str) -> str:
 
 
 def former_key(key: str) -> str:
-    """The dotted name that a setting had first.
+    """A setting's former dotted name, or `key` itself if it was never renamed.
 
     Example:
         >>> former_key("adapt.inner_lr_theta"), former_key("adapt.steps")
@@ -66,7 +66,7 @@ def former_key(key: str) -> str:
 
 
 def warn_former(source: Path | str, former: Iterable[str]) -> None:
-    """Tell the user which settings in `source` have other names now."""
+    """Warn that `source` uses former names of settings."""
     named = ", ".join(f"{key} is now {current_key(key)}" for key in former)
     if named:
         warnings.warn(f"{source}: settings were renamed: {named}", RenamedWarning, stacklevel=3)
@@ -78,7 +78,7 @@ def _renamed(
     for old, new in names.items():
         if old in given and new in given:
             raise ConfigError(
-                f"{prefix}{old}: the former name of {prefix}{new}, which is given too; keep one"
+                f"{prefix}{old}: former name of {prefix}{new}, which is also set; remove one"
             )
     former += [prefix + key for key in given if key in names]
     return {names.get(key, key): value for key, value in given.items()}

@@ -1,4 +1,4 @@
-"""What all sections of the settings share."""
+"""The base class of all sections of the settings."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from pydantic import (
 )
 
 LARGEST_FLOAT = 3e38
+"""Largest magnitude of a setting: just below the largest 32-bit float."""
 
-
-LARGEST = 2**31 - 1
-"""Of whole numbers, but for seeds: sizes and counts become 32-bit integers somewhere."""
+LARGEST_INT = 2**31 - 1
+"""Largest magnitude of an integer setting except seeds: counts may become 32-bit integers."""
 
 
 class Section(BaseModel):
-    """Settings that belong together: frozen, with no others than those named, numbers finite."""
+    """Settings that belong together: immutable, unknown keys are errors, numbers are finite."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     @field_validator("*", mode="before")
     @classmethod
-    def _true_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+    def _reject_booleans_as_numbers(cls, value: Any, info: ValidationInfo) -> Any:
         kinds = str(cls.model_fields[str(info.field_name)].annotation)
         if isinstance(value, bool) and ("int" in kinds or "float" in kinds):
-            raise ValueError("a number, not true or false")
+            raise ValueError("must be a number, not true or false")
         return value
 
     @field_validator("*")
@@ -37,8 +37,8 @@ class Section(BaseModel):
     def _fits_a_tensor(cls, value: Any, info: ValidationInfo) -> Any:
         for number in (*value,) if isinstance(value, tuple) else (value,):
             if isinstance(number, int) and "seed" not in str(info.field_name):
-                if not -LARGEST <= number <= LARGEST:
-                    raise ValueError(f"at most {LARGEST:,}")
+                if not -LARGEST_INT <= number <= LARGEST_INT:
+                    raise ValueError(f"must be at most {LARGEST_INT:,}")
             elif isinstance(number, float) and LARGEST_FLOAT < abs(number) < math.inf:
-                raise ValueError(f"at most {LARGEST_FLOAT:g}")
+                raise ValueError(f"must be at most {LARGEST_FLOAT:g}")
         return value

@@ -1,4 +1,4 @@
-"""Settings of training base models: alone, from those of another run, or by each other."""
+"""Settings for training base models: alone, initialized from another run, or by peer learning."""
 
 from __future__ import annotations
 
@@ -19,53 +19,62 @@ NotNegative = Annotated[float, Field(ge=0)]
 class PretrainConfig(Section):
     """How a base model is trained.
 
-    All that came later than the first five is null by default: a checkpoint that does not know of
-    a setting was made with null.
+    All settings after the first five default to null: checkpoints that predate a setting were
+    trained as if it were null.
     """
 
     learning_rate: float = Field(5e-3, gt=0, description="Adam's learning rate")
-    weight_decay: float = Field(1e-4, ge=0, description="Adam's L2 penalty on every parameter")
-    batch_size: int = Field(512, ge=1, description="rows a step")
-    epochs: int = Field(30, ge=1, description="most passes over the training rows")
+    weight_decay: float = Field(1e-4, ge=0, description="Adam's L2 penalty, on all parameters")
+    batch_size: int = Field(512, ge=1, description="rows per step")
+    epochs: int = Field(30, ge=1, description="maximum passes over the training rows")
     patience: int = Field(
-        3, ge=1, description="epochs without a better valid logloss before stopping"
+        3, ge=1, description="epochs without a lower valid logloss before stopping early"
     )
     embedding_learning_rate: float | None = Field(
         None,
         gt=0,
-        description="of a model of several tasks, Adam's rate for embeddings; null: learning_rate",
+        description="multi-task models: learning rate of the embeddings; null: learning_rate",
     )
     shared_learning_rate: float | None = Field(
-        None, gt=0, description="for what else the tasks share; null: learning_rate"
+        None,
+        gt=0,
+        description="multi-task models: learning rate of all other shared parameters; null: "
+        "learning_rate",
     )
     task_learning_rates: dict[str, Positive] | None = Field(
-        None, description="by task, for what is its own; null, or not named: learning_rate"
+        None,
+        description="multi-task models: learning rate of a task's own parameters, by task; "
+        "null, or for tasks not listed: learning_rate",
     )
     task_weights: dict[str, NotNegative] | None = Field(
         None,
-        description="by task, what its loss counts in training and on valid; null: 1 each; "
-        "otherwise every task of the data is named",
+        description="multi-task models: weight of a task's loss in training and validation, by "
+        "task; null: 1 each; otherwise all tasks must be listed",
     )
     balance: Literal["decaying", "uncertainty", "aggregator"] | None = Field(
         None,
-        description="how the tasks' weighted losses become one step; null: their sum; decaying: "
-        "weights shrink by task_decay; uncertainty: learned variances; aggregator: TorchJD's",
+        description="multi-task models: how the weighted task losses are combined; null: "
+        "summed; decaying: weights decay by task_decay; uncertainty: learned "
+        "variances; aggregator: gradients combined by TorchJD",
     )
     task_decay: dict[str, Positive] | None = Field(
         None,
-        description="decaying: by task, what its weight is multiplied by after every epoch; 1 for "
-        "those not named",
+        description="balance=decaying: factor by which a task's weight changes after each "
+        "epoch, by task; 1 for tasks not listed",
     )
     aggregator: str | None = Field(
         None,
-        description="aggregator: a class of torchjd.aggregation, such as PCGrad, that makes one "
-        "gradient of the tasks' gradients of shared parameters",
+        description="balance=aggregator: class of torchjd.aggregation, such as PCGrad, that "
+        "combines the tasks' gradients of shared parameters",
     )
     aggregator_options: dict[str, Any] | None = Field(
-        None, description="aggregator: arguments of its constructor"
+        None, description="balance=aggregator: constructor arguments of the aggregator"
     )
     clip_norm: float | None = Field(
-        None, gt=0, description="a step's gradients are shrunk to this Euclidean norm; null: never"
+        None,
+        gt=0,
+        description="maximum Euclidean norm of a step's gradients; larger ones are scaled down; "
+        "null: no clipping",
     )
 
     @model_validator(mode="after")
@@ -75,110 +84,115 @@ class PretrainConfig(Section):
             ("aggregator", self.aggregator, "aggregator"),
         ):
             if (value is not None) != (self.balance == needed):
-                raise ValueError(f"balance={needed} and {name} go together: give both or neither")
+                raise ValueError(f"balance={needed} and {name} go together: set both or neither")
         if self.aggregator_options is not None and self.aggregator is None:
             raise ValueError("aggregator_options needs aggregator")
         return self
 
 
 class TransferConfig(Section):
-    """Starting base models from those of another run."""
+    """Base models initialized from another run."""
 
     init_from: str | None = Field(
         None,
         min_length=1,
-        description="directory of a run, each of whose base models the one of the same name, seed "
-        "and window starts from; null: from nothing",
+        description="directory of a run to initialize base models from, each from the model of "
+        "the same name, seed and window; null: random initialization",
     )
     freeze: tuple[str, ...] = Field(
         (),
-        description="shell-style patterns of parameters, <base model>.<parameter>, that keep what "
-        "they got from that run, such as *.embedding.*",
+        description="shell-style patterns of parameters, <base model>.<parameter>, that stay as "
+        "initialized from that run, such as *.embedding.*",
     )
     unfreeze_every: int | None = Field(
         None,
         ge=1,
-        description="epochs after which one more of those patterns is trained again, the last "
-        "one first; null: none is",
+        description="epochs after which one more pattern of freeze is unfrozen, the last one "
+        "first; null: none is",
     )
 
     @model_validator(mode="after")
     def _complete(self) -> TransferConfig:
         if self.freeze and self.init_from is None:
-            raise ValueError("freeze needs init_from: what would be frozen has learned nothing")
+            raise ValueError("freeze needs init_from: untrained parameters cannot stay frozen")
         if self.unfreeze_every is not None and not self.freeze:
-            raise ValueError("unfreeze_every needs freeze: nothing is frozen")
+            raise ValueError("unfreeze_every needs freeze: no parameters are frozen")
         return self
 
 
 class PeerLearningConfig(Section):
-    """Base models that teach each other, on what nobody has labelled or beside the labels."""
+    """Base models that learn from each other, beside the labels or on unlabelled pairs."""
 
     strategy: Literal["independent", "mutual", "co-training"] = Field(
         "independent",
-        description="independent: every base model is trained alone; mutual: side by side, each "
-        "also learning the others' predictions of the batch; co-training: in rounds, each also "
-        "learning the others' confident predictions of pairs of user and item that no row has",
+        description="independent: each base model trains alone; mutual: models train side by "
+        "side and also learn from each other's predictions on the batch; "
+        "co-training: models train in rounds and also learn from each other's "
+        "confident predictions for user-item pairs without a row",
     )
     weight: float = Field(
         1.0,
         ge=0,
-        description="mutual: what the mean divergence from the others' predictions counts against "
-        "the loss on labels",
+        description="mutual: weight of the mean divergence from the other models' predictions, "
+        "relative to the loss on labels",
     )
     warm_up: int = Field(
-        1, ge=0, description="mutual: epochs before the models begin to teach each other"
+        1, ge=0, description="mutual: epochs before the models start learning from each other"
     )
     pair_weight: float = Field(
-        0.1, ge=0, description="co-training: what a pair counts against a row"
+        0.1, ge=0, description="co-training: weight of a pseudo-labelled pair, relative to a row"
     )
     views: Literal["learners", "rows", "fields"] = Field(
         "learners",
-        description="co-training: in what the models differ; learners: in nothing but themselves; "
-        "rows: each has the labels of users of its own; fields: each sees features of its own",
+        description="co-training: how the models differ; learners: only in the models "
+        "themselves; rows: each has the labels of a different group of users; "
+        "fields: each sees different fields",
     )
     fields: dict[str, tuple[str, ...]] | None = Field(
-        None, description="views=fields: by base model, the data's fields that it sees"
+        None,
+        description="views=fields: the fields of the data that each base model sees, by base model",
     )
-    rounds: int = Field(5, ge=1, description="co-training: most rounds of labelling pairs")
+    rounds: int = Field(5, ge=1, description="co-training: maximum rounds of pseudo-labelling")
     patience: int = Field(
         1,
         ge=1,
-        description="co-training: rounds without a better mean valid loss of the models before "
-        "the training ends",
+        description="co-training: rounds without a lower mean valid loss of the models before "
+        "stopping early",
     )
     candidates: float = Field(
         1.0,
         gt=0,
-        description="co-training: pairs that are drawn a round, in share of the training rows",
+        description="co-training: pairs drawn per round, as a fraction of the training rows",
     )
     confidence: float = Field(
         0.8,
         ge=0.5,
         lt=1,
-        description="co-training: a pair is labelled for a model where the mean probability by "
-        "the others, of either class, is at least this",
+        description="co-training: minimum mean probability of either class, predicted by the "
+        "other models, at which a pair is pseudo-labelled for a model",
     )
     growth: float = Field(
         0.1,
         gt=0,
-        description="co-training: most pairs that a model gets a round, in share of its rows",
+        description="co-training: maximum pairs a model gains per round, as a fraction of its rows",
     )
     most: float = Field(
-        0.5, gt=0, description="co-training: most pairs in all, in share of its rows"
+        0.5,
+        gt=0,
+        description="co-training: maximum pairs a model gains in total, as a fraction of its rows",
     )
 
     @model_validator(mode="after")
     def _complete(self) -> PeerLearningConfig:
         if (self.views == "fields") != (self.fields is not None):
-            raise ValueError("views=fields and fields go together: give both or neither")
+            raise ValueError("views=fields and fields go together: set both or neither")
         if self.fields is not None and any(not each for each in self.fields.values()):
-            raise ValueError("fields: every base model needs one or more")
+            raise ValueError("fields: every base model needs at least one field")
         return self
 
     @property
     def used(self) -> dict[str, Any]:
-        """The settings that the strategy depends on, as JSON has them."""
+        """The settings that affect the chosen strategy, as JSON values."""
         of_mutual = {"weight", "warm_up"}
         every = self.model_dump(mode="json")
         if self.strategy == "mutual":
@@ -187,17 +201,19 @@ class PeerLearningConfig(Section):
 
 
 class CheckpointConfig(Section):
-    """How often a training that is under way is kept, so that it can go on from there."""
+    """How often an unfinished training is saved, so that it can resume from there."""
 
-    seconds: Annotated[float, AllowInfNan(True)] = Field(  # infinite: never
+    seconds: Annotated[float, AllowInfNan(True)] = Field(
         60.0,
         ge=0,
-        description="between two snapshots of an unfinished training; more, where writing them "
-        "takes more than 5 % of the time",
+        description="seconds between snapshots of an unfinished training, or more if writing "
+        "them would take over 5 % of the time; .inf: no snapshots by time",
     )
     steps: int | None = Field(
-        None, ge=1, description="also after every so many steps; null: only by time"
+        None, ge=1, description="steps between additional snapshots; null: by time only"
     )
     keep: int = Field(
-        2, ge=1, description="snapshots kept of each training, the older ones in case of damage"
+        2,
+        ge=1,
+        description="snapshots kept of each training; older ones are used if the latest is damaged",
     )

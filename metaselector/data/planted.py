@@ -1,4 +1,4 @@
-"""A synthetic world in which the right base model of every user is known.
+"""A synthetic world in which the best base model of every user is known.
 
 Every row shows a user an item. An item has an ``effect`` and belongs to a ``cluster``; a user has a
 ``mood`` and a ``taste``. With e, c, m and t for these, each -1 or +1, the label is Bernoulli with
@@ -6,18 +6,18 @@ Every row shows a user an item. An item has an ``effect`` and belongs to a ``clu
     type A (additive):     p = sigmoid(0.3 e + 0.15 m)
     type B (interaction):  p = sigmoid(0.3 e + 0.15 m) + 0.38 t c
 
-Features are the item, its cluster, and the user's taste and mood. Nothing tells A from B but their
-labels. All signs are balanced, so
+Features are the item, its cluster, and the user's taste and mood. Only labels distinguish A from B.
+All signs are balanced, so
 
-* ``t c`` has no main effects: an additive model is at chance about it, and the logistic regression
-  of all users' labels is exactly the equation of type A;
-* a factorization machine learns half of the ``t c`` that B users show, because A users show none.
-  It is the better model for every B user and the worse one for every A user.
+* ``t c`` has no main effects: an additive model cannot predict it, and a logistic regression of all
+  users' labels recovers exactly the equation of type A;
+* a factorization machine learns half of the ``t c`` of B users, because A users have none. It is
+  the better model for every B user and the worse one for every A user.
 
-The main effects are the same for both types on purpose. Were they A's alone, a logistic regression
-trained on all users would halve them, and the factorization machine would beat it on those rows of
-A users where the two patterns happen to agree. For the same reason the interaction is added to the
-probability: added to the logit, it would flatten the main effects of the pooled regression.
+Both types have the same main effects on purpose. If only A had them, a logistic regression trained
+on all users would halve them, and the factorization machine would beat it on those rows of A users
+in which the two patterns happen to agree. For the same reason the interaction is added to the
+probability: in the logit it would flatten the main effects of the pooled regression.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ RIGHT_MODEL = {TYPE_A: "lr", TYPE_B: "fm"}
 ITEM_EFFECT = 0.3
 MOOD_EFFECT = 0.15
 INTERACTION = 0.38
-"""In probability; the two effects are in logits."""
+"""Effect on the probability; the other two are effects on the logit."""
 
 
 @dataclass(frozen=True)
 class PlantedWorld:
-    """A data set and the truth behind it.
+    """A synthetic data set and its ground truth.
 
     Attributes:
         dataset: fields ``item``, ``cluster``, ``taste``, ``mood``, one slot each.
         user_types: int64 ``[n_users]``, ``TYPE_A`` or ``TYPE_B``.
-        probabilities: float64 ``[N]``, what the labels were drawn from.
+        probabilities: float64 ``[N]``, from which the labels were drawn.
     """
 
     dataset: EncodedDataset
@@ -60,10 +60,10 @@ def planted_world(
     """Draw a world; see the module for its equations.
 
     Args:
-        users_per_type: users of each of the two types; a multiple of 4 balances taste and mood.
-        rows_per_user: rows of every user, one a second.
-        items: items; a multiple of 4 balances effect and cluster.
-        generator: where all randomness comes from.
+        users_per_type: users of each type; a multiple of 4 balances taste and mood.
+        rows_per_user: rows of every user, one per second.
+        items: number of items; a multiple of 4 balances effect and cluster.
+        generator: source of all randomness.
     """
     user_types = np.repeat([TYPE_A, TYPE_B], users_per_type)
     user = np.arange(users_per_type)

@@ -1,4 +1,4 @@
-"""The data sets that have a name, and how each is read from whatever a user has of it."""
+"""Registry of named data sets, and how to read them from a user's files."""
 
 from __future__ import annotations
 
@@ -37,23 +37,21 @@ from metaselector.data.raw.values import LAST_SECOND
 
 
 class DatasetSource(Protocol):
-    """A data set with a name."""
+    """A named data set."""
 
     @property
     def licence(self) -> str:
-        """What its owners ask of its users."""
+        """Terms of use, for messages."""
 
     @property
     def expected(self) -> str:
-        """Which files a user brings, for messages."""
+        """The expected files, for messages."""
 
     def read(self, path: Path) -> InteractionTable:
-        """Read what is found at `path`, a file or a directory.
-
-        Timestamps are microseconds since 1970 UTC.
+        """Read a file or a directory; timestamps are microseconds since 1970 UTC.
 
         Raises:
-            DataError: nothing that can be read is found there, or a file is wrong.
+            DataError: there is no readable file, or a file is wrong.
         """
 
 
@@ -104,16 +102,17 @@ DATASETS: dict[str, DatasetSource] = {
 
 
 PLUGINS = Plugins("dataset", "metaselector.datasets", DATASETS)
-"""Of another package: a :class:`DatasetSource`, or a class that makes one without arguments.
+"""Data sets by name. Other packages provide a :class:`DatasetSource`, or a class that is called
+without arguments to create one.
 
-One that has a method ``fetch(directory)`` too, which puts its files into an empty directory, needs
-no ``--data``: ``read`` then gets a directory with what it put there. It is called once; what it
-raises is told to the user.
+With a method ``fetch(directory)`` that puts its files into an empty directory, it needs no
+``--data``: ``read`` then gets a directory of these files. ``fetch`` is called once; its errors are
+shown to the user.
 """
 
 
 def dataset(name: str) -> DatasetSource:
-    """The data set called `name`, which may be the path of a schema in YAML.
+    """Look up the data set called `name`, which may be the path of a YAML schema.
 
     Raises:
         ConfigError: there is no such data set.
@@ -126,31 +125,32 @@ def dataset(name: str) -> DatasetSource:
         return built_in
     try:
         made: Any = found() if inspect.isclass(found) else found
-    except Exception as error:  # whatever a plug-in does
+    except Exception as error:  # any error of a plug-in
         raise ConfigError(f"dataset '{name}' cannot be built ({mishap(error)})") from error
     for what in ("licence", "expected"):
         if not isinstance(getattr(made, what, None), str):
-            raise ConfigError(f"dataset '{name}' has no text '{what}', as a DatasetSource has")
+            raise ConfigError(
+                f"dataset '{name}' has no attribute '{what}' of type str, which DatasetSource needs"
+            )
     if not callable(getattr(made, "read", None)):
-        raise ConfigError(f"dataset '{name}' has no method read(path), as a DatasetSource has")
+        raise ConfigError(f"dataset '{name}' has no method read(path), which DatasetSource needs")
     source: DatasetSource = made
     return source
 
 
 def read(name: str, path: Path) -> InteractionTable:
-    """Read the data set called `name` from `path`, by what is found there.
+    """Read the data set called `name` from `path`.
 
-    The interactions themselves are read, and errors in them raised, when the table's ``read`` is
-    called.
+    Interactions are read, and checked, when the table's ``read`` is called.
 
     Args:
-        name: a key of :data:`DATASETS`, or the path of a schema in YAML, which names the table.
-        path: a directory with the files of the data set, or one file: MovieLens' zip file, or a
-            file of Amazon reviews; with a schema, the interactions.
+        name: a key of :data:`DATASETS`, or the path of a YAML schema, which names the table.
+        path: a directory with the files of the data set, or one file: MovieLens' zip file, a file
+            of Amazon reviews, or with a schema, the interactions.
 
     Raises:
         ConfigError: there is no such data set.
-        DataError: nothing that can be read is found at `path`, or a file of it is wrong.
+        DataError: there is no readable file at `path`, or a file is wrong.
     """
     source = dataset(name)
     if isinstance(source, OwnLog) or name in DATASETS:
@@ -161,7 +161,7 @@ def read(name: str, path: Path) -> InteractionTable:
 
 
 def _read_plugin(name: str, source: DatasetSource, path: Path) -> InteractionTable:
-    """What the plug-in reads; what it raises, then or when rows are read, is told."""
+    """Read with a plug-in; its errors, now or when rows are read, become :class:`DataError`."""
 
     @contextmanager
     def told() -> Iterator[None]:
@@ -169,7 +169,7 @@ def _read_plugin(name: str, source: DatasetSource, path: Path) -> InteractionTab
             yield
         except UserError:
             raise
-        except Exception as error:  # whatever it does
+        except Exception as error:  # any error of the plug-in
             raise DataError(path, f"dataset '{name}' fails to read it ({mishap(error)})") from error
 
     def rows() -> Iterator[Interactions]:
@@ -186,14 +186,14 @@ def _read_plugin(name: str, source: DatasetSource, path: Path) -> InteractionTab
         table: Any = source.read(path)
     if not isinstance(table, InteractionTable):
         raise ConfigError(
-            f"dataset '{name}': read gives {type(table).__name__}, not an InteractionTable"
+            f"dataset '{name}': read returns {type(table).__name__}, not an InteractionTable"
         )
     return replace(table, read=rows, describe_items=items)
 
 
 def _check_times(table: InteractionTable, block: Interactions) -> None:
-    """Refuse the seconds that plug-ins once gave."""
+    """Raise for timestamps in seconds, the former unit."""
     times = block.timestamps
     if not table.tabular and len(times) and YEAR_1980 <= times.max() <= LAST_SECOND:
-        problem = "has timestamps that look like seconds: they are microseconds since 1970 UTC"
+        problem = "timestamps look like seconds, but must be microseconds since 1970 UTC"
         raise DataError(table.source, f"{problem}; multiply them by 1,000,000")

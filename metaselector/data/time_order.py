@@ -1,4 +1,4 @@
-"""What is said of a log whose times tell little of the order of its rows."""
+"""Notes about logs whose times do not determine the order of their rows."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 MANY_TIED = 0.2
-"""Share of rows whose time their user has twice, from which it is said."""
+"""Share of rows with a tied time from which a note is issued."""
 
 
 class TimeOrder(NamedTuple):
-    """How far times order the rows of a log, without repeated ones.
+    """How far times determine the order of the rows of a log, repeated rows excluded.
 
     Attributes:
-        rows: how many there are.
-        tied: how many share their time with another row of their user.
-        early: how many come in the file before an older row of their user.
-        dates: whether all times are midnight.
+        rows: number of rows.
+        tied: rows that share their time with another row of their user.
+        early: rows that come in the file before an older row of their user.
+        dates: whether all times are midnight, UTC.
     """
 
     rows: int
@@ -25,20 +25,20 @@ class TimeOrder(NamedTuple):
     dates: bool
 
     def about_ties(self) -> Iterator[str]:
-        """A sentence where the file decides much of the order; of dates, where it does of any."""
+        """Yield a note if many times are tied, or if any are and all times are dates."""
         if self.tied and (self.dates or self.tied >= MANY_TIED * self.rows):
-            dates = ", for all times are dates" if self.dates else ""
-            shuffled = ", which is not in order of time" if self.early else ""
+            dates = ", as all times are dates" if self.dates else ""
+            shuffled = ", which is not sorted by time" if self.early else ""
             yield (
                 f"{100 * self.tied / self.rows:.3g} % of the rows ({self.tied:,} of {self.rows:,}) "
-                f"share their time with another row of their user{dates}: the order among these is "
-                f"the file's{shuffled}; if it is not that of time, bring exact times"
+                f"share their time with another row of their user{dates}: these keep the order of "
+                f"the file{shuffled}; if that order is wrong, bring exact times"
             )
 
     def about_order(self) -> Iterator[str]:
-        """A sentence where the file is not in order of time, which :meth:`about_ties` tells too."""
+        """Yield a note if the file is not sorted by time and times are not tied."""
         if self.early and not any(self.about_ties()):
             yield (
                 f"{self.early:,} of {self.rows:,} rows come in the file before an older row of "
-                "their user; this does no harm, for each user's rows are put in order of time"
+                "their user; this does no harm, because each user's rows are sorted by time"
             )

@@ -9,10 +9,10 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from metaselector.common.errors import UserError
+from metaselector.data.interactions import Ints
 from metaselector.evaluate.checks import checked_labels, checked_probabilities, checked_users
 
 Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 _EPS = np.finfo(np.float64).eps
 

@@ -11,16 +11,16 @@ from rich.table import Table
 from rich.text import Text
 
 from metaselector.common.files import write_text
-from metaselector.data.profile.figures import FeatureProfile, Profile, Side, Spread
+from metaselector.data.profile.figures import FeatureProfile, LogProfile, Side, Spread
 from metaselector.report.terminal import cell
 
 
-def write_profile(profile: Profile, path: Path) -> None:
+def write_profile(profile: LogProfile, path: Path) -> None:
     """Write `profile` as JSON: its attributes, shares from 0 to 1, null where nothing is known."""
     write_text(path, json.dumps(asdict(profile), indent=1, ensure_ascii=False) + "\n")
 
 
-def print_profile(profile: Profile, console: Console) -> None:
+def print_profile(profile: LogProfile, console: Console) -> None:
     """Print `profile`; words of the data are cut where the terminal is too narrow for them."""
     console.print(_overview(profile))
     console.print(_labels(profile))
@@ -37,7 +37,7 @@ def print_profile(profile: Profile, console: Console) -> None:
         console.print("No warnings.")
 
 
-def _overview(profile: Profile) -> Table:
+def _overview(profile: LogProfile) -> Table:
     table = Table(title=cell(profile.dataset), title_justify="left", show_header=False)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
@@ -60,7 +60,7 @@ def _overview(profile: Profile) -> Table:
     return table
 
 
-def _labels(profile: Profile) -> Table:
+def _labels(profile: LogProfile) -> Table:
     table = Table("label")
     for title in ("observed", "positive", "positive is", "values", "users of one class"):
         table.add_column(title, justify="right")
@@ -77,7 +77,7 @@ def _labels(profile: Profile) -> Table:
     return table
 
 
-def _counts(profile: Profile) -> Table:
+def _counts(profile: LogProfile) -> Table:
     table = Table("rows per")
     for title in ("min", "25 %", "median", "75 %", "max", "mean"):
         table.add_column(title, justify="right")
@@ -89,7 +89,7 @@ def _counts(profile: Profile) -> Table:
     return table
 
 
-def _features(profile: Profile) -> Table:
+def _features(profile: LogProfile) -> Table:
     caption = (
         "features of train; new: later words it does not have, or numbers outside of its range"
     )

@@ -46,13 +46,13 @@ def test_a_schema_is_drafted(invoke: Invoke, tmp_path: Path) -> None:
     assert "interactions: log.csv" in output.read_text().replace('"', "")
     before = output.read_bytes()
     error = invoke("data", "schema", log, "--output", output).lone_error
-    assert error == f"{output}: exists already; remove it, or choose another --output"
+    assert error == f"{output}: already exists; remove it, or choose another --output"
     assert output.read_bytes() == before
 
 
 def test_no_file_to_draft_from(invoke: Invoke, tmp_path: Path) -> None:
     error = invoke("data", "schema", tmp_path / "none.csv").lone_error
-    assert error.startswith(f"{tmp_path / 'none.csv'}: no such file")
+    assert error.startswith(f"{tmp_path / 'none.csv'}: file not found")
 
 
 def test_a_wrong_schema(invoke: Invoke, tmp_path: Path) -> None:

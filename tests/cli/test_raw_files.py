@@ -11,13 +11,13 @@ from .conftest import HEADER, Invoke, contents, edit_line, prepare
 
 def test_missing_file(invoke: Invoke, tmp_path: Path) -> None:
     error = prepare(invoke, tmp_path / "none", tmp_path / "run").lone_error
-    assert error.startswith(f"{tmp_path / 'none'}: no such file or directory")
+    assert error.startswith(f"{tmp_path / 'none'}: file or directory not found")
     assert not (tmp_path / "run").exists()
 
 
 def test_directory_without_the_files(invoke: Invoke, tmp_path: Path) -> None:
     error = prepare(invoke, tmp_path, tmp_path / "run").lone_error
-    assert error.startswith(f"{tmp_path}: no data set is found here")
+    assert error.startswith(f"{tmp_path}: no data set found here")
     assert not (tmp_path / "run").exists()
 
 
@@ -72,7 +72,7 @@ def test_truncated_zip(invoke: Invoke, tmp_path: Path) -> None:
     path = tmp_path / "ml-100k.zip"
     path.write_bytes(b"PK\x03\x04 half of it")
     error = prepare(invoke, path, tmp_path / "run").lone_error
-    assert error.startswith(f"{path}: not a zip file or a damaged one")
+    assert error.startswith(f"{path}: not a zip file, or damaged")
 
 
 def test_empty_split(invoke: Invoke, raw: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ POPULARITY = Path(__file__).parents[2] / "examples" / "popularity.py"
 def test_settings_are_printed(invoke: Invoke, settings: Path) -> None:
     done = invoke("config", "--config", settings, "--set", "adapt.steps=3")
     assert done.code == 0
-    assert "steps: 3  # inner steps" in done.out
+    assert "steps: 3  # inner gradient steps" in done.out
     assert "deepfm" not in done.out
 
 

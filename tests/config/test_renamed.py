@@ -43,7 +43,7 @@ def test_overrides_and_changes_too() -> None:
 
 def test_both_names_at_once_are_refused() -> None:
     both = {"adapt": {"phi_rate": 1.0, "inner_lr_phi": 2.0}}
-    with pytest.raises(ConfigError, match=r"adapt\.phi_rate: the former name of adapt\.inner_lr"):
+    with pytest.raises(ConfigError, match=r"adapt\.phi_rate: former name of adapt\.inner_lr"):
         load_config(changes=both)
 
 

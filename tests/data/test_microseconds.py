@@ -1,7 +1,8 @@
-"""The unit of times, and how people are shown them."""
+"""Timestamps in microseconds, their parts and how they are printed."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import numpy as np
@@ -9,9 +10,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metaselector.data.microseconds import as_seconds, as_text, of_numbers
+from metaselector.data.microseconds import (
+    DAY,
+    HOUR,
+    SECOND,
+    TIME_PARTS,
+    TimePart,
+    as_seconds,
+    as_text,
+    of_numbers,
+    time_codes,
+    words_of,
+)
 
 LAST = 7_258_118_399_999_999  # of the year 2199
+SEASONS = {12: "winter", 1: "winter", 2: "winter", 3: "spring", 4: "spring", 5: "spring"}
+SEASONS |= {6: "summer", 7: "summer", 8: "summer", 9: "autumn", 10: "autumn", 11: "autumn"}
 
 
 @given(st.integers(0, LAST))
@@ -45,3 +59,23 @@ def test_whole_seconds_are_integers() -> None:
 )
 def test_text_has_a_fraction_only_where_there_is_one(time: int, text: str) -> None:
     assert as_text(time) == text
+
+
+@given(st.integers(0, 7_258_118_400))  # up to the year 2200
+def test_parts_are_those_of_the_calendar(seconds: int) -> None:
+    time = datetime.fromtimestamp(seconds, UTC)
+    last = np.array([seconds * SECOND + 999_999])  # microsecond of the second
+    expected = {
+        "hour": str(time.hour),
+        "day_of_week": time.strftime("%A"),
+        "month": str(time.month),
+        "season": SEASONS[time.month],
+    }
+    for part in TIME_PARTS:
+        assert words_of(part)[time_codes(last, part)[0]] == expected[part]
+
+
+@pytest.mark.parametrize("part", TIME_PARTS)
+def test_codes_are_as_many_as_words(part: TimePart) -> None:
+    times = np.arange(0, 366 * DAY, HOUR)
+    assert set(time_codes(times, part)) == set(range(len(words_of(part))))

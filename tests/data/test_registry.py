@@ -123,7 +123,7 @@ def test_neither_format(tmp_path: Path, shape: str) -> None:
 
 
 def test_nothing_there(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no such file or directory; it should hold ratings.dat"):
+    with pytest.raises(DataError, match=r"file or directory not found; expected ratings.dat"):
         read("movielens-1m", tmp_path / "absent")
     (tmp_path / "file").write_text("text")
     with pytest.raises(DataError, match="not a zip file"):

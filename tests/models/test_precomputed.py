@@ -131,7 +131,7 @@ def test_data_that_scores_do_not_fit(
 
 
 def test_scores_or_a_model() -> None:
-    with pytest.raises(ConfigError, match="scores stand instead of a model"):
+    with pytest.raises(ConfigError, match="scores replace the model"):
         load_config(overrides=["base_models.a={model: lr, scores: {file: x}}"])
     with pytest.raises(ConfigError, match=r"a\.scores\.fil: unknown setting; did you mean 'file'"):
         load_config(overrides=["base_models.a={scores: {file: x, fil: y}}"])

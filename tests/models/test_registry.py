@@ -180,7 +180,7 @@ def test_registered_model_is_created() -> None:
 
 @pytest.mark.usefixtures("registered")
 def test_a_name_is_taken_once() -> None:
-    with pytest.raises(ConfigError, match="'lr' exists already"):
+    with pytest.raises(ConfigError, match="'lr' already exists"):
         registry.register("lr", LR)
 
 

@@ -11,14 +11,14 @@ from rich.console import Console
 
 from metaselector.data.profile.figures import (
     FeatureProfile,
+    LogProfile,
     NumberProfile,
-    Profile,
     Spread,
     TaskProfile,
 )
 from metaselector.report.profile import print_profile, write_profile
 
-PROFILE = Profile(
+PROFILE = LogProfile(
     dataset="tiny",
     source="raw/[b]tiny.csv",
     rows=12345,
@@ -64,7 +64,7 @@ PROFILE = Profile(
 )
 
 
-def shown(profile: Profile, width: int = 100) -> str:
+def shown(profile: LogProfile, width: int = 100) -> str:
     console = Console(width=width)
     with console.capture() as capture:
         print_profile(profile, console)

@@ -1,8 +1,8 @@
-"""Python code that settings name, and whether it may run.
+"""Consent to run the Python code that settings name.
 
-A name of a built-in thing or of a plug-in that is installed or registered runs what the user has
-chosen to have. ``path/to/file.py:Class`` and ``package.module.Class`` run whatever they say, so
-that a file with settings, which may be anybody's, needs the user's consent to name them.
+Built-in components, and plug-ins that the user installed or registered, need no consent.
+``path/to/file.py:Class`` and ``package.module.Class`` run arbitrary code, and a settings file may
+come from anybody, so a file may name such code only with the user's consent.
 """
 
 from __future__ import annotations
@@ -19,18 +19,23 @@ ALLOW = "--allow-code (allow_code=True in Python)"
 
 
 class CodeNotAllowed(ConfigError):
-    """A file names code that the user has not consented to."""
+    """A file names code that the user has not allowed to run."""
 
 
 class NamedCode(NamedTuple):
-    """A setting's dotted key, and the code that it names."""
+    """Code that a setting names.
+
+    Attributes:
+        key: the setting's dotted name.
+        name: ``path/to/file.py:Class`` or ``package.module.Class``.
+    """
 
     key: str
     name: str
 
 
 def named_code(settings: Mapping[str, Any]) -> list[NamedCode]:
-    """All code that `settings` name, which are a whole configuration in plain values."""
+    """List the code named in `settings`, a complete configuration in plain values."""
     estimators = [
         f"base_models.{name}.{key}"
         for name, model in settings.get("base_models", {}).items()
@@ -50,13 +55,15 @@ def check_code(
     settings: Mapping[str, Any],
     typed: Iterable[Any] = (),
 ) -> None:
-    """Refuse what `settings`, which come from the file at `path`, name without consent.
+    """Raise unless the user consented to all code that `settings` name.
 
     Args:
-        typed: values that the user gave otherwise; the code that they name may run.
+        path: the file that the settings come from.
+        settings: a complete configuration in plain values.
+        typed: values that the user entered directly; code named in them may run.
 
     Raises:
-        CodeNotAllowed: names the file, the key and the code.
+        CodeNotAllowed: states the file, the key and the code.
     """
     consented = {_resolved(text) for value in typed for _, text in _texts(value)}
     for key, name in named_code(settings):
@@ -68,7 +75,7 @@ def check_code(
 
 
 def _texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """Every text in `value` with its dotted key; entries of a list have the key of the list."""
+    """Yield every string in `value` with its dotted key; a list's entries share the list's key."""
     if isinstance(value, str):
         yield key, value
     elif isinstance(value, Mapping):
@@ -80,7 +87,7 @@ def _texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
 
 
 def _resolved(name: str) -> str:
-    """The same for two names of one class in a file."""
+    """`name` with an absolute path, so that two names of one class in a file are equal."""
     path, colon, attribute = name.rpartition(":")
     if not colon or not is_in_file(name):
         return name

@@ -16,31 +16,32 @@ from metaselector.common.errors import ConfigError, nearest
 
 
 def is_in_file(name: str) -> bool:
-    """Whether `name` is of a class in a file, rather than a name."""
+    """Whether `name` refers to a class in a file, rather than a plug-in."""
     return ".py:" in name or name.endswith(".py")
 
 
 def file_digest(name: str) -> str:
-    """SHA-256 of the file; of that file only, not of what it imports.
+    """SHA-256 of the file alone, not of what it imports.
 
     Raises:
-        ConfigError: as :func:`load_from_file`, where the file cannot be read.
+        ConfigError: the file cannot be read.
     """
     return hashlib.sha256(_read(*_parts(name))).hexdigest()
 
 
 def load_from_file(name: str, base: type | None = None) -> Any:
-    """The class; the file runs once in a process, unless it was edited meanwhile.
+    """Load the class that `name` refers to.
 
-    The file may import what is installed. It is no part of a package, so that it cannot import its
-    neighbours.
+    The file runs once per process, or again if it was edited. It may import installed packages,
+    but not its neighbours, as it is not part of a package.
 
     Args:
-        base: what the class must be a subclass of.
+        name: ``path/to/file.py:Class``.
+        base: the required base class.
 
     Raises:
-        ConfigError: no file, no such class in it, the wrong kind, or the file's own error, with the
-            line where it happened.
+        ConfigError: the file is missing, has no such class, its class is not a subclass of `base`,
+            or the file itself fails (with the line of the failure).
     """
     path, attribute = _parts(name)
     module = _module(path, _read(path, attribute))
@@ -50,13 +51,13 @@ def load_from_file(name: str, base: type | None = None) -> Any:
         if inspect.isclass(value) and (base is None or issubclass(value, base))
     }
     if not hasattr(module, attribute):
-        known = nearest(attribute, here) if here else "it has none that would do"
+        known = nearest(attribute, here) if here else "it has no suitable class"
         raise ConfigError(f"{path}: no class '{attribute}' in this file; {known}")
     found = getattr(module, attribute)
     if base is not None and not (inspect.isclass(found) and issubclass(found, base)):
         raise ConfigError(
-            f"{path}: '{attribute}' is no {base.__module__.split('.')[0]} {base.__name__}; name a "
-            "class that is a subclass of it"
+            f"{path}: '{attribute}' is not a subclass of "
+            f"{base.__module__.split('.')[0]}'s {base.__name__}"
         )
     return found
 
@@ -73,13 +74,13 @@ def _read(path: Path, attribute: str) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise ConfigError(
-            f"{path}: cannot be read ({error.strerror}); {attribute} is looked for there, as seen "
-            f"from {Path.cwd()}"
+            f"{path}: cannot read the file of {attribute} ({error.strerror}; relative paths start "
+            f"at {Path.cwd()})"
         ) from error
 
 
 class _OfSource(SourceFileLoader):
-    """Compiles what was read, not an older ``__pycache__`` than what the digest is of."""
+    """Compiles the source that was read and digested, never an older ``__pycache__``."""
 
     source: bytes
 
@@ -88,7 +89,7 @@ class _OfSource(SourceFileLoader):
 
 
 def _module(path: Path, source: bytes) -> ModuleType:
-    """The file as a module, which dataclasses find in ``sys.modules``."""
+    """Load the file as a module, listed in ``sys.modules``, where dataclasses look it up."""
     key = hashlib.sha256(str(path.resolve()).encode() + source).hexdigest()[:16]
     name = f"metaselector_file_{key}"
     if name in sys.modules:
@@ -111,7 +112,7 @@ def _module(path: Path, source: bytes) -> ModuleType:
 
 
 def _line(error: Exception, path: Path) -> str:
-    """``:line`` of the file where the error came up, if it is known."""
+    """``:line`` of the file where the error occurred, or an empty string if unknown."""
     if isinstance(error, SyntaxError) and error.filename == str(path):
         return f":{error.lineno}"
     frames = traceback.extract_tb(error.__traceback__)

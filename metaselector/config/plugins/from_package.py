@@ -13,17 +13,17 @@ from metaselector.config.plugins.from_file import is_in_file
 
 
 def is_dotted(name: str) -> bool:
-    """Whether `name` is of a class in a package, rather than a plug-in's or of a file."""
+    """Whether `name` refers to a class in a package, rather than a plug-in or a file."""
     parts = name.split(".")
     return len(parts) > 1 and not is_in_file(name) and all(part.isidentifier() for part in parts)
 
 
 def load_dotted(name: str) -> Any:
-    """What the module has under the last part of `name`.
+    """Import the class that `name` refers to.
 
     Raises:
-        ConfigError: there is no such package (says what to install), module or class (names the
-            nearest), or importing it fails.
+        ConfigError: the package is not installed, has no such module or class (states the nearest
+            name), or cannot be imported.
     """
     path, _, attribute = name.rpartition(".")
     module = _module(name, path)
@@ -56,5 +56,5 @@ def _module(name: str, path: str) -> ModuleType:
         raise ConfigError(f"{name}: {parent} has no module '{last}'; {known}") from error
     except Exception as error:  # whatever the package does when it is imported
         raise ConfigError(
-            f"{name}: importing {path} fails ({type(error).__name__}: {error}); mend the package"
+            f"{name}: importing {path} fails ({type(error).__name__}: {error}); fix the package"
         ) from error

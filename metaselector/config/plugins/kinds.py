@@ -1,6 +1,6 @@
-"""What the settings name and other packages may add, but for base models and data sets.
+"""Kinds of components that settings name and other packages may provide.
 
-Those two have registries of their own, :mod:`metaselector.models.registry` and
+Base models and data sets are in :mod:`metaselector.models.registry` and
 :mod:`metaselector.data.registry`.
 """
 
@@ -17,10 +17,10 @@ RULES = Plugins(
         "meta-sgd": "metaselector.meta.adapt.rules:MetaSGD",
     },
 )
-"""Called with ``rate``, a function from a parameter's name to where its inner rate starts, and, if
-they have such an argument, ``granularity``; they make an
-:class:`~metaselector.meta.adapt.rules.InnerRule`. Its update leaves alone what has no gradient, as
-engines show it only the table rows that a user touches."""
+"""Factories of an :class:`~metaselector.meta.adapt.rules.InnerRule`. They are called with ``rate``,
+a function that maps a parameter's name to its initial inner rate, and with ``granularity`` if they
+have that argument. A rule's update must leave values without gradients unchanged, because engines
+pass it only the table rows that a user touches."""
 
 ESTIMATORS = Plugins(
     "estimator",
@@ -30,13 +30,13 @@ ESTIMATORS = Plugins(
         "fuxictr": "metaselector.models.external.fuxictr:FuxiCTRModel",
     },
 )
-"""Classifiers as :class:`~metaselector.models.estimators.Estimator` describes them. What is none of
-these is named ``package.module.Class``."""
+"""Classifiers that satisfy :class:`~metaselector.models.estimators.Estimator`. Others are named
+``package.module.Class``."""
 
 SELECTORS = Plugins(
     "selector", "metaselector.selectors", {"gated": "metaselector.models.selector:GatedSelector"}
 )
-"""Modules as :class:`~metaselector.models.mixture.Mixture` takes them; how they are called says
+"""Selector modules for :class:`~metaselector.models.mixture.Mixture`, constructed as described in
 :func:`~metaselector.models.build.make_selector`."""
 
 METRICS = Plugins(
@@ -49,7 +49,7 @@ METRICS = Plugins(
     },
 )
 """Functions ``(y [N], p [N], users [N]) -> float`` of labels, predicted probabilities and users,
-named in ``evaluate.metrics``. The built-in ones are always in the table."""
+listed in ``evaluate.metrics``. The built-in ones are always reported."""
 
 TRACKERS = Plugins(
     "tracker",
@@ -60,4 +60,5 @@ TRACKERS = Plugins(
         "wandb": "metaselector.runs.tracking.wandb:WeightsAndBiases",
     },
 )
-"""Classes as :class:`~metaselector.runs.tracking.tracker.Tracker`, named in ``tracking``."""
+"""Classes that satisfy :class:`~metaselector.runs.tracking.tracker.Tracker`, listed in
+``tracking``."""

@@ -1,7 +1,8 @@
-"""Things by name: those built in, those of other packages, and those in a Python file.
+"""Registry of components by name: built in, from other packages, or in a Python file.
 
-Every kind has an entry-point group. A package that declares ``mine = package.module:Class`` in it
-offers ``mine``; ``path/to/file.py:Class`` names a class in a file, without installing anything.
+Each kind of component has an entry-point group. A package that declares
+``mine = package.module:Class`` in the group provides ``mine``. ``path/to/file.py:Class`` names a
+class in a file that need not be installed.
 """
 
 from __future__ import annotations
@@ -20,10 +21,12 @@ BUILT_IN = "built in"
 
 
 class Plugin(NamedTuple):
-    """One line of the list of plug-ins.
+    """One row of the list of plug-ins.
 
     Attributes:
-        source: built in, the package and its version, the file, or this process.
+        kind: such as "metric".
+        name: as used in the settings.
+        source: ``built in``, the package and its version, or ``this process``.
         summary: first line of its docstring, or why it cannot be loaded.
     """
 
@@ -35,13 +38,13 @@ class Plugin(NamedTuple):
 
 @dataclass
 class Plugins:
-    """Everything of one kind that can be named in the settings.
+    """All components of one kind that settings can name.
 
     Attributes:
-        kind: what one is called in messages.
-        group: of entry points.
-        built_in: by name, where it is, ``module:attribute``, or the thing itself.
-        registered: by name, what :meth:`register` was given.
+        kind: such as "metric", for messages.
+        group: name of the entry-point group.
+        built_in: by name, a component or its location, ``module:attribute``.
+        registered: by name, components passed to :meth:`register`.
     """
 
     kind: str
@@ -49,35 +52,37 @@ class Plugins:
     built_in: Mapping[str, Any]
     registered: dict[str, Any] = field(default_factory=dict)
 
-    def register(self, name: str, thing: Any) -> None:
-        """Make `thing` available as `name` in this process.
+    def register(self, name: str, component: Any) -> None:
+        """Make `component` available as `name` in this process.
 
         Raises:
             ConfigError: the name is taken.
         """
         if name in self.names():
-            raise ConfigError(f"a {self.kind} called '{name}' exists already; choose another name")
-        self.registered[name] = thing
+            raise ConfigError(f"{self.kind} '{name}' already exists; choose another name")
+        self.registered[name] = component
 
     def names(self) -> list[str]:
-        """All that can be asked for by name."""
+        """All names that :meth:`load` accepts, besides files."""
         return sorted({*self.built_in, *self.registered, *(p.name for p in self._offered())})
 
     def check(self, name: str) -> None:
-        """Raise :class:`ConfigError` where there is no such thing; files are not opened."""
+        """Raise :class:`ConfigError` unless `name` is known or a file's, which stays unopened."""
         if name in self.built_in or is_in_file(name):
             return
         if name not in self.names():
             raise ConfigError(f"unknown {self.kind} '{name}'; {nearest(name, self.names())}")
 
     def load(self, name: str, base: type | None = None) -> Any:
-        """The thing behind `name`, or behind ``path/to/file.py:Class``.
+        """Load the component called `name`.
 
         Args:
-            base: what a class in a file or a package must be a subclass of.
+            name: a known name, or ``path/to/file.py:Class``.
+            base: required base class of a class in a file or a package.
 
         Raises:
-            ConfigError: there is none (names the nearest), or its file or package fails to load.
+            ConfigError: the name is unknown (states the nearest), or its file or package fails to
+                load.
         """
         self.check(name)
         if is_in_file(name):
@@ -92,21 +97,21 @@ class Plugins:
         points = [point for point in self._offered() if point.name == name]
         if len({point.value for point in points}) > 1:
             packages = " and ".join(_package(point) for point in points)
-            raise ConfigError(f"{self.kind} '{name}' is offered by {packages}; uninstall one")
-        where = f"{self.kind} '{name}': {_package(points[0])} offers it as {points[0].value}, which"
+            raise ConfigError(f"{self.kind} '{name}' is provided by {packages}; uninstall one")
+        where = f"{self.kind} '{name}': {points[0].value} of {_package(points[0])}"
         try:
             found = points[0].load()
         except Exception as error:  # whatever the package does when it is imported
             raise ConfigError(
-                f"{where} fails to load ({type(error).__name__}: {error}); mend the package or "
+                f"{where} fails to load ({type(error).__name__}: {error}); fix the package or "
                 "uninstall it"
             ) from error
         if base is not None and not (inspect.isclass(found) and issubclass(found, base)):
-            raise ConfigError(f"{where} is no subclass of {base.__name__}; mend the package")
+            raise ConfigError(f"{where} is not a subclass of {base.__name__}; fix the package")
         return found
 
     def listing(self) -> list[Plugin]:
-        """All of them by name; what cannot be loaded says why."""
+        """List all components, sorted by name, with a summary of each."""
         sources = {point.name: _package(point) for point in self._offered()}
         sources |= dict.fromkeys(self.registered, "this process")
         sources |= dict.fromkeys(self.built_in, BUILT_IN)
@@ -116,24 +121,24 @@ class Plugins:
         ]
 
     def summary(self, name: str) -> str:
-        """First line of the docstring of the thing, or why it cannot be loaded."""
+        """First line of the component's docstring, or why it cannot be loaded."""
         try:
-            thing = self.load(name)
+            found = self.load(name)
         except ConfigError as error:
             return f"cannot be loaded: {error}"
-        described = thing if inspect.isroutine(thing) or inspect.isclass(thing) else type(thing)
+        described = found if inspect.isroutine(found) or inspect.isclass(found) else type(found)
         text = inspect.getdoc(described)
         return text.splitlines()[0] if text else ""
 
     def _offered(self) -> list[EntryPoint]:
-        """Entry points but for the built-in ones, which are there only if we are installed."""
+        """Entry points except the built-in names, which are listed only if we are installed."""
         return [
             point for point in entry_points(group=self.group) if point.name not in self.built_in
         ]
 
 
 def load_target(target: Any) -> Any:
-    """What ``module:attribute`` names; anything but a string is the thing itself."""
+    """Import ``module:attribute``; return any `target` that is not a string unchanged."""
     if not isinstance(target, str):
         return target
     module, attribute = target.split(":")
@@ -141,12 +146,12 @@ def load_target(target: Any) -> Any:
 
 
 def identity(name: str) -> str:
-    """What a checkpoint remembers of a name: of a class in a file, what the file says.
+    """What a checkpoint records for a name: for a class in a file, the file's digest.
 
-    An edited file is another model then, and one that has only moved is the same.
+    So an edited file counts as a different model, and a moved file as the same model.
 
     Raises:
-        ConfigError: there is no such file.
+        ConfigError: the file cannot be read.
     """
     if not is_in_file(name):
         return name
@@ -158,7 +163,7 @@ def _package(point: EntryPoint) -> str:
 
 
 def checked(kind: Plugins, name: str) -> str:
-    """`name`, if there is such a thing; pydantic takes no other error than a ValueError."""
+    """Return `name` if it is known, else raise the ValueError that pydantic expects."""
     try:
         kind.check(name)
     except ConfigError as error:

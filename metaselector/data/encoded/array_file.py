@@ -1,4 +1,4 @@
-"""``.npy`` files: written piece by piece, and opened without trusting them."""
+"""Write ``.npy`` files piece by piece, and open untrusted ones safely."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _HEADER = re.compile(
 
 
 class ArrayFile:
-    """Appends rows to an ``.npy`` file; the file is complete once the context has been left.
+    """Appends rows to an ``.npy`` file, which is complete when the context exits.
 
     Args:
-        path: of the file, which must not exist.
-        dtype: of the array.
+        path: the file, which must not exist.
+        dtype: type of the array.
         row: shape of one row.
     """
 
@@ -41,7 +41,7 @@ class ArrayFile:
         self._file.write(self._header())
 
     def append(self, rows: NDArray[Any]) -> None:
-        """Add `rows` ``[n, *row]``, cast to the file's type."""
+        """Append `rows` ``[n, *row]``, cast to the file's type."""
         rows = np.ascontiguousarray(rows, dtype=self._dtype)
         if rows.shape[1:] != self._row:
             raise ValueError(f"rows of shape {rows.shape[1:]} in a file of rows {self._row}")
@@ -51,11 +51,11 @@ class ArrayFile:
 
     @property
     def sha256(self) -> str:
-        """Of the rows so far."""
+        """SHA-256 of the rows so far."""
         return self._sha.hexdigest()
 
     def _header(self) -> bytes:
-        """NumPy pads it so that its length stays the same while the first axis grows."""
+        """The header; NumPy pads it to a constant length, so the first axis can grow."""
         header = BytesIO()
         described = {
             "descr": npy.dtype_to_descr(self._dtype),
@@ -81,30 +81,30 @@ class ArrayFile:
 
 
 def open_array(path: Path) -> tuple[NDArray[Any], int]:
-    """Map an ``.npy`` file that :class:`ArrayFile` wrote into memory, read-only.
+    """Memory-map an ``.npy`` file written by :class:`ArrayFile`, read-only.
 
     Returns:
-        The array, and the length of the header in front of it.
+        The array, and the length of the header.
 
     Raises:
-        DataError: the file is missing or damaged, or holds more or less than its header says.
+        DataError: the file is missing or damaged, or its size contradicts its header.
     """
     try:
         with path.open("rb") as file:
             start = file.read(10)
             header = start + file.read(int.from_bytes(start[8:], "little"))
-        # NumPy's own parser answers a damaged header with whatever Python's tokenizer raises, and
-        # even a whole one where two threads parse (CPython 3.11 and 3.12).
+        # NumPy's own parser raises arbitrary tokenizer errors for a damaged header, and even for an
+        # intact one if two threads parse (CPython 3.11 and 3.12).
         said = _HEADER.fullmatch(header)
         if said is None:
-            raise ValueError("it does not begin like an array")
+            raise ValueError("not an array header")
         dtype = np.dtype(said[1].decode())
         shape = tuple(int(size) for size in said[2].split(b",") if size.strip())
         if path.stat().st_size != len(header) + dtype.itemsize * math.prod(shape):
-            raise ValueError("it does not end where the array does")
+            raise ValueError("its size does not match its header")
         mapped = np.memmap(path, dtype, "r", len(header), shape)
     except (OSError, ValueError, TypeError, OverflowError) as error:
         problem = f"missing or damaged ({' '.join(str(error).split())})"
         raise DataError(path, f"{problem}; run `metaselector data prepare` again") from error
-    # A plain view of the mapped file: NumPy's own class for them is slow to index.
+    # Return a plain view, because indexing NumPy's class of mapped files is slow.
     return mapped.view(np.ndarray), len(header)

@@ -1,4 +1,4 @@
-"""The contract between data and models: id and value slots."""
+"""Batches: rows as id and value slots, the contract between data and models."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Batch(NamedTuple):
     values: Tensor
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Batch:
-        """Move to `device`, and the values to `dtype`."""
+        """Move to `device`, and cast the values to `dtype`."""
         return Batch(self.ids.to(device), self.values.to(device, dtype))
 
     def flatten(self) -> Batch:
@@ -30,5 +30,5 @@ class Batch(NamedTuple):
 
 
 def empty_rows(rows: int, slots: int) -> Batch:
-    """A batch of nothing but padding."""
+    """A batch ``[rows, slots]`` of padding."""
     return Batch(torch.zeros(rows, slots, dtype=torch.int64), torch.zeros(rows, slots))

@@ -1,7 +1,7 @@
-"""Whether the numbers of a prepared data set point at what is there.
+"""Check that offsets and indices of a prepared data set are within bounds.
 
-Hashes find damage. What somebody wrote on purpose may have hashes that fit, and would end in a
-traceback, or in other rows' numbers.
+Hashes detect damage, but a data set written on purpose may have valid hashes; invalid indices in it
+would cause a traceback, or read other rows.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from metaselector.data.encoded.digests import MEND
 from metaselector.data.encoded.schema import Owner, Schema
 
 _ROWS = 2**18
-"""Rows looked at together: few enough for the processor's cache."""
+"""Rows checked at once: few enough for the CPU cache."""
 _CELLS: tuple[tuple[str, Owner], ...] = (
     ("user_cells", "user"),
     ("item_cells", "item"),
@@ -27,21 +27,21 @@ _CELLS: tuple[tuple[str, Owner], ...] = (
 
 
 def check_bounds(directory: Path, schema: Schema, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Check what the arrays of a data set, whose shapes fit to each other, point at.
+    """Check the offsets, indices and ids in the arrays of a data set, whose shapes are consistent.
 
     Raises:
-        DataError: offsets descend or do not end with what they divide, an index is beyond what it
-            indexes, or an id beyond those of the schema.
+        DataError: offsets descend or do not end at the length that they divide, an index is out of
+            bounds, or an id is not in the schema.
     """
     rows, liked = len(arrays["timestamps"]), len(arrays["liked"])
     for name, end in (("user_offsets", rows), ("liked_offsets", liked)):
         offsets = arrays[name]
         if offsets[0] != 0 or offsets[-1] != end or (np.diff(offsets) < 0).any():
-            raise _wrong(directory, name, f"holds offsets that do not go up from 0 to {end:,}")
+            raise _wrong(directory, name, f"contains offsets that do not ascend from 0 to {end:,}")
     for name, most in (("items", len(arrays["item_cells"])), ("liked", schema.num_ids)):
         _check(directory, name, arrays[name][:, None], most)
     for name, owner in _CELLS:
-        # A number is no id: its cell holds the bits of a float.
+        # Cells of numeric fields are bits of floats, not ids.
         kinds = [field.kind for field in schema.fields_of(owner) for _ in range(field.slots)]
         ids = np.flatnonzero(np.array(kinds) != "numeric")
         array = arrays[name]
@@ -54,20 +54,22 @@ def check_bounds(directory: Path, schema: Schema, arrays: Mapping[str, NDArray[A
 
 
 def _check_histories(directory: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """A row's history is at most what its user liked."""
+    """Check that a row's history is not longer than its user's positives."""
     offsets, most = arrays["user_offsets"], np.diff(arrays["liked_offsets"])
     for first in range(0, len(most), _ROWS):
         part = slice(first, first + _ROWS)
         rows = offsets[first : first + _ROWS + 1]
         sizes = arrays["history_sizes"][rows[0] : rows[-1]]
         if ((sizes < 0) | (sizes > np.repeat(most[part], np.diff(rows)))).any():
-            raise _wrong(directory, "history_sizes", "holds a history longer than its user's")
+            raise _wrong(
+                directory, "history_sizes", "contains a history longer than its user's positives"
+            )
 
 
 def _check(directory: Path, name: str, block: NDArray[np.int32], end: int) -> None:
-    # As unsigned numbers, negative ones are large: one pass finds both.
+    # Negative numbers are large as unsigned ones, so one pass finds both.
     if block.size and int(np.ascontiguousarray(block).view(np.uint32).max()) >= end:
-        raise _wrong(directory, name, f"holds a number that is not from 0 to {end - 1:,}")
+        raise _wrong(directory, name, f"contains a number that is not from 0 to {end - 1:,}")
 
 
 def _wrong(directory: Path, name: str, problem: str) -> DataError:

@@ -1,4 +1,4 @@
-"""An encoded data set in memory and on disk."""
+"""The encoded data set, in memory and on disk."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from metaselector.data.encoded.bounds import check_bounds
 from metaselector.data.encoded.dataset_files import ARRAYS, SCHEMA, USERS, Writer, identity, shapes
 from metaselector.data.encoded.digests import MEND, check_digests
 from metaselector.data.encoded.schema import VERSION, Schema
-from metaselector.data.encoded.slots import Layout, Slots
+from metaselector.data.encoded.slots import SlotLayout, Slots
 from metaselector.data.microseconds import SECOND
 
 WHOLE_SLOTS = 2**24
-"""Data sets of at most so many slots in all rows, 128 MiB, are put together once."""
+"""Maximum slots, 128 MiB, of a data set whose rows are all assembled in advance."""
 _FILES = (SCHEMA, USERS, *(f"{name}.npy" for name in ARRAYS))
 
 
@@ -36,28 +36,27 @@ _FILES = (SCHEMA, USERS, *(f"{name}.npy" for name in ARRAYS))
 class EncodedDataset:
     """Rows sorted by (user, timestamp, original order), so that a user's rows are one slice.
 
-    What belongs to a user or an item is kept once for each, and a history is a view into its
-    user's positives; :meth:`batch` puts the slots of rows together. Cells are one int32 for each
-    slot, as in :mod:`metaselector.data.preparation.fields`.
+    Cells of users and items are stored once per user and item, and a row's history is a view into
+    its user's positives; :meth:`batch` assembles the slots of rows. A cell is an int32 per slot, as
+    in :mod:`metaselector.data.preparation.fields`.
 
     Attributes:
-        schema: what the ids mean.
-        task_labels: float32 ``[N, T]``: 0, 1, or nan where a task was not observed. The first task
-            is observed in every row; histories and profiles are made of its positives.
-        timestamps: int64 ``[N]``, microseconds since 1970 UTC; of a tabular table they count the
-            rows.
-        source_rows: int64 ``[N]``, position of the row in the file it came from.
+        schema: the fields and the meaning of ids.
+        task_labels: float32 ``[N, T]``: 0, 1, or nan if not observed. The first task is observed in
+            every row; histories and profiles consist of its positives.
+        timestamps: int64 ``[N]``, microseconds since 1970 UTC; in tabular data the number of the
+            row.
+        source_rows: int64 ``[N]``, position of the row in its file.
         user_offsets: int64 ``[U + 1]``; user u owns rows ``offsets[u]:offsets[u + 1]``.
-        user_names: the users as they are called in the file.
+        user_names: names of the users in the file.
         cells: int32 ``[N, C_row]``, cells of the rows' own fields.
         items: int32 ``[N]``, index of the row's item.
         user_cells, item_cells: int32 ``[U, C_user]`` and ``[I, C_item]``.
-        liked: int32 ``[P]``, ids of the users' positives in the history field, users in order,
-            oldest first.
-        liked_offsets: int64 ``[U + 1]``, where each user's begin in `liked`.
-        history_sizes: int32 ``[N]``: the row's history is that many of its user's `liked`.
-        profiles: float32 ``[P + U, G]``; of user u after k positives in row
-            ``liked_offsets[u] + u + k``.
+        liked: int32 ``[P]``, ids of positives in the history field, by user, oldest first.
+        liked_offsets: int64 ``[U + 1]``, start of each user's positives in `liked`.
+        history_sizes: int32 ``[N]``, number of its user's positives in the row's history.
+        profiles: float32 ``[P + U, G]``; row ``liked_offsets[u] + u + k`` is the profile of user u
+            after k positives.
     """
 
     schema: Schema
@@ -75,10 +74,10 @@ class EncodedDataset:
     history_sizes: NDArray[np.int32]
     profiles: NDArray[np.float32]
     sha256: str = dataclass_field(default="", compare=False)
-    """Of a saved data set, as :meth:`load` verified it."""
+    """SHA-256 of a saved data set, verified by :meth:`load`."""
     scores: NDArray[np.float32] | None = dataclass_field(default=None, compare=False)
-    """Logits ``[N, P]`` of P systems beside the base models; they are not saved with the rest. A
-    run fills in those of estimators as it loads them."""
+    """Logits ``[N, P]`` of P precomputed models, not saved with the data set. A run adds those of
+    estimators when it loads them."""
 
     @classmethod
     def of_rows(
@@ -90,11 +89,15 @@ class EncodedDataset:
         user_names: tuple[str, ...],
         source_rows: NDArray[np.int64] | None = None,
     ) -> Self:
-        """A data set whose fields are all the rows' own; one row a second.
+        """Build a data set whose fields all belong to rows, with one row per second.
 
         Args:
+            schema: the fields.
             cells: int32 ``[N, C]``.
             labels: float32 ``[N]``.
+            user_offsets: int64 ``[U + 1]``.
+            user_names: names of the users.
+            source_rows: int64 ``[N]``; by default the row numbers.
         """
         n, users = len(cells), len(user_names)
         return cls(
@@ -132,12 +135,12 @@ class EncodedDataset:
         return self.task_labels[:, 0]
 
     @cached_property
-    def _layout(self) -> Layout:
-        return Layout(self.schema)
+    def _layout(self) -> SlotLayout:
+        return SlotLayout(self.schema)
 
     @cached_property
     def _whole(self) -> tuple[NDArray[np.int32], NDArray[np.float32]] | None:
-        """The slots of all rows, if they are few: reading them is several times as fast."""
+        """Slots of all rows, if few enough; indexing them is several times faster."""
         if len(self) * self.schema.num_slots > WHOLE_SLOTS:
             return None
         ids, values = self._assembled(np.arange(len(self)))
@@ -146,11 +149,12 @@ class EncodedDataset:
     def batch(
         self, rows: NDArray[np.int64], history_limits: NDArray[np.int64] | None = None
     ) -> Batch:
-        """The given rows as a batch; `rows` of any shape ``[...]`` gives slots ``[..., C]``.
+        """Assemble the given rows as a batch; `rows` of shape ``[...]`` give slots ``[..., C]``.
 
         Args:
-            history_limits: int64 ``[...]``: the row's history shows no more than so many of its
-                user's first positives; None leaves histories as they were encoded.
+            rows: int64 ``[...]``.
+            history_limits: int64 ``[...]``, number of its user's first positives that the row's
+                history may show; None leaves histories as encoded.
         """
         if history_limits is not None or self._whole is None:
             return self._assembled(np.asarray(rows), history_limits)
@@ -160,7 +164,7 @@ class EncodedDataset:
     def scored_batch(
         self, rows: NDArray[np.int64], history_limits: NDArray[np.int64] | None = None
     ) -> Batch:
-        """:meth:`batch` with the P scores as last slots, of id 0: ``[..., C + P]``."""
+        """Like :meth:`batch`, with the P scores as last slots, of id 0: ``[..., C + P]``."""
         batch = self.batch(rows, history_limits)
         if self.scores is None:
             return batch
@@ -185,10 +189,10 @@ class EncodedDataset:
         return slots.batch(rows.shape)
 
     def label(self, rows: NDArray[np.int64]) -> Tensor:
-        """float32 labels of the given rows ``[...]``.
+        """Labels of the given rows ``[...]``, float32.
 
-        Of a single task in the shape of `rows`; of several ``[..., T]``, nan where a task was not
-        observed.
+        Their shape is ``[...]`` for a single task, and ``[..., T]`` for several, with nan if a task
+        was not observed.
         """
         several = len(self.schema.tasks) > 1
         return torch.from_numpy(np.asarray((self.task_labels if several else self.labels)[rows]))
@@ -202,12 +206,12 @@ class EncodedDataset:
             return type(self).load(Path(directory) / "data").sha256
 
     def in_memory(self) -> Self:
-        """A copy that needs no files."""
+        """Copy all arrays into memory, independent of files."""
         copies: dict[str, Any] = {name: np.array(getattr(self, name)) for name in ARRAYS}
         return replace(self, **copies)
 
     def save(self, directory: Path) -> None:
-        """Write the schema as JSON and the arrays as ``.npy``, all or nothing."""
+        """Write the schema as JSON and the arrays as ``.npy``, atomically."""
         with atomic_directory(directory) as target, Writer(target, self.schema) as writer:
             for name in ARRAYS:
                 writer.append(name, getattr(self, name))
@@ -217,21 +221,22 @@ class EncodedDataset:
     def load(cls, directory: Path, *, verify: bool = True) -> Self:
         """Open a saved data set; arrays are memory-mapped, read-only.
 
-        All files are read once a process, to verify their SHA-256.
+        All files are read once per process to verify their SHA-256.
 
         Args:
-            verify: not needed for what this process has just written.
+            directory: directory of the data set.
+            verify: whether to verify; unnecessary if this process has just written the data set.
 
         Raises:
-            DataError: a file is missing, is not as it was written, or does not fit to the others.
+            DataError: a file is missing, was changed, or does not match the others.
         """
         if not (directory / SCHEMA).exists():
             recover(directory)
-            Schema.load(directory / SCHEMA)  # says where nothing is here
+            Schema.load(directory / SCHEMA)  # raises if there is nothing
         digests, is_new = check_digests(directory, _FILES if verify else ())
         schema = Schema.load(directory / SCHEMA)
         if schema.version < VERSION:
-            problem = f"prepared by a version that cut times to whole seconds; {MEND}"
+            problem = f"prepared by a version that truncated times to whole seconds; {MEND}"
             raise DataError(directory / SCHEMA, problem)
         names = tuple(_user_names(directory / USERS))
         arrays = {name: _open(directory / f"{name}.npy", dtype) for name, dtype in ARRAYS.items()}
@@ -256,12 +261,12 @@ def _user_names(path: Path) -> list[str]:
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(path, f"missing or damaged ({error}); {MEND}") from error
     if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
-        raise DataError(path, f"damaged (no list of names); {MEND}")
+        raise DataError(path, f"damaged (not a list of names); {MEND}")
     return found
 
 
 def _open(path: Path, dtype: type) -> NDArray[Any]:
     array, _ = open_array(path)
     if array.dtype != dtype:
-        raise DataError(path, f"holds {array.dtype}, expected {np.dtype(dtype)}; {MEND}")
+        raise DataError(path, f"contains {array.dtype}, expected {np.dtype(dtype)}; {MEND}")
     return array

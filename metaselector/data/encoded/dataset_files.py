@@ -1,4 +1,4 @@
-"""The files of an encoded data set: which arrays there are, and what writes them."""
+"""The files of an encoded data set: their arrays and their writer."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from metaselector.data.microseconds import SECOND
 
 SCHEMA, USERS = "schema.json", "users.json"
 IN_SECONDS = "timestamps in seconds"
-"""What the digest of the times is listed under, where all are whole seconds."""
+"""Name of the digest of times in seconds, listed if all are whole seconds."""
 ARRAYS: dict[str, type] = {
     "task_labels": np.float32,
     "timestamps": np.int64,
@@ -37,9 +37,9 @@ ARRAYS: dict[str, type] = {
 
 
 class Writer:
-    """Writes a data set piece by piece into a directory.
+    """Writes a data set into a directory piece by piece.
 
-    Use it as a context; the data set is complete after :meth:`finish`.
+    Use it as a context manager; the data set is complete after :meth:`finish`.
     """
 
     def __init__(self, directory: Path, schema: Schema) -> None:
@@ -50,7 +50,7 @@ class Writer:
         self._seconds: Any = hashlib.sha256()
 
     def append(self, name: str, rows: NDArray[Any]) -> None:
-        """Add rows to one of the arrays of :class:`EncodedDataset`, cast to its type."""
+        """Append rows to one of the arrays of :class:`EncodedDataset`, cast to its type."""
         if name not in self._files:
             row = shapes(self._schema, 0, 0, 0, 0)[name][1:]
             path = self._directory / f"{name}.npy"
@@ -63,7 +63,7 @@ class Writer:
                 self._seconds = None
 
     def finish(self, user_names: Sequence[str]) -> None:
-        """Complete the files; an array without rows must have been given as an empty one."""
+        """Complete the files; arrays without rows must have been appended as empty ones."""
         self._open.close()
         texts = {
             SCHEMA: self._schema.model_dump_json(indent=1, exclude_none=True).encode(),
@@ -87,7 +87,7 @@ class Writer:
 def shapes(
     schema: Schema, n: int, users: int, items: int, liked: int
 ) -> dict[str, tuple[int, ...]]:
-    """Shapes of the arrays of a data set of so many rows, users, items and positives."""
+    """Shapes of the arrays, given the numbers of rows, users, items and positives."""
     width = {owner: sum(field.slots for field in schema.fields_of(owner)) for owner in OWNERS}
     profiles = sum(f.slots for f in schema.fields_of("history") if f.kind == "profile")
     return dict.fromkeys(ARRAYS, (n,)) | {
@@ -103,10 +103,10 @@ def shapes(
 
 
 def identity(schema: Schema, user_names: Sequence[str], digests: Mapping[str, str]) -> str:
-    """SHA-256 of a data set: of its schema and users, and of the SHA-256 of its arrays.
+    """SHA-256 of a data set, computed from its schema, users and the SHA-256 of its arrays.
 
-    What else is kept beside them does not count. Data of whole seconds keep the identity that they
-    had in version 2, which kept seconds, and with it their checkpoints and published numbers.
+    Other files beside them do not count. Data with whole seconds keep the identity they had in
+    version 2, which stored seconds, so their checkpoints and published numbers stay valid.
     """
     before = schema.model_copy(update={"version": 2})
     text = before.model_dump_json(indent=1, exclude_none=True) + json.dumps(list(user_names))

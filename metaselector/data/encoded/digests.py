@@ -1,7 +1,7 @@
-"""The SHA-256 of every file of a prepared directory, checked when it is opened.
+"""SHA-256 of every file of a prepared directory, verified when it is opened.
 
-``sha256.json`` lists them, with one of the list itself under ``all``. Arrays count without their
-headers, which say no more than type and shape.
+``sha256.json`` lists them, with the digest of the list itself under ``all``. Array headers, which
+contain only type and shape, are excluded.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from metaselector.data.encoded.array_file import open_array
 
 FILE = "sha256.json"
 MEND = "copy the whole directory again, or run `metaselector data prepare` again"
-_THREADS = 2  # hashing leaves Python's lock alone
+_THREADS = 2  # hashing releases the interpreter lock
 _checked: set[tuple[int, int, int, int, str]] = set()
-"""Device, inode, size, time and digest of what this process has verified, under whatever name."""
+"""Device, inode, size, time and digest of files that this process has verified."""
 
 
 def write_digests(directory: Path, digests: Mapping[str, str]) -> None:
-    """List the digests of files, by name, beside them."""
+    """Write the list of digests, by file name."""
     found = {"files": dict(sorted(digests.items())), "all": _of_all(digests)}
     (directory / FILE).write_text(json.dumps(found, indent=1), encoding="utf-8")
 
 
 def add_digests(directory: Path, names: Iterable[str]) -> None:
-    """Hash files of a directory into its list, which is made if need be."""
+    """Hash files of a directory and add them to its list, which is created if missing."""
     listed = read_digests(directory) if (directory / FILE).exists() else {}
     write_digests(directory, listed | {name: _digest(directory / name) for name in names})
 
 
 def read_digests(directory: Path) -> dict[str, str]:
-    """The list, by name.
+    """Read the list of digests, by file name.
 
     Raises:
         DataError: it is missing or damaged.
@@ -44,27 +44,27 @@ def read_digests(directory: Path) -> dict[str, str]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         if isinstance(found, str):
-            raise DataError(path, f"an earlier version prepared these data; {MEND}")
+            raise DataError(path, f"the data were prepared by an earlier version; {MEND}")
         digests = {str(name): str(digest) for name, digest in found["files"].items()}
         whole = found["all"] == _of_all(digests)
     except FileNotFoundError as error:
-        problem = "missing: the data are incomplete, or an earlier version prepared them"
+        problem = "missing: the data are incomplete, or were prepared by an earlier version"
         raise DataError(path, f"{problem}; {MEND}") from error
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(path, f"damaged ({' '.join(str(error).split())}); {MEND}") from error
     if not whole:
-        raise DataError(path, f"damaged: it was changed after it was written; {MEND}")
+        raise DataError(path, f"damaged: changed after it was written; {MEND}")
     return digests
 
 
 def check_digests(directory: Path, names: Collection[str]) -> tuple[dict[str, str], bool]:
-    """Verify files of a directory, once a process for as long as they stay the same.
+    """Verify files of a directory, once per process unless they change.
 
     Returns:
         The whole list, and whether any file had to be read.
 
     Raises:
-        DataError: a file is missing, is not in the list, or is not as it was written.
+        DataError: a file is missing, not listed, or was changed.
     """
     listed = read_digests(directory)
     new = []
@@ -74,12 +74,14 @@ def check_digests(directory: Path, names: Collection[str]) -> tuple[dict[str, st
         key = _key(directory / name, listed[name])
         if key not in _checked:
             new.append((name, key))
-    new.sort(key=lambda one: -one[1][2])  # the largest first, so that the threads end together
+    new.sort(key=lambda one: -one[1][2])  # largest first, so that threads finish together
     with ThreadPoolExecutor(_THREADS) as pool:
         found = pool.map(lambda one: _digest(directory / one[0]), new)
         for (name, key), digest in zip(new, found, strict=True):
             if digest != listed[name]:
-                problem = f"damaged: its SHA-256 is {digest[:12]}…, listed is {listed[name][:12]}…"
+                problem = (
+                    f"damaged: its SHA-256 is {digest[:12]}…, but {listed[name][:12]}… is listed"
+                )
                 raise DataError(directory / name, f"{problem}; {MEND}")
             _checked.add(key)
     return listed, bool(new)

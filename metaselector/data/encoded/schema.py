@@ -1,4 +1,4 @@
-"""What the ids of an encoded data set mean."""
+"""The schema of an encoded data set: its fields, and the meaning of ids."""
 
 from __future__ import annotations
 
@@ -12,37 +12,39 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 from metaselector.common.errors import DataError
 
 PADDING_ID = 0
-
-
 MAX_SLOTS = 100_000
-"""Most slots of a row in a schema that is read: every row and every model has room for all."""
+"""Maximum slots of a row, as rows and models allocate all of them."""
 
 Kind = Literal["categorical", "multivalued", "numeric", "sequence", "profile"]
 Owner = Literal["user", "item", "history", "row"]
 OWNERS: tuple[Owner, ...] = ("user", "item", "history", "row")
 NUMBER = "(number)"
-"""The one word of a standardised number."""
+"""The only word of a standardised number."""
 VERSION: Final = 3
-"""Of what is written. Version 2 had the same fields, but times in seconds beside them."""
+"""Version that is written. Version 2 had the same fields, but times in seconds."""
 
 
 class Field(BaseModel):
-    """One feature of a row and its place in the shared id space.
+    """A feature of rows and its place in the shared id space.
 
     Its out-of-vocabulary id is ``first_id``; the i-th word of the vocabulary has id
     ``first_id + 1 + i``.
 
     Attributes:
-        kind: ``"categorical"`` is one slot with value 1; ``"multivalued"`` and ``"sequence"`` are
-            several, each of n words with value 1/n; a ``"profile"`` has a slot for each word, with
-            its share as the value; ``"numeric"`` is one slot of the word :data:`NUMBER` with the
-            standardised number as the value, or, where that is missing, the unseen word with 1;
-            if *train* has no values, it has no word, and every value is missing.
-        of: whose feature it is; fields stand in the order of :data:`OWNERS`.
-        center, scale: a ``"numeric"`` field's values are ``(number - center) / scale``.
-        low, high: numbers beyond are set to these first, see
+        name: name of the field.
+        kind: ``"categorical"`` has one slot with value 1; ``"multivalued"`` and ``"sequence"`` have
+            several, with value 1/n for each of n words; ``"profile"`` has a slot per word, with its
+            share as the value; ``"numeric"`` has one slot with the word :data:`NUMBER` and the
+            standardised number as the value, or the unseen word with value 1 if it is missing. If
+            *train* has no values, a numeric field has no word and every value is missing.
+        of: owner of the feature; fields are in the order of :data:`OWNERS`.
+        slots: number of slots.
+        first_id: the out-of-vocabulary id.
+        vocabulary: the known words.
+        center, scale: values of a ``"numeric"`` field are ``(number - center) / scale``.
+        low, high: limits to which numbers are clipped before, see
             :func:`~metaselector.data.preparation.numbers.number_limits`.
-        edges: where a number became words: word i is for numbers from ``edges[i - 1]`` up to below
+        edges: boundaries of buckets: word i stands for numbers from ``edges[i - 1]`` to below
             ``edges[i]``.
     """
 
@@ -65,19 +67,25 @@ class Field(BaseModel):
         return len(self.vocabulary) + 1
 
     def encoder(self) -> dict[str, int]:
-        """Word to id; words that are absent take ``first_id``."""
+        """Map words to ids; other words take ``first_id``."""
         return {word: self.first_id + 1 + i for i, word in enumerate(self.vocabulary)}
 
 
 class Schema(BaseModel):
-    """The fields of an encoded data set, in slot order, and how its label was made.
+    """The fields of an encoded data set, in slot order, and the settings it was prepared with.
 
     Attributes:
+        version: version of the format.
+        dataset: name of the data set.
         tasks: names of the labels.
-        task_after: for each task the index of the earlier one that must be 1 for it to be observed,
-            -1 where there is none; None where no task has one.
-        windows: percentages that split each user's rows, or the users, into windows.
-        cold_seed: of the split of users; None where their rows are split.
+        task_after: for each task, the index of the earlier task that must be 1 for it to be
+            observed, -1 if none; None if all are -1.
+        label_threshold: threshold of tasks that set none.
+        history_length: slots of the history field.
+        min_count: words in fewer rows of *train* count as unseen.
+        windows: percentages that split each user's rows, or the users.
+        cold_seed: random seed of the split of users; None if each user's rows are split.
+        fields: the fields.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -98,33 +106,33 @@ class Schema(BaseModel):
     def _in_order(cls, fields: tuple[Field, ...]) -> tuple[Field, ...]:
         owners = [OWNERS.index(field.of) for field in fields]
         if owners != sorted(owners):
-            raise ValueError(f"the fields' owners must stand in the order {', '.join(OWNERS)}")
+            raise ValueError(f"the fields' owners must be in the order {', '.join(OWNERS)}")
         return fields
 
     @property
     def protocol(self) -> str:
-        """The one that the data set was prepared for."""
+        """The protocol that the data set was prepared for, ``warm`` or ``cold``."""
         return "warm" if self.cold_seed is None else "cold"
 
     @property
     def parents(self) -> tuple[int | None, ...]:
-        """For each task the index of the one that must be 1 for it to be observed, if any."""
+        """For each task, the index of the task that must be 1 for it to be observed, or None."""
         if self.task_after is None:
             return (None,) * len(self.tasks)
         return tuple(None if parent < 0 else parent for parent in self.task_after)
 
     @property
     def num_ids(self) -> int:
-        """Rows that a table indexed by ids needs, padding included (V)."""
+        """Number of ids, padding included: rows of an embedding table (V)."""
         return 1 + sum(field.num_ids for field in self.fields)
 
     @property
     def num_slots(self) -> int:
-        """C."""
+        """Number of slots of a row (C)."""
         return sum(field.slots for field in self.fields)
 
     def fields_of(self, owner: Owner) -> tuple[Field, ...]:
-        """The fields of one owner, in slot order."""
+        """Fields of an owner, in slot order."""
         return tuple(field for field in self.fields if field.of == owner)
 
     @property
@@ -142,7 +150,7 @@ class Schema(BaseModel):
         raise KeyError(name)
 
     def word(self, id_: int) -> str:
-        """Human-readable ``field=word`` of an id, the inverse of encoding."""
+        """Decode an id as ``field=word``."""
         if id_ == PADDING_ID:
             return "(padding)"
         for field in self.fields:
@@ -153,11 +161,11 @@ class Schema(BaseModel):
 
     @classmethod
     def load(cls, path: Path) -> Schema:
-        """Read `path`.
+        """Read a schema.
 
         Raises:
-            DataError: it is missing, damaged, or says what no preparation does, such as two fields
-                with the same ids.
+            DataError: the file is missing or damaged, or inconsistent, such as two fields with the
+                same ids.
         """
         try:
             schema = cls.model_validate_json(path.read_text(encoding="utf-8"))
@@ -177,7 +185,7 @@ class Schema(BaseModel):
 
 
 def _contradiction(schema: Schema) -> str | None:
-    """What preparation would never have written, if anything."""
+    """Describe an inconsistency that preparation would never write, if any."""
     start = PADDING_ID + 1
     for field in schema.fields:
         if problem := _of_field(field, start):
@@ -188,7 +196,7 @@ def _contradiction(schema: Schema) -> str | None:
     for holds, problem in (
         (names, "has no fields"),
         (len(set(names)) == len(names), "two fields have the same name"),
-        (schema.num_slots <= MAX_SLOTS, f"has {schema.num_slots} slots, at most {MAX_SLOTS} fit"),
+        (schema.num_slots <= MAX_SLOTS, f"has {schema.num_slots} slots, more than {MAX_SLOTS}"),
         (schema.tasks, "has no tasks"),
         (len(set(schema.tasks)) == len(schema.tasks), "two tasks have the same name"),
         (
@@ -211,17 +219,17 @@ def _contradiction(schema: Schema) -> str | None:
 
 
 def _of_field(field: Field, start: int) -> str | None:
-    """What is wrong with a field whose ids should begin at `start`."""
+    """Describe what is wrong with a field whose ids should start at `start`, if anything."""
     words = len(field.vocabulary)
     slots = {"categorical": 1, "numeric": 1, "profile": words}.get(field.kind)
     for holds, problem in (
         (field.first_id == start, f"has ids from {field.first_id}, not from {start}"),
         (field.slots == slots or (slots is None and field.slots > 0), f"has {field.slots} slots"),
-        # Two parts of a number may read alike, as their words are rounded.
+        # Two buckets may have equal words, which are rounded.
         (field.edges or len(set(field.vocabulary)) == words, "has the same word twice"),
         (
             field.kind != "numeric" or field.vocabulary in ((NUMBER,), ()),
-            "is a number with a vocabulary",
+            "is numeric but has a vocabulary",
         ),
         (
             isfinite(field.center) and isfinite(field.scale) and field.scale > 0,
@@ -230,7 +238,7 @@ def _of_field(field: Field, start: int) -> str | None:
         (
             not field.edges
             or (len(field.edges) == words - 1 and all(a < b for a, b in pairwise(field.edges))),
-            "has edges that do not part its words",
+            "has edges that do not match its words",
         ),
     ):
         if not holds:

@@ -1,4 +1,4 @@
-"""Cells of rows to slots of a batch."""
+"""Assemble the cells of rows into slots of a batch."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from metaselector.data.encoded.schema import OWNERS, PADDING_ID, Field, Owner, S
 
 
 class _Place(NamedTuple):
-    """Which slots a field has, and the shares of n words for n up to their number."""
+    """Slots of a field, and the shares 1/n of n words for every n up to their number."""
 
     field: Field
     slots: slice
     shares: NDArray[np.float32]
 
 
-class Layout:
-    """Where the fields of a schema stand in a row."""
+class SlotLayout:
+    """The slots of each field of a schema."""
 
     def __init__(self, schema: Schema) -> None:
         self.num_slots = schema.num_slots
@@ -37,9 +37,9 @@ class Layout:
 
 
 class Slots:
-    """The ids and values of `n` rows, filled owner by owner."""
+    """Ids and values of `n` rows, filled owner by owner."""
 
-    def __init__(self, n: int, layout: Layout) -> None:
+    def __init__(self, n: int, layout: SlotLayout) -> None:
         self._places = layout.places
         self._ids = np.empty((n, layout.num_slots), dtype=np.int64)
         self._values = np.ones((n, layout.num_slots), dtype=np.float32)
@@ -65,12 +65,12 @@ class Slots:
     def put_history(
         self, liked: NDArray[np.int32], offset: NDArray[np.int64], size: NDArray[np.int32]
     ) -> None:
-        """Fill the latest liked items, newest first.
+        """Fill the history with the latest positives, newest first.
 
         Args:
             liked: int32 ``[P]``, ids of all users' positives.
-            offset: int64 ``[n]``, where those of each row's user begin.
-            size: int32 ``[n]``, how many of them are the row's history.
+            offset: int64 ``[n]``, start of the positives of each row's user.
+            size: int32 ``[n]``, number of them in the row's history.
         """
         for field, slots, shares in self._places["history"]:
             if field.kind == "sequence" and len(liked):
@@ -83,7 +83,7 @@ class Slots:
                 self._ids[:, slots], self._values[:, slots] = PADDING_ID, 0
 
     def put_profiles(self, shares: NDArray[np.float32]) -> None:
-        """Fill the profiles from their shares ``[n, G]``; a share of 0 is padding."""
+        """Fill the profiles with shares ``[n, G]``; a share of 0 is padding."""
         column = 0
         for field, slots, _ in self._places["history"]:
             if field.kind == "profile":
@@ -94,6 +94,6 @@ class Slots:
                 column += field.slots
 
     def batch(self, shape: tuple[int, ...]) -> Batch:
-        """The rows, in the given shape."""
+        """Return the rows in the given shape."""
         ids, values = torch.from_numpy(self._ids), torch.from_numpy(self._values)
         return Batch(ids.view(*shape, ids.shape[1]), values.view(*shape, ids.shape[1]))

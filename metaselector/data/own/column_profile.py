@@ -1,4 +1,4 @@
-"""What the columns of an unknown file look like, from its first rows."""
+"""Profile the columns of an unknown file from its first rows."""
 
 from __future__ import annotations
 
@@ -33,23 +33,23 @@ _SAID = {
 }
 _SEPARATORS = ",\t;|"
 TYPES = ("token", "token_seq", "float", "float_seq")
-"""What columns of atomic files are declared as."""
+"""Declared types of columns in atomic files."""
 
-_LISTED = 0.2  # share of values that hold a separator, from which a column is one of lists
+_LISTED = 0.2  # share of values with a separator from which a column is considered a list
 
 
 @dataclass(frozen=True, eq=False)
-class Profile:
-    """One column.
+class ColumnProfile:
+    """Profile of a column.
 
     Attributes:
-        name: of the column, in an atomic file with its type.
+        name: name of the column, with its type in an atomic file.
         look: what all its values could be.
-        rows, missing, distinct: numbers of rows, of empty ones, and of different values.
+        rows, missing, distinct: number of rows, of empty ones, and of distinct values.
         example: the first value.
-        numbers: float64, the different numbers in order, if the values are numbers.
-        separator: of lists.
-        native: whether the file's type says that these are times, or is a float.
+        numbers: float64, the distinct numbers, ascending, if the values are numbers.
+        separator: separator of lists.
+        native: whether the column's type is a time or a float.
     """
 
     name: str
@@ -64,7 +64,7 @@ class Profile:
 
     @property
     def title(self) -> str:
-        """The name without the type."""
+        """The name without a declared type."""
         title, _, type_ = self.name.rpartition(":")
         return title if type_ in TYPES else self.name
 
@@ -75,7 +75,7 @@ class Profile:
 
 
 def sniffed(path: Path) -> RawFile:
-    """The file with the separator that its header has most of.
+    """Open a file with the separator that is most frequent in its header.
 
     Raises:
         DataError: as :attr:`RawFile.header`.
@@ -88,15 +88,15 @@ def sniffed(path: Path) -> RawFile:
     return file
 
 
-def profiles(file: RawFile, rows: int = ROWS) -> list[Profile]:
-    """Look at each column in the first `rows` rows.
+def profiles(file: RawFile, rows: int = ROWS) -> list[ColumnProfile]:
+    """Profile each column over the first `rows` rows.
 
     Raises:
-        DataError: the file is missing, wrong, or holds no rows.
+        DataError: the file is missing or malformed, or has no rows.
     """
     first = list(_first(file, rows))
     if not first:
-        raise DataError(file.path, "holds no interactions, only names of columns")
+        raise DataError(file.path, "contains only a header and no interactions")
     return [
         _profile(name, pa.chunked_array([block.columns[name] for block in first]))
         for name in file.header
@@ -112,7 +112,7 @@ def _first(file: RawFile, rows: int) -> Iterator[RawBlock]:
             return
 
 
-def _profile(name: str, chunks: pa.ChunkedArray) -> Profile:
+def _profile(name: str, chunks: pa.ChunkedArray) -> ColumnProfile:
     column = chunks.unify_dictionaries().combine_chunks()
     if isinstance(column, pa.ChunkedArray):
         column = column.chunk(0)
@@ -120,12 +120,12 @@ def _profile(name: str, chunks: pa.ChunkedArray) -> Profile:
     try:
         found = words(column).dictionary_decode()
     except BadValue:
-        return Profile(name, "other", rows)
+        return ColumnProfile(name, "other", rows)
     present = found.is_valid().to_numpy(zero_copy_only=False)
     present &= np.array([text != "" for text in found.to_pylist()])
     values, texts = column.filter(pa.array(present)), found.filter(pa.array(present))
     distinct = len(texts.unique())
-    profile = Profile(
+    profile = ColumnProfile(
         name, "words", rows, rows - len(texts), distinct, texts[0].as_py() if distinct else ""
     )
     if not distinct:
@@ -157,8 +157,8 @@ def _profile(name: str, chunks: pa.ChunkedArray) -> Profile:
     return _lists(profile, texts.to_pylist())
 
 
-def _lists(profile: Profile, texts: list[str]) -> Profile:
-    """The profile of words, or of lists where many values hold a separator."""
+def _lists(profile: ColumnProfile, texts: list[str]) -> ColumnProfile:
+    """The profile of words, or of lists if many values contain a separator."""
     for separator in "|;":
         if sum(separator in text for text in texts) >= _LISTED * len(texts):
             return replace(profile, look="lists", separator=separator)

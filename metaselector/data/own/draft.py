@@ -1,4 +1,4 @@
-"""A first schema for an unknown file, for its owner to correct."""
+"""Draft a schema for an unknown file, for the user to correct."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 
 from metaselector.common.errors import UserError
 from metaselector.common.files import write_text
-from metaselector.data.interactions import TIME_PARTS
-from metaselector.data.own.column_profile import Profile, profiles, sniffed
+from metaselector.data.microseconds import TIME_PARTS
+from metaselector.data.own.column_profile import ColumnProfile, profiles, sniffed
 from metaselector.data.own.draft_guesses import (
     Guess,
     guess_keys,
@@ -31,37 +31,37 @@ _SIDE_FILES = {
     "user": "{file: users.csv, key: user_id, features: {age: {kind: categorical}}}",
     "item": "{file: items.csv, key: item_id, features: {genres: {kind: multivalued}}}",
 }
-_FEW = 50  # different whole numbers that may be codes of something
+_FEW = 50  # maximum distinct whole numbers that may be codes
 
 
 def draft(path: Path, folder: Path | None = None) -> str:
-    """A schema in YAML for the interactions at `path`, guessed from its first 100,000 rows.
+    """Draft a YAML schema for the interactions at `path` from its first 100,000 rows.
 
-    Each column is described in a comment, and ``# check:`` marks guesses. Where the user, item or
-    time cannot be guessed, ``CHANGE_ME`` stands.
+    Each column is described in a comment, and ``# check:`` marks guesses. ``CHANGE_ME`` marks a
+    user, item or time that could not be guessed.
 
     Args:
-        path: text or Parquet, as :class:`RawFile`.
+        path: text or Parquet, see :class:`RawFile`.
         folder: where the schema will be; by default the working directory.
 
     Raises:
-        DataError: the file is missing, wrong, or holds no rows.
+        DataError: the file is missing or malformed, or has no rows.
     """
     file = sniffed(path)
     return "\n".join(_lines(file, profiles(file), folder)) + "\n"
 
 
 def write_draft(path: Path, output: Path) -> None:
-    """Write :func:`draft` to `output`; raises :class:`UserError` where that exists."""
+    """Write :func:`draft` to `output`; raises :class:`UserError` if it exists."""
     if output.exists():
-        raise UserError(f"{output}: exists already; remove it, or choose another --output")
+        raise UserError(f"{output}: already exists; remove it, or choose another --output")
     write_text(output, draft(path, output.parent))
 
 
-def _lines(file: RawFile, columns: list[Profile], folder: Path | None) -> Iterator[str]:
+def _lines(file: RawFile, columns: list[ColumnProfile], folder: Path | None) -> Iterator[str]:
     path = file.path if folder is None else Path(os.path.relpath(file.path, folder))
-    yield f"# Drafted from the first {columns[0].rows:,} rows of {file.path.name}. Correct what is"
-    yield "# marked `# check:`; then `metaselector reproduce --dataset` takes this file."
+    yield f"# Drafted from the first {columns[0].rows:,} rows of {file.path.name}. Correct lines"
+    yield "# marked `# check:`, then pass this file to `metaselector reproduce --dataset`."
     yield "version: 1"
     yield f"name: {_name(file.path)}"
     yield f"interactions: {_quoted(path.as_posix())}"
@@ -88,7 +88,7 @@ def _lines(file: RawFile, columns: list[Profile], folder: Path | None) -> Iterat
 
 
 def _side(file: Path, shown_as: Path, role: str, taken: set[str]) -> Iterator[str]:
-    """What an atomic file says of users or items; `taken` are names of fields."""
+    """Yield the section of an atomic file of users or items; `taken` are used field names."""
     columns = profiles(RawFile(file))
     user, item = guess_keys(columns)
     key = (user if role == "user" else item).column
@@ -101,7 +101,7 @@ def _side(file: Path, shown_as: Path, role: str, taken: set[str]) -> Iterator[st
 
 def _key(role: str, guess: Guess) -> str:
     if guess.column is None:
-        return f"{role}: {CHANGE_ME}  # check: give the column that says which {role}"
+        return f"{role}: {CHANGE_ME}  # check: give the column of the {role}"
     return f"{role}: {_quoted(guess.column.name)}  # {guess.column}{_check(guess.doubt)}"
 
 
@@ -110,7 +110,7 @@ def _time(guess: Guess) -> str:
     if column is None:
         return f"time: {{column: {CHANGE_ME}}}  # check: give the column of the time, and its unit"
     name = f"column: {_quoted(column.name)}"
-    if column.native and column.look == "time":  # its type says the unit
+    if column.native and column.look == "time":  # its type determines the unit
         return f"time: {{{name}}}  # {column}{_check(guess.doubt)}"
     unit = unit_of(column, by_name=True) or CHANGE_ME
     return f"time: {{{name}, unit: {unit}}}  # {column}{_check(guess.doubt)}"
@@ -130,11 +130,11 @@ def _labels(guesses: list[Guess], taken: set[str]) -> Iterator[str]:
         doubt = guess.doubt
         if column.look != "flag":
             setting += f", threshold: {threshold(column):.15g}"
-            doubt = doubt or "is a value from the threshold on a positive?"
+            doubt = doubt or "are values of at least the threshold positive?"
         yield f"  {_quoted(name)}: {{{setting}}}  # {column}{_check(doubt)}"
 
 
-def _features(columns: list[Profile], taken: set[str]) -> Iterator[str]:
+def _features(columns: list[ColumnProfile], taken: set[str]) -> Iterator[str]:
     yield "features:"
     for column in columns:
         name = _free(column.title, taken)
@@ -145,28 +145,28 @@ def _features(columns: list[Profile], taken: set[str]) -> Iterator[str]:
         yield f"  # {line}; left out: {reason}" if reason else f"  {line}{_check(doubt)}"
 
 
-def _useless(column: Profile) -> str:
-    """Why a column is not to be a feature; empty where it may be."""
+def _useless(column: ColumnProfile) -> str:
+    """Why a column is not used as a feature; empty if it is."""
     present = column.rows - column.missing
     if not column.name:
         return "it has no name"
     if column.distinct <= 1:
         return "constant" if column.distinct else "empty in all rows"
     if column.look in ("time", "other"):
-        return "a second time" if column.look == "time" else "its type is not read"
+        return "a second time" if column.look == "time" else "unsupported type"
     is_id = parts(column.title)[-1:] == ["id"]
     # Prices may all differ, but whole numbers that do are counters.
     is_counter = column.look == "whole" and column.distinct == present
     if ((column.look == "words" or is_id) and column.distinct > present / 2) or is_counter:
-        return "nearly every row has its own value"
+        return "nearly all values are distinct"
     return ""
 
 
-def _feature(column: Profile) -> tuple[list[str], str]:
+def _feature(column: ColumnProfile) -> tuple[list[str], str]:
     """The settings of a feature, and what to check."""
     if column.look == "lists":
         is_text = column.distinct > (column.rows - column.missing) / 2
-        doubt = "nearly every row has its own; the words of a text?" if is_text else ""
+        doubt = "nearly all values are distinct; is it free text?" if is_text else ""
         return ["kind: multivalued", f"separator: {json.dumps(column.separator)}"], doubt
     if column.look == "flag":
         return ["kind: categorical"], "known before the outcome, or a label?"
@@ -179,7 +179,7 @@ def _feature(column: Profile) -> tuple[list[str], str]:
 
 
 def _free(name: str, taken: set[str]) -> str:
-    """A name for a field that no other has; it is taken from then on."""
+    """Return a free name for a field, and add it to `taken`."""
     name = f"column_{name}" if name.startswith("history_") or not name else name
     while name in taken:
         name += "_column"
@@ -192,7 +192,7 @@ def _check(doubt: str) -> str:
 
 
 def _name(path: Path) -> str:
-    """A data set's name from that of a file."""
+    """Derive a data set's name from a file's."""
     stem = path.name.partition(".")[0]
     return _quoted(re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-") or "log")
 

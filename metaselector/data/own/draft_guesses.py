@@ -1,4 +1,4 @@
-"""Which column is which, guessed from names first and from values second."""
+"""Guess the roles of columns, from their names first and their values second."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from metaselector.data.own.column_profile import Profile
+from metaselector.data.own.column_profile import ColumnProfile
 from metaselector.data.raw.times import Unit, finer_unit
 
 # fmt: off
@@ -30,37 +30,42 @@ LABEL = (
     "conversion", "watched", "played", "favorite", "target"
 )
 # fmt: on
-"""What such columns are called, most telling first."""
+"""Names of such columns, most specific first."""
 
 _KEYS = ("id", "key", "code", "no", "number", "hash", "uuid", "idx", "index")
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _SECONDS = (631_152_000, 4_102_444_800)  # 1990 to 2100
-_DAYS = (19_700_101, 21_991_231)  # 20240501 is a day, not a time in seconds
-_ALL_SECONDS = (0, 7_258_118_400)  # what a log may hold: 1970 to 2200
+_DAYS = (19_700_101, 21_991_231)  # 20240501 is a date, not a time in seconds
+_ALL_SECONDS = (0, 7_258_118_400)  # allowed in logs: 1970 to 2200
 _ALL_MILLISECONDS = (315_532_800_000, 7_258_118_400_000)  # 1980 to 2200
-_FEW = 20  # different numbers that may be grades
+_FEW = 20  # maximum distinct numbers that may be ratings
 
 
 @dataclass(frozen=True)
 class Guess:
-    """A column for a role.
+    """A column guessed for a role.
 
     Attributes:
-        column: None where there is no candidate.
-        doubt: what to check, empty where the name says it.
+        column: the column; None if there is no candidate.
+        doubt: what to check; empty if the name is clear.
     """
 
-    column: Profile | None
+    column: ColumnProfile | None
     doubt: str = ""
 
 
 def parts(name: str) -> list[str]:
-    """The words of a column's name in lower case: reviewer, id of ``reviewerID``."""
+    """Split a column's name into words in lower case.
+
+    Example:
+        >>> parts("reviewerID")
+        ['reviewer', 'id']
+    """
     return [word.lower() for word in _WORD.findall(name)]
 
 
-def guess_keys(columns: Sequence[Profile]) -> tuple[Guess, Guess]:
-    """User and item: columns called like them, else those whose values repeat."""
+def guess_keys(columns: Sequence[ColumnProfile]) -> tuple[Guess, Guess]:
+    """Guess user and item: columns with such names, else columns whose values repeat."""
     usable = [c for c in columns if c.distinct and c.look in ("whole", "words", "flag", "number")]
     usable = [column for column in usable if not is_called(column, LABEL)]
     user = _named(usable, USER)
@@ -79,34 +84,34 @@ def guess_keys(columns: Sequence[Profile]) -> tuple[Guess, Guess]:
     return guesses[0], guesses[1]
 
 
-def is_called(column: Profile, names: Sequence[str]) -> bool:
-    """Whether one of `names` is a word of the column's name, or all of it."""
+def is_called(column: ColumnProfile, names: Sequence[str]) -> bool:
+    """Whether one of `names` is a word of the column's name, or the whole name."""
     words = parts(column.title)
     return bool({*words, "".join(words)} & set(names))
 
 
-def _named(columns: Sequence[Profile], names: Sequence[str]) -> Profile | None:
-    """The column called like the first of `names` that fits, an exact match before others."""
+def _named(columns: Sequence[ColumnProfile], names: Sequence[str]) -> ColumnProfile | None:
+    """The column that matches the first possible of `names`, preferring exact matches."""
     for name in names:
         for column in columns:
             if "".join(parts(column.title)) in (name, name + "id"):
                 return column
     for name in names:
         for column in columns:
-            # Not the name or the price of an item.
+            # Exclude, for example, the name or price of an item.
             if parts(column.title)[:1] == [name] and parts(column.title)[-1] in _KEYS:
                 return column
     return None
 
 
-def _repeats(column: Profile) -> bool:
+def _repeats(column: ColumnProfile) -> bool:
     """Whether the values could be users or items: many, each in several rows."""
     repeats = _FEW < column.distinct <= column.rows / 2 and column.look in ("whole", "words")
     return repeats and not column.missing and unit_of(column) is None
 
 
-def guess_time(columns: Sequence[Profile]) -> Guess:
-    """The column called most like a time whose values are times, else one with such values."""
+def guess_time(columns: Sequence[ColumnProfile]) -> Guess:
+    """Guess the time: the best named column of times, else any column of times."""
     for name in TIME:
         for column in columns:
             if is_called(column, [name]) and unit_of(column):
@@ -125,11 +130,12 @@ def guess_time(columns: Sequence[Profile]) -> Guess:
     return Guess(None)
 
 
-def unit_of(column: Profile, by_name: bool = False) -> Unit | None:
-    """The unit of a time; None where the values are no times.
+def unit_of(column: ColumnProfile, by_name: bool = False) -> Unit | None:
+    """Guess the unit of a time column; None if its values are not times.
 
     Args:
-        by_name: the name says that this is a time, so that any time will do.
+        column: the column.
+        by_name: accept any possible time, because the name indicates one.
     """
     if column.look == "time":
         return "iso"
@@ -146,8 +152,8 @@ def unit_of(column: Profile, by_name: bool = False) -> Unit | None:
     return None
 
 
-def guess_labels(columns: Sequence[Profile]) -> list[Guess]:
-    """Columns called like labels, else those of 0 and 1; one without gaps is first."""
+def guess_labels(columns: Sequence[ColumnProfile]) -> list[Guess]:
+    """Guess labels: columns with such names, else columns of 0 and 1; complete columns first."""
     usable = [column for column in columns if column.numbers is not None or column.look == "flag"]
     usable = [column for column in usable if column.distinct > 1]
     named = [column for column in usable if is_called(column, LABEL)]
@@ -160,10 +166,10 @@ def guess_labels(columns: Sequence[Profile]) -> list[Guess]:
     ]
 
 
-def threshold(column: Profile) -> float:
-    """The least grade of at least 4/5 of the highest, so that some rows are negative.
+def threshold(column: ColumnProfile) -> float:
+    """The lowest rating of at least 4/5 of the highest, but above the lowest of all.
 
-    Of numbers that are no grades, the median of the different ones.
+    For numbers that are not ratings, the median of the distinct ones.
     """
     assert column.numbers is not None
     values = column.numbers
@@ -173,5 +179,5 @@ def threshold(column: Profile) -> float:
     return float(values[max(position, 1)])
 
 
-def _gaps(column: Profile) -> str:
+def _gaps(column: ColumnProfile) -> str:
     return f"{column.missing:,} rows have none; remove them" if column.missing else ""

@@ -1,4 +1,4 @@
-"""A data frame of one's own as a log with a schema, which is what preparation reads."""
+"""Write a data frame as a log with a schema, which preparation can read."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ def write_log(
     users: pd.DataFrame | None = None,
     items: pd.DataFrame | None = None,
 ) -> Path:
-    """Write what is named of `frame` to Parquet files with a schema; returns the schema's path.
+    """Write the named columns of `frame` to Parquet files with a schema; return the schema's path.
 
     Args:
-        columns: as a schema in YAML, without version and files: ``user``, ``item``, ``time`` (a
-            column or ``{"column": ..., "unit": ...}``), ``labels``, ``features`` and so on.
-            ``label: column`` is short for one label of 0 and 1, or, with ``threshold`` beside it,
-            of numbers; a list of features, also of ``users`` and ``items``, for numeric ones where
-            the column holds floating-point numbers, categorical ones elsewhere.
-            Columns are called by their names, as text.
-        users, items: what is known of them, described by the entries of the same names, each with
-            ``key`` and ``features``.
+        frame: the interactions.
+        columns: description as in a YAML schema, without version and files: ``user``, ``item``,
+            ``time`` (a column or ``{"column": ..., "unit": ...}``), ``labels``, ``features`` and so
+            on. ``label: column`` is short for one label of 0 and 1, or of numbers if ``threshold``
+            is given. ``features`` may be a list, also in ``users`` and ``items``; columns of floats
+            are then numeric, and others categorical. Column names are given as text.
+        directory: an existing directory for the files.
+        users, items: features of users and items, described under the same names by ``key`` and
+            ``features``.
 
     Raises:
         ConfigError: the description is wrong.
-        DataError: a frame has no rows, or lacks a column that is named, has it twice, or mixes
-            types in it.
+        DataError: a frame has no rows, lacks a named column, has it twice, or mixes types in it.
     """
     described: dict[str, Any] = {"version": 1, "name": "frame", **plain(columns)}
     described["interactions"] = _FILE.format("interactions")
@@ -57,7 +57,7 @@ def write_log(
         given = described.get(role)
         if (side is None) != (given is None):
             missing = f"the data frame {role}=" if side is None else f"the entry '{role}'"
-            raise ConfigError(f"columns: {role} need {missing} too, or neither")
+            raise ConfigError(f"columns: {role} also need {missing}; give both or neither")
         if side is not None and isinstance(given, Mapping):
             described[role] = {
                 **given,
@@ -67,7 +67,7 @@ def write_log(
     path = directory / "frame.yaml"
     try:
         text = yaml.safe_dump(_in_text(described), sort_keys=False)
-    except yaml.YAMLError as error:  # an object of any class
+    except yaml.YAMLError as error:  # an object that YAML cannot represent
         reason = " ".join(str(error).split())
         raise ConfigError(f"columns: {reason}; give names, numbers, lists and mappings") from error
     write_text(path, text)
@@ -86,7 +86,7 @@ def write_log(
 
 
 def _write(frame: pd.DataFrame, source: str, named: Collection[str], path: Path) -> None:
-    """Write the columns that are `named`; the others may hold what Parquet cannot."""
+    """Write the `named` columns; others may contain what Parquet cannot."""
     if not len(frame):
         raise DataError(source, "has no rows")
     columns = frame_columns(frame, source, named)
@@ -99,7 +99,7 @@ def _write(frame: pd.DataFrame, source: str, named: Collection[str], path: Path)
 
 
 def _in_text(value: Any) -> Any:
-    """A description in which columns are called by text, as a file calls them."""
+    """Convert numeric column names in a description to text, as in a file."""
     if isinstance(value, list):
         return [_in_text(one) for one in value]
     if not isinstance(value, Mapping):
@@ -132,7 +132,7 @@ def _is_float(frame: pd.DataFrame, name: str) -> bool:
 
 
 def plain(value: Any) -> Any:
-    """Mappings, sequences and numbers of any library as Python's own; other objects as they are."""
+    """Convert mappings, sequences and numbers of any library to Python's; keep other objects."""
     if isinstance(value, Mapping):
         return {str(plain(key)): plain(one) for key, one in value.items()}
     if isinstance(value, np.generic | np.ndarray):

@@ -1,4 +1,4 @@
-"""From the raw columns of some rows to what the interaction table yields."""
+"""Convert raw columns of a user's log to interactions."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from metaselector.data.raw.times import microseconds
 
 
 class Noticed:
-    """What is noticed of features while a file is read.
+    """Observations about features, collected while a file is read.
 
     Attributes:
-        present: features that some row has.
+        present: features with a value in some row.
     """
 
     def __init__(self) -> None:
@@ -39,36 +39,36 @@ class Noticed:
         self._lost: dict[str, tuple[int, str]] = {}
 
     def lost(self, feature: str, block: RawBlock, missing: NDArray[np.int64]) -> None:
-        """Count the missing entries of lists, `missing` of each row."""
+        """Count missing list entries, of which each row has `missing`, int64 ``[n]``."""
         if missing.any():
             line = f"{block.path.name}:{block.lines[int((missing > 0).argmax())]}"
             before, first = self._lost.get(feature, (0, line))
             self._lost[feature] = before + int(missing.sum()), first
 
     def sentences(self, path: Path, columns: Mapping[str, str]) -> Iterator[str]:
-        """What is to be said of the file, given the column of each feature."""
+        """Yield notes about the file, given the column of each feature."""
         for name, column in columns.items():
             if name not in self.present:
                 yield (
-                    f"{path}: column '{column}' is empty in all rows; the field holds only its "
+                    f"{path}: column '{column}' is empty in all rows, so the field has only its "
                     "unseen word"
                 )
             if name in self._lost:
                 count, first = self._lost[name]
                 entries = "1 missing entry" if count == 1 else f"{count:,} missing entries"
-                yield f"{path}: column '{column}': {entries} of lists left out (first in {first})"
+                yield f"{path}: column '{column}': dropped {entries} of lists (first in {first})"
 
 
 def raw_kind(feature: Feature) -> Raw:
-    """What the column of a feature is parsed into."""
+    """How the column of a feature is parsed."""
     return "number" if feature.kind == "numeric" else "word"
 
 
 def raw_kinds(path: Path, schema: LogSchema) -> dict[str, Raw]:
-    """What each column that the schema at `path` names is parsed into.
+    """How each column named in the schema at `path` is parsed.
 
     Raises:
-        ConfigError: one column is to be two kinds of things.
+        ConfigError: a column would be parsed in two ways.
     """
     kinds: dict[str, Raw] = {schema.user: "word", schema.item: "word"}
     kinds[schema.time.column] = "text" if schema.time.unit == "iso" else "number"
@@ -82,16 +82,16 @@ def raw_kinds(path: Path, schema: LogSchema) -> dict[str, Raw]:
     ]
     for role, column, kind in wanted:
         if kinds.setdefault(column, kind) != kind:
-            problem = f"column '{column}' is read as numbers in one place and words in another"
-            raise ConfigError(f"{path}: {role}: {problem}; copy the column under a second name")
+            problem = f"column '{column}' is used both as numbers and as words"
+            raise ConfigError(f"{path}: {role}: {problem}; copy it under a second name")
     return kinds
 
 
 def interactions(schema: LogSchema, block: RawBlock, noticed: Noticed) -> Interactions:
-    """Checked rows.
+    """Check and convert a block of rows.
 
     Raises:
-        DataError: a value is wrong; the message names the file, line and column.
+        DataError: a value is wrong; the message states the file, line and column.
     """
     unit = schema.time.unit
     return Interactions(
@@ -108,7 +108,7 @@ def interactions(schema: LogSchema, block: RawBlock, noticed: Noticed) -> Intera
 
 
 def converted(block: RawBlock, column: str, feature: Feature, noticed: Noticed) -> pa.Array:
-    """A feature's words (dictionary-encoded, missing: null or empty) or float64 (missing: nan)."""
+    """Convert to words (dictionary-encoded; missing: null or empty) or float64 (missing: nan)."""
     present = noticed.present
     if feature.kind == "numeric":
         values = checked(block, column, numbers)
@@ -123,10 +123,10 @@ def converted(block: RawBlock, column: str, feature: Feature, noticed: Noticed) 
 
 
 def _labels(schema: LogSchema, block: RawBlock) -> NDArray[np.float64]:
-    """``[n, T]``; ones where every row is a positive."""
+    """Read labels, float64 ``[n, T]``; ones if the log has only positives."""
     if schema.labels is None:
         return np.ones((len(block.lines), 1))
-    # Copies, since some are changed below and Arrow's own memory is read-only.
+    # Copy, because some are changed below and Arrow's memory is read-only.
     columns = {name: np.array(_label(label, block)) for name, label in schema.labels.items()}
     first, label = next(iter(schema.labels.items()))
     checked(block, label.column, lambda _: observed(columns[first]))
@@ -143,15 +143,15 @@ def _follow(
     earlier: Label,
     earlier_values: NDArray[np.float64],
 ) -> None:
-    """Empty `values` where the earlier label is not positive; a positive there is refused.
+    """Set `values` to nan where the earlier label is not positive; raise for positives there.
 
-    A log of what was bought after a click has 0 where there was no click: that is no answer of a
-    user who was never asked.
+    For example, a log of purchases after clicks has 0 for items that were not clicked, although
+    those users never had the choice.
     """
     outside = ~(earlier_values >= earlier.least)
     problem = (
-        f"is positive, but column '{earlier.column}', after which it comes, is not; correct one of "
-        "the two, or remove `after` from the label"
+        f"is positive, but column '{earlier.column}', which must be positive first, is not; "
+        "correct one, or remove `after` from the label"
     )
     checked(
         block, label.column, lambda _: refuse(outside & (values >= label.least), lambda _: problem)

@@ -1,4 +1,4 @@
-"""Interactions of a user's own, in files that a schema in YAML describes."""
+"""Read a user's own log, described by a YAML schema."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ from metaselector.data.raw.spelling import plain
 
 SUFFIXES = (".yaml", ".yml")
 POSITIVE = "interaction"
-"""The task of a log of positives only."""
+"""Name of the task in a log that has only positives."""
 
 
 def is_schema(name: str) -> bool:
-    """Whether a data set's name is the path of a schema of one's own."""
+    """Whether a data set's name is the path of a YAML schema."""
     return name.endswith(SUFFIXES)
 
 
 @dataclass(frozen=True)
 class OwnLog:
-    """A data set whose name is the path of its schema.
+    """A data set described by a YAML schema, whose path is its name.
 
     Attributes:
         schema: the YAML file.
@@ -52,37 +52,37 @@ class OwnLog:
 
     @property
     def licence(self) -> str:
-        """Nothing is known of it."""
-        return "files of your own; their licence is for you to know"
+        """Unknown."""
+        return "your own files; check their licence yourself"
 
     @property
     def expected(self) -> str:
-        """What should be there, for messages."""
+        """The expected files, for messages."""
         return f"the interactions that {self.schema} describes"
 
     @property
     def interactions(self) -> Path:
-        """Where the schema says the interactions are; raises :class:`ConfigError` if it is bad."""
+        """Path of the interactions; raises :class:`ConfigError` if the schema is wrong."""
         return self.schema.parent / load_schema(self.schema).interactions
 
     def read(self, path: Path) -> InteractionTable:
-        """Read the interactions at `path` as the schema says; raises as :func:`read_log`."""
+        """Read the interactions at `path` by the schema; raises like :func:`read_log`."""
         return read_log(self.schema, path)
 
 
 def read_log(schema_path: Path, data: Path | None = None) -> InteractionTable:
-    """Interactions of one's own.
+    """Read a log by its schema.
 
-    All headers and what is known of users are read at once, the interactions as they are asked
-    for. Lines of a folder of Parquet files count the rows of each file from 1.
+    All headers, and the features of users, are read at once; interactions are read lazily. In a
+    folder of Parquet files, lines count the rows of each file from 1.
 
     Args:
-        schema_path: the YAML file.
-        data: interactions to read instead of those that the schema names.
+        schema_path: the YAML schema.
+        data: interactions to read instead of those named in the schema.
 
     Raises:
         ConfigError: the schema is wrong.
-        DataError: a file is missing or wrong; while reading, a value is.
+        DataError: a file is missing or malformed. Values are checked as rows are read.
     """
     schema = load_schema(schema_path)
     folder = schema_path.parent
@@ -108,7 +108,7 @@ def read_log(schema_path: Path, data: Path | None = None) -> InteractionTable:
                 missed |= dict.fromkeys(names[~described])
             yield block
         if not rows:
-            raise DataError(log.path, "holds no interactions, only names of columns")
+            raise DataError(log.path, "contains only a header and no interactions")
         note(repairs, noticed.sentences(log.path, schema.columns))
         if schema.users and not known:
             note_strangers(repairs, folder / schema.users.file, schema.users, "user")
@@ -130,7 +130,7 @@ def read_log(schema_path: Path, data: Path | None = None) -> InteractionTable:
         read=read,
         users=users,
         describe_items=describe_items,
-        # Given a threshold, since without one a task takes the setting for ratings.
+        # Always set a threshold, because without one a task uses the setting for ratings.
         tasks=tuple(
             Task(name, label.least, label.after, flag=label.threshold is None)
             for name, label in labels.items()
@@ -148,7 +148,7 @@ def read_log(schema_path: Path, data: Path | None = None) -> InteractionTable:
 
 
 def _names_of(schema: LogSchema) -> dict[str, str]:
-    """What the log calls everything that the table has."""
+    """Column names in the log of ids, labels and features."""
     names = {"user": schema.user, "item": schema.item, "timestamp": schema.time.column}
     names |= {name: label.column for name, label in (schema.labels or {}).items()}
     for features in (schema, schema.users, schema.items):
@@ -157,7 +157,7 @@ def _names_of(schema: LogSchema) -> dict[str, str]:
 
 
 def _require(path: Path, schema: LogSchema, log: RawFile) -> None:
-    """Check all that the header of the interactions tells."""
+    """Check everything that the header of the interactions determines."""
     labels = schema.labels or {}
     log.require(
         {"user": schema.user, "item": schema.item, "time.column": schema.time.column}
@@ -166,5 +166,7 @@ def _require(path: Path, schema: LogSchema, log: RawFile) -> None:
     )
     if log.is_text and schema.time.unit is None:
         units = "seconds, milliseconds or iso"
-        raise ConfigError(f"{path}: time.unit: is missing; say what {log.path.name} has: {units}")
+        raise ConfigError(
+            f"{path}: time.unit: missing; set it to the unit in {log.path.name}: {units}"
+        )
     raw_kinds(path, schema)

@@ -1,4 +1,4 @@
-"""What a user's file says of users or items."""
+"""Read a file of users' or items' features."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _DTYPE: dict[str, Any] = {"categorical": "str", "numeric": "float64"}
 
 
 def open_side(folder: Path, side: SideFile, role: str) -> RawFile:
-    """The file, which has all that `side` names; `role`, ``users`` or ``items``, is for messages.
+    """Open the file and check its header; `role`, ``users`` or ``items``, is for messages.
 
     Raises:
-        DataError: it is missing, has no proper header, or lacks a column.
+        DataError: it is missing, has an invalid header, or lacks a column.
     """
     file = RawFile(folder / side.file, side.separator)
     named = {f"{role}.features.{name}": column for name, column in side.columns.items()}
@@ -38,21 +38,21 @@ def open_side(folder: Path, side: SideFile, role: str) -> RawFile:
 def read_side(
     file: RawFile, side: SideFile, index: str, only: Iterable[str] | None, repairs: list[str]
 ) -> pd.DataFrame:
-    """The rows of a file of users or items.
+    """Read the features of users or items.
 
     Args:
-        file: as :func:`open_side` returns it.
-        side: what its columns are.
-        index: name of the index.
-        only: the keys to keep, None for all.
-        repairs: a sentence is added for each feature that is missing everywhere, or in entries of
-            lists.
+        file: the file, from :func:`open_side`.
+        side: its description in the schema.
+        index: name of the index, ``user`` or ``item``.
+        only: the keys to keep; None keeps all.
+        repairs: extended by a sentence for each feature with missing values in all rows or in
+            lists, and about keys in other spellings.
 
     Returns:
         A column for each feature, indexed by the key: words, tuples of words, or float64.
 
     Raises:
-        DataError: a value is wrong, a key is empty, or one that is kept occurs twice.
+        DataError: a value is wrong, a key is empty, or a key to keep occurs twice.
     """
     features = side.as_features()
     kinds = {side.columns[feature.name]: raw_kind(feature) for feature in features}
@@ -96,16 +96,16 @@ def read_side(
 
 
 def note_strangers(repairs: list[str], path: Path, side: SideFile, index: str) -> None:
-    """Add a sentence for a file that describes none of those who occur, once."""
+    """Note, once, that a file has none of the users or items that occur."""
     sentence = (
-        f"{path}: column '{side.key}' has none of the {index}s of the interactions; compare the "
-        "spelling of both"
+        f"{path}: column '{side.key}' has none of the {index}s of the interactions; compare "
+        "their spelling"
     )
     note(repairs, [sentence])
 
 
 def spelled_like(names: pa.Array, wanted: pa.Array) -> list[str]:
-    """Those of `names` that are one of the :func:`plain` words `wanted`, in whatever spelling."""
+    """Select `names` whose :func:`plain` spelling is among the `wanted` words."""
     found: list[str] = names.filter(pc.is_in(plain(names), wanted)).to_pylist()
     return found
 
@@ -118,11 +118,15 @@ def note_spellings(
     missed: Sequence[str],
     near: Sequence[str],
 ) -> None:
-    """Add a sentence where the file describes users or items in another spelling, once.
+    """Note, once, that the file has users or items in a different spelling.
 
     Args:
-        missed: who occurs and is not described.
-        near: who is described.
+        repairs: extended by the note.
+        path: the file.
+        side: its description in the schema.
+        index: ``user`` or ``item``.
+        missed: names that occur but are not in the file.
+        near: names in the file.
     """
     theirs = dict(zip(plain(pa.array(near, pa.string())).to_pylist(), near, strict=True))
     ours = zip(missed, plain(pa.array(missed, pa.string())).to_pylist(), strict=True)
@@ -131,8 +135,8 @@ def note_spellings(
         name, other = pairs[0]
         who = f"1 {index} is" if len(pairs) == 1 else f"{len(pairs):,} {index}s are"
         sentence = (
-            f"{path}: column '{side.key}': {who} spelled in another way than in the interactions "
-            f"({shown(other)} for {shown(name)}), and so not described; write both alike"
+            f"{path}: column '{side.key}': {who} spelled differently than in the interactions "
+            f"({shown(other)} for {shown(name)}), so features are missing; use one spelling"
         )
         note(repairs, [sentence])
 
@@ -143,7 +147,7 @@ def note(repairs: list[str], sentences: Iterable[str]) -> None:
 
 
 def _listed(column: pa.Array, feature: Feature) -> Any:
-    """A column as pandas holds it."""
+    """Convert a column for pandas."""
     if feature.kind == "numeric":
         return column.to_numpy(zero_copy_only=False)
     if feature.kind == "categorical":

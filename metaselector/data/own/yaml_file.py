@@ -1,4 +1,4 @@
-"""A YAML file that a user writes, as a model, with mistakes told in one line."""
+"""Load a user's YAML file into a model, with one-line errors."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from metaselector.common.errors import ConfigError, nearest
 from metaselector.common.yaml_file import read_mapping, shown
 
 CHANGE_ME = "CHANGE_ME"
-"""What stands in a drafted file where nothing could be guessed."""
+"""Placeholder in a draft where nothing could be guessed."""
 
 
-class Section(BaseModel):
-    """A mapping of the file; an unknown key is refused with the nearest valid one."""
+class SchemaSection(BaseModel):
+    """A mapping in the file; an unknown key is an error that states the nearest valid one."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -31,19 +31,19 @@ class Section(BaseModel):
         return given
 
 
-Model = TypeVar("Model", bound=Section)
+Model = TypeVar("Model", bound=SchemaSection)
 
 
 def load_yaml(path: Path, model: type[Model], defaults: Mapping[str, Any] = {}) -> Model:
-    """The file at `path` as a `model`; `defaults` stand for keys that it does not have.
+    """Load the file at `path` as a `model`, with `defaults` for missing keys.
 
     Raises:
         ConfigError: the file cannot be read, is not valid YAML, repeats a key, has an unknown key
-            or an impossible value, or still says ``CHANGE_ME`` somewhere.
+            or an invalid value, or still contains ``CHANGE_ME``.
     """
     given = read_mapping(path)
     for key in _unchanged(given):
-        raise ConfigError(f"{path}: {key}: replace {CHANGE_ME} by what the comment beside it asks")
+        raise ConfigError(f"{path}: {key}: replace {CHANGE_ME}, as the comment beside it says")
     try:
         return model.model_validate({**defaults, **given})
     except ValidationError as error:
@@ -51,7 +51,7 @@ def load_yaml(path: Path, model: type[Model], defaults: Mapping[str, Any] = {}) 
 
 
 def _unchanged(value: Any, key: str = "") -> Iterator[str]:
-    """The keys whose value is still the one of a draft."""
+    """Yield the keys that still have the placeholder of a draft."""
     if value == CHANGE_ME:
         yield shown(key)
     elif isinstance(value, dict):
@@ -68,7 +68,7 @@ def _explain(error: ValidationError) -> str:
     if kind == "value_error":
         return prefix + first["msg"].removeprefix("Value error, ")
     if kind == "missing":
-        return f"{prefix}is missing; add it"
+        return f"{prefix}missing; add it"
     if kind == "string_type":
         return f"{prefix}should be text; put it in quotes {got}"
     if kind == "literal_error":

@@ -1,4 +1,4 @@
-"""What is dropped from raw interactions: repeats, and users too short to split."""
+"""Drop repeated rows, and users with too few rows to split."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from metaselector.data.time_order import TimeOrder
 
 @dataclass
 class Cleaning:
-    """Counts what it drops.
+    """Drops rows and counts what it dropped.
 
     Attributes:
-        source: the file the interactions come from, for messages.
-        drop_short_users: drop users of a single row instead of refusing them.
+        source: file of the interactions, for messages.
+        drop_short_users: drop users with a single row instead of raising an error.
     """
 
     source: Path
     drop_short_users: bool
     _repeats: int = 0
     _first_repeat: int | None = None
-    """Its place in the source."""
+    """Position in the source."""
 
     _rows: int = 0
     _tied: int = 0
@@ -35,13 +35,13 @@ class Cleaning:
     _dates: bool = True
     _short: int = 0
     _first_short: tuple[int, int] | None = None
-    """Its place in the source, and the user."""
+    """Position in the source, and user code."""
 
     def clean(self, records: StagedRows) -> StagedRows:
-        """Drop from records of whole users, sorted as :func:`whole_users` sorts them.
+        """Clean records of whole users, sorted as by :func:`whole_users`.
 
-        Of the records of one user, item and time the first of the file stays, whatever the labels
-        of the others: they are one interaction that was recorded more than once.
+        Records with equal user, item and time are one interaction recorded more than once: the
+        first in the file stays, whatever the labels of the others.
         """
         tied = tied_rows(records)
         repeated = repeats(records, tied)
@@ -67,20 +67,20 @@ class Cleaning:
         return records
 
     def notes(self) -> list[str]:
-        """What is to be said of the times of the rows that stay."""
+        """Notes about the times of the remaining rows."""
         order = TimeOrder(self._rows, self._tied, self._early, self._dates)
         said = (*order.about_ties(), *order.about_order())
         return [f"{self.source}: {sentence}" for sentence in said]
 
     def repairs(self, users: list[str], lines: Lines) -> list[str]:
-        """What was dropped, one counted sentence each.
+        """Report what was dropped, one counted sentence each.
 
         Args:
-            users: the users by code.
-            lines: which line of the source a record comes from.
+            users: user names by code.
+            lines: maps a record to its line in the source.
 
         Raises:
-            DataError: there are users of a single row, and they are not to be dropped.
+            DataError: there are users with a single row, and `drop_short_users` is not set.
         """
         said = []
         if self._first_repeat is not None:
@@ -94,7 +94,7 @@ class Cleaning:
             raise DataError(
                 self.source,
                 f"user '{users[user]}' has a single row ({self._short} such users); a "
-                "chronological split needs two or more: remove them, or drop them with "
+                "chronological split needs two or more: remove them, or set "
                 "data.drop_short_users=true",
                 line=lines.of(row),
                 column="user",
@@ -106,7 +106,7 @@ class Cleaning:
 
 
 def tied_rows(records: StagedRows) -> NDArray[np.bool_]:
-    """Which records, sorted by user and time, share these with another one."""
+    """Mark records that share user and time with another one; they are sorted by these."""
     equal = (records["user"][1:] == records["user"][:-1]) & (
         records["time"][1:] == records["time"][:-1]
     )
@@ -117,7 +117,7 @@ def tied_rows(records: StagedRows) -> NDArray[np.bool_]:
 
 
 def repeats(records: StagedRows, tied: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
-    """Which records have the user, item and time of an earlier one; only `tied` ones can."""
+    """Mark records that repeat user, item and time of an earlier one; only `tied` ones can."""
     repeated = np.zeros(len(records), dtype=bool)
     where = np.flatnonzero(tied_rows(records) if tied is None else tied)
     # lexsort is stable: among equals, the first of the file stays in front.

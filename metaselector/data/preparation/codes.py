@@ -1,4 +1,4 @@
-"""Words as whole numbers, block by block: a look-up in Python for each distinct word of a block."""
+"""Map words to integer codes, block by block, and count codes."""
 
 from __future__ import annotations
 
@@ -10,13 +10,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from metaselector.data.interactions import Ints
+
 _MISSING, _NEW = -1, -2
 _EXTRA = 2  # entries of a look-up table that are no words
 _MANY, _RATIO = 2000, 4
 
 
 class Codes:
-    """Numbers words in the order in which they first occur, wherever the blocks are cut."""
+    """Assigns codes to words in order of first occurrence, independent of block boundaries.
+
+    Each distinct word of a block costs one look-up in Python.
+    """
 
     def __init__(self) -> None:
         self._code: dict[str | None, int] = {None: _MISSING, "": _MISSING}
@@ -27,18 +32,18 @@ class Codes:
 
     @property
     def words(self) -> list[str]:
-        """The word of each code; a new list each time."""
+        """The word of each code, as a new list."""
         return [word for word in self._code if word]
 
     def add(self, array: pa.Array) -> NDArray[np.int32]:
-        """The codes of `array`, of new words the next ones.
+        """Return the codes of `array`; new words get the next codes.
 
         Args:
-            array: strings ``[n]``, plain or dictionary-encoded. Entries of the dictionary that no
-                row uses get no code, entries that repeat a word get one.
+            array: strings ``[n]``, plain or dictionary-encoded. Unused dictionary entries get no
+                code; repeated entries share one.
 
         Returns:
-            int32 ``[n]``; -1 where the word is null or empty.
+            int32 ``[n]``; -1 if the word is null or empty.
         """
         if not pa.types.is_dictionary(array.type):
             array = array.dictionary_encode()
@@ -62,7 +67,7 @@ class Codes:
         if len(entries) < _MANY or len(entries) * _RATIO < len(self):
             found = map(self._code.get, entries.to_pylist(), repeat(_NEW))
             return np.fromiter(found, np.int32, len(entries))
-        # Hashing all words anew is quicker than as many look-ups in Python.
+        # Hashing all words again is faster than as many look-ups in Python.
         codes = pc.index_in(entries, value_set=self._array).fill_null(_NEW).to_numpy().copy()
         empty = pc.fill_null(pc.equal(entries, ""), True).to_numpy(zero_copy_only=False)
         codes[empty] = _MISSING
@@ -70,20 +75,20 @@ class Codes:
 
 
 def occurring(array: pa.Array) -> tuple[pa.Array, NDArray[np.int64]]:
-    """The entries that occur in `array`, in order of their first row, and where.
+    """Find the entries that occur in `array`, in order of their first row, and each row's entry.
 
     Args:
         array: strings ``[n]``, plain or dictionary-encoded.
 
     Returns:
-        entries, strings ``[m]``, distinct unless a dictionary repeats some, null only where a
-        dictionary holds a null; and for each row int64 ``[n]`` its entry, -1 where it is null.
+        Entries, strings ``[m]``, distinct unless a dictionary repeats some, null only if a
+        dictionary holds a null; and the entry of each row, int64 ``[n]``, -1 if it is null.
     """
     if not pa.types.is_dictionary(array.type):
         array = array.dictionary_encode()
     size = len(array.dictionary)
     rows = _entry_of_rows(array)
-    # The last write stays: walked backwards, that of the first row.
+    # The last write wins: going backwards, the first row's.
     first = np.full(size + 1, len(rows), dtype=np.int64)
     first[rows[::-1]] = np.arange(len(rows) - 1, -1, -1)
     used = np.argsort(first[:size], kind="stable")
@@ -97,3 +102,24 @@ def _entry_of_rows(array: pa.DictionaryArray) -> NDArray[np.integer]:
     """Which entry of the dictionary each row has, one past the last where it is null."""
     indices = array.indices
     return (indices.fill_null(len(array.dictionary)) if indices.null_count else indices).to_numpy()
+
+
+class Tally:
+    """Counts how often each code occurs."""
+
+    def __init__(self) -> None:
+        self._counts: Ints = np.zeros(1024, dtype=np.int64)
+
+    def add(self, codes: NDArray[np.integer], weights: Ints | int = 1) -> None:
+        """Count `codes` ``[n]``, none negative, each once or `weights` ``[n]`` times."""
+        needed = int(codes.max(initial=-1)) + 1
+        if needed > len(self._counts):  # doubled, so that growing costs little in all
+            grown = np.zeros(max(needed, 2 * len(self._counts)), dtype=np.int64)
+            grown[: len(self._counts)] = self._counts
+            self._counts = grown
+        np.add.at(self._counts, codes, weights)
+
+    def counts(self, n: int) -> Ints:
+        """The counts of codes 0 to `n` - 1, int64 ``[n]``."""
+        found = self._counts[:n]
+        return np.concatenate([found, np.zeros(n - len(found), dtype=np.int64)])

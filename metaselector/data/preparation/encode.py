@@ -1,12 +1,11 @@
-"""From the interaction table to a prepared data set.
+"""Encode an interaction table into a prepared data set.
 
-Raw interactions are walked through three times, in bounded memory: read and staged on disk; sorted,
-cleaned and counted; encoded. Fields, if the data has anything of them: user and what is known of
-users; item and what is known of items; history items and profiles of the positives of the first
-task; features of
-the interactions and parts of their time. Vocabularies, and whatever else is fitted, come from the
-*train* window only; any other word, and a missing one, takes its field's out-of-vocabulary id.
-*Train* are early rows of all users, or all rows of some users (:mod:`.parts`).
+Three passes, in bounded memory: read and stage on disk; sort, clean and count; encode. The fields,
+as far as the data have them, are: user and user features; item and item features; history items and
+profiles of the first task's positives; features of interactions and parts of their time.
+Vocabularies, and everything else that is fitted, come from *train* only; other words, and missing
+ones, take their field's out-of-vocabulary id. *Train* is the early rows of all users, or all rows
+of some users (:mod:`.parts`).
 """
 
 from __future__ import annotations
@@ -21,16 +20,15 @@ from metaselector.common.errors import DataError
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.encoded.dataset_files import Writer
 from metaselector.data.encoded.schema import Schema
-from metaselector.data.interactions import InteractionTable
+from metaselector.data.interactions import InteractionTable, Ints
 from metaselector.data.preparation.cleaning import Cleaning
 from metaselector.data.preparation.fitted_encoder import FittedEncoder
 from metaselector.data.preparation.negatives import NegativeSampler
-from metaselector.data.preparation.parts import Parts
+from metaselector.data.preparation.parts import DEFAULT_SETTINGS, Parts, Settings
 from metaselector.data.preparation.plan import EncodingPlan, write_rows
 from metaselector.data.preparation.prefetch import ahead
-from metaselector.data.preparation.settings import DEFAULT_SETTINGS, Settings
 from metaselector.data.preparation.staging import Staged, StagedRows, stage, whole_users
-from metaselector.data.preparation.statistics import Counts, Statistics
+from metaselector.data.preparation.statistics import Statistics
 from metaselector.data.preparation.titles import save_titles
 from metaselector.data.raw.spelling import doubts_of_names
 from metaselector.data.splitting.windows import Windows, boundaries
@@ -41,7 +39,7 @@ _STAGING = ".staging"
 def encode(
     table: InteractionTable, settings: Settings = DEFAULT_SETTINGS, schema: Schema | None = None
 ) -> EncodedDataset:
-    """Encode a small `table` into memory; for the rest see :func:`encode_to`."""
+    """Encode a small `table` in memory; see :func:`encode_to` for the arguments."""
     with tempfile.TemporaryDirectory(prefix="metaselector-") as directory:
         encode_to(table, Path(directory), settings, schema)
         return EncodedDataset.load(Path(directory), verify=False).in_memory()
@@ -53,18 +51,17 @@ def encode_to(
     settings: Settings = DEFAULT_SETTINGS,
     schema: Schema | None = None,
 ) -> None:
-    """Encode `table` into `directory`; rows come out sorted by (user, timestamp, original order).
+    """Encode `table` into `directory`, sorted by (user, timestamp, original order).
 
     Args:
-        table: what a reader returned; what is mended is added to its ``repairs``, what else is
-            worth saying to its ``notes``.
-        directory: an existing, empty one. It holds the staged rows too while this runs.
-        settings: how.
+        table: the interaction table of a reader; its ``repairs`` and ``notes`` are extended.
+        directory: an existing, empty directory, which also holds the staged rows meanwhile.
+        settings: how to encode.
         schema: reuse the fields of this schema instead of fitting them on *train*.
 
     Raises:
-        DataError: as reading, a user has a single row, or a window is empty.
-        ValueError: `schema` was made with other settings.
+        DataError: reading fails, a user has a single row, or a window is empty.
+        ValueError: `schema` was made with different settings.
     """
     if schema is not None:
         _check_schema(schema, settings)
@@ -105,7 +102,7 @@ def _doubtful_names(table: InteractionTable, staged: Staged) -> Iterator[str]:
 
 
 def _described(table: InteractionTable, staged: Staged) -> InteractionTable:
-    """`table` with what is known of the users and items that occur, in the order of their codes."""
+    """`table` with the features of the users and items that occur, in the order of their codes."""
     users = table.users.reindex(staged.users)
     if table.tabular:
         return replace(table, users=users)
@@ -120,8 +117,8 @@ def _cleaned(
     repairs: list[str],
     notes: list[str],
 ) -> Iterator[StagedRows]:
-    """Records of whole users, the same ones each time; `repairs` and `notes` are added to."""
-    # Groups are not what a user brought: nobody could mend a short one.
+    """Yield cleaned records of whole users, the same every time; extend `repairs` and `notes`."""
+    # Groups of tabular data are derived, so their owner could not repair short ones.
     cleaning = Cleaning(table.source, settings.drop_short_users or table.tabular)
     sampler = NegativeSampler(table.negatives, staged.item_rows) if table.negatives else None
     for records in whole_users(staged):
@@ -147,12 +144,12 @@ def _check_schema(schema: Schema, settings: Settings) -> None:
             raise ValueError(f"the schema was made with {name}={made}, not {wanted}")
 
 
-def _check_windows(table: InteractionTable, offsets: Counts, windows: Windows) -> None:
+def _check_windows(table: InteractionTable, offsets: Ints, windows: Windows) -> None:
     ends = {"train": (0, windows.train), "valid": (windows.train, windows.valid)}
     for name, (start, stop) in {**ends, "test": (windows.valid, 100)}.items():
         if (boundaries(offsets, start) == boundaries(offsets, stop)).all():
             raise DataError(
                 table.source,
                 f"the {name} window ({start}-{stop} % of each user's rows) is empty; "
-                "users need more rows, or the split other percentages",
+                "bring more rows per user, or change the percentages of the split",
             )

@@ -1,7 +1,6 @@
-"""Words and numbers to cells: the fields of a schema, fitted on *train* or taken as they are.
+"""Fields of a schema, fitted on *train* or reused, and their cells.
 
-A cell is one int32 for each slot: the id; or, in a numeric field, the bits of the float32 value,
-nan where missing.
+A cell is an int32 per slot: an id, or in a numeric field the bits of a float32, nan if missing.
 """
 
 from __future__ import annotations
@@ -14,20 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metaselector.data.encoded.schema import NUMBER, PADDING_ID, Field, Owner, Schema
+from metaselector.data.interactions import Ints
 from metaselector.data.preparation.numbers import Numbers
-from metaselector.data.preparation.statistics import Counts
 
 Cells = NDArray[np.int32]
 PROFILE_WORDS = 32
-"""Most words of a profile, which has a slot for each: the most frequent ones in *train*."""
+"""Maximum words of a profile, which has a slot for each: the most frequent in *train*."""
 
 
 class Fields:
-    """Makes fields one after the other, each with the next range of ids.
+    """Creates fields one by one, each with the next range of ids.
 
     Args:
-        min_count: words in fewer rows of *train* are not in the vocabulary.
-        known: take the fields of this schema instead of fitting them.
+        min_count: words in fewer rows of *train* are left out of the vocabulary.
+        known: reuse the fields of this schema instead of fitting them.
     """
 
     def __init__(self, min_count: int, known: Schema | None) -> None:
@@ -41,17 +40,20 @@ class Fields:
         name: str,
         of: Owner,
         entries: Sequence[str],
-        counts: Counts,
+        counts: Ints,
         min_count: int | None = None,
     ) -> Cells:
-        """A field of one word.
+        """Create a field with one word per row.
 
         Args:
-            entries: all words, also the empty one that stands for a missing word.
-            counts: int64, rows of *train* with each of them.
+            name: name of the field.
+            of: its owner.
+            entries: all words; an empty one stands for a missing word.
+            counts: int64, rows of *train* with each entry.
+            min_count: overrides the general one.
 
         Returns:
-            int32 ``[len(entries) + 1]``: the id of each entry, last that of a missing one.
+            int32 ``[len(entries) + 1]``: the id of each entry, and last the id of a missing one.
         """
         field = self._known_or(name)
         if field is None:
@@ -64,14 +66,16 @@ class Fields:
         name: str,
         of: Owner,
         entries: Sequence[tuple[str, ...]],
-        counts: Counts,
+        counts: Ints,
         min_count: int | None = None,
     ) -> Cells:
-        """A field of several words: as many slots as the entries of *train* have words at most.
+        """Create a field with several words per row, with as many slots as *train* needs.
+
+        Arguments are those of :meth:`categorical`, but an entry is a tuple of words.
 
         Returns:
-            int32 ``[len(entries) + 1, slots]``: the ids of each entry's first words, last those of
-            a missing one, which is padding.
+            int32 ``[len(entries) + 1, slots]``: the ids of each entry's first words, and last
+            padding for a missing entry.
         """
         field = self._known_or(name)
         words = sorted({word for entry in entries for word in entry})
@@ -94,9 +98,9 @@ class Fields:
         return ids[table].astype(np.int32)
 
     def numeric(self, name: str, of: Owner, numbers: Numbers, buckets: int | None) -> Field:
-        """A field of a number, without a word for it where *train* has none.
+        """Create a numeric or bucketed field, with an empty vocabulary if *train* has no numbers.
 
-        :func:`~metaselector.data.preparation.numbers.number_cells` encodes it.
+        :func:`~metaselector.data.preparation.numbers.number_cells` encodes its values.
         """
         field = self._known_or(name)
         if field is not None:
@@ -119,8 +123,8 @@ class Fields:
             name=name, kind="categorical", of=of, slots=1, vocabulary=tuple(words), edges=edges
         )
 
-    def history(self, name: str, entries: Sequence[str], counts: Counts, slots: int) -> Cells:
-        """The field of the latest liked items: int32 ``[len(entries)]``, an id for each item."""
+    def history(self, name: str, entries: Sequence[str], counts: Ints, slots: int) -> Cells:
+        """Create the field of the latest positives; return the items' ids, int32 ``[I]``."""
         field = self._known_or(name)
         if field is None:
             words = self._vocabulary(entries, counts, None)
@@ -130,13 +134,14 @@ class Fields:
         return _ids(field, entries)
 
     def profile(
-        self, of_field: str, entries: Sequence[tuple[str, ...]], cells: Cells, counts: Counts
+        self, of_field: str, entries: Sequence[tuple[str, ...]], cells: Cells, counts: Ints
     ) -> NDArray[np.float64]:
-        """The field of the mean over the liked items' words of the multi-valued `of_field`.
+        """Create the field of the mean of multi-valued `of_field` over a user's positives.
 
         Args:
-            entries: the words of each item; they share a weight of 1.
-            cells: what :meth:`multivalued` returned for them, int32 ``[len(entries), slots]``.
+            of_field: name of the multi-valued item field.
+            entries: the words of each item, which share a weight of 1.
+            cells: their cells from :meth:`multivalued`, int32 ``[len(entries), slots]``.
             counts: int64, rows of *train* with each item.
 
         Returns:
@@ -178,7 +183,7 @@ class Fields:
         return field
 
     def _vocabulary(
-        self, entries: Sequence[str], counts: Counts, min_count: int | None
+        self, entries: Sequence[str], counts: Ints, min_count: int | None
     ) -> tuple[str, ...]:
         least = max(1, self._min_count if min_count is None else min_count)
         kept = {entries[i] for i in np.flatnonzero(counts >= least).tolist()}
@@ -186,12 +191,12 @@ class Fields:
 
 
 def _ids(field: Field, words: Sequence[str]) -> Cells:
-    encoder = field.encoder()
-    return np.array([encoder.get(word, field.first_id) for word in words], dtype=np.int32)
+    ids = field.encoder()
+    return np.array([ids.get(word, field.first_id) for word in words], dtype=np.int32)
 
 
 def _distinct(numbers: Sequence[float]) -> list[str]:
-    """Different numbers as short as they stay different."""
+    """Format distinct numbers with as few digits as keep them distinct."""
     for digits in (6, 9, 12, 17):
         texts = [f"{number:.{digits}g}" for number in numbers]
         if len(set(texts)) == len(numbers):

@@ -1,7 +1,7 @@
-"""What preparation knew: all that encoding rows needs which come later.
+"""The encoder that preparation fits, which encodes new rows later.
 
-It stands beside the prepared data set, and apart from it is enough: the schema, what rows are made
-of, and what is known of every user and item, as the raw files had it.
+It is saved beside the prepared data set and works without it: it holds the schema, a description of
+raw rows, and the raw features of every user and item.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from metaselector.data.interactions import (
     Interactions,
     InteractionTable,
     Task,
-    TimePart,
     TimeUnit,
     nothing_known,
 )
+from metaselector.data.microseconds import TimePart
 from metaselector.data.raw.expansion import read_whole
 
 _FILES = ("schema.json", "rows.json", "known_users.parquet", "known_items.parquet")
@@ -40,10 +40,10 @@ _NAME = "name"
 
 @dataclass(frozen=True)
 class RowDescription:
-    """What raw rows are made of; all but `sampled` as in :class:`InteractionTable`.
+    """The columns of raw rows; attributes not listed are those of :class:`InteractionTable`.
 
     Attributes:
-        sampled: the negatives of the first task were sampled: the log itself does not have it.
+        sampled: whether negatives were sampled, so that the log has no column of the first task.
     """
 
     tasks: tuple[Task, ...]
@@ -57,12 +57,12 @@ class RowDescription:
     sampled: bool = False
 
     def column(self, name: str) -> str:
-        """What the file calls `name`."""
+        """The column name in the file of `name`."""
         return self.columns.get(name, name)
 
     @property
     def column_names(self) -> tuple[str, ...]:
-        """What the files call all that rows are made of."""
+        """Column names in the files of ids, tasks and features."""
         ids = ("user",) if self.tabular else ("user", "item", "timestamp")
         features = (*self.features, *self.user_features, *self.item_features)
         names = [*ids, *(task.name for task in self.tasks), *(one.name for one in features)]
@@ -70,7 +70,7 @@ class RowDescription:
 
     @property
     def fields(self) -> list[tuple[str, Owner, str]]:
-        """Name, owner and kind of all fields that are made of them, in any order."""
+        """Name, owner and kind of every field made from these columns, in any order."""
         owned: dict[Owner, tuple[Feature, ...]] = {
             "user": (Feature("user"), *self.user_features),
             "item": (Feature("item"), *self.item_features),
@@ -90,13 +90,14 @@ _ROWS = TypeAdapter(RowDescription)
 
 @dataclass(frozen=True)
 class FittedEncoder:
-    """What is known before a new row comes.
+    """All that is needed to encode new rows.
 
     Attributes:
-        schema: of the data set.
-        rows: what raw rows are made of.
-        users, items: a column for each feature, indexed by the string: words (missing: nan or
-            empty), tuples of words, or float64. Items are in the order of the data set's codes.
+        schema: schema of the data set.
+        rows: description of raw rows.
+        users, items: raw features, a column each, indexed by the user or item string: words
+            (missing: nan or empty), tuples of words, or float64. Items are in the order of their
+            codes.
     """
 
     schema: Schema
@@ -106,23 +107,23 @@ class FittedEncoder:
 
     @cached_property
     def vocabularies(self) -> Mapping[str, Collection[str]]:
-        """For each field but those of histories, its words in order, to be looked up quickly."""
+        """The words of every field except history fields, in order, with fast look-up."""
         made = (field for field in self.schema.fields if field.of != "history")
         return {field.name: dict.fromkeys(field.vocabulary).keys() for field in made}
 
     @classmethod
     def of(cls, schema: Schema, table: InteractionTable, items: Sequence[str]) -> Self:
-        """What preparing `table`, in which `items` occur, comes to know."""
+        """Build the encoder from a prepared `table` in which `items` occur."""
         same = {field.name for field in fields(RowDescription)} - {"sampled"}
         rows = RowDescription(
             **{name: getattr(table, name) for name in same}, sampled=table.negatives is not None
         )
-        encoder = nothing_known("item") if table.tabular else table.describe_items(items)
+        described = nothing_known("item") if table.tabular else table.describe_items(items)
         return cls(
             schema,
             rows,
             table.users[[feature.name for feature in table.user_features]],
-            encoder[[feature.name for feature in table.item_features]],
+            described[[feature.name for feature in table.item_features]],
         )
 
     def table(
@@ -132,7 +133,7 @@ class FittedEncoder:
         users: pd.DataFrame,
         items: pd.DataFrame,
     ) -> InteractionTable:
-        """New rows as preparation takes them, with what is known of their users and items."""
+        """Wrap new rows as an interaction table, with the features of their users and items."""
         same = {field.name for field in fields(RowDescription)} - {"sampled"}
         return InteractionTable(
             name=self.schema.dataset,
@@ -144,7 +145,7 @@ class FittedEncoder:
         )
 
     def save(self, directory: Path) -> None:
-        """Write it to files of an existing directory."""
+        """Write to files in an existing directory."""
         schema, rows, users, items = (directory / file for file in _FILES)
         write_text(schema, self.schema.model_dump_json(indent=1, exclude_none=True))
         write_text(rows, json.dumps(asdict(self.rows), indent=1))
@@ -154,10 +155,10 @@ class FittedEncoder:
 
     @classmethod
     def load(cls, directory: Path) -> Self:
-        """Read what :meth:`save` wrote.
+        """Load an encoder written by :meth:`save`.
 
         Raises:
-            DataError: a file is missing or is not as it was written, or an older version wrote it.
+            DataError: a file is missing, was changed, or was written by an older version.
         """
         check_digests(directory, _FILES)
         schema, rows_path, users, items = (directory / file for file in _FILES)
@@ -186,7 +187,7 @@ class FittedEncoder:
 
 
 def _kind(feature: Feature) -> str:
-    """Of the field of a feature; a number in buckets is a word."""
+    """Kind of the field made from a feature; a bucketed number is categorical."""
     return "categorical" if feature.buckets is not None else feature.kind
 
 

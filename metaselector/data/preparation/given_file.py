@@ -1,4 +1,4 @@
-"""Rows that a user brings in a file, read as files to learn from are."""
+"""Read given rows from a file, in the same formats as training data."""
 
 from __future__ import annotations
 
@@ -20,20 +20,22 @@ _HEADER_BYTES = 2**16
 def given_file(
     encoder: FittedEncoder, path: Path, *, labelled: bool, every_column: bool = False
 ) -> RawRows:
-    """The rows of a file of any format of :class:`RawFile`; values of a text file stay text.
+    """Read the rows of a file in any format of :class:`RawFile`; values of text files stay text.
 
-    Its columns are separated by whatever splits its header into the names of the data's columns.
+    The separator is the one that best splits the header into the data set's column names.
 
     Args:
-        labelled: the rows need labels.
-        every_column: read also what rows are not made of.
+        encoder: encoder of the model's data set.
+        path: the file.
+        labelled: whether label columns are required.
+        every_column: also read columns that are not needed.
 
     Raises:
-        DataError: the file is missing, has no proper header, lacks a column, or a line is wrong;
-            values are not checked.
+        DataError: the file is missing, its header is invalid, it lacks a column, or a line is
+            malformed; values are not checked.
     """
     if not path.exists():
-        raise DataError(path, "file not found; correct the path")
+        raise DataError(path, "file not found")
     wanted = encoder.rows.column_names
     file = RawFile(path)
     if file.is_text and not file.is_atomic:
@@ -45,14 +47,14 @@ def given_file(
 
 
 def _separator(path: Path, usual: str, wanted: Collection[str]) -> str:
-    """What splits the header into the most of the `wanted` names; of equals the most usual."""
+    """The separator that yields the most `wanted` names; among equals the most common."""
     header = next(read_blocks(path, _HEADER_BYTES)).lines()[0].decode(errors="replace")
     others = (sign for sign in header if " " <= sign <= "~" and not sign.isalnum() and sign != '"')
 
     def names(separator: str) -> list[str]:
         try:
             return next(csv.reader([header], delimiter=separator))
-        except csv.Error:  # reading says what is wrong, if this is the separator
+        except csv.Error:  # reading reports the error, if this is the separator
             return []
 
     def fits(separator: str) -> tuple[int, bool]:

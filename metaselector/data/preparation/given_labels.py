@@ -1,4 +1,4 @@
-"""Labels of rows that a user brings."""
+"""Labels of given rows."""
 
 from __future__ import annotations
 
@@ -26,10 +26,11 @@ from metaselector.data.raw.columns import (
 
 
 def labels_of(encoder: FittedEncoder, block: RawBlock) -> NDArray[np.float64]:
-    """``[n, T]``; of tasks after the first one, those that are not there are not observed.
+    """Read the labels, float64 ``[n, T]``; later tasks without a column are not observed (nan).
 
     Raises:
-        DataError: a label is wrong, as it would be in the data; the message names line and column.
+        DataError: a label is invalid, by the same rules as in preparation; the message states line
+            and column.
     """
     found: dict[str, NDArray[np.float64]] = {}
     positive: dict[str, NDArray[np.bool_]] = {}
@@ -41,7 +42,7 @@ def labels_of(encoder: FittedEncoder, block: RawBlock) -> NDArray[np.float64]:
         if not found:
             _require_observed(block, column, values)
         positive[task.name] = values >= least
-        if task.after is not None:  # a negative of one who was never asked is no answer
+        if task.after is not None:  # the user had no chance to answer
             outside = ~positive[task.after]
             if column in block.columns:
                 _refuse_outside(encoder, block, task, outside & positive[task.name])
@@ -51,25 +52,27 @@ def labels_of(encoder: FittedEncoder, block: RawBlock) -> NDArray[np.float64]:
 
 
 def warn_labels(encoder: FittedEncoder, source: Path, blocks: Collection[RawBlock]) -> None:
-    """Issue a :class:`LabelWarning` of a label that says 0 and 1 where ratings are expected."""
+    """Issue a :class:`LabelWarning` if a label is 0 and 1 where ratings are expected."""
     for task in encoder.rows.tasks:
         column, least = encoder.rows.column(task.name), _least(encoder, task)
         if least > 1 and all(column in block.columns for block in blocks):
             parts = [np.unique(checked(block, column, numbers)) for block in blocks]
             values = np.unique(np.concatenate([np.zeros(0), *parts]))
             if np.array_equal(values[~np.isnan(values)], [0, 1]):
-                text = f"holds 0 and 1 only, but a positive is {least:g} or more: all are negatives"
+                text = (
+                    f"contains only 0 and 1, but positives are {least:g} or more: all are negative"
+                )
                 text = f"{source} (column {column}): {text}"
                 warnings.warn(text, LabelWarning, stacklevel=3)
 
 
 def _least(encoder: FittedEncoder, task: Task) -> float:
-    """The least positive value."""
+    """Smallest positive value."""
     return encoder.schema.label_threshold if task.threshold is None else task.threshold
 
 
 def _label(column: pa.Array, task: Task, least: float) -> NDArray[np.float64]:
-    """Numbers; a label of 0 and 1 may say false and true."""
+    """Parse numbers; a 0/1 label may also be false and true."""
     try:
         return flags(column) if task.flag or least == 1 else numbers(column)
     except BadValue:
@@ -85,10 +88,10 @@ def _require_observed(block: RawBlock, column: str, values: NDArray[np.float64])
 def _refuse_outside(
     encoder: FittedEncoder, block: RawBlock, task: Task, wrong: NDArray[np.bool_]
 ) -> None:
-    """Refuse positives where the task before is not positive."""
+    """Raise for positives where the task that they come after is not positive."""
     earlier = encoder.rows.column(str(task.after))
     problem = (
-        f"is positive, but column '{earlier}', after which it comes, is not; correct one of the two"
+        f"is positive, but column '{earlier}', which must be positive first, is not; correct one"
     )
     column = encoder.rows.column(task.name)
     checked(block, column, lambda _: refuse(wrong, lambda _: problem))

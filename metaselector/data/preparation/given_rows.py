@@ -1,4 +1,4 @@
-"""Raw rows that a user brings, checked and made what the interaction table yields."""
+"""Raw rows given by a user, checked and converted to interactions."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from metaselector.data.raw.times import microseconds
 
 @dataclass(frozen=True)
 class RawRows:
-    """Some rows that a user brings.
+    """Raw rows from a data frame or a file.
 
     Attributes:
-        source: what messages call it: ``history``, or a file.
-        names: of its columns, as the data's own files call them.
-        blocks: the rows, with at least those columns that rows are made of; the values may be text.
+        source: name for messages: ``history``, or the file.
+        names: column names, as in the files of the data set.
+        blocks: the rows, with at least the required columns; values may be text.
     """
 
     source: Path
@@ -39,10 +39,10 @@ class RawRows:
 
     @classmethod
     def of_frame(cls, encoder: FittedEncoder, frame: pd.DataFrame, source: Path) -> Self:
-        """The rows of a data frame; messages count them from 1.
+        """Take the rows of a data frame; messages count them from 1.
 
         Raises:
-            DataError: a column that rows are made of is there twice, or mixes types.
+            DataError: a required column occurs twice or mixes types.
         """
         columns = frame_columns(frame, source, encoder.rows.column_names)
         lines = np.arange(1, len(frame) + 1)
@@ -53,11 +53,11 @@ class RawRows:
         return sum(len(block.lines) for block in self.blocks)
 
     def without_rows(self) -> Self:
-        """Its columns only."""
+        """The same columns without rows."""
         return replace(self, blocks=())
 
     def with_user(self, column: str, user: str) -> Self:
-        """All rows as those of one user."""
+        """Assign all rows to one user, in the new column `column`."""
         blocks = tuple(
             block._replace(columns={**block.columns, column: pa.array([user] * len(block.lines))})
             for block in self.blocks
@@ -65,7 +65,7 @@ class RawRows:
         return replace(self, names=(*self.names, column), blocks=blocks)
 
     def require(self, encoder: FittedEncoder, *, labelled: bool) -> None:
-        """Raise :class:`DataError` unless it has all columns that rows are made of."""
+        """Raise :class:`DataError` unless all required columns are present."""
         rows = encoder.rows
         ids = () if rows.tabular else ("item", "timestamp")
         label = (rows.tasks[0].name,) if labelled else ()
@@ -74,8 +74,8 @@ class RawRows:
             if column not in self.names:
                 problem = "there is no such column"
                 if rows.sampled and name in label:
-                    problem += "; the log that was learned from has positives only, so say here "
-                    problem += "which rows are (1) and which are not (0)"
+                    problem += "; the training log has only positives, so add a column that marks "
+                    problem += "positives with 1 and negatives with 0"
                 else:
                     problem += f"; {nearest(column, self.names)}"
                 raise DataError(self.source, problem, column=column)
@@ -84,13 +84,15 @@ class RawRows:
 def interactions_of(
     encoder: FittedEncoder, given: RawRows, *, labelled: bool
 ) -> Iterator[Interactions]:
-    """The rows of `given`, some at a time.
+    """Convert the rows of `given`, block by block.
 
     Args:
-        labelled: they have labels; otherwise all are taken for negatives, whatever they say.
+        encoder: encoder of the model's data set.
+        given: the rows.
+        labelled: whether to read labels; otherwise all rows count as negatives.
 
     Raises:
-        DataError: a column is missing or a value wrong; the message names row and column.
+        DataError: a column is missing or a value is wrong; the message states row and column.
     """
     given.require(encoder, labelled=labelled)
     return (_interactions(encoder, block, labelled) for block in given.blocks)
@@ -128,27 +130,28 @@ def _times(encoder: FittedEncoder, column: pa.Array) -> NDArray[np.int64]:
 
 
 def described(
-    encoder: pd.DataFrame,
+    known: pd.DataFrame,
     features: tuple[Feature, ...],
     names: Iterable[str],
     column: str,
     given: Iterable[RawRows],
     columns: Any,
 ) -> pd.DataFrame:
-    """What is known of users or items.
+    """Features of the users or items called `names`.
 
-    Of those that are new, a feature is what the first of their rows in a part of `given` that has
-    its column says.
+    Features of new ones come from their first row in a part of `given` that has the column.
 
     Args:
-        known: of the data set, indexed by the string.
-        names: who occurs; the rows of what is returned, in this order.
-        column: of their names in `given`.
-        columns: what `given` calls a feature.
+        known: features from the data set, indexed by name.
+        features: the columns of `known`.
+        names: the users or items that occur, in the order of the returned rows.
+        column: the column of their names in `given`.
+        given: the rows.
+        columns: maps a feature's name to its column in `given`.
     """
     names = list(names)
-    found = encoder.reindex(names)
-    new = {name: place for place, name in enumerate(names) if name not in encoder.index}
+    found = known.reindex(names)
+    new = {name: place for place, name in enumerate(names) if name not in known.index}
     for feature in features if new else ():
         cells, missing = found[feature.name].tolist(), set(new)
         for block in (block for part in given for block in part.blocks):

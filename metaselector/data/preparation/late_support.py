@@ -1,4 +1,4 @@
-"""Candidates that adaptation knows too much of: older than the support, or part of it."""
+"""Detect candidates whose outcome adaptation may have seen: older than or part of the support."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from metaselector.data.splitting.episodes import EpisodeRows
 
 
 def late_support(rows: NewRows, episodes: EpisodeRows) -> Iterator[str]:
-    """A counted sentence for each of the two, where there are such candidates.
+    """Yield a counted sentence if there are candidates older than, or part of, the support set.
 
-    Where users meet an item once, any candidate whose item is in the support is part of it; where
-    the history or the candidates have an item twice, only one of the same time is.
+    If users meet an item only once, a candidate is part of the support set if its item is. If the
+    history or the candidates repeat items, the time must match as well.
 
     Args:
-        rows: with times and items.
-        episodes: theirs.
+        rows: encoded rows with times and items.
+        episodes: the episodes of `rows`.
     """
     dataset, query = rows.dataset, rows.candidates
     support, _ = episodes.flat("support")
@@ -31,7 +31,7 @@ def late_support(rows: NewRows, episodes: EpisodeRows) -> Iterator[str]:
     if older:
         yield (
             f"{older:,} of {len(query):,} candidates are older than the newest row that their user "
-            "is adapted on: it tells of what came later; give the history before them only"
+            "is adapted on, which reveals what came later; give only history before the candidates"
         )
     again = any(_keys(part, users, items).has_duplicates for part in (rows.history, query))
     keys, what = ((users, items, times), "item and time") if again else ((users, items), "item")
@@ -39,7 +39,7 @@ def late_support(rows: NewRows, episodes: EpisodeRows) -> Iterator[str]:
     if inside:
         yield (
             f"{inside:,} of {len(query):,} candidates have the {what} of a row that their user is "
-            "adapted on: its label is known; leave them out of the candidates, or of the history"
+            "adapted on, so the label is known; remove them from the candidates or the history"
         )
 
 

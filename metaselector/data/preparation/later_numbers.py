@@ -1,4 +1,4 @@
-"""Numbers that *train* did not prepare for, counted, and what is said of them."""
+"""Count numbers that *train* did not cover, and report doubtful numeric features."""
 
 from __future__ import annotations
 
@@ -11,22 +11,23 @@ from numpy.typing import NDArray
 from metaselector.data.preparation.numbers import MARGIN, MAX_DEVIATIONS, RARE, Numbers
 
 ENOUGH = 20
-"""Numbers of *train* from which on its range says something."""
+"""Minimum numbers of *train* for its range to be meaningful."""
 MANY_OUTSIDE = 0.05
-"""Share of the later numbers outside of the range of *train* that is said."""
+"""Share of later numbers outside the range of *train* from which it is reported."""
 FAR = 30
-"""Deviations from the mean from which on a number of *train* is doubtful."""
+"""Standard deviations from the mean beyond which a number of *train* is doubtful."""
 
 
 @dataclass
 class LaterNumbers:
-    """How the numbers of a feature lie to those of *train*.
+    """Numbers of a feature after *train*, compared with its range in *train*.
 
     Attributes:
-        later: numbers after *train*.
-        outside: of these, outside of the range of *train*.
-        beyond: of these, so far outside that they are set to the limit.
-        cut: numbers within the range, more than :data:`MAX_DEVIATIONS` from the mean.
+        numbers: summary of the numbers in *train*.
+        later: count of numbers after *train*.
+        outside: count of these outside the range of *train*.
+        beyond: count of these so far outside that they are clipped.
+        cut: count of numbers within the range, but clipped at :data:`MAX_DEVIATIONS`.
     """
 
     numbers: Numbers
@@ -41,7 +42,7 @@ class LaterNumbers:
 
     @classmethod
     def of(cls, numbers: Numbers) -> LaterNumbers:
-        """Of all rows still to come; those of *train* are among them."""
+        """Start counting before all rows are added, those of *train* included."""
         return cls(numbers, later=-numbers.count)
 
     def add(self, values: NDArray[np.float64]) -> None:
@@ -59,7 +60,7 @@ class LaterNumbers:
             self.cut += int(np.count_nonzero(moved & ~outside))
 
     def doubts(self, buckets: int | None) -> Iterator[str]:
-        """What the reader of the log should know, one clause each, to follow the feature's name."""
+        """Yield warnings, one clause each, that continue the feature's name."""
         numbers = self.numbers
         if not numbers.count:
             if self.later:
@@ -70,8 +71,8 @@ class LaterNumbers:
         elif buckets is not None:
             if not numbers.edges(buckets):
                 yield (
-                    f"is one bucket: nearly all numbers of train are {numbers.low:.15g}; drop the "
-                    "feature, or remove its buckets"
+                    f"is one bucket: nearly all its values in train are {numbers.low:.15g}; drop "
+                    "the feature, or remove its buckets"
                 )
         else:
             yield from self._far()
@@ -80,9 +81,9 @@ class LaterNumbers:
         number = f"{self.numbers.low:.15g}"
         differ = ""
         if self.outside:
-            differ = f"; {self.outside:,} of {self.later:,} later ones differ, and are set to it"
+            differ = f"; {self.outside:,} of {self.later:,} later values differ and are set to it"
         if not self.numbers.missing:
-            yield f"is constant in train ({number}): it says nothing; drop the feature{differ}"
+            yield f"is constant in train ({number}); drop the feature{differ}"
         elif differ:
             yield f"is {number} in train wherever it is not missing{differ}"
 
@@ -92,27 +93,27 @@ class LaterNumbers:
         farthest = max(numbers.high - numbers.mean, numbers.mean - numbers.low) / numbers.deviation
         if numbers.count >= ENOUGH and share > 1 - RARE:
             yield (
-                f"is {number:.15g} in {100 * share:.4g} % of train: hardly anything is learned of "
-                "other numbers; make it categorical, or drop it"
+                f"is {number:.15g} in {100 * share:.4g} % of train, too often to learn from other "
+                "values; make it categorical, or drop it"
             )
         elif farthest >= FAR and not self.cut:
             yield (
-                f"has a number {farthest:.0f} deviations from the mean in train "
-                f"({numbers.low:.6g} to {numbers.high:.6g}): next to it all others are nearly the "
-                "same; correct it, or cut the feature into buckets"
+                f"has an outlier {farthest:.0f} standard deviations from the mean in train "
+                f"({numbers.low:.6g} to {numbers.high:.6g}), so all other values are nearly equal "
+                "after scaling; correct it, or use buckets"
             )
         if self.cut:
             yield (
-                f"has {self.cut:,} numbers more than {MAX_DEVIATIONS:g} deviations from the mean, "
-                "which are set to that; correct them, or cut it into buckets"
+                f"has {self.cut:,} values more than {MAX_DEVIATIONS:g} standard deviations from "
+                "the mean, which are clipped there; correct them, or use buckets"
             )
         many = self.outside >= MANY_OUTSIDE * self.later and numbers.count >= ENOUGH
         if self.beyond or (self.outside and many):
             text = (
-                f"leaves the range of train ({numbers.low:.6g} to {numbers.high:.6g}) in "
-                f"{self.outside:,} of {self.later:,} later numbers"
+                f"leaves its range in train ({numbers.low:.6g} to {numbers.high:.6g}) in "
+                f"{self.outside:,} of {self.later:,} later values"
             )
             if self.beyond:
-                text += f", {self.beyond:,} of them by more than {MARGIN:g} deviations, which are "
-                text += "set to that"
-            yield text + "; correct them, or bring a number that does not drift, or buckets"
+                text += f", {self.beyond:,} of them by more than {MARGIN:g} standard deviations, "
+                text += "which are clipped there"
+            yield text + "; correct them, use a feature that does not drift, or use buckets"

@@ -1,12 +1,12 @@
 """Sampled negatives for logs in which every row is a positive of the first task.
 
-Items are drawn from all that the whole log has, and popularity is that in the whole log: the
-catalogue is taken as known, as is usual. An item first seen late can so be a negative of an early
-row, and a negative of *train* gives it a word of the vocabulary, as a positive would. Nothing of
-the row that is made shows it: it differs from its positive in the item alone.
+Items and their popularity come from the whole log: the catalogue is assumed to be known, as is
+usual. So an item first seen late can be a negative of an early row, and a negative in *train* adds
+its item to the vocabulary, as a positive does. A sampled row differs from its positive only in the
+item.
 
-The user's own items are never drawn, those of later rows too. With popularity, the most popular
-items are therefore drawn less often than they occur: most users have them already.
+The user's own items, including those of later rows, are never drawn. Under popularity sampling the
+most popular items are therefore drawn less often than they occur: most users have them already.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from metaselector.data.interactions import Negatives
 from metaselector.data.preparation.staging import StagedRows
 
 _TRIES = 100
-"""Rounds of drawing before the items left to a user are listed instead."""
+"""Rounds of rejection sampling before the remaining items of a user are listed instead."""
 
 
 class NegativeSampler:
-    """Adds to every positive some items that its user never interacts with.
+    """Adds negatives to every positive: items that its user never interacts with.
 
-    A negative has the time and the features of its positive; its place in the file is the number
-    of the log's rows plus ``place * per_positive + k``, so that it too has a name of its own.
-    The negatives of one positive are different items. Tasks after the first are not observed.
+    A negative has the time and features of its positive. Its position in the file is the number of
+    rows of the log plus ``position * per_positive + k``, so positions stay unique. The negatives of
+    a positive are distinct items. Tasks after the first are not observed.
 
     Args:
-        settings: how many, and how items are drawn.
-        item_rows: int64 ``[I]``, how often each item occurs in the log.
+        settings: number of negatives and distribution of items.
+        item_rows: int64 ``[I]``, rows of each item in the log.
     """
 
     def __init__(self, settings: Negatives, item_rows: NDArray[np.int64]) -> None:
@@ -42,10 +42,10 @@ class NegativeSampler:
         self._ends = np.cumsum(weights)
         self._generator = np.random.default_rng(settings.seed)
         self.short = 0
-        """Negatives that could not be drawn: their users have seen (nearly) every item."""
+        """Negatives not drawn because their users have seen nearly every item."""
 
     def add(self, records: StagedRows) -> StagedRows:
-        """`records` of whole users, each followed by its negatives."""
+        """Return `records`, of whole users, each followed by its negatives."""
         n = self._settings.per_positive
         drawn = (self._once if self._settings.once else self._again)(records)
         self.short += int((drawn < 0).sum())
@@ -59,12 +59,12 @@ class NegativeSampler:
         return every[kept]
 
     def _once(self, records: StagedRows) -> NDArray[np.int64]:
-        """Items ``[n, per_positive]``, none twice for a user; -1 where there are too few.
+        """Draw items ``[n, per_positive]``, distinct for each user; -1 if there are too few.
 
-        They are drawn without replacement: those that ring first, if each has a clock that rings
-        after an exponential time with its weight as the rate (P. Efraimidis and P. Spirakis,
-        "Weighted random sampling with a reservoir", 2006). The order in which they are dealt out
-        to the user's rows is random, for the first ones drawn are the popular ones.
+        Sampling is weighted and without replacement: each item gets an exponential arrival time
+        with its weight as the rate, and the earliest are taken (P. Efraimidis and P. Spirakis,
+        "Weighted random sampling with a reservoir", 2006). They are assigned to the user's rows in
+        random order, because popular items tend to come first.
         """
         n, weights = self._settings.per_positive, np.diff(self._ends, prepend=0)
         drawn = np.full(len(records) * n, -1, dtype=np.int64)
@@ -79,7 +79,7 @@ class NegativeSampler:
         return drawn.reshape(-1, n)  # [n * per_positive] to [n, per_positive]
 
     def _again(self, records: StagedRows) -> NDArray[np.int64]:
-        """Items ``[n, per_positive]``, none twice for a row; -1 where there are too few."""
+        """Draw items ``[n, per_positive]``, distinct within a row; -1 if there are too few."""
         n = self._settings.per_positive
         items = len(self._ends)
         taken = np.unique(_pairs(records["user"], records["item"], items))
@@ -105,7 +105,7 @@ class NegativeSampler:
         return np.searchsorted(self._ends, place, side="right")
 
     def _complete(self, drawn: NDArray[np.int64], seen: NDArray[np.int32]) -> None:
-        """Fill what is left open of one positive from the items that are left, while there are."""
+        """Fill the open entries of one positive from the user's remaining items, if any."""
         left = np.setdiff1d(np.arange(len(self._ends)), np.concatenate([seen, drawn]))
         where = np.flatnonzero(drawn < 0)
         weights = np.diff(self._ends, prepend=0)[left]
@@ -127,7 +127,7 @@ def _contains(ordered: NDArray[np.int64], values: NDArray[np.int64]) -> NDArray[
 
 
 def _repeated(drawn: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which entries equal an earlier one of their row; -1 is no entry."""
+    """Mark entries that repeat an earlier one of their row, except -1."""
     again = np.zeros(drawn.shape, dtype=bool)
     for column in range(1, drawn.shape[1]):
         again[:, column] = (drawn[:, :column] == drawn[:, column, None]).any(axis=1)

@@ -1,7 +1,7 @@
-"""Rows that come after preparation, encoded as preparation encodes.
+"""Encode rows that arrive after preparation.
 
-They go through the same staging, fields and histories; only nothing is counted or fitted, no row is
-kept from histories but those without a label, and candidates are never dropped.
+They pass through the same staging, fields and histories as in preparation, except that nothing is
+counted or fitted, every labelled row enters histories, and candidates are never dropped.
 """
 
 from __future__ import annotations
@@ -12,25 +12,22 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.encoded.dataset_files import Writer
-from metaselector.data.interactions import Interactions
+from metaselector.data.interactions import Interactions, Ints
 from metaselector.data.preparation.cleaning import repeats
 from metaselector.data.preparation.fitted_encoder import FittedEncoder
 from metaselector.data.preparation.given_rows import RawRows, described, interactions_of
-from metaselector.data.preparation.parts import Parts
+from metaselector.data.preparation.parts import Parts, Settings
 from metaselector.data.preparation.plan import EncodingPlan, write_rows
-from metaselector.data.preparation.settings import Settings
 from metaselector.data.preparation.staging import Staged, StagedRows, stage, whole_users
 from metaselector.data.preparation.statistics import Statistics, user_offsets
 from metaselector.data.splitting.episodes import NO_ROW, EpisodeRows
 from metaselector.data.splitting.windows import Windows
 
-Ints = NDArray[np.int64]
 _ALL = Windows(100, 100, 100)
-"""Histories end nowhere: every labelled row that is strictly earlier counts."""
+"""Histories are not cut: every labelled row that is strictly earlier counts."""
 
 
 QUERY, FEW = 2**11, 2**8
@@ -38,14 +35,14 @@ QUERY, FEW = 2**11, 2**8
 
 
 class NewRows(NamedTuple):
-    """Encoded rows.
+    """Encoded history and candidate rows.
 
     Attributes:
-        dataset: history and candidates of every user, in order of time; labels of candidates, which
-            nobody knows, are 0 in the first task.
-        history: int64 ``[H]``, where in `dataset` the rows of histories are, users in order, oldest
-            first, without repeats.
-        candidates: int64 ``[n]``, where the candidates are, in the order in which they were given.
+        dataset: the rows of each user, sorted by time; the first task's labels of candidates, which
+            are unknown, are 0.
+        history: int64 ``[H]``, positions of history rows in `dataset`, by user, oldest first,
+            without repeats.
+        candidates: int64 ``[n]``, positions of candidates, in the order given.
     """
 
     dataset: EncodedDataset
@@ -53,11 +50,15 @@ class NewRows(NamedTuple):
     candidates: Ints
 
     def episodes(self, support_size: int, most: int = QUERY) -> EpisodeRows:
-        """Those of each user with candidates: the support is their latest rows with a label.
+        """Episodes of every user with candidates; the support set is their latest history rows.
 
-        Without support rows, its width is 1 still. Candidates beyond `most`, or of a user with many
-        more than others, go to further episodes of the same user with the same support, so that
-        memory stays in proportion to the rows.
+        A user's candidates beyond `most`, or far beyond the average user's, go to further episodes
+        with the same support set, so that padding stays in proportion to the rows. The width of the
+        support set is at least 1, even without support rows.
+
+        Args:
+            support_size: maximum support rows of a user (S).
+            most: maximum query rows of an episode (Q).
         """
         offsets = self.dataset.user_offsets
         of_history = np.searchsorted(offsets, self.history, side="right") - 1
@@ -80,19 +81,20 @@ class NewRows(NamedTuple):
 
 
 def encode_rows(encoder: FittedEncoder, history: RawRows, candidates: RawRows) -> NewRows:
-    """Encode rows of any users and items, new ones too.
+    """Encode rows of known or new users and items.
 
-    A new user or item has its field's id of unseen words, and the features that `history` or
-    `candidates` have of it, if they have such columns. The history of every row, candidate or not,
-    are the positives in `history` with a strictly earlier time.
+    A new user or item takes its field's id for unseen words, and features from `history` or
+    `candidates` if they have such columns. The history of every row consists of the positives in
+    `history` with a strictly earlier time.
 
     Args:
-        history: rows with labels; those that repeat the user, item and time of an earlier one are
-            dropped, as preparation does. There may be none at all.
-        candidates: rows to predict; labels that they have are not read. There may be none.
+        encoder: encoder of the model's data set.
+        history: rows with labels, possibly none; rows that repeat the user, item and time of an
+            earlier row are dropped, as in preparation.
+        candidates: rows to predict, possibly none; their labels are ignored.
 
     Raises:
-        DataError: a column is missing or a value wrong, or there are no rows at all.
+        DataError: a column is missing, a value is wrong, or there are no rows at all.
     """
     given = (history, candidates)
     blocks = [
@@ -143,7 +145,7 @@ def _settings(encoder: FittedEncoder) -> Settings:
 
 
 def _counted(blocks: list[Interactions]) -> list[Interactions]:
-    """Rows of a table without times, whose times count the rows."""
+    """Number the rows of tabular data in place of times."""
     first, counted = 0, []
     for block in blocks:
         n = len(block.lines)

@@ -1,4 +1,4 @@
-"""A column of numbers: what is measured of it in *train*, and the cells that come of it."""
+"""Numeric columns: their statistics in *train*, and their encoding as cells."""
 
 from __future__ import annotations
 
@@ -10,30 +10,32 @@ from numpy.typing import NDArray
 from metaselector.data.encoded.schema import Field
 
 QUANTILE_SAMPLE = 1_000_000
-"""Most numbers of a column that its quantiles are taken of."""
+"""Maximum sample of a column from which quantiles are computed."""
 MAX_DEVIATIONS = 100.0
-"""Standardised numbers beyond are set to it: one wrong outlier must not drown a model."""
+"""Standardised numbers are clipped here, so that one outlier cannot dominate a model."""
 MARGIN = 3.0
-"""Deviations outside of the range of *train* up to which a number is taken as it is."""
+"""Standard deviations outside the range of *train* beyond which a number is clipped."""
 RARE = 0.01
-"""Where one number is more than all but this share of *train*, others count the less the rarer.
+"""If all but this share of *train* is one number, the others are scaled down, the rarer the more.
 
-At this share they stand 10 deviations away. By their deviation alone they would stand the further
-away the rarer they are, at ``sqrt(1 / share)``: one in a thousand rows at 30, where it decides all,
-though it was hardly learned from. Here they stand at ``10 * sqrt(share / RARE)``.
+Standardised by the standard deviation alone, a value with the given share would be at
+``sqrt(1 / share)``, which grows as the value gets rarer: a value in one of a thousand rows, seen
+too seldom to learn from, would be at 30 and dominate. With this correction it is at
+``10 * sqrt(share / RARE)``.
 """
 ROUNDING = 8 * float(np.finfo(np.float64).eps)
-"""Numbers that differ by no more than this share of themselves differ by rounding only."""
+"""Relative difference up to which numbers are considered equal except for rounding."""
 
 
 @dataclass
 class Numbers:
-    """Mean, spread and range of a column of numbers, and a sample of it, collected piece by piece.
+    """Mean, spread, range and a sample of a column of numbers, collected piece by piece.
 
     Attributes:
-        stride: every so many rows of the file go into the sample.
-        count, missing: of finite numbers, and of all others.
-        low, high: the smallest and the largest value; inf and -inf if there are none.
+        stride: every `stride`-th row of the file goes into the sample.
+        count, missing: number of finite values, and of all others.
+        mean: mean of the finite values.
+        low, high: minimum and maximum; inf and -inf if there are none.
     """
 
     stride: int = 1
@@ -55,8 +57,8 @@ class Numbers:
         n = len(values)
         if not n:
             return
-        # Two sets are joined as in T. Chan et al., "Updating formulae and a pairwise algorithm for
-        # computing sample variances", 1979: sums of squares would lose the digits that count.
+        # Merge two samples as in T. Chan et al., "Updating formulae and a pairwise algorithm for
+        # computing sample variances", 1979; plain sums of squares would cancel.
         mean = float(values.mean())
         step = mean - self.mean
         total = self.count + n
@@ -69,10 +71,10 @@ class Numbers:
 
     @property
     def spread(self) -> float:
-        """Standard deviation, 0 where all numbers are the same or differ by rounding only.
+        """Standard deviation, 0 if all numbers are equal up to rounding.
 
-        The range decides that, which no sum has rounded: the squares of equal numbers add up to
-        what rounding left between them and their mean.
+        Equality is decided by the range, which is exact, whereas summed squares of equal numbers
+        accumulate rounding errors.
         """
         if self.high - self.low <= ROUNDING * max(abs(self.low), abs(self.high)):
             return 0.0
@@ -80,17 +82,17 @@ class Numbers:
 
     @property
     def constant(self) -> bool:
-        """Whether there are numbers, and nothing but rounding between them."""
+        """Whether there are numbers and all are equal up to rounding."""
         return self.count > 0 and not self.spread
 
     @property
     def center(self) -> float:
-        """The mean; of a constant column, its number."""
+        """Mean; for a constant column, its number."""
         return self.low if self.constant else self.mean
 
     @property
     def deviation(self) -> float:
-        """Standard deviation; 1 if it is 0 or there are no values. See also :data:`RARE`."""
+        """Standard deviation, corrected by :data:`RARE`; 1 if it is 0 or there are no values."""
         if not self.spread:
             return 1.0
         others = max(1 - self.commonest[1], 1 / self.count)
@@ -98,11 +100,11 @@ class Numbers:
 
     @property
     def limits(self) -> tuple[float, float]:
-        """The least and the greatest number that is taken as it is; others are set to these.
+        """Minimum and maximum to which numbers are clipped.
 
-        They are :data:`MARGIN` deviations outside of the range, but :data:`MAX_DEVIATIONS` from
-        the mean at most. Where a column is constant, nothing was learned of any other number: all
-        are set to the one.
+        They are :data:`MARGIN` deviations outside the range, but at most :data:`MAX_DEVIATIONS`
+        from the mean. In a constant column all numbers are clipped to its number, as nothing was
+        learned about others.
         """
         if self.constant:
             return self.low, self.low
@@ -111,7 +113,7 @@ class Numbers:
         return max(low, self.mean - reach), min(high, self.mean + reach)
 
     def edges(self, buckets: int) -> tuple[float, ...]:
-        """Where quantiles cut the numbers into at most that many parts; nowhere if constant."""
+        """Quantiles that cut the numbers into at most `buckets` parts; none if constant."""
         if not self.spread:
             return ()
         values = np.concatenate([np.zeros(0), *self.sample])
@@ -122,7 +124,7 @@ class Numbers:
 
     @property
     def commonest(self) -> tuple[float, float]:
-        """A number that more than half of the sample are, and their share; else nan and 0."""
+        """The number that makes up more than half of the sample, and its share; else nan and 0."""
         values = np.concatenate([np.zeros(0), *self.sample])
         if not len(values):
             return float("nan"), 0.0
@@ -132,12 +134,12 @@ class Numbers:
 
 
 def number_cells(field: Field, values: NDArray[np.float64]) -> NDArray[np.int32]:
-    """Cells ``[n]`` of a numeric field, or of one of buckets.
+    """Encode numbers as cells ``[n]`` of a numeric or bucketed field.
 
     Args:
-        field: as :meth:`~metaselector.data.preparation.fields.Fields.numeric` made it.
-        values: float64 ``[n]``; nan is a missing value. All are missing where *train* has none:
-            nothing was learned of any number.
+        field: made by :meth:`~metaselector.data.preparation.fields.Fields.numeric`.
+        values: float64 ``[n]``, nan if missing. If *train* has no values, all count as missing,
+            as nothing was learned about them.
     """
     if not field.vocabulary:
         values = np.full(len(values), np.nan)
@@ -149,7 +151,7 @@ def number_cells(field: Field, values: NDArray[np.float64]) -> NDArray[np.int32]
 
 
 def number_limits(field: Field) -> tuple[float, float]:
-    """As :attr:`Numbers.limits`; fields of older versions have only :data:`MAX_DEVIATIONS`."""
+    """Limits as in :attr:`Numbers.limits`; older fields are limited by :data:`MAX_DEVIATIONS`."""
     reach = MAX_DEVIATIONS * field.scale
     low = field.center - reach if field.low is None else field.low
     high = field.center + reach if field.high is None else field.high

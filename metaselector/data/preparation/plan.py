@@ -1,4 +1,4 @@
-"""How every record becomes a row: the cells of users, items and rows, and the schema they make."""
+"""The encoding plan: the schema, and the cells of users, items and rows under it."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from numpy.typing import NDArray
 from metaselector.data.encoded.dataset_files import Writer
 from metaselector.data.encoded.history import running_means
 from metaselector.data.encoded.schema import PADDING_ID, Owner, Schema
-from metaselector.data.interactions import Feature, InteractionTable, task_parents
+from metaselector.data.interactions import Feature, InteractionTable, Ints, task_parents
 from metaselector.data.preparation.fields import Cells, Fields
 from metaselector.data.preparation.later_numbers import LaterNumbers
 from metaselector.data.preparation.numbers import Numbers, number_cells
-from metaselector.data.preparation.parts import Parts
+from metaselector.data.preparation.parts import Parts, Settings
 from metaselector.data.preparation.row_columns import RowColumn, beside, row_columns_of
-from metaselector.data.preparation.settings import Settings
 from metaselector.data.preparation.staging import Staged, StagedRows
-from metaselector.data.preparation.statistics import Counts, Past, Statistics, user_offsets
+from metaselector.data.preparation.statistics import Past, Statistics, user_offsets
 from metaselector.data.raw.spelling import doubts_of_words
 
 
 @dataclass(frozen=True)
 class EncodingPlan:
-    """How every record becomes a row.
+    """How records become encoded rows.
 
     Attributes:
-        user_cells, item_cells: int32, of every user and item by code.
-        history_ids: int32 ``[I]``, ids of the items in the history field.
+        schema: the fields.
+        user_cells, item_cells: int32 ``[U, C_user]`` and ``[I, C_item]``, by code.
+        history_ids: int32 ``[I]``, id of each item in the history field.
         profiles: float64 ``[I, G]``, each item's shares in the profile fields, side by side.
-        row_columns: each makes cells ``[n]`` or ``[n, slots]`` of records.
-        numbers: each numeric feature's name, how the schema cuts it, and its numbers; those of rows
-            come first, and are complete once the rows are written.
+        row_columns: functions from records to cells ``[n]`` or ``[n, slots]``.
+        numbers: checks of numeric features; those of rows come first, and are complete once the
+            rows are written.
     """
 
     schema: Schema
@@ -44,7 +44,7 @@ class EncodingPlan:
     history_ids: Cells
     profiles: NDArray[np.float64]
     row_columns: tuple[RowColumn, ...]
-    numbers: tuple[_Judged, ...]
+    numbers: tuple[_Checked, ...]
 
     @classmethod
     def fit(
@@ -52,20 +52,23 @@ class EncodingPlan:
         table: InteractionTable,
         staged: Staged,
         statistics: Statistics,
-        named_users: Counts,
+        named_users: Ints,
         settings: Settings,
         known: Schema | None,
     ) -> EncodingPlan:
-        """Make the fields.
+        """Fit the fields, or reuse known ones.
 
         Args:
-            table: what is known of its users and items is in the order of their codes.
-            named_users: rows of users that get an id of their own.
-            known: reuse the fields of this schema; then nothing is counted or fitted.
+            table: its users and items are in the order of their codes.
+            staged: its staged rows.
+            statistics: counts over *train*.
+            named_users: int64 ``[U]``, *train* rows of users with their own id, else 0.
+            settings: how to encode.
+            known: reuse the fields of this schema; nothing is counted or fitted then.
         """
         fields = Fields(settings.min_count, known)
-        judged = [
-            _Judged("row", feature, LaterNumbers.of(numbers))
+        checks = [
+            _Checked("row", feature, LaterNumbers.of(numbers))
             for feature, numbers in zip(
                 (feature for feature in table.features if feature.kind == "numeric"),
                 statistics.numbers,
@@ -74,12 +77,12 @@ class EncodingPlan:
         ]
         of_user = [fields.categorical("user", "user", staged.users, named_users)[:-1]]
         of_user += [
-            _entity(fields, "user", feature, table.users, statistics.users, judged)
+            _entity(fields, "user", feature, table.users, statistics.users, checks)
             for feature in table.user_features
         ]
         length = settings.history_length
         of_item, history_ids, profiles = _of_items(
-            fields, table, staged, statistics, length, judged
+            fields, table, staged, statistics, length, checks
         )
         row_columns = row_columns_of(fields, table, staged, statistics)
         schema = known or Schema(
@@ -95,11 +98,11 @@ class EncodingPlan:
         )
         return cls(
             schema, beside(of_user), beside(of_item, 1), history_ids,
-            np.concatenate(profiles, axis=1), row_columns, tuple(judged),
+            np.concatenate(profiles, axis=1), row_columns, tuple(checks),
         )  # fmt: skip
 
     def doubts(self, table: InteractionTable) -> Iterator[str]:
-        """What is doubtful of the features of `table`, once the rows are written: one line each."""
+        """Yield warnings about the features of `table`, one line each; first write the rows."""
         features = (*table.features, *table.user_features, *table.item_features)
         words = {feature.name for feature in features if feature.kind != "numeric"}
         for field in self.schema.fields:
@@ -110,7 +113,9 @@ class EncodingPlan:
                 yield f"feature '{feature.name}' of {side}s {doubt}"
 
 
-class _Judged(NamedTuple):
+class _Checked(NamedTuple):
+    """A numeric feature, whose it is, and the check of its numbers."""
+
     side: Owner
     feature: Feature
     later: LaterNumbers
@@ -122,18 +127,18 @@ def _of_items(
     staged: Staged,
     statistics: Statistics,
     length: int,
-    judged: list[_Judged],
+    checks: list[_Checked],
 ) -> tuple[list[Cells], Cells, list[NDArray[np.float64]]]:
-    """Cells of the items' fields, their ids in the history field, and shares in the profiles.
+    """Cells of the item fields, ids in the history field, and shares in the profile fields.
 
-    A tabular table has none of these fields.
+    Tabular data have none of these fields.
     """
     if table.tabular:
         return [], np.full(1, PADDING_ID, dtype=np.int32), [np.zeros((1, 0))]
     items = table.describe_items(staged.items)
     of_item = [fields.categorical("item", "item", staged.items, statistics.items)[:-1]]
     of_item += [
-        _entity(fields, "item", feature, items, statistics.items, judged)
+        _entity(fields, "item", feature, items, statistics.items, checks)
         for feature in table.item_features
     ]
     ids = fields.history("history_items", staged.items, statistics.history_items, length)
@@ -150,21 +155,21 @@ def _entity(
     of: Owner,
     feature: Feature,
     known: pd.DataFrame,
-    counts: Counts,
-    judged: list[_Judged],
+    counts: Ints,
+    checks: list[_Checked],
 ) -> Cells:
-    """Cells of what is known of every user or item; `counts` are their rows of *train*.
+    """Cells of a feature of every user or item, which have `counts` rows in *train*.
 
-    Numbers are added to `judged`.
+    A numeric feature is added to `checks`.
     """
     column = known[feature.name]
     if feature.kind == "numeric":
         values = column.to_numpy(np.float64)
         numbers = Numbers()
-        # Each that occurs in train counts once, however many rows it has there.
+        # Each user or item in train counts once, however many rows it has there.
         numbers.add(values[counts > 0], np.flatnonzero(counts))
-        judged.append(_Judged(of, feature, LaterNumbers.of(numbers)))
-        judged[-1].later.add(values)
+        checks.append(_Checked(of, feature, LaterNumbers.of(numbers)))
+        checks[-1].later.add(values)
         return number_cells(fields.numeric(feature.name, of, numbers, feature.buckets), values)
     if feature.kind == "multivalued":
         entries = _lists(column)
@@ -181,11 +186,11 @@ def write_rows(
     groups: Iterable[StagedRows],
     parts: Parts,
 ) -> None:
-    """Write all but the offsets of users; `users` are the strings of their codes."""
+    """Write all arrays except the offsets of users; `users` are names by code."""
     writer.append("item_cells", plan.item_cells)
     writer.append("liked_offsets", np.zeros(1, dtype=np.int64))
     names: list[str] = []
-    liked = 0
+    positives = 0
     for records in groups:
         offsets = user_offsets(records)
         codes = records["user"][offsets[:-1]]
@@ -201,9 +206,9 @@ def write_rows(
         writer.append("user_cells", plan.user_cells[codes])
         writer.append("history_sizes", past.size)
         writer.append("liked", plan.history_ids[past.items])
-        writer.append("liked_offsets", liked + past.offsets[1:])
+        writer.append("liked_offsets", positives + past.offsets[1:])
         writer.append("profiles", running_means(past.offsets, plan.profiles[past.items]))
-        liked += len(past.items)
+        positives += len(past.items)
     writer.finish(names)
 
 

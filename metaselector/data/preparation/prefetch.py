@@ -1,4 +1,4 @@
-"""An iterator that works ahead in a thread of its own."""
+"""Prefetch the items of an iterator in a background thread."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ T = TypeVar("T")
 
 
 class _End:
-    """Comes after the last item, with what ended the iteration."""
+    """Marks the end of the queue, with the error that ended the iteration, if any."""
 
     def __init__(self, error: BaseException | None) -> None:
         self.error = error
 
 
 def ahead(items: Iterable[T]) -> Iterator[T]:
-    """Yield `items`, making the next one while the caller works on the last one.
+    """Yield `items`, computing the next one while the caller works on the current one.
 
-    What `items` does must release the interpreter's lock to be of use: reading, sorting, parsing.
-    An error in `items` is raised here in its place. A caller that stops early ends the thread.
+    This helps only if `items` releases the interpreter lock, as reading, sorting and parsing do.
+    An error in `items` is raised here, in order. The thread ends if the caller stops early.
     """
     made: Queue[T | _End] = Queue(maxsize=1)
     stopped = threading.Event()
@@ -46,7 +46,7 @@ def ahead(items: Iterable[T]) -> Iterator[T]:
             raise item.error
     finally:
         stopped.set()
-        while thread.is_alive():  # it may wait for room
+        while thread.is_alive():  # it may be waiting for space in the queue
             if not made.empty():
                 made.get()
             thread.join(timeout=0.01)

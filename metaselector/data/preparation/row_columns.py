@@ -1,4 +1,4 @@
-"""The fields of the rows themselves: features of the interactions and parts of their time."""
+"""Fields of the rows themselves: features of interactions and parts of their time."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from metaselector.data.encoded.schema import Field
-from metaselector.data.interactions import InteractionTable, TimePart
+from metaselector.data.interactions import InteractionTable
+from metaselector.data.microseconds import TimePart, time_codes, words_of
 from metaselector.data.preparation.fields import Cells, Fields
 from metaselector.data.preparation.numbers import number_cells
 from metaselector.data.preparation.staging import Staged, StagedRows
 from metaselector.data.preparation.statistics import Statistics
-from metaselector.data.preparation.time_parts import time_codes, words_of
 
 RowColumn = Callable[[StagedRows], Cells]
-"""Makes cells ``[n]`` or ``[n, slots]`` of records."""
+"""Computes cells ``[n]`` or ``[n, slots]`` from records."""
 
 
 def row_columns_of(
     fields: Fields, table: InteractionTable, staged: Staged, statistics: Statistics
 ) -> tuple[RowColumn, ...]:
-    """The columns of the features of `table`, then of its time parts; makes their fields."""
+    """Create the fields of the features of `table`, then of its time parts; return the columns."""
     columns: list[RowColumn] = []
     word_columns = iter(enumerate(zip(staged.words, statistics.words, strict=True)))
     number_columns = iter(enumerate(statistics.numbers))
@@ -58,6 +58,6 @@ def _numbers(field: Field, column: int) -> RowColumn:
 
 
 def beside(columns: Sequence[Cells], rows: int = 0) -> Cells:
-    """Cells ``[n]`` and ``[n, slots]`` as one array ``[n, C]``."""
+    """Concatenate cells ``[n]`` and ``[n, slots]`` into one array ``[n, C]``."""
     wide = [column if column.ndim == 2 else column[:, None] for column in columns]
     return np.concatenate(wide, axis=1) if wide else np.zeros((rows, 0), dtype=np.int32)

@@ -1,7 +1,7 @@
-"""Raw interactions as records of a fixed size on disk, and back as whole users in order of time.
+"""Stage raw interactions on disk as fixed-size records, and read them back user by user.
 
 Memory holds the distinct words, a counter for each user and item, and a few times
-:data:`ROWS_AT_ONCE` rows; only the rows of a single user must fit.
+:data:`ROWS_AT_ONCE` rows, or the rows of a single user if they are more.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ _PIECE = 2**13
 
 
 def staged_type(tasks: int, words: int, numbers: int) -> np.dtype[Any]:
-    """One interaction: codes of user and item, time, place in the file, labels and features.
+    """Record type of one interaction: user, item, time, position in the file, labels, features.
 
-    Labels are 0, 1, or nan where not observed; word features are codes, -1 where missing.
+    Labels are 0, 1, or nan if not observed. Word features are codes, -1 if missing.
     """
     return np.dtype(
         [
@@ -51,13 +51,13 @@ class Staged:
     """Raw interactions on disk.
 
     Attributes:
-        directory: holds a file of records for every :data:`USERS_IN_FILE` users, by code, in the
-            order of the source.
-        dtype: of a record.
-        users, items: their strings, in order of appearance; of a tabular table one empty item.
-        words: for each word feature of the table, its distinct entries.
-        user_rows, item_rows: int64, how often each of them occurs.
-        lines: which line of the source a record comes from.
+        directory: directory of record files, one for every :data:`USERS_IN_FILE` user codes, each
+            in the order of the source.
+        dtype: record type.
+        users, items: names by code, in order of appearance; a tabular table has one empty item.
+        words: distinct entries of each word feature of the table.
+        user_rows, item_rows: int64, number of rows of each user and item.
+        lines: maps a record to its line in the source.
     """
 
     directory: Path
@@ -74,7 +74,7 @@ class Staged:
 
 
 class Lines:
-    """Lines of rows, remembered where they do not just follow each other."""
+    """Line numbers of rows, stored compactly: only jumps are kept."""
 
     def __init__(self) -> None:
         self._rows: list[int] = []
@@ -90,7 +90,7 @@ class Lines:
                 self._shifts.append(int(shifts[place]))
 
     def of(self, row: int) -> int:
-        """The line of a row."""
+        """Line number of a row."""
         return row + self._shifts[bisect_right(self._rows, row) - 1]
 
 
@@ -98,20 +98,20 @@ def stage(table: InteractionTable, scratch: Path, label_threshold: float) -> Sta
     """Read all of `table` and write it to the directory `scratch`.
 
     Args:
-        table: what a reader returned.
+        table: the interaction table of a reader.
         scratch: an existing directory.
-        label_threshold: for tasks that have none of their own.
+        label_threshold: threshold of tasks that set none.
 
     Raises:
-        ConfigError: a task comes after one that does not stand before it.
-        DataError: as reading, or there are no interactions, or one without its first label, or
-            with one that comes after a task which is not positive.
+        ConfigError: a task comes after one that is not listed before it.
+        DataError: reading fails, there are no interactions, a row lacks the first label, or has a
+            label although the task that it comes after is not positive.
     """
     coder = _Coder(table, label_threshold)
     for columns in ahead(coder.columns()):
         _write(scratch, columns, coder.dtype)
     if not coder.rows:
-        raise DataError(table.source, "the file holds no interactions")
+        raise DataError(table.source, "the file contains no interactions")
     return Staged(
         scratch,
         coder.dtype,
@@ -125,11 +125,11 @@ def stage(table: InteractionTable, scratch: Path, label_threshold: float) -> Sta
 
 
 _Columns = Mapping[str, NDArray[Any] | list[NDArray[Any]]]
-"""Columns of records by name; several that share a name are a list."""
+"""Columns of records by name; a list of columns for a field of several values."""
 
 
 class _Coder:
-    """Makes numbers of a table's words, and counts."""
+    """Maps the words of a table to codes, and counts them."""
 
     def __init__(self, table: InteractionTable, label_threshold: float) -> None:
         self._table = table
@@ -145,7 +145,7 @@ class _Coder:
         self.dtype = staged_type(len(table.tasks), len(self.words), len(self._numbers))
 
     def columns(self) -> Iterator[_Columns]:
-        """All records, block by block."""
+        """Yield the columns of all records, block by block."""
         for block in ahead(self._table.read()):
             n = len(block.timestamps)
             user = self.users.add(block.user)
@@ -187,22 +187,22 @@ class _Coder:
         return labels
 
     def _check_order(self, block: Interactions, labels: NDArray[np.float32]) -> None:
-        """A task is observed only where the one that it comes after is positive."""
+        """Raise unless tasks are observed only where the task that they come after is positive."""
         tasks = self._table.tasks
         for place, parent in enumerate(self._parents or ()):
             wrong = np.flatnonzero(~np.isnan(labels[:, place]) & (labels[:, parent] != 1))
             if parent >= 0 and len(wrong):
                 raise DataError(
                     self._table.source,
-                    f"the label has a value, but comes after '{tasks[parent].name}', which is not "
-                    "positive here; leave it empty",
+                    f"has a label, although task '{tasks[parent].name}', which must be positive "
+                    "first, is not; leave it empty",
                     line=int(block.lines[wrong[0]]),
                     column=tasks[place].name,
                 )
 
 
 def _write(folder: Path, columns: _Columns, dtype: np.dtype[Any]) -> None:
-    """Add records to the files of their users, filled piece by piece to stay in the cache."""
+    """Append records to their users' files, filled piece by piece to fit the CPU cache."""
     n = len(columns["user"])
     records = np.empty(n, dtype)
     for start in range(0, n, _PIECE):
@@ -218,10 +218,7 @@ def _write(folder: Path, columns: _Columns, dtype: np.dtype[Any]) -> None:
 
 
 def whole_users(staged: Staged) -> Iterator[StagedRows]:
-    """All records, each time some whole users, sorted by (user, time, place in the source).
-
-    The users are in the order of their codes.
-    """
+    """Yield blocks of whole users, sorted by (user code, time, position in the source)."""
     waiting: list[StagedRows] = []
     for path in _files(staged):
         waiting.append(np.fromfile(path, staged.dtype))
@@ -233,11 +230,11 @@ def whole_users(staged: Staged) -> Iterator[StagedRows]:
 
 
 def _files(staged: Staged) -> Iterator[Path]:
-    """Files of records in the order of users; where they are many, those of few users each."""
+    """Yield record files in the order of users; large ones are split further by user."""
     for number, first in enumerate(range(0, len(staged.user_rows), USERS_IN_FILE)):
         path = staged.directory / str(number)
         rows = staged.user_rows[first : first + USERS_IN_FILE]
-        # Up to a few times as many still fit, and splitting costs another pass.
+        # A few times as many rows still fit in memory, and splitting costs another pass.
         _, part = np.unique((np.cumsum(rows) - rows) // (4 * ROWS_AT_ONCE), return_inverse=True)
         if not part[-1]:
             yield path
@@ -253,7 +250,7 @@ def _files(staged: Staged) -> Iterator[Path]:
 
 
 def _append(folder: Path, records: StagedRows, part: NDArray[np.integer]) -> None:
-    """Add records to the files of their parts, in their order."""
+    """Append records to the files of their parts, in order."""
     if part.min() < part.max():
         order = np.argsort(_narrow(part), kind="stable")
         records, part = taken(records, order), part[order]
@@ -264,7 +261,7 @@ def _append(folder: Path, records: StagedRows, part: NDArray[np.integer]) -> Non
 
 
 def _sorted(files: list[StagedRows]) -> StagedRows:
-    """Records of consecutive users, each file in the order of the source."""
+    """Sort records of consecutive users, each file being in the order of the source."""
     records = files[0] if len(files) == 1 else np.concatenate(files)
     by_time = np.argsort(records["time"], kind="stable")
     user = records["user"] - records["user"].min()
@@ -273,13 +270,13 @@ def _sorted(files: list[StagedRows]) -> StagedRows:
 
 
 def taken(records: StagedRows, order: NDArray[np.int64]) -> StagedRows:
-    """``records[order]``, several times as fast: NumPy moves fields one by one."""
+    """``records[order]``, several times faster, because NumPy would copy field by field."""
     opaque = records.view(np.dtype((np.void, records.dtype.itemsize)))
     return opaque.take(order).view(records.dtype)
 
 
 def _narrow(codes: NDArray[np.integer]) -> NDArray[Any]:
-    """The same numbers in 16 bits if they fit, which NumPy sorts by radix: ten times as fast."""
+    """Cast to 16 bits if possible, which NumPy radix-sorts ten times faster."""
     return codes.astype(np.uint16) if codes.max() < 2**16 else codes
 
 

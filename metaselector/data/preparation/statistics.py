@@ -1,4 +1,4 @@
-"""What is counted in the rows of *train*, and of nothing else, before fields are made."""
+"""Counts over the rows of *train*, and only these, from which fields are fitted."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metaselector.data.encoded.history import history_sizes, times_shown
-from metaselector.data.interactions import InteractionTable
+from metaselector.data.interactions import InteractionTable, Ints
+from metaselector.data.microseconds import time_codes, words_of
 from metaselector.data.preparation.numbers import QUANTILE_SAMPLE, Numbers
 from metaselector.data.preparation.parts import Parts
 from metaselector.data.preparation.staging import Staged, StagedRows
-from metaselector.data.preparation.time_parts import time_codes, words_of
-
-Counts = NDArray[np.int64]
 
 
 @dataclass
@@ -23,26 +21,26 @@ class Statistics:
     """Counts over the rows of *train*.
 
     Attributes:
-        user_offsets: int64 ``[U + 1]``, where the rows of users begin, of all windows, as the
-            users came; those without rows are left out.
-        users, items: int64, rows of each.
-        history_items: int64 ``[I]``, rows that show the item among the latest liked.
-        words: for each word feature, int64, rows of each entry.
-        time_parts: for each time part, int64, rows of each of its words.
-        numbers: for each numeric feature.
+        user_offsets: int64 ``[U + 1]``, start of each user's rows in all windows, for users with
+            rows, in order of code.
+        users, items: int64 ``[U]`` and ``[I]``, rows of each.
+        history_items: int64 ``[I]``, rows whose history shows the item.
+        words: int64 per word feature, rows of each entry.
+        time_parts: int64 per time part, rows of each word.
+        numbers: summary of each numeric feature.
     """
 
-    user_offsets: Counts
-    users: Counts
-    items: Counts
-    history_items: Counts
-    words: list[Counts]
-    time_parts: list[Counts]
+    user_offsets: Ints
+    users: Ints
+    items: Ints
+    history_items: Ints
+    words: list[Ints]
+    time_parts: list[Ints]
     numbers: list[Numbers]
 
     @classmethod
     def empty(cls, table: InteractionTable, staged: Staged) -> Self:
-        def zeros(size: int) -> Counts:
+        def zeros(size: int) -> Ints:
             return np.zeros(size, dtype=np.int64)
 
         stride = -(-len(staged) // QUANTILE_SAMPLE)
@@ -57,7 +55,7 @@ class Statistics:
         )
 
     def add(self, table: InteractionTable, records: StagedRows, parts: Parts, length: int) -> None:
-        """Count the *train* rows of whole users; `length` is that of the history."""
+        """Count the *train* rows of whole users, whose histories show `length` items."""
         offsets = user_offsets(records)
         self.user_offsets = np.append(self.user_offsets, self.user_offsets[-1] + offsets[1:])
         ranks = np.arange(len(records))
@@ -80,34 +78,35 @@ class Statistics:
 
 @dataclass(frozen=True)
 class Past:
-    """The histories of some whole users' rows.
+    """Histories of the rows of whole users.
 
     Attributes:
-        items: int32 ``[P]``, codes of the liked items, users in order, oldest first.
-        offsets: int64 ``[U + 1]``, where each user's begin in `items`.
+        items: int32 ``[P]``, item codes of the positives, by user, oldest first.
+        offsets: int64 ``[U + 1]``, start of each user's positives in `items`.
         offset: int64 ``[n]``, the same for every row.
-        size: int64 ``[n]``, as in :func:`metaselector.data.encoded.history.history_sizes`.
+        size: int64 ``[n]``, see :func:`metaselector.data.encoded.history.history_sizes`.
     """
 
     items: NDArray[np.int32]
-    offsets: Counts
-    offset: Counts
-    size: Counts
+    offsets: Ints
+    offset: Ints
+    size: Ints
 
     @classmethod
-    def of(cls, records: StagedRows, offsets: Counts, parts: Parts) -> Self:
-        """`offsets` are those of the users' rows in `records`."""
+    def of(cls, records: StagedRows, offsets: Ints, parts: Parts) -> Self:
+        """Build from `records`; `offsets` are int64 ``[U + 1]``, start of each user's rows."""
         positive = (records["labels"][:, 0] == 1) & parts.histories
         size = history_sizes(offsets, records["time"], positive, parts.history_ends(offsets))
-        liked = np.concatenate([[0], np.cumsum(positive)]).astype(np.int64)[offsets]
-        return cls(records["item"][positive], liked, np.repeat(liked[:-1], np.diff(offsets)), size)
+        positives = np.concatenate([[0], np.cumsum(positive)]).astype(np.int64)[offsets]
+        offset = np.repeat(positives[:-1], np.diff(offsets))
+        return cls(records["item"][positive], positives, offset, size)
 
 
-def user_offsets(records: StagedRows) -> Counts:
-    """Where the users of `records`, which are sorted by user, begin; int64 ``[U + 1]``."""
+def user_offsets(records: StagedRows) -> Ints:
+    """Start of each user's rows in `records`, which are sorted by user; int64 ``[U + 1]``."""
     starts = np.flatnonzero(np.diff(records["user"], prepend=-1))
     return np.append(starts, len(records)).astype(np.int64)
 
 
-def _count(counts: Counts, codes: NDArray[np.integer]) -> None:
+def _count(counts: Ints, codes: NDArray[np.integer]) -> None:
     counts += np.bincount(codes, minlength=len(counts))

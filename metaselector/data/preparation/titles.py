@@ -1,4 +1,4 @@
-"""What people call the items, where the data say so; no model sees it."""
+"""Titles of items, if the data have them, for display only."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TITLE = "title"
 
 
 def save_titles(items: pd.DataFrame, directory: Path) -> None:
-    """Write the column ``title`` of `items`, indexed by the item's string; without it, no file."""
+    """Save the column ``title`` of `items`, indexed by item, if there is one."""
     if _TITLE not in items:
         return
     titles = items[_TITLE].dropna()
@@ -30,10 +30,10 @@ def save_titles(items: pd.DataFrame, directory: Path) -> None:
 
 
 def load_titles(directory: Path) -> dict[str, str]:
-    """Titles by item; none of data without titles.
+    """Load the titles by item; empty for data without titles.
 
     Raises:
-        DataError: the file is missing or is not as it was written.
+        DataError: the file is missing or was changed.
     """
     path = directory / _FILE
     if _FILE not in read_digests(directory) and not path.exists():

@@ -1,4 +1,4 @@
-"""Ids and words that a model has never seen, in rows that a user brings."""
+"""Detect ids and words in given rows that the model has never seen."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from metaselector.data.raw.columns import RawBlock, checked, keys, words
 from metaselector.data.raw.values import shown
 
 _SHOWN = 3
-"""Most examples in a message."""
+"""Maximum examples in a message."""
 
 
 class Unknown(NamedTuple):
-    """What a model does not know of a column.
+    """Entries of a column that the model does not know.
 
     Attributes:
-        column: its name.
+        column: name of the column.
         what: ``users``, ``items`` or ``words``.
-        found: number of distinct ones.
-        strangers: those of them that take the field's unseen word, as they first occur.
-        usual: whether nothing need be wrong where all of them are strangers, as with new users.
-        known: what the model knows, in order.
+        found: number of distinct entries.
+        strangers: unknown entries, in order of first occurrence; they take the field's unseen word.
+        usual: whether it is normal that all entries are unknown, as for new users.
+        known: the entries that the model knows, in order.
     """
 
     column: str
@@ -44,56 +44,56 @@ class Unknown(NamedTuple):
 
 
 def find_unknown(encoder: FittedEncoder, given: RawRows, *, allow: bool = False) -> list[Unknown]:
-    """The users, items and words of some rows that a model has never seen, by column.
+    """Find the users, items and words that the model has never seen, by column.
 
     Args:
-        known: of the model.
-        given: rows with all columns that rows are made of.
-        allow: go on where all items, or all words of a feature of the rows, are unknown.
+        encoder: encoder of the model.
+        given: rows with all required columns.
+        allow: accept a column in which all items, or all words, are unknown.
 
     Raises:
-        DataError: they are, and `allow` is not set; or an id is missing.
+        DataError: a column has only unknown entries and `allow` is not set, or an id is missing.
     """
     unknown = [one for one in unknown_words(encoder, given) if one.strangers]
     for one in unknown:
         if len(one.strangers) == one.found and not (one.usual or allow):
             problem = (
                 f"the model knows none of the {one.what} ({_listed(one.strangers)}); write them as "
-                f"in the data that it was trained on ({_listed(one.known)}), or let it take all of "
-                "them for unseen ones with --allow-unknown (in Python allow_unknown=True)"
+                f"in its training data ({_listed(one.known)}), or treat all of them as unseen with "
+                "--allow-unknown (allow_unknown=True in Python)"
             )
             raise DataError(given.source, problem, column=one.column)
     return unknown
 
 
 def warn_unknown(source: Path | str, unknown: Iterable[Unknown]) -> None:
-    """Issue an :class:`UnknownWarning` of what :func:`find_unknown` found, if it found anything."""
+    """Issue an :class:`UnknownWarning` that lists what :func:`find_unknown` found, if anything."""
     if told := "; ".join(map(_told, unknown)):
         warnings.warn(f"{source}: unknown to the model: {told}", UnknownWarning, stacklevel=3)
 
 
 def warn_unknown_items(encoder: FittedEncoder, source: Path | str, items: Iterable[str]) -> None:
-    """The same of some items, which may repeat, of data without tabular rows."""
+    """Issue an :class:`UnknownWarning` for unknown `items`, which may repeat."""
     compared = _compared(encoder, "item", dict.fromkeys(items), "items")
     warn_unknown(source, (one for one in compared if one.strangers))
 
 
 def warn_apart(encoder: FittedEncoder, history: RawRows, candidates: RawRows) -> None:
-    """Issue one where a history is given, but of none of those who have candidates."""
+    """Issue an :class:`UnknownWarning` if no user with candidates has a row in `history`."""
     column = encoder.rows.column("user")
     past, asked = (_distinct(part.blocks, column, keys) for part in (history, candidates))
     if past and asked and not past.keys() & asked.keys():
         text = (
-            f"{history.source} has no row of any user of {candidates.source}, such as "
-            f"{_listed(asked)}, but of {_listed(past)}: nobody is adapted to"
+            f"no user of {candidates.source} ({_listed(asked)}) has a row in {history.source} (it "
+            f"has {_listed(past)}): predictions are not adapted to any user"
         )
         warnings.warn(text, UnknownWarning, stacklevel=3)
 
 
 def unknown_words(encoder: FittedEncoder, given: RawRows) -> Iterator[Unknown]:
-    """What the model does not know of each column that holds any ids or words.
+    """Yield the unknown entries of each column that holds ids or words.
 
-    Of data whose test is on new users, users are left out: to be unknown is what they are for.
+    Users are left out under the cold protocol, which expects new ones.
     """
     rows = encoder.rows
     names = ("user",) if rows.tabular else ("user", "item")
@@ -107,7 +107,7 @@ def unknown_words(encoder: FittedEncoder, given: RawRows) -> Iterator[Unknown]:
     for name, (features, described) in zip(names, sides, strict=False):
         for feature in _of_words(features):
             column = rows.column(feature.name)
-            if column in given.names:  # read of new users and items only
+            if column in given.names:  # used only for new users and items
                 new = _undescribed(given, rows.column(name), described, column)
                 found = _words(new, column, feature)
                 yield from _compared(encoder, feature.name, found, "words", usual=True)
@@ -116,7 +116,7 @@ def unknown_words(encoder: FittedEncoder, given: RawRows) -> Iterator[Unknown]:
 def _compared(
     encoder: FittedEncoder, field: str, found: Collection[str], what: str, *, usual: bool = False
 ) -> Iterator[Unknown]:
-    """`found` beside the vocabulary of a field; nothing where nothing was found."""
+    """Compare `found` with the vocabulary of a field; yield nothing if it is empty."""
     vocabulary = encoder.vocabularies[field]
     if found:
         strangers = [word for word in found if word not in vocabulary]
@@ -128,7 +128,7 @@ def _of_words(features: Collection[Feature]) -> list[Feature]:
 
 
 def _words(blocks: Iterable[RawBlock], column: str, feature: Feature) -> dict[str, None]:
-    """The distinct words of a feature as they first occur."""
+    """Distinct words of a feature, in order of first occurrence."""
     found = _distinct(blocks, column, lambda array: words(array, feature.separator))
     if feature.kind == "multivalued":
         parts = (text.split(feature.separator) for text in found)
@@ -149,7 +149,7 @@ def _distinct(
 def _undescribed(
     given: RawRows, column: str, described: pd.DataFrame, feature: str
 ) -> Iterator[RawBlock]:
-    """The feature of those whose ids, in `column`, are not in the index of `described`."""
+    """Yield `feature` in the rows whose ids, in `column`, are not in the index of `described`."""
     for block in given.blocks:
         entries, rows = occurring(checked(block, column, keys))
         new = described.index.get_indexer(entries.to_pylist())[rows] < 0

@@ -1,4 +1,4 @@
-"""What in a profile deserves a warning: one line each, with what to do."""
+"""Warnings about a profile, one line each, with a remedy."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from metaselector.data.interactions import Feature, InteractionTable, Task
 from metaselector.data.profile.figures import (
     SHORT,
     FeatureProfile,
+    LogProfile,
     NumberProfile,
-    Profile,
     TaskProfile,
 )
 from metaselector.data.raw.values import shown
 
 HIGH_RATE, LOW_RATE = 0.95, 0.01
-"""Label rates above and below which there is little to learn."""
+"""Rates of positives above and below which a label has little to learn from."""
 MANY_WORDS = 0.9
-"""Distinct words an entry from which on a feature names its entries."""
+"""Distinct words per entry from which a feature is nearly unique to its entries."""
 FEW_NUMBERS = 20
-"""Distinct whole numbers up to which they may be names of something."""
+"""Number of distinct whole numbers up to which they may be codes."""
 LIKE_IDS = 1e9
-"""Whole numbers none of which is less may be ids or times."""
+"""Whole numbers that are all at least this large may be ids or times."""
 ENTRIES_TO_JUDGE = 20
-"""Entries from which on the number of distinct words or numbers says something."""
+"""Minimum entries for the number of distinct words or numbers to be meaningful."""
 
 
-def advice(table: InteractionTable, profile: Profile) -> Iterator[str]:
-    """The warnings that `profile`, made from `table`, deserves."""
+def advice(table: InteractionTable, profile: LogProfile) -> Iterator[str]:
+    """Yield warnings about `profile`, the profile of `table`."""
     if not profile.tabular:
         yield from _about_times(profile)
     for place, (task, found) in enumerate(zip(table.tasks, profile.tasks, strict=True)):
@@ -40,19 +40,19 @@ def advice(table: InteractionTable, profile: Profile) -> Iterator[str]:
         yield from _about_feature(feature, result)
 
 
-def _about_times(profile: Profile) -> Iterator[str]:
+def _about_times(profile: LogProfile) -> Iterator[str]:
     if profile.first_time == profile.last_time and profile.rows > 1:
         yield (
             f"all rows have the time {profile.first_time}: windows and histories would follow the "
-            "order of the file; bring times, or make sure that the file is in order of time"
+            "order of the file; bring times, or make sure that the file is sorted by time"
         )
     elif ties := list(profile.order.about_ties()):
         yield from ties
     elif profile.users_at_one_time:
         yield (
             f"{profile.users_at_one_time:,} of {profile.users:,} users have more than half of "
-            "their rows at one time: the order among these is the file's; bring exact times, or "
-            "make sure that the file is in order of time"
+            "their rows at one time: these keep the order of the file; bring exact times, or make "
+            "sure that the file is sorted by time"
         )
     for count, when in (
         (profile.rows_before_1995, f"before 1995 (from {profile.first_time} on)"),
@@ -83,7 +83,7 @@ def _about_label(task: Task, found: TaskProfile) -> Iterator[str]:
         )
 
 
-def _about_users(profile: Profile) -> Iterator[str]:
+def _about_users(profile: LogProfile) -> Iterator[str]:
     if profile.tabular and profile.single_row_users:
         yield (
             f"{profile.single_row_users:,} of {profile.users:,} groups have a single row, which "
@@ -97,8 +97,8 @@ def _about_users(profile: Profile) -> Iterator[str]:
     if profile.short_users:
         yield (
             f"{profile.short_users:,} of {profile.users:,} users have fewer than {SHORT} rows: "
-            "one row at most for each of valid and test in a 60/80/90 % split, too few for "
-            "metrics of their own; bring more rows of them, or leave them out"
+            "at most one row each in valid and test with a 60/80/90 % split, too few for per-user "
+            "metrics; bring more of their rows, or leave them out"
         )
 
 
@@ -107,9 +107,9 @@ def _about_feature(feature: Feature, found: FeatureProfile) -> Iterator[str]:
     present = found.entries - found.missing
     enough = present >= ENTRIES_TO_JUDGE
     if not found.entries:
-        return  # no row of train, of which other warnings tell
+        return  # train has no rows, which other warnings report
     if not present:
-        later = f" (but for {found.later:,} later ones)" if found.later else ""
+        later = f" (present in {found.later:,} later ones)" if found.later else ""
         yield (
             f"{name} is missing everywhere in train{later}: correct the column, or drop the feature"
         )
@@ -121,15 +121,15 @@ def _about_feature(feature: Feature, found: FeatureProfile) -> Iterator[str]:
             yield from _about_whole_numbers(name, found, found.numbers)
     elif found.distinct == 1 and not found.missing and found.entries > 1:
         word = found.frequent[0][0]
-        later = f"; {found.new:,} of {found.later:,} later ones differ, and count as unseen"
+        later = f"; {found.new:,} of {found.later:,} later words differ and count as unseen"
         yield (
-            f"{name} is constant in train ({shown(word)}): it says nothing; drop the feature"
+            f"{name} is constant in train ({shown(word)}); drop the feature"
             f"{later if found.new else ''}"
         )
     elif found.kind == "categorical" and enough and (found.distinct or 0) >= MANY_WORDS * present:
         yield (
-            f"{name} has {found.distinct:,} words for {present:,} {found.side}s of train: hardly "
-            "any occurs again; drop the feature, or make it coarser"
+            f"{name} has {found.distinct:,} words for {present:,} {found.side}s of train, so few "
+            "occur again; drop the feature, or make it coarser"
         )
 
 
@@ -138,11 +138,11 @@ def _about_whole_numbers(name: str, found: FeatureProfile, numbers: NumberProfil
         return
     if found.distinct is not None and found.distinct <= FEW_NUMBERS:
         yield (
-            f"{name} has only {found.distinct} distinct whole numbers: if they are names of "
-            "something rather than amounts, make it categorical"
+            f"{name} has only {found.distinct} distinct whole numbers: if they are codes rather "
+            "than amounts, make it categorical"
         )
     elif numbers.minimum >= LIKE_IDS:
         yield (
             f"{name} has whole numbers from {numbers.minimum:.15g} on: if they are ids or codes, "
-            "make it categorical; if they are times, take what has passed since another time"
+            "make it categorical; if they are times, use the time elapsed since another event"
         )

@@ -1,8 +1,8 @@
-"""A profile of raw data, read block by block: a second time where rows have features.
+"""Profile raw data block by block, in two passes if rows have features.
 
-Features are judged by the rows of *train*, as training does, and which these are is known at the
-end only. Memory grows with the users, items and distinct words, and by 17 bytes a row: it takes
-these to find the rows that share user, item or time, and *train*.
+Features are profiled over *train*, as in training, which is only known after the first pass. Memory
+grows with the users, items and distinct words, and by 17 bytes per row to find *train* and the rows
+that share user, item or time.
 """
 
 from __future__ import annotations
@@ -17,15 +17,14 @@ from numpy.typing import NDArray
 from metaselector.common.errors import DataError
 from metaselector.data.interactions import InteractionTable
 from metaselector.data.microseconds import DAY, SECOND, as_text
-from metaselector.data.preparation.codes import Codes
+from metaselector.data.preparation.codes import Codes, Tally
 from metaselector.data.preparation.numbers import QUANTILE_SAMPLE
 from metaselector.data.preparation.parts import Parts
 from metaselector.data.profile.advice import advice
 from metaselector.data.profile.features import Summary, side_table, summary_of
-from metaselector.data.profile.figures import SHORT, Profile, Spread
+from metaselector.data.profile.figures import SHORT, LogProfile, Spread
 from metaselector.data.profile.labels import LabelSummary
 from metaselector.data.profile.row_log import RowLog
-from metaselector.data.profile.tally import Tally
 from metaselector.data.profile.train_rows import LATER, TRAIN, train_rows
 from metaselector.data.raw.spelling import doubts_of_names
 from metaselector.data.splitting.windows import DEFAULT_WINDOWS, Windows
@@ -40,18 +39,18 @@ def describe(
     windows: Windows = DEFAULT_WINDOWS,
     cold_seed: int | None = None,
     now: float | None = None,
-) -> Profile:
+) -> LogProfile:
     """Profile the rows of `table`, its users and its items.
 
     Args:
-        table: read from its start to its end, twice where its rows have features.
-        label_threshold: a value at or above it is a positive, for tasks without one of their own.
-        windows: which rows of each user, or which users, features are judged by.
-        cold_seed: of the split of users; None splits each user's rows.
-        now: seconds since 1970 UTC after which a time is in the future; by default the clock's.
+        table: the table, read completely, twice if its rows have features.
+        label_threshold: threshold of tasks that set none.
+        windows: ends of the windows, in percent of each user's rows or of the users.
+        cold_seed: random seed of the split of users; None splits each user's rows instead.
+        now: seconds since 1970 UTC from which times are in the future; by default the clock's.
 
     Raises:
-        DataError: there are no rows, or as reading the table.
+        DataError: there are no rows, or reading the table fails.
     """
     latest = (time.time() if now is None else now) * SECOND
     users, items = Codes(), Codes()
@@ -75,7 +74,7 @@ def describe(
         late += int((block.timestamps > latest).sum())
         dates = dates and not (block.timestamps % DAY).any()
     if first is None or last is None:
-        raise DataError(table.source, "the file holds no interactions")
+        raise DataError(table.source, "the file contains no interactions")
 
     per_user, per_item = user_rows.counts(len(users)), item_rows.counts(len(items))
     rows, sharing = int(per_user.sum()), log.sharing(per_user, max(len(items), 1))
@@ -94,7 +93,7 @@ def describe(
         table.item_features, "item", described, items.words, item_in
     )
     features = [*_row_features(table, kinds), *of_users, *of_items]
-    profile = Profile(
+    profile = LogProfile(
         dataset=table.name,
         source=str(table.source),
         rows=rows,
@@ -132,7 +131,7 @@ def describe(
 
 
 def _row_features(table: InteractionTable, kinds: NDArray[np.uint8]) -> list[Summary]:
-    """The features of rows, which takes reading them once more."""
+    """Summarize the features of rows, reading the table again."""
     stride = -(-len(kinds) // QUANTILE_SAMPLE)
     summaries = [summary_of(feature, "row", stride) for feature in table.features]
     first = 0

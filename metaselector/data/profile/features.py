@@ -1,4 +1,4 @@
-"""Profiles of single features, gathered block by block."""
+"""Profiles of single features, collected block by block."""
 
 from __future__ import annotations
 
@@ -11,23 +11,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from metaselector.data.interactions import Feature
-from metaselector.data.preparation.codes import Codes, occurring
+from metaselector.data.interactions import Feature, Ints
+from metaselector.data.preparation.codes import Codes, Tally, occurring
 from metaselector.data.preparation.later_numbers import LaterNumbers
 from metaselector.data.preparation.numbers import Numbers
 from metaselector.data.profile.figures import FeatureProfile, NumberProfile, Side
-from metaselector.data.profile.tally import Tally
 from metaselector.data.raw.spelling import doubts_of_words
 
-Ints = NDArray[np.int64]
 FREQUENT = 5
-"""Words that are shown."""
+"""Most frequent words listed."""
 MAX_DISTINCT = 100
-"""Distinct numbers that are counted before it is known that there are many."""
+"""Distinct numbers counted before giving up."""
 
 
 class WordSummary:
-    """Words of a categorical or multi-valued feature: memory grows with the distinct ones."""
+    """Summarizes a categorical or multi-valued feature; memory grows with its distinct words."""
 
     def __init__(self, feature: Feature, side: Side) -> None:
         self._feature, self._side = feature, side
@@ -35,7 +33,7 @@ class WordSummary:
         self._entries = self._missing = 0
 
     def add(self, array: pa.Array, rows: Ints) -> None:
-        """Add strings ``[n]`` of *train*, of any rows; lists of them, or such with separators."""
+        """Add entries ``[n]`` of *train*: strings, with separators if multi-valued, or lists."""
         present = self._add(array, self._train)
         self._entries += len(array)
         self._missing += len(array) - present
@@ -45,7 +43,7 @@ class WordSummary:
         self._add(array, self._later)
 
     def _add(self, array: pa.Array, tally: Tally) -> int:
-        """Count words; returns how many entries have any."""
+        """Count words; return the number of entries that have any."""
         if pa.types.is_list(array.type):
             return self._count(array, np.ones(len(array), dtype=np.int64), tally)
         entries, rows = occurring(array)
@@ -55,7 +53,7 @@ class WordSummary:
         return self._count(words, np.bincount(rows[rows >= 0], minlength=len(entries)), tally)
 
     def _count(self, entries: pa.Array, counts: Ints, tally: Tally) -> int:
-        """Count entries, a word or a list of words each, that occur `counts` times."""
+        """Count distinct entries, a word or a list of words each, that occur `counts` times."""
         words, entry = entries, np.arange(len(entries))
         if not pa.types.is_string(entries.type):
             words, entry = entries.flatten(), pc.list_parent_indices(entries).to_numpy()
@@ -65,7 +63,7 @@ class WordSummary:
         return int(counts[np.unique(entry)].sum())
 
     def profile(self) -> FeatureProfile:
-        """The feature, as far as it was added."""
+        """The profile of the values added so far."""
         n, words = len(self._codes), self._codes.words
         train, later = self._train.counts(n), self._later.counts(n)
         most = np.argsort(-train, kind="stable")[:FREQUENT]
@@ -80,7 +78,7 @@ class WordSummary:
 
 
 class NumberSummary:
-    """Numbers; infinite ones are missing."""
+    """Summarizes a numeric feature; infinite values count as missing."""
 
     def __init__(self, feature: Feature, side: Side, stride: int) -> None:
         self._feature, self._side = feature, side
@@ -89,7 +87,7 @@ class NumberSummary:
         self._distinct: set[float] | None = set()
         self._later = 0
         self._outside = np.zeros(0)
-        """Later numbers outside of the range so far: among them are those that stay outside."""
+        """Later numbers outside the range so far; the final range may still include some."""
 
     def add(self, array: pa.Array, rows: Ints) -> None:
         """Add float64 ``[n]`` of *train*, of the given rows of the file."""
@@ -111,7 +109,7 @@ class NumberSummary:
         self._outside = every[(every < self._numbers.low) | (every > self._numbers.high)]
 
     def profile(self) -> FeatureProfile:
-        """The feature, as far as it was added."""
+        """The profile of the values added so far."""
         numbers, later = None, LaterNumbers(self._numbers)
         later.add(self._outside)
         later.later = self._later
@@ -132,7 +130,7 @@ Summary = WordSummary | NumberSummary
 
 
 def summary_of(feature: Feature, side: Side, stride: int = 1) -> Summary:
-    """What gathers the values of `feature`; quantiles take every `stride`-th row."""
+    """Create the summary of `feature`; quantiles sample every `stride`-th row."""
     if feature.kind == "numeric":
         return NumberSummary(feature, side, stride)
     return WordSummary(feature, side)
@@ -145,14 +143,14 @@ def side_table(
     names: list[str],
     in_train: NDArray[np.bool_],
 ) -> tuple[list[Summary], int]:
-    """Summaries of the features of users or items, and how many of them `frame` does not know.
+    """Summarize the features of users or items, and count those missing in `frame`.
 
     Args:
         features: columns of `frame`.
         side: ``"user"`` or ``"item"``.
         frame: the side table, indexed by name.
-        names: those that occur.
-        in_train: bool ``[n]``, which of them do in *train*.
+        names: users or items that occur.
+        in_train: bool ``[n]``, which of them occur in *train*.
     """
     known = frame.reindex(names)
     summaries = []

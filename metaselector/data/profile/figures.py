@@ -1,7 +1,4 @@
-"""What raw data looks like: the numbers of a profile.
-
-All are plain values, so that ``dataclasses.asdict`` gives what JSON can hold.
-"""
+"""Profiles of raw data: plain values, so that ``dataclasses.asdict`` can be written as JSON."""
 
 from __future__ import annotations
 
@@ -12,18 +9,18 @@ from metaselector.data.interactions import FeatureKind
 from metaselector.data.time_order import TimeOrder
 
 Side = Literal["row", "user", "item"]
-"""Whose value a feature is."""
+"""Owner of a feature."""
 SHORT = 10
-"""A user with fewer rows has one at most in each of the windows valid and test of 10 %."""
+"""Users with fewer rows have at most one each in valid and test, of 10 % each."""
 
 
 @dataclass(frozen=True)
 class Spread:
-    """How a count is spread; quartiles are interpolated linearly.
+    """Distribution of a count; quartiles are interpolated linearly.
 
     Attributes:
         minimum, lower, median, upper, maximum: the quartiles.
-        mean: of all.
+        mean: mean count.
     """
 
     minimum: float
@@ -36,17 +33,17 @@ class Spread:
 
 @dataclass(frozen=True)
 class TaskProfile:
-    """One label.
+    """Profile of a label.
 
     Attributes:
-        name: of the label's column.
-        threshold: a value at or above it is positive.
+        name: the label's column.
+        threshold: values of at least this are positive.
         observed: rows with a value.
-        positives: rows whose value is positive.
-        share_observed: of all rows, 0 to 1.
-        rate: positives among the observed rows, 0 to 1; None where none is observed.
-        lowest, highest: value observed; None where none is.
-        users_of_one_class: users whose observed rows are all positive, or all negative.
+        positives: rows with a positive value.
+        share_observed: share of all rows with a value, 0 to 1.
+        rate: share of positives among observed rows, 0 to 1; None if none is observed.
+        lowest, highest: range of values; None if none is observed.
+        users_of_one_class: users whose observed rows are all positive or all negative.
     """
 
     name: str
@@ -65,9 +62,9 @@ class NumberProfile:
     """The finite values of a numeric feature.
 
     Attributes:
-        mean, minimum, maximum: of them.
-        std: standard deviation of the values as a population; 0 where they differ by rounding only.
-        whole: all are whole numbers.
+        mean, minimum, maximum: statistics of the values.
+        std: population standard deviation; 0 if the values are equal up to rounding.
+        whole: whether all are whole numbers.
     """
 
     mean: float
@@ -79,23 +76,22 @@ class NumberProfile:
 
 @dataclass(frozen=True)
 class FeatureProfile:
-    """One feature of the rows of *train*, or of the users or items that occur in them.
+    """Profile of a feature in the rows of *train*, or in the users or items of those rows.
 
     Attributes:
-        name: of the feature.
-        side: whose value it is.
-        kind: as in :class:`~metaselector.data.interactions.Feature`.
+        name: name of the feature.
+        side: its owner.
+        kind: see :class:`~metaselector.data.interactions.Feature`.
         entries: rows, users or items of *train*.
-        missing: those of them without a word or a finite number.
-        share_missing: the same, 0 to 1.
-        distinct: words, or numbers; None where there are too many distinct numbers to count.
-        frequent: the most frequent words and how often each occurs, most first; of equally
-            frequent ones the first seen first.
-        numbers: of a numeric feature that is not missing everywhere.
-        later: words or numbers after *train*: of its rows, or of users or items that only they
-            have.
-        new: of these, words that *train* does not have, or numbers outside of its range.
-        doubts: what to know of the words or numbers, one clause each.
+        missing: entries without a word or a finite number.
+        share_missing: share of missing entries, 0 to 1.
+        distinct: number of distinct words or numbers; None if there are too many numbers to count.
+        frequent: most frequent words and their counts, in descending order, ties in order of
+            first occurrence.
+        numbers: statistics of a numeric feature, unless all values are missing.
+        later: words or numbers after *train*, in its rows or in users or items new in them.
+        new: count of these that are words not in *train*, or numbers outside its range.
+        doubts: warnings about the words or numbers, one clause each.
     """
 
     name: str
@@ -113,31 +109,31 @@ class FeatureProfile:
 
 
 @dataclass(frozen=True)
-class Profile:
-    """What :func:`~metaselector.data.profile.describe.describe` finds.
+class LogProfile:
+    """The result of :func:`~metaselector.data.profile.describe.describe`.
 
     Attributes:
-        dataset, source: name, and the file of the interactions.
+        dataset, source: name of the data set, and file of the interactions.
         rows, users, items: how many there are; users and items are those that occur in rows.
-        tabular: there are no items, so that all about them is 0, and times count the rows.
-        sampled: negatives that preparation adds to every row; the labels are those without them.
-        pairs: distinct pairs of a user and an item that occur.
-        density: `pairs` as a share of ``users * items``, 0 to 1.
+        tabular: whether there are no items (counts of items are 0) and times number the rows.
+        sampled: negatives that preparation adds per row; the labels here exclude them.
+        pairs: distinct user-item pairs.
+        density: `pairs` divided by ``users * items``, 0 to 1.
         repeated_rows: rows that repeat user, item and time of an earlier one.
         first_time, last_time: ISO 8601, UTC.
-        rows_before_1995, rows_in_future: by their time.
-        tasks: the labels, in the order of the table.
-        rows_per_user, rows_per_item: spread of these counts.
+        rows_before_1995, rows_in_future: rows by time.
+        tasks: profiles of the labels, in the order of the table.
+        rows_per_user, rows_per_item: distributions of these counts.
         single_row_users, short_users: users with one row, and with fewer than
             :data:`SHORT` rows.
-        tied_rows, early_rows, dates: as in :class:`~metaselector.data.time_order.TimeOrder`.
-        users_at_one_time: users of two rows or more, more than half of which share one time.
-        users_unknown, items_unknown: without a row in the side table; None where the table has no
-            features of users, or items.
-        features: of rows, then users, then items.
-        repairs: what was mended while reading.
-        doubtful_names: the column of users or of items, and what may be wrong with its names.
-        warnings: one line each, with what to do.
+        tied_rows, early_rows, dates: see :class:`~metaselector.data.time_order.TimeOrder`.
+        users_at_one_time: users with at least two rows, more than half of which share one time.
+        users_unknown, items_unknown: users and items without features; None if the table has no
+            features of them.
+        features: profiles of features of rows, then users, then items.
+        repairs: repairs made while reading.
+        doubtful_names: a column of users or items, and a warning about its names.
+        warnings: one line each, with a remedy.
     """
 
     dataset: str
@@ -172,6 +168,6 @@ class Profile:
 
     @property
     def order(self) -> TimeOrder:
-        """How far times order the rows."""
+        """How far times determine the order of the rows."""
         rows = self.rows - self.repeated_rows
         return TimeOrder(rows, self.tied_rows, self.early_rows, self.dates)

@@ -1,4 +1,4 @@
-"""The profile of one label, gathered block by block."""
+"""Profile of a label, collected block by block."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metaselector.data.interactions import Task
+from metaselector.data.preparation.codes import Tally
 from metaselector.data.profile.figures import TaskProfile
-from metaselector.data.profile.tally import Tally
 
 
 class LabelSummary:
-    """Counts observed and positive rows, of all users and of each.
+    """Counts observed and positive rows per user.
 
     Args:
-        task: whose label it is.
-        threshold: a value at or above it is a positive, unless the task has a threshold.
+        task: the task of the label.
+        threshold: threshold if the task sets none.
     """
 
     def __init__(self, task: Task, threshold: float) -> None:
@@ -27,7 +27,7 @@ class LabelSummary:
         self._low, self._high = math.inf, -math.inf
 
     def add(self, user: NDArray[np.int32], values: NDArray[np.float64]) -> None:
-        """Add the users' codes ``[n]`` and the label's values ``[n]``, nan where not observed."""
+        """Add user codes ``[n]`` and label values ``[n]``, nan if not observed."""
         observed = ~np.isnan(values)
         self._observed.add(user[observed])
         self._positive.add(user[values >= self._threshold])
@@ -35,7 +35,7 @@ class LabelSummary:
         self._high = max(self._high, float(values[observed].max(initial=-math.inf)))
 
     def profile(self, rows: int, n_users: int) -> TaskProfile:
-        """The label, as far as it was added; `rows` and `n_users` are those of the table."""
+        """The profile of a table of `rows` rows and `n_users` users, all added before."""
         observed, positive = self._observed.counts(n_users), self._positive.counts(n_users)
         n, positives = int(observed.sum()), int(positive.sum())
         one_class = (observed > 0) & ((positive == 0) | (positive == observed))

@@ -1,4 +1,4 @@
-"""Which rows share user, item or time."""
+"""Find rows that share user, item or time."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-Ints = NDArray[np.int64]
+from metaselector.data.interactions import Ints
+
 PART_ROWS = 2**21
-"""Rows whose sorting needs memory at a time, unless one user has more."""
+"""Maximum rows sorted in memory at once, unless one user has more."""
 
 
 class Sharing(NamedTuple):
     """What :meth:`RowLog.sharing` counts.
 
     Attributes:
-        pairs: distinct pairs of user and item.
+        pairs: distinct user-item pairs.
         repeats: rows that repeat user, item and time of an earlier one.
-        tied, early: rows, as in :class:`~metaselector.data.time_order.TimeOrder`.
-        users_at_one_time: users of two rows or more, more than half of which share one time.
+        tied, early: see :class:`~metaselector.data.time_order.TimeOrder`.
+        users_at_one_time: users with at least two rows, more than half of which share one time.
     """
 
     pairs: int
@@ -31,23 +32,23 @@ class Sharing(NamedTuple):
 
 
 class RowLog:
-    """User, item and time of every row: 16 bytes a row."""
+    """User, item and time of every row, in 16 bytes per row."""
 
     def __init__(self) -> None:
         self._blocks: list[tuple[NDArray[np.int32], NDArray[np.int32], Ints]] = []
 
     def add(self, user: NDArray[np.int32], item: NDArray[np.int32], time: Ints) -> None:
-        """Keep a block: codes of user and item, and times, ``[n]`` each."""
-        # A copy: a reader's block may be a view that would keep the whole of a larger one alive.
+        """Store a block: user codes, item codes and times, ``[n]`` each."""
+        # Copy, as a reader's block may be a view that keeps a larger array alive.
         self._blocks.append((user, item, time.copy()))
 
     def sharing(self, rows_per_user: Ints, n_items: int, part_rows: int = PART_ROWS) -> Sharing:
-        """Find the rows that share something, for some users after others.
+        """Count rows that share user, item or time, a group of users at a time.
 
         Args:
             rows_per_user: int64 ``[n_users]``.
-            n_items: how many items there are.
-            part_rows: most rows at a time, unless one user has more.
+            n_items: number of items.
+            part_rows: maximum rows at once, unless one user has more.
         """
         total = Sharing(0, 0, 0, 0, 0)
         for low, high, user, item, time, _ in self.of_users(rows_per_user, part_rows):
@@ -58,7 +59,7 @@ class RowLog:
     def occurring(
         self, rows: NDArray[np.bool_], n_users: int, n_items: int
     ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Which users ``[n_users]`` and items ``[n_items]`` some of the `rows` ``[n]`` have."""
+        """Mark the users ``[n_users]`` and items ``[n_items]`` of the `rows` marked in ``[n]``."""
         users, items = np.zeros(n_users, dtype=bool), np.zeros(max(n_items, 1), dtype=bool)
         first = 0
         for user, item, _ in self._blocks:
@@ -71,11 +72,11 @@ class RowLog:
     def of_users(
         self, rows_per_user: Ints, part_rows: int = PART_ROWS
     ) -> Iterator[tuple[int, int, Ints, NDArray[np.int32], Ints, Ints]]:
-        """The rows of some users after others, in the order of the file.
+        """Yield the rows of consecutive users, a group at a time, in the order of the file.
 
         Yields:
-            the first user and the one after the last; and for each of their rows the user, counted
-            from the first, the item, the time, and its place in the file.
+            The first user, the user after the last, and for each of their rows: the user, counted
+            from the first, the item, the time and the position in the file.
         """
         for low, high in _ranges(rows_per_user, part_rows):
             picks, first = [], 0
@@ -90,7 +91,7 @@ class RowLog:
 
 
 def _ranges(rows_per_user: Ints, part_rows: int) -> Iterator[tuple[int, int]]:
-    """Users `low` to before `high`, who have at most `part_rows` rows unless they are one."""
+    """Yield ranges of users, low to before high, of at most `part_rows` rows or one user."""
     ends = np.cumsum(rows_per_user)
     low = 0
     while low < len(ends):
@@ -127,20 +128,20 @@ def _sharing(user: Ints, item: NDArray[np.int32], time: Ints, rows: Ints, n_item
 
 
 def _starts(ordered: Ints) -> NDArray[np.bool_]:
-    """Where a run of equal values starts."""
+    """Mark the starts of runs of equal values."""
     starts = np.ones(len(ordered), dtype=bool)
     starts[1:] = ordered[1:] != ordered[:-1]
     return starts
 
 
 def _keys(major: Ints, minor: Ints) -> tuple[Ints, int]:
-    """One number for each pair of numbers, and the `width` with which ``key // width`` is major.
+    """Combine pairs of numbers into keys; also return the width: ``key // width`` is major.
 
     Args:
         major: int64 ``[n]``, n > 0, none negative.
         minor: int64 ``[n]``, any.
     """
-    # Distances may take 64 bits; those of whole seconds become small numbers.
+    # Differences may take 64 bits; dividing by their common divisor makes most of them small.
     apart = minor.astype(np.uint64) - np.uint64(int(minor.min()) % 2**64)
     apart //= max(np.gcd.reduce(apart), np.uint64(1))
     if (int(major.max()) + 1) * (int(apart.max()) + 1) >= 2**63:

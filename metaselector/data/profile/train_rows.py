@@ -1,4 +1,4 @@
-"""Which rows training learns from, found before anything is prepared."""
+"""Find the rows of *train* before preparation."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from metaselector.data.profile.row_log import RowLog
 from metaselector.data.splitting.windows import boundaries
 
 DROPPED, TRAIN, LATER = 0, 1, 2
-"""Rows that preparation drops, those of *train*, and all others."""
+"""Rows that preparation drops, rows of *train*, and all others."""
 _RECORD = np.dtype([("user", np.int32), ("item", np.int32), ("time", np.int64), ("row", np.int64)])
 
 
 def train_rows(
     log: RowLog, rows_per_user: NDArray[np.int64], parts: Parts, sampled: int = 0
 ) -> NDArray[np.uint8]:
-    """What preparation makes of each row: :data:`DROPPED`, :data:`TRAIN` or :data:`LATER`.
+    """Classify each row as :data:`DROPPED`, :data:`TRAIN` or :data:`LATER`.
 
     Args:
-        log: of all rows.
+        log: all rows.
         rows_per_user: int64 ``[n_users]``.
         parts: how rows, or users, are split.
-        sampled: negatives that follow every row, which windows count too. Where a user's negatives
-            run out, a row beside the end of *train* may be taken for its neighbour.
+        sampled: negatives added per row, which count in windows. If a user's negatives run out, a
+            row next to the end of *train* may be misclassified.
 
     Returns:
         uint8 ``[n]``, in the order of the file.

@@ -1,10 +1,10 @@
-"""Amazon reviews of the 2014, 2018 and 2023 releases, recognised by their keys.
+"""Read Amazon reviews of the 2014, 2018 and 2023 releases, recognised by their keys.
 
 Sources: J. McAuley et al., "Image-based Recommendations on Styles and Substitutes", SIGIR 2015
 (2014); J. Ni, J. Li and J. McAuley, "Justifying Recommendations using Distantly-Labeled Reviews and
 Fine-Grained Aspects", EMNLP 2019 (2018); Y. Hou et al., "Bridging Language and Items for Retrieval
-and Recommendation", 2024 (2023). Nothing is known of the users. Categories of the items come from
-the metadata, where there are any.
+and Recommendation", 2024 (2023). There are no user features. Categories of items come from the
+metadata, if given.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _LAST_MILLISECOND = LAST_SECOND * 1000 + 999
 
 @dataclass(frozen=True)
 class _Format:
-    """The keys of a release: user, item, rating and time."""
+    """Keys of user, item, rating and time in a release, and the unit of its times."""
 
     user: str
     item: str
@@ -58,19 +58,18 @@ _ITEMS = _Format("user_id", "asin", "rating", "timestamp", True)  # 2023 without
 
 
 def read_amazon(reviews: Path, metadata: Path | None = None) -> InteractionTable:
-    """Read a file of reviews, gzipped or not, and the metadata of its items if there are any.
+    """Read a file of reviews, gzipped or not, and optionally the metadata of its items.
 
-    Rows of one user with the same time keep the order of the file. Times of the 2023 release, which
-    are in milliseconds, keep these. Its items are the parents of variants, as in
-    the metadata of that release.
+    Rows of a user with equal times keep the order of the file. Times of the 2023 release keep their
+    milliseconds; its items are the parents of variants, as in its metadata.
 
     Args:
-        reviews: one JSON object a line.
-        metadata: read as in :func:`read_categories`, for the items that occur.
+        reviews: file with one JSON object per line.
+        metadata: file read by :func:`read_categories` for the items that occur.
 
     Raises:
-        DataError: a file is missing, empty, cut short or damaged, or a line of it is wrong; what
-            is behind the first line of the reviews, and the metadata, when they are read.
+        DataError: a file is missing, empty, truncated or damaged, or a line is wrong. Only the
+            first line of the reviews is checked at once, everything else as it is read.
     """
     repairs: list[str] = []
 
@@ -98,9 +97,8 @@ def _format(path: Path) -> _Format:
         if format_.user in keys and format_.item in keys:
             return format_
     problem = (
-        f"no Amazon review, it has the keys {', '.join(keys) or 'none'}"[:160]
-        + "; a review has reviewerID and asin (2014, 2018) or user_id and parent_asin (2023); "
-        "bring such a file"
+        f"not an Amazon review, it has the keys {', '.join(keys) or 'none'}"[:160]
+        + "; reviews have reviewerID and asin (2014, 2018) or user_id and parent_asin (2023)"
     )
     raise DataError(path, problem, line=1)
 
@@ -118,11 +116,11 @@ def _read(path: Path, format_: _Format) -> Iterator[Interactions]:
 
 
 def _of_milliseconds(path: Path, records: Records, column: str) -> NDArray[np.int64]:
-    """A column of milliseconds, in microseconds."""
+    """Convert a column of milliseconds to microseconds."""
     times = records.numbers(column)
     whole = times == np.floor(times)
     right = whole & (times >= _AMAZON_OPENS) & (times <= _LAST_MILLISECOND)
-    remedy = f"a time in seconds needs three more zeros; {MEND}"
+    remedy = f"multiply times in seconds by 1000; {MEND}"
     expected = "a time in whole milliseconds since 1970, from 1995 to 2200"
     records.require(right, path, column, expected, remedy)
     return of_numbers(times, 1000)

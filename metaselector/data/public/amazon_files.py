@@ -1,4 +1,4 @@
-"""Which files of a directory hold Amazon reviews, and which describe their items."""
+"""Find the files of Amazon reviews and of their items' metadata in a directory."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _MANIFEST = "manifest.json"  # of what was fetched
 
 @dataclass(frozen=True)
 class AmazonFiles:
-    """The reviews of a part of the shop, and the metadata of its items if they are there.
+    """Reviews of a category of the shop, and the metadata of its items if present.
 
     Attributes:
-        category: the official name of the part, such as ``"Electronics"``; None for any.
-        licence: what the collectors ask of users.
+        category: official name of the category, such as ``"Electronics"``; None for any.
+        licence: terms of use, for messages.
     """
 
     category: str | None
@@ -29,33 +29,35 @@ class AmazonFiles:
 
     @property
     def expected(self) -> str:
-        """What should be there, for messages."""
+        """The expected files, for messages."""
         name = self.category or "<category>"
         return f"reviews_{name}_5.json.gz, with meta_{name}.json.gz beside it for categories"
 
     def read(self, path: Path) -> InteractionTable:
-        """Read a file of reviews alone, or a directory with one and perhaps its metadata.
+        """Read a file of reviews, or a directory with one and optionally its metadata.
 
         Raises:
-            DataError: no file of reviews is found at `path`, or several are, or one is wrong.
+            DataError: there is no file of reviews at `path`, or more than one, or it is wrong.
         """
         if path.is_file():
             return read_amazon(path)
         if not path.is_dir():
-            raise DataError(path, f"no such file or directory; it should be {self.expected}")
+            raise DataError(path, f"file or directory not found; expected {self.expected}")
         files = sorted(entry for entry in path.iterdir() if entry.name.endswith(SUFFIXES))
         found = self._reviews(files)
         if len(found) != 1:
-            problem = f"no file of reviews is found here; it should hold {self.expected}"
+            problem = f"no file of reviews found here; expected {self.expected}"
             if found:
                 names = ", ".join(file.name for file in found)
-                problem = f"holds several files of reviews ({names}); give the path of one"
+                problem = f"contains several files of reviews ({names}); give the path of one"
             raise DataError(path, problem)
         category = _category(found[0])
         metadata = [file for file in files if _stem(file) == _METADATA + category]
         if len(metadata) > 1:
             names = ", ".join(file.name for file in metadata)
-            raise DataError(path, f"holds several files of metadata ({names}); remove all but one")
+            raise DataError(
+                path, f"contains several files of metadata ({names}); remove all but one"
+            )
         return read_amazon(found[0], *metadata)
 
     def _reviews(self, files: Iterable[Path]) -> list[Path]:
@@ -74,5 +76,5 @@ def _stem(file: Path) -> str:
 
 
 def _category(file: Path) -> str:
-    """``Electronics`` of ``reviews_Electronics_5.json.gz`` and of ``Electronics.jsonl``."""
+    """The category, ``Electronics`` for ``reviews_Electronics_5.json.gz``."""
     return _stem(file).removeprefix("reviews_").removesuffix("_5")

@@ -1,8 +1,8 @@
-"""Categories of Amazon's items, from the metadata files.
+"""Read the categories of Amazon's items from metadata files.
 
-The 2014 release writes each item as a Python dict, not as JSON; those lines are parsed as literals
-and never run. ``categories`` is there a list of paths from the root of the shop
-(``[['Electronics', 'Cables'], ...]``), in 2018 ``category`` and in 2023 ``categories`` is one path.
+The 2014 release writes each item as a Python dict instead of JSON; those lines are parsed as
+literals and never run. Its ``categories`` are a list of paths from the root of the shop
+(``[['Electronics', 'Cables'], ...]``). In 2018 ``category`` and in 2023 ``categories`` is one path.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from metaselector.data.raw.lines import decode, read_blocks
 from metaselector.data.raw.values import MEND, shown
 
 _OTHER_ITEM = re.compile(rb"\{'asin': '([0-9A-Z]+)'[,}]")
-"""How lines of the 2014 release begin: enough to pass over an item without parsing it, for that is
-slow and most items of a shop are not in a file of frequent users' reviews."""
+"""Start of lines of the 2014 release. It allows skipping an item without parsing it, which is slow;
+most items of the shop are not in a file of frequent users' reviews."""
 _ITEM_KEYS = ("parent_asin", "asin")
 _CATEGORY_KEYS = ("categories", "category")
 
@@ -31,16 +31,16 @@ _CATEGORY_KEYS = ("categories", "category")
 def read_categories(path: Path, wanted: Iterable[str]) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Read the categories of the `wanted` items from a file, gzipped or not.
 
-    Lines of other items are passed over, unchecked where their first key names the item. An item's
-    categories are the names on all of its paths, each once, in the order of the file. Of
-    an item that is described more than once, the first description counts.
+    Lines of other items are skipped, unchecked if their first key is the item. An item's categories
+    are the distinct names on all of its paths, in the order of the file. If an item is described
+    more than once, the first description counts.
 
     Returns:
-        ``categories`` (tuples of strings) by item, for the items that the file describes, and
-        sentences that count what was mended.
+        ``categories`` (tuples of strings) by item, for the items in the file, and counted
+        sentences about repairs.
 
     Raises:
-        DataError: the file is missing, empty, cut short or damaged, or a line describes no item.
+        DataError: the file is missing, empty, truncated or damaged, or a line describes no item.
     """
     needed = set(wanted)
     found: dict[str, tuple[str, ...]] = {}
@@ -64,7 +64,7 @@ def _item(path: Path, line: int, raw: bytes) -> tuple[str, tuple[str, ...]]:
     described = _parse(path, line, raw)
     item = next((described[key] for key in _ITEM_KEYS if key in described), None)
     if not isinstance(item, str) or not item:
-        problem = f"the line describes no item, it has the keys {', '.join(map(str, described))}"
+        problem = f"the line describes no item; it has the keys {', '.join(map(str, described))}"
         raise DataError(path, f"{problem[:160]}; {MEND}", line=line, column="asin")
     key = next((key for key in _CATEGORY_KEYS if key in described), None)
     try:
@@ -74,16 +74,16 @@ def _item(path: Path, line: int, raw: bytes) -> tuple[str, tuple[str, ...]]:
 
 
 def _names(categories: Any) -> tuple[str, ...]:
-    """``('Electronics', 'Cables')`` of one path or of a list of paths."""
+    """Distinct names of one path, or of a list of paths."""
     if categories is None:
         return ()
     if not isinstance(categories, list):
-        raise ValueError(f"{shown(str(categories))} is no list of categories")
+        raise ValueError(f"{shown(str(categories))} is not a list of categories")
     names: dict[str, None] = {}
     for entry in categories:
         for name in entry if isinstance(entry, list) else [entry]:
             if not isinstance(name, str):
-                raise ValueError(f"{shown(str(name))} is no name of a category")
+                raise ValueError(f"{shown(str(name))} is not the name of a category")
             names[name.strip()] = None
     names.pop("", None)
     return tuple(names)
@@ -102,9 +102,9 @@ def _parse(path: Path, line: int, raw: bytes) -> dict[Any, Any]:
 
 
 def _literal(text: str) -> Any:
-    """What a Python literal stands for, None where `text` is none; nothing in it is run."""
+    """Parse a Python literal without running it; None if `text` is not one."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Python warns of odd escapes, which are right in texts
+        warnings.simplefilter("ignore")  # Python warns about odd escapes, which are normal in texts
         try:
             return ast.literal_eval(text)
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):

@@ -1,7 +1,7 @@
-"""One request over HTTP, and what its answer says will come.
+"""Send one HTTP request, and check what its response announces.
 
-Nothing that a server says is believed: only http and https are followed, never from https to http,
-and an answer whose headers do not fit to the request ends it.
+Servers are not trusted: only http and https are followed, never from https to http, and a response
+whose headers do not match the request is an error.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ _GZIP = ("gzip", "x-gzip")
 
 
 class OddAnswer(Exception):
-    """A server's answer that cannot be used; asking again would not help."""
+    """A server's response cannot be used; a retry would not help."""
 
 
 class OtherRange(Exception):
-    """The server sends another part of the file than was asked for."""
+    """The server sends a different part of the file than requested."""
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
     def http_error_302(
         self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage
     ) -> Any:
-        """Closes the answer where it leads nowhere, which the library forgets."""
+        """Close the response if the redirect fails, which the library forgets."""
         try:
             return super().http_error_302(req, fp, code, msg, headers)
         except BaseException:
@@ -53,13 +53,15 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
 
 def open_url(url: str, start: int, timeout: float) -> http.client.HTTPResponse:
-    """Ask for a file from byte `start` on.
+    """Request a file, starting at byte `start`.
 
     Args:
-        timeout: seconds to wait for the server each time.
+        url: http or https.
+        start: first byte.
+        timeout: seconds to wait for the server, per operation.
 
     Raises:
-        OddAnswer: an address is neither http nor https, or https leads to http.
+        OddAnswer: an address is neither http nor https, or https redirects to http.
         OSError, http.client.HTTPException, ValueError: the server cannot be reached or refuses.
     """
     _check_scheme(url)
@@ -73,28 +75,31 @@ def open_url(url: str, start: int, timeout: float) -> http.client.HTTPResponse:
 
 
 def promised(response: http.client.HTTPResponse, url: str, start: int) -> tuple[int, int | None]:
-    """From where on an answer brings the file, and how many bytes the whole file has.
+    """Determine the first byte that a response sends, and the size of the whole file.
 
     Args:
-        start: what was asked for.
+        response: the response.
+        url: the requested address.
+        start: the requested first byte.
 
     Returns:
-        0 where the server sends the whole file instead, and None where it does not say the length.
+        The first byte, 0 if the server sends the whole file instead, and the size, None if the
+        server does not state it.
 
     Raises:
-        OddAnswer: the headers contradict each other, or the file would come in another form.
-        OtherRange: another part comes than was asked for.
+        OddAnswer: the headers contradict each other, or the file is encoded.
+        OtherRange: the response is a different part than requested.
     """
     headers = response.headers
     encoding = headers.get("Content-Encoding", "identity").strip().lower()
-    # Many servers call a .gz file gzip-encoded, and send it as it is.
+    # Many servers declare a .gz file as gzip-encoded and send it unchanged.
     if encoding != "identity" and not (encoding in _GZIP and urlsplit(url).path.endswith(".gz")):
         raise OddAnswer(f"the server sends the file encoded as {encoding[:40]!r}")
     length = _length(headers) if not response.chunked else None
     if response.status == http.HTTPStatus.OK:
         return 0, length
     if response.status != http.HTTPStatus.PARTIAL_CONTENT or not start:
-        raise OddAnswer(f"the server answers with the status {response.status}")
+        raise OddAnswer(f"the server responds with status {response.status}")
     sent = _RANGE.fullmatch(headers.get("Content-Range", "").strip())
     if sent is None or int(sent[1]) != start:
         raise OtherRange
@@ -110,13 +115,17 @@ def _length(headers: HTTPMessage) -> int | None:
         return None
     text = found.pop().strip()
     if found or not re.fullmatch(r"\d{1,18}", text, re.ASCII):
-        raise OddAnswer(f"the server says a Content-Length of {text[:40]!r}")
+        raise OddAnswer(f"the server sends an invalid Content-Length, {text[:40]!r}")
     return int(text)
 
 
 def _check_scheme(url: str, since: str | None = None) -> None:
     scheme = urlsplit(url).scheme.lower()
     if scheme not in _SCHEMES:
-        raise OddAnswer(f"leads to {url[:80]!r}, which is neither http nor https")
+        raise OddAnswer(
+            f"redirects to {url[:80]!r}, which is neither http nor https"
+            if since
+            else f"{url[:80]!r} is neither http nor https"
+        )
     if since is not None and scheme == "http" and urlsplit(since).scheme.lower() == "https":
-        raise OddAnswer(f"leads from https to {url[:80]!r}, which is not encrypted")
+        raise OddAnswer(f"redirects from https to {url[:80]!r}, which is not encrypted")

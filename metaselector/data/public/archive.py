@@ -1,4 +1,4 @@
-"""Zip files from elsewhere, unpacked without trusting them."""
+"""Unpack zip files from untrusted sources."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from metaselector.common.files import check_space
 MAX_BYTES = 2 * 1024**3
 _ENCRYPTED = 0x1
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-"""Others may ask for gigabytes of memory; no official file needs them."""
+"""Other methods may take gigabytes of memory, and no official file needs them."""
 _DAMAGES = (
     zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, struct.error
 )  # fmt: skip
@@ -34,16 +34,16 @@ def unpack(
 
     Args:
         archive: the zip file.
-        directory: where to.
-        only: the members to unpack, all of them when None.
+        directory: the target directory.
+        only: the members to unpack; None unpacks all.
         flat: drop the members' folders.
-        max_bytes: what the unpacked members may add up to.
+        max_bytes: maximum total size of the unpacked members.
 
     Raises:
-        DataError: not a zip file, damaged, encrypted or neither stored nor deflated; a member of
-            `only` is missing; a member is a link or would be written outside of `directory`; or
-            they are too large together.
-        UserError: the disk has no space for them.
+        DataError: the file is not a zip file, damaged, encrypted, or neither stored nor deflated; a
+            member of `only` is missing; a member is a link or would be written outside
+            `directory`; or the members are too large together.
+        UserError: the disk has too little space.
     """
     try:
         with zipfile.ZipFile(archive) as file:
@@ -55,13 +55,13 @@ def unpack(
                     name = PurePosixPath(entry.filename)
                     target = directory / (name.name if flat else name)
                     target.parent.mkdir(parents=True, exist_ok=True)
-                    # A member yields at most the size it declares, so that the sum checked holds.
+                    # A member yields at most its declared size, so the checked sum holds.
                     with file.open(entry) as source, target.open("wb") as sink:
                         shutil.copyfileobj(source, sink)
     except FileNotFoundError as error:
-        raise DataError(archive, "no such file; check the path") from error
+        raise DataError(archive, "file not found") from error
     except _DAMAGES as error:
-        problem = f"not a zip file or a damaged one ({error}); bring the official zip file"
+        problem = f"not a zip file, or damaged ({error}); bring the official zip file"
         raise DataError(archive, problem) from error
     except OSError as error:
         problem = f"cannot be unpacked into {directory} ({error.strerror or error})"
@@ -71,10 +71,10 @@ def unpack(
 def _check(
     archive: Path, members: list[zipfile.ZipInfo], only: Collection[str], max_bytes: int
 ) -> int:
-    """The bytes that the members unpack to; raises as :func:`unpack`."""
+    """Check the members, and return their total size in bytes; raises as :func:`unpack`."""
     missing = sorted(set(only) - {entry.filename for entry in members})
     if missing:
-        raise DataError(archive, f"does not hold '{missing[0]}'; it is not the expected file")
+        raise DataError(archive, f"has no member '{missing[0]}'; it is not the expected file")
     for entry in members:
         name = entry.filename
         if not name:
@@ -82,17 +82,19 @@ def _check(
         if entry.flag_bits & _ENCRYPTED:
             raise DataError(archive, f"member '{name}' is encrypted; bring the official file")
         if entry.compress_type not in _METHODS:
-            problem = f"member '{name}' is compressed in an unusual way; bring the official file"
+            problem = f"member '{name}' has an unusual compression; bring the official file"
             raise DataError(archive, problem)
         if stat.S_ISLNK(entry.external_attr >> 16):
             raise DataError(archive, f"member '{name}' is a link; bring the official file")
-        # Windows paths too: they would leave the directory there, and are never official here.
+        # Check Windows paths too: they could leave the directory there, and are never official.
         outside = PurePosixPath(name).is_absolute() or PureWindowsPath(name).anchor
         if outside or ".." in PureWindowsPath(name).parts:
-            problem = f"member '{name}' would be written outside; bring the official file"
+            problem = (
+                f"member '{name}' would be written outside the folder; bring the official file"
+            )
             raise DataError(archive, problem)
     total = sum(entry.file_size for entry in members)
     if total > max_bytes:
-        problem = f"unpacks to {total:,} bytes, allowed are {max_bytes:,}; bring the official file"
+        problem = f"unpacks to {total:,} bytes, more than {max_bytes:,}; bring the official file"
         raise DataError(archive, problem)
     return total

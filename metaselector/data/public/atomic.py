@@ -1,8 +1,9 @@
-"""RecBole's atomic files: one format for all of its public data sets.
+"""Read RecBole's atomic files, the common format of its public data sets.
 
-``<name>.inter`` holds the interactions, ``<name>.user`` and ``<name>.item`` what is known of users
-and items. The first line names and types the columns (``rating:float``); columns are separated by
-tabs, the words of a ``token_seq`` by spaces. Source: https://recbole.io/docs/user_guide/data/atomic_files.html
+``<name>.inter`` contains the interactions, ``<name>.user`` and ``<name>.item`` the features of
+users and items. The first line names and types the columns (``rating:float``). Tabs separate
+columns, and spaces the words of a ``token_seq``.
+Source: https://recbole.io/docs/user_guide/data/atomic_files.html
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import pandas as pd
 from metaselector.common.errors import DataError, nearest
 from metaselector.data.interactions import Interactions, InteractionTable, nothing_known
 from metaselector.data.public.movielens import ITEM_FEATURES, USER_FEATURES, year_in_title
-from metaselector.data.raw.tabular import Layout, first_line, index_by, read_rows, read_table
+from metaselector.data.raw.tabular import TextLayout, first_line, index_by, read_rows, read_table
 from metaselector.data.raw.values import Column, Kind, shown
 
 TYPES = ("token", "token_seq", "float", "float_seq")
@@ -29,7 +30,7 @@ _INTERACTIONS: dict[str, Kind] = {
     "rating": "number",
     "timestamp": "seconds",
 }
-_ITEM_COLUMNS = {  # our name: the names that files use
+_ITEM_COLUMNS = {  # our name: names in the files
     "title": ("movie_title", "title"),
     "release_year": ("release_year",),
     "genres": ("class", "genre", "genres"),
@@ -38,19 +39,18 @@ _YEAR = re.compile(r"[0-9]{4}")
 
 
 def read_atomic(directory: Path, name: str) -> InteractionTable:
-    """Read ``<name>.inter`` and, where they exist, ``<name>.user`` and ``<name>.item``.
+    """Read ``<name>.inter`` and, if present, ``<name>.user`` and ``<name>.item``.
 
-    Columns are recognised by name and others ignored; the table has those that are there. A
-    release year that is no year (RecBole wrote ``V`` and ``unkonwn``) is taken from the title, if
-    that names one.
+    Known columns are recognised by name, others are ignored. An invalid release year (RecBole
+    writes ``V`` and ``unkonwn``) is replaced by the year in the title, if there is one.
 
     Args:
-        directory: the folder that holds them.
-        name: their common name, for example ``"ml-100k"``; it becomes the table's name.
+        directory: the folder of the files.
+        name: their common name, for example ``"ml-100k"``, and the name of the table.
 
     Raises:
-        DataError: ``<name>.inter`` is missing, a header is not one of atomic files, or a line is
-            wrong; of the interactions, when they are read.
+        DataError: ``<name>.inter`` is missing, a header is not that of an atomic file, or a line
+            is wrong; interactions are checked as they are read.
     """
     source = directory / f"{name}.inter"
     layout, _ = _layout(source, _INTERACTIONS)
@@ -67,7 +67,7 @@ def read_atomic(directory: Path, name: str) -> InteractionTable:
     )
 
 
-def _read(path: Path, layout: Layout) -> Iterator[Interactions]:
+def _read(path: Path, layout: TextLayout) -> Iterator[Interactions]:
     for records in read_rows(path, layout):
         yield records.interactions(_USER, _ITEM, "rating", records.times("timestamp"))
 
@@ -113,21 +113,19 @@ def _years(items: pd.DataFrame) -> pd.Series:
     return pd.Series(found, items.index, dtype="str")
 
 
-def _layout(path: Path, wanted: Mapping[str, Kind]) -> tuple[Layout, dict[str, str]]:
-    """The layout of a file and the declared type of each column; `wanted` columns must exist."""
+def _layout(path: Path, wanted: Mapping[str, Kind]) -> tuple[TextLayout, dict[str, str]]:
+    """Layout of a file and declared type of each column; `wanted` columns must exist."""
     types = _header(path)
     for column, kind in wanted.items():
         expected = "token" if kind == "key" else "float"
         if column not in types:
-            problem = (
-                f"the header names no {column}:{expected}; add it (it names {', '.join(types)})"
-            )
+            problem = f"the header has no {column}:{expected}; add it (it has {', '.join(types)})"
             raise DataError(path, problem, line=1, column=column)
         if types[column] != expected:
             problem = f"declared as '{types[column]}'; declare it {column}:{expected}"
             raise DataError(path, problem, line=1, column=column)
     columns = tuple(Column(column, wanted.get(column, "text")) for column in types)
-    return Layout(columns, header_lines=1), types
+    return TextLayout(columns, header_lines=1), types
 
 
 def _header(path: Path) -> dict[str, str]:
@@ -135,15 +133,13 @@ def _header(path: Path) -> dict[str, str]:
     for entry in first_line(path).split("\t"):
         name, colon, type_ = entry.rpartition(":")
         if not colon or not name:
-            problem = (
-                f"{shown(entry)} in the header is not of the form name:type; write user_id:token"
-            )
+            problem = f"{shown(entry)} in the header is not name:type, such as user_id:token"
             raise DataError(path, problem, line=1)
         if type_ not in TYPES:
-            problem = f"unknown type '{type_}', {nearest(type_, TYPES)}"
+            problem = f"unknown type '{type_}'; {nearest(type_, TYPES)}"
             raise DataError(path, problem, line=1, column=name)
         if name in types:
-            problem = f"'{name}' is named twice in the header; rename one of the two"
+            problem = f"'{name}' is given twice in the header; rename one of them"
             raise DataError(path, problem, line=1, column=name)
         types[name] = type_
     return types

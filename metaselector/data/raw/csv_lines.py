@@ -1,4 +1,4 @@
-"""Delimited text line by line: the header, and what the fast parser refuses."""
+"""Parse delimited text line by line: headers, and blocks that the fast parser rejects."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ _HEADER_BYTES = 2**16
 
 
 def text_header(path: Path, separator: str, quoted: bool = True) -> list[str]:
-    """The names in the first line; arguments as for :func:`text_blocks`.
+    """Read the column names in the first line; arguments as for :func:`text_blocks`.
 
     Raises:
-        DataError: as :func:`read_blocks`, or the line is no header: a name
-            is given twice, or there is one only.
+        DataError: as :func:`read_blocks`, or the line is not a header because a name is given
+            twice or there is only one.
     """
     first = next(read_blocks(path, _HEADER_BYTES))
     line = first.lines()[0]
@@ -39,14 +39,12 @@ def text_header(path: Path, separator: str, quoted: bool = True) -> list[str]:
             )
         raise DataError(path, problem, line=1)
     if len(names) > MAX_COLUMNS:
-        problem = (
-            f"the header has {len(names):,} columns, {MAX_COLUMNS:,} are the most; bring fewer"
-        )
+        problem = f"the header has {len(names):,} columns, but at most {MAX_COLUMNS:,} are allowed"
         raise DataError(path, problem, line=1)
     seen: set[str] = set()
     for name in names:
         if name in seen:
-            problem = f"{shown(name)} is named twice in the header; rename one of the two"
+            problem = f"{shown(name)} is given twice in the header; rename one of them"
             raise DataError(path, problem, line=1, column=name)
         seen.add(name)
     return names
@@ -60,7 +58,7 @@ def read_slowly(
     columns: Mapping[str, Raw],
     quoted: bool = True,
 ) -> dict[str, pa.Array]:
-    """The columns as strings; raises :class:`DataError` for the first line that is wrong."""
+    """Parse the columns as strings; raise :class:`DataError` for the first malformed line."""
     wanted = [(name, names.index(name)) for name in columns]
     found: dict[str, list[str]] = {name: [] for name in columns}
     lines = block.lines()
@@ -75,7 +73,7 @@ def read_slowly(
 
 
 def _split(path: Path, number: int, raw: bytes, separator: str, quoted: bool) -> list[str]:
-    """The values of a line; bytes that are not text go round unchanged."""
+    """Split a line into values; bytes that are not text are kept."""
     if not raw.strip():
         raise DataError(path, "the line is blank; remove it", line=number)
     text = raw.decode(errors="surrogateescape")
@@ -85,13 +83,13 @@ def _split(path: Path, number: int, raw: bytes, separator: str, quoted: bool) ->
         return next(csv.reader([text], delimiter=separator, strict=True))
     except csv.Error as error:
         line = raw.decode(errors="replace")
-        problem = f"{shown(line)} is no CSV ({error}); a value holds no line break, and a quote "
-        problem += 'within quotes is doubled (""); '
+        problem = f"{shown(line)} is not CSV ({error}); values cannot contain line breaks, and "
+        problem += 'quotes within quotes are doubled (""); '
         raise DataError(path, problem + MEND, line=number) from error
 
 
 def _text(path: Path, number: int, column: str, value: str) -> str:
-    """`value`, which holds no bytes that are not text."""
+    """Return `value`, or raise :class:`DataError` if it has bytes that are not text."""
     if value.isascii():
         return value
     raw = value.encode(errors="surrogateescape")
@@ -115,7 +113,7 @@ def _wrong_count(
     line = separator.join(values).encode(errors="surrogateescape").decode(errors="replace")
     problem = f"{shown(line)} has {found} instead of {expected} values separated by {separator!r}; "
     if found > expected:
-        problem += "put a value that holds the separator in double quotes"
+        problem += "quote values that contain the separator"
         return DataError(path, problem, line=number, column=names[-1])
     problem += "the file looks cut short, copy it again" if is_cut else MEND
     return DataError(path, problem, line=number, column=names[found])

@@ -1,7 +1,7 @@
-"""How much larger than itself a compressed file may become.
+"""Limit the expansion of compressed files.
 
-Logs compress to a tenth or a thirtieth. What unpacks to hundreds of times its size was made to fill
-memory and disks.
+Logs compress to a tenth or a thirtieth of their size. A file that expands hundreds of times was
+made to fill memory and disks.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from metaselector.common.files import about
 VARIABLE = "METASELECTOR_MAX_EXPANSION"
 MAX_EXPANSION = 100.0
 ALLOWANCE = 2**25
-"""Bytes that any file may become."""
+"""Bytes that any file may expand to."""
 _WIDTHS = {"BOOLEAN": 1, "INT32": 4, "INT64": 8, "INT96": 12, "FLOAT": 4, "DOUBLE": 8}
-_CODE_BYTES = 4  # a word's place among the distinct ones
+_CODE_BYTES = 4  # index of a word among the distinct ones
 
 
 def most_bytes(path: Path) -> float:
-    """What a file may become, as :data:`VARIABLE` says, which may be ``inf``.
+    """Maximum bytes that a file may expand to; set by :data:`VARIABLE`, which may be ``inf``.
 
     Raises:
-        ConfigError: the variable is not a number of 1 or more.
+        ConfigError: the variable is not a number of at least 1.
     """
     text = os.environ.get(VARIABLE, "")
     try:
@@ -37,30 +37,32 @@ def most_bytes(path: Path) -> float:
     except ValueError:
         times = math.nan
     if not times >= 1:
-        raise ConfigError(f"{VARIABLE}={text[:80]!r} is not a number of 1 or more; correct it")
+        raise ConfigError(f"{VARIABLE}={text[:80]!r} is not a number of at least 1; correct it")
     return max(ALLOWANCE, times * path.stat().st_size)
 
 
 def too_large(path: Path, most: float, line: int | None = None) -> DataError:
-    """The error for a file that becomes larger."""
+    """The error for a file that expands beyond `most` bytes."""
     size = about(path.stat().st_size)
     return DataError(
         path,
-        f"unpacks from {size} to more than {about(int(most))}; if that is right, allow more with "
-        f"the environment variable {VARIABLE} (times its size; {MAX_EXPANSION:g} by default, inf "
-        "for no bound)",
+        f"expands from {size} to more than {about(int(most))}; if that is right, raise the limit "
+        f"with the environment variable {VARIABLE} (times the file's size; {MAX_EXPANSION:g} by "
+        "default, inf for no limit)",
         line=line,
     )
 
 
 def check_parquet(path: Path, file: pq.ParquetFile, columns: Collection[str] | None = None) -> None:
-    """Check by its metadata what columns of a Parquet file unpack to.
+    """Check from its metadata how far columns of a Parquet file expand.
 
     Args:
-        columns: those that are read; all of them by default.
+        path: the file, for messages.
+        file: the same file, opened.
+        columns: the columns to read; all by default.
 
     Raises:
-        DataError: it is more than :func:`most_bytes`.
+        DataError: they expand beyond :func:`most_bytes`.
         pyarrow.ArrowException, OSError: the file is damaged.
     """
     most, found = most_bytes(path), file.metadata
@@ -68,8 +70,8 @@ def check_parquet(path: Path, file: pq.ParquetFile, columns: Collection[str] | N
     if sum(found.row_group(group).total_byte_size for group in groups) > most:
         raise too_large(path, most)
     for group in groups:
-        # Where the metadata of a column contradict themselves, asking for them ends the process
-        # (pyarrow 26); reading a row meets the same, and raises.
+        # Contradictory metadata of a column crash the process when asked for (pyarrow 26); reading
+        # a row detects them first, and raises.
         names = None if columns is None else list(columns)
         next(file.iter_batches(1, row_groups=[group], columns=names), None)
     total = sum(
@@ -82,7 +84,7 @@ def check_parquet(path: Path, file: pq.ParquetFile, columns: Collection[str] | N
 
 
 def values_a_row(found: pq.FileMetaData, columns: Collection[str]) -> float:
-    """How many values a row of a Parquet file has in `columns`, in the row group with the most."""
+    """Values per row of a Parquet file in `columns`, in the row group with the most."""
     return max(
         (
             sum(chunk.num_values for _, chunk in _leaves(found, group, columns))
@@ -94,7 +96,7 @@ def values_a_row(found: pq.FileMetaData, columns: Collection[str]) -> float:
 
 
 def read_whole(path: Path) -> pa.Table:
-    """A Parquet file at once; raises :class:`DataError` as :func:`check_parquet`."""
+    """Read a whole Parquet file; raises :class:`DataError` like :func:`check_parquet`."""
     with pq.ParquetFile(path) as file:
         check_parquet(path, file)
         return file.read()
@@ -103,7 +105,7 @@ def read_whole(path: Path) -> pa.Table:
 def _leaves(
     found: pq.FileMetaData, group: int, columns: Collection[str] | None
 ) -> Iterator[tuple[int, pq.ColumnChunkMetaData]]:
-    """Chunks of the columns, each with its place; a list or a struct has them below its name."""
+    """Yield chunks of columns with their index; lists and structs have several below their name."""
     of_group = found.row_group(group)
     for place in range(found.num_columns):
         steps = found.schema.column(place).path.split(".")

@@ -1,4 +1,4 @@
-"""A user's file of any format, known by its name."""
+"""Files of rows in any supported format, recognised by name."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from metaselector.data.raw.csv_lines import text_header
 from metaselector.data.raw.parquet_blocks import parquet_blocks, parquet_header
 
 ATOMIC = (".inter", ".user", ".item")
-"""RecBole's atomic files: values are never quoted, and names of columns end in ``:type``."""
+"""RecBole's atomic files: values are never quoted, and column names end in ``:type``."""
 _TEXT = {".csv": ",", ".tsv": "\t", ".txt": ","} | dict.fromkeys(ATOMIC, "\t")
 
 
@@ -23,9 +23,9 @@ class RawFile:
     """A file of rows with named columns.
 
     Attributes:
-        path: a text file, a Parquet file, or a folder of those.
-        separator: between columns of a text file; None is a tab for .tsv and atomic files, else a
-            comma.
+        path: a text file, a Parquet file, or a folder of Parquet files.
+        separator: column separator of a text file; None means a tab in .tsv and atomic files, else
+            a comma.
     """
 
     path: Path
@@ -44,37 +44,37 @@ class RawFile:
 
     @property
     def usual_separator(self) -> str:
-        """Of a file with this name."""
+        """Default separator of a text file with this name."""
         return _TEXT.get(self.suffix, "")
 
     @cached_property
     def header(self) -> list[str]:
-        """Names of the columns.
+        """Column names.
 
         Raises:
-            DataError: the file is missing, is none of the formats, or has no proper header.
+            DataError: the file is missing, has an unsupported format, or an invalid header.
         """
         if not self.path.exists():
-            raise DataError(self.path, "no such file; correct the path, see also the schema")
+            raise DataError(self.path, "file not found")
         if self.is_text:
             return text_header(self.path, self._separator, self._quoted)
         if self.suffix != ".parquet":
             known = ".csv, .tsv, .txt or .inter (also with .gz), .parquet, or a folder of .parquet"
-            raise DataError(self.path, f"the name does not say what it is; bring {known}")
+            raise DataError(self.path, f"unknown file format; bring {known}")
         return parquet_header(self.path)
 
     def require(self, columns: Mapping[str, str]) -> None:
-        """Raise :class:`DataError` where one of `columns`, role to name, is not in the header."""
+        """Raise :class:`DataError` unless the header has all `columns`, given by role."""
         for role, name in columns.items():
             if name not in self.header:
-                problem = f"there is no such column, which the schema names as {role}; "
+                problem = f"there is no such column, but the schema names it as {role}; "
                 line = 1 if self.is_text else None
                 raise DataError(
                     self.path, problem + nearest(name, self.header), line=line, column=name
                 )
 
     def blocks(self, columns: Mapping[str, Raw]) -> Iterator[RawBlock]:
-        """Some rows at a time, as :func:`text_blocks` or :func:`parquet_blocks`."""
+        """Read some columns block by block, see :func:`text_blocks` and :func:`parquet_blocks`."""
         if self.is_text:
             return text_blocks(self.path, self._separator, columns, quoted=self._quoted)
         return parquet_blocks(self.path, columns)

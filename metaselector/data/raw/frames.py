@@ -1,4 +1,4 @@
-"""Columns of a user's data frame, of whatever type Arrow can hold."""
+"""Columns of a data frame as Arrow arrays."""
 
 from __future__ import annotations
 
@@ -12,23 +12,25 @@ from metaselector.common.errors import DataError
 
 
 def frame_names(frame: pd.DataFrame) -> list[str]:
-    """What its columns are called, in order; those whose names are not text, by ``str``."""
+    """Column names in order, converted to text."""
     return [str(name) for name in frame.columns]
 
 
 def frame_columns(
     frame: pd.DataFrame, source: Path | str, wanted: Iterable[str]
 ) -> dict[str, pa.Array]:
-    """The `wanted` columns, as far as `frame` has them; others may hold anything.
+    """Convert the `wanted` columns that `frame` has; other columns may hold anything.
 
     Args:
-        source: what messages call the frame.
+        frame: the data frame.
+        source: its name in messages.
+        wanted: column names.
 
     Raises:
-        DataError: it is no data frame, two columns have a wanted name, or one mixes types.
+        DataError: it is not a data frame, two columns have a wanted name, or one mixes types.
     """
     if not isinstance(frame, pd.DataFrame):
-        raise DataError(source, f"is a {type(frame).__name__}; give a pandas.DataFrame")
+        raise DataError(source, f"is a {type(frame).__name__}; pass a pandas.DataFrame")
     names = frame_names(frame)
     found = {}
     for name in dict.fromkeys(wanted):
@@ -48,6 +50,6 @@ def _array(column: pd.Series, source: Path | str, name: str) -> pa.Array:
         array = pa.Array.from_pandas(column)
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         reason = " ".join(str(error).split())
-        problem = f"values of more than one type, or of one that is not read ({reason}); make them "
+        problem = f"mixed or unsupported types of values ({reason}); make them "
         raise DataError(source, problem + "all text or all numbers", column=name) from error
     return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array

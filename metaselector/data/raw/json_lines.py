@@ -1,7 +1,7 @@
-"""JSON lines: one object a line, read fast where they are right and exactly where they are wrong.
+"""Read JSON lines, one object per line, fast, with exact errors.
 
-Blocks of lines go through pyarrow's parser. A block that it refuses is read again line by line by a
-slow twin, which either accepts it after all or names the first bad line.
+Blocks go through pyarrow's parser. A block that it rejects goes line by line through a slow parser,
+which either accepts it after all or reports the first malformed line.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from metaselector.data.raw.values import ARROW, CHECKED, MEND, Column, Kind, num
 def read_json_lines(
     path: Path, columns: Sequence[Column], size: int = BLOCK_BYTES
 ) -> Iterator[Records]:
-    """Read some keys of every object of a file, gzipped or not; the others are passed over.
+    """Read some keys of every object of a file, gzipped or not, and ignore the others.
 
     Args:
         path: the file.
@@ -34,8 +34,8 @@ def read_json_lines(
         The columns, in the order of the file.
 
     Raises:
-        DataError: as :func:`read_blocks`, or a line is no JSON object, is
-            not UTF-8, or lacks a key or has an impossible value for it.
+        DataError: as :func:`read_blocks`, or a line is not a JSON object or not UTF-8, lacks a key,
+            or has an invalid value.
     """
     for block in read_blocks(path, size):
         table = read_fast(block, columns)
@@ -44,19 +44,19 @@ def read_json_lines(
 
 
 def first_object(path: Path) -> dict[str, Any]:
-    """The object in the first line; raises like :func:`read_json_lines`."""
+    """Read the object in the first line; raises like :func:`read_json_lines`."""
     for block in read_blocks(path, 2**16):
         return _parse(path, block.first_line, block.lines()[0])
     raise AssertionError("a file without lines is an error")  # pragma: no cover
 
 
 def read_fast(block: Block, columns: Sequence[Column]) -> pa.Table | None:
-    """The columns of a block, or None where anything is unusual."""
+    """Parse the columns of a block with pyarrow; None if anything is unusual."""
     data = block.data
     starts = data.startswith(b"{") + data.count(b"\n{")
     ends = data.count(b"}\n") + data.count(b"}\r\n") + data.endswith(b"}")
     lines = data.count(b"\n") + (not data.endswith(b"\n"))
-    # Each line must start and end an object, or pyarrow's rows would not be our lines.
+    # Each line must start and end an object, or pyarrow's rows would not match our lines.
     if (
         starts != lines
         or ends != lines
@@ -79,12 +79,12 @@ def read_fast(block: Block, columns: Sequence[Column]) -> pa.Table | None:
 
 
 def read_slowly(path: Path, block: Block, columns: Sequence[Column]) -> pa.Table:
-    """The columns of a block; raises :class:`DataError` for its first bad line."""
+    """Parse the columns of a block; raise :class:`DataError` for the first malformed line."""
     values: dict[str, list[Any]] = {name: [] for name, _ in columns}
     for line, found in _objects(path, block):
         for name, kind in columns:
             if name not in found:
-                problem = f"the key is missing, the line has {', '.join(found) or 'none'}"
+                problem = f"the key is missing; the line has {', '.join(found) or 'no keys'}"
                 raise DataError(path, f"{problem[:160]}; {MEND}", line=line, column=name)
             try:
                 values[name].append(_value(found[name], kind))
@@ -112,7 +112,7 @@ def _parse(path: Path, line: int, raw: bytes) -> dict[str, Any]:
 
 
 class _Repeated:
-    """In place of the value of a key that an object has more than once."""
+    """Replaces the value of a key that an object repeats."""
 
 
 def _marking_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -124,9 +124,11 @@ def _marking_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _value(value: Any, kind: Kind) -> str | float | int:
     if isinstance(value, _Repeated):
-        raise ValueError("the key is there twice")
+        raise ValueError("the key is given twice")
     if isinstance(value, dict | list):
-        raise ValueError(f"a {'list' if isinstance(value, list) else 'nested object'} is no value")
+        raise ValueError(
+            f"a {'list' if isinstance(value, list) else 'nested object'} is not a valid value"
+        )
     text = shown(json.dumps(value)) if not isinstance(value, str) else shown(value)
     if kind in ("key", "text"):
         if not isinstance(value, str) or not _encodable(value):
@@ -151,7 +153,7 @@ def _is_text(data: bytes) -> bool:
 
 
 def _encodable(text: str) -> bool:
-    """Whether `text` is free of lone surrogates, which JSON can spell but no file can hold."""
+    """Whether `text` has no lone surrogates, which JSON can express but UTF-8 cannot."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""The lines of a text file, gzipped or not, some megabytes at a time."""
+"""Read the lines of a text file, gzipped or not, some megabytes at a time."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Block(NamedTuple):
     """Whole lines of a file.
 
     Attributes:
-        first_line: 1-based number of the first one.
-        data: the lines with their ends; blank ones at the end of the file are left out.
-        last: whether the file ends here. Its last line alone may have no end.
+        first_line: 1-based number of the first line.
+        data: the lines with their line ends, without blank lines at the end of the file.
+        last: whether the file ends here; its last line may have no line end.
     """
 
     first_line: int
@@ -33,11 +33,11 @@ class Block(NamedTuple):
     last: bool = False
 
     def lines(self) -> list[bytes]:
-        """The lines without their ends."""
+        """The lines without their line ends."""
         return [line.removesuffix(b"\r") for line in self.data.removesuffix(b"\n").split(b"\n")]
 
     def after(self, line: int) -> Block:
-        """The lines after number `line`, as a block that may be empty."""
+        """The lines after number `line`, as a block, which may be empty."""
         cut = 0
         for _ in range(self.first_line, line + 1):
             cut = self.data.find(b"\n", cut) + 1
@@ -46,7 +46,7 @@ class Block(NamedTuple):
         return self._replace(first_line=max(self.first_line, line + 1), data=self.data[cut:])
 
     def pieces(self, lines: int) -> Iterator[Block]:
-        """The same lines in blocks of at most so many."""
+        """Split into blocks of at most `lines` lines."""
         count = self.data.count(b"\n")
         if count <= lines:
             yield self
@@ -60,27 +60,27 @@ class Block(NamedTuple):
 
 
 def read_blocks(path: Path, size: int = BLOCK_BYTES) -> Iterator[Block]:
-    """Read a file, unzipping it if it is gzipped, whatever its name.
+    """Read a file block by block, decompressing it if it is gzipped, whatever its name.
 
     Args:
         path: the file.
         size: bytes of text read at a time; memory stays within a few times this.
 
     Raises:
-        DataError: the file is missing, unreadable or empty; its gzip data are cut short or
-            damaged, or unpack to more than :func:`most_bytes`; or a line is longer than 16 MiB.
+        DataError: the file is missing, unreadable or empty; its gzip data are truncated, damaged
+            or expand beyond :func:`most_bytes`; or a line is longer than 16 MiB.
     """
     number, rest = 1, b""
     try:
         with _open(path) as file:
             zipped, total, most = isinstance(file, gzip.GzipFile), 0, most_bytes(path)
-            # A line that goes on is read in growing pieces, or it would be copied for each.
+            # Read a long line in growing pieces, to avoid copying it for each.
             while chunk := file.read(max(size, min(len(rest), BLOCK_BYTES))):
                 total += len(chunk)
                 if zipped and total > most:
                     raise too_large(path, most, number)
                 rest += chunk if number > 1 or rest else chunk.removeprefix(BYTE_ORDER_MARK)
-                # The last line that is not blank stays until it is known to be whole.
+                # Keep the last line that is not blank until it is known to be complete.
                 cut = rest.rfind(b"\n", 0, _text_end(rest)) + 1
                 if cut:
                     yield Block(number, rest[:cut])
@@ -90,9 +90,9 @@ def read_blocks(path: Path, size: int = BLOCK_BYTES) -> Iterator[Block]:
                     problem = "is longer than 16 MiB; put each record on a line of its own"
                     raise DataError(path, problem, line=number)
     except FileNotFoundError as error:
-        raise DataError(path, "no such file; check the path, or fetch the data again") from error
+        raise DataError(path, "file not found") from error
     except EOFError as error:
-        problem = "the gzip file is cut short here; copy or fetch it again"
+        problem = "the gzip file is truncated here; copy or fetch it again"
         raise DataError(path, problem, line=number + rest.count(b"\n")) from error
     except (gzip.BadGzipFile, zlib.error) as error:
         problem = f"the gzip file is damaged ({error}); copy or fetch it again"
@@ -107,13 +107,13 @@ def read_blocks(path: Path, size: int = BLOCK_BYTES) -> Iterator[Block]:
 
 
 def _text_end(data: bytes) -> int:
-    """Length of `data` without white space at the end; mostly without copying all of them."""
+    """Length of `data` without trailing white space, usually found without a copy."""
     tail = data[-_TAIL_BYTES:]
     return len(data) - len(tail) + len(tail.rstrip()) if tail.strip() else len(data.rstrip())
 
 
 def decode(path: Path, line: int, raw: bytes) -> str:
-    """The text of a line; raises :class:`DataError` where it is not UTF-8."""
+    """Decode a line; raises :class:`DataError` if it is not UTF-8."""
     try:
         return raw.decode()
     except UnicodeDecodeError as error:

@@ -1,4 +1,4 @@
-"""Parquet files, some rows at a time."""
+"""Read Parquet files block by block."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from metaselector.data.raw.expansion import check_parquet, most_bytes, too_large
 
 BLOCK_ROWS = 2**18
 _VALUES = 2**23
-"""Most values of a block: columns and lists may be many."""
+"""Maximum values of a block, as columns and lists may be many."""
 _TEXT = (pa.string(), pa.large_string())
 
 
 def parquet_files(path: Path) -> list[Path]:
-    """`path`, or the Parquet files of that folder by name; raises :class:`DataError` for none."""
+    """List `path`, or the Parquet files of a folder by name; raise :class:`DataError` if none."""
     if not path.is_dir():
         return [path]
     files = sorted(path.glob("*.parquet"))
     if not files:
-        raise DataError(path, "the folder holds no .parquet files; check the path")
+        raise DataError(path, "the folder contains no .parquet files; check the path")
     return files
 
 
 def parquet_header(path: Path) -> list[str]:
-    """The names of the columns; raises :class:`DataError` where two are the same."""
+    """Column names; raises :class:`DataError` if two are equal."""
     with _opened(parquet_files(path)[0]) as file:
         names: list[str] = file.schema_arrow.names
     if len(names) > MAX_COLUMNS:
-        problem = f"has {len(names):,} columns, {MAX_COLUMNS:,} are the most; bring fewer"
+        problem = f"has {len(names):,} columns, but at most {MAX_COLUMNS:,} are allowed"
         raise DataError(path, problem)
     seen: set[str] = set()
     for name in names:
@@ -53,12 +53,12 @@ def parquet_blocks(
     """Read some columns of every row of a file, or of all files of a folder by name.
 
     Yields:
-        At most `rows` rows each, fewer of long lists. Text is dictionary-encoded, other columns are
-        of the file's type.
+        Blocks of at most `rows` rows, fewer if lists are long. Text is dictionary-encoded; other
+        columns have the file's type.
 
     Raises:
-        DataError: a file is missing, unreadable or no Parquet, unpacks to more than
-            :func:`most_bytes`, or files of a folder disagree on the type of one of `columns`.
+        DataError: a file is missing, unreadable or not Parquet, expands beyond :func:`most_bytes`,
+            or the files of a folder disagree on the type of one of `columns`.
     """
     expected: dict[str, str] | None = None
     files = parquet_files(path)
@@ -70,7 +70,7 @@ def parquet_blocks(
             expected = types if expected is None else expected
             for column, type_ in types.items():
                 if type_ != expected[column]:
-                    problem = f"is of {type_}, but of {expected[column]} in {files[0].name}; write "
+                    problem = f"has {type_}, but {expected[column]} in {files[0].name}; write "
                     raise DataError(name, problem + "all files with the same types", column=column)
             check_parquet(name, file, columns)
             most = min(rows, int(_VALUES / max(values_a_row(file.metadata, columns), 1)) or 1)
@@ -83,7 +83,7 @@ def parquet_blocks(
 
 
 def _valid(path: Path, first: int, batch: pa.RecordBatch, name: str) -> pa.Array:
-    """A column whose text is UTF-8, and whose dictionary has all words: Arrow checks neither."""
+    """Validate a column's UTF-8 text and dictionary, which Arrow does not check."""
     column = batch.column(name)
     try:
         column.validate(full=True)
@@ -106,7 +106,7 @@ def _type(schema: pa.Schema, column: str) -> str:
 
 
 def _plain(path: Path, column: pa.Array) -> pa.Array:
-    """A list of words as the file has it; it is read dictionary-encoded, to know its size first."""
+    """Decode lists of words, which are read dictionary-encoded to check their size first."""
     type_ = column.type
     if not (pa.types.is_list(type_) and pa.types.is_dictionary(type_.value_type)):
         return column
@@ -121,7 +121,7 @@ def _plain(path: Path, column: pa.Array) -> pa.Array:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[parquet.ParquetFile]:
-    """A Parquet file whose text is read as words, and whose damages are the user's to mend."""
+    """Open a Parquet file with dictionary-encoded text, and report damage as :class:`DataError`."""
     try:
         with parquet.ParquetFile(path) as file:
             schema = file.schema_arrow
@@ -137,9 +137,9 @@ def _opened(path: Path) -> Iterator[parquet.ParquetFile]:
         problem = f"the name of a column is not UTF-8 ({error.object!r}); rename it"
         raise DataError(path, problem) from error
     except FileNotFoundError as error:
-        raise DataError(path, "no such file; check the path") from error
+        raise DataError(path, "file not found") from error
     except pa.ArrowException as error:
-        problem = f"no Parquet file, or a damaged one ({_one_line(error)}); copy it again"
+        problem = f"not a Parquet file, or damaged ({_one_line(error)}); copy it again"
         raise DataError(path, problem) from error
     except OSError as error:
         raise DataError(path, f"cannot be read ({_one_line(error)}); copy it again") from error

@@ -1,4 +1,4 @@
-"""Records of a raw file, some lines of it at a time, as every format is read."""
+"""Records of a raw file, block by block, common to all formats."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from metaselector.data.raw.values import MEND, Column, plausible, typed
 
 
 class Records(NamedTuple):
-    """Some lines of a file, each a record, after the checks of :class:`Column`.
+    """Consecutive lines of a file, one record each, checked as :class:`Column` requires.
 
     Attributes:
-        first_line: 1-based line of the first record; the others follow without a gap.
-        table: the columns: strings, plain or dictionary-encoded; float64; or, for seconds, int64
-            microseconds.
+        first_line: 1-based line of the first record.
+        table: the columns: strings, plain or dictionary-encoded; float64; or int64 microseconds
+            for seconds.
     """
 
     first_line: int
@@ -42,13 +42,13 @@ class Records(NamedTuple):
         return self.table[column].to_numpy()
 
     def times(self, column: str) -> NDArray[np.int64]:
-        """A column of seconds, in microseconds."""
+        """A column of seconds, converted to microseconds."""
         return self.table[column].to_numpy()
 
     def require(
         self, right: NDArray[np.bool_], path: Path, column: str, expected: str, remedy: str = MEND
     ) -> None:
-        """Raise :class:`DataError` for the first number of a column that is not `right`."""
+        """Raise :class:`DataError` for the first number that is not marked in `right`."""
         if not right.all():
             row = int(np.argmin(right))
             problem = f"{self.numbers(column)[row]:.15g} is not {expected}; {remedy}"
@@ -57,7 +57,7 @@ class Records(NamedTuple):
     def interactions(
         self, user: str, item: str, rating: str, timestamps: NDArray[np.int64]
     ) -> Interactions:
-        """The records as interactions, given their times and the names of the other columns."""
+        """Convert to interactions, given the times and the names of the other columns."""
         labels = self.numbers(rating)[:, None]
         return Interactions(
             self.words(user), self.words(item), labels, timestamps, lines=self.lines()
@@ -65,11 +65,11 @@ class Records(NamedTuple):
 
 
 def checked(table: pa.Table, columns: Sequence[Column]) -> pa.Table | None:
-    """A table that pyarrow parsed, as :class:`Records` holds it; None if the slow twin may object.
+    """Check a table parsed by pyarrow for :class:`Records`; None if the slow parser must decide.
 
     Args:
-        table: has the `columns`, seconds as float64.
-        columns: those of the result.
+        table: the table, with seconds as float64.
+        columns: columns of the result.
     """
     if not all(plausible(table[name], kind) for name, kind in columns):
         return None
@@ -81,7 +81,7 @@ def checked(table: pa.Table, columns: Sequence[Column]) -> pa.Table | None:
 
 
 def frame_of(blocks: Iterable[Records], columns: Sequence[Column]) -> pd.DataFrame:
-    """All records at once, for small files: str, float64 or int64 by kind, and int64 ``line``."""
+    """Collect all records of a small file: str, float64 or int64 by kind, and int64 ``line``."""
     frames = []
     for records in blocks:
         values = {name: typed(records.table[name].to_pandas(), kind) for name, kind in columns}

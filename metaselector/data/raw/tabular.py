@@ -1,8 +1,7 @@
-"""Delimited text files, read fast when they are right and exactly when they are wrong.
+"""Read delimited text files of fixed columns, fast, with exact errors.
 
-A file is read some megabytes at a time. A right block goes through pyarrow's parser. Whatever that
-refuses is read again line by line by a slow twin, which either accepts the block after all or names
-the first bad line.
+Blocks go through pyarrow's parser. A block that it rejects goes line by line through a slow parser,
+which either accepts it after all or reports the first malformed line.
 """
 
 from __future__ import annotations
@@ -26,21 +25,21 @@ from metaselector.data.raw.values import ARROW, CHECKED, MEND, Column, from_text
 _UNIT_SEPARATOR = b"\x1f"
 _HEADER_BYTES = 2**20
 _KEY = pa.dictionary(pa.int32(), pa.string())
-"""Keys repeat, so their parsed column is much smaller than its text."""
+"""Keys repeat, so a dictionary is much smaller than their text."""
 _PARSED, _CHECKED = ARROW | {"key": _KEY}, CHECKED | {"key": _KEY}
 
 
 @dataclass(frozen=True)
-class Layout:
-    """How a file is laid out.
+class TextLayout:
+    """Columns and format of a delimited text file.
 
     Attributes:
         columns: the columns, in the order of the file.
-        separator: one character, or several as in ``::``.
+        separator: one character, or several, as in ``::``.
         encoding: ``"utf-8"`` or ``"latin-1"``.
         header_lines: lines before the first record.
-        quoted: whether a value may stand in double quotes, as in CSV. Blocks in which one does are
-            read line by line: right for descriptions of items, slow for interactions.
+        quoted: whether values may be in double quotes, as in CSV. Blocks with quotes are read line
+            by line, which is fine for items but slow for interactions.
     """
 
     columns: tuple[Column, ...]
@@ -50,21 +49,21 @@ class Layout:
     quoted: bool = False
 
 
-def read_rows(path: Path, layout: Layout, size: int = BLOCK_BYTES) -> Iterator[Records]:
+def read_rows(path: Path, layout: TextLayout, size: int = BLOCK_BYTES) -> Iterator[Records]:
     """Read the records of a file, gzipped or not; blank lines at the end are ignored.
 
     Args:
         path: the file.
-        layout: how it is laid out.
+        layout: its columns and format.
         size: bytes of text read at a time; memory stays within a few times this.
 
     Yields:
         The columns of `layout`, keys dictionary-encoded, in the order of the file.
 
     Raises:
-        DataError: as :func:`read_blocks`, or a line has too few or too many
-            columns, an empty key, a number or time that is none, or bytes that are not text; or
-            the file ends inside a number.
+        DataError: as :func:`read_blocks`, or a line has too few or too many columns, an empty key,
+            an invalid number or time, or bytes that are not text; or the file ends within a
+            number.
     """
     empty = True
     for block in read_blocks(path, size):
@@ -78,11 +77,11 @@ def read_rows(path: Path, layout: Layout, size: int = BLOCK_BYTES) -> Iterator[R
         _check_end(path, block, layout, last_line=block.first_line + table.num_rows - 1)
         yield records
     if empty:
-        raise DataError(path, "the file holds no records; copy or fetch it again")
+        raise DataError(path, "the file contains no records; copy or fetch it again")
 
 
-def read_table(path: Path, layout: Layout) -> pd.DataFrame:
-    """Read every record of `path` at once; arguments and errors are those of :func:`read_rows`.
+def read_table(path: Path, layout: TextLayout) -> pd.DataFrame:
+    """Read all records of `path` at once; arguments and errors as for :func:`read_rows`.
 
     Returns:
         One row per record in the order of the file: the columns of `layout` (str, float64 or
@@ -92,7 +91,7 @@ def read_table(path: Path, layout: Layout) -> pd.DataFrame:
 
 
 def first_line(path: Path) -> str:
-    """The first line of a UTF-8 file, without its line end; raises like :func:`read_rows`."""
+    """Read the first line of a UTF-8 file, without its line end; raises like :func:`read_rows`."""
     for block in read_blocks(path, _HEADER_BYTES):
         return _decode(block.lines()[0], "utf-8", path, line=1, column=None)
     raise AssertionError("a file without lines is an error")  # pragma: no cover
@@ -117,13 +116,13 @@ def index_by(frame: pd.DataFrame, key: str, path: Path) -> pd.DataFrame:
     return frame.drop(columns="line").set_index(key)
 
 
-def read_fast(block: Block, layout: Layout) -> pa.Table | None:
-    """The columns of a block, or None where anything is unusual."""
+def read_fast(block: Block, layout: TextLayout) -> pa.Table | None:
+    """Parse the columns of a block with pyarrow; None if anything is unusual."""
     data = block.data
     if b"\r" in data and data.count(b"\r") != data.count(b"\r\n"):
-        return None  # pyarrow ends a line at a lone carriage return, the slow twin does not
+        return None  # pyarrow ends a line at a lone carriage return, the slow parser does not
     if data.startswith(BYTE_ORDER_MARK):
-        return None  # part of a value here, which pyarrow takes for the file's
+        return None  # part of a value here, but pyarrow would drop it
     if layout.quoted and b'"' in data:
         return None
     separator = layout.separator.encode()
@@ -135,7 +134,7 @@ def read_fast(block: Block, layout: Layout) -> pa.Table | None:
     try:
         table = csv.read_csv(
             pa.BufferReader(data),
-            # One block, so that keys get one dictionary.
+            # A single block gives keys a single dictionary.
             csv.ReadOptions(column_names=names, encoding=layout.encoding, block_size=len(data) + 1),
             csv.ParseOptions(
                 delimiter=separator.decode(), quote_char=False, ignore_empty_lines=False
@@ -150,8 +149,8 @@ def read_fast(block: Block, layout: Layout) -> pa.Table | None:
     return checked(table, layout.columns)
 
 
-def read_slowly(path: Path, block: Block, layout: Layout) -> pa.Table:
-    """The columns of a block; raises :class:`DataError` for its first bad line."""
+def read_slowly(path: Path, block: Block, layout: TextLayout) -> pa.Table:
+    """Parse the columns of a block; raise :class:`DataError` for the first malformed line."""
     values: list[list[Any]] = [[] for _ in layout.columns]
     lines = block.lines()
     for number, raw in enumerate(lines, start=block.first_line):
@@ -169,10 +168,10 @@ def read_slowly(path: Path, block: Block, layout: Layout) -> pa.Table:
     return pa.table(arrays, schema=schema)
 
 
-def _check_end(path: Path, block: Block, layout: Layout, last_line: int) -> None:
+def _check_end(path: Path, block: Block, layout: TextLayout, last_line: int) -> None:
     column = layout.columns[-1]
     if column.kind in ("number", "seconds") and not block.data.endswith(b"\n"):
-        # A cut number is still a number, so this is the only trace that a cut here leaves.
+        # A truncated number is still a number, so the missing line end is the only trace.
         raise DataError(
             path,
             "the last line has no line end, as in a truncated file; copy or fetch it again, or "
@@ -182,21 +181,21 @@ def _check_end(path: Path, block: Block, layout: Layout, last_line: int) -> None
         )
 
 
-def _split(path: Path, number: int, raw: bytes, layout: Layout) -> list[bytes]:
+def _split(path: Path, number: int, raw: bytes, layout: TextLayout) -> list[bytes]:
     if not layout.quoted:
         return raw.split(layout.separator.encode())
-    # Bytes that are not text go round unchanged, for the message that names their column.
+    # Keep bytes that are not text, for the message that names their column.
     text = raw.decode(layout.encoding, "surrogateescape")
     try:
         found = next(quoting.reader([text], delimiter=layout.separator, strict=True)) or [""]
     except quoting.Error as error:
         line = raw.decode(layout.encoding, "replace")
-        raise DataError(path, f"{shown(line)} is no CSV ({error}); {MEND}", line=number) from error
+        raise DataError(path, f"{shown(line)} is not CSV ({error}); {MEND}", line=number) from error
     return [field.encode(layout.encoding, "surrogateescape") for field in found]
 
 
 def _check_count(
-    path: Path, number: int, fields: Sequence[bytes], layout: Layout, is_last: bool
+    path: Path, number: int, fields: Sequence[bytes], layout: TextLayout, is_last: bool
 ) -> None:
     found, expected = len(fields), len(layout.columns)
     if found == expected:

@@ -1,4 +1,4 @@
-"""Times in a user's file, of any type, as microseconds."""
+"""Convert times of any type to microseconds."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _TOO_FINE = {"microseconds": 10**6, "nanoseconds": 10**9}
 
 
 def microseconds(column: pa.Array, unit: Unit | None) -> NDArray[np.int64]:
-    """Microseconds since 1970 UTC, the nearest ones of numbers; nanoseconds are rounded down.
+    """Convert to microseconds since 1970 UTC; numbers are rounded, nanoseconds truncated.
 
     Raises:
-        BadValue: a time is missing, cannot be read, is outside of 1970 to 2200, or seems to be of
-            another unit; milliseconds therefore have to be after 1980.
+        BadValue: a time is missing, cannot be parsed, is outside 1970 to 2200, or seems to have
+            another unit, so milliseconds must be after 1980.
     """
     if pa.types.is_dictionary(column.type):
         return by_word(column, lambda words: microseconds(words, unit))
@@ -40,7 +40,7 @@ def microseconds(column: pa.Array, unit: Unit | None) -> NDArray[np.int64]:
     if pa.types.is_date64(type_):
         return _checked(column.cast(pa.int64()).to_numpy(), "ms")
     if unit is None:
-        raise BadValue(0, "the unit of the time is not known; set time.unit in the schema")
+        raise BadValue(0, "unknown unit of time; set time.unit in the schema")
     if unit == "iso":
         return _moments(column)
     values, scale = numbers(column), SECOND // _MICROSECONDS[unit]
@@ -52,7 +52,7 @@ def microseconds(column: pa.Array, unit: Unit | None) -> NDArray[np.int64]:
 
 
 def _checked(times: NDArray[np.int64], unit: str) -> NDArray[np.int64]:
-    """`times` of Arrow's `unit`, which are scaled only once they cannot overflow."""
+    """Check `times` in Arrow's `unit`, then scale them, which cannot overflow any more."""
     scale = _PER_SECOND[unit]
     bad = (times < 0) | (times >= _YEAR_2200 * scale)
 
@@ -65,7 +65,7 @@ def _checked(times: NDArray[np.int64], unit: str) -> NDArray[np.int64]:
 
 
 def _moments(column: pa.Array) -> NDArray[np.int64]:
-    """ISO 8601; UTC where a text names no offset."""
+    """Parse ISO 8601 texts; UTC unless they have an offset."""
     if not is_text(column.type):
         raise BadValue(
             0,
@@ -87,9 +87,9 @@ def _moment(row: int, text: str) -> int:
     try:
         moment = datetime.fromisoformat(text.strip())
     except ValueError as error:
-        problem = f"{shown(text)} is no ISO time, such as 2024-05-01 or 2024-05-01T12:00:00Z"
+        problem = f"{shown(text)} is not an ISO time such as 2024-05-01 or 2024-05-01T12:00:00Z"
         if text.strip().isdecimal():
-            problem += "; it looks like a number, set time.unit to seconds or milliseconds"
+            problem += "; for numbers, set time.unit to seconds or milliseconds"
         raise BadValue(row, problem + "; correct or remove the row") from error
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
@@ -106,7 +106,7 @@ def _out_of_range(value: float, unit: Unit) -> str:
 
 
 def finer_unit(value: float) -> str:
-    """What is said of a time in a unit that a schema does not have; empty of any other."""
+    """Hint for a time in a finer unit than a schema supports; empty for other times."""
     for name, scale in _TOO_FINE.items():
         if YEAR_1980 <= value / scale < _YEAR_2200:
             divisor = scale // 1000

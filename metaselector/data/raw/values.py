@@ -1,7 +1,6 @@
-"""What a value in a raw file must be: checked at once for a whole column, or one by one.
+"""Checks of values in raw files: fast for a whole column, or slow, one by one.
 
-The check of a column is the quick twin of the check of a value: it may refuse what the slow one
-accepts, never the other way round.
+The fast check may reject a column whose values the slow check accepts, but never the reverse.
 """
 
 from __future__ import annotations
@@ -15,22 +14,22 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from metaselector.common.text import shown as shown  # beside what refuses values
+from metaselector.common.text import shown as shown  # for messages about values
 from metaselector.data.microseconds import of_numbers
 
 Kind = Literal["key", "text", "number", "seconds"]
 
 ARROW = {"key": pa.string(), "text": pa.string(), "number": pa.float64(), "seconds": pa.float64()}
-"""Type that pyarrow parses a column of a kind into."""
+"""Arrow type that a column of each kind is parsed into."""
 CHECKED = ARROW | {"seconds": pa.int64()}
-"""Type of a column of a kind once it is checked."""
+"""Arrow type of a checked column of each kind."""
 MEND = "correct or remove the line"
 
 _DTYPE: dict[str, Any] = {"key": "str", "text": "str", "number": "float64", "seconds": "int64"}
 LAST_SECOND = 7_289_654_399
-"""End of the year 2200: what is later was not meant as seconds."""
+"""End of the year 2200: later times are in a finer unit than seconds."""
 LARGEST = 1e100
-"""No number is larger, either way: it would be a mark of a missing one, and squares overflow."""
+"""Largest magnitude of a number: larger ones mark missing values, and their squares overflow."""
 TOO_LARGE = "is too large for a number; correct it, or leave it empty if unknown"
 _SMALLER_UNITS = {1_000: "milliseconds", 1_000_000: "microseconds", 1_000_000_000: "nanoseconds"}
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
@@ -40,10 +39,10 @@ class Column(NamedTuple):
     """One column of a file.
 
     Attributes:
-        name: what error messages call it.
-        kind: ``"key"`` is text that must not be empty, ``"text"`` any text, ``"number"`` a finite
-            float64, ``"seconds"`` seconds since 1970 UTC, with a fraction or without, which become
-            microseconds (int64).
+        name: name in error messages.
+        kind: ``"key"`` is non-empty text, ``"text"`` any text, ``"number"`` a finite float64,
+            ``"seconds"`` seconds since 1970 UTC, possibly fractional, converted to microseconds
+            (int64).
     """
 
     name: str
@@ -51,7 +50,7 @@ class Column(NamedTuple):
 
 
 def plausible(column: pa.ChunkedArray, kind: Kind) -> bool:
-    """Whether :func:`from_text` or :func:`number` would accept every value of a column."""
+    """Whether :func:`from_text` or :func:`number` surely accepts every value of a column."""
     if column.null_count:
         return False
     if kind == "text":
@@ -65,12 +64,12 @@ def plausible(column: pa.ChunkedArray, kind: Kind) -> bool:
 
 
 def _words(strings: pa.Array) -> pa.Array:
-    """The different ones of dictionary-encoded strings, plain strings as they are."""
+    """The distinct words of dictionary-encoded strings, or plain strings unchanged."""
     return strings.dictionary if pa.types.is_dictionary(strings.type) else strings
 
 
 def from_text(text: str, kind: Kind) -> str | float | int:
-    """The value that `text` stands for; raises ValueError, which says what is wrong with it."""
+    """Parse `text`; raises ValueError with a description of the problem."""
     if kind == "text":
         return text
     if kind == "key":
@@ -83,7 +82,7 @@ def from_text(text: str, kind: Kind) -> str | float | int:
 
 
 def number(value: float, kind: Kind, text: str) -> float | int:
-    """`value` checked; `text` is what the ValueError calls it."""
+    """Check `value`; a ValueError calls it `text`."""
     if not math.isfinite(value):
         raise ValueError(f"{text} is not a finite number")
     if abs(value) > LARGEST:
@@ -97,7 +96,7 @@ def number(value: float, kind: Kind, text: str) -> float | int:
 
 
 def _smaller_unit(value: float) -> str:
-    """What else a time that is too late for seconds may be."""
+    """Hint at the finer unit that a time too late for seconds may have."""
     for factor, unit in _SMALLER_UNITS.items():
         if LAST_SECOND < value <= LAST_SECOND * factor:
             return f"; it looks like {unit}, divide by {factor}"
@@ -105,5 +104,5 @@ def _smaller_unit(value: float) -> str:
 
 
 def typed(values: Any, kind: Kind) -> pd.Series:
-    """A checked column as the interaction table holds it."""
+    """Convert a checked column to the type it has in the interaction table."""
     return pd.Series(values).astype(_DTYPE[kind])

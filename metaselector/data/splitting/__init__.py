@@ -10,5 +10,5 @@ from metaselector.data.splitting.warm import Warm
 
 
 def make_protocol(dataset: EncodedDataset, config: Config) -> EvaluationProtocol:
-    """The protocol that the settings ask for."""
+    """Create the protocol chosen in the settings."""
     return (Cold if config.protocol == "cold" else Warm)(dataset, config)

@@ -1,4 +1,4 @@
-"""The cold protocol: new users, whom base models have never seen."""
+"""The cold protocol: new users that base models have never seen."""
 
 from __future__ import annotations
 
@@ -10,25 +10,27 @@ import numpy as np
 from metaselector.common.errors import UserError
 from metaselector.config import Config
 from metaselector.data.encoded.dataset import EncodedDataset
+from metaselector.data.interactions import Ints
 from metaselector.data.splitting.episodes import (
     EpisodeRows,
     rows_around,
 )
-from metaselector.data.splitting.protocol import EvaluationProtocol, EvaluationSplit, Ints, Window
+from metaselector.data.splitting.protocol import EvaluationProtocol, EvaluationSplit, Window
 from metaselector.data.splitting.windows import rows_of, user_places
 
 
 class Cold(EvaluationProtocol):
-    """New users: base models are trained on all rows of some users and tested on others.
+    """Trains base models on all rows of some users and tests on others.
 
-    By their :func:`~metaselector.data.splitting.windows.user_places`, the first 60 % of users are
-    what early base models are trained on, those up to 80 % what is meta-trained on, those up to 90
-    % are meta-valid and the rest meta-test. A user's first n rows are the support, all later ones
-    the query, and histories show no positive after the support. All but the first 60 % share the
-    out-of-vocabulary user id. There is a table for every n; it leaves out users of n rows or fewer.
+    In order of :func:`~metaselector.data.splitting.windows.user_places`, by default, early base
+    models are trained on the first 60 % of users, meta-training uses users up to 80 %, validation
+    users up to 90 %, and the rest are test users. A user's first n rows are the support set, all
+    later rows the query set, and histories show no positive after the support set. All but the
+    first 60 % of users share the out-of-vocabulary user id. Each n has its own results table, which
+    leaves out users with at most n rows.
 
-    What is trained sees rows as they are in the test: histories in the base models' rows, too,
-    show no positive after the first n, which is drawn for each row.
+    Training sees rows as they look in the test: histories in the base models' training rows show no
+    positive after the first n rows either, with n drawn per row.
     """
 
     def __init__(self, dataset: EncodedDataset, config: Config) -> None:
@@ -49,7 +51,7 @@ class Cold(EvaluationProtocol):
         return replace(dataset, history_sizes=shown.astype(dataset.history_sizes.dtype))
 
     def users(self, start: int, stop: int) -> Ints:
-        """The users between the given percentages, ascending.
+        """Users between the given percentages, int64, ascending.
 
         Raises:
             UserError: there are none.
@@ -58,7 +60,7 @@ class Cold(EvaluationProtocol):
         if not len(found):
             raise UserError(
                 f"none of the {self.dataset.num_users:,} users falls between {start} and {stop} "
-                "percent of them; bring more users, or try another cold.split_seed"
+                "percent of the users; bring more users, or try another cold.split_seed"
             )
         return found
 
@@ -73,7 +75,7 @@ class Cold(EvaluationProtocol):
 
     @property
     def learners(self) -> Ints:
-        # They are few: each is there as often as there are sizes of support.
+        # They are few, so each occurs once per support size.
         users = self.users(self.config.cold.early, self.config.cold.train)
         return np.repeat(users, len(self._sizes))
 
@@ -89,8 +91,8 @@ class Cold(EvaluationProtocol):
     @property
     def nothing_to_learn(self) -> str:
         return (
-            f"no meta-training user has more than {self._sizes[0]} rows; set cold.support_sizes "
-            "to smaller ones, or widen cold.early to cold.train"
+            f"no meta-training user has more than {self._sizes[0]} rows; use smaller "
+            "cold.support_sizes, or widen cold.early to cold.train"
         )
 
     @cached_property

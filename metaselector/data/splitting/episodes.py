@@ -1,4 +1,4 @@
-"""A user's support and query rows, padded and masked so that users batch."""
+"""Episodes: padded and masked support and query rows, so that users can be batched."""
 
 from __future__ import annotations
 
@@ -7,27 +7,26 @@ from typing import Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from metaselector.data.encoded.batch import Batch
 from metaselector.data.encoded.dataset import EncodedDataset
+from metaselector.data.interactions import Ints
 from metaselector.data.splitting.windows import boundaries
 
-Ints = NDArray[np.int64]
 NO_ROW = -1
 
 
 @dataclass(frozen=True)
 class EpisodeRows:
-    """Which rows of a data set make up the episodes of some users; -1 where a user has fewer.
+    """The rows of a data set that make up the episodes of U users; -1 is padding.
 
     Attributes:
         users: int64 ``[U]``.
         support: int64 ``[U, S]``, oldest first.
         query: int64 ``[U, Q]``, oldest first.
-        history_limits: int64 ``[U]``, how many of their positives the rows' histories show at most;
-            None leaves them as they were encoded.
+        history_limits: int64 ``[U]``, maximum positives that the rows' histories show; None leaves
+            histories as encoded.
     """
 
     users: Ints
@@ -36,14 +35,14 @@ class EpisodeRows:
     history_limits: Ints | None = None
 
     def some(self, index: Ints) -> EpisodeRows:
-        """The episodes at the given positions, with no more padding than their queries need."""
+        """The episodes at positions `index`, with query padding cut to what they need."""
         query = self.query[index]
         width = int((query >= 0).sum(axis=1).max(initial=0))
         limits = None if self.history_limits is None else self.history_limits[index]
         return EpisodeRows(self.users[index], self.support[index], query[:, :width], limits)
 
     def flat(self, part: Literal["support", "query"]) -> tuple[Ints, Ints | None]:
-        """All rows of one part, int64 ``[n]``, and the history limit of each."""
+        """All rows of one part, int64 ``[n]``, without padding, and the history limit of each."""
         rows: Ints = getattr(self, part)
         present = rows >= 0
         if self.history_limits is None:
@@ -53,12 +52,12 @@ class EpisodeRows:
 
 @dataclass(frozen=True)
 class Rows:
-    """The padded rows of several users.
+    """Padded rows of U users.
 
     Attributes:
         batch: slots ``[U, R, C]``; padding rows hold padding ids.
-        labels: float ``[U, R]``, 0 in padding rows; of several tasks ``[U, R, T]``, nan where one
-            was not observed and in padding rows.
+        labels: float ``[U, R]``, 0 in padding rows; with several tasks ``[U, R, T]``, nan in
+            padding rows and if not observed.
         mask: float ``[U, R]``, 1 for a row, 0 for padding.
     """
 
@@ -97,11 +96,12 @@ class Episodes:
 def rows_around(
     users: Ints, first: Ints, cut: Ints, stop: Ints, support_size: int, query_size: int | None
 ) -> EpisodeRows:
-    """Support: the last `support_size` of ``[first, cut)``; query: the first of ``[cut, stop)``.
+    """Take the last `support_size` rows of ``[first, cut)`` and the first of ``[cut, stop)``.
 
     Args:
         users, first, cut, stop: int64 ``[U]``; the last three are row positions.
-        query_size: at most this many query rows a user; None takes all.
+        support_size: maximum support rows per user (S).
+        query_size: maximum query rows per user (Q); None takes all.
     """
     if query_size is None:
         query_size = int((stop - cut).max(initial=1))
@@ -117,12 +117,13 @@ def rows_around(
 def window_episodes(
     dataset: EncodedDataset, window: tuple[int, int], support_size: int, users: Ints | None = None
 ) -> EpisodeRows:
-    """Episodes whose query is the whole window and whose support are the latest rows before it.
+    """Take the whole window as the query set, and the latest rows before it as the support set.
 
     Args:
+        dataset: the data set.
         window: start and end in percent of each user's rows.
-        support_size: rows a user adapts on (S).
-        users: the users, all by default; those with an empty window are left out.
+        support_size: maximum support rows per user (S).
+        users: the users, all by default; users with an empty window are left out.
     """
     users = np.arange(dataset.num_users) if users is None else users
     offsets = dataset.user_offsets
@@ -140,10 +141,10 @@ def sample_episodes(
     users: Ints,
     generator: np.random.Generator,
 ) -> EpisodeRows:
-    """Like :func:`window_episodes`, but each user's window is cut at a random row.
+    """Like :func:`window_episodes`, but split each user's window at a random row.
 
-    Rows before the cut may serve as support, so that, as at test time, part of the support is
-    out-of-sample for base models that were trained on rows before the window.
+    Rows before the split may be in the support set, so that, as at test time, part of it is
+    out-of-sample for base models trained on the rows before the window.
     """
     offsets = dataset.user_offsets
     start, stop = (boundaries(offsets, percent, users) for percent in window)
@@ -154,7 +155,7 @@ def sample_episodes(
 
 
 def load_rows(dataset: EncodedDataset, rows: Ints, history_limits: Ints | None = None) -> Rows:
-    """Read rows ``[U, R]`` with -1 for padding; the limits are those of :class:`EpisodeRows`."""
+    """Read rows ``[U, R]``, -1 for padding, with the limits of :class:`EpisodeRows`."""
     present = rows >= 0
     rows = np.where(present, rows, 0)
     limits = (
@@ -177,7 +178,7 @@ def load_rows(dataset: EncodedDataset, rows: Ints, history_limits: Ints | None =
 
 
 def load_episodes(dataset: EncodedDataset, rows: EpisodeRows) -> Episodes:
-    """Read the rows of the episodes."""
+    """Read the support and query rows of episodes."""
     limits = rows.history_limits
     return Episodes(
         load_rows(dataset, rows.support, limits), load_rows(dataset, rows.query, limits)

@@ -1,6 +1,6 @@
-"""Which rows and which users' rows every step of a run may use, behind one contract.
+"""The contract of evaluation protocols: which users and rows each step of a run may use.
 
-:mod:`metaselector.data.splitting.warm` has those there are.
+:mod:`metaselector.data.splitting.warm` and :mod:`metaselector.data.splitting.cold` implement it.
 """
 
 from __future__ import annotations
@@ -10,32 +10,31 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from metaselector.config import Config
 from metaselector.data.encoded.dataset import EncodedDataset
+from metaselector.data.interactions import Ints
 from metaselector.data.splitting.episodes import EpisodeRows
 
-Ints = NDArray[np.int64]
 Window = Literal["early", "train", "full"]
-"""Which base models: meta-training is against the early ones, validation against those of *train*,
-and the table is made with the full ones, refitted on *train* and *valid*."""
+"""Which base models: meta-training uses the early ones, validation those fitted on *train*, and the
+results table the full ones, refitted on *train* and *valid*."""
 WINDOWS: tuple[Window, ...] = ("early", "train", "full")
 
 
 @dataclass(frozen=True)
 class EvaluationSplit:
-    """What one table of results is about.
+    """The episodes behind one results table.
 
     Attributes:
-        name: what the table's column ``protocol`` says.
-        folder: where the table's files are, in the run's directory.
-        valid: episodes that base models of *train* predict: selectors are validated on them, and
-            combiners fitted on their queries.
-        test: episodes that the full base models predict.
-        support_is_unseen: the base models have not been trained on the support rows, so that
-            combiners by user are tuned on the episodes of `valid` and fitted on the support of
-            `test`; otherwise they are fitted on the queries of `valid` like the others.
+        name: value of the table's column ``protocol``.
+        folder: folder of the table's files, relative to the run directory.
+        valid: episodes predicted by base models fitted on *train*; selectors are validated on them,
+            and combiners are fitted on their query rows.
+        test: episodes predicted by the full base models.
+        support_is_unseen: whether base models were not trained on the support rows. If so, per-user
+            combiners are tuned on the episodes of `valid` and fitted on the support of `test`;
+            otherwise they are fitted on the query rows of `valid`, like the others.
     """
 
     name: str
@@ -46,32 +45,32 @@ class EvaluationSplit:
 
 
 class EvaluationProtocol(ABC):
-    """Answers for one prepared data set; users and rows are in its order."""
+    """A protocol applied to one prepared data set, whose order of users and rows it uses."""
 
     def __init__(self, dataset: EncodedDataset, config: Config) -> None:
         self.dataset, self.config = dataset, config
 
     @property
     def fitting_dataset(self) -> EncodedDataset:
-        """The data set as base models are trained on it."""
+        """The data set that base models are trained on."""
         return self.dataset
 
     @abstractmethod
     def fitting_rows(self, window: Window) -> Ints:
-        """Rows that the base models of `window` are fitted on."""
+        """Training rows of the base models of `window`, int64."""
 
     @abstractmethod
     def stopping_rows(self) -> Ints:
-        """Rows that stop the training of early base models, and those of *train*, early."""
+        """Rows for early stopping of the base models of early and *train*, int64."""
 
     @property
     @abstractmethod
     def learners(self) -> Ints:
-        """Users of the episodes of one epoch of meta-training, with repeats."""
+        """Users of one epoch of meta-training, with repeats, int64."""
 
     @abstractmethod
     def sample(self, users: Ints, generator: np.random.Generator) -> EpisodeRows:
-        """Episodes of `users` to meta-train on, out-of-sample for the early base models.
+        """Sample meta-training episodes of `users`, out-of-sample for the early base models.
 
         Users with too few rows are left out.
         """
@@ -79,9 +78,9 @@ class EvaluationProtocol(ABC):
     @property
     @abstractmethod
     def nothing_to_learn(self) -> str:
-        """What is wrong, and what to do, where no user has rows to meta-train on."""
+        """The error message if no user has rows to meta-train on."""
 
     @property
     @abstractmethod
     def evaluation_splits(self) -> tuple[EvaluationSplit, ...]:
-        """The tables of results."""
+        """One split per results table."""

@@ -1,4 +1,4 @@
-"""The warm protocol: known users, in order of time."""
+"""The warm protocol: known users, split by time."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from functools import cached_property
 
 import numpy as np
 
+from metaselector.data.interactions import Ints
 from metaselector.data.splitting.episodes import (
     EpisodeRows,
     sample_episodes,
     window_episodes,
 )
-from metaselector.data.splitting.protocol import EvaluationProtocol, EvaluationSplit, Ints, Window
+from metaselector.data.splitting.protocol import EvaluationProtocol, EvaluationSplit, Window
 from metaselector.data.splitting.windows import window_rows
 
 
 class Warm(EvaluationProtocol):
-    """Known users in order of time: the first 80 % of a user's rows are *train*, and so on."""
+    """Splits each user's rows by time: by default the first 80 % are *train*, 90 % end *valid*."""
 
     def fitting_rows(self, window: Window) -> Ints:
         split = self.config.split
@@ -44,8 +45,8 @@ class Warm(EvaluationProtocol):
     def nothing_to_learn(self) -> str:
         split = self.config.split
         return (
-            f"no user has rows between {split.early} and {split.train} percent of "
-            "theirs to learn from; widen split.early to split.train, or bring more rows a user"
+            f"no user has rows between {split.early} and {split.train} percent of their rows to "
+            "meta-train on; widen split.early to split.train, or bring more rows per user"
         )
 
     @cached_property

@@ -1,7 +1,7 @@
-"""Chronological windows of each user's rows, and parts of the users.
+"""Chronological windows of each user's rows, and the random order of users.
 
-Rows of a user are ordered by (timestamp, original row order); a window is a range of ranks, given
-in whole percent so that boundaries are exact integers: ``floor(n * percent / 100)``.
+A user's rows are ordered by (timestamp, original row order). A window is a range of ranks in whole
+percent, so that boundaries are exact integers: ``floor(n * percent / 100)``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 
 class Windows(NamedTuple):
-    """Where the windows of the chronological protocol end, in percent of a user's rows."""
+    """Ends of the windows, in percent of a user's rows (warm) or of the users (cold)."""
 
     early: int = 60
     """End of the window that the early base models are trained on."""
@@ -31,7 +31,7 @@ DEFAULT_WINDOWS = Windows()
 def boundaries(
     user_offsets: NDArray[np.int64], percent: int, users: NDArray[np.int64] | None = None
 ) -> NDArray[np.int64]:
-    """Position in the sorted rows where each user's first `percent` of rows ends.
+    """End of each user's first `percent` of rows, as positions in the sorted rows.
 
     Args:
         user_offsets: int64 ``[n_users + 1]``; user u owns rows ``offsets[u]:offsets[u + 1]``.
@@ -49,7 +49,7 @@ def boundaries(
 
 
 def window_rows(user_offsets: NDArray[np.int64], start: int, stop: int) -> NDArray[np.int64]:
-    """Positions of the rows between the `start` and `stop` percent of every user, in order."""
+    """Positions of the rows between `start` and `stop` percent of every user, ascending."""
     position = np.arange(user_offsets[-1])
     counts = np.diff(user_offsets)
     low = np.repeat(boundaries(user_offsets, start), counts)
@@ -58,21 +58,21 @@ def window_rows(user_offsets: NDArray[np.int64], start: int, stop: int) -> NDArr
 
 
 def rows_of(user_offsets: NDArray[np.int64], users: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Positions of all rows of the given users, in order."""
+    """Positions of all rows of the given users, ascending."""
     chosen = np.zeros(len(user_offsets) - 1, dtype=bool)
     chosen[users] = True
     return np.flatnonzero(np.repeat(chosen, np.diff(user_offsets)))
 
 
 def user_places(names: Sequence[str], seed: int) -> NDArray[np.float64]:
-    """Where users stand if all are put into a random order, in percent.
+    """Position of each user in a random order of all users, in percent.
 
-    It is a hash (SipHash) of the name alone: a user keeps the place when others come or go, and a
-    share of the users is met but roughly.
+    It is a hash (SipHash) of the name alone: a user keeps its position when others are added or
+    removed, and shares of users are met only approximately.
 
     Args:
-        names: of the users.
-        seed: 0 to 10**16 - 1; another one is another order.
+        names: user names.
+        seed: random seed, 0 to 10**16 - 1.
 
     Returns:
         float64 ``[U]``, from 0 to below 100.

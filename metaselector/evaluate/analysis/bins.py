@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from metaselector.evaluate.losses import Ints
+from metaselector.data.interactions import Ints
 
 
 def quantile_bins(values: ArrayLike, bins: int) -> Ints:

@@ -15,7 +15,7 @@ from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.fetch import fetch
 from metaselector.data.interactions import InteractionTable, Task
 from metaselector.data.preparation.encode import encode_to
-from metaselector.data.preparation.settings import Settings
+from metaselector.data.preparation.parts import Settings
 from metaselector.data.registry import read
 from metaselector.data.splitting.cold import Cold
 from metaselector.data.splitting.windows import (

@@ -26,7 +26,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -34,6 +33,7 @@ from metaselector.common.progress import Progress
 from metaselector.config.training import PeerLearningConfig
 from metaselector.data.encoded.batch import Batch
 from metaselector.data.encoded.dataset import EncodedDataset
+from metaselector.data.interactions import Ints
 from metaselector.training.loop.snapshot_manager import SnapshotManager
 from metaselector.training.loop.train import Plan, train
 from metaselector.training.loop.trainable import ValidationResult
@@ -52,8 +52,6 @@ from metaselector.training.peer_learning.together import (
 )
 from metaselector.training.predict import labels_for, predict
 from metaselector.training.pretrain import Pretrained
-
-Ints = NDArray[np.int64]
 
 
 class CoTraining(Together):

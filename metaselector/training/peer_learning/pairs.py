@@ -13,12 +13,11 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from metaselector.common.errors import ConfigError
 from metaselector.data.encoded.dataset import EncodedDataset
+from metaselector.data.interactions import Ints
 
-Ints = NDArray[np.int64]
 _OVERDRAWN = 3
 """Pairs drawn for each that is wanted, as many are in the data."""
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from metaselector.data.interactions import Ints
 from metaselector.training.peer_learning.pairs import Pairs
 from metaselector.training.peer_learning.together import NEVER, Member
-
-Ints = NDArray[np.int64]
 
 
 class Share:

@@ -58,9 +58,9 @@ def test_an_edited_file_is_read_again(path: Path) -> None:
     ("text", "attribute", "problem"),
     [
         (MODEL, "Mne", "mine.py: no class 'Mne' in this file; did you mean 'Mine'"),
-        ("x = 1\n", "Mine", "mine.py: no class 'Mine' in this file; it has none that would do"),
-        (MODEL, "Settings", "'Settings' is no torch Module"),
-        (MODEL, "SIZE", "'SIZE' is no torch Module"),
+        ("x = 1\n", "Mine", "mine.py: no class 'Mine' in this file; it has no suitable class"),
+        (MODEL, "Settings", "'Settings' is not a subclass of torch's Module"),
+        (MODEL, "SIZE", "'SIZE' is not a subclass of torch's Module"),
         ("x = 1\nimport no_such\n", "Mine", r"mine.py:2: fails to load \(ModuleNotFoundError: No"),
         ("x = 1\n\nx = = 2\n", "Mine", r"mine.py:3: fails to load \(SyntaxError: invalid syntax"),
         ("def f():\n    1 / 0\n\nf()\n", "Mine", r"mine.py:2: fails to load \(ZeroDivisionError"),
@@ -80,5 +80,8 @@ def test_a_name_without_a_class(name: str) -> None:
 
 
 def test_no_such_file(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"no\.py: cannot be read \(No such file.*Mine is looked"):
+    with pytest.raises(
+        ConfigError,
+        match=r"no\.py: cannot read the file of Mine \(No such file.*paths",
+    ):
         load_from_file(f"{tmp_path / 'no.py'}:Mine")

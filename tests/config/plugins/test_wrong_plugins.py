@@ -173,14 +173,14 @@ def test_numbers_of_all_kinds_are_metrics() -> None:
 @pytest.mark.parametrize(
     ("source", "problem"),
     [
-        (raises, "dataset 'own' has no text 'licence'"),
+        (raises, "dataset 'own' has no attribute 'licence' of type str"),
         (type("Own", (), {"__init__": raises}), r"dataset 'own' cannot be built \(KeyError: "),
-        (SimpleNamespace(licence="a", expected=None), "has no text 'expected'"),
+        (SimpleNamespace(licence="a", expected=None), "has no attribute 'expected' of type str"),
         (SimpleNamespace(licence="a", expected="b"), r"has no method read\(path\)"),
         (SimpleNamespace(licence="a", expected="b", read=raises), "'own' fails to read it"),
         (
             SimpleNamespace(licence="a", expected="b", read=lambda path: None),
-            "read gives NoneType, not an InteractionTable",
+            "read returns NoneType, not an InteractionTable",
         ),
     ],
 )

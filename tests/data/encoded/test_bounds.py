@@ -57,7 +57,7 @@ def test_what_points_nowhere_is_refused(
     array.flat[1] = value
     np.save(path, array)
     add_digests(path.parent, [path.name])
-    with pytest.raises(DataError, match=rf"{name}\.npy: holds .*prepare` again"):
+    with pytest.raises(DataError, match=rf"{name}\.npy: contains .*prepare` again"):
         EncodedDataset.load(path.parent)
 
 

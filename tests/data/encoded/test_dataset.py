@@ -116,7 +116,7 @@ def test_damaged_file_is_named(saved: Path, name: str, damage: str) -> None:
 def test_array_of_another_type_is_named(saved: Path, name: str) -> None:
     np.save(saved / f"{name}.npy", np.load(saved / f"{name}.npy").astype(np.int16))
     add_digests(saved, [f"{name}.npy"])  # as somebody would who means it
-    with pytest.raises(DataError, match=rf"{name}\.npy: holds int16"):
+    with pytest.raises(DataError, match=rf"{name}\.npy: contains int16"):
         EncodedDataset.load(saved)
 
 
@@ -142,7 +142,9 @@ def test_times_in_seconds_of_an_earlier_version_are_refused(saved: Path) -> None
     schema = json.loads((saved / "schema.json").read_text())
     (saved / "schema.json").write_text(json.dumps({**schema, "version": 2}))
     add_digests(saved, ["schema.json"])
-    with pytest.raises(DataError, match=r"cut times to whole seconds; .* `metaselector data prep"):
+    with pytest.raises(
+        DataError, match=r"truncated times to whole seconds; .* `metaselector data prep"
+    ):
         EncodedDataset.load(saved)
 
 

@@ -155,7 +155,9 @@ def test_a_file_that_is_not_listed(prepared: Path) -> None:
 
 def test_the_list_of_an_earlier_version(prepared: Path) -> None:
     (prepared / "sha256.json").write_text(json.dumps("0" * 64))
-    with pytest.raises(DataError, match=r"sha256\.json: an earlier version prepared these data"):
+    with pytest.raises(
+        DataError, match=r"sha256\.json: the data were prepared by an earlier version"
+    ):
         EncodedDataset.load(prepared)
 
 

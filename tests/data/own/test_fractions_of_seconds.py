@@ -18,7 +18,7 @@ from metaselector.data.interactions import InteractionTable
 from metaselector.data.own.frame import write_log
 from metaselector.data.own.own_log import read_log
 from metaselector.data.preparation.encode import encode
-from metaselector.data.preparation.settings import Settings
+from metaselector.data.preparation.parts import Settings
 from metaselector.data.public.amazon import read_amazon
 from metaselector.data.public.atomic import read_atomic
 

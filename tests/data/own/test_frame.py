@@ -96,9 +96,12 @@ def test_numbers_of_numpy(tmp_path: Path) -> None:
         ),
         (
             FRAME.assign(what=["a", 1, 2.5]),
-            r"^the data frame \(column what\): .*more than one type",
+            r"^the data frame \(column what\): .*mixed or unsupported types",
         ),
-        (FRAME.assign(device=[{1}, 2, 3]), r"^the data frame \(column device\): .*one type"),
+        (
+            FRAME.assign(device=[{1}, 2, 3]),
+            r"^the data frame \(column device\): .*mixed or unsupported types",
+        ),
         (FRAME.rename(columns={"price": "prize"}), r"\(column price\): .*did you mean 'prize'"),
     ],
 )

@@ -52,9 +52,9 @@ def test_a_threshold_after_another_where_nothing_is_missing(tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("row", "said"),
     [
-        ("2,2,3,1,0", "(column bought): is positive, but column 'stars', after which it comes"),
-        ("2,2,5,0,1", "(column again): is positive, but column 'bought', after which it comes"),
-        ("2,2,5,,1", "(column again): is positive, but column 'bought', after which it comes"),
+        ("2,2,3,1,0", "(column bought): is positive, but column 'stars', which must be positive"),
+        ("2,2,5,0,1", "(column again): is positive, but column 'bought', which must be positive"),
+        ("2,2,5,,1", "(column again): is positive, but column 'bought', which must be positive"),
     ],
 )
 def test_a_positive_after_none_is_an_error(tmp_path: Path, row: str, said: str) -> None:
@@ -64,9 +64,9 @@ def test_a_positive_after_none_is_an_error(tmp_path: Path, row: str, said: str) 
 @pytest.mark.parametrize(
     ("name", "after", "said"),
     [
-        ("like", "bought", "labels.like.after: 'bought' is no label before this one; remove it"),
-        ("bought", "lik", "labels.bought.after: 'lik' is no label before this one; did you mean"),
-        ("bought", "bought", "labels.bought.after: 'bought' is no label before this one"),
+        ("like", "bought", "labels.like.after: 'bought' is not an earlier label; remove it"),
+        ("bought", "lik", "labels.bought.after: 'lik' is not an earlier label; did you mean"),
+        ("bought", "bought", "labels.bought.after: 'bought' is not an earlier label"),
     ],
 )
 def test_after_names_an_earlier_label(tmp_path: Path, name: str, after: str, said: str) -> None:

@@ -101,48 +101,51 @@ def test_features_that_are_all_commented_out(tmp_path: Path) -> None:
         ),
         ({"time": "t"}, ": time: should be a mapping, such as {key: value} (got 't')"),
         ({"time_parts": ["week"]}, ": time_parts.0: should be 'hour', "),
-        ({"time_parts": ["hour", "hour"]}, ": time_parts: one is given twice"),
-        ({"separator": "::"}, ": separator: '::' is not one character of ASCII"),
-        ({"separator": '"'}, ": separator: '\"' is not one character of ASCII, or is a quote"),
+        ({"time_parts": ["hour", "hour"]}, ": time_parts: a part is given twice"),
+        ({"separator": "::"}, ": separator: '::' must be one ASCII character"),
+        ({"separator": '"'}, ": separator: '\"' must be one ASCII character, and not a quote"),
         ({"labels": None}, ": labels: give either labels or negatives, found neither"),
         ({"labels": {}}, ": labels: "),
         ({"negatives": {"per_positive": 4}}, ": labels: give either labels or negatives, found"),
         ({"labels": {"like": {"column": "r", "threshold": ".inf"}}}, ": labels.like.threshold: "),
-        ({"labels": {"a b": {"column": "r"}}}, ": labels: 'a b' is no name"),
-        ({"name": "my shop"}, ": name: 'my shop' is no name; set one of letters, digits"),
-        ({"item": "u"}, ": item: column 'u' is the user already; choose another column"),
-        ({"labels": {"like": {"column": "t"}}}, ": labels.like: column 't' is the time.column"),
+        ({"labels": {"a b": {"column": "r"}}}, ": labels: 'a b' is invalid; use"),
+        ({"name": "my shop"}, ": name: 'my shop' is invalid; use letters, digits"),
+        ({"item": "u"}, ": item: column 'u' is already the user; choose another column"),
+        (
+            {"labels": {"like": {"column": "t"}}},
+            ": labels.like: column 't' is already the time.column",
+        ),
         (
             {"features": {"r": {"kind": "numeric"}}},
-            ": features.r: column 'r' is the label like, which must not be told to a model",
+            ": features.r: column 'r' is the label like, which models must not see",
         ),
         (
             {"features": {"stars": {"column": "r"}}},
             ": features.stars: column 'r' is the label like",
         ),
-        ({"features": {"t": {}}}, ": features.t: column 't' is the time.column already; remove"),
-        ({"features": {"u": {}}}, ": features.u: column 'u' is the user already"),
-        ({"features": {"user": {}}}, ": features.user: 'user' is the name of a field"),
+        ({"features": {"t": {}}}, ": features.t: column 't' is already the time.column; remove"),
+        ({"features": {"u": {}}}, ": features.u: column 'u' is already the user"),
+        ({"features": {"user": {}}}, ": features.user: 'user' is reserved; rename"),
         ({"features": {"history_x": {}}}, ": features.history_x: names that begin with history_"),
         ({"features": {"season": {}}}, ": features.season: 'season' is one of the time_parts; "),
-        ({"features": {"like": {}}}, ": features.like: 'like' is a label; call the feature"),
+        ({"features": {"like": {}}}, ": features.like: 'like' is a label; rename the feature"),
         (
             {
                 "users": {"file": "u.csv", "key": "u", "features": {"age": {}}},
                 "items": {"file": "i.csv", "key": "i", "features": {"age": {}}},
             },
-            ": items.features.age: 'age' is one of users.features; call the feature otherwise",
+            ": items.features.age: 'age' is one of users.features; rename the feature",
         ),
         (
             {"features": {"x": {"kind": "categorical", "buckets": 3}}},
-            ": features.x: buckets means nothing for a categorical feature; remove it",
+            ": features.x: buckets has no effect on a categorical feature; remove it",
         ),
         (
             {"features": {"x": {"kind": "multivalued", "profile": True}}},
-            ": features.x.profile: only features of items have one",
+            ": features.x.profile: only item features can have one",
         ),
-        ({"user": "CHANGE_ME"}, ": user: replace CHANGE_ME by"),
-        ({"time": {"column": "t", "unit": "CHANGE_ME"}}, ": time.unit: replace CHANGE_ME by"),
+        ({"user": "CHANGE_ME"}, ": user: replace CHANGE_ME, as"),
+        ({"time": {"column": "t", "unit": "CHANGE_ME"}}, ": time.unit: replace CHANGE_ME, as"),
     ],
 )
 def test_mistakes(tmp_path: Path, change: dict[str, Any], message: str) -> None:
@@ -153,7 +156,7 @@ def test_mistakes(tmp_path: Path, change: dict[str, Any], message: str) -> None:
 @pytest.mark.parametrize("key", ["version", "interactions", "user", "item", "time"])
 def test_missing_keys(tmp_path: Path, key: str) -> None:
     given = {name: value for name, value in SMALL.items() if name != key}
-    assert problem(tmp_path, yaml.safe_dump(given)) == f": {key}: is missing; add it"
+    assert problem(tmp_path, yaml.safe_dump(given)) == f": {key}: missing; add it"
 
 
 @pytest.mark.parametrize(
@@ -163,7 +166,7 @@ def test_missing_keys(tmp_path: Path, key: str) -> None:
         ("features:\n  a: {}\n  a: {}\n", ":3: not valid YAML ('a' is given twice"),
         ("user: [\n", ":2: not valid YAML ("),
         ("user: \x00", ":1: not valid YAML (a control character)"),
-        ("", ": version: is missing; add it"),
+        ("", ": version: missing; add it"),
         ("- user\n", ": expected `key: value` lines, found list"),
     ],
 )
@@ -178,4 +181,4 @@ def test_missing_file(tmp_path: Path) -> None:
 
 def test_the_file_should_be_called_like_a_data_set(tmp_path: Path) -> None:
     found = problem(tmp_path, yaml.safe_dump(SMALL), "my shop.yaml")
-    assert found.startswith(": name: 'my shop' is no name; set one")
+    assert found.startswith(": name: 'my shop' is invalid; use")

@@ -143,7 +143,7 @@ def test_a_feature_that_is_missing_everywhere(tmp_path: Path) -> None:
     assert len(table.interactions) == 2
     list(table.read())
     assert table.repairs == [
-        f"{tmp_path / 'log.csv'}: column '{name}' is empty in all rows; the field holds only its "
+        f"{tmp_path / 'log.csv'}: column '{name}' is empty in all rows, so the field has only its "
         "unseen word"
         for name in ("price", "device")
     ]

@@ -98,25 +98,27 @@ def test_folder(tmp_path: Path) -> None:
     parquet.write_table(replaced("stars", pa.array(["5", "1", "2"])), folder / "b.parquet")
     found = problem(write(tmp_path, None, interactions="parts"))
     assert found.startswith(
-        "parts/b.parquet (column stars): is of type string, but of type double in a."
+        "parts/b.parquet (column stars): has type string, but type double in a."
     )
     parquet.write_table(arrow().drop_columns("stars"), folder / "b.parquet")
     found = problem(write(tmp_path, None, interactions="parts"))
-    assert found.startswith(
-        "parts/b.parquet (column stars): is of no type, but of type double in a."
-    )
+    assert found.startswith("parts/b.parquet (column stars): has no type, but type double in a.")
 
 
 def test_empty_folder(tmp_path: Path) -> None:
     (tmp_path / "parts").mkdir()
     found = problem(write(tmp_path, None, interactions="parts"))
-    assert found.startswith("parts: the folder holds no .parquet files")
+    assert found.startswith("parts: the folder contains no .parquet files")
 
 
 @pytest.mark.parametrize(
     ("column", "values", "message"),
     [
-        ("who", [1.0, 2.0, 3.0], ":1 (column who): 1.0 is no id but a floating-point number; save"),
+        (
+            "who",
+            [1.0, 2.0, 3.0],
+            ":1 (column who): floating-point numbers cannot be ids, such as 1.0; save",
+        ),
         ("who", ["a", None, "b"], ":2 (column who): is empty"),
         ("what", ["a", "b", ""], ":3 (column what): is empty"),
         ("what", [[1], [2], [3]], None),
@@ -128,7 +130,7 @@ def test_empty_folder(tmp_path: Path) -> None:
         ("when", [1.0, float("nan"), 3.0], ":2 (column when): is empty"),
         ("price", [{"a": 1}] * 3, ":1 (column price): values of type struct<a: int64> are no"),
         ("device", [{"a": 1}] * 3, ":1 (column device): values of type struct<a: int64> cannot"),
-        ("tags", [["a"], ["b|c"], []], ":2 (column tags): 'b|c' holds the separator '|'; set"),
+        ("tags", [["a"], ["b|c"], []], ":2 (column tags): 'b|c' contains the separator '|'; set"),
     ],
 )
 def test_wrong_parquet(tmp_path: Path, column: str, values: list[Any], message: str | None) -> None:
@@ -141,7 +143,7 @@ def test_wrong_parquet(tmp_path: Path, column: str, values: list[Any], message: 
 
 def test_parquet_needs_the_right_unit(tmp_path: Path) -> None:
     found = problem(write_parquet(tmp_path, arrow(), time={"column": "when"}))
-    assert found.startswith("log.parquet:1 (column when): the unit of the time is not known; set")
+    assert found.startswith("log.parquet:1 (column when): unknown unit of time; set")
     found = problem(write_parquet(tmp_path, arrow(), time={"column": "when", "unit": "iso"}))
     assert found.startswith("log.parquet:1 (column when): holds values of type double, not ISO")
 
@@ -150,14 +152,14 @@ def test_no_parquet(tmp_path: Path) -> None:
     schema = write_parquet(tmp_path, arrow())
     path = tmp_path / "log.parquet"
     path.write_bytes(path.read_bytes()[:-50])
-    assert problem(schema).startswith("log.parquet: no Parquet file, or a damaged one (")
+    assert problem(schema).startswith("log.parquet: not a Parquet file, or damaged (")
     parquet.write_table(arrow().slice(0, 0), path)
-    assert problem(schema) == "log.parquet: holds no interactions, only names of columns"
+    assert problem(schema) == "log.parquet: contains only a header and no interactions"
 
 
 def test_parquet_lacks_a_column(tmp_path: Path) -> None:
     found = problem(write_parquet(tmp_path, arrow().drop_columns("who")))
-    assert found.startswith("log.parquet (column who): there is no such column, which the schema")
+    assert found.startswith("log.parquet (column who): there is no such column, but the schema")
 
 
 def test_missing_entries_of_lists_are_counted(tmp_path: Path) -> None:
@@ -167,7 +169,7 @@ def test_missing_entries_of_lists_are_counted(tmp_path: Path) -> None:
         (block,) = table.read()
     assert block.features["tags"].to_pylist() == ["x", "", "y"]
     assert table.repairs == [
-        f"{tmp_path / 'log.parquet'}: column 'tags': 2 missing entries of lists left out (first in "
+        f"{tmp_path / 'log.parquet'}: column 'tags': dropped 2 missing entries of lists (first in "
         "log.parquet:1)"
     ]
 

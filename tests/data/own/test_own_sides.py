@@ -65,10 +65,10 @@ def test_sides_that_spell_names_in_another_way(tmp_path: Path) -> None:
     assert table.items.index.tolist() == ['a "b", c']
     list(table.read())
     assert table.repairs == [
-        f"{tmp_path / 'users.csv'}: column 'id': 1 user is spelled in another way than in the "
-        "interactions (' ann' for 'ann'), and so not described; write both alike",
-        f"{tmp_path / 'items.tsv'}: column 'id': 1 item is spelled in another way than in the "
-        "interactions ('02' for '2'), and so not described; write both alike",
+        f"{tmp_path / 'users.csv'}: column 'id': 1 user is spelled differently than in the "
+        "interactions (' ann' for 'ann'), so features are missing; use one spelling",
+        f"{tmp_path / 'items.tsv'}: column 'id': 1 item is spelled differently than in the "
+        "interactions ('02' for '2'), so features are missing; use one spelling",
     ]
 
 
@@ -76,8 +76,8 @@ def test_sides_of_others(tmp_path: Path) -> None:
     table = read_log(write_sides(tmp_path, "id,age\nAnn,1\n", "id\tgenres\tbrand\n02\tx\ty\n"))
     assert table.items.empty
     assert table.repairs == [
-        f"{tmp_path / name}: column 'id' has none of the {index} of the interactions; compare the "
-        "spelling of both"
+        f"{tmp_path / name}: column 'id' has none of the {index} of the interactions; compare "
+        "their spelling"
         for name, index in {"users.csv": "users", "items.tsv": "items"}.items()
     ]
 
@@ -91,7 +91,7 @@ def test_sides_that_are_wrong(tmp_path: Path) -> None:
         "users.csv:2 (column age): 'old' is not a finite number"
     )
     assert problem(write_sides(tmp_path, "id,aged\na,1\n", good)).startswith(
-        "users.csv:1 (column age): there is no such column, which the schema names as "
+        "users.csv:1 (column age): there is no such column, but the schema names it as "
         "users.features.age; did you mean 'aged'?"
     )
     table = read_log(write_sides(tmp_path, "id,age\na,1\n", good + "2\tx\ty\n"))

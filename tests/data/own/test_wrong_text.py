@@ -21,8 +21,8 @@ from .conftest import HEADER, LOG, ROWS, check, problem, write
         (",i,1,5,1,1,,,", "(column who): is empty; correct or remove the row"),
         ("u,,1,5,1,1,,,", "(column what): is empty"),
         ("u,i,,5,1,1,,,", "(column when): is empty"),
-        ("u,i,1,,1,1,,,", "(column stars): is empty; every row needs the first of the labels"),
-        ("u,i,1,nan,1,1,,,", "(column stars): is empty; every row needs the first of the labels"),
+        ("u,i,1,,1,1,,,", "(column stars): is empty; every row needs the first label"),
+        ("u,i,1,nan,1,1,,,", "(column stars): is empty; every row needs the first label"),
         ("u,i,1,good,1,1,,,", "(column stars): 'good' is not a finite number; correct it"),
         ("u,i,1,inf,1,1,,,", "(column stars): inf is not a finite number"),
         ("u,i,1,1e999,1,1,,,", "(column stars): inf is not a finite number"),
@@ -38,8 +38,8 @@ from .conftest import HEADER, LOG, ROWS, check, problem, write
         ("u,i,1,5,1", "(column price): 'u,i,1,5,1' has 5 instead of 9 values separated by ','"),
         ("u,i,1,5,1,1,,,,x", "(column other): 'u,i,1,5,1,1,,,,x' has 10 instead of 9 values"),
         ("", ": the line is blank; remove it"),
-        ('"u,i,1,5,1,1,,,', ": '\"u,i,1,5,1,1,,,' is no CSV (unexpected end of data); a value"),
-        ("u\ri,1,5,1,1,,,", ": 'u\\ri,1,5,1,1,,,' is no CSV ("),
+        ('"u,i,1,5,1,1,,,', ": '\"u,i,1,5,1,1,,,' is not CSV (unexpected end of data); values"),
+        ("u\ri,1,5,1,1,,,", ": 'u\\ri,1,5,1,1,,,' is not CSV ("),
     ],
 )
 def test_wrong_row(tmp_path: Path, row: str, message: str) -> None:
@@ -66,9 +66,9 @@ def test_the_line_is_right_in_a_later_block(
             "881250949000000",
             "881250949000000 looks like microseconds; divide by 1,000 and set time.unit: millisec",
         ),
-        ("iso", "01/05/2024", "'01/05/2024' is no ISO time, such as 2024-05-01 or"),
-        ("iso", "881250949", "'881250949' is no ISO time, such as 2024-05-01 or"),
-        ("iso", "2024-02-30", "'2024-02-30' is no ISO time"),
+        ("iso", "01/05/2024", "'01/05/2024' is not an ISO time such as 2024-05-01 or"),
+        ("iso", "881250949", "'881250949' is not an ISO time such as 2024-05-01 or"),
+        ("iso", "2024-02-30", "'2024-02-30' is not an ISO time"),
         ("iso", "1969-12-31", "1969-12-31T00:00:00 is before 1970"),
         ("iso", "2300-01-01", "2300-01-01T00:00:00 is after the year 2200"),
         ("iso", "", "is empty; correct or remove the row"),
@@ -91,7 +91,7 @@ def test_wrong_time(tmp_path: Path, unit: str, value: str, message: str) -> None
     [
         ("", "log.csv: the file is empty"),
         ("\n\n", "log.csv: the file is empty"),
-        (HEADER, "log.csv: holds no interactions, only names of columns"),
+        (HEADER, "log.csv: contains only a header and no interactions"),
         (
             HEADER.replace(",", ";"),
             "log.csv:1: the header looks separated by ';', not ','; set separator: \";\" in",
@@ -100,12 +100,12 @@ def test_wrong_time(tmp_path: Path, unit: str, value: str, message: str) -> None
         ("who\na\n", "log.csv:1: the header has one column, 'who'"),
         (
             HEADER.replace("stars", "star"),
-            "log.csv:1 (column stars): there is no such column, which the schema names as "
+            "log.csv:1 (column stars): there is no such column, but the schema names it as "
             "labels.like; did you mean 'star'?",
         ),
         (
             HEADER.replace("device", "price"),
-            "log.csv:1 (column price): 'price' is named twice in the header; rename",
+            "log.csv:1 (column price): 'price' is given twice in the header; rename",
         ),
     ],
     ids=["empty", "blank", "header", "semicolon", "tab", "one column", "missing", "twice"],
@@ -127,9 +127,9 @@ def test_utf16(tmp_path: Path) -> None:
 
 
 def test_missing_files(tmp_path: Path) -> None:
-    assert problem(write(tmp_path, None)).startswith("log.csv: no such file; correct the path")
+    assert problem(write(tmp_path, None)).startswith("log.csv: file not found")
     found = problem(write(tmp_path, LOG, interactions="log.xlsx"))
-    assert found.startswith("log.xlsx: the name does not say what it is; bring .csv, .tsv")
+    assert found.startswith("log.xlsx: unknown file format; bring .csv, .tsv")
 
 
 def test_truncated_gzip(tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_truncated_gzip(tmp_path: Path) -> None:
     rows = "".join(f"u{rng.integers(1e9)},i,1,5,1,1,,,\n" for _ in range(2000))
     raw = gzip.compress((HEADER + rows).encode())[:-200]
     found = problem(write(tmp_path, raw, interactions="log.csv.gz"))
-    assert "the gzip file is cut short here; copy or fetch it again" in found
+    assert "the gzip file is truncated here; copy or fetch it again" in found
 
 
 def test_truncated_text(tmp_path: Path) -> None:
@@ -149,14 +149,14 @@ def test_truncated_text(tmp_path: Path) -> None:
 def test_text_needs_a_unit(tmp_path: Path) -> None:
     found = problem(write(tmp_path, time={"column": "when"}))
     assert found == (
-        "shop.yaml: time.unit: is missing; say what log.csv has: seconds, milliseconds or iso"
+        "shop.yaml: time.unit: missing; set it to the unit in log.csv: seconds, milliseconds or iso"
     )
 
 
 def test_one_column_of_two_kinds(tmp_path: Path) -> None:
     features = {"price": {"kind": "numeric"}, "tier": {"column": "price"}}
     found = problem(write(tmp_path, features=features))
-    assert found.startswith("shop.yaml: features.tier: column 'price' is read as numbers in one")
+    assert found.startswith("shop.yaml: features.tier: column 'price' is used both as numbers")
 
 
 def test_one_column_of_two_features(tmp_path: Path) -> None:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.encoded.schema import Schema
 from metaselector.data.interactions import InteractionTable
-from metaselector.data.preparation.encode import Settings, encode
+from metaselector.data.preparation.encode import encode, encode_to
+from metaselector.data.preparation.parts import Settings
+from metaselector.data.public.atomic import read_atomic
+from metaselector.data.registry import read
 from metaselector.data.splitting.windows import Windows
 
 MakeTable = Callable[[Sequence[tuple[str, str, float, int]]], InteractionTable]
@@ -57,6 +62,20 @@ def field(dataset: EncodedDataset, name: str) -> list[Any]:
     return rows
 
 
+def decoded(dataset: EncodedDataset, name: str) -> list[Any]:
+    """Word and value of each slot of a field that is no padding, row by row."""
+    batch = dataset.batch(np.arange(len(dataset)))
+    first = dataset.schema.first_slot(name)
+    field = next(field for field in dataset.schema.fields if field.name == name)
+    rows = []
+    for ids, values in zip(
+        *(t[:, first : first + field.slots].tolist() for t in batch), strict=True
+    ):
+        words = [dataset.schema.word(id_).removeprefix(f"{name}=") for id_ in ids]
+        rows.append([pair for pair in zip(words, values, strict=True) if pair[0] != "(padding)"])
+    return rows
+
+
 def words(dataset: EncodedDataset, name: str) -> list[str]:
     """A categorical field as words."""
     cells = field(dataset, name)
@@ -75,3 +94,77 @@ def features(dataset: EncodedDataset, rows: Any = slice(None)) -> tuple[np.ndarr
 
 def assert_same(a: tuple[np.ndarray, np.ndarray], b: tuple[np.ndarray, np.ndarray]) -> None:
     assert all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+SCHEMA = """
+version: 1
+interactions: log.csv
+user: who
+item: what
+time: {column: at, unit: milliseconds}
+labels:
+  bought: {column: amount, threshold: 3}
+  kept: {column: kept, after: bought}
+features:
+  device: {kind: categorical}
+  price: {kind: numeric}
+  bucket: {kind: numeric, column: price2, buckets: 4}
+  tags: {kind: multivalued, separator: ";"}
+time_parts: [hour, month]
+users: {file: users.csv, key: who, features: {age: {kind: numeric}, city: {kind: categorical}}}
+items:
+  file: items.csv
+  key: what
+  features:
+    groups: {kind: multivalued, separator: "|", profile: true}
+    weight: {kind: numeric}
+"""
+
+
+def prepared(source: str, raw: Path, directory: Path, settings: Settings) -> Path:
+    directory.mkdir()
+    encode_to(read(source, raw), directory, settings)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pd.DataFrame]:
+    """A prepared log with all kinds of features, two tasks, ties and repeats; and its raw rows."""
+    folder = tmp_path_factory.mktemp("shop")
+    generator = np.random.default_rng(1)
+    n = 400
+    frame = pd.DataFrame(
+        {
+            "who": generator.integers(12, size=n).astype(str),
+            "what": generator.integers(30, size=n),
+            "at": 1_600_000_000_000 + 3_600_000_000 * generator.integers(25, size=n),
+            "amount": generator.integers(1, 6, size=n),
+            "device": generator.choice(["phone", "tablet", ""], size=n),
+            "price": np.where(generator.random(n) < 0.2, np.nan, generator.normal(size=n)),
+            "price2": generator.normal(size=n),
+            "tags": generator.choice(["a;b", "b", "", "c;a;b"], size=n),
+        }
+    )
+    kept = generator.integers(2, size=n).astype(float)
+    frame["kept"] = np.where(frame["amount"] >= 3, kept, np.nan)
+    frame = pd.concat([frame, frame.iloc[:20]], ignore_index=True)
+    frame.to_csv(folder / "log.csv", index=False)
+    ages = [f"{u},{20 + u},{'Rome' if u % 2 else ''}" for u in range(10)]
+    (folder / "users.csv").write_text("\n".join(["who,age,city", *ages]) + "\n")
+    groups = ["x|y", "", "z|x|w", "y"]
+    items = [f"{i},{groups[i % 4]},{i / 7 if i % 5 else ''}" for i in range(28)]
+    (folder / "items.csv").write_text("\n".join(["what,groups,weight", *items]) + "\n")
+    (folder / "shop.yaml").write_text(SCHEMA)
+    source = str(folder / "shop.yaml")
+    settings = Settings(history_length=4, min_count=2)
+    return prepared(source, folder / "log.csv", folder / "data", settings), frame
+
+
+@pytest.fixture(scope="module")
+def films(
+    write_world: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, pd.DataFrame]:
+    folder = tmp_path_factory.mktemp("films")
+    raw = write_world(folder / "raw")
+    table = read_atomic(raw, "ml-100k").interactions
+    return prepared("movielens-100k", raw, folder / "data", Settings()), table

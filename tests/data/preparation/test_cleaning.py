@@ -71,24 +71,24 @@ def notes_of(*groups: list[Row]) -> list[str]:
 def test_what_is_said_of_times() -> None:
     calm = [(0, item, item) for item in range(8)]
     assert notes_of(calm, [(1, 1, 7), (1, 2, 7)]) == [
-        "tiny.csv: 20 % of the rows (2 of 10) share their time with another row of their user: the "
-        "order among these is the file's; if it is not that of time, bring exact times"
+        "tiny.csv: 20 % of the rows (2 of 10) share their time with another row of their user: "
+        "these keep the order of the file; if that order is wrong, bring exact times"
     ]
     repeated = (1, 1, 7)
     assert notes_of(calm, [repeated, repeated, (1, 2, 8), (1, 3, 9)]) == []
     assert notes_of(calm, calm, [(1, 1, 7), (1, 2, 7)]) == []  # one in nine
     (note,) = notes_of([(0, item, DAY * item) for item in range(9)], [(1, 1, DAY), (1, 2, DAY)])
-    assert "share their time with another row of their user, for all times are dates: the" in note
+    assert "share their time with another row of their user, as all times are dates: these" in note
 
 
 def test_rows_before_older_ones_are_counted() -> None:
     rows = [(0, 1, 8), (0, 2, 7), (1, 1, 6), (0, 1, 9), (1, 1, 5)]
     assert notes_of(rows) == [
         "tiny.csv: 2 of 5 rows come in the file before an older row of their user; this does no "
-        "harm, for each user's rows are put in order of time"
+        "harm, because each user's rows are sorted by time"
     ]
     (note,) = notes_of([*rows, (0, 5, 7)])
-    assert "the order among these is the file's, which is not in order of time; if it is" in note
+    assert "keep the order of the file, which is not sorted by time; if that order is" in note
 
 
 @pytest.mark.parametrize("rows", [[], [(0, 1, 7), (0, 1, 8)]])

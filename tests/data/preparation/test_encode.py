@@ -206,7 +206,7 @@ def test_single_row_user_is_named_with_file_and_line(make_table: MakeTable) -> N
 
 
 def test_no_interactions(make_table: MakeTable) -> None:
-    with pytest.raises(DataError, match=r"tiny\.csv: the file holds no interactions"):
+    with pytest.raises(DataError, match=r"tiny\.csv: the file contains no interactions"):
         encode(make_table([]), Settings(WINDOWS))
 
 
@@ -229,10 +229,10 @@ def test_ids_that_may_be_wrong_are_counted(make_table: MakeTable) -> None:
     encode(table, SETTINGS)
     user, item = table.repairs
     assert user == (
-        "tiny.csv (column user): one number written in several ways: 2 users ('7', '007'; 10 "
-        "rows); each spelling counts as another user: write all alike"
+        "tiny.csv (column user): one number with several spellings: 2 users ('7', '007'; 10 "
+        "rows); each spelling counts as a separate user: use one spelling"
     )
     assert item == (
-        "tiny.csv (column item): written with blanks around: 1 item ('i1 '; 6 rows); each spelling "
-        "counts as another item: write all alike, without blanks"
+        "tiny.csv (column item): with surrounding blanks: 1 item ('i1 '; 6 rows); each spelling "
+        "counts as a separate item: use one spelling, without blanks"
     )

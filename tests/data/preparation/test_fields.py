@@ -11,12 +11,12 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from metaselector.common.errors import ConfigError, DataError
-from metaselector.data.encoded.dataset import EncodedDataset
-from metaselector.data.interactions import Feature, InteractionTable, Negatives, Task
+from metaselector.data.interactions import Feature, InteractionTable
 from metaselector.data.preparation.encode import Settings, encode
 from metaselector.data.splitting.windows import Windows
 from tests.data.conftest import table_of
+
+from .conftest import decoded
 
 MakeTable = Callable[..., InteractionTable]
 SETTINGS = Settings(Windows(early=25, train=50, valid=75))
@@ -39,20 +39,6 @@ def with_features(
 @pytest.fixture
 def table(make_table: MakeTable) -> InteractionTable:
     return make_table(ROWS, len(ROWS))
-
-
-def decoded(dataset: EncodedDataset, name: str) -> list[Any]:
-    """Word and value of each slot of a field that is no padding, row by row."""
-    batch = dataset.batch(np.arange(len(dataset)))
-    first = dataset.schema.first_slot(name)
-    field = next(field for field in dataset.schema.fields if field.name == name)
-    rows = []
-    for ids, values in zip(
-        *(t[:, first : first + field.slots].tolist() for t in batch), strict=True
-    ):
-        words = [dataset.schema.word(id_).removeprefix(f"{name}=") for id_ in ids]
-        rows.append([pair for pair in zip(words, values, strict=True) if pair[0] != "(padding)"])
-    return rows
 
 
 def test_rows_fields_come_after_the_history_and_before_time(table: InteractionTable) -> None:
@@ -159,9 +145,9 @@ def test_numbers_far_outside_of_the_range_of_train_are_set_to_its_edge(
     margin = 3 * deviation
     assert found == pytest.approx([1, 1, 1, 5, 5 + margin, 1 - margin, 6, 1])
     assert table.repairs == [
-        "tiny.csv: feature 'price' of rows leaves the range of train (1 to 5) in 3 of 4 later "
-        "numbers, 2 of them by more than 3 deviations, which are set to that; correct them, or "
-        "bring a number that does not drift, or buckets"
+        "tiny.csv: feature 'price' of rows leaves its range in train (1 to 5) in 3 of 4 later "
+        "values, 2 of them by more than 3 standard deviations, which are clipped there; correct "
+        "them, use a feature that does not drift, or use buckets"
     ]
 
 
@@ -175,8 +161,8 @@ def test_a_constant_number_stays_constant(table: InteractionTable, number: float
     dataset = encode(table, SETTINGS)
     assert decoded(dataset, "price") == [[("(number)", 0.0)]] * 7 + [[("(unseen)", 1.0)]]
     assert decoded(dataset, "cut") == [[("any", 1.0)]] * 7 + [[("(unseen)", 1.0)]]
-    said = f"is constant in train ({number:.15g}): it says nothing; drop the feature; 3 of 3 later "
-    said += "ones differ, and are set to it"
+    said = f"is constant in train ({number:.15g}); drop the feature; 3 of 3 later values differ "
+    said += "and are set to it"
     assert table.repairs == [f"tiny.csv: feature '{f}' of rows {said}" for f in columns]
 
 
@@ -217,81 +203,9 @@ def test_items_that_come_after_train_may_leave_its_range(table: InteractionTable
     assert [row[0][1] for row in decoded(dataset, "a")] == [0] * 8
     assert decoded(dataset, "b")[-1][0][1] == pytest.approx(2 / np.sqrt(2) + 3)
     assert [repair.partition(" of items ")[2][:60] for repair in table.repairs] == [
-        "is constant in train (2): it says nothing; drop the feature;",
-        "leaves the range of train (1 to 5) in 1 of 1 later numbers, ",
+        "is constant in train (2); drop the feature; 1 of 1 later val",
+        "leaves its range in train (1 to 5) in 1 of 1 later values, 1",
     ]
-
-
-def test_tasks_and_their_masks(table: InteractionTable) -> None:
-    def read() -> Any:
-        (block,) = table.read()
-        more = np.array([1, np.nan, 0, 1, np.nan, 1, 0, 0])[:, None]
-        yield block._replace(labels=np.concatenate([block.labels, more], axis=1))
-
-    tasks = (Task("rating"), Task("bought", 0.5))
-    dataset = encode(replace(table, read=read, tasks=tasks), SETTINGS)
-    assert dataset.schema.tasks == ("rating", "bought")
-    assert dataset.labels.tolist() == dataset.task_labels[:, 0].tolist() == [0, 1] * 4
-    bought = dataset.task_labels[:, 1]
-    assert np.array_equal(bought, [1, np.nan, 0, 1, np.nan, 1, 0, 0], equal_nan=True)
-
-
-def _with_bought(table: InteractionTable, bought: list[float]) -> InteractionTable:
-    """The table with a second task, observed where the first one is positive."""
-
-    def read() -> Any:
-        (block,) = table.read()
-        yield block._replace(labels=np.column_stack([block.labels[:, 0], bought]))
-
-    return replace(table, read=read, tasks=(Task("rating"), Task("bought", 0.5, "rating")))
-
-
-def test_tasks_after_another(table: InteractionTable) -> None:
-    positive = [bool(rating >= 4) for rating in table.interactions["rating"]]
-    bought = [float(place % 3 > 0) if yes else np.nan for place, yes in enumerate(positive)]
-    dataset = encode(_with_bought(table, bought), SETTINGS)
-    assert dataset.schema.task_after == (-1, 0)
-    assert dataset.schema.parents == (None, 0)
-    observed = ~np.isnan(dataset.task_labels[:, 1])
-    assert np.array_equal(observed, dataset.labels == 1)
-    labels = dataset.label(np.array([[0, 1], [2, 3]]))
-    assert labels.shape == (2, 2, 2)
-    assert np.array_equal(labels.reshape(4, 2), dataset.task_labels[:4], equal_nan=True)
-
-
-def test_a_label_after_one_that_is_not_positive_is_refused(table: InteractionTable) -> None:
-    positive = table.interactions["rating"].to_numpy() >= 4
-    first = int(np.flatnonzero(~positive)[0])
-    with pytest.raises(DataError) as error:
-        encode(_with_bought(table, [0.0] * 8), SETTINGS)
-    assert str(error.value) == (
-        f"tiny.csv:{first + 1} (column bought): the label has a value, but comes after 'rating', "
-        "which is not positive here; leave it empty"
-    )
-
-
-@pytest.mark.parametrize("after", ["bought", "ratting", "later"])
-def test_a_task_comes_after_an_earlier_one(table: InteractionTable, after: str) -> None:
-    tasks = (Task("rating"), Task("bought", 0.5, after), Task("later"))
-    with pytest.raises(ConfigError, match=rf"'bought' comes after '{after}'.*'?rating'?"):
-        encode(replace(table, tasks=tasks), SETTINGS)
-
-
-def test_a_log_of_positives(make_table: MakeTable) -> None:
-    """Histories hold what was really liked; windows and batches hold the negatives too."""
-    rows = [(user, f"i{t}", 0.0, t) for user in ("ann", "bob") for t in range(user == "bob", 8)]
-    table = replace(
-        make_table(rows, 99), negatives=Negatives(1), item_features=(), user_features=()
-    )
-    dataset = encode(table, SETTINGS)
-    # bob misses i0, and ann has seen everything.
-    assert dataset.labels.tolist() == [1] * 8 + [1, 0] * 7
-    assert table.repairs == [
-        "tiny.csv: 8 negatives were not sampled, because their users have seen nearly every item"
-    ]
-    history = decoded(dataset, "history_items")
-    # The test window starts at bob's row 10, and a negative does not see its positive.
-    assert [len(row) for row in history[8:]] == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 5, 5]
 
 
 def test_a_schema_of_other_settings_is_refused(table: InteractionTable) -> None:

@@ -70,7 +70,7 @@ def test_later_tasks_may_be_left_out(encoder: FittedEncoder) -> None:
         ({"clicked": [1, 0], "rating": [5, 4]}, r"history:2 \(column rating\): is positive, but"),
         (
             {"clicked": [1, 1], "rating": [5, 1], "more": [0, 1]},
-            r"history:2 \(column more\): is positive, but column 'rating', after which",
+            r"history:2 \(column more\): is positive, but column 'rating', which must be",
         ),
     ],
 )
@@ -84,7 +84,7 @@ def test_what_is_wrong_is_named(
 def test_zeros_and_ones_in_place_of_ratings_are_told(encoder: FittedEncoder) -> None:
     """All of them would be negatives."""
     wrong = given(encoder, clicked=[1, 1, 1], rating=[1, 0, None])
-    with pytest.warns(LabelWarning, match=r"history \(column rating\): .*a positive is 4 or more"):
+    with pytest.warns(LabelWarning, match=r"history \(column rating\): .*positives are 4 or more"):
         warn_labels(encoder, HISTORY, wrong.blocks)
     for rating in ([1, 1, 1], [0, 1, 4], [None] * 3):
         warn_labels(encoder, HISTORY, given(encoder, clicked=1, rating=rating).blocks)

@@ -24,83 +24,8 @@ from metaselector.data.preparation.encode import encode_to
 from metaselector.data.preparation.fitted_encoder import FittedEncoder
 from metaselector.data.preparation.given_rows import RawRows
 from metaselector.data.preparation.new_rows import NewRows, encode_rows
-from metaselector.data.preparation.settings import Settings
-from metaselector.data.public.atomic import read_atomic
-from metaselector.data.registry import read
 
 HISTORY, CANDIDATES = Path("history"), Path("candidates")
-SCHEMA = """
-version: 1
-interactions: log.csv
-user: who
-item: what
-time: {column: at, unit: milliseconds}
-labels:
-  bought: {column: amount, threshold: 3}
-  kept: {column: kept, after: bought}
-features:
-  device: {kind: categorical}
-  price: {kind: numeric}
-  bucket: {kind: numeric, column: price2, buckets: 4}
-  tags: {kind: multivalued, separator: ";"}
-time_parts: [hour, month]
-users: {file: users.csv, key: who, features: {age: {kind: numeric}, city: {kind: categorical}}}
-items:
-  file: items.csv
-  key: what
-  features:
-    groups: {kind: multivalued, separator: "|", profile: true}
-    weight: {kind: numeric}
-"""
-
-
-def prepared(source: str, raw: Path, directory: Path, settings: Settings) -> Path:
-    directory.mkdir()
-    encode_to(read(source, raw), directory, settings)
-    return directory
-
-
-@pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pd.DataFrame]:
-    """A prepared log with all kinds of features, two tasks, ties and repeats; and its raw rows."""
-    folder = tmp_path_factory.mktemp("shop")
-    generator = np.random.default_rng(1)
-    n = 400
-    frame = pd.DataFrame(
-        {
-            "who": generator.integers(12, size=n).astype(str),
-            "what": generator.integers(30, size=n),
-            "at": 1_600_000_000_000 + 3_600_000_000 * generator.integers(25, size=n),
-            "amount": generator.integers(1, 6, size=n),
-            "device": generator.choice(["phone", "tablet", ""], size=n),
-            "price": np.where(generator.random(n) < 0.2, np.nan, generator.normal(size=n)),
-            "price2": generator.normal(size=n),
-            "tags": generator.choice(["a;b", "b", "", "c;a;b"], size=n),
-        }
-    )
-    kept = generator.integers(2, size=n).astype(float)
-    frame["kept"] = np.where(frame["amount"] >= 3, kept, np.nan)
-    frame = pd.concat([frame, frame.iloc[:20]], ignore_index=True)
-    frame.to_csv(folder / "log.csv", index=False)
-    ages = [f"{u},{20 + u},{'Rome' if u % 2 else ''}" for u in range(10)]
-    (folder / "users.csv").write_text("\n".join(["who,age,city", *ages]) + "\n")
-    groups = ["x|y", "", "z|x|w", "y"]
-    items = [f"{i},{groups[i % 4]},{i / 7 if i % 5 else ''}" for i in range(28)]
-    (folder / "items.csv").write_text("\n".join(["what,groups,weight", *items]) + "\n")
-    (folder / "shop.yaml").write_text(SCHEMA)
-    source = str(folder / "shop.yaml")
-    settings = Settings(history_length=4, min_count=2)
-    return prepared(source, folder / "log.csv", folder / "data", settings), frame
-
-
-@pytest.fixture(scope="module")
-def films(
-    write_world: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, pd.DataFrame]:
-    folder = tmp_path_factory.mktemp("films")
-    raw = write_world(folder / "raw")
-    table = read_atomic(raw, "ml-100k").interactions
-    return prepared("movielens-100k", raw, folder / "data", Settings()), table
 
 
 def split(
@@ -267,10 +192,13 @@ def test_many_candidates_go_to_further_episodes(
             r"history:2 \(column timestamp\): .*milliseconds",
         ),
         (lambda f: f.assign(item=["a", ""]), r"history:2 \(column item\): is empty"),
-        (lambda f: f.assign(user=[1.5, 2.5]), r"history:1 \(column user\): 1.5 is no id"),
+        (
+            lambda f: f.assign(user=[1.5, 2.5]),
+            r"history:1 \(column user\): floating-point numbers cannot be ids, such as 1.5",
+        ),
         (
             lambda f: f.assign(item=["a", 3]),
-            r"history.*\(column item\): values of more than one type",
+            r"history.*\(column item\): mixed or unsupported types",
         ),
     ],
 )

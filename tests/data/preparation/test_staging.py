@@ -96,7 +96,7 @@ def test_a_table_without_rows(make_table: MakeTable, tmp_path: Path) -> None:
         yield from ()
 
     for table in (make_table([]), replace(make_table([]), read=nothing)):
-        with pytest.raises(DataError, match=r"tiny\.csv: the file holds no interactions"):
+        with pytest.raises(DataError, match=r"tiny\.csv: the file contains no interactions"):
             stage(table, tmp_path, 4.0)
 
 

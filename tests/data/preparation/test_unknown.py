@@ -13,7 +13,7 @@ from metaselector.common.errors import DataError, UnknownWarning
 from metaselector.data.preparation.encode import encode_to
 from metaselector.data.preparation.fitted_encoder import FittedEncoder
 from metaselector.data.preparation.given_rows import RawRows
-from metaselector.data.preparation.settings import Settings
+from metaselector.data.preparation.parts import Settings
 from metaselector.data.preparation.unknown import (
     find_unknown,
     warn_apart,
@@ -107,7 +107,7 @@ def test_what_is_unknown_is_counted(
         (
             {"what": ["1.0", "2.0"]},
             r"rows \(column what\): the model knows none of the items \('1.0', '2.0'\); write them "
-            r"as in the data that it was trained on \('1', '2', '3', ...\), or .*--allow-unknown",
+            r"as in its training data \('1', '2', '3', ...\), or .*--allow-unknown",
         ),
         ({"device": "TV"}, r"\(column device\): the model knows none of the words \('TV'\)"),
         ({"tags": "a,b"}, r"\(column tags\): the model knows none of the words \('a,b'\)"),
@@ -145,7 +145,9 @@ def test_items_of_a_run(encoder: FittedEncoder) -> None:
 
 def test_a_history_of_others_is_told(encoder: FittedEncoder) -> None:
     mine, other = rows_of(encoder), rows_of(encoder, who="1.0")
-    with pytest.warns(UnknownWarning, match=r"rows has no row of any user of rows, such as '1'"):
+    with pytest.warns(
+        UnknownWarning, match=r"no user of rows \('1'\) has a row in rows \(it has '1.0'\)"
+    ):
         warn_apart(encoder, other, mine)
     for history, candidates in ((mine, mine), (mine.without_rows(), mine)):
         warn_apart(encoder, history, candidates)

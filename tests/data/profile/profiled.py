@@ -20,7 +20,7 @@ from metaselector.data.interactions import (
 )
 from metaselector.data.microseconds import SECOND
 from metaselector.data.profile.describe import describe
-from metaselector.data.profile.figures import FeatureProfile, Profile
+from metaselector.data.profile.figures import FeatureProfile, LogProfile
 from metaselector.data.splitting.windows import Windows
 
 DAY = 86_400
@@ -97,10 +97,10 @@ def table_of(
 
 def profile_of(
     columns: Columns, threshold: float = 4.0, windows: Windows = ALL, **more: Any
-) -> Profile:
+) -> LogProfile:
     return describe(table_of(columns, **more), threshold, windows=windows, now=NOW)
 
 
-def feature(profile: Profile, name: str) -> FeatureProfile:
+def feature(profile: LogProfile, name: str) -> FeatureProfile:
     (found,) = (found for found in profile.features if found.name == name)
     return found

@@ -70,7 +70,7 @@ def test_warns_of_equal_times_of_a_user() -> None:
     dates[1] = START
     (warning,) = warnings_of({"timestamp": dates})
     assert warning.startswith("6.67 % of the rows (2 of 30) share their time with another row of")
-    assert "for all times are dates: the order among these is the file's" in warning
+    assert "as all times are dates: these keep the order of the file" in warning
 
 
 def test_warns_of_impossible_times() -> None:
@@ -153,16 +153,16 @@ def test_features_are_judged_by_the_rows_that_training_sees() -> None:
     }
     device, tags, price = warnings_of(columns, features=FEATURES, windows=DEFAULT_WINDOWS)
     assert device == (
-        "feature 'device' of rows is constant in train ('a'): it says nothing; drop the feature; "
-        "6 of 6 later ones differ, and count as unseen"
+        "feature 'device' of rows is constant in train ('a'); drop the feature; "
+        "6 of 6 later words differ and count as unseen"
     )
     assert tags == (
-        "feature 'tags' of rows is missing everywhere in train (but for 6 later ones): correct the "
-        "column, or drop the feature"
+        "feature 'tags' of rows is missing everywhere in train (present in 6 later ones): correct "
+        "the column, or drop the feature"
     )
     assert price == (
-        "feature 'price' of rows is constant in train (14.62): it says nothing; drop the feature; "
-        "6 of 6 later ones differ, and are set to it"
+        "feature 'price' of rows is constant in train (14.62); drop the feature; "
+        "6 of 6 later values differ and are set to it"
     )
 
 
@@ -170,14 +170,12 @@ def test_warns_of_numbers_outside_of_the_range_of_train() -> None:
     price = np.arange(30) % 10 + 0.5
     (warning,) = warnings_of({"price": price}, features=FEATURES[2:], windows=DEFAULT_WINDOWS)
     assert warning == (
-        "feature 'price' of rows leaves the range of train (0.5 to 7.5) in 6 of 6 later numbers; "
-        "correct them, or bring a number that does not drift, or buckets"
+        "feature 'price' of rows leaves its range in train (0.5 to 7.5) in 6 of 6 later values; "
+        "correct them, use a feature that does not drift, or use buckets"
     )
     price[9] = 1000
     (warning,) = warnings_of({"price": price}, features=FEATURES[2:], windows=DEFAULT_WINDOWS)
-    assert (
-        "in 6 of 6 later numbers, 1 of them by more than 3 deviations, which are set to" in warning
-    )
+    assert "in 6 of 6 later values, 1 of them by more than 3 standard deviations" in warning
 
 
 def test_warns_of_numbers_that_are_hardly_learned() -> None:
@@ -185,13 +183,13 @@ def test_warns_of_numbers_that_are_hardly_learned() -> None:
     price[5:7] = 2.5, 3
     (warning,) = warnings_of({"user": user, "price": price}, features=FEATURES[2:])
     assert warning == (
-        "feature 'price' of rows is 1 in 99.8 % of train: hardly anything is learned of other "
-        "numbers; make it categorical, or drop it"
+        "feature 'price' of rows is 1 in 99.8 % of train, too often to learn from other "
+        "values; make it categorical, or drop it"
     )
     price = np.arange(1000) / 3000
     price[5] = 1e6
     (warning,) = warnings_of({"user": user, "price": price}, features=FEATURES[2:])
-    assert warning.startswith("feature 'price' of rows has a number 32 deviations from the mean in")
+    assert warning.startswith("feature 'price' of rows has an outlier 32 standard deviations from")
     buckets = [Feature("price", "numeric", buckets=3)]
     assert warnings_of({"user": user, "price": price}, features=buckets) == []
 
@@ -200,7 +198,7 @@ def test_warns_of_buckets_that_cut_nothing() -> None:
     price = np.ones(30)
     price[3] = 2
     (warning,) = warnings_of({"price": price}, features=[Feature("price", "numeric", buckets=5)])
-    assert warning.startswith("feature 'price' of rows is one bucket: nearly all numbers of train")
+    assert warning.startswith("feature 'price' of rows is one bucket: nearly all its values in")
 
 
 def test_warns_of_ids_as_numbers() -> None:

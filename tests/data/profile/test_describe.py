@@ -257,7 +257,7 @@ def test_times_are_dates() -> None:
 
 
 def test_no_rows() -> None:
-    with pytest.raises(DataError, match=r"tiny\.csv: the file holds no interactions"):
+    with pytest.raises(DataError, match=r"tiny\.csv: the file contains no interactions"):
         profile_of({"user": []}, cuts=[0, 0])
 
 

@@ -13,6 +13,8 @@ import pytest
 
 from metaselector.data.public.sources import OfficialZip
 
+from .formats import FORMATS, Format
+
 NAME = "movielens-1m"
 FILES = {
     "ml-1m/ratings.dat": "".join(f"1::10::3::{time}\n" for time in range(5000)),
@@ -90,3 +92,22 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 @pytest.fixture
 def nowhere() -> OfficialZip:
     return OfficialZip("http://127.0.0.1:1/ml-1m.zip", Server.md5)
+
+
+@pytest.fixture(params=FORMATS)
+def format_(request: pytest.FixtureRequest) -> Format:
+    return FORMATS[request.param]
+
+
+@pytest.fixture(params=[(name, i) for name, f in FORMATS.items() for i in range(len(f.files))])
+def file_of_format(request: pytest.FixtureRequest) -> tuple[Format, str]:
+    """Every file of every format."""
+    name, i = request.param
+    return FORMATS[name], FORMATS[name].files[i]
+
+
+@pytest.fixture(params=[(name, i) for name, f in FORMATS.items() for i in range(1, len(f.files))])
+def description(request: pytest.FixtureRequest) -> tuple[Format, str]:
+    """Every file of every format that describes users or items."""
+    name, i = request.param
+    return FORMATS[name], FORMATS[name].files[i]

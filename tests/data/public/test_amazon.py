@@ -174,7 +174,7 @@ def test_bad_seconds(tmp_path: Path, release: str, value: Any, shown: str) -> No
     ("value", "shown"),
     [
         (-1, "-1 is not a time in whole milliseconds"),
-        (DAY, "milliseconds since 1970, from 1995 to 2200; a time in seconds needs three more"),
+        (DAY, "milliseconds since 1970, from 1995 to 2200; multiply times in seconds by 1000"),
         (DAY * 1_000_000, "is not a time in whole milliseconds"),
         (DAY * 1000 + 0.5, "is not a time in whole milliseconds"),
         ("noon", "'noon' is not a number"),
@@ -198,7 +198,9 @@ def test_bad_user_or_item(tmp_path: Path, release: str, key: str, value: Any) ->
 def test_not_reviews_at_all(tmp_path: Path) -> None:
     path = tmp_path / "meta.json"
     path.write_text('{"asin": "pen", "title": "A pen"}\n')
-    assert message_of(path).startswith(f"{path}:1: no Amazon review, it has the keys asin, title;")
+    assert message_of(path).startswith(
+        f"{path}:1: not an Amazon review, it has the keys asin, title;"
+    )
     path.write_text("{'asin': 'pen'}\n")
     assert message_of(path).startswith(f"{path}:1: \"{{'asin': 'pen'}}\" is not JSON")
 
@@ -208,7 +210,7 @@ def test_not_reviews_at_all(tmp_path: Path) -> None:
     [
         (lambda data: b"", ": the file is empty; copy or fetch it again"),
         (lambda data: gzip.compress(b""), ": the file is empty; copy or fetch it again"),
-        (lambda data: gzip.compress(data)[:-9], "the gzip file is cut short here; copy or fetch"),
+        (lambda data: gzip.compress(data)[:-9], "the gzip file is truncated here; copy or fetch"),
         (lambda data: data[:-9], ":3: '{"),
         (lambda data: data.replace(b'"B', b'"\xff'), ":1: byte 0xff at position"),
     ],
@@ -223,4 +225,4 @@ def test_damaged_file(tmp_path: Path, damage: Callable[[bytes], bytes], shown: s
 
 
 def test_missing_file(tmp_path: Path) -> None:
-    assert message_of(tmp_path / "r.json").startswith(f"{tmp_path / 'r.json'}: no such file")
+    assert message_of(tmp_path / "r.json").startswith(f"{tmp_path / 'r.json'}: file not found")

@@ -71,10 +71,10 @@ def test_none(tmp_path: Path) -> None:
     with pytest.raises(DataError) as error:
         read("amazon-electronics", tmp_path)
     assert str(error.value) == (
-        f"{tmp_path}: no file of reviews is found here; it should hold "
+        f"{tmp_path}: no file of reviews found here; expected "
         "reviews_Electronics_5.json.gz, with meta_Electronics.json.gz beside it for categories"
     )
-    with pytest.raises(DataError, match="no such file or directory; it should be reviews_<cat"):
+    with pytest.raises(DataError, match="file or directory not found; expected reviews_<cat"):
         read("amazon", tmp_path / "absent")
 
 

@@ -79,11 +79,19 @@ def test_nothing_is_run(tmp_path: Path, call: str) -> None:
         ("['A1']", ":2: ", "is neither a JSON object nor a Python dict"),
         ("", ":2: ", "is neither a JSON object nor a Python dict"),
         ("(" * 10_000, ":2: ", "is neither a JSON object nor a Python dict"),
-        ("{'title': 'a pen'}", ":2 (column asin): ", "the line describes no item, it has the"),
+        ("{'title': 'a pen'}", ":2 (column asin): ", "the line describes no item; it has the"),
         ("{'asin': 7}", ":2 (column asin): ", "the line describes no item"),
-        ("{'asin': 'A1', 'categories': 'x'}", ":2 (column categories): ", "is no list of cat"),
-        ("{'asin': 'A1', 'categories': [[7]]}", ":2 (column categories): ", "is no name of a cat"),
-        ('{"asin": "A1", "category": [[[]]]}', ":2 (column category): ", "is no name of a cat"),
+        ("{'asin': 'A1', 'categories': 'x'}", ":2 (column categories): ", "is not a list of cat"),
+        (
+            "{'asin': 'A1', 'categories': [[7]]}",
+            ":2 (column categories): ",
+            "is not the name of a cat",
+        ),
+        (
+            '{"asin": "A1", "category": [[[]]]}',
+            ":2 (column category): ",
+            "is not the name of a cat",
+        ),
         ("{'asin': 'A1', 't': '\udcff'}", ":2: ", "byte 0xff at position"),
     ],
 )
@@ -101,7 +109,7 @@ def test_bad_line(tmp_path: Path, line: str, where: str, shown: str) -> None:
 def test_truncated_and_empty(tmp_path: Path) -> None:
     path = tmp_path / "meta"
     path.write_bytes(gzip.compress(b"{'asin': 'A1'}\n" * 9)[:-9])
-    with pytest.raises(DataError, match="cut short"):
+    with pytest.raises(DataError, match="truncated"):
         read_categories(path, WANTED)
     path.write_bytes(b"")
     with pytest.raises(DataError, match="is empty"):

@@ -77,15 +77,15 @@ def _refused(raw: RawServer, part: Path, message: str, said: bytes, **options: i
 @pytest.mark.parametrize(
     ("said", "message"),
     [
-        (OK + b"Content-Length: many\r\n\r\n" + CONTENT, "says a Content-Length of 'many'"),
-        (OK + b"Content-Length: -5\r\n\r\n" + CONTENT, "says a Content-Length of '-5'"),
-        (OK + LENGTH + b"Content-Length: 7\r\n\r\n" + CONTENT, "says a Content-Length of"),
+        (OK + b"Content-Length: many\r\n\r\n" + CONTENT, "invalid Content-Length, 'many'"),
+        (OK + b"Content-Length: -5\r\n\r\n" + CONTENT, "invalid Content-Length, '-5'"),
+        (OK + LENGTH + b"Content-Length: 7\r\n\r\n" + CONTENT, "sends an invalid Content-Length"),
         (OK + b"Content-Length: 7\r\n\r\n" + CONTENT, "has md5"),
         (OK + b"Content-Length: 600\r\n\r\n" + CONTENT, "broke off|cannot be downloaded"),
         (OK + LENGTH + b"Content-Encoding: gzip\r\n\r\n" + CONTENT, "encoded as 'gzip'"),
         (OK + LENGTH + b"Content-Encoding: br\r\n\r\n" + CONTENT, "encoded as 'br'"),
-        (b"HTTP/1.1 206 P\r\n" + LENGTH + b"\r\n" + CONTENT, "answers with the status 206"),
-        (b"HTTP/1.1 204 No\r\n\r\n", "answers with the status 204"),
+        (b"HTTP/1.1 206 P\r\n" + LENGTH + b"\r\n" + CONTENT, "responds with status 206"),
+        (b"HTTP/1.1 204 No\r\n\r\n", "responds with status 204"),
         (b"HTTP/1.1 404 \x1b[31mno\x1b[0m\r\n\r\n", "404"),
         (b"HTTP/1.1 302 F\r\nLocation: file:///etc/passwd\r\n\r\n", "not allowed|neither http"),
         (b"HTTP/1.1 302 F\r\nLocation: ftp://127.0.0.1/a\r\n\r\n", "neither http nor https"),
@@ -103,7 +103,7 @@ def test_odd_answers(raw: RawServer, tmp_path: Path, said: bytes, message: str) 
 @pytest.mark.parametrize("length", [b"", LENGTH])
 def test_more_than_a_file_may_have(raw: RawServer, tmp_path: Path, length: bytes) -> None:
     said = OK + length + b"\r\n" + CONTENT
-    _refused(raw, tmp_path / "part", "sends more than about 400 bytes", said, most=400)
+    _refused(raw, tmp_path / "part", "sends more than the limit of about 400 bytes", said, most=400)
     part = tmp_path / "part"
     assert not part.exists() or part.stat().st_size <= 400
     assert len(raw.asked) == 1
@@ -177,7 +177,7 @@ def test_seconds_that_are_none(
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://127.0.0.1/a", "data:,x", "a.zip"])
 def test_only_http(tmp_path: Path, url: str) -> None:
-    with pytest.raises(FetchError, match="which is neither http nor https"):
+    with pytest.raises(FetchError, match="is neither http nor https"):
         download(url, tmp_path / "part", MD5)
 
 
@@ -192,5 +192,5 @@ def test_https_does_not_lead_to_http(target: str, allowed: bool) -> None:
     if allowed:
         assert follow() is not None
     else:
-        with pytest.raises(answer.OddAnswer, match="leads from https to 'http://b/x'"):
+        with pytest.raises(answer.OddAnswer, match="redirects from https to 'http://b/x'"):
             follow()

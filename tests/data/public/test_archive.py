@@ -35,7 +35,7 @@ def test_unpacks_only_what_is_wanted(tmp_path: Path, target: Path) -> None:
     archive = _zip(tmp_path / "a.zip", {"x/y/u.data": "1", "x/evil.py": "2"})
     unpack(archive, target, only={"x/y/u.data"}, flat=True)
     assert [path.name for path in target.iterdir()] == ["u.data"]
-    with pytest.raises(DataError, match="does not hold 'x/absent'"):
+    with pytest.raises(DataError, match="has no member 'x/absent'"):
         unpack(archive, target, only={"x/absent"})
 
 
@@ -68,7 +68,7 @@ def test_refuses_links(tmp_path: Path, target: Path) -> None:
 
 def test_refuses_too_much(tmp_path: Path, target: Path) -> None:
     archive = _zip(tmp_path / "a.zip", {"a": "0" * 600, "b": "0" * 600})
-    with pytest.raises(DataError, match=r"1,200 bytes, allowed are 1,000"):
+    with pytest.raises(DataError, match=r"1,200 bytes, more than 1,000"):
         unpack(archive, target, max_bytes=1000)
     assert not list(target.iterdir())
 
@@ -96,14 +96,14 @@ def test_refuses_encrypted(tmp_path: Path, target: Path) -> None:
 def test_refuses_what_official_files_are_not_compressed_with(tmp_path: Path, target: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_LZMA) as file:
         file.writestr("a", "1")
-    with pytest.raises(DataError, match="member 'a' is compressed in an unusual way"):
+    with pytest.raises(DataError, match="member 'a' has an unusual compression"):
         unpack(tmp_path / "a.zip", target)
 
 
 def test_a_name_that_is_not_utf8_is_damaged(tmp_path: Path, target: Path) -> None:
     archive = _zip(tmp_path / "a.zip", {"é": "1"})
     archive.write_bytes(archive.read_bytes().replace("é".encode(), b"\xff\xff"))
-    with pytest.raises(DataError, match="not a zip file or a damaged one"):
+    with pytest.raises(DataError, match="not a zip file, or damaged"):
         unpack(archive, target)
 
 
@@ -111,12 +111,12 @@ def test_a_name_that_is_not_utf8_is_damaged(tmp_path: Path, target: Path) -> Non
 def test_damaged(tmp_path: Path, target: Path, damage) -> None:
     archive = _zip(tmp_path / "a.zip", {"a": "1" * 1000})
     archive.write_bytes(damage(archive.read_bytes()))
-    with pytest.raises(DataError, match="not a zip file or a damaged one"):
+    with pytest.raises(DataError, match="not a zip file, or damaged"):
         unpack(archive, target)
 
 
 def test_missing_and_impossible(tmp_path: Path, target: Path) -> None:
-    with pytest.raises(DataError, match="no such file"):
+    with pytest.raises(DataError, match="file not found"):
         unpack(tmp_path / "absent.zip", target)
     archive = _zip(tmp_path / "a.zip", {"a": "1", "a/b": "2"})
     with pytest.raises(DataError, match="cannot be unpacked"):

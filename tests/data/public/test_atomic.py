@@ -59,11 +59,11 @@ def test_release_year(folder: Path, title: str, year: str, expected: str) -> Non
 @pytest.mark.parametrize(
     ("old", "new", "where", "problem"),
     [
-        ("rating:float", "rating:flaot", " (column rating)", "'flaot', did you mean 'float'?"),
-        ("rating:float", "rating", "", "'rating' in the header is not of the form name:type"),
+        ("rating:float", "rating:flaot", " (column rating)", "'flaot'; did you mean 'float'?"),
+        ("rating:float", "rating", "", "'rating' in the header is not name:type"),
         ("rating:float", "rating:token", " (column rating)", "declared as 'token'"),
-        ("rating:float", "stars:float", " (column rating)", "the header names no rating:float"),
-        ("rating:float", "user_id:token", " (column user_id)", "'user_id' is named twice"),
+        ("rating:float", "stars:float", " (column rating)", "the header has no rating:float"),
+        ("rating:float", "user_id:token", " (column user_id)", "'user_id' is given twice"),
         ("user_id:token", "\udcff:token", "", "byte 0xff in"),
     ],
 )
@@ -79,7 +79,7 @@ def test_bad_header(folder: Path, old: str, new: str, where: str, problem: str) 
 def test_header_alone(folder: Path) -> None:
     path = folder / "w.inter"
     path.write_text(_HEADER + "\n")
-    with pytest.raises(DataError, match="holds no records"):
+    with pytest.raises(DataError, match="contains no records"):
         list(read_atomic(folder, "w").read())
 
 
@@ -90,5 +90,5 @@ def test_what_every_interaction_needs(folder: Path, column: str) -> None:
     path.write_text("\t".join(names) + "\nann\tpen\t3\n")
     with pytest.raises(DataError) as error:
         read_atomic(folder, "w")
-    expected = f"{path}:1 (column {column}): the header names no {column}:float; add it (it names "
+    expected = f"{path}:1 (column {column}): the header has no {column}:float; add it (it has "
     assert str(error.value).startswith(expected)

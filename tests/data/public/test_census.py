@@ -150,7 +150,10 @@ def test_a_profile_without_items_and_times(write: Write) -> None:
 @pytest.mark.parametrize(
     ("columns", "problem"),
     [
-        ({"income": [">50K", ">50k"] + [">50K"] * (ROWS - 1)}, ":2 (column income): '>50k' is no"),
+        (
+            {"income": [">50K", ">50k"] + [">50K"] * (ROWS - 1)},
+            ":2 (column income): unknown class '>50k'",
+        ),
         ({"marital-status": None}, "(column marital-status): there is no such column"),
         ({"age": "old"}, ":1 (column age): 'old' is not"),
     ],
@@ -163,7 +166,7 @@ def test_bad_files(write: Write, columns: dict[str, Any], problem: str) -> None:
 
 
 def test_nothing_there(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=rf"no data set is found here; it should hold {FILE}"):
+    with pytest.raises(DataError, match=rf"no data set found here; expected {FILE}"):
         read("census-income", tmp_path)
 
 

@@ -22,7 +22,7 @@ def test_goes_on_when_the_server_breaks_off(server: Server, tmp_path: Path) -> N
 
 def test_goes_on_in_the_next_call(server: Server, tmp_path: Path) -> None:
     server.breaks = [1000, 0]
-    with pytest.raises(UserError, match="broke off after 1,000 of"):
+    with pytest.raises(UserError, match="disconnected after 1,000 of"):
         fetch(NAME, tmp_path, sources=[server.zip], progress=False)
     assert [entry.name for entry in tmp_path.iterdir()] == ["ml-1m.zip.part"]
     path = fetch(NAME, tmp_path, sources=[server.zip], progress=False)

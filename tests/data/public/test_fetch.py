@@ -57,7 +57,7 @@ def test_says_what_it_fetches(
     fetch(NAME, tmp_path, sources=[server.zip], progress=False)
     licence, kept, file = capsys.readouterr().err.splitlines()
     assert licence.startswith(f"{NAME}: MovieLens is made available by GroupLens")
-    assert kept == f"{NAME}: will be kept in {tmp_path / NAME}"
+    assert kept == f"{NAME}: will be stored in {tmp_path / NAME}"
     assert file == f"ml-1m.zip: {about(len(server.content))}, from {server.url}"
 
 
@@ -67,7 +67,7 @@ def test_says_what_is_here_already(
     (tmp_path / "ml-1m.zip.part").write_bytes(server.content[:2048])
     fetch(NAME, tmp_path, sources=[server.zip], progress=False)
     size = about(len(server.content))
-    assert f"ml-1m.zip: {size}, about 2.0 KiB of it here already, from" in capsys.readouterr().err
+    assert f"ml-1m.zip: {size}, about 2.0 KiB already here, from" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_a_zip_file_the_user_brought(server: Server, nowhere: OfficialZip, tmp_p
 def test_files_of_the_user_are_not_replaced(server: Server, tmp_path: Path) -> None:
     (tmp_path / NAME).mkdir()
     (tmp_path / NAME / "ratings.dat").write_text("mine")
-    with pytest.raises(UserError, match="holds files that were not fetched; set DATA="):
+    with pytest.raises(UserError, match="contains files that were not fetched; set DATA="):
         fetch(NAME, tmp_path, sources=[server.zip], progress=False)
     assert (tmp_path / NAME / "ratings.dat").read_text() == "mine"
 

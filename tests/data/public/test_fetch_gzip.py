@@ -71,7 +71,7 @@ def test_a_damaged_gzip_file_is_refused(
     gzip_server: GzipServer, tmp_path: Path, content: bytes
 ) -> None:
     gzip_server.files["b.json.gz"] = content
-    with pytest.raises(UserError, match=r"b\.json\.gz is (no whole gzip file|empty)"):
+    with pytest.raises(UserError, match=r"b\.json\.gz is (not a complete gzip file|empty)"):
         fetch(AMAZON, tmp_path, sources=[gzip_server.source], progress=False)
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.json.gz.part"]  # whole, for later
 
@@ -79,7 +79,7 @@ def test_a_damaged_gzip_file_is_refused(
 def test_gzip_files_the_user_brought(gzip_server: GzipServer, tmp_path: Path) -> None:
     own = tmp_path / "a.json.gz"
     own.write_bytes(GZIPPED["a.json.gz"][:-3])
-    with pytest.raises(DataError, match=rf"{own}: is no whole gzip file"):
+    with pytest.raises(DataError, match=rf"{own}: is not a complete gzip file"):
         fetch(AMAZON, tmp_path, sources=[gzip_server.source], progress=False)
     own.write_bytes(GZIPPED["a.json.gz"])
     path = fetch(AMAZON, tmp_path, sources=[gzip_server.source], progress=False)

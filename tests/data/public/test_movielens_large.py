@@ -87,10 +87,10 @@ def test_quoted_titles(folder_csv: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "where", "shown"),
     [
-        ('11,"A,Drama', "", "is no CSV"),
-        ('11,"A"b,Drama', "", "is no CSV"),
+        ('11,"A,Drama', "", "is not CSV"),
+        ('11,"A"b,Drama', "", "is not CSV"),
         ("11,A, B,Drama", " (column genres)", "has 4 instead of 3 columns separated by ','"),
-        ("11,A,Western|Dramma", " (column genres)", "unknown genre 'Dramma', did you mean 'Drama'"),
+        ("11,A,Western|Dramma", " (column genres)", "unknown genre 'Dramma'; did you mean 'Drama'"),
         (",A,Drama", " (column item)", "'' is empty"),
         ("11,\udcff,Drama", " (column title)", "byte 0xff in '\ufffd' is not utf-8 text"),
     ],
@@ -107,5 +107,5 @@ def test_bad_item(folder_csv: Path, line: str, where: str, shown: str) -> None:
 
 def test_missing_movies(folder_csv: Path) -> None:
     (folder_csv / "movies.csv").unlink()
-    with pytest.raises(DataError, match=r"movies\.csv: no such file"):
+    with pytest.raises(DataError, match=r"movies\.csv: file not found"):
         read_csv(folder_csv)

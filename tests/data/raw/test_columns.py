@@ -76,7 +76,7 @@ def test_what_stands_behind_a_null_is_not_there() -> None:
 
 def test_a_separator_within_a_word_is_refused() -> None:
     column = pa.array([["a"], None, [None, "b", "b|c"]])
-    with pytest.raises(BadValue, match=r"'b\|c' holds the separator '\|'") as error:
+    with pytest.raises(BadValue, match=r"'b\|c' contains the separator '\|'") as error:
         words(column)
     assert error.value.row == 2
     assert words(column, ";").to_pylist() == ["a", None, "b;b|c"]
@@ -84,7 +84,7 @@ def test_a_separator_within_a_word_is_refused() -> None:
 
 @pytest.mark.parametrize("values", [[[["a"]]], [[{"a": 1}]], [{"a": 1}], [[[None]]]])
 def test_what_cannot_be_words(values: Any) -> None:
-    with pytest.raises(BadValue, match="cannot be words; save text or whole numbers"):
+    with pytest.raises(BadValue, match="cannot be used as words; save text or whole numbers"):
         words(pa.array(values))
 
 
@@ -99,7 +99,7 @@ def test_what_cannot_be_words(values: Any) -> None:
     ids=lambda column: str(column.type),
 )
 def test_keys_are_no_fractions(column: pa.Array) -> None:
-    with pytest.raises(BadValue, match="no id but a floating-point number"):
+    with pytest.raises(BadValue, match="floating-point numbers cannot be ids"):
         keys(column)
 
 

@@ -80,7 +80,7 @@ def test_empty(tmp_path: Path, content: bytes, zipped: bool) -> None:
 
 
 def test_missing(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no such file"):
+    with pytest.raises(DataError, match="file not found"):
         list(read_blocks(tmp_path / "file"))
     with pytest.raises(DataError, match="cannot be read"):
         list(read_blocks(tmp_path))
@@ -92,7 +92,7 @@ def test_truncated_gzip_says_after_which_line(tmp_path: Path) -> None:
     with pytest.raises(DataError) as error:
         list(read_blocks(path, 4))
     assert str(error.value).startswith(f"{path}:")
-    assert "the gzip file is cut short here; copy or fetch it again" in str(error.value)
+    assert "the gzip file is truncated here; copy or fetch it again" in str(error.value)
 
 
 def test_damaged_gzip(tmp_path: Path) -> None:

@@ -25,23 +25,23 @@ def test_names_without_doubt() -> None:
 def test_marks_of_missing_values(name: str) -> None:
     assert name.lower() in MISSING
     assert doubts("ann", name) == [
-        f"called like a missing value: 1 user ({name!r}; 2 rows); all rows of one count as one "
-        "user: remove them, or give each its own id"
+        f"named like a missing value: 1 user ({name!r}; 2 rows); all rows of such a name count as "
+        "one user: remove them, or give each its own id"
     ]
 
 
 def test_the_most_frequent_are_named_first() -> None:
     (found,) = doubts("nan", "NULL", "ann", "na", " null ")[:1]
     assert found.startswith(
-        "called like a missing value: 4 users (' null ', 'na', 'NULL', …; 12 rows); all rows"
+        "named like a missing value: 4 users (' null ', 'na', 'NULL', …; 12 rows); all rows"
     )
 
 
 @pytest.mark.parametrize("name", [" u1", "u1 ", "\tu1", "u1\u00a0", "\ufeffu1", "u1\u200b"])
 def test_blanks(name: str) -> None:
     assert doubts("u1", name) == [
-        f"written with blanks around: 1 user ({name!r}; 2 rows); each spelling counts as another "
-        "user: write all alike, without blanks"
+        f"with surrounding blanks: 1 user ({name!r}; 2 rows); each spelling counts as a "
+        "separate user: use one spelling, without blanks"
     ]
 
 
@@ -50,8 +50,8 @@ def test_blanks(name: str) -> None:
 )
 def test_one_number_in_two_ways(names: tuple[str, str]) -> None:
     assert doubts(*names, "8") == [
-        f"one number written in several ways: 2 users ('{names[1]}', '{names[0]}'; 3 rows); each "
-        "spelling counts as another user: write all alike"
+        f"one number with several spellings: 2 users ('{names[1]}', '{names[0]}'; 3 rows); each "
+        "spelling counts as a separate user: use one spelling"
     ]
 
 
@@ -62,16 +62,14 @@ def test_the_ways_of_one_number_are_named_together() -> None:
 
 def test_accents() -> None:
     (found,) = doubts("\u00e9", "e\u0301", "\u00e8")
-    assert found.startswith(
-        "accents encoded in several ways: 2 users ('e\\u0301', '\\xe9'; 3 rows)"
-    )
+    assert found.startswith("accents with several encodings: 2 users ('e\\u0301', '\\xe9'; 3 rows)")
 
 
 def test_words_of_a_feature() -> None:
     """Where none or a hyphen may be a word like others, and rows are not counted."""
     assert list(doubts_of_words(["none", "-", "?", "NA", "a"])) == []
     assert list(doubts_of_words(["NULL", "nan", "1", "1.0"])) == [
-        "called like a missing value: 2 words ('NULL', 'nan'); leave missing ones empty",
-        "one number written in several ways: 2 words ('1', '1.0'); each spelling counts as "
-        "another word: write all alike",
+        "named like a missing value: 2 words ('NULL', 'nan'); leave missing ones empty",
+        "one number with several spellings: 2 words ('1', '1.0'); each spelling counts as "
+        "a separate word: use one spelling",
     ]

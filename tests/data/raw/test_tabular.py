@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from metaselector.common.errors import DataError
 from metaselector.data.raw.lines import Block
 from metaselector.data.raw.records import frame_of
-from metaselector.data.raw.tabular import Layout, read_fast, read_rows, read_slowly, read_table
+from metaselector.data.raw.tabular import TextLayout, read_fast, read_rows, read_slowly, read_table
 from metaselector.data.raw.values import Column
 
 PATH = Path("file")
@@ -23,11 +23,11 @@ COLUMNS = (
     Column("title"),
 )
 LAYOUTS = {
-    "tab": Layout(COLUMNS),
-    "bar, latin-1": Layout(COLUMNS, "|", "latin-1"),
-    "two colons": Layout(COLUMNS, "::"),
-    "header": Layout(COLUMNS, header_lines=1),
-    "quoted": Layout(COLUMNS, ",", quoted=True),
+    "tab": TextLayout(COLUMNS),
+    "bar, latin-1": TextLayout(COLUMNS, "|", "latin-1"),
+    "two colons": TextLayout(COLUMNS, "::"),
+    "header": TextLayout(COLUMNS, header_lines=1),
+    "quoted": TextLayout(COLUMNS, ",", quoted=True),
 }
 NUMBERS = [
     "3",
@@ -51,7 +51,7 @@ TIMES = ["0", "881250949", "881250949.0", "8.8e8", "1.5", "-1", "1e15", "", "x"]
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
 @given(data=st.data())
 def test_fast_accepts_only_what_the_slow_twin_reads_the_same(
-    layout: Layout, data: st.DataObject
+    layout: TextLayout, data: st.DataObject
 ) -> None:
     words = st.text(st.sampled_from("ab \"'\\,:|\x1f\x00\r\té\u2028"), max_size=4)
     row = st.tuples(
@@ -74,7 +74,7 @@ def test_fast_accepts_only_what_the_slow_twin_reads_the_same(
 
 
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
-def test_a_right_file_takes_the_fast_path(layout: Layout) -> None:
+def test_a_right_file_takes_the_fast_path(layout: TextLayout) -> None:
     separator = layout.separator
     title = "A title" if layout.quoted else "A \"title\", 'quoted'"
     block = Block(7, (separator.join(["u", "3.5", "881250949", title]) + "\n").encode() * 3)
@@ -86,7 +86,7 @@ def test_a_right_file_takes_the_fast_path(layout: Layout) -> None:
 
 @pytest.mark.parametrize("size", [5, 40, 2**24])
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
-def test_a_file_in_blocks_is_one_table(tmp_path: Path, layout: Layout, size: int) -> None:
+def test_a_file_in_blocks_is_one_table(tmp_path: Path, layout: TextLayout, size: int) -> None:
     path = tmp_path / "file"
     rows = [[f"u{i % 3}", f"{i / 2}", str(i), ""] for i in range(9)]
     rows[4][1] = "+2"  # this block takes the slow path
@@ -119,8 +119,8 @@ def test_a_bad_line_in_a_later_block_is_named(tmp_path: Path, size: int) -> None
 def test_a_header_longer_than_the_file(tmp_path: Path, size: int) -> None:
     path = tmp_path / "file"
     path.write_text("one\ntwo\n")
-    with pytest.raises(DataError, match=r"file: the file holds no records"):
-        list(read_rows(path, Layout(COLUMNS, header_lines=2), size))
+    with pytest.raises(DataError, match=r"file: the file contains no records"):
+        list(read_rows(path, TextLayout(COLUMNS, header_lines=2), size))
 
 
 def test_keys_are_dictionaries(tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_times_end_with_the_year_2200(tmp_path: Path, time: str, hint: str | Non
 def test_what_only_the_slow_path_reads(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"u::+3::7::a\rb\x1fc\n")
-    frame = read_table(path, Layout(COLUMNS, "::"))
+    frame = read_table(path, TextLayout(COLUMNS, "::"))
     assert frame.iloc[0].to_dict() == {
         "user": "u",
         "rating": 3.0,
@@ -172,5 +172,5 @@ def test_long_values_are_shortened_in_messages(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_text("u\t" + "9x" * 500 + "\t7\ttitle\n")
     with pytest.raises(DataError) as error:
-        read_table(path, Layout(COLUMNS))
+        read_table(path, TextLayout(COLUMNS))
     assert len(str(error.value)) < 250 + len(str(path))

@@ -95,8 +95,8 @@ def test_a_file_of_dates_in_no_order_is_told_of_once(
     prepare(Config(), directory, tmp_path / "data")
     (*_, note) = capsys.readouterr().err.splitlines()
     assert note.startswith(f"note: {path}: ")
-    assert " share their time with another row of their user, for all times are dates: " in note
-    assert "the file's, which is not in order of time; " in note
+    assert " share their time with another row of their user, as all times are dates: " in note
+    assert "the file, which is not sorted by time; " in note
 
 
 def test_settings_reach_the_schema(write_world: Callable[..., Path], tmp_path: Path) -> None:

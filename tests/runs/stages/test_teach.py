@@ -266,7 +266,7 @@ def test_data_without_items(tmp_path: Path) -> None:
         ({"strategy": "mutal"}, "peer_learning.strategy: Input should be 'independent', 'mutual'"),
         ({"views": "fields"}, "views=fields and fields go together"),
         ({"fields": {"lr": ["user"]}}, "views=fields and fields go together"),
-        ({"views": "fields", "fields": {"lr": []}}, "every base model needs one or more"),
+        ({"views": "fields", "fields": {"lr": []}}, "every base model needs at least one field"),
         ({"confidence": 0.4}, "peer_learning.confidence: .* greater than or equal to 0.5"),
         ({"wieght": 1}, "did you mean 'weight'"),
     ],

@@ -99,7 +99,7 @@ def test_a_file_that_is_no_space(file: Path, text: str, message: str) -> None:
         ("base_models.fmm.pretrain.epochs: {low: 1, high: 2}", "base_models.fmm.pretrain.epochs: "),
         ("base_models: {choices: [{}]}", "base_models: this run has no base model ''"),
         ("adapt.steps: {low: -1, high: 2}", "adapt.steps: Input should be greater than or equal"),
-        ("adapt.rule: {choices: [maml, mamel]}", "adapt.rule: Value error, unknown inner "),
+        ("adapt.rule: {choices: [maml, mamel]}", "adapt.rule: unknown inner "),
         ("adapt.steps: {low: 1.0, high: 4.0}", "adapt.steps: takes integers; "),
         ("adapt.inner_dropout: {low: 0.0, high: 1.0}", "adapt.inner_dropout: takes integers"),
         ("meta_train.epochs: {low: 0.5, high: 4}", "meta_train.epochs: Input should be a valid "),
