@@ -82,9 +82,7 @@ def main(
         "runs/movielens-100k"
     ),
     seed: Annotated[int, typer.Option(help="Seed of the models.")] = 0,
-    output: Annotated[Path, typer.Option(help="Folder to write the table to.")] = Path(
-        "benchmarks/results/few-rows"
-    ),
+    output: command.OutputOption = Path("benchmarks/results/few-rows"),
 ) -> None:
     """Measure adaptation on the 0, 1, 2, … most recent support rows of each user."""
     opened = Run(run, load_config(run / "config.yaml"))

@@ -32,7 +32,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
 from base_models import PLE, MMoE, MultiTaskModel, SharedBottom, Task
-from benchmarks.command import new_app, run
+from benchmarks.command import OutputOption, new_app, run
 from benchmarks.correlated_tasks import INPUTS, TASKS, World, label_correlation
 from metaselector.common.files import write_text
 from metaselector.report.figures import style
@@ -253,7 +253,7 @@ def main(
     seeds: Annotated[int, typer.Option(min=2, help="Number of worlds and initialisations.")] = 10,
     steps: Annotated[int, typer.Option(min=1, help="Number of Adam steps.")] = 1500,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads of torch.")] = 1,
-    output: Annotated[Path, typer.Option(help="Folder to write the results to.")] = OUTPUT,
+    output: OutputOption = OUTPUT,
 ) -> None:
     """Train each model on tasks of each correlation."""
     torch.set_num_threads(threads)
