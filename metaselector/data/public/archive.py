@@ -49,7 +49,7 @@ def unpack(
         with zipfile.ZipFile(archive) as file:
             members = [entry for entry in file.infolist() if only is None or entry.filename in only]
             size = _check(archive, members, only or (), max_bytes)
-            check_space(directory, size, f"what is in {archive.name}")
+            check_space(directory, size, f"unpacking {archive.name}")
             for entry in members:
                 if not entry.is_dir():
                     name = PurePosixPath(entry.filename)
