@@ -1,4 +1,4 @@
-"""Every setting of a run, and what a name in one may stand for."""
+"""All settings of a run, and the plug-ins that they may name."""
 
 from metaselector.config.config import TABLE_ROWS, Config
 from metaselector.config.data import ColdConfig, DataConfig, SplitConfig

@@ -18,7 +18,7 @@ OF_DATASETS = {"movielens-100k-funnel": MULTI_TASK, "census-income": MULTI_TASK}
 """Multi-task data sets, by name; all others have single-task models."""
 
 KNOWN = SINGLE_TASK | MULTI_TASK
-"""Defaults under which a model's given settings are merged, on any data set."""
+"""Defaults that a model's given settings override, on any data set."""
 
 
 def default_base_models(dataset: str) -> dict[str, dict[str, Any]]:

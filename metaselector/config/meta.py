@@ -69,7 +69,7 @@ class AdaptConfig(Section):
     )
     granularity: Literal["scalar", "tensor", "element"] = Field(
         "tensor",
-        description="Meta-SGD's learned inner rates: one in all (scalar), one per tensor, or "
+        description="Meta-SGD's learned inner rates: one for all (scalar), one per tensor, or "
         "one per element",
     )
     steps: int = Field(2, ge=0, description="inner gradient steps")
@@ -170,8 +170,8 @@ class MetaTrainConfig(Section):
     support_boundary: Literal["random", "start"] = Field(
         "start",
         description="warm: where an episode's support set ends within the window early to "
-        "train: random (at a random row) or start (at the window's first row, so "
-        "that the base models were trained on the whole support set)",
+        "train: random (at a random row) or start (where the window starts, so that "
+        "the base models were trained on the whole support set)",
     )
     epochs: int = Field(10, ge=1, description="maximum passes over the users")
     patience: int = Field(

@@ -107,8 +107,8 @@ class TransferConfig(Section):
     unfreeze_every: int | None = Field(
         None,
         ge=1,
-        description="epochs after which one more pattern of freeze is unfrozen, the last one "
-        "first; null: none is",
+        description="epochs between unfreezing one more pattern of freeze, starting with the "
+        "last; null: never",
     )
 
     @model_validator(mode="after")

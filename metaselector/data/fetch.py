@@ -109,11 +109,11 @@ def fetch(
     if _is_intact(target):
         return target
     if sources is None:
-        bring = getattr(found, "fetch", None)  # data sets of other packages may have it
-        sources = SOURCES.get(name, () if bring is None else (OwnFetch(bring, expected),))
+        own_fetch = getattr(found, "fetch", None)  # data sets of other packages may have it
+        sources = SOURCES.get(name, () if own_fetch is None else (OwnFetch(own_fetch, expected),))
     if not sources:
         raise UserError(
-            f"{name} stands for files of your own and cannot be fetched; set --data to the path of "
+            f"{name} is read from your own files and cannot be fetched; set --data to the path of "
             f"{expected}"
         )
     tell(f"{name}: {licence}")

@@ -67,7 +67,7 @@ def planted_world(
     """
     user_types = np.repeat([TYPE_A, TYPE_B], users_per_type)
     user = np.arange(users_per_type)
-    taste, mood = np.tile(user % 2, 2), np.tile(user // 2 % 2, 2)  # 0 and 1 stand for -1 and +1
+    taste, mood = np.tile(user % 2, 2), np.tile(user // 2 % 2, 2)  # 0 and 1 encode -1 and +1
     shuffle = generator.permutation(2 * users_per_type)
     user_types, taste, mood = user_types[shuffle], taste[shuffle], mood[shuffle]
 

@@ -32,7 +32,7 @@ class TimeOrder(NamedTuple):
             yield (
                 f"{100 * self.tied / self.rows:.3g} % of the rows ({self.tied:,} of {self.rows:,}) "
                 f"share their time with another row of their user{dates}: these keep the order of "
-                f"the file{shuffled}; if that order is wrong, bring exact times"
+                f"the file{shuffled}; if that order is wrong, provide exact times"
             )
 
     def about_order(self) -> Iterator[str]:

@@ -151,5 +151,5 @@ def _check_windows(table: InteractionTable, offsets: Ints, windows: Windows) -> 
             raise DataError(
                 table.source,
                 f"the {name} window ({start}-{stop} % of each user's rows) is empty; "
-                "bring more rows per user, or change the percentages of the split",
+                "provide more rows per user, or change the percentages of the split",
             )

@@ -1,6 +1,6 @@
 """Sampled negatives for logs in which every row is a positive of the first task.
 
-Items and their popularity come from the whole log: the catalogue is assumed to be known, as is
+Items and their popularity come from the whole log: the catalogue is assumed to be known, as
 usual. So an item first seen late can be a negative of an early row, and a negative in *train* adds
 its item to the vocabulary, as a positive does. A sampled row differs from its positive only in the
 item.

@@ -44,15 +44,15 @@ def _about_times(profile: LogProfile) -> Iterator[str]:
     if profile.first_time == profile.last_time and profile.rows > 1:
         yield (
             f"all rows have the time {profile.first_time}: windows and histories would follow the "
-            "order of the file; bring times, or make sure that the file is sorted by time"
+            "order of the file; provide times, or make sure that the file is sorted by time"
         )
     elif ties := list(profile.order.about_ties()):
         yield from ties
     elif profile.users_at_one_time:
         yield (
             f"{profile.users_at_one_time:,} of {profile.users:,} users have more than half of "
-            "their rows at one time: these keep the order of the file; bring exact times, or make "
-            "sure that the file is sorted by time"
+            "their rows at one time: these keep the order of the file; provide exact times, or "
+            "make sure that the file is sorted by time"
         )
     for count, when in (
         (profile.rows_before_1995, f"before 1995 (from {profile.first_time} on)"),
@@ -98,7 +98,7 @@ def _about_users(profile: LogProfile) -> Iterator[str]:
         yield (
             f"{profile.short_users:,} of {profile.users:,} users have fewer than {SHORT} rows: "
             "at most one row each in valid and test with a 60/80/90 % split, too few for per-user "
-            "metrics; bring more of their rows, or leave them out"
+            "metrics; provide more of their rows, or leave them out"
         )
 
 

@@ -49,7 +49,7 @@ def unpack(
         with zipfile.ZipFile(archive) as file:
             members = [entry for entry in file.infolist() if only is None or entry.filename in only]
             size = _check(archive, members, only or (), max_bytes)
-            check_space(directory, size, f"what is in {archive.name}")
+            check_space(directory, size, f"unpacking {archive.name}")
             for entry in members:
                 if not entry.is_dir():
                     name = PurePosixPath(entry.filename)
@@ -61,7 +61,7 @@ def unpack(
     except FileNotFoundError as error:
         raise DataError(archive, "file not found") from error
     except _DAMAGES as error:
-        problem = f"not a zip file, or damaged ({error}); bring the official zip file"
+        problem = f"not a zip file, or damaged ({error}); use the official zip file"
         raise DataError(archive, problem) from error
     except OSError as error:
         problem = f"cannot be unpacked into {directory} ({error.strerror or error})"
@@ -78,23 +78,21 @@ def _check(
     for entry in members:
         name = entry.filename
         if not name:
-            raise DataError(archive, "a member has no name; bring the official file")
+            raise DataError(archive, "a member has no name; use the official file")
         if entry.flag_bits & _ENCRYPTED:
-            raise DataError(archive, f"member '{name}' is encrypted; bring the official file")
+            raise DataError(archive, f"member '{name}' is encrypted; use the official file")
         if entry.compress_type not in _METHODS:
-            problem = f"member '{name}' has an unusual compression; bring the official file"
+            problem = f"member '{name}' has an unusual compression; use the official file"
             raise DataError(archive, problem)
         if stat.S_ISLNK(entry.external_attr >> 16):
-            raise DataError(archive, f"member '{name}' is a link; bring the official file")
+            raise DataError(archive, f"member '{name}' is a link; use the official file")
         # Check Windows paths too: they could leave the directory there, and are never official.
         outside = PurePosixPath(name).is_absolute() or PureWindowsPath(name).anchor
         if outside or ".." in PureWindowsPath(name).parts:
-            problem = (
-                f"member '{name}' would be written outside the folder; bring the official file"
-            )
+            problem = f"member '{name}' would be written outside the folder; use the official file"
             raise DataError(archive, problem)
     total = sum(entry.file_size for entry in members)
     if total > max_bytes:
-        problem = f"unpacks to {total:,} bytes, more than {max_bytes:,}; bring the official file"
+        problem = f"unpacks to {total:,} bytes, more than {max_bytes:,}; use the official file"
         raise DataError(archive, problem)
     return total

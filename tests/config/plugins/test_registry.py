@@ -141,7 +141,7 @@ def test_a_selector_gets_what_its_constructor_asks_for(monkeypatch: pytest.Monke
 def test_a_dataset_of_a_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(data_registry.PLUGINS.registered, "ours", DATASETS["movielens-100k"])
     assert data_registry.dataset("ours") is DATASETS["movielens-100k"]
-    with pytest.raises(UserError, match=r"ours stands for files of your own.*--data"):
+    with pytest.raises(UserError, match=r"ours is read from your own files.*--data"):
         fetch("ours", tmp_path)
 
 
@@ -196,7 +196,9 @@ def test_a_dataset_that_brings_its_files_needs_no_data(
 
     monkeypatch.setattr(Brings, "problem", OSError("no route"))
     assert fetch("theirs", tmp_path / "data") == tmp_path / "data" / "theirs"  # is there already
-    with pytest.raises(UserError, match=r"theirs .*OSError: no route.*bring a folder with ml-100k"):
+    with pytest.raises(
+        UserError, match=r"theirs .*OSError: no route.*provide a folder with ml-100k"
+    ):
         fetch("theirs", tmp_path / "elsewhere")
     assert not (tmp_path / "elsewhere" / "theirs").exists()
     monkeypatch.setattr(Brings, "fetch", lambda self, directory: None)

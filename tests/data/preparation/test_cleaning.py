@@ -72,7 +72,7 @@ def test_what_is_said_of_times() -> None:
     calm = [(0, item, item) for item in range(8)]
     assert notes_of(calm, [(1, 1, 7), (1, 2, 7)]) == [
         "tiny.csv: 20 % of the rows (2 of 10) share their time with another row of their user: "
-        "these keep the order of the file; if that order is wrong, bring exact times"
+        "these keep the order of the file; if that order is wrong, provide exact times"
     ]
     repeated = (1, 1, 7)
     assert notes_of(calm, [repeated, repeated, (1, 2, 8), (1, 3, 9)]) == []

@@ -104,7 +104,7 @@ def test_a_full_disk_is_noticed_before_unpacking(
     (tmp_path / "ml-1m.zip").write_bytes(server.content)
     usage = SimpleNamespace(free=sum(map(len, FILES.values())) - 1)
     monkeypatch.setattr("metaselector.common.files.shutil.disk_usage", lambda path: usage)
-    with pytest.raises(UserError, match=r"are needed for what is in ml-1m\.zip, about .* are free"):
+    with pytest.raises(UserError, match=r"are needed for unpacking ml-1m\.zip, about .* are free"):
         fetch(NAME, tmp_path, sources=[server.zip], progress=False)
     assert [entry.name for entry in tmp_path.iterdir()] == ["ml-1m.zip"]
 
@@ -188,6 +188,6 @@ def test_every_named_data_set_has_an_official_source() -> None:
 
 
 def test_files_of_ones_own_cannot_be_fetched(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"amazon stands for files of your own.*set --data"):
+    with pytest.raises(UserError, match=r"amazon is read from your own files.*set --data"):
         fetch("amazon", tmp_path)
     assert list(tmp_path.iterdir()) == []

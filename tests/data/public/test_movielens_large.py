@@ -74,7 +74,7 @@ def test_header(folder_csv: Path, name: str, header: str) -> None:
     with pytest.raises(DataError) as error:
         read_csv(folder_csv)
     assert str(error.value).startswith(f"{path}:1: the header is '{header}', not '")
-    assert str(error.value).endswith("bring the official file")
+    assert str(error.value).endswith("use the official file")
 
 
 def test_quoted_titles(folder_csv: Path) -> None:
