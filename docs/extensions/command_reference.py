@@ -1,4 +1,4 @@
-"""The directive ``commands``: all commands with their options, as ``--help`` has them."""
+"""The directive ``commands``: all commands and their options, as in ``--help``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from metaselector import cli
 
 
 def markdown() -> str:
-    """The reference that Typer writes, without its title."""
+    """Typer's reference, without its title."""
     group = typer.main.get_command(cli.app)
     text = get_docs_for_click(obj=group, ctx=typer.Context(group, info_name="metaselector"))
     _, _, rest = text.partition("\n## ")
@@ -24,7 +24,7 @@ def markdown() -> str:
 
 
 def _escaped(text: str) -> str:
-    """With every < as itself and options as code; what is code already stays."""
+    """`text` with < escaped and options as code; existing code stays unchanged."""
     parts = re.split(r"(```.*?```|`[^`\n]*`)", text, flags=re.DOTALL)
     for i in range(0, len(parts), 2):
         parts[i] = re.sub(r"--[a-z][a-z-]*", r"`\g<0>`", parts[i].replace("<", "\\<"))
@@ -34,8 +34,8 @@ def _escaped(text: str) -> str:
 class Commands(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         self.env.note_dependency(__file__)
-        for path in sorted(Path(cli.__file__).parent.glob("cli*.py")):
-            self.env.note_dependency(f"../metaselector/{path.name}")
+        for path in sorted(Path(cli.__file__).parent.glob("*.py")):
+            self.env.note_dependency(f"../metaselector/cli/{path.name}")
         return self.parse_text_to_nodes(markdown(), allow_section_headings=True)
 
 
