@@ -1,4 +1,7 @@
-"""Every setting of a run, and what a name in one may stand for."""
+"""Every setting of a run, read from YAML and the command line and checked.
+
+Start with :class:`Config`, then :func:`load_config`; each section has a module of its name.
+"""
 
 from metaselector.config.config import TABLE_ROWS, Config
 from metaselector.config.data import ColdConfig, DataConfig, SplitConfig

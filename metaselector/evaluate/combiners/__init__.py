@@ -1,4 +1,7 @@
-"""Rows of the results table that combine base models by a simple rule, behind one contract."""
+"""Baselines that combine base models by a simple rule: the rows of the table beside MetaSelector.
+
+Start with :mod:`~metaselector.evaluate.combiners.contract`.
+"""
 
 from __future__ import annotations
 

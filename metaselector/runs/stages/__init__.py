@@ -1,1 +1,4 @@
-"""The steps behind the commands, each from what the step before it left in the run's directory."""
+"""The steps behind the commands; each reads what the previous step left in the run's directory.
+
+Start with :mod:`~metaselector.runs.stages.train`.
+"""

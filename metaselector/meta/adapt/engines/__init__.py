@@ -1,4 +1,7 @@
-"""Engines by name."""
+"""The engines, by name: each adapts all users of a meta-batch and predicts their query rows.
+
+Start with :mod:`~metaselector.meta.adapt.engines.func`, the default.
+"""
 
 from __future__ import annotations
 
