@@ -1,4 +1,4 @@
-"""The directive ``commands``: all commands and their options, as in ``--help``."""
+"""The directive ``commands``: all commands with their options, as ``--help`` shows them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from metaselector import cli
 
 
 def markdown() -> str:
-    """Typer's reference, without its title."""
+    """The reference that Typer writes, without its title."""
     group = typer.main.get_command(cli.app)
     text = get_docs_for_click(obj=group, ctx=typer.Context(group, info_name="metaselector"))
     _, _, rest = text.partition("\n## ")
@@ -24,7 +24,7 @@ def markdown() -> str:
 
 
 def _escaped(text: str) -> str:
-    """`text` with < escaped and options as code; existing code stays unchanged."""
+    """Escape every < and mark options as code, except in text that is code already."""
     parts = re.split(r"(```.*?```|`[^`\n]*`)", text, flags=re.DOTALL)
     for i in range(0, len(parts), 2):
         parts[i] = re.sub(r"--[a-z][a-z-]*", r"`\g<0>`", parts[i].replace("<", "\\<"))
