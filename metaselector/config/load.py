@@ -51,6 +51,11 @@ def load_config(
     Raises:
         ConfigError: the file cannot be read, a key is unknown, a value impossible, or it names code
             that may not run.
+
+    Example:
+        >>> config = load_config(overrides=["adapt.steps=3"], changes={"seeds": [0, 1]})
+        >>> config.adapt.steps, config.seeds
+        (3, (0, 1))
     """
     given: list[tuple[Path | str, Mapping[str, Any]]] = [
         (path or "settings", {} if path is None else read_mapping(path))
@@ -98,6 +103,10 @@ def change_config(config: Config, changes: Mapping[str, Any]) -> Config:
 
     Raises:
         ConfigError: a key is unknown, or a value impossible.
+
+    Example:
+        >>> change_config(Config(), {"adapt.steps": 3}).adapt.steps
+        3
     """
     settings = config.model_dump(mode="json")
     for key, value in changes.items():

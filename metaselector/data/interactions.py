@@ -38,6 +38,10 @@ class Feature:
             ``data.min_count``.
         profile: for a multi-valued feature of items: also make a field of the mean over the items
             that the user liked.
+
+    Example:
+        >>> Feature("price", "numeric", buckets=10).buckets
+        10
     """
 
     name: str
@@ -58,6 +62,10 @@ class Task:
             ``data.label_threshold``.
         after: name of the earlier task that must be positive for this one to be observed.
         flag: its column holds 0 and 1 only, or false and true, so that any other value is wrong.
+
+    Example:
+        >>> Task("liked", threshold=4, after="watched").after
+        'watched'
     """
 
     name: str

@@ -42,6 +42,14 @@ class Plugins:
         group: of entry points.
         built_in: by name, where it is, ``module:attribute``, or the thing itself.
         registered: by name, what :meth:`register` was given.
+
+    Example:
+        >>> metrics = Plugins("metric", "metaselector.metrics", {"largest": "builtins:max"})
+        >>> metrics.load("largest")([1, 3, 2])
+        3
+        >>> metrics.register("smallest", min)
+        >>> metrics.names()
+        ['largest', 'smallest']
     """
 
     kind: str

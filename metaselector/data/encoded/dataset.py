@@ -58,6 +58,12 @@ class EncodedDataset:
         history_sizes: int32 ``[N]``: the row's history is that many of its user's `liked`.
         profiles: float32 ``[P + U, G]``; of user u after k positives in row
             ``liked_offsets[u] + u + k``.
+
+    Example:
+        >>> from metaselector.data.planted import planted_world
+        >>> dataset = planted_world(2, 5, 4, np.random.default_rng(0)).dataset
+        >>> dataset.num_users, dataset.user_offsets.tolist()
+        (4, [0, 5, 10, 15, 20])
     """
 
     schema: Schema

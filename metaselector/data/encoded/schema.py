@@ -44,6 +44,12 @@ class Field(BaseModel):
             :func:`~metaselector.data.preparation.numbers.number_limits`.
         edges: where a number became words: word i is for numbers from ``edges[i - 1]`` up to below
             ``edges[i]``.
+
+    Example:
+        >>> words = ("Drama", "War")
+        >>> field = Field(name="genre", kind="categorical", slots=1, first_id=1, vocabulary=words)
+        >>> field.encoder(), field.num_ids
+        ({'Drama': 2, 'War': 3}, 3)
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -78,6 +84,16 @@ class Schema(BaseModel):
             -1 where there is none; None where no task has one.
         windows: percentages that split each user's rows, or the users, into windows.
         cold_seed: of the split of users; None where their rows are split.
+
+    Example:
+        >>> words = ("Drama", "War")
+        >>> field = Field(name="genre", kind="categorical", slots=1, first_id=1, vocabulary=words)
+        >>> ends = (60, 80, 90)
+        >>> schema = Schema(
+        ...     dataset="mine", label_threshold=4, history_length=0, windows=ends, fields=(field,)
+        ... )
+        >>> schema.num_ids, schema.slot_fields
+        (4, [0])
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

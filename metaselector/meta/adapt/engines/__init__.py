@@ -23,6 +23,10 @@ def make_engine(name: str) -> Engine:
     Raises:
         ConfigError: there is none; names the nearest.
         UserError: its library is not installed; says what installs it.
+
+    Example:
+        >>> type(make_engine("func")).__name__
+        'FuncEngine'
     """
     if name not in ENGINES:
         raise ConfigError(f"unknown engine '{name}'; {nearest(name, ENGINES)}")
