@@ -7,7 +7,7 @@ The rooms, lowest first; each imports only those above it in this list:
 - ``data``: raw files, encoded rows, windows of time, users' episodes
 - ``models``: base models by name, the selector, the mixture
 - ``evaluate``: metrics, oracles, combiners, intervals
-- ``training``: pre-training, transfer and peer learning, and the loop behind every training
+- ``training``: pretraining, transfer and peer learning, and the loop behind every training
 - ``meta``: meta-learning: the inner loop, the engines, the outer loop
 - ``report``: tables, figures and the HTML page, from a run's files
 - ``runs``: a run's directory and the steps over it

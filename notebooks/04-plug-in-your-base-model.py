@@ -83,7 +83,7 @@ print("no complaints")
 # %% [markdown]
 # ## Train with it
 #
-# Once registered under a name, it is a base model like any other: it is pre-trained, adapted and
+# Once registered under a name, it is a base model like any other: it is pretrained, adapted and
 # weighed. A class in a file needs no registration: `base_models={"taste": {"model":
 # "path/to/file.py:Taste"}}`.
 
