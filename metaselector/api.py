@@ -58,6 +58,7 @@ class MetaSelector:
         ConfigError: a setting is unknown, or its value impossible.
 
     Example:
+        >>> import pandas as pd
         >>> from metaselector import MetaSelector
         >>> pairs = [(user, row) for user in range(8) for row in range(20)]
         >>> log = pd.DataFrame([(u, i % 10, (u * i) % 5 + 1, 60 * i) for u, i in pairs])

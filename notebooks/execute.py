@@ -1,8 +1,8 @@
-"""Execute the notebooks from their .py files and write the outputs to the .ipynb beside them.
+"""Execute the notebooks from their .py files, and keep the outputs in the .ipynb beside them.
 
 python notebooks/execute.py             # all, in place
-python notebooks/execute.py 02 04       # those whose names start with these
-python notebooks/execute.py --check     # in a temporary folder; fails if .py and .ipynb differ
+python notebooks/execute.py 02 04       # those whose names begin so
+python notebooks/execute.py --check     # elsewhere; also fails where .py and .ipynb differ
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from nbformat import NotebookNode
 
 FOLDER = Path(__file__).resolve().parent
 SECONDS = 900
-"""Time limit for a cell."""
+"""Most that a cell may take."""
 WARNINGS = "error,ignore::PendingDeprecationWarning:ipykernel.kernelbase"
-"""The kernel itself warns when it shuts down."""
+"""The kernel warns of itself when it ends."""
 
 
 def cells(notebook: NotebookNode) -> list[tuple[str, str]]:
@@ -39,12 +39,12 @@ def in_sync(script: Path) -> bool:
 
 
 def execute(script: Path) -> NotebookNode:
-    """The cells of `script` with their outputs, without traces of the machine or the time.
+    """The cells of `script` with their outputs, and nothing of the machine and the moment.
 
-    Python warnings are errors, and so is anything on standard error other than notes.
+    Warnings of Python are errors, and so is whatever a cell writes to standard error but notes.
 
     Raises:
-        nbclient.exceptions.CellExecutionError: a cell failed.
+        nbclient.exceptions.CellExecutionError: of a cell that fails.
         RuntimeError: a cell wrote to standard error.
     """
     notebook = jupytext.read(script)

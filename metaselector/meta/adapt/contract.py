@@ -60,11 +60,6 @@ class Engine(Protocol):
 
 
 def context_of(model: nn.Module) -> Context:
-    """What `model` asks to be told of a user's support; nothing, by default.
-
-    Example:
-        >>> context_of(nn.Linear(1, 1))
-        {}
-    """
+    """What `model` asks to be told of a user's support; nothing, by default."""
     context: Context = getattr(model, "context", {})
     return context
