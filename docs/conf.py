@@ -1,4 +1,4 @@
-"""How Sphinx builds the site: ``make docs``. Nothing is fetched, and every warning is an error."""
+"""How Sphinx builds the site: ``make docs``. Downloads nothing; every warning is an error."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ html_show_sphinx = False
 html_show_copyright = False
 copybutton_exclude = ".linenos, .gp, .go"
 
-# In docstrings `name` is a parameter or a value, which is no link.
+# In docstrings `name` is a parameter or a value, not a link.
 default_role = "literal"
 autodoc_inherit_docstrings = False  # torch's own, of forward
 autodoc_member_order = "bysource"
@@ -54,11 +54,11 @@ napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 python_maximum_signature_line_length = 120
 
-# What other packages document: their inventories would have to be fetched.
+# Documented by other packages: their inventories would have to be downloaded.
 nitpick_ignore_regex = [
     (
         r"py:.*",
-        r"(torch|numpy|np|pandas|pd|annotated_types|collections|optuna|pathlib|pydantic|threading|types)\..*",
+        r"(torch|numpy|np|pandas|pd|annotated_types|collections|optuna|pathlib|pyarrow|pydantic|threading|types)\..*",
     ),
     (r"py:class", r"Module"),
 ]

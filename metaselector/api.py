@@ -39,10 +39,6 @@ NEEDED: tuple[Variant, ...] = ("sample-selector", "metaselector")
 class MetaSelector:
     """Learns from a data set how to weigh and adapt base models to each user.
 
-    >>> model = MetaSelector(base_models=["lr", "fm"]).fit("movielens-100k")  # doctest: +SKIP
-    >>> user = model.adapt(history)  # doctest: +SKIP
-    >>> user.predict(candidates)  # doctest: +SKIP
-
     Args:
         base_models: names of base models, or settings by name; by default those of the data set.
         seed: of everything random.
@@ -60,6 +56,22 @@ class MetaSelector:
 
     Raises:
         ConfigError: a setting is unknown, or its value impossible.
+
+    Example:
+        >>> import pandas as pd
+        >>> from metaselector import MetaSelector
+        >>> pairs = [(user, row) for user in range(8) for row in range(20)]
+        >>> log = pd.DataFrame([(u, i % 10, (u * i) % 5 + 1, 60 * i) for u, i in pairs])
+        >>> log.columns = ["user", "item", "stars", "at"]
+        >>> columns = {"user": "user", "item": "item", "label": "stars", "threshold": 4}
+        >>> columns["time"] = {"column": "at", "unit": "seconds"}
+        >>> quick = {"pretrain": {"epochs": 1}}
+        >>> model = MetaSelector({"lr": quick, "fm": quick}, meta_train={"epochs": 1})
+        >>> user = model.fit(log, columns).adapt(log[log["user"] == 3])
+        >>> user.predict(pd.DataFrame({"item": [3, 4], "at": [2000, 2000]})).shape
+        (2,)
+        >>> user.weights.columns.tolist()
+        ['lr', 'fm']
     """
 
     def __init__(

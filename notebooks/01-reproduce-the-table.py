@@ -1,12 +1,12 @@
 # %% [markdown]
 # # 01 · Reproduce the table
 #
-# This notebook trains everything behind the results table of the README, for one seed and with the
-# default settings, from the raw files of MovieLens-100K.
+# This notebook trains everything behind the results table in the README, for one seed and with the
+# default settings, starting from the raw files of MovieLens-100K.
 #
-# It takes 2 to 3 minutes on 2 idle cores. What is trained stays in
+# It takes 2 to 3 minutes on 2 idle cores. The trained models stay in
 # `runs/notebooks/movielens-100k`: the second time it takes half a minute, and notebooks 02 and 03
-# start from it.
+# start from there.
 
 # %%
 import os
@@ -19,7 +19,7 @@ from metaselector import MetaSelector
 from metaselector.report.figures.results import comparison
 from metaselector.report.figures.training import learning_curves
 
-if Path.cwd().name == "notebooks":  # all paths are from the root of the repository
+if Path.cwd().name == "notebooks":  # all paths start at the root of the repository
     os.chdir("..")
 RUN = Path("runs/notebooks/movielens-100k")
 # %matplotlib inline
@@ -27,9 +27,9 @@ RUN = Path("runs/notebooks/movielens-100k")
 # %% [markdown]
 # ## Train
 #
-# `fit` fetches the data if need be, prepares them, trains the base models (LR, FM and DeepFM) on
-# three windows of time, and meta-trains MetaSelector on them. `evaluate` predicts every user's
-# last 10 % of rows with all models, scores them, and returns the table.
+# `fit` downloads the data if necessary, prepares it, trains the base models (LR, FM and DeepFM) on
+# three windows of time, and meta-trains MetaSelector on them. `evaluate` predicts every user's last
+# 10 % of rows with all models, scores the predictions, and returns the table.
 
 # %%
 model = MetaSelector(seed=0, directory=RUN).fit("movielens-100k")
@@ -38,16 +38,17 @@ results = model.evaluate()
 # %% [markdown]
 # ## The table
 #
-# `rela_impr` is the gain in AUC over the best single model on *valid*, in percent.
-# `gap_closed_logloss` is the share of the way from that model to the oracle that picks each user's
-# best base model having seen the answers.
+# `rela_impr` is the gain in AUC over the single model that is best on *valid*, in percent.
+# `gap_closed_logloss` is the share closed of the gap between that model and the oracle, which picks
+# each user's best base model with knowledge of the answers.
 
 # %%
 columns = ["auc", "logloss", "rela_impr", "gauc", "gap_closed_logloss"]
 results.set_index("model")[columns].round(4)
 
 # %% [markdown]
-# The same as a picture. Dots are models, lines are the two oracles, which no method can use.
+# The same as a figure. Dots are models; lines are the two oracles, which read the answers, so no
+# real method can use them.
 
 # %%
 figure = comparison(results)
@@ -55,11 +56,11 @@ figure.dpi = 120
 figure
 
 # %% [markdown]
-# ## How sure it is
+# ## How certain it is
 #
 # The logloss of joint MetaSelector minus that of each other row, with 95 % intervals by paired
-# bootstrap over users. Below 0, MetaSelector is better. The intervals say what other users would
-# have changed, not what another seed would: for that the README has five.
+# bootstrap over users. Below 0, MetaSelector is better. The intervals reflect which users were
+# sampled, not seed noise: for that, the README has five seeds.
 
 # %%
 differences = pd.read_csv(RUN / "differences.csv")
@@ -85,7 +86,8 @@ print("rows that it does not:", ", ".join(ours.index[ours["high"] >= 0]) or "non
 # %% [markdown]
 # ## How it learned
 #
-# Loss by epoch of what was trained. Each model keeps the epoch that was best on *valid*.
+# The loss by epoch of everything that was trained. Each model keeps the epoch that was best on
+# *valid*.
 
 # %%
 figure = learning_curves(pd.read_csv(RUN / "history.csv"))
@@ -93,23 +95,23 @@ figure.dpi = 100
 figure
 
 # %% [markdown]
-# The run keeps every prediction, weight and learned rate, so that nothing has to be trained again
-# to ask another question of it.
+# The run keeps every prediction, weight and learned rate, so you can ask further questions without
+# training again.
 
 # %%
 sorted(path.name for path in RUN.iterdir() if path.is_file())
 
 # %% [markdown]
-# The numbers need not be those of the README to the last digit. Its table is of five seeds with
-# one thread each; this is one seed with two. Sums are rounded otherwise then, and another epoch
-# may turn out best.
+# The numbers may differ from those in the README. Its table has five seeds with one thread each;
+# this is one seed with two threads. The thread count changes the order of summation, so early
+# stopping may pick another epoch.
 #
 # ## What to try next
 #
 # - Another seed: `MetaSelector(seed=1, directory="runs/notebooks/seed-1")`.
-# - Three inner steps instead of two: `MetaSelector(adapt={"steps": 3}, directory=...)`. Base
-#   models that are in the directory already are not trained again. `metaselector config` prints
-#   all settings.
-# - New users, whom base models have never seen: `protocol="cold"`.
+# - Three inner steps instead of two: `MetaSelector(adapt={"steps": 3}, directory=...)`. Base models
+#   that already exist in the directory are not trained again. `metaselector config` prints all
+#   settings.
+# - New users, whom the base models have never seen: `protocol="cold"`.
 # - The same from the command line, with figures: `metaselector reproduce`.
 # - 02 looks at one user, 03 at where selection helps.

@@ -1,11 +1,11 @@
 # %% [markdown]
 # # 02 · One user's adaptation
 #
-# This notebook follows MetaSelector as it adapts to one user of MovieLens-100K: how the weights
-# and the predictions move as more of the user's rows are known, and which rows moved them.
+# This notebook follows MetaSelector as it adapts to one user of MovieLens-100K: how the weights and
+# the predictions change as it sees more of the user's rows, and which rows changed them.
 #
-# It takes half a minute if notebook 01 has run; otherwise it trains the same first, which takes
-# about 2 minutes on 2 idle cores.
+# It takes half a minute if notebook 01 has run; otherwise it first trains the same models, which
+# takes about 2 minutes on 2 idle cores.
 
 # %%
 import os
@@ -22,12 +22,12 @@ from metaselector.evaluate.metrics import logloss
 from metaselector.inference.explanation import explain_user
 from metaselector.runs.run import Run
 
-if Path.cwd().name == "notebooks":  # all paths are from the root of the repository
+if Path.cwd().name == "notebooks":  # all paths start at the root of the repository
     os.chdir("..")
 RUN = Path("runs/notebooks/movielens-100k")
-USER = "42"  # an arbitrary one
+USER = "42"  # chosen arbitrarily
 plt.rcParams["figure.dpi"] = 80  # small files
-warnings.filterwarnings("ignore", ".*: unknown to the model")  # a few films are
+warnings.filterwarnings("ignore", ".*: unknown to the model")  # as a few films are
 
 # %%
 model = MetaSelector(seed=0, directory=RUN).fit("movielens-100k")
@@ -37,9 +37,9 @@ ratings, films = raw.interactions, raw.items
 # %% [markdown]
 # ## The user
 #
-# The first 90 % of a user's rows are their history, the rest the test window, which nothing was
-# trained on. MetaSelector adapts on the latest 40 rows of the history; the features of a film's
-# row (what the user liked before) are made of all of it.
+# The first 90 % of a user's rows are their history. The rest is the test window, on which nothing
+# was trained. MetaSelector adapts on the most recent 40 rows of the history; the features of a
+# film's row (what the user liked before) are computed from the whole history.
 
 
 # %%
@@ -51,7 +51,7 @@ def split(user: str) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 history, later = split(USER)
-threshold = model.config.data.label_threshold  # ratings from here on are positive
+threshold = model.config.data.label_threshold  # ratings from here up are positive
 summary = {
     "rows": [len(history), len(later)],
     "share of positives": [(rows["rating"] >= threshold).mean() for rows in (history, later)],
@@ -61,10 +61,10 @@ pd.DataFrame(summary, index=["history", "test window"]).round(2)
 # %% [markdown]
 # ## The inner loop
 #
-# The trace has a column for each number of inner steps taken: the loss on the support (the rows
-# that the user is adapted on), the mean weights of the base models there, and how far the
-# parameters of the selector and of each base model moved. The first step weighs all rows alike,
-# the last one recent rows more; its loss need not be lower on all rows, then.
+# The trace has one column for each number of inner steps: the loss on the support (the rows that
+# the user is adapted on), the mean weights of the base models there, and how far the parameters of
+# the selector and of each base model moved. The first step weighs all rows equally and the last one
+# weighs recent rows more, so its loss over all rows need not be lower.
 
 # %%
 user = model.adapt(history)
@@ -73,8 +73,9 @@ user.trace.set_index("step").T.round(3)
 # %% [markdown]
 # ## What changed
 #
-# All films that the user has not rated, as candidates of one moment, predicted before and after
-# adapting: the four that rose most, and the four that fell most.
+# The candidates are all films that the user has not rated, at the same moment, predicted before and
+# after adapting. The table shows the four whose probability rose most and the four whose
+# probability fell most.
 
 # %%
 unseen = films.index.difference(ratings.loc[ratings["user"] == USER, "item"])
@@ -103,15 +104,15 @@ plt.show()
 # %% [markdown]
 # ## A loop over the support
 #
-# The same user, adapted on their latest 0, 1, 2 … rows. Features are made of the whole history
-# each time, so that what moves is adaptation alone.
+# The same user, adapted on their most recent 0, 1, 2 … rows. Features are computed from the whole
+# history each time, so only adaptation changes the numbers.
 
 # %%
 SIZES = [0, 1, 2, 5, 10, 20, 40]
 
 
 def adapted(size: int, history: pd.DataFrame, later: pd.DataFrame) -> pd.DataFrame:
-    """Predictions and weights of the test window after adapting on the latest `size` rows."""
+    """Predictions and weights for the test window after adapting on the latest `size` rows."""
     user = model.adapt(history, support_size=size)
     predicted = later.assign(size=size, p=user.predict(later))
     return predicted.reset_index(drop=True).join(user.weights)
@@ -139,8 +140,8 @@ for ax in (left, right):
 plt.show()
 
 # %% [markdown]
-# One user's test window is short, and its loss says little. So the same loop over 40 users with
-# 100 rows or more, the first in the file:
+# One user's test window is short, so its loss is noisy. Here is the same loop over 40 users with
+# 100 rows or more, the first ones in the file:
 
 # %%
 rows_of = ratings.groupby("user", sort=False).size()
@@ -160,14 +161,14 @@ plt.show()
 loss.rename("logloss").rename_axis("rows").to_frame().T.round(4)
 
 # %% [markdown]
-# The learning rates of the inner loop were learned for 40 rows. On one or two they take the same
-# steps along a gradient that is mostly noise, which is worse than not adapting at all. Who expects
-# supports of all sizes trains for them: `adapt.prior_rows` makes few rows move the parameters
-# less.
+# The learning rates of the inner loop were learned for 40 rows. On one or two rows they take
+# equally large steps along a gradient that is mostly noise, which is worse than not adapting at
+# all. If you expect supports of all sizes, train for them: with `adapt.prior_rows`, few rows move
+# the parameters less.
 #
-# ## Which rows did it
+# ## Which rows changed the weights
 #
-# `explain_user` leaves out the support rows one by one and says how much weight each had moved
+# `explain_user` leaves out the support rows one by one and reports how much weight each one moved
 # between base models.
 
 # %%
@@ -192,11 +193,11 @@ plt.show()
 # ## What to try next
 #
 # - Another user: change `USER` at the top and run all cells again.
-# - Somebody who is in no data: `model.adapt(rows)` takes rows with the columns *user*, *item*,
-#   *rating* and *timestamp*.
+# - Somebody who is not in the data: `model.adapt(rows)` accepts rows with the columns *user*,
+#   *item*, *rating* and *timestamp*.
 # - With ipywidgets installed, a slider: `interact(lambda size: adapted(size, history,
 #   later)[names].mean(), size=(0, 40))`.
-# - Train with `MetaSelector(adapt={"prior_rows": 10}, directory="runs/notebooks/prior-rows")`, and
+# - Train with `MetaSelector(adapt={"prior_rows": 10}, directory="runs/notebooks/prior-rows")` and
 #   run the loop again.
 # - The same from the command line, with a figure: `metaselector explain --run
 #   runs/notebooks/movielens-100k --user 42`.

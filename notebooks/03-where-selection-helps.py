@@ -1,11 +1,11 @@
 # %% [markdown]
 # # 03 · Where selection helps
 #
-# This notebook asks how much there is to gain from choosing among base models user by user, how
-# much of that is luck, and whose predictions MetaSelector improves.
+# This notebook asks how much you can gain by choosing among base models for each user, how much of
+# that gain is luck, and whose predictions MetaSelector improves.
 #
-# It takes a quarter of a minute if notebook 01 has run; otherwise it trains and evaluates the same
-# first, which takes 2 to 3 minutes on 2 idle cores.
+# It takes a quarter of a minute if notebook 01 has run; otherwise it first trains and evaluates the
+# same models, which takes 2 to 3 minutes on 2 idle cores.
 
 # %%
 import os
@@ -25,7 +25,7 @@ from metaselector.evaluate.predictions import load_predictions
 from metaselector.report.figures.users import FACT_TITLES
 from metaselector.runs.run import Run
 
-if Path.cwd().name == "notebooks":  # all paths are from the root of the repository
+if Path.cwd().name == "notebooks":  # all paths start at the root of the repository
     os.chdir("..")
 RUN = Path("runs/notebooks/movielens-100k")
 
@@ -42,8 +42,8 @@ base_models = list(model.config.base_models)
 # %% [markdown]
 # ## Users differ
 #
-# For which share of the users each base model has the lowest logloss, on *valid* and on *test*.
-# All are the best of somebody.
+# The share of users for whom each base model has the lowest logloss, on *valid* and on *test*. Each
+# model is the best one for some users.
 
 # %%
 users = heterogeneity(valid, test, base_models)
@@ -51,8 +51,8 @@ best = users.best[users.best["fitted_on"] == "train"]  # the same models in both
 best.pivot(index="model", columns="window", values="share").loc[base_models].round(3)
 
 # %% [markdown]
-# Does it last? `kept` is the share of users whose best model is the same in both windows, `chance`
-# what independent choices would keep, and `kappa` is 0 for chance and 1 for always.
+# Does it last? `kept` is the share of users with the same best model in both windows, `chance` is
+# the share that independent choices would keep, and `kappa` is 0 for chance and 1 for always.
 
 # %%
 users.stability.set_index("fitted_on")[["users", "kept", "chance", "kappa"]].round(3)
@@ -60,14 +60,14 @@ users.stability.set_index("fitted_on")[["users", "kept", "chance", "kappa"]].rou
 # %% [markdown]
 # ## Oracles
 #
-# An oracle has seen the answers. One picks the best base model of every row, the other of every
-# user. Here they are, computed from the predictions of the base models, beside what uses no
-# answer.
+# An oracle knows the answers. One picks the best base model for every row, the other for every
+# user. Both are computed here from the predictions of the base models and compared with methods
+# that do not know the answers.
 
 # %%
 wide = test.pivot(index=["user", "row", "y"], columns="model", values="p").reset_index()
 y, p = wide["y"].to_numpy(), wide[base_models].to_numpy()
-single = best_on_valid(valid)[0]  # of seed 0
+single = best_on_valid(valid)[0]  # for seed 0
 ladder = {f"best single model ({single})": logloss(y, wide[single])}
 for name in ("uniform", "metaselector-simplified", "metaselector"):
     ladder[name] = logloss(y, wide[name])
@@ -86,10 +86,9 @@ plt.show()
 # %% [markdown]
 # ## How much of the oracle is luck
 #
-# Of a user's few rows, some base model fits best by chance, and the oracle takes the credit. So
-# let it choose on every other row of a user, and score the choice on the rows between, and the
-# other way round. This still knows answers of the very same window, so that it is a kinder test
-# than real life.
+# On a user's few rows, some base model fits best by chance, and the oracle takes the credit. So let
+# it choose on every other row of a user and score the choice on the rows in between, and vice
+# versa. This still uses answers from the same window, so it is an easier test than real life.
 
 # %%
 odd = wide.groupby("user").cumcount() % 2 == 1
@@ -111,13 +110,13 @@ half["gain"] = half["logloss"].iloc[0] - half["logloss"]
 half.round(4)
 
 # %% [markdown]
-# A gain below 0 says that one model for all would have done better than the choice. The gain of the
-# oracle says how much there would be to win for who knew the rows themselves.
+# A gain below 0 means that one model for all users would have done better than the choice. The
+# oracle's gain is what you could win if you knew the answers of the scored rows.
 #
 # ## Who gains
 #
-# Logloss that MetaSelector saves over the best single model, by what users and rows are like; 95 %
-# intervals by bootstrap over users. Above 0, MetaSelector is better.
+# The logloss that MetaSelector saves over the best single model, by properties of users and rows;
+# 95 % intervals by bootstrap over users. Above 0, MetaSelector is better.
 
 # %%
 models = ["metaselector-simplified", "metaselector"]
@@ -144,7 +143,7 @@ panels[0, 0].legend(frameon=False, fontsize=8)
 plt.show()
 
 # %% [markdown]
-# And by user: the share of users with a lower mean logloss than the best single model gives them.
+# By user: the share of users with a lower mean logloss than with the best single model.
 
 # %%
 gain = improved.groupby("user").mean()
@@ -167,4 +166,4 @@ plt.show()
 # - Base models that differ more: `MetaSelector(["lr", "fm", "deepfm", "itemknn", "additive"],
 #   ...)`.
 # - New users: `MetaSelector(protocol="cold", ...)`.
-# - 04 adds a base model of your own.
+# - 04 adds your own base model.

@@ -2,11 +2,11 @@
 # # 04 · Plug in your own base model
 #
 # This notebook writes a base model in 15 lines, lets `check_base_model` find a mistake in it, and
-# trains it beside LR and FM to see what weight MetaSelector gives it.
+# trains it with LR and FM to see what weight MetaSelector gives it.
 #
-# It takes half a minute on 2 idle cores. **The settings are shortened** ([short.yaml](short.yaml),
-# and at most 4 epochs for each base model): the numbers show that it works, and say nothing about
-# the models.
+# It takes half a minute on 2 idle cores. **The settings are reduced** ([short.yaml](short.yaml),
+# and at most 4 epochs for each base model): the numbers show that it works, but not how good the
+# models are.
 
 # %%
 import os
@@ -25,24 +25,24 @@ from metaselector import MetaSelector
 from metaselector.models.registry import register
 from metaselector.testing import check_base_model
 
-if Path.cwd().name == "notebooks":  # all paths are from the root of the repository
+if Path.cwd().name == "notebooks":  # all paths start at the root of the repository
     os.chdir("..")
 RUN = Path("runs/notebooks/own-model")
 
 # %% [markdown]
 # ## A model
 #
-# A row arrives as slots, pairs of an id and a value: the user, the film, each of its genres, each
-# film of the history. A base model maps ids and values `[..., B, C]` to logits `[..., B]`. This
-# one gives every id a number to add and a vector, and lets the vector of the user meet that of the
-# film: matrix factorization.
+# A row arrives as slots, which are pairs of an id and a value: the user, the film, each of its
+# genres, each film in the history. A base model maps ids and values `[..., B, C]` to logits `[...,
+# B]`. This one gives every id a scalar effect and a vector, and multiplies the user's vector with
+# the film's: matrix factorization.
 
 
 # %%
 class Taste(BaseModel):
     """``logit = bias + effect[user] + effect[item] + <taste[user], taste[item]>``."""
 
-    fields: ClassVar = {"user_field": "user", "item_field": "item"}  # names become positions
+    fields: ClassVar = {"user_field": "user", "item_field": "item"}  # passed as positions
 
     def __init__(
         self, num_ids: int, slot_fields: Sequence[int], user_field: int, item_field: int
@@ -63,8 +63,8 @@ class Taste(BaseModel):
 # %% [markdown]
 # ## Check it
 #
-# The check runs the model on random slots: shapes, gradients, adaptation user by user, saving. It
-# stops at the first thing that is wrong, and says what to do.
+# The check runs the model on random slots: shapes, gradients, adaptation to each user, saving. It
+# stops at the first error and says how to fix it.
 
 # %%
 try:
@@ -73,7 +73,7 @@ except AssertionError as mistake:
     print(mistake)
 
 # %% [markdown]
-# The engine adapts single rows of the tables that a model declares. So:
+# The engine adapts single rows of the tables that a model declares. So declare them:
 
 # %%
 Taste.tables = ("effect", "taste")
@@ -83,7 +83,7 @@ print("no complaints")
 # %% [markdown]
 # ## Train with it
 #
-# Registered under a name, it is a base model like any other: it is pretrained, adapted and
+# Once registered under a name, it is a base model like any other: it is pretrained, adapted and
 # weighed. A class in a file needs no registration: `base_models={"taste": {"model":
 # "path/to/file.py:Taste"}}`.
 
@@ -99,7 +99,7 @@ results.set_index("model").loc[shown, ["auc", "logloss"]].round(4)
 # %% [markdown]
 # ## Its weight
 #
-# The weight of each base model in every prediction of the test window. With equal weights each
+# The weight of each base model in every prediction of the test window. With equal weights, each
 # would have a third (the line).
 
 # %%
@@ -122,11 +122,11 @@ plt.show()
 # %% [markdown]
 # ## What to try next
 #
-# - Make it worse or better: `0.1 * torch.randn(num_ids, 32)`, or no `effect`, and run all again.
-#   Choose another `RUN` then, or another name: a class in a notebook is known by its name alone,
-#   and what was trained under that name would be used again.
-# - Leave `config` and `short` out, and add DeepFM.
-# - Selectors, inner rules, data sets and metrics plug in the same way; `metaselector plugins`
-#   lists all there are. [examples/plugin](../examples/plugin) is a package with a base model.
-# - No PyTorch at all: a file of another system's scores can be a base model (`scores` in the
-#   README).
+# - Make it worse or better: use `0.1 * torch.randn(num_ids, 32)`, or drop `effect`, and run
+#   everything again. Choose another `RUN` or another name: a class in a notebook is identified by
+#   its name alone, so models trained under that name would be reused.
+# - Leave out `config` and `short`, and add DeepFM.
+# - Selectors, inner rules, data sets and metrics plug in the same way; `metaselector plugins` lists
+#   them all. [examples/plugin](../examples/plugin) is a package with a base model.
+# - Without PyTorch: a file of another system's scores can be a base model ([models of other
+#   libraries](../docs/how-to/other-libraries.md)).

@@ -1,10 +1,10 @@
 # %% [markdown]
 # # 05 · Bring your own data
 #
-# This notebook takes a log that MetaSelector has never seen, an invented shop of 1,545 ratings,
+# This notebook takes a log that MetaSelector has never seen, an invented shop with 1,545 ratings,
 # from a file with unknown columns to predictions for a customer.
 #
-# It takes a quarter of a minute. The shop is tiny, so that its numbers mean nothing.
+# It takes a quarter of a minute. The shop is tiny, so its numbers mean nothing.
 
 # %%
 import os
@@ -21,15 +21,15 @@ from metaselector.data.profile.describe import describe
 from metaselector.data.registry import read
 from metaselector.report.profile import print_profile
 
-if Path.cwd().name == "notebooks":  # all paths are from the root of the repository
+if Path.cwd().name == "notebooks":  # all paths start at the root of the repository
     os.chdir("..")
 SHOP = Path("examples/shop")
 
 # %% [markdown]
 # ## Draft a schema
 #
-# A schema is a short YAML file that says what the columns mean. `draft` guesses one and says where
-# to check; `metaselector data schema FILE --output shop.yaml` writes it to a file.
+# A schema is a short YAML file that describes the columns. `draft` guesses one and marks what to
+# check; `metaselector data schema FILE --output shop.yaml` writes it to a file.
 
 # %%
 print(draft(SHOP / "ratings.csv"))
@@ -37,20 +37,20 @@ print(draft(SHOP / "ratings.csv"))
 # %% [markdown]
 # ## Describe the data
 #
-# Corrected by hand it became [shop.yaml](../examples/shop/shop.yaml), which also names a file of
-# items. Before anything is trained, look at what was read:
+# Corrected by hand, the draft became [shop.yaml](../examples/shop/shop.yaml), which also names a
+# file of items. Before training, look at what was read:
 
 # %%
 profile = describe(read(str(SHOP / "shop.yaml"), SHOP / "ratings.csv"), label_threshold=4)
 print_profile(profile, Console(width=98, force_jupyter=False, force_terminal=False))
 
 # %% [markdown]
-# `fit` takes the path of the schema: `MetaSelector().fit("examples/shop/shop.yaml")`.
+# `fit` accepts the path of the schema: `MetaSelector().fit("examples/shop/shop.yaml")`.
 #
 # ## Or a data frame
 #
-# A data frame needs no file; what its columns are is said in the same words. `threshold` makes a
-# label of a number: 4 stars or more are a positive.
+# A data frame needs no file; you describe its columns with the same words. `threshold` turns a
+# number into a label: 4 stars or more are positive.
 
 # %%
 log = pd.read_csv(SHOP / "ratings.csv")
@@ -69,7 +69,7 @@ results = model.evaluate()
 results.set_index("model")[["auc", "logloss"]].loc[["lr", "fm", "deepfm", "metaselector"]].round(3)
 
 # %% [markdown]
-# Each of the test rows counts for much here:
+# There are few test rows, so each one counts for much here:
 
 # %%
 results[["n_users", "n_test"]].drop_duplicates()
@@ -77,11 +77,11 @@ results[["n_users", "n_test"]].drop_duplicates()
 # %% [markdown]
 # ## Predict for a customer
 #
-# Rows to predict have the columns of the log, without the label. This customer is new: known by
-# five ratings that the model has never seen.
+# Rows to predict have the columns of the log, without the label. This customer is new: all we have
+# is five ratings that the model has never seen.
 
 # %%
-warnings.filterwarnings("ignore", "history: unknown to the model")  # as somebody new is
+warnings.filterwarnings("ignore", "history: unknown to the model")  # as a new customer is
 history = log[log["user_id"] == "u05"].head(5).assign(user_id="somebody new")
 offers = pd.DataFrame({"item_id": ["p001", "p002", "p003", "p004"]})
 offers = offers.assign(device="phone", price=20.0, timestamp=history["timestamp"].max() + 3600)
@@ -115,7 +115,8 @@ bool((again.predict(offers) == customer.predict(offers)).all())
 #
 # - Your own log: `metaselector data schema FILE`, for CSV, TSV, Parquet or any of RecBole's atomic
 #   files.
-# - Mistakes in a file are named by file, line, column and value: put a word into the column
+# - Errors in a file are reported with file, line, column and value: put a word into the column
 #   *price* of a copy and see.
-# - Several labels make several tasks: 06.
-# - A log of clicks only has no negatives; a schema can sample them (`negatives` in the README).
+# - Several labels make several tasks: see 06.
+# - A log of clicks only has no negatives; a schema can sample them (`negatives` in
+#   [data](../docs/how-to/data.md)).

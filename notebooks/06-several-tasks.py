@@ -1,12 +1,12 @@
 # %% [markdown]
 # # 06 · Several tasks
 #
-# This notebook predicts two things at once, whether a film is watched and whether it is then
-# liked, and shows that the selector weighs the base models differently for each.
+# This notebook predicts two things at once, whether a film is watched and whether it is then liked,
+# and shows that the selector weighs the base models differently for each.
 #
-# It takes half a minute on 2 idle cores. **The settings are shortened** ([short.yaml](short.yaml),
-# small networks and two epochs for each base model): the numbers show that it works, and say
-# nothing about the models. The README has a table of full ones.
+# It takes half a minute on 2 idle cores. **The settings are reduced** ([short.yaml](short.yaml),
+# small networks and two epochs for each base model): the numbers show that it works, but not how
+# good the models are. [Several tasks](../docs/how-to/multi-task.md) has a table with full settings.
 
 # %%
 import os
@@ -19,16 +19,16 @@ import pandas as pd
 from metaselector import MetaSelector
 from metaselector.runs.run import Run
 
-if Path.cwd().name == "notebooks":  # all paths are from the root of the repository
+if Path.cwd().name == "notebooks":  # all paths start at the root of the repository
     os.chdir("..")
 RUN = Path("runs/notebooks/several-tasks")
 
 # %% [markdown]
 # ## The data
 #
-# `movielens-100k-funnel` sets beside each rated film one that the user never rated, drawn by
-# popularity. What is rated is *watched*; *liked* is a rating of 4 or more, and known only where a
-# film was watched.
+# `movielens-100k-funnel` adds to each rated film one that the user never rated, drawn by
+# popularity. Rated films are *watched*; *liked* means a rating of 4 or more, and is known only
+# where the film was watched.
 
 # %%
 short = {"pretrain": {"epochs": 2}}
@@ -49,8 +49,8 @@ pd.DataFrame({"rows where it is known": labels.count(), "share of positives": la
 # %% [markdown]
 # ## The tables
 #
-# LR is a model of one task: it is made twice, once for each. Shared-Bottom and MMoE share what
-# they learn. Every task has a table of its own.
+# LR is a single-task model, so it is built twice, once per task. Shared-Bottom and MMoE share what
+# they learn. Every task has its own table.
 
 # %%
 results = model.evaluate()
@@ -81,15 +81,15 @@ ax.legend(frameon=False)
 plt.show()
 
 # %% [markdown]
-# The dashed line is where equal weights would be.
+# The dashed line marks equal weights.
 #
 # ## One user
 #
-# Predictions have a column a task, in the order of the tasks. That of *liked* is the probability
-# given that the film is watched; both together multiply.
+# Predictions have one column per task, in the order of the tasks. The probability of *liked* is
+# conditional on watching the film; the product of both is the probability of both.
 
 # %%
-warnings.filterwarnings("ignore", "history: unknown to the model")  # as someone new is
+warnings.filterwarnings("ignore", "history: unknown to the model")  # as a new user is
 history = pd.DataFrame(
     {
         "user": "someone new",
@@ -110,10 +110,10 @@ user.weights.set_axis(candidates["item"]).round(3)
 # %% [markdown]
 # ## What to try next
 #
-# - The other multi-task models: `cgc`, `ple`, `esmm`, `aitm`, `rnr`, `mran`; the README says what
-#   each is.
-# - Adapt by one task alone: `adapt={"task_weights": {"watched": 0}}`.
-# - Your own tasks: a schema with several `labels`, one `after` another where it is known only then
+# - The other multi-task models: `cgc`, `ple`, `esmm`, `aitm`, `rnr`, `mran`; [several
+#   tasks](../docs/how-to/multi-task.md) describes each.
+# - Adapt on one task alone: `adapt={"task_weights": {"watched": 0}}`.
+# - Your own tasks: a schema with several `labels`, one `after` another if it is known only then
 #   (05).
-# - The settings that are meant for this data set:
-#   `MetaSelector(directory="runs/funnel").fit("movielens-100k-funnel")`, some minutes.
+# - The settings intended for this data set:
+#   `MetaSelector(directory="runs/funnel").fit("movielens-100k-funnel")`, which takes some minutes.

@@ -1,6 +1,6 @@
-"""Names in docstrings: links where a page describes them, words where none does.
+"""Names in docstrings: links where a page describes them, plain words elsewhere.
 
-A name that the source has not is still a warning, and so an error.
+A name that does not exist in the source is still a warning, and so an error.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ OURS = ("metaselector", "base_models")
 def resolve(
     app: Sphinx, env: BuildEnvironment, node: pending_xref, words: nodes.TextElement
 ) -> nodes.Node | None:
-    """A link to what is written by another of its names, or words without a link."""
+    """A link to something documented under another of its names, or plain words."""
     if node.get("refdomain") != "py":
         return None
     found = _find(node["reftarget"], node.get("py:module"), node.get("py:class"))
@@ -33,15 +33,18 @@ def resolve(
         described = objects[name]
     else:
         module, name = getattr(found, "__module__", None), getattr(found, "__qualname__", None)
-        if f"{module}.{name}" not in objects:
+        names = [key for key in (f"{module}.{name}", f"metaselector.{name}") if key in objects]
+        if not names:
             return words
-        described = objects[f"{module}.{name}"]
+        described = objects[names[0]]
     return make_refnode(app.builder, node["refdoc"], described.docname, described.node_id, words)
 
 
 def _find(target: str, module: str | None, owner: str | None) -> Any:
-    """What `target` is called from a module or class of ours; None if there is no such thing."""
+    """The object that `target` names, seen from a module or class of ours; None if none exists."""
     starts = [".".join([module, owner]) if owner else module, module] if module else []
+    if owner:  # of a class that is documented where it is exported, the module that defines it
+        starts.append(getattr(_import(starts[0]), "__module__", module))
     for name in (*(f"{start}.{target}" for start in starts), target):
         if name.split(".")[0] in OURS and (found := _import(name)) is not None:
             return found
@@ -71,9 +74,9 @@ SEVERAL = re.compile(r"(\s+)(\w+(?:, \w+)*), (\w+): ")
 def hide_colons(
     app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: list[str]
 ) -> None:
-    """Keep napoleon from taking an attribute's words before a colon for its type.
+    """Keep napoleon from reading an attribute's words before a colon as its type.
 
-    It also knows several names before a colon among arguments, but not among attributes.
+    Napoleon allows several names before a colon for arguments, but not for attributes.
     """
     if what in {"attribute", "data", "property"}:
         lines[:] = [line.replace(":", COLON) for line in lines]

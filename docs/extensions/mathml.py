@@ -1,6 +1,6 @@
-"""Equations as MathML, which browsers show by themselves: no script, no fonts, no network.
+"""Equations as MathML, which browsers render without scripts, fonts or a network.
 
-docutils translates from LaTeX; Sphinx's own renderers need a script from the web, or LaTeX.
+docutils translates them from LaTeX; Sphinx's own renderers need a script from the web, or LaTeX.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def inline(translator: Any, node: nodes.math) -> None:
 
 
 def block(translator: Any, node: nodes.math_block) -> None:
-    """Write a formula on a line of its own."""
+    """Write a formula as a separate block."""
     translator.body.append(translator.starttag(node, "div", CLASS="math-block"))
     translator.body.append(tex2mathml(node.astext(), as_block=True) + "</div>\n")
     raise nodes.SkipNode

@@ -1,4 +1,4 @@
-"""The directive ``reliability``: what the fuzzer found, as its figures are at build time."""
+"""The directive ``reliability``: the fuzzer's figures at build time."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _COLUMNS = {
 
 
 def reliability(folder: Path) -> str:
-    """Tables of all groups and of their targets; a sentence where nothing was measured yet."""
+    """Tables of all groups and their targets; a sentence if nothing was measured yet."""
     path = folder / FILE
     if not path.exists():
-        return "*Not measured yet: `make fuzz` does it.*"
+        return "*Not measured yet; run `make fuzz`.*"
     measured = json.loads(path.read_text(encoding="utf-8"))
     groups = {name: measured[name] for name in GROUPS if name in measured}
     targets = {name: f for group in groups.values() for name, f in group["targets"].items()}
@@ -44,9 +44,9 @@ def reliability(folder: Path) -> str:
             "",
             f"*{tried}; {machine['processor']}, {machine['cores']} cores; "
             + ", ".join(f"{name} {version}" for name, version in versions.items())
-            + f". Seconds are of processor time, the largest of an input, and MB what the process "
-            f"grew by; kills measure neither. "
-            f"All of it: [{FILE}](/../{path.relative_to(ROOT).as_posix()}).*",
+            + f". Seconds are the most processor time of one input, MB the growth of the process; "
+            f"kills measure neither. "
+            f"All figures: [{FILE}](/../{path.relative_to(ROOT).as_posix()}).*",
         ]
     )
 

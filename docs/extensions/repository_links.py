@@ -1,9 +1,9 @@
 """Links that work in the repository work on the site too.
 
 Pages link to each other and to files of the repository by relative paths, and so do the files that
-they include (README.md, CHANGELOG.md, ...), from where those are. Here they become paths from
-docs/: a Markdown file that has a page leads there, any other file is offered for download, and of a
-folder only the words stay.
+they include (README.md, CHANGELOG.md, ...), relative to themselves. Here the paths become relative
+to docs/: a link to a Markdown file with a page leads to that page, a link to any other file offers
+it for download, and a link to a folder becomes plain text.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PAGES = {
 """Files whose text is a page of docs/."""
 
 TABLES = "benchmarks/tables.md"
-"""The page that has all summaries of benchmarks/results."""
+"""The page with all summaries from benchmarks/results."""
 
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|!\[[^\]]*\]\([^)]*\))*)\]\(([^)#\s]+)(#[^)\s]*)?\)")
 
@@ -50,7 +50,7 @@ def rewrite(text: str, folder: Path) -> str:
 
 
 def place(path: Path) -> str:
-    """What a page of docs/ calls a file, from the root of docs/."""
+    """The path by which pages of docs/ link to a file, from the root of docs/."""
     name = path.relative_to(ROOT).as_posix()
     if name in PAGES:
         return f"/{PAGES[name]}"

@@ -1,4 +1,4 @@
-"""The directives ``results`` and ``speeds``: the committed results as they are at build time."""
+"""The directives ``results`` and ``speeds``: the results committed at build time."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 FIRST = "movielens-100k-warm"
-"""The table of the front page."""
+"""The table on the front page."""
 
 
 def summaries(folder: Path) -> list[Path]:
-    """The Markdown files of a folder of results, but for analyses, which are pages of their own."""
+    """The Markdown files in a folder of results, without analyses, which have their own pages."""
     found = [path for path in folder.rglob("*.md") if "analysis" not in path.parts]
     return sorted(found, key=lambda path: (FIRST not in path.parts, len(path.parts), path))
 
 
 def results(folder: Path) -> str:
-    """All summaries below `folder`: first headings as sections, with what lies behind them."""
+    """All summaries below `folder`, a section each, with their files and environment."""
     parts = []
     for path in summaries(folder):
         text = rewrite(path.read_text(encoding="utf-8"), path.parent)
@@ -34,7 +34,7 @@ def results(folder: Path) -> str:
 
 
 def _demoted(text: str, name: str) -> str:
-    """With a first heading of level 3, which says the folder's name, and those below it lower."""
+    """`text` with its first heading at level 3, followed by the folder's name, and others below."""
     highest = min(len(mark) for mark in re.findall(r"^(#+) ", text, re.MULTILINE))
     text = re.sub(
         r"^(#+) ", lambda m: "#" * (len(m[1]) - highest + 3) + " ", text, flags=re.MULTILINE
@@ -43,7 +43,7 @@ def _demoted(text: str, name: str) -> str:
 
 
 def _behind(folder: Path) -> str:
-    """Where and when it was made, and the files it was made of."""
+    """When, where and with which versions the results were made, and their files."""
     parents = [folder, folder.parent]
     found = next(
         (p / "environment.json" for p in parents if (p / "environment.json").exists()), None
@@ -81,7 +81,7 @@ def speeds(folder: Path) -> str:
             f"*{measured['date'][:10]}; {machine['processor']}, {machine['cores']} cores, "
             f"threads: {machine['threads']}, {machine['device']}; "
             + ", ".join(f"{name} {version}" for name, version in versions.items())
-            + f". All of it: [{path.name}](/../{path.relative_to(ROOT).as_posix()}).*",
+            + f". All figures: [{path.name}](/../{path.relative_to(ROOT).as_posix()}).*",
             "",
         ]
     return "\n".join(parts)
@@ -94,7 +94,7 @@ def _number(value: float) -> str:
 
 
 class Generated(SphinxDirective):
-    """Text in Markdown that is made of the files in a folder, which the directive names."""
+    """Markdown generated from the files in the folder that the directive names."""
 
     required_arguments = 1
     write: ClassVar[Callable[[Path], str]]

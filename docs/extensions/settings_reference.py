@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import types
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 
 import yaml
@@ -14,6 +15,7 @@ from pydantic.fields import FieldInfo
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
+from metaselector import config
 from metaselector.config import BaseModelConfig, Config, ScoresConfig
 from metaselector.config.default_models import MULTI_TASK, OF_DATASETS, SINGLE_TASK
 
@@ -21,7 +23,7 @@ NAMED = "<name>"
 """Stands for a base model's name in the keys of its settings."""
 
 PARTS = {"base_models": BaseModelConfig, "scores": ScoresConfig}
-"""Sections that are not their field's type: one of several, or one that may be missing."""
+"""Sections whose model is not the type of their field."""
 
 SIGNS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 
@@ -71,7 +73,7 @@ def _described(key: str, field: FieldInfo) -> Setting:
 
 
 def _kind(annotation: Any) -> str:
-    """A type as a user of YAML says it."""
+    """A type in the words of a YAML user."""
     arguments, origin = get_args(annotation), get_origin(annotation)
     if origin in (types.UnionType, Union):
         return " or ".join(_kind(one) for one in arguments)
@@ -94,13 +96,13 @@ def _kind(annotation: Any) -> str:
 
 
 def _value(value: Any) -> str:
-    """A default as YAML has it."""
+    """A default as YAML."""
     plain = list(value) if isinstance(value, tuple) else value
     return yaml.safe_dump(plain, default_flow_style=True).removesuffix("\n...\n").strip()
 
 
 def _markdown(text: str) -> str:
-    """Text whose pipes, angle brackets and stars mean themselves; code in backquotes stays."""
+    """`text` with pipes, angle brackets and stars escaped; code in backquotes stays unchanged."""
     parts = re.split(r"(`[^`]*`)", text)
     return "".join(
         part if part.startswith("`") else re.sub(r"([|<>*\\])", r"\\\1", part) for part in parts
@@ -113,11 +115,11 @@ def markdown() -> str:
     for prefix, settings in sections():
         if not settings:
             continue
-        title = f"`{prefix.removesuffix('.')}`" if prefix else "Of the whole run"
+        title = f"`{prefix.removesuffix('.')}`" if prefix else "Whole run"
         lines += ["", f"## {title}", ""]
         if prefix == f"base_models.{NAMED}.":
             lines += [_default_models(), ""]
-        lines += ["| setting | default | what it is |", "| --- | --- | --- |"]
+        lines += ["| setting | default | meaning |", "| --- | --- | --- |"]
         lines += [
             f"| [`{key}`]{{#{anchor(key)}}} | {default} | {meaning} <br>*{kind}* |"
             for key, kind, default, meaning in settings
@@ -126,25 +128,25 @@ def markdown() -> str:
 
 
 def _default_models() -> str:
-    """Which base models a run has whose settings name none."""
+    """The base models of a run whose settings name none."""
     usual, several = (yaml.safe_dump(m, sort_keys=False).strip() for m in (SINGLE_TASK, MULTI_TASK))
     of_several = " and ".join(f"`{name}`" for name in OF_DATASETS)
     return (
-        f"Without any, a run has these:\n\n```yaml\n{usual}\n```\n\n"
+        f"A run that names none uses these:\n\n```yaml\n{usual}\n```\n\n"
         f"and on {of_several}:\n\n```yaml\n{several}\n```"
     )
 
 
 def anchor(key: str) -> str:
-    """What links to a setting end in."""
+    """The anchor of a setting."""
     return "setting-" + re.sub(r"[^a-z0-9]+", "-", key.lower()).strip("-")
 
 
 class Settings(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         self.env.note_dependency(__file__)
-        for module in ("config", "default_models", "training_config"):
-            self.env.note_dependency(f"../metaselector/{module}.py")
+        for path in sorted(Path(config.__file__).parent.glob("*.py")):
+            self.env.note_dependency(f"../metaselector/config/{path.name}")
         return self.parse_text_to_nodes(markdown(), allow_section_headings=True)
 
 

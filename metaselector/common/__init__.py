@@ -1,1 +1,4 @@
-"""What every other module may use, and what uses none of them."""
+"""Errors, files, progress, text and YAML: what every room may use and what uses no other room.
+
+Start with :mod:`~metaselector.common.errors`.
+"""

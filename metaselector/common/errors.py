@@ -23,6 +23,14 @@ class UserError(Exception):
 
     Whatever names and other libraries put into `message`, the line is printable and not endless:
     see :func:`metaselector.common.text.one_line`.
+
+    Example:
+        >>> from metaselector.config import load_config
+        >>> try:
+        ...     load_config(overrides=["adapt.stepz=3"])
+        ... except UserError as error:
+        ...     print(type(error).__name__)
+        ConfigError
     """
 
     def __init__(self, message: str = "") -> None:

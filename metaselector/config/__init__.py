@@ -1,4 +1,7 @@
-"""All settings of a run, and the plug-ins that they may name."""
+"""Every setting of a run, read from YAML and the command line and checked.
+
+Start with :class:`Config`, then :func:`load_config`; each section has a module of its name.
+"""
 
 from metaselector.config.config import TABLE_ROWS, Config
 from metaselector.config.data import ColdConfig, DataConfig, SplitConfig

@@ -12,7 +12,13 @@ from metaselector.config.config import Config
 
 
 def documented_yaml(config: Config) -> str:
-    """`config` as YAML that :func:`load_config` reads back, with descriptions as comments."""
+    """`config` as YAML that :func:`load_config` reads back, with descriptions as comments.
+
+    Example:
+        >>> from metaselector.config import load_config
+        >>> "adapt:" in documented_yaml(load_config())
+        True
+    """
     lines: list[str] = []
 
     def write(model: BaseModel, indent: str) -> None:

@@ -39,6 +39,10 @@ class Feature:
             ``data.min_count``.
         profile: for a multi-valued feature of items, also make a field of its mean over the
             user's positives.
+
+    Example:
+        >>> Feature("price", "numeric", buckets=10).buckets
+        10
     """
 
     name: str
@@ -59,6 +63,10 @@ class Task:
             ``data.label_threshold``.
         after: earlier task that must be positive for this one to be observed.
         flag: whether the column may contain only 0 and 1, or false and true.
+
+    Example:
+        >>> Task("liked", threshold=4, after="watched").after
+        'watched'
     """
 
     name: str

@@ -64,6 +64,11 @@ def planted_world(
         rows_per_user: rows of every user, one per second.
         items: number of items; a multiple of 4 balances effect and cluster.
         generator: source of all randomness.
+
+    Example:
+        >>> world = planted_world(2, 5, 4, np.random.default_rng(0))
+        >>> world.user_types.tolist(), world.probabilities.shape
+        ([1, 0, 0, 1], (20,))
     """
     user_types = np.repeat([TYPE_A, TYPE_B], users_per_type)
     user = np.arange(users_per_type)

@@ -151,6 +151,13 @@ def read(name: str, path: Path) -> InteractionTable:
     Raises:
         ConfigError: there is no such data set.
         DataError: there is no readable file at `path`, or a file is wrong.
+
+    Example:
+        >>> table = read("examples/shop/shop.yaml", Path("examples/shop/ratings.csv"))
+        >>> table.interactions[["user", "item", "liked"]].head(2)
+          user  item  liked
+        0  u12  p051    2.0
+        1  u05  p040    5.0
     """
     source = dataset(name)
     if isinstance(source, OwnLog) or name in DATASETS:

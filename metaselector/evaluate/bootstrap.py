@@ -65,6 +65,14 @@ def resample(
 
     Raises:
         UserError: as :func:`metaselector.evaluate.alignment.align`, or a metric does not exist.
+
+    Example:
+        >>> table = pd.DataFrame({"user": ["ann", "bob"] * 2, "row": [0, 1] * 2, "y": [1, 0] * 2})
+        >>> table = table.assign(seed=0, task="label", model=["lr", "lr", "fm", "fm"])
+        >>> table = table.assign(p=[0.6, 0.4, 0.9, 0.2])
+        >>> scores = resample(table, ["logloss"], 100, np.random.default_rng(0))
+        >>> scores["logloss"][0, "fm"].shape  # as it is, and 100 times resampled
+        (101,)
     """
     for metric in metrics:
         if metric not in _WEIGHTED:
@@ -110,6 +118,12 @@ def difference(scores: Resampled, pairs: Mapping[int, tuple[str, str]]) -> Diffe
 
     Raises:
         UserError: a model has no predictions.
+
+    Example:
+        >>> scores = {(0, "fm"): np.array([0.5, 0.4, 0.6]), (0, "lr"): np.array([0.7, 0.6, 0.7])}
+        >>> found = difference(scores, {0: ("fm", "lr")})
+        >>> round(found.difference, 2), round(found.p, 2)
+        (-0.2, 0.67)
     """
     for seed, pair in pairs.items():
         for name in pair:

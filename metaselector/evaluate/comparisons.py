@@ -87,6 +87,15 @@ def compare(
 
     Raises:
         UserError: as :func:`metaselector.evaluate.bootstrap.resample` and ``difference``.
+
+    Example:
+        >>> table = pd.DataFrame({"user": ["ann", "bob"] * 2, "row": [0, 1] * 2, "y": [1, 0] * 2})
+        >>> table = table.assign(seed=0, task="label", model=["lr", "lr", "fm", "fm"])
+        >>> table = table.assign(p=[0.6, 0.4, 0.9, 0.2])
+        >>> compare(table, best_single={0: "lr"}, n_resamples=100)[["model", "baseline", "metric"]]
+          model baseline   metric
+        0    fm       lr      auc
+        1    fm       lr  logloss
     """
     rows = [str(m) for m in predictions["model"].unique() if not m.startswith("oracle-")]
     compared = _comparisons(rows, best_single)

@@ -21,7 +21,12 @@ from metaselector.evaluate.losses import user_codes
 
 
 def auc(y: ArrayLike, p: ArrayLike) -> float:
-    """Area under the ROC curve, ties counting one half; nan where `y` holds a single class."""
+    """Area under the ROC curve, ties counting one half; nan where `y` holds a single class.
+
+    Example:
+        >>> auc([0, 0, 1, 1], [0.1, 0.7, 0.4, 0.9])
+        0.75
+    """
     labels, predicted = checked_rows(y, p)
     if labels.size == 0 or (labels == labels[0]).all():
         return math.nan
@@ -29,7 +34,12 @@ def auc(y: ArrayLike, p: ArrayLike) -> float:
 
 
 def logloss(y: ArrayLike, p: ArrayLike) -> float:
-    """Mean logloss in nats; `p` is clipped as in ``row_logloss``."""
+    """Mean logloss in nats; `p` is clipped as in ``row_logloss``.
+
+    Example:
+        >>> round(logloss([0, 1], [0.1, 0.8]), 4)
+        0.1643
+    """
     labels, predicted = checked_rows(y, p)
     return float(log_loss(labels, predicted, labels=[0, 1])) if labels.size else math.nan
 
@@ -44,6 +54,11 @@ def gauc(y: ArrayLike, p: ArrayLike, users: ArrayLike) -> tuple[float, int]:
 
     Returns:
         GAUC, nan where no user has both classes; and the number of users that do.
+
+    Example:
+        >>> users = ["ann", "ann", "bob", "bob", "cem"]  # cem has rows of one class only
+        >>> gauc([0, 1, 0, 1, 1], [0.1, 0.8, 0.6, 0.4, 0.5], users)
+        (0.5, 2)
     """
     labels, scores = checked_rows(y, p, users)
     codes, _ = user_codes(users)
@@ -76,6 +91,10 @@ def rela_impr(auc: float, base_auc: float) -> float:
 
     Raises:
         UserError: an AUC is outside of 0 to 1.
+
+    Example:
+        >>> round(rela_impr(auc=0.78, base_auc=0.75), 6)
+        12.0
     """
     for value in (auc, base_auc):
         if value < 0 or value > 1:
@@ -92,6 +111,10 @@ def gap_closed(value: float, best_single: float, oracle: float) -> float:
 
     Raises:
         UserError: one of them is infinite.
+
+    Example:
+        >>> round(gap_closed(value=0.53, best_single=0.54, oracle=0.50), 6)
+        0.25
     """
     if any(map(math.isinf, (value, best_single, oracle))):
         raise UserError(f"gap closed of {value:g}, {best_single:g} and {oracle:g}: one is infinite")

@@ -26,6 +26,11 @@ def oracle_sample(y: ArrayLike, base: ArrayLike) -> tuple[Floats, Ints]:
 
     Returns:
         Probabilities float64 ``[N]`` and the chosen base model int64 ``[N]``; the first of equals.
+
+    Example:
+        >>> p, choice = oracle_sample(y=[1, 0], base=[[0.7, 0.9], [0.2, 0.4]])
+        >>> p.tolist(), choice.tolist()
+        ([0.9, 0.2], [1, 0])
     """
     choice = row_logloss(np.asarray(y)[:, None], base).argmin(axis=1)
     return take(base, choice), choice
@@ -45,6 +50,12 @@ def oracle_user(y: ArrayLike, base: ArrayLike, users: ArrayLike) -> tuple[Floats
     Returns:
         Probabilities float64 ``[N]`` and the chosen base model of every row, int64 ``[N]``, the
         same for all rows of a user; the first of equals.
+
+    Example:
+        >>> base = [[0.6, 0.9], [0.5, 0.4], [0.8, 0.3]]
+        >>> p, choice = oracle_user([1, 0, 1], base, users=["ann", "ann", "bob"])
+        >>> p.tolist(), choice.tolist()
+        ([0.9, 0.4, 0.8], [1, 1, 0])
     """
     codes, _ = user_codes(users)
     choice = user_losses(y, base, codes).argmin(axis=1)[codes]

@@ -54,6 +54,15 @@ def long_table(
 
     Raises:
         ValueError: `rows` and `p` differ in shape, or a probability is nan or outside of 0 to 1.
+
+    Example:
+        >>> from metaselector.data.planted import planted_world
+        >>> dataset = planted_world(2, 5, 4, np.random.default_rng(0)).dataset
+        >>> table = long_table(0, "lr", dataset, np.array([0, 7]), [0.2, 0.9])
+        >>> table[["seed", "model", "user", "p"]]
+           seed model user    p
+        0     0    lr    0  0.2
+        1     0    lr    1  0.9
     """
     probabilities = np.asarray(p, dtype=np.float64)
     if probabilities.shape != rows.shape:
@@ -82,7 +91,18 @@ def task_name(dataset: EncodedDataset, task: int) -> str:
 
 
 def save_predictions(predictions: pd.DataFrame, path: Path) -> None:
-    """Write the long table as zstd-compressed Parquet, complete or not at all."""
+    """Write the long table as zstd-compressed Parquet, complete or not at all.
+
+    Example:
+        >>> import tempfile
+        >>> table = pd.DataFrame({"seed": 0, "model": "lr", "user": ["ann"], "row": 0})
+        >>> table = table.assign(task="label", y=1.0, p=0.9)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_predictions(table, Path(folder, "predictions.parquet"))
+        ...     load_predictions(Path(folder, "predictions.parquet"))
+           seed model user  row   task    y    p
+        0     0    lr  ann    0  label  1.0  0.9
+    """
     table = pa.Table.from_pandas(predictions, schema=SCHEMA, preserve_index=False)
     with atomic_file(path) as temporary:
         parquet.write_table(table, temporary, compression="zstd")

@@ -62,6 +62,16 @@ def score(
         UserError: models of a seed predict different rows or labels, a seed's best single model
             is not given or has no predictions, or a metric of `metrics` fails or returns anything
             but a finite number.
+
+    Example:
+        >>> table = pd.DataFrame({"user": ["ann", "bob"] * 2, "row": [0, 1] * 2, "y": [1, 0] * 2})
+        >>> table = table.assign(seed=0, task="label", model=["lr", "lr", "fm", "fm"])
+        >>> table = table.assign(p=[0.6, 0.4, 0.9, 0.2])
+        >>> scored = score(table, dataset="mine", protocol="warm", best_single={0: "lr"})
+        >>> scored[["model", "auc", "logloss"]].round(3)
+          model  auc  logloss
+        0    lr  1.0    0.511
+        1    fm  1.0    0.164
     """
     tables = [
         _score_seed(seed, aligned, best_single, metrics) for seed, aligned in by_seed(predictions)
@@ -166,6 +176,15 @@ def best_model_counts(predictions: pd.DataFrame, base_models: Sequence[str]) -> 
 
     Raises:
         UserError: as :func:`score`, or a base model has no predictions.
+
+    Example:
+        >>> table = pd.DataFrame({"user": ["ann", "bob"] * 2, "row": [0, 1] * 2, "y": [1, 0] * 2})
+        >>> table = table.assign(seed=0, task="label", model=["lr", "lr", "fm", "fm"])
+        >>> table = table.assign(p=[0.6, 0.1, 0.9, 0.2])
+        >>> best_model_counts(table, ["lr", "fm"])
+           seed model  users  share
+        0     0    lr      1    0.5
+        1     0    fm      1    0.5
     """
     records = []
     for seed, aligned in by_seed(predictions):

@@ -12,7 +12,15 @@ from metaselector.models.mixture import MixtureOutput
 
 
 def row_loss(output: MixtureOutput, labels: Tensor) -> Tensor:
-    """Logloss of every row, in nats."""
+    """Logloss of every row, in nats.
+
+    Example:
+        >>> import torch
+        >>> p = torch.tensor([0.5, 0.9])
+        >>> output = MixtureOutput(p.log(), (1 - p).log(), torch.ones(2, 1), p.unsqueeze(-1))
+        >>> row_loss(output, torch.tensor([1.0, 1.0]))
+        tensor([0.6931, 0.1054])
+    """
     return -(labels * output.log_positive + (1 - labels) * output.log_negative)
 
 
@@ -26,6 +34,13 @@ class MeanLoss:
 
     Attributes:
         weights: T of them; None where there is one task.
+
+    Example:
+        >>> import torch
+        >>> p = torch.tensor([0.5, 0.9])
+        >>> output = MixtureOutput(p.log(), (1 - p).log(), torch.ones(2, 1), p.unsqueeze(-1))
+        >>> round(MeanLoss()(output, torch.tensor([1.0, 1.0]), torch.tensor([1.0, 0.0])).item(), 4)
+        0.6931
     """
 
     weights: tuple[float, ...] | None = None

@@ -43,6 +43,14 @@ class Mixture(nn.Module):
         num_tasks: T.
         num_slots: C, where batches have more: base models with ``reads_scores`` see all slots, the
             others and the selector the first C.
+
+    Example:
+        >>> from base_models import FM, LR
+        >>> from metaselector.models.selector import GatedSelector
+        >>> base_models = {"lr": LR(4, [0, 1]), "fm": FM(4, [0, 1])}
+        >>> mixture = Mixture(base_models, GatedSelector(4, [0, 1], num_models=2))
+        >>> mixture(Batch(torch.tensor([[1, 3]]), torch.ones(1, 2))).weights  # untrained
+        tensor([[0.5000, 0.5000]], grad_fn=<SoftmaxBackward0>)
     """
 
     base_models: nn.ModuleDict

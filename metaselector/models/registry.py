@@ -42,12 +42,26 @@ MODELS = Plugins("base model", GROUP, BUILT_IN)
 
 
 def register(name: str, model: type[nn.Module]) -> None:
-    """Make the class `model` available as `name` in this process."""
+    """Make the class `model` available as `name` in this process.
+
+    Example:
+        >>> class Mine(nn.Module):
+        ...     "A base model."
+        >>> register("mine", Mine)
+        >>> "mine" in names()
+        True
+        >>> del MODELS.registered["mine"]
+    """
     MODELS.register(name, model)
 
 
 def names() -> list[str]:
-    """All base models that can be asked for by name."""
+    """All base models that can be asked for by name.
+
+    Example:
+        >>> {"lr", "fm", "deepfm"} <= set(names())
+        True
+    """
     return MODELS.names()
 
 
@@ -117,6 +131,13 @@ def create(
     Raises:
         ConfigError: unknown model or option, a field that the data has not, or what the model's
             constructor refuses, such as tasks that it cannot learn.
+
+    Example:
+        >>> import numpy as np
+        >>> from metaselector.data.planted import planted_world
+        >>> schema = planted_world(2, 5, 4, np.random.default_rng(0)).dataset.schema
+        >>> type(create("fm", schema, {"embedding_size": 4}, seed=0)).__name__
+        'FM'
     """
     cls, called = model_class(name), called or name
     try:

@@ -42,6 +42,12 @@ class GatedSelector(nn.Module):
         temperature: above 0.
         uniform_mixing: at least 0, less than 1.
         num_tasks: T.
+
+    Example:
+        >>> selector = GatedSelector(num_ids=4, slot_fields=[0, 1], num_models=2)
+        >>> batch = Batch(torch.tensor([[1, 3]]), torch.ones(1, 2))
+        >>> selector(batch, torch.tensor([[0.2, 0.6]]))  # untrained
+        tensor([[0.5000, 0.5000]], grad_fn=<SoftmaxBackward0>)
     """
 
     tables: frozenset[str]

@@ -56,6 +56,9 @@ def check_base_model(
     Raises:
         AssertionError: the first thing that is wrong, and what to do about it.
         ConfigError: there is no such model, or its options cannot be.
+
+    Example:
+        >>> check_base_model("fm", {"embedding_size": 2})  # raises what is wrong
     """
     cls = model_class(model) if isinstance(model, str) else model
     subject = Subject(cls, dict(options or {}), schema or schema_for(cls), seed)

@@ -96,7 +96,7 @@ def test_figures_of_reliability_are_those_of_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reliability, "ROOT", tmp_path)
-    assert reliability.reliability(tmp_path) == "*Not measured yet: `make fuzz` does it.*"
+    assert reliability.reliability(tmp_path) == "*Not measured yet; run `make fuzz`.*"
     figures = {"tried": 1234, "success": 1000, "refused": 234, "findings": 0}
     figures |= {"worst_seconds": 0.5, "worst_mb": 7}
     group = {**figures, "seed": 0, "date": "2026-01-01", "minutes": 2.0, "targets": {"x": figures}}

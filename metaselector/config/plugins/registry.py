@@ -45,6 +45,14 @@ class Plugins:
         group: name of the entry-point group.
         built_in: by name, a component or its location, ``module:attribute``.
         registered: by name, components passed to :meth:`register`.
+
+    Example:
+        >>> metrics = Plugins("metric", "metaselector.metrics", {"largest": "builtins:max"})
+        >>> metrics.load("largest")([1, 3, 2])
+        3
+        >>> metrics.register("smallest", min)
+        >>> metrics.names()
+        ['largest', 'smallest']
     """
 
     kind: str

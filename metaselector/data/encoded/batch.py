@@ -15,6 +15,12 @@ class Batch(NamedTuple):
         ids: int64 ``[..., B, C]``. All fields share one id space; id 0 with value 0 is padding.
         values: float ``[..., B, C]``. 1 for a categorical slot, 1/n for each of a multi-valued
             field's n slots, the number itself for a numeric slot.
+
+    Example:
+        >>> batch = Batch(torch.tensor([[[1, 3]], [[2, 3]]]), torch.ones(2, 1, 2))
+        >>> batch.flatten().ids
+        tensor([[1, 3],
+                [2, 3]])
     """
 
     ids: Tensor

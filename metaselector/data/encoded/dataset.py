@@ -57,6 +57,12 @@ class EncodedDataset:
         history_sizes: int32 ``[N]``, number of its user's positives in the row's history.
         profiles: float32 ``[P + U, G]``; row ``liked_offsets[u] + u + k`` is the profile of user u
             after k positives.
+
+    Example:
+        >>> from metaselector.data.planted import planted_world
+        >>> dataset = planted_world(2, 5, 4, np.random.default_rng(0)).dataset
+        >>> dataset.num_users, dataset.user_offsets.tolist()
+        (4, [0, 5, 10, 15, 20])
     """
 
     schema: Schema

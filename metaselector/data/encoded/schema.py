@@ -46,6 +46,12 @@ class Field(BaseModel):
             :func:`~metaselector.data.preparation.numbers.number_limits`.
         edges: boundaries of buckets: word i stands for numbers from ``edges[i - 1]`` to below
             ``edges[i]``.
+
+    Example:
+        >>> words = ("Drama", "War")
+        >>> field = Field(name="genre", kind="categorical", slots=1, first_id=1, vocabulary=words)
+        >>> field.encoder(), field.num_ids
+        ({'Drama': 2, 'War': 3}, 3)
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -86,6 +92,16 @@ class Schema(BaseModel):
         windows: percentages that split each user's rows, or the users.
         cold_seed: random seed of the split of users; None if each user's rows are split.
         fields: the fields.
+
+    Example:
+        >>> words = ("Drama", "War")
+        >>> field = Field(name="genre", kind="categorical", slots=1, first_id=1, vocabulary=words)
+        >>> ends = (60, 80, 90)
+        >>> schema = Schema(
+        ...     dataset="mine", label_threshold=4, history_length=0, windows=ends, fields=(field,)
+        ... )
+        >>> schema.num_ids, schema.slot_fields
+        (4, [0])
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

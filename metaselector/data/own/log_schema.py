@@ -168,7 +168,13 @@ class LogSchema(_Featured):
 
 
 def load_schema(path: Path) -> LogSchema:
-    """Read the schema at `path`; raises :class:`ConfigError` as :func:`load_yaml`."""
+    """Read the schema at `path`; raises :class:`ConfigError` as :func:`load_yaml`.
+
+    Example:
+        >>> schema = load_schema(Path("examples/shop/shop.yaml"))
+        >>> schema.user, schema.item, list(schema.labels)
+        ('user_id', 'item_id', ['liked'])
+    """
     return load_yaml(path, LogSchema, {"name": path.stem})
 
 

@@ -1,4 +1,7 @@
-"""Which rows every step uses: windows, protocols, and each user's support and query."""
+"""Which rows each step uses: windows of time, protocols, and each user's support and query.
+
+Start with :func:`make_protocol`.
+"""
 
 from __future__ import annotations
 

@@ -124,6 +124,12 @@ def window_episodes(
         window: start and end in percent of each user's rows.
         support_size: maximum support rows per user (S).
         users: the users, all by default; users with an empty window are left out.
+
+    Example:
+        >>> from metaselector.data.planted import planted_world
+        >>> dataset = planted_world(2, 10, 4, np.random.default_rng(0)).dataset
+        >>> window_episodes(dataset, (80, 100), support_size=3).support[0].tolist()
+        [5, 6, 7]
     """
     users = np.arange(dataset.num_users) if users is None else users
     offsets = dataset.user_offsets
@@ -145,6 +151,13 @@ def sample_episodes(
 
     Rows before the split may be in the support set, so that, as at test time, part of it is
     out-of-sample for base models trained on the rows before the window.
+
+    Example:
+        >>> from metaselector.data.planted import planted_world
+        >>> generator = np.random.default_rng(0)
+        >>> dataset = planted_world(2, 10, 4, generator).dataset
+        >>> sample_episodes(dataset, (60, 80), 3, 2, np.array([0, 1]), generator).query.shape
+        (2, 2)
     """
     offsets = dataset.user_offsets
     start, stop = (boundaries(offsets, percent, users) for percent in window)
@@ -178,7 +191,15 @@ def load_rows(dataset: EncodedDataset, rows: Ints, history_limits: Ints | None =
 
 
 def load_episodes(dataset: EncodedDataset, rows: EpisodeRows) -> Episodes:
-    """Read the support and query rows of episodes."""
+    """Read the support and query rows of episodes.
+
+    Example:
+        >>> from metaselector.data.planted import planted_world
+        >>> dataset = planted_world(2, 10, 4, np.random.default_rng(0)).dataset
+        >>> episodes = load_episodes(dataset, window_episodes(dataset, (80, 100), support_size=3))
+        >>> episodes.support.batch.ids.shape  # users, rows, slots
+        torch.Size([4, 3, 4])
+    """
     limits = rows.history_limits
     return Episodes(
         load_rows(dataset, rows.support, limits), load_rows(dataset, rows.query, limits)

@@ -15,7 +15,12 @@ from numpy.typing import NDArray
 
 
 class Windows(NamedTuple):
-    """Ends of the windows, in percent of a user's rows (warm) or of the users (cold)."""
+    """Ends of the windows, in percent of a user's rows (warm) or of the users (cold).
+
+    Example:
+        >>> Windows(early=50)
+        Windows(early=50, train=80, valid=90)
+    """
 
     early: int = 60
     """End of the window that the early base models are trained on."""
@@ -40,6 +45,10 @@ def boundaries(
 
     Returns:
         int64 ``[U]`` positions.
+
+    Example:
+        >>> boundaries(np.array([0, 10, 30]), 80).tolist()
+        [8, 26]
     """
     if users is None:
         first, stop = user_offsets[:-1], user_offsets[1:]
@@ -49,7 +58,12 @@ def boundaries(
 
 
 def window_rows(user_offsets: NDArray[np.int64], start: int, stop: int) -> NDArray[np.int64]:
-    """Positions of the rows between `start` and `stop` percent of every user, ascending."""
+    """Positions of the rows between `start` and `stop` percent of every user, ascending.
+
+    Example:
+        >>> window_rows(np.array([0, 10, 30]), 80, 90).tolist()
+        [8, 26, 27]
+    """
     position = np.arange(user_offsets[-1])
     counts = np.diff(user_offsets)
     low = np.repeat(boundaries(user_offsets, start), counts)
@@ -58,7 +72,12 @@ def window_rows(user_offsets: NDArray[np.int64], start: int, stop: int) -> NDArr
 
 
 def rows_of(user_offsets: NDArray[np.int64], users: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Positions of all rows of the given users, ascending."""
+    """Positions of all rows of the given users, ascending.
+
+    Example:
+        >>> rows_of(np.array([0, 2, 5]), np.array([1])).tolist()
+        [2, 3, 4]
+    """
     chosen = np.zeros(len(user_offsets) - 1, dtype=bool)
     chosen[users] = True
     return np.flatnonzero(np.repeat(chosen, np.diff(user_offsets)))

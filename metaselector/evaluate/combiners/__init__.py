@@ -1,4 +1,7 @@
-"""Rows of the results table that combine base models by a simple rule, behind one contract."""
+"""Baselines that combine base models by a simple rule: the rows of the table beside MetaSelector.
+
+Start with :mod:`~metaselector.evaluate.combiners.contract`.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,12 @@ OPTIONAL = dict.fromkeys(("stacking-lightgbm", "stacking-lightgbm-features"), "l
 
 
 def usable_combiners() -> dict[str, Callable[[], Combiner]]:
-    """:data:`COMBINERS` without those whose library cannot be imported."""
+    """:data:`COMBINERS` without those whose library cannot be imported.
+
+    Example:
+        >>> "uniform" in usable_combiners()
+        True
+    """
     return {name: make for name, make in COMBINERS.items() if _importable(OPTIONAL.get(name))}
 
 

@@ -34,6 +34,13 @@ class Predictions:
     Raises:
         ValueError: shapes do not agree.
         UserError: a prediction or a user is what metrics refuse.
+
+    Example:
+        >>> from metaselector.evaluate.combiners import Uniform
+        >>> base = [[0.2, 0.4], [0.6, 0.8]]
+        >>> rows = Predictions(base, users=["ann", "bob"], order=[0, 1], y=[0, 1])
+        >>> Uniform().fit(rows).predict(rows.unlabelled()).round(2).tolist()
+        [0.3, 0.7]
     """
 
     base: Floats

@@ -28,6 +28,12 @@ class Adaptation:
             the weights of their support rows, so that few rows move the parameters less.
         per_step: whether every step has rates of its own (Antoniou et al., "How to train your
             MAML", ICLR 2019, section 4); each rate is one number a tensor then, ``[steps]``.
+
+    Example:
+        >>> from metaselector.meta.adapt.rules import MAML
+        >>> adaptation = Adaptation(MAML(0.1), 2, ("w",), half_lives=(None, 1.0))
+        >>> adaptation.support_weights(1, torch.ones(3))  # of the second step, oldest row first
+        tensor([0.2500, 0.5000, 1.0000])
     """
 
     rule: InnerRule
@@ -89,6 +95,10 @@ def select_names(names: Mapping[str, Any], patterns: tuple[str, ...]) -> tuple[s
 
     Raises:
         ConfigError: a pattern matches nothing.
+
+    Example:
+        >>> select_names({"selector.a": 0, "base_models.lr.b": 0}, ("selector.*",))
+        ('selector.a',)
     """
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in names):

@@ -45,6 +45,11 @@ class MAML:
         rate: the inner learning rate, or a function from parameter name to it.
         second_order: False gives first-order MAML, whose outer gradient treats the inner gradient
             as a constant (same paper, section 5.2).
+
+    Example:
+        >>> rule, params, grads = MAML(0.1), {"w": torch.ones(2)}, {"w": torch.tensor([1.0, -1.0])}
+        >>> rule.update(params, grads, rule.init(params))
+        {'w': tensor([0.9000, 1.1000])}
     """
 
     learnable = False
@@ -61,7 +66,12 @@ class MAML:
 
 
 def first_order_maml(rate: float | Callable[[str], float]) -> MAML:
-    """MAML whose outer gradient takes the inner gradient as a constant."""
+    """MAML whose outer gradient takes the inner gradient as a constant.
+
+    Example:
+        >>> first_order_maml(0.1).second_order
+        False
+    """
     return MAML(rate, second_order=False)
 
 
@@ -73,6 +83,11 @@ class MetaSGD:
         granularity: one rate for all (``scalar``), one a tensor, or one an element as in the paper.
             The paper draws the initial rates at random; here they all start at `rate`.
         second_order: as for :class:`MAML`.
+
+    Example:
+        >>> rule, params = MetaSGD(0.1, granularity="element"), {"w": torch.ones(2)}
+        >>> rule.init(params)
+        {'w': tensor([0.1000, 0.1000])}
     """
 
     learnable = True

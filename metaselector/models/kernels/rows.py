@@ -13,7 +13,14 @@ from torch import Tensor
 
 
 def take_rows(table: Tensor, rows: Tensor) -> Tensor:
-    """``table[rows]`` for distinct ascending rows; its gradient is sparse, with these rows only."""
+    """``table[rows]`` for distinct ascending rows; its gradient is sparse, with these rows only.
+
+    Example:
+        >>> table = torch.zeros(5, 2, requires_grad=True)
+        >>> take_rows(table, torch.tensor([1, 3])).sum().backward()
+        >>> table.grad.coalesce().indices()
+        tensor([[1, 3]])
+    """
     return _TakeRows.apply(table, rows)
 
 

@@ -1,1 +1,4 @@
-"""One HTML page of evaluated runs, complete in itself."""
+"""One self-contained HTML page on evaluated runs.
+
+Start with :mod:`~metaselector.report.page.write`.
+"""

@@ -1,1 +1,4 @@
-"""The steps behind the commands; each continues from the files that the previous one wrote."""
+"""The steps behind the commands; each reads what the previous step left in the run's directory.
+
+Start with :mod:`~metaselector.runs.stages.train`.
+"""

@@ -1,0 +1,4 @@
+"""The search for settings with Optuna.
+
+Start with :mod:`~metaselector.runs.tuning.search`.
+"""

@@ -1,1 +1,4 @@
-"""Several processes that train as one, on PyTorch's own distributed engine."""
+"""Several processes that train one model, on PyTorch's distributed package.
+
+Start with :mod:`~metaselector.training.distributed.workers`.
+"""

@@ -1,5 +1,6 @@
-"""Epochs of steps: the one loop behind pre-training and meta-training, which survives interruption.
+"""The training loop behind pretraining and meta-training, which survives interruption.
 
-:mod:`loop` runs it, :mod:`snapshot` is what it goes on from, :mod:`snapshots` keeps that on disk,
-:mod:`interruption` is what Ctrl-C does, and :mod:`divergence` what a loss does that is no number.
+Start with :func:`~metaselector.training.loop.train.train`. It resumes from a
+:mod:`~metaselector.training.loop.snapshot`, and a non-finite loss is a
+:class:`~metaselector.training.loop.divergence.Diverged`.
 """

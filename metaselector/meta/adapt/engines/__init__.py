@@ -1,4 +1,7 @@
-"""Engines by name."""
+"""The engines, by name: each adapts all users of a meta-batch and predicts their query rows.
+
+Start with :mod:`~metaselector.meta.adapt.engines.func`, the default.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,10 @@ def make_engine(name: str) -> Engine:
     Raises:
         ConfigError: there is none; names the nearest.
         UserError: its library is not installed; says what installs it.
+
+    Example:
+        >>> type(make_engine("func")).__name__
+        'FuncEngine'
     """
     if name not in ENGINES:
         raise ConfigError(f"unknown engine '{name}'; {nearest(name, ENGINES)}")

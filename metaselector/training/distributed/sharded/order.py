@@ -25,6 +25,11 @@ class RowOrder:
 
     Args:
         num_rows: V.
+
+    Example:
+        >>> order = RowOrder(10)
+        >>> order.places(torch.arange(4)), order.ids(0, 3)
+        (tensor([0, 7, 4, 1]), tensor([0, 3, 6]))
     """
 
     def __init__(self, num_rows: int) -> None:
