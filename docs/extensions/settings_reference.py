@@ -15,7 +15,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from metaselector.config import BaseModelConfig, Config, ScoresConfig
-from metaselector.config.default_models import MULTI_TASK, OF_DATASETS, SINGLE_TASK
+from metaselector.config.models import MULTI_TASK, OF_DATASETS, SINGLE_TASK
 
 NAMED = "<name>"
 """Stands for a base model's name in the keys of its settings."""
@@ -143,8 +143,8 @@ def anchor(key: str) -> str:
 class Settings(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         self.env.note_dependency(__file__)
-        for module in ("config", "default_models", "training_config"):
-            self.env.note_dependency(f"../metaselector/{module}.py")
+        for module in ("config", "data", "evaluate", "meta", "models", "training"):
+            self.env.note_dependency(f"../metaselector/config/{module}.py")
         return self.parse_text_to_nodes(markdown(), allow_section_headings=True)
 
 
