@@ -17,7 +17,7 @@ from sphinx.util.docutils import SphinxDirective
 
 from metaselector import config
 from metaselector.config import BaseModelConfig, Config, ScoresConfig
-from metaselector.config.default_models import MULTI_TASK, OF_DATASETS, SINGLE_TASK
+from metaselector.config.models import MULTI_TASK, OF_DATASETS, SINGLE_TASK
 
 NAMED = "<name>"
 """Stands for a base model's name in the keys of its settings."""

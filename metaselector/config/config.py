@@ -10,10 +10,9 @@ from pydantic import Field, field_validator
 
 from metaselector.common.text import shown
 from metaselector.config.data import ColdConfig, DataConfig, SplitConfig
-from metaselector.config.default_models import default_base_models
 from metaselector.config.evaluate import EvaluateConfig
 from metaselector.config.meta import AdaptConfig, MetaTrainConfig, SelectorConfig
-from metaselector.config.models import BaseModelConfig
+from metaselector.config.models import BaseModelConfig, default_base_models
 from metaselector.config.plugins.kinds import TRACKERS
 from metaselector.config.plugins.registry import checked
 from metaselector.config.section import Section

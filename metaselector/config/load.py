@@ -13,8 +13,7 @@ from metaselector.common.errors import ConfigError, nearest
 from metaselector.common.text import shown
 from metaselector.common.yaml_file import line_of, read_mapping, read_yaml
 from metaselector.config.config import Config, base_models_of
-from metaselector.config.default_models import KNOWN
-from metaselector.config.models import BaseModelConfig, ScoresConfig
+from metaselector.config.models import MODEL_DEFAULTS, BaseModelConfig, ScoresConfig
 from metaselector.config.plugins.consent import check_code
 from metaselector.config.renamed import (
     current_key,
@@ -68,7 +67,10 @@ def load_config(
     settings: dict[str, Any] = start.model_dump(mode="json")
     if isinstance(layers[0].get("base_models"), dict):
         settings["base_models"] = {}
-    known = {name: model.model_dump(mode="json") for name, model in base_models_of(KNOWN).items()}
+    known = {
+        name: model.model_dump(mode="json")
+        for name, model in base_models_of(MODEL_DEFAULTS).items()
+    }
     for layer in layers:
         _merge(settings, layer, known)
 

@@ -90,3 +90,23 @@ class BaseModelConfig(Section):
     def gives_scores(self) -> bool:
         """Whether it contributes precomputed scores, which never adapt."""
         return self.scores is not None or self.estimator is not None
+
+
+SINGLE_TASK: dict[str, dict[str, Any]] = {
+    "lr": {"pretrain": {"weight_decay": 1e-5}},
+    "fm": {"pretrain": {"weight_decay": 1e-4}},
+    "deepfm": {"options": {"dropout": 0.2}, "pretrain": {"weight_decay": 2e-4}},
+}
+"""Default base models of single-task data sets, written as in a configuration file. Their settings
+were chosen on the valid window of MovieLens-100K."""
+MULTI_TASK: dict[str, dict[str, Any]] = {"shared-bottom": {}, "mmoe": {}, "ple": {}}
+"""Default base models of multi-task data sets."""
+OF_DATASETS = {"movielens-100k-funnel": MULTI_TASK, "census-income": MULTI_TASK}
+"""Multi-task data sets, by name; all others have single-task models."""
+MODEL_DEFAULTS = SINGLE_TASK | MULTI_TASK
+"""Defaults that a model's given settings override, on any data set."""
+
+
+def default_base_models(dataset: str) -> dict[str, dict[str, Any]]:
+    """Settings of each base model, by name, for the data set called `dataset`."""
+    return OF_DATASETS.get(dataset, SINGLE_TASK)
