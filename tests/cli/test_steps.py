@@ -48,8 +48,8 @@ def test_checkpoint_from_another_configuration(invoke: Invoke, pretrained: Path)
     before = contents(pretrained)
     done = invoke("meta-train", "--run", pretrained, "--set", "base_models.fm.pretrain.epochs=3")
     assert done.lone_error == (
-        f"{pretrained}/checkpoints/seed-0/base-fm-early.safetensors: made with another "
-        "configuration: base_models.fm.pretrain.epochs was 1, now 3; use that configuration, "
+        f"{pretrained}/checkpoints/seed-0/base-fm-early.safetensors: was trained with different "
+        "settings (base_models.fm.pretrain.epochs was 1, now 3); restore those settings, use "
         "another --run directory, or train again"
     )
     assert contents(pretrained) == before

@@ -1,1 +1,1 @@
-"""Several processes that train as one, on PyTorch's own distributed engine."""
+"""Train with several processes on torch.distributed."""

@@ -1,5 +1,6 @@
-"""Epochs of steps: the one loop behind pre-training and meta-training, which survives interruption.
+"""The training loop of pre-training and meta-training: epochs of steps, resumable at any step.
 
-:mod:`loop` runs it, :mod:`snapshot` is what it goes on from, :mod:`snapshots` keeps that on disk,
-:mod:`interruption` is what Ctrl-C does, and :mod:`divergence` what a loss does that is no number.
+:mod:`train` runs the loop on a :mod:`trainable`, :mod:`snapshot` holds the state to resume from,
+:mod:`snapshot_manager` saves it, :mod:`interruption` handles Ctrl-C, and :mod:`divergence` explains
+a non-finite loss.
 """

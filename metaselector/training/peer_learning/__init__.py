@@ -1,9 +1,9 @@
-"""Base models that teach each other while they are pre-trained.
+"""Peer learning: base models that learn from each other during pre-training.
 
-:mod:`~metaselector.training.peer_learning.together` trains several models in one training,
-:mod:`~metaselector.training.peer_learning.mutual` by deep mutual learning and
-:mod:`~metaselector.training.peer_learning.co_training` in rounds of labelling
-:mod:`~metaselector.training.peer_learning.pairs` that nobody has labelled.
-:mod:`~metaselector.training.peer_learning.views` is what each of them sees, and
-:mod:`~metaselector.training.peer_learning.confident` which pairs the others label for a model.
+:mod:`~metaselector.training.peer_learning.together` trains several models in one loop, either by
+deep :mod:`~metaselector.training.peer_learning.mutual` learning or by
+:mod:`~metaselector.training.peer_learning.co_training` in rounds that label unlabelled
+:mod:`~metaselector.training.peer_learning.pairs`.
+:mod:`~metaselector.training.peer_learning.views` restricts the fields or rows of each model, and
+:mod:`~metaselector.training.peer_learning.confident` selects the pairs that the others label.
 """
