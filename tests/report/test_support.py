@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.colors import to_hex
 
 from metaselector.common.errors import DataError
 from metaselector.report.figures.run import write_figures
-from metaselector.report.support import SUPPORT_COLUMNS, read_support, support_sizes
+from metaselector.report.support import SUPPORT_COLUMNS, read_support
 from metaselector.report.tables import write_tables
 
 _LOGLOSS = {"lr": 0.60, "uniform": 0.59, "metaselector": 0.58, "oracle-sample": 0.3}
@@ -43,7 +42,7 @@ def test_a_column_for_each_size(run_dir: Path) -> None:
     assert [cell.text for cell in lines["lr"]] == ["0.5950", "0.5800", "0.4000", "0.4000"]
     assert [cell.best for cell in lines["metaselector"]] == [True] * 4
     assert not any(cell.best for cell in lines["oracle-sample"])
-    assert "same 1,234 rows of 7 users, those after a user's first 20" in summary.notes[1]
+    assert "same 1,234 rows of 7 users, the rows after a user's first 20" in summary.notes[1]
 
 
 def test_deviations_over_seeds(run_dir: Path) -> None:
@@ -64,16 +63,3 @@ def test_a_missing_column_is_named(run_dir: Path) -> None:
     _support([0]).drop(columns="common_auc").to_csv(run_dir / "support.csv", index=False)
     with pytest.raises(DataError, match="common_auc"):
         read_support(run_dir)
-
-
-def test_larger_supports_are_darker_dots_at_their_values() -> None:
-    figure = support_sizes(_support([0, 1]))
-    _, losses = figure.axes
-    small, large = losses.lines
-    assert small.get_xdata() == pytest.approx([0.6, 0.59, 0.58])  # without the sample-level oracle
-    assert large.get_xdata() == pytest.approx([0.585, 0.575, 0.565])
-
-    def brightness(colour: object) -> int:
-        return sum(bytes.fromhex(to_hex(colour)[1:]))  # type: ignore[arg-type]
-
-    assert brightness(large.get_color()) < brightness(small.get_color())

@@ -1,1 +1,1 @@
-"""One HTML page of evaluated runs, complete in itself."""
+"""The self-contained HTML page of evaluated runs."""
