@@ -72,6 +72,6 @@ def test_nothing_meta_trained(invoke: Invoke, pretrained: Path) -> None:
 def test_nothing_evaluated(invoke: Invoke, pretrained: Path) -> None:
     before = contents(pretrained)
     error = invoke("analyse", "--run", pretrained).lone_error
-    assert error.startswith(f"{pretrained / 'predictions.parquet'}: no predictions here")
+    assert error.startswith(f"{pretrained / 'predictions.parquet'}: file not found")
     assert "run `metaselector evaluate` again" in error
     assert contents(pretrained) == before

@@ -167,7 +167,7 @@ def test_a_run_of_an_earlier_version(run: Run) -> None:
         assert text.startswith("seconds by epoch are not in history.csv")
         assert table(run, "cost").empty
         valid.unlink()
-        with pytest.raises(DataError, match=r"valid_predictions.parquet: no predictions here; run"):
+        with pytest.raises(DataError, match=r"valid_predictions.parquet: file not found; run"):
             analyse(run, Silent())
     finally:
         history.write_text(before)
