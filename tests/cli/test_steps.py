@@ -19,7 +19,9 @@ def test_nothing_prepared(invoke: Invoke, tmp_path: Path, command: str) -> None:
 def test_nothing_pretrained(invoke: Invoke, prepared: Path) -> None:
     before = contents(prepared)
     error = invoke("meta-train", "--run", prepared).lone_error
-    assert error.startswith(f"{prepared}/checkpoints/seed-0/base-lr-early.safetensors: no such")
+    assert error.startswith(
+        f"{prepared}/checkpoints/seed-0/base-lr-early.safetensors: checkpoint not found"
+    )
     assert contents(prepared) == before
 
 
@@ -65,7 +67,7 @@ def test_truncated_checkpoint(invoke: Invoke, pretrained: Path) -> None:
 def test_nothing_meta_trained(invoke: Invoke, pretrained: Path) -> None:
     before = contents(pretrained)
     error = invoke("evaluate", "--run", pretrained).error
-    assert "sample-selector.safetensors: no such checkpoint" in error
+    assert "sample-selector.safetensors: checkpoint not found" in error
     assert contents(pretrained) == before
 
 

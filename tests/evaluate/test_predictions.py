@@ -85,7 +85,7 @@ Change = Callable[[pd.DataFrame], pd.DataFrame]
         ),
         (
             lambda table: table.astype({"row": "str"}),
-            r"\(column row\): has type .*, expected int64",
+            r"\(column row\): has type .* int64",
         ),
         (lambda table: table.assign(p=[0.5, np.nan]), r"\(column p\): 1 values are"),
         (lambda table: table.assign(p=[0.5, 1.1]), "0, 1\\], the first in record 2"),

@@ -1,5 +1,5 @@
-"""Numbers of a training, for whoever watches it: :mod:`tracker` is the contract.
+"""Log the metrics of training; :mod:`tracker` is the contract.
 
-``logs/training.jsonl`` is always written. TensorBoard, MLflow and Weights & Biases are optional,
-named in the setting ``tracking``, as is anything of one's own.
+``logs/training.jsonl`` is always written. The setting ``tracking`` adds TensorBoard, MLflow,
+Weights & Biases, or trackers of your own.
 """

@@ -1,4 +1,4 @@
-"""A JSON object a line, which any tool reads, and ``tail -f`` follows."""
+"""Log metrics as JSON lines, for any tool and for ``tail -f``."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from typing import Any, BinaryIO
 from metaselector.runs.tracking.tracker import Status
 
 LOG = Path("logs") / "training.jsonl"
-"""In the run's directory. Every command that trains appends to it."""
+"""Log file in the run directory; every command that trains appends to it."""
 
 
 class JSONLines:
-    """Appends to ``logs/training.jsonl``; a number that is none becomes its name, ``"nan"``."""
+    """Appends to ``logs/training.jsonl``; non-finite numbers become strings such as ``"nan"``."""
 
     def __init__(self, directory: Path, settings: Mapping[str, Any]) -> None:
         self._path, self._settings = directory / LOG, settings
         self._file: BinaryIO | None = None
 
     def log(self, part: str, values: Mapping[str, Any]) -> None:
-        if self._file is None:  # a command that finds everything trained leaves nothing
+        if self._file is None:  # opened late: a command with nothing to train writes nothing
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._path.open("ab", buffering=0)  # for those who follow
+            self._file = self._path.open("ab", buffering=0)  # unbuffered, for `tail -f`
             self._write(self._file, {"event": "began", "settings": self._settings})
         self._write(self._file, {"part": part, **values})
 
@@ -36,8 +36,8 @@ class JSONLines:
 
     def _write(self, file: BinaryIO, line: Mapping[str, Any]) -> None:
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        sound = {
+        encodable = {
             key: str(value) if isinstance(value, float) and not math.isfinite(value) else value
             for key, value in line.items()
         }
-        file.write((json.dumps({"time": now, **sound}) + "\n").encode())
+        file.write((json.dumps({"time": now, **encodable}) + "\n").encode())

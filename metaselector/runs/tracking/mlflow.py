@@ -1,4 +1,4 @@
-"""Runs and metrics for MLflow."""
+"""Log settings and metrics to MLflow."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from metaselector.common.errors import UserError
-from metaselector.runs.tracking.tracker import Status, flat, scalars, tag
+from metaselector.runs.tracking.tracker import Status, flat, not_installed, scalars, tag
 
 EXPERIMENT = "metaselector"
 _STATUS = {"finished": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}
 _LONGEST = 500
-"""Characters of a setting; MLflow's servers of all versions take them."""
+"""Characters of a setting; accepted by servers of all MLflow versions."""
 
 
 class MLflow:
-    """One MLflow run a command, in the experiment ``metaselector``.
+    """Creates one MLflow run per command, in the experiment ``metaselector``.
 
-    Where it is kept says MLflow's own variable MLFLOW_TRACKING_URI; by default it is ``mlflow.db``
-    in the run's directory. No state of the module ``mlflow`` is changed.
+    MLflow's variable MLFLOW_TRACKING_URI selects the server; by default runs are stored in
+    ``mlflow.db`` in the run directory. The global state of ``mlflow`` is not changed.
     """
 
     def __init__(self, directory: Path, settings: Mapping[str, Any]) -> None:
@@ -29,10 +29,7 @@ class MLflow:
             from mlflow.entities import Metric, Param
             from mlflow.exceptions import MlflowException
         except ModuleNotFoundError as error:
-            raise UserError(
-                f"tracking=mlflow: there is no module {error.name}; install it with "
-                "pip install 'metaselector[mlflow]', or leave it out of tracking"
-            ) from error
+            raise not_installed("mlflow", error) from error
         self._metric, name = Metric, os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
         directory.mkdir(parents=True, exist_ok=True)
         where = (
@@ -40,17 +37,17 @@ class MLflow:
         )
         try:
             self._client = MlflowClient(tracking_uri=where)
-            found = self._client.get_experiment_by_name(name)
-            experiment = found.experiment_id if found else self._client.create_experiment(name)
+            known = self._client.get_experiment_by_name(name)
+            experiment = known.experiment_id if known else self._client.create_experiment(name)
             run = self._client.create_run(experiment, run_name=directory.name)
             self._run: str = run.info.run_id
             params = [Param(key, str(value)[:_LONGEST]) for key, value in flat(settings)]
-            for start in range(0, len(params), 100):  # as many as a server takes at once
+            for start in range(0, len(params), 100):  # a server's limit per request
                 self._client.log_batch(self._run, params=params[start : start + 100])
         except MlflowException as error:
             raise UserError(
-                f"tracking=mlflow: {where} does not take runs ({error}); correct "
-                "MLFLOW_TRACKING_URI, or leave mlflow out of tracking"
+                f"tracking=mlflow: cannot create a run at {where} ({error}); correct "
+                "MLFLOW_TRACKING_URI, or remove mlflow from tracking"
             ) from error
 
     def log(self, part: str, values: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""Scalars for TensorBoard."""
+"""Log scalars to TensorBoard."""
 
 from __future__ import annotations
 
@@ -7,21 +7,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from metaselector.common.errors import UserError
-from metaselector.runs.tracking.tracker import Status, scalars, tag
+from metaselector.runs.tracking.tracker import Status, not_installed, scalars, tag
 
 
 class TensorBoard:
-    """Writes to the run's directory; ``tensorboard --logdir RUN/tensorboard`` shows it."""
+    """Writes to the run directory; view it with ``tensorboard --logdir RUN/tensorboard``."""
 
     def __init__(self, directory: Path, settings: Mapping[str, Any]) -> None:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ModuleNotFoundError as error:
-            raise UserError(
-                f"tracking=tensorboard: there is no module {error.name}; install it with "
-                "pip install 'metaselector[tensorboard]', or leave it out of tracking"
-            ) from error
+            raise not_installed("tensorboard", error) from error
         self._writer = SummaryWriter(directory / "tensorboard")
         self._writer.add_text("settings", f"```json\n{json.dumps(settings, indent=1)}\n```")
 

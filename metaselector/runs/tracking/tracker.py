@@ -1,4 +1,4 @@
-"""Who takes down the numbers of a training, as it goes."""
+"""Contract of trackers, which log metrics during training."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from metaselector.common.errors import UserError
+
 Status = Literal["finished", "interrupted", "failed"]
 
 
 class Tracker(Protocol):
-    """Is called ``Tracker(directory, settings)`` when a command begins to train.
+    """Logs metrics; created as ``Tracker(directory, settings)`` when a command starts training.
 
     Args:
-        directory: of the run, for files.
-        settings: of the run, by section, as in its config.yaml.
+        directory: the run directory, for files.
+        settings: the run's settings by section, as in its config.yaml.
 
     Raises:
         UserError: a library is missing, or a server does not answer.
@@ -25,27 +27,35 @@ class Tracker(Protocol):
     def __init__(self, directory: Path, settings: Mapping[str, Any]) -> None: ...
 
     def log(self, part: str, values: Mapping[str, Any]) -> None:
-        """Take down what is known now.
+        """Log current values.
 
         Args:
             part: what is trained, such as ``seed 0: pretrain lr (train)``.
-            values: ``epoch``; ``round``, the steps done in all epochs, which never falls but where
-                an interrupted training goes on; and some of ``loss`` of a step, ``train_loss``
-                and ``valid_loss`` of an epoch, ``rate/<parameter>``, the mean inner rate, or
-                ``event``, which is a text.
+            values: ``epoch``; ``round``, the steps done in all epochs, which only decreases when an
+                interrupted training run resumes; and some of ``loss`` of a step, ``train_loss`` and
+                ``valid_loss`` of an epoch, ``rate/<parameter>``, the mean inner rate, or ``event``,
+                a text.
         """
 
     def close(self, status: Status) -> None:
-        """The command is at its end."""
+        """Finish logging at the end of the command."""
+
+
+def not_installed(tracker: str, error: ModuleNotFoundError) -> UserError:
+    """The error for a tracker whose library, an extra of the same name, is missing."""
+    return UserError(
+        f"tracking={tracker}: module '{error.name}' is not installed; run "
+        f"pip install 'metaselector[{tracker}]', or remove {tracker} from tracking"
+    )
 
 
 def tag(part: str) -> str:
-    """`part` without what names must not have: ``seed-0/pretrain-lr-train``."""
+    """`part` as a valid metric name, such as ``seed-0/pretrain-lr-train``."""
     return "/".join(re.sub(r"[^\w.]+", "-", piece).strip("-") for piece in part.split(": "))
 
 
 def scalars(values: Mapping[str, Any]) -> dict[str, float]:
-    """What of `values` is a number that can be plotted, without ``round``."""
+    """The finite numbers of `values`, without ``round``."""
     return {
         key: float(value)
         for key, value in values.items()

@@ -1,4 +1,4 @@
-"""Runs and curves for Weights & Biases."""
+"""Log metrics to Weights & Biases."""
 
 from __future__ import annotations
 
@@ -7,23 +7,21 @@ from pathlib import Path
 from typing import Any
 
 from metaselector.common.errors import UserError
-from metaselector.runs.tracking.tracker import Status, scalars, tag
+from metaselector.runs.tracking.tracker import Status, not_installed, scalars, tag
 
 
 class WeightsAndBiases:
-    """One W&B run a command; W&B's own variables, such as WANDB_MODE and WANDB_PROJECT, count.
+    """Creates one W&B run per command, and respects variables such as WANDB_MODE.
 
-    The project is ``metaselector`` by default. Every part has its own step, ``<part>/round``.
+    The project is WANDB_PROJECT, by default ``metaselector``. Every part has its own step,
+    ``<part>/round``.
     """
 
     def __init__(self, directory: Path, settings: Mapping[str, Any]) -> None:
         try:
             import wandb
         except ModuleNotFoundError as error:
-            raise UserError(
-                f"tracking=wandb: there is no module {error.name}; install it with "
-                "pip install 'metaselector[wandb]', or leave it out of tracking"
-            ) from error
+            raise not_installed("wandb", error) from error
         import os
 
         project = os.environ.get("WANDB_PROJECT", "metaselector")
@@ -33,8 +31,8 @@ class WeightsAndBiases:
             )
         except wandb.Error as error:
             raise UserError(
-                f"tracking=wandb: {error}; log in with `wandb login`, set WANDB_MODE=offline, or "
-                "leave wandb out of tracking"
+                f"tracking=wandb: {error}; run `wandb login`, set WANDB_MODE=offline, or remove "
+                "wandb from tracking"
             ) from error
         self._known: set[str] = set()
 
