@@ -28,8 +28,42 @@ class Section(NamedTuple):
     figures: tuple[str, ...] = ()
 
 
-def _table(name: str, keys: str, **columns: tuple[str, str]) -> Table:
-    return Table(name, tuple(keys.split()), columns)
+_FORMATS = {
+    "users": ("users", "{:.0f}"),
+    "rows": ("rows", "{:.0f}"),
+    "share": ("share %", "{:.1%}"),
+    "kept": ("kept %", "{:.1%}"),
+    "chance": ("chance %", "{:.1%}"),
+    "kappa": ("kappa", "{:+.3f}"),
+    "spearman": ("rank correlation", "{:+.3f}"),
+    "mean": ("mean", "{:.3f}"),
+    "std": ("std", "{:.3f}"),
+    "q05": ("5 %", "{:.3f}"),
+    "q50": ("median", "{:.3f}"),
+    "q95": ("95 %", "{:.3f}"),
+    "entropy": ("mean entropy of users", "{:.3f}"),
+    "improvement": ("logloss saved", "{:+.4f}"),
+    "parameters": ("tensors", "{:.0f}"),
+    "trained_steps": ("in training", "{:.0f}"),
+    "auc": ("AUC", "{:.4f}"),
+    "logloss": ("logloss", "{:.4f}"),
+    "bins": ("bins", "{:.0f}"),
+    "ece": ("ECE", "{:.4f}"),
+    "slope": ("slope", "{:.3f}"),
+    "intercept": ("intercept", "{:+.3f}"),
+    "budget": ("budget s", "{:.1f}"),
+    "loss_in_budget": ("in budget", "{:.5f}"),
+    "best_loss": ("best", "{:.5f}"),
+    "seconds_to_best": ("s to best", "{:.1f}"),
+    "seconds": ("s in all", "{:.1f}"),
+}
+"""Title and format by column."""
+
+
+def _table(name: str, keys: str, columns: str, **formats: tuple[str, str]) -> Table:
+    """A table; `keys` and `columns` are separated by spaces, `formats` replace the usual ones."""
+    shown = _FORMATS | formats
+    return Table(name, tuple(keys.split()), {column: shown[column] for column in columns.split()})
 
 
 SECTIONS = (
@@ -44,21 +78,9 @@ SECTIONS = (
         "best model on *valid* says little about *test*: the counts of users then show noise, not "
         "lasting preferences.",
         (
-            _table(
-                "best_models",
-                "window fitted_on model",
-                users=("users", "{:.0f}"),
-                share=("share %", "{:.1%}"),
-            ),
-            _table(
-                "stability",
-                "fitted_on",
-                users=("users", "{:.0f}"),
-                kept=("kept %", "{:.1%}"),
-                chance=("chance %", "{:.1%}"),
-                kappa=("kappa", "{:+.3f}"),
-            ),
-            _table("correlation", "fitted_on model", spearman=("rank correlation", "{:+.3f}")),
+            _table("best_models", "window fitted_on model", "users share"),
+            _table("stability", "fitted_on", "users kept chance kappa"),
+            _table("correlation", "fitted_on model", "spearman"),
         ),
         ("figures/confusion.png", "figures/stability.png"),
     ),
@@ -69,16 +91,8 @@ SECTIONS = (
         "averaged over a user's rows and then over users: 0 means all weight on one base model, 1 "
         "equal weights.",
         (
-            _table(
-                "weights",
-                "model base_model",
-                mean=("mean", "{:.3f}"),
-                std=("std", "{:.3f}"),
-                q05=("5 %", "{:.3f}"),
-                q50=("median", "{:.3f}"),
-                q95=("95 %", "{:.3f}"),
-            ),
-            _table("entropy", "model", entropy=("mean entropy of users", "{:.3f}")),
+            _table("weights", "model base_model", "mean std q05 q50 q95"),
+            _table("entropy", "model", "entropy"),
         ),
         ("../figures/weights.png", "figures/entropy.png"),
     ),
@@ -98,9 +112,7 @@ SECTIONS = (
             _table(
                 "breakdown",
                 "baseline fact from to model",
-                users=("users", "{:.0f}"),
-                rows=("rows", "{:.0f}"),
-                improvement=("logloss saved", "{:+.4f}"),
+                "users rows improvement low high",
                 low=("95 % from", "{:+.4f}"),
                 high=("95 % to", "{:+.4f}"),
             ),
@@ -115,8 +127,7 @@ SECTIONS = (
             _table(
                 "rates",
                 "model group",
-                parameters=("tensors", "{:.0f}"),
-                mean=("mean", "{:.3f}"),
+                "parameters mean low high",
                 low=("lowest", "{:.3f}"),
                 high=("highest", "{:.3f}"),
             ),
@@ -128,15 +139,7 @@ SECTIONS = (
         "Results on *test* with the same learned parameters and rates, but other numbers of inner "
         "steps; *in training* is the number used in meta-training. Use this table to understand "
         "the model, not to choose a number: that would be tuning on *test*.",
-        (
-            _table(
-                "steps",
-                "model steps",
-                trained_steps=("in training", "{:.0f}"),
-                auc=("AUC", "{:.4f}"),
-                logloss=("logloss", "{:.4f}"),
-            ),
-        ),
+        (_table("steps", "model steps", "trained_steps auc logloss"),),
         ("figures/inner_steps.png",),
     ),
     Section(
@@ -147,16 +150,7 @@ SECTIONS = (
         "logistic regression of the label on the logit of the prediction: 1 and 0 for a calibrated "
         "model; a slope below 1 means that predictions are too extreme. Oracles have seen the "
         "labels.",
-        (
-            _table(
-                "calibration",
-                "model",
-                bins=("bins", "{:.0f}"),
-                ece=("ECE", "{:.4f}"),
-                slope=("slope", "{:.3f}"),
-                intercept=("intercept", "{:+.3f}"),
-            ),
-        ),
+        (_table("calibration", "model", "bins ece slope intercept"),),
         ("figures/calibration.png",),
     ),
     Section(
@@ -165,17 +159,7 @@ SECTIONS = (
         "variants start from the same sample-level selector and base models, whose training is not "
         "counted. The budget is the time at which the first variant stopped, and *in budget* is "
         "the best logloss on *valid* until then. Times depend on the machine and its load.",
-        (
-            _table(
-                "cost",
-                "model",
-                budget=("budget s", "{:.1f}"),
-                loss_in_budget=("in budget", "{:.5f}"),
-                best_loss=("best", "{:.5f}"),
-                seconds_to_best=("s to best", "{:.1f}"),
-                seconds=("s in all", "{:.1f}"),
-            ),
-        ),
+        (_table("cost", "model", "budget loss_in_budget best_loss seconds_to_best seconds"),),
         ("figures/cost.png",),
     ),
 )

@@ -19,9 +19,8 @@ def test_nothing_prepared(invoke: Invoke, tmp_path: Path, command: str) -> None:
 def test_nothing_pretrained(invoke: Invoke, prepared: Path) -> None:
     before = contents(prepared)
     error = invoke("meta-train", "--run", prepared).lone_error
-    assert error.startswith(
-        f"{prepared}/checkpoints/seed-0/base-lr-early.safetensors: checkpoint not found"
-    )
+    path = f"{prepared}/checkpoints/seed-0/base-lr-early.safetensors"
+    assert error.startswith(f"{path}: checkpoint not found")
     assert contents(prepared) == before
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,25 +12,14 @@ import pytest
 
 from metaselector.common.errors import DataError
 from metaselector.report.figures.run import write_figures
-from metaselector.report.support import SUPPORT_COLUMNS, read_support
 from metaselector.report.tables import write_tables
 
-_LOGLOSS = {"lr": 0.60, "uniform": 0.59, "metaselector": 0.58, "oracle-sample": 0.3}
-
-
-def _support(seeds: list[int]) -> pd.DataFrame:
-    rows = [
-        ("tiny", seed, model, size, 1 - loss, loss - size / 1000 + seed / 100, 7, 1234)
-        for size in (20, 5)
-        for seed in seeds
-        for model, loss in _LOGLOSS.items()
-    ]
-    return pd.DataFrame(rows, columns=list(SUPPORT_COLUMNS))
+MakeSupport = Callable[[list[int]], pd.DataFrame]
 
 
 @pytest.fixture
-def run_dir(tmp_path: Path) -> Path:
-    _support([0]).to_csv(tmp_path / "support.csv", index=False)
+def run_dir(tmp_path: Path, make_support: MakeSupport) -> Path:
+    make_support([0]).to_csv(tmp_path / "support.csv", index=False)
     (tmp_path / "environment.json").write_text(json.dumps({"command": "metaselector"}))
     return tmp_path
 
@@ -45,8 +35,8 @@ def test_a_column_for_each_size(run_dir: Path) -> None:
     assert "same 1,234 rows of 7 users, the rows after a user's first 20" in summary.notes[1]
 
 
-def test_deviations_over_seeds(run_dir: Path) -> None:
-    _support([0, 1]).to_csv(run_dir / "support.csv", index=False)
+def test_deviations_over_seeds(run_dir: Path, make_support: MakeSupport) -> None:
+    make_support([0, 1]).to_csv(run_dir / "support.csv", index=False)
     summary = read_support(run_dir)
     (_, line), *_ = summary.groups[0][1]
     assert line[0].text == f"0.6000 ± {np.std([0.595, 0.605], ddof=1):.4f}"
@@ -59,7 +49,7 @@ def test_files_of_a_run(run_dir: Path) -> None:
     assert write_figures(run_dir) == [run_dir / "figures" / "support_sizes.png"]
 
 
-def test_a_missing_column_is_named(run_dir: Path) -> None:
-    _support([0]).drop(columns="common_auc").to_csv(run_dir / "support.csv", index=False)
+def test_a_missing_column_is_named(run_dir: Path, make_support: MakeSupport) -> None:
+    make_support([0]).drop(columns="common_auc").to_csv(run_dir / "support.csv", index=False)
     with pytest.raises(DataError, match="common_auc"):
         read_support(run_dir)

@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 
 from metaselector.report.figures.support import support_sizes
-from metaselector.report.support import SUPPORT_COLUMNS
 
-_LOGLOSS = {"lr": 0.60, "uniform": 0.59, "metaselector": 0.58, "oracle-sample": 0.3}
-
-
-def _support(seeds: list[int]) -> pd.DataFrame:
-    rows = [
-        ("tiny", seed, model, size, 1 - loss, loss - size / 1000 + seed / 100, 7, 1234)
-        for size in (20, 5)
-        for seed in seeds
-        for model, loss in _LOGLOSS.items()
-    ]
-    return pd.DataFrame(rows, columns=list(SUPPORT_COLUMNS))
+MakeSupport = Callable[[list[int]], pd.DataFrame]
 
 
-def test_larger_supports_are_darker_dots_at_their_values() -> None:
-    figure = support_sizes(_support([0, 1]))
+def test_larger_supports_are_darker_dots_at_their_values(make_support: MakeSupport) -> None:
+    figure = support_sizes(make_support([0, 1]))
     _, losses = figure.axes
     small, large = losses.lines
     assert small.get_xdata() == pytest.approx([0.6, 0.59, 0.58])  # without the sample-level oracle
