@@ -12,6 +12,7 @@ import pytest
 
 from metaselector.common.errors import DataError
 from metaselector.report.figures.run import write_figures
+from metaselector.report.support import read_support
 from metaselector.report.tables import write_tables
 
 MakeSupport = Callable[[list[int]], pd.DataFrame]
