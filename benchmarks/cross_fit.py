@@ -35,7 +35,7 @@ from metaselector.meta.variants import Variant, kind_of, make_adaptation
 from metaselector.models.losses import mean_loss
 from metaselector.models.mixture import Mixture
 from metaselector.runs.run import Run
-from metaselector.training.loop.early_stopping import EarlyStopping
+from metaselector.training.loop.train import EarlyStopping
 from metaselector.training.pretrain import pretrain
 
 FOLDS = 4

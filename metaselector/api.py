@@ -1,4 +1,4 @@
-"""The command line's steps from Python, in scikit-learn's manner."""
+"""MetaSelector in Python: fit, evaluate, adapt, save and load, in the style of scikit-learn."""
 
 from __future__ import annotations
 
@@ -33,29 +33,30 @@ from metaselector.runs.stages.prepare import prepare_run
 from metaselector.runs.stages.train import meta_train_selectors, pretrain_base_models
 
 NEEDED: tuple[Variant, ...] = ("sample-selector", "metaselector")
-"""What prediction needs to be trained."""
+"""Variants that must be trained for prediction."""
 
 
 class MetaSelector:
-    """Learns from a data set how to weigh and adapt base models to each user.
+    """Learns from a data set how to weigh and adapt base models for each user.
 
     Args:
-        base_models: names of base models, or settings by name; by default those of the data set.
-        seed: of everything random.
-        config: what the settings start from: a YAML file, or a :class:`Config`.
-        directory: keeps data, checkpoints and results, as ``--run`` of the command line; what it
-            has of an earlier run with the same settings is used again. By default a temporary one,
-            which ends with this object.
-        progress: shows how far training is; :class:`metaselector.common.progress.Bars` has bars.
-        allow_code: whether the file `config` may name Python code, ``file.py:Class`` or
-            ``package.module.Class``; what the other arguments name may always run.
-        **settings: sections of the settings, ``adapt={"steps": 3}``, or such as ``threads=1``.
+        base_models: names of base models, or their settings by name; by default the data set's.
+        seed: random seed.
+        config: base settings, as a YAML file or a :class:`Config`.
+        directory: run directory for data, checkpoints and results, like ``--run`` of the command
+            line; results of an earlier run with the same settings are reused. By default a
+            temporary directory that is removed with this object.
+        progress: reports progress; :class:`metaselector.common.progress.Bars` shows bars.
+        allow_code: whether the file `config` may name Python code to run, ``file.py:Class`` or
+            ``package.module.Class``; other arguments always may.
+        **settings: sections such as ``adapt={"steps": 3}``, or single settings such as
+            ``threads=1``.
 
     Attributes:
-        config: all settings, as :meth:`fit` used them.
+        config: all settings, as used by :meth:`fit`.
 
     Raises:
-        ConfigError: a setting is unknown, or its value impossible.
+        ConfigError: a setting is unknown or its value invalid.
 
     Example:
         >>> import pandas as pd
@@ -87,14 +88,14 @@ class MetaSelector:
     ) -> None:
         chosen = plain(base_models)
         if isinstance(chosen, str):
-            raise ConfigError(f"base_models: give a list, ['{chosen}']")
+            raise ConfigError(f"base_models: pass a list, ['{chosen}']")
         if isinstance(chosen, Mapping):
             chosen = {name: {} if one is None else one for name, one in chosen.items()}
             wrong = [name for name, one in chosen.items() if not isinstance(one, Mapping)]
             if wrong:
-                raise ConfigError(f"base_models.{wrong[0]}: give its settings by name, or None")
+                raise ConfigError(f"base_models.{wrong[0]}: pass a mapping of settings, or None")
         elif not isinstance(chosen, list | None):
-            raise ConfigError("base_models: give a list of names, or settings by name")
+            raise ConfigError("base_models: pass a list of names, or a mapping of settings by name")
         self._base_models, self._seed, self._given = chosen, plain(seed), config
         self._directory = None if directory is None else Path(directory)
         self._progress = progress or Silent()
@@ -113,29 +114,29 @@ class MetaSelector:
         data: Path | str | None = None,
         data_directory: Path | str = "data",
     ) -> Self:
-        """Prepare the data, train the base models, and meta-train MetaSelector on them.
+        """Prepare the data, train the base models, and meta-train MetaSelector.
 
         Args:
-            dataset: a name, such as ``"movielens-100k"``; the path of a schema in YAML; or a data
-                frame.
-            columns: what the columns of a data frame are, as
-                :func:`metaselector.data.own.frame.write_log` describes: ``{"user": "user_id",
-                "item": "item_id", "time": {"column": "at", "unit": "seconds"}, "label": "clicked",
+            dataset: name of a data set, such as ``"movielens-100k"``; path of a YAML schema; or a
+                data frame.
+            columns: roles of a data frame's columns, as for
+                :func:`metaselector.data.own.frame.write_log`: ``{"user": "user_id", "item":
+                "item_id", "time": {"column": "at", "unit": "seconds"}, "label": "clicked",
                 "features": ["device"]}``.
-            users, items: data frames of what is known of them, if `columns` says what they hold.
-            data: your own copy of the raw files, so that nothing is fetched.
-            data_directory: where fetched data sets are kept.
+            users, items: data frames with features of users and items, described in `columns`.
+            data: your own copy of the raw files; nothing is downloaded then.
+            data_directory: directory for downloaded data sets.
 
         Raises:
-            UserError: a setting or the data are wrong; says what and where.
+            UserError: a setting or the data is invalid; the message says what and where.
         """
         if isinstance(dataset, pd.DataFrame) and columns is None:
-            raise ConfigError("fit: a data frame needs columns=, which say what its columns are")
+            raise ConfigError("fit: a data frame needs columns=, the roles of its columns")
         directory = self._place()
         if isinstance(dataset, pd.DataFrame) and columns is not None:
             dataset = write_log(dataset, columns, directory / "frame", users, items)
         elif columns is not None or users is not None or items is not None:
-            raise ConfigError("fit: columns, users and items describe a data frame; leave them out")
+            raise ConfigError("fit: columns, users and items need a data frame; leave them out")
         self.config = self._configured(str(dataset))
         run = Run(directory, self.config)
         with self._threads(), session(run, self._progress) as progress:
@@ -147,24 +148,24 @@ class MetaSelector:
         return self
 
     def evaluate(self) -> pd.DataFrame:
-        """Results of everything on *test*, as ``metaselector evaluate`` writes them.
+        """Evaluate all models on *test*, like ``metaselector evaluate``.
 
-        Simplified MetaSelector and the row user-finetuned are trained first, if need be.
+        Simplified MetaSelector and the row user-finetuned are trained first, if necessary.
 
         Returns:
-            ``results.csv`` of the directory; of new users the overview of all support sizes, of
-            several tasks that of all tasks.
+            ``results.csv`` of the run directory; with new users, the overview of all support sizes;
+            with several tasks, the overview of all tasks.
 
         Raises:
-            UserError: nothing was fitted, or it was loaded without its data.
+            UserError: the model was not fitted, or was loaded without its data.
         """
         run = self._fitted_run()
         with self._threads(), session(run, self._progress) as progress:
             meta_train_selectors(run, progress)
             evaluate(run, progress)
         names = (TASKS_FILE, SUPPORT_FILE, "results.csv")
-        found = next(path for name in names if (path := run.directory / name).exists())
-        return pd.read_csv(found, keep_default_na=False, na_values=[""])
+        path = next(path for name in names if (path := run.directory / name).exists())
+        return pd.read_csv(path, keep_default_na=False, na_values=[""])
 
     def adapt(
         self,
@@ -173,29 +174,29 @@ class MetaSelector:
         support_size: int | None = None,
         allow_unknown: bool = False,
     ) -> AdaptedUser:
-        """Adapt to one user, whom the data may know or not; arguments of :class:`AdaptedUser`."""
+        """Adapt to one user, known from the data or not; arguments of :class:`AdaptedUser`."""
         return AdaptedUser(
             self.trained, history, support_size=support_size, allow_unknown=allow_unknown
         )
 
     def save(self, directory: Path | str) -> None:
-        """Write all that prediction needs, without the training data; :meth:`load` reads it."""
+        """Write everything that prediction needs, without training data, for :meth:`load`."""
         self.trained.save(Path(directory))
 
     @classmethod
     def load(
         cls, directory: Path | str, *, device: str | None = None, allow_code: bool = False
     ) -> Self:
-        """What :meth:`save` wrote, or the directory of a run that was trained.
+        """Load a model written by :meth:`save`, or a trained run directory.
 
         Args:
-            device: torch device; by default the one it was trained on.
-            allow_code: whether it may name Python code, ``file.py:Class`` or
-                ``package.module.Class``, which then runs; set it only if you trust who made it.
+            device: torch device; by default the one used for training.
+            allow_code: whether to run Python code that the model names, ``file.py:Class`` or
+                ``package.module.Class``; set it only if you trust the model's source.
 
         Raises:
-            ConfigError: it names such code, and `allow_code` is not set.
-            CheckpointError, DataError: something is missing or damaged.
+            ConfigError: the model names Python code, and `allow_code` is not set.
+            CheckpointError, DataError: a file is missing or damaged.
         """
         path = Path(directory)
         changes = {} if device is None else {"device": device}
@@ -211,16 +212,16 @@ class MetaSelector:
 
     @property
     def trained(self) -> TrainedModel:
-        """What predicts; raises :class:`UserError` before :meth:`fit`."""
+        """The trained model; raises :class:`UserError` before :meth:`fit`."""
         if self._trained is None:
             self._trained = TrainedModel.of_run(self._fitted_run())
         return self._trained
 
     def _fitted_run(self) -> Run:
         if self._run is None and self._trained is not None:
-            raise UserError("this model was loaded without its data, which evaluation needs")
+            raise UserError("this model was loaded without the data that evaluation needs")
         if self._run is None:
-            raise UserError("nothing was learned yet; call fit first")
+            raise UserError("the model is not fitted yet; call fit first")
         return self._run
 
     def _place(self) -> Path:
@@ -231,7 +232,7 @@ class MetaSelector:
         return Path(temporary)
 
     def _configured(self, dataset: str | None) -> Config:
-        """All settings; those of one file, then `settings`, then `base_models`."""
+        """All settings: the base settings, overridden by `settings`, then by `base_models`."""
         changes: dict[str, Any] = {**self._settings, "seeds": [self._seed]}
         if dataset is not None:
             changes["dataset"] = dataset
@@ -253,7 +254,7 @@ class MetaSelector:
 
     @contextmanager
     def _threads(self) -> Iterator[None]:
-        """As many threads of torch as the settings say, for a while."""
+        """Use the number of torch threads of the settings in a context."""
         check_device(self.config.device)
         before = torch.get_num_threads()
         torch.set_num_threads(self.config.threads)
@@ -264,21 +265,21 @@ class MetaSelector:
 
 
 def _writable(config: Config) -> Config:
-    """`config`, which a run keeps beside its results.
+    """Check that `config` can be saved as YAML, and return it.
 
     Raises:
-        ConfigError: an option that a class takes as it is is of a kind that YAML has not.
+        ConfigError: a plug-in's option has a type that YAML does not support.
     """
     try:
         yaml.safe_dump(config.model_dump(mode="json"))
     except (PydanticSerializationError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
-        raise ConfigError(f"settings: {reason}; give numbers, text, lists and mappings") from error
+        raise ConfigError(f"settings: {reason}; use numbers, text, lists and mappings") from error
     return config
 
 
 def _laid_over(start: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """`changes` over `start`, section by section."""
+    """Override `start` with `changes`, section by section."""
     merged = dict(start)
     for key, value in changes.items():
         inner = merged.get(key)

@@ -1,8 +1,8 @@
-"""The one exception that a user's mistake raises.
+"""Exceptions and warnings for mistakes that users can correct.
 
-Everything the user can put right (a bad file, an unknown key, a stale checkpoint) is raised as a
+Everything the user can correct (a bad file, an unknown key, a stale checkpoint) is raised as a
 :class:`UserError`: one line that says what is wrong, where, and what to do. The command line prints
-that line and exits with code 2; a traceback means a defect of ours.
+that line and exits with code 2; a traceback means a bug in MetaSelector.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ _LISTED, _COMPARED, _LONGEST_NAME, _LONGEST_PROBLEM = 20, 10_000, 60, 300
 
 
 class UserError(Exception):
-    """A mistake the user can correct, told in one line.
+    """A mistake the user can correct, with a message of one line.
 
-    Whatever names and other libraries put into `message`, the line is printable and not endless:
-    see :func:`metaselector.common.text.one_line`.
+    The message is made printable and limited in length, whatever names and other libraries put into
+    it; see :func:`metaselector.common.text.one_line`.
 
     Example:
         >>> from metaselector.config import load_config
@@ -43,8 +43,8 @@ class DataError(UserError):
     Args:
         path: the file.
         problem: what is wrong and what to do about it.
-        line: 1-based line of the offending record, if there is one.
-        column: name of the offending column, if there is one.
+        line: line of the record, from 1, if known.
+        column: name of the column, if known.
     """
 
     def __init__(
@@ -57,19 +57,19 @@ class DataError(UserError):
 
 
 class ConfigError(UserError):
-    """A setting that does not exist or has an impossible value."""
+    """A setting is unknown or has an invalid value."""
 
 
 class CheckpointError(UserError):
-    """A checkpoint that is missing, damaged, or made with another configuration."""
+    """A checkpoint is missing, damaged, or was trained with different settings."""
 
 
 class CandidateWarning(UserWarning):
-    """Candidates that adaptation knows too much of: older than the support, or part of it."""
+    """Candidates are older than the support set or part of it, so adaptation has seen them."""
 
 
 class DamagedError(CheckpointError):
-    """A checkpoint that cannot be read.
+    """A checkpoint cannot be read.
 
     Args:
         path: the file.
@@ -82,28 +82,28 @@ class DamagedError(CheckpointError):
 
 
 class LabelWarning(UserWarning):
-    """Labels that a model is given seem to be on another scale than those it was trained on."""
+    """Labels seem to be on another scale than those the model was trained on."""
 
 
 class RenamedWarning(FutureWarning):
-    """Settings are given under names that they had once."""
+    """Settings use their former names."""
 
 
 class UnknownWarning(UserWarning):
-    """Rows that a model is given have users, items or words that it has never seen."""
+    """Rows have users, items or words that the model has never seen."""
 
 
 def mishap(error: Exception) -> str:
-    """What code of somebody else raised, and where: ``TypeError: no (own.py:12)``."""
+    """Describe an exception from a plug-in or library: ``TypeError: message (own.py:12)``."""
     frames = traceback.extract_tb(error.__traceback__)
     where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
     return f"{type(error).__name__}: {shortened(str(error), _LONGEST_PROBLEM)}{where}"
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:
-    """``did you mean 'x'?`` for the valid name closest to `name`, or a list of the valid ones.
+    """``did you mean 'x'?`` for the valid name closest to `name`, or a list of valid names.
 
-    Of very many names, or very long ones, only a part is compared and listed.
+    If there are very many names, or very long ones, only some are compared and listed.
     """
     options = sorted(islice(valid, _COMPARED))
     asked = name[:_LONGEST_NAME]

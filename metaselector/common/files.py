@@ -1,4 +1,4 @@
-"""Files and directories that appear complete or not at all."""
+"""Atomic writes: files and directories appear complete or not at all."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from metaselector.common.leftovers import TEMPORARY, beside, held, new_directory
 
 
 def read_json(path: Path) -> Any:
-    """What a JSON file holds.
+    """Read a JSON file.
 
     Raises:
-        ValueError: it holds none, or lists within lists within lists; or a non-finite number,
-            which JSON has not.
-        OSError: it cannot be read.
+        ValueError: the file is not valid JSON, is nested too deeply, or holds a non-finite number,
+            which JSON does not allow.
+        OSError: the file cannot be read.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"), parse_constant=_nonfinite)
@@ -37,13 +37,13 @@ def _nonfinite(name: str) -> None:
 
 @contextmanager
 def _as_user_error(path: Path) -> Iterator[None]:
-    """A full disk or a forbidden directory is the user's to mend, not a crash."""
+    """Turn an OSError, such as a full disk or a missing permission, into a UserError."""
     try:
         yield
     except OSError as error:
         raise UserError(
-            f"{path}: cannot be written ({error.strerror or error}); nothing was left "
-            "half-written, free some space or choose another place"
+            f"{path}: cannot be written ({error.strerror or error}); no partial file was left; "
+            "free some space or choose another place"
         ) from error
 
 
@@ -51,7 +51,7 @@ def _as_user_error(path: Path) -> Iterator[None]:
 def atomic_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path that becomes `path` on success and is removed on failure.
 
-    Of a link, what it leads to is written; a device or a pipe is written as it is.
+    For a symbolic link, its target is written; a device or a pipe is written directly.
     """
     with _as_user_error(path):
         path = Path(os.path.realpath(path)) if path.is_symlink() else path
@@ -59,15 +59,15 @@ def atomic_file(path: Path) -> Iterator[Path]:
             yield path
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        # The suffix is kept because writers (matplotlib, Parquet) choose a format by it.
+        # Keep the suffix: some writers (matplotlib, Parquet) choose the format by it.
         temporary = path.parent / f"{TEMPORARY}{secrets.token_hex(4)}{path.suffix}"
         os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
-        mode = stat.S_IMODE(temporary.stat().st_mode)  # as the umask has it
-        with held(temporary):  # so that nobody takes it for a leftover
+        mode = stat.S_IMODE(temporary.stat().st_mode)  # set by the umask
+        with held(temporary):  # so that no process removes it as a leftover
             try:
                 yield temporary
-                temporary.chmod(mode)  # some writers replace the file, mode and all
-                _flush(temporary)  # or a power cut could leave the new name on old contents
+                temporary.chmod(mode)  # some writers replace the file and its mode
+                _flush(temporary)  # a power cut could leave the new name with old contents
                 os.replace(temporary, path)
                 _flush(path.parent)
             finally:
@@ -75,7 +75,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 
 def _flush(path: Path) -> None:
-    """Wait until the disk has a file's contents, or a directory's names."""
+    """Flush a file's contents, or a directory's entries, to disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -87,8 +87,8 @@ def _flush(path: Path) -> None:
 def atomic_directory(path: Path) -> Iterator[Path]:
     """Like :func:`atomic_file` for a directory; an existing one is replaced as a whole.
 
-    What a process that was killed left is removed first. On failure the directories above that were
-    made for it are removed too, where they are empty.
+    Leftovers of killed processes are removed first. On failure, parent directories created for it
+    are removed too, if they are empty.
     """
     above: list[Path] = []
     with _as_user_error(path):
@@ -97,7 +97,7 @@ def atomic_directory(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         recover(path)
         if path.exists() and not path.is_dir():
-            raise NotADirectoryError(errno.ENOTDIR, "there is a file of this name")
+            raise NotADirectoryError(errno.ENOTDIR, "a file has this name")
         with new_directory(path) as temporary:
             try:
                 yield temporary
@@ -106,16 +106,16 @@ def atomic_directory(path: Path) -> Iterator[Path]:
                 shutil.rmtree(temporary, ignore_errors=True)
                 if not path.exists():
                     for parent in above:
-                        with suppress(OSError):  # somebody else has put something there
+                        with suppress(OSError):  # not empty any more
                             parent.rmdir()
 
 
 def _put(temporary: Path, path: Path) -> None:
-    """Put a directory in place of what may be there."""
+    """Move a directory into place, replacing an existing one."""
     if not path.exists():
         os.replace(temporary, path)
         return
-    with held(path):  # so that nobody recovers it meanwhile
+    with held(path):  # so that no process recovers it meanwhile
         old = beside(path, "old")
         os.replace(path, old)
         try:
@@ -127,21 +127,21 @@ def _put(temporary: Path, path: Path) -> None:
 
 
 def check_space(directory: Path, size: int, purpose: str) -> None:
-    """Raise a UserError unless `size` bytes are free where the existing `directory` is.
+    """Raise a UserError unless `size` bytes are free on the disk of the existing `directory`.
 
     Args:
-        purpose: what they are for, to go on after "for".
+        purpose: what they are needed for; completes "needed for".
     """
     free = shutil.disk_usage(directory).free
     if free < size:
         raise UserError(
-            f"{directory}: {about(size)} are needed for {purpose}, {about(free)} are free; free "
+            f"{directory}: {about(size)} needed for {purpose}, but only {about(free)} free; free "
             "some space or choose another place"
         )
 
 
 def about(size: int) -> str:
-    """A number of bytes for people, such as ``about 5.6 MiB``."""
+    """A readable number of bytes, such as ``about 5.6 MiB``."""
     amount, unit = float(size), "bytes"
     for larger in ("KiB", "MiB", "GiB", "TiB"):
         if amount < 1024:

@@ -1,7 +1,7 @@
-"""What processes that were killed have left: known by its name, and by a lock that nobody holds.
+"""Find and remove leftovers of killed processes, recognised by name and by a free lock.
 
-The operating system holds a lock for the process that took it, and gives it up with the process.
-Where a file system knows no locks, nothing is removed.
+The operating system releases a lock when the process that took it ends. On a file system without
+locks, nothing is removed.
 """
 
 from __future__ import annotations
@@ -17,35 +17,35 @@ from typing import Literal
 
 Kind = Literal["new", "old"]
 TEMPORARY = ".metaselector-"
-"""How names of what is being written begin."""
+"""Prefix of temporary names."""
 _RANDOM = re.compile(r"[0-9a-f]{8}")
 _FILE = re.compile(re.escape(TEMPORARY) + r"[0-9a-f]{8}(\..*)?", re.DOTALL)
-_NAME_BYTES = 100  # a name may have 255
+_NAME_BYTES = 100  # file systems allow 255
 
 
 def beside(path: Path, kind: Kind) -> Path:
-    """A name for what will become `path`, or was it; nothing has it yet."""
+    """An unused name beside `path`, for its new or old version."""
     return path.parent / f"{_prefix(path, kind)}{secrets.token_hex(4)}"
 
 
 @contextmanager
 def new_directory(path: Path) -> Iterator[Path]:
-    """Make a directory :func:`beside` `path`, and hold it."""
+    """Create a directory :func:`beside` `path` and hold its lock."""
     while True:
-        made = beside(path, "new")
-        made.mkdir()
-        with held(made) as is_mine:
-            # Another process may just have taken it for a leftover.
-            if is_mine is not False and made.exists():
-                yield made
+        directory = beside(path, "new")
+        directory.mkdir()
+        with held(directory) as is_mine:
+            # Another process may have removed it as a leftover just now.
+            if is_mine is not False and directory.exists():
+                yield directory
                 return
 
 
 @contextmanager
 def held(path: Path) -> Iterator[bool | None]:
-    """Hold the lock of a file or a directory; False where somebody else does, None if none can."""
+    """Hold the lock of a file or directory; yields False if it is taken, None without locks."""
     try:
-        import fcntl  # there is none on Windows
+        import fcntl  # not available on Windows
 
         handle = os.open(path, os.O_RDONLY)
     except (ImportError, OSError):
@@ -54,26 +54,26 @@ def held(path: Path) -> Iterator[bool | None]:
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            found: bool | None = True
+            locked: bool | None = True
         except BlockingIOError:
-            found = False
+            locked = False
         except OSError:
-            found = None
-        yield found
+            locked = None
+        yield locked
     finally:
         os.close(handle)
 
 
 def recover(path: Path) -> None:
-    """Remove what was left beside the directory `path`; if that is missing, bring back the old one.
+    """Remove leftovers beside the directory `path`; restore its old version if it is missing.
 
-    A process that is killed between moving the old one away and putting the new one in its place
-    leaves neither.
+    It is missing if a process was killed after moving the old version away and before moving the
+    new one into place.
     """
     path = Path(os.path.realpath(path)) if path.is_symlink() else path
     for kind in ("old", "new"):
         for left in _left(path, kind):
-            with held(left) as is_free, suppress(OSError):  # where only reading is allowed
+            with held(left) as is_free, suppress(OSError):  # read-only directories
                 if is_free and kind == "old" and not os.path.lexists(path):
                     os.replace(left, path)
                 elif is_free:
@@ -81,7 +81,7 @@ def recover(path: Path) -> None:
 
 
 def sweep_files(directory: Path) -> None:
-    """Remove what was left of files anywhere in a directory, but what is being written now."""
+    """Remove leftover files anywhere in a directory, except those being written now."""
     for left in directory.rglob(f"{TEMPORARY}*"):
         if _FILE.fullmatch(left.name) and left.is_file() and not left.is_symlink():
             with held(left) as is_free, suppress(OSError):

@@ -1,4 +1,4 @@
-"""Progress bars for every step that may take longer than two seconds."""
+"""Report progress, notes and metrics of long steps."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from metaselector.common.streams import console, tell
 from metaselector.common.text import printable
 
 Advance = Callable[[], None]
-"""Called after each piece of work."""
+"""Call it after each unit of work."""
 
 
 class Progress(Protocol):
-    """Says how far a long step is."""
+    """Reports the progress of long steps."""
 
     def task(self, description: str, total: int) -> AbstractContextManager[Advance]:
-        """Open a step of `total` pieces of work."""
+        """Start a step of `total` units of work."""
 
     def skipped(self, description: str) -> None:
-        """Say that a step was done before and its result is used again."""
+        """Report that a step is complete and its result is reused."""
 
     def note(self, text: str) -> None:
-        """Say something that the user may want to act on."""
+        """Report something that the user may want to act on."""
 
     def log(self, part: str, values: Mapping[str, Any]) -> None:
-        """Take down numbers of a training, such as the losses of an epoch; `part` says which."""
+        """Log metrics of training, such as the losses of an epoch; `part` names what is trained."""
 
 
 class Silent:
-    """Shows nothing: the default of the library."""
+    """Reports nothing; the default of the library."""
 
     @contextmanager
     def task(self, description: str, total: int) -> Iterator[Advance]:
@@ -47,7 +47,7 @@ class Silent:
 
 
 class Bars:
-    """One rich progress bar a task, on standard error; without a terminal, a line when it ends."""
+    """Shows a rich progress bar per task on standard error, or a final line without a terminal."""
 
     @contextmanager
     def task(self, description: str, total: int) -> Iterator[Advance]:
@@ -65,13 +65,13 @@ class Bars:
             try:
                 yield lambda: bars.advance(task)
             except BaseException:
-                bars.update(task, visible=False)  # what went wrong is said in its place
+                bars.update(task, visible=False)  # the error message replaces it
                 raise
-            # Early stopping ends before the total; the bar then shows what was needed.
+            # After early stopping, show the actual number of steps as the total.
             bars.update(task, total=bars.tasks[0].completed)
 
     def skipped(self, description: str) -> None:
-        tell(f"{description:<38} done before with the same settings")
+        tell(f"{description:<38} already done with the same settings")
 
     def note(self, text: str) -> None:
         tell(text)

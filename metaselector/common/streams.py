@@ -1,4 +1,4 @@
-"""Standard output and error, whatever they are: a full disk, a pipe nobody reads, closed, ASCII."""
+"""Robust standard output and error: on full disks, closed pipes and ASCII terminals."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 @contextmanager
 def sturdy_streams() -> Iterator[Streams]:
-    """Standard output and error that end no command while it works, and carry text only.
+    """Replace standard output and error by streams that never raise and only carry plain text.
 
-    Characters that their encoding lacks are escaped, and so is what a terminal would obey, unless
-    rich writes it. Where writing fails, the rest is dropped, so that results still get into files.
+    Characters that the encoding lacks are escaped, and so are control characters, unless rich
+    writes them. If writing fails, further output is dropped, so that results still reach files.
     """
     _open_closed()
     before = sys.stdout, sys.stderr
@@ -35,19 +35,19 @@ def sturdy_streams() -> Iterator[Streams]:
 
 
 def tell(text: str) -> None:
-    """Print a line on standard error; it has an end, and nothing in it can steer the terminal."""
+    """Print one line of limited length on standard error, with control characters escaped."""
     print(printable(shortened(text, 2 * LONGEST_LINE)), file=sys.stderr)
 
 
 def say(text: object) -> None:
-    """Print a line, or several, on standard output; nothing in it can steer the terminal."""
+    """Print one or more lines on standard output, with control characters escaped."""
     print(printable(str(text), keep="\n"))
 
 
 def put_out(text: str) -> None:
-    """Write a file's contents to standard output.
+    """Write a file's contents to standard output, unchanged and as UTF-8.
 
-    They are UTF-8 and as they are, but on a terminal, which shows what it would obey.
+    On a terminal, control characters are escaped.
 
     Raises:
         UserError: standard output is closed.
@@ -56,7 +56,7 @@ def put_out(text: str) -> None:
     if not isinstance(out, _Plain):
         out.write(text)
     elif out.sturdy.closed:
-        raise UserError("standard output is closed; name a file to write instead")
+        raise UserError("standard output is closed; write to a file instead")
     elif out.sturdy.isatty():
         out.write(text)
     else:
@@ -64,7 +64,7 @@ def put_out(text: str) -> None:
 
 
 def console(*, err: bool = False) -> Console:
-    """What prints tables and progress bars; whoever uses it makes names printable."""
+    """A rich console for tables and progress bars; callers make names printable."""
     from rich.console import Console  # slow to import
 
     stream = sys.stderr if err else sys.stdout
@@ -72,28 +72,28 @@ def console(*, err: bool = False) -> Console:
 
 
 def _open_closed() -> None:
-    """Give the numbers of closed streams away; the next file to be opened would get them."""
+    """Occupy the file descriptors of closed streams, so that no file opened later gets them."""
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
             with suppress(OSError):
-                os.open(os.devnull, os.O_RDWR)  # gets the lowest free number
+                os.open(os.devnull, os.O_RDWR)  # takes the lowest free descriptor
 
 
 class _Nowhere(io.TextIOBase):
-    """Stands for a stream that is closed."""
+    """Stands in for a closed stream."""
 
     def write(self, text: str) -> int:
         return len(text)
 
 
 class _Sturdy:
-    """Behaves like `stream`, but that nothing is raised where it cannot be written.
+    """Behaves like `stream`, but does not raise when writing fails.
 
     Attributes:
-        problem: why it could not.
-        closed: there is no stream.
+        problem: why writing failed, or None.
+        closed: whether the stream is closed.
     """
 
     def __init__(self, stream: TextIO | None) -> None:
@@ -113,7 +113,7 @@ class _Sturdy:
         return len(text)
 
     def write_bytes(self, data: bytes) -> None:
-        """Write `data` after what was written before."""
+        """Flush earlier text, then write `data`."""
         with self._noted():
             self._stream.flush()
             if hasattr(self._stream, "buffer"):
@@ -134,7 +134,7 @@ class _Sturdy:
             self._drop_the_rest()
 
     def _drop_the_rest(self) -> None:
-        """What waits to be written would fail again, at the latest when Python ends."""
+        """Redirect to the null device; buffered output would fail again when Python exits."""
         with suppress(OSError, ValueError):
             sink = os.open(os.devnull, os.O_WRONLY)
             os.dup2(sink, self._stream.fileno())
@@ -143,10 +143,10 @@ class _Sturdy:
 
 
 class _Plain:
-    """A stream that shows what a terminal would obey; it calls itself no terminal."""
+    """A stream that escapes control characters and reports that it is not a terminal."""
 
     def __init__(self, sturdy: _Sturdy) -> None:
-        self.sturdy = self.rich_proxied_file = sturdy  # the latter is what rich writes to instead
+        self.sturdy = self.rich_proxied_file = sturdy  # rich writes to the latter instead
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.sturdy, name)
@@ -159,21 +159,21 @@ class _Plain:
 
 
 class Streams(NamedTuple):
-    """What :func:`sturdy_streams` puts in place."""
+    """Streams installed by :func:`sturdy_streams`."""
 
     out: _Sturdy
     err: _Sturdy
 
     def finish(self) -> None:
-        """Write what waits to be written.
+        """Flush both streams.
 
         Raises:
-            UserError: some of what went to standard output could not be written.
+            UserError: some output could not be written to standard output.
         """
         self.err.flush()
         self.out.flush()
         if self.out.problem is not None:
             raise UserError(
-                f"standard output: cannot be written ({self.out.problem}); files that the command "
-                "writes are complete"
+                f"standard output: cannot be written ({self.out.problem}); the command's output "
+                "files are complete"
             )

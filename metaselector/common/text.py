@@ -1,23 +1,23 @@
-"""Text of somebody else, such as a name in the data, made fit for a line that a person reads."""
+"""Make text from data and libraries printable, and short enough for one line."""
 
 from __future__ import annotations
 
 import re
 
 LONGEST_LINE = 1000
-"""Characters of an error's line."""
+"""Most characters of an error message."""
 LONGEST_VALUE = 80
-"""Characters of a value in such a line."""
+"""Most characters of a value in a message."""
 
 
 def printable(text: str, keep: str = "") -> str:
-    """`text` with what a terminal obeys or hides, rather than shows, written as Python escapes it.
+    """Escape the characters of `text` that a terminal would interpret or hide.
 
-    That is whatever Unicode does not count as printable: escape sequences, line breaks, marks that
-    turn the direction of writing, lone surrogates, blanks that look like others.
+    These are all characters that Unicode does not count as printable: escape sequences, line
+    breaks, marks that change the writing direction, lone surrogates, unusual spaces.
 
     Args:
-        keep: characters that stay as they are.
+        keep: characters that are not escaped.
 
     Example:
         >>> print(printable("red: \\x1b[31m"))
@@ -31,7 +31,7 @@ def printable(text: str, keep: str = "") -> str:
 
 
 def shortened(text: str, longest: int) -> str:
-    """`text`, its middle left out where it has more than `longest` characters.
+    """`text`, with its middle replaced by ``...`` if it is longer than `longest` characters.
 
     Example:
         >>> shortened("abcdefghij", 7)
@@ -44,14 +44,14 @@ def shortened(text: str, longest: int) -> str:
 
 
 def one_line(text: str) -> str:
-    """A message as one printable line of a bounded length; it keeps its beginning and its end."""
-    if len(text) > 100 * LONGEST_LINE:  # what is cut anyway need not be looked at
+    """A message as one printable line of limited length; its beginning and end are kept."""
+    if len(text) > 100 * LONGEST_LINE:  # do not process text that is cut anyway
         text = shortened(text, 100 * LONGEST_LINE)
     return shortened(printable(re.sub(r"\s*[\r\n]\s*", " ", text.strip())), LONGEST_LINE)
 
 
 def shown(value: object) -> str:
-    """A value quoted for a one-line message, shortened where long."""
+    """A value quoted for a one-line message, and shortened if long."""
     if isinstance(value, str):
         return repr(value if len(value) <= LONGEST_VALUE else value[: LONGEST_VALUE - 3] + "...")
     return shortened(repr(value), LONGEST_VALUE)

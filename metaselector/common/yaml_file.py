@@ -1,4 +1,4 @@
-"""YAML that may be anybody's, read safely and within bounds, with mistakes told in one line."""
+"""Read untrusted YAML safely and within limits, with errors of one line."""
 
 from __future__ import annotations
 
@@ -12,38 +12,38 @@ from metaselector.common.errors import ConfigError
 
 MOST_BYTES = 1_000_000
 MOST_NODES = 50_000
-"""Values, with those of an alias wherever it stands: a file of 1 kB can ask for 10^9 of them."""
+"""Most values, with aliases expanded: a file of 1 kB can expand to 10^9 values."""
 MOST_LEVELS = 100
-"""Mappings and lists within each other, also through aliases."""
+"""Deepest nesting of mappings and lists, also through aliases."""
 MOST_INTEGER = 10**100
-"""What is longer is nobody's setting, and cannot always be printed."""
+"""Limit of whole numbers; larger ones are no sensible setting and may not print."""
 SHOWN = 200
-"""Characters of a value, or of what YAML says of it, that a message repeats."""
+"""Most characters of a value, or of a YAML error, that a message repeats."""
 
-# libyaml's parser takes a twentieth of the time; what a value means is the same Python code.
+# libyaml's parser is 20 times faster; values are constructed by the same Python code.
 _Safe: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class _Loader(_Safe):  # type: ignore[misc]
-    """YAML's safe loader, whose every complaint has a place."""
+    """YAML's safe loader, with a position in every error."""
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         try:
-            found = super().construct_object(node, deep)
+            value = super().construct_object(node, deep)
         except yaml.MarkedYAMLError:
             raise
-        except Exception as error:  # such as a date of month 13: whatever a value's class says
+        except Exception as error:  # constructors may raise anything, as for a date in month 13
             kind = node.tag.split(":")[-1]
             said = f"'{shown(node.value)}' is" if isinstance(node, yaml.ScalarNode) else "this is"
             raise _refused(f"{said} not a valid {kind}", node) from error
-        if isinstance(found, bytes | set):
+        if isinstance(value, bytes | set):
             raise _refused("bytes and sets are not allowed in settings", node)
-        if isinstance(found, int) and abs(found) >= MOST_INTEGER:
+        if isinstance(value, int) and abs(value) >= MOST_INTEGER:
             raise _refused("a whole number of more than 100 digits", node)
-        return found
+        return value
 
     def check_keys(self, root: yaml.Node) -> None:
-        """Refuse keys that are not plain values, and equal keys, of which YAML keeps the last."""
+        """Reject keys that are not plain values, and duplicates, of which YAML keeps the last."""
         for node in _mappings(root):
             seen = set()
             for key, _ in node.value:
@@ -56,27 +56,27 @@ class _Loader(_Safe):  # type: ignore[misc]
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
-    """What `path` holds, nothing being an empty mapping.
+    """Read the mapping in `path`; an empty file is an empty mapping.
 
     Raises:
-        ConfigError: it cannot be read, is not valid YAML, repeats a key, holds no mapping, or goes
-            beyond the bounds above.
+        ConfigError: the file cannot be read, is not valid YAML, repeats a key, is not a mapping, or
+            exceeds the limits above.
     """
     given = read_yaml(_text(path), str(path))
     if given is None:
         return {}
     if not isinstance(given, dict):
-        found = type(given).__name__
-        raise ConfigError(f"{path}: expected `key: value` lines, found {found}")
+        kind = type(given).__name__
+        raise ConfigError(f"{path}: expected `key: value` lines, found {kind}")
     return given
 
 
 def read_yaml(text: str, source: str, *, lines: bool = True) -> Any:
-    """What `text` says.
+    """Parse `text`.
 
     Args:
-        source: what messages call it.
-        lines: whether they say which line.
+        source: name of the text in messages.
+        lines: whether messages give the line.
 
     Raises:
         ConfigError: as :func:`read_mapping`.
@@ -91,7 +91,7 @@ def read_yaml(text: str, source: str, *, lines: bool = True) -> Any:
         return loader.construct_document(root)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
-        # libyaml takes what ends too early for a line more.
+        # libyaml counts one line too many if the text ends early.
         line = min(mark.line, text.count("\n")) + 1 if mark else None
         problem = str(error.problem)
         if problem.startswith("but "):
@@ -106,7 +106,7 @@ def read_yaml(text: str, source: str, *, lines: bool = True) -> Any:
 
 
 def line_of(path: Path, key: Sequence[str | int]) -> int | None:
-    """The line of the file at `path`, which :func:`read_mapping` has read, where `key` is set."""
+    """The line of `path` that sets `key`; :func:`read_mapping` must have read the file."""
     node: yaml.Node | None = yaml.compose(_text(path), _Safe)
     line = None
     for part in key:
@@ -128,7 +128,7 @@ def _text(path: Path) -> str:
         with path.open("rb") as file:
             content = file.read(MOST_BYTES + 1)
         if len(content) > MOST_BYTES:
-            raise ConfigError(f"{path}: larger than {MOST_BYTES:,} bytes, which no settings need")
+            raise ConfigError(f"{path}: larger than {MOST_BYTES:,} bytes, the limit for settings")
         return content.decode("utf-8-sig")
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror or error})") from error
@@ -138,11 +138,11 @@ def _text(path: Path) -> str:
 
 
 def _check_bounds(text: str) -> None:
-    """Refuse too many values, too deep ones, and aliases that refer to themselves."""
+    """Reject too many values, too deep nesting, and aliases that refer to themselves."""
     total = 0
-    # Of what is open: its anchor, how many values stood before it, and how many levels are in it.
+    # For each open collection: its anchor, values before it, and levels inside it.
     around: list[tuple[str | None, int, int]] = [(None, 0, 0)]
-    known: dict[str, tuple[int, int]] = {}  # by anchor, values and levels
+    known: dict[str, tuple[int, int]] = {}  # values and levels by anchor
     for event in yaml.parse(text, _Safe):
         levels = 0
         if isinstance(event, yaml.CollectionStartEvent):
@@ -170,7 +170,7 @@ def _check_bounds(text: str) -> None:
 
 
 def _mappings(root: yaml.Node) -> Iterator[yaml.MappingNode]:
-    """All mappings under `root`, each once, before those inside it."""
+    """Yield all mappings under `root` once, outer ones first."""
     waiting, seen = [root], {id(root)}
     while waiting:
         node = waiting.pop()
@@ -190,6 +190,6 @@ def _refused(problem: str, place: Any) -> yaml.MarkedYAMLError:
 
 
 def shown(value: object) -> str:
-    """What a message repeats of `value`: one line, and not all of a long one."""
+    """`value` for a message, on one line and shortened if long."""
     text = " ".join(str(value)[: 2 * SHOWN].split())
     return text if len(text) <= SHOWN else text[:SHOWN] + "..."

@@ -1,4 +1,4 @@
-"""Predictions of several models on the same rows, side by side."""
+"""Align the predictions of several models on the same rows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from metaselector.evaluate.losses import Floats
 
 @dataclass(frozen=True)
 class Aligned:
-    """What the models of one seed predict for the same N rows.
+    """Predictions of one seed's models for the same N rows.
 
     Attributes:
         users: ``[N]``.
@@ -30,28 +30,28 @@ class Aligned:
     p: dict[str, Floats]
 
     def of(self, model: str) -> Floats:
-        """Predictions of `model`; raises :class:`UserError` where there are none."""
+        """Predictions of `model`; raises :class:`UserError` if there are none."""
         if model not in self.p:
             raise UserError(f"no predictions of model '{model}'; {nearest(model, self.p)}")
         return self.p[model]
 
 
 def by_seed(predictions: pd.DataFrame) -> Iterator[tuple[int, Aligned]]:
-    """Align the predictions of every seed, in the order in which seeds first appear."""
+    """Align the predictions of each seed, in order of first appearance."""
     for _, frame in predictions.groupby("seed", sort=False):
         yield int(frame["seed"].iloc[0]), align(frame)
 
 
 def align(predictions: pd.DataFrame) -> Aligned:
-    """Put the models of one seed side by side.
+    """Align the predictions of one seed's models.
 
     Args:
         predictions: a long table of one seed and one task.
 
     Raises:
-        UserError: there is no prediction, more than one seed or task, a model predicts a row twice
-            or other rows than the first model does, a row's user or label is not the same, or one
-            of them or a prediction is what metrics refuse.
+        UserError: the table is empty or has several seeds or tasks; a model predicts a row twice,
+            or other rows than the first model; users or labels of a row differ; or a user, label
+            or prediction is invalid.
     """
     if predictions.empty:
         raise UserError("the table of predictions is empty")
@@ -83,7 +83,7 @@ def align(predictions: pd.DataFrame) -> Aligned:
 
 
 def _difference(frame: pd.DataFrame, other: pd.DataFrame, other_model: str) -> str:
-    """How `frame` differs from `other` apart from its predictions; both are sorted by row."""
+    """The first difference between two frames, predictions aside; both are sorted by row."""
     rows, other_rows = frame["row"].to_numpy(), other["row"].to_numpy()
     repeated = np.flatnonzero(np.diff(rows) == 0)
     if len(repeated):

@@ -1,9 +1,9 @@
-"""The paired bootstrap over users: how sure the difference between two models is.
+"""Paired bootstrap over users: confidence intervals for the difference between two models.
 
-Users are resampled, not rows, because the rows of a user are not independent. A resample gives
-every user a whole weight (how often it was drawn), and with it all of their rows, in every seed and
-for every model alike. What is compared is the mean over the seeds, so that intervals and p-values
-say what other users would have changed, for these seeds; how seeds differ is another question.
+Users are resampled, not rows, because the rows of a user are not independent. A resample gives each
+user an integer weight, the number of times the user was drawn; it applies to all of the user's rows
+in every seed and for every model. The mean over seeds is compared, so intervals and p-values
+reflect which users were sampled, not seed noise.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from metaselector.evaluate.checks import checked_rows
 from metaselector.evaluate.losses import Floats, row_logloss, user_codes
 
 LEVEL = 95
-"""Percent of the resamples that the interval holds."""
+"""Confidence level in percent."""
 
 _TOGETHER = 16
-"""Resamples at a time: of all multiples of a cache line the fastest, as cumulative sums of some ten
+"""Resamples at a time: the fastest multiple of a cache line, since cumulative sums of about ten
 thousand rows then fit the processor's cache."""
 
 
@@ -41,10 +41,10 @@ class Difference(NamedTuple):
 
 
 Weighted = Callable[[Floats], Floats]
-"""A metric ``[R]`` of fixed predictions as a function of user weights ``[U, R]``."""
+"""Maps user weights ``[U, R]`` to a metric ``[R]`` of fixed predictions."""
 
 Resampled = Mapping[tuple[int, str], Floats]
-"""By seed and model, a metric ``[1 + R]``: of the users as they are, then of every resample."""
+"""By seed and model, a metric ``[1 + R]``: on the original users, then on every resample."""
 
 
 def resample(
@@ -58,13 +58,13 @@ def resample(
 
     Args:
         predictions: the long table, any number of seeds, one task.
-        metrics: of ``"auc"`` and ``"logloss"``.
-        n_resamples: R; 10,000 or more for a p-value that survives a correction.
+        metrics: ``"auc"``, ``"logloss"`` or both.
+        n_resamples: R; use 10,000 or more for p-values that are to be corrected.
         generator: draws the users.
         progress: counts resamples.
 
     Raises:
-        UserError: as :func:`metaselector.evaluate.alignment.align`, or a metric does not exist.
+        UserError: as :func:`metaselector.evaluate.alignment.align`, or a metric is unknown.
 
     Example:
         >>> table = pd.DataFrame({"user": ["ann", "bob"] * 2, "row": [0, 1] * 2, "y": [1, 0] * 2})
@@ -86,31 +86,31 @@ def resample(
         for model, p in aligned.p.items()
         for metric in metrics
     }
-    n_users, everyone = len(names), np.ones((len(names), 1))
-    found = {key: [scorer(everyone)] for key, scorer in scorers.items()}
+    n_users, original = len(names), np.ones((len(names), 1))
+    scores = {key: [scorer(original)] for key, scorer in scorers.items()}
     with (progress or Silent()).task("bootstrap over users", n_resamples) as advance:
         for first in range(0, n_resamples, _TOGETHER):
             size = min(_TOGETHER, n_resamples - first)
             drawn = generator.multinomial(n_users, np.full(n_users, 1 / n_users), size)  # [R, U]
             weights = np.ascontiguousarray(drawn.T, dtype=np.float64)
             for key, scorer in scorers.items():
-                found[key].append(scorer(weights))
+                scores[key].append(scorer(weights))
             for _ in range(size):
                 advance()
     return {
-        metric: {key[1:]: np.concatenate(found[key]) for key in found if key[0] == metric}
+        metric: {key[1:]: np.concatenate(scores[key]) for key in scores if key[0] == metric}
         for metric in metrics
     }
 
 
 def difference(scores: Resampled, pairs: Mapping[int, tuple[str, str]]) -> Difference:
-    """How much two models differ on the mean over seeds, and how sure that is.
+    """Difference between two models in the mean over seeds, with interval and p-value.
 
-    Percentile interval, and the two-sided p-value that belongs to it, of R resampled differences d:
-    ``min(1, 2 (1 + min(#{d <= 0}, #{d >= 0})) / (R + 1))``, where the added ones keep p above 0.
-    Sources: Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13; Davison and
-    Hinkley, "Bootstrap Methods and their Application", 1997, chapter 4.
-    Resamples whose rows are all of one class have no AUC and are left out.
+    The interval is the percentile interval of R resampled differences d, and the two-sided p-value
+    is ``min(1, 2 (1 + min(#{d <= 0}, #{d >= 0})) / (R + 1))``; adding 1 keeps p above 0. Resamples
+    with rows of a single class have no AUC and are left out. Sources: Efron and Tibshirani, "An
+    Introduction to the Bootstrap", 1993, chapter 13; Davison and Hinkley, "Bootstrap Methods and
+    their Application", 1997, chapter 4.
 
     Args:
         scores: one metric of :func:`resample`.
@@ -144,7 +144,7 @@ def difference(scores: Resampled, pairs: Mapping[int, tuple[str, str]]) -> Diffe
 
 
 def weighted_logloss(y: ArrayLike, p: ArrayLike, codes: Ints, n_users: int) -> Weighted:
-    """Mean logloss under user weights, from one sum a user.
+    """Mean logloss under user weights, from one sum per user.
 
     Args:
         y, p: ``[N]``.
@@ -152,27 +152,25 @@ def weighted_logloss(y: ArrayLike, p: ArrayLike, codes: Ints, n_users: int) -> W
         n_users: U.
 
     Raises:
-        UserError: as metrics do.
+        UserError: a label or prediction is invalid, or lengths differ.
     """
     y, p = checked_rows(y, p, codes)
     loss = np.bincount(codes, weights=row_logloss(y, p), minlength=n_users)
     size = np.bincount(codes, minlength=n_users)
 
     def mean(weights: Floats) -> Floats:
-        with np.errstate(invalid="ignore"):  # nan where nobody with a row of this seed was drawn
+        with np.errstate(invalid="ignore"):  # nan if no user with rows in this seed was drawn
             return loss @ weights / (size @ weights)
 
     return mean
 
 
 def weighted_auc(y: ArrayLike, p: ArrayLike, codes: Ints, n_users: int) -> Weighted:
-    """AUC under user weights in O(N) a resample, as rows are sorted once; arguments as above.
+    """AUC under user weights, in O(N) per resample since rows are sorted once.
 
-    Every positive row beats the weight of the negative rows with a lower score and half the weight
-    of those with the same; nan where all weight is on one class.
-
-    Raises:
-        UserError: as metrics do.
+    Arguments and errors are those of :func:`weighted_logloss`. A positive row wins the weight of
+    negative rows with a lower score and half the weight of those with the same score. nan if all
+    weight is on one class.
     """
     labels, scores = checked_rows(y, p, codes)
     positive = labels == 1

@@ -1,4 +1,4 @@
-"""What every metric asks of labels, predictions and users, and how it says so."""
+"""Check labels, predictions and users for all metrics."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ _Floats = NDArray[np.float64]
 
 
 def checked_labels(y: ArrayLike) -> _Floats:
-    """Labels as float64, of any shape; raises :class:`UserError` where one is not 0 or 1."""
+    """Labels of any shape as float64; raises :class:`UserError` for a label other than 0 or 1."""
     labels = _numbers(y, "labels")
     return _all_of(labels, (labels == 0) | (labels == 1), "labels", "neither 0 nor 1")
 
 
 def checked_probabilities(p: ArrayLike) -> _Floats:
-    """Predictions as float64, of any shape; raises :class:`UserError` for one not in [0, 1]."""
+    """Predictions of any shape as float64; raises :class:`UserError` outside of [0, 1]."""
     predicted = _numbers(p, "predictions")
     right = (predicted >= 0) & (predicted <= 1)  # nan is neither
-    return _all_of(predicted, right, "predictions", "no probability from 0 to 1")
+    return _all_of(predicted, right, "predictions", "not in [0, 1]")
 
 
 def checked_rows(
@@ -32,39 +32,38 @@ def checked_rows(
     """Labels and predictions ``[N]`` as float64.
 
     Raises:
-        UserError: as :func:`checked_labels` and :func:`checked_probabilities`, or there is not one
-            of each a row.
+        UserError: as :func:`checked_labels` and :func:`checked_probabilities`, or lengths differ.
     """
     labels, predicted = checked_labels(y), checked_probabilities(p)
     shapes = {"labels": labels.shape, "predictions": predicted.shape}
     if users is not None:
         shapes["users"] = np.shape(np.asarray(users))
     if len(set(shapes.values())) > 1 or labels.ndim != 1:
-        found = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
-        raise UserError(f"the shapes differ or are not [N]: {found}; give one of each a row")
+        given = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        raise UserError(f"shapes must all be [N], one value per row; got {given}")
     return labels, predicted
 
 
 def checked_users(users: ArrayLike) -> NDArray[Any]:
-    """The user of every row; raises :class:`UserError` where one is missing."""
-    found = np.asarray(users)
-    missing = np.flatnonzero(pd.isna(found))
+    """The user of every row; raises :class:`UserError` if one is missing."""
+    array = np.asarray(users)
+    missing = np.flatnonzero(pd.isna(array))
     if len(missing):
         raise UserError(
-            f"users: {len(missing):,} of {found.size:,} are missing, the first in row {missing[0]}"
+            f"users: {len(missing):,} of {array.size:,} are missing, the first in row {missing[0]}"
         )
-    return found
+    return array
 
 
 def checked_value(name: str, value: Any, what: str) -> float:
-    """The number that a metric of a plug-in returned.
+    """Check the value that a plug-in's metric returned.
 
     Args:
-        name: of the metric.
-        what: was scored.
+        name: name of the metric.
+        what: what was scored, for messages.
 
     Raises:
-        UserError: it is no single, finite, real number.
+        UserError: the value is not a single, finite, real number.
     """
     number = isinstance(value, int | float | np.number | np.ndarray) and np.ndim(value) == 0
     if not number or isinstance(value, bool) or np.asarray(value).dtype.kind not in "iuf":
@@ -89,7 +88,7 @@ def _all_of(values: _Floats, right: NDArray[np.bool_], name: str, problem: str) 
         return values
     wrong = np.argwhere(~right)
     at, value = wrong[0], values[tuple(wrong[0])]
-    row = f"row {at[0]}" if len(at) else "the only one"
+    row = f"row {at[0]}" if len(at) else "the only value"
     raise UserError(
         f"{name}: {len(wrong):,} of {values.size:,} are {problem}, the first in {row} ({value:g})"
     )

@@ -1,4 +1,4 @@
-"""Which rows of the table are compared with which, and p-values corrected for their number."""
+"""Compare rows of the results table, with p-values corrected for multiple comparisons."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from metaselector.evaluate.bootstrap import difference, resample
 
 METRICS = ("auc", "logloss")
 TARGET = "metaselector"
-"""The row that all others are compared with: joint MetaSelector."""
+"""Joint MetaSelector, which is compared with every other row."""
 
 SIMPLIFIED = "metaselector-simplified"
 WEIGHING = (
@@ -26,12 +26,12 @@ WEIGHING = (
     "user-best",
     "user-exponential",
 )
-"""Rows that :data:`SIMPLIFIED` is compared with: like it, they only combine outputs of frozen base
+"""Rows that :data:`SIMPLIFIED` is compared with; they too only combine outputs of frozen base
 models."""
 
 BEST_SINGLE = "best-single"
-"""The family of comparisons of every row with the best single model; the others are
-:data:`TARGET`'s, of it with every other row, and :data:`SIMPLIFIED`'s."""
+"""Family of the comparisons of every row with the best single model. The other families are
+:data:`TARGET`, compared with every other row, and :data:`SIMPLIFIED`."""
 
 COLUMNS = (
     "family",
@@ -48,12 +48,12 @@ COLUMNS = (
 
 
 class Comparison(NamedTuple):
-    """Two rows that are compared.
+    """A comparison of two rows.
 
     Attributes:
-        family: what the correction is over, with the metric.
-        model, baseline: their names.
-        pairs: by seed, the two models that these are.
+        family: p-values are corrected within a family and metric.
+        model, baseline: names of the two rows.
+        pairs: by seed, the models of the two rows.
     """
 
     family: str
@@ -68,16 +68,15 @@ def compare(
     n_resamples: int,
     progress: Progress | None = None,
 ) -> pd.DataFrame:
-    """Every row but the oracles with the best single model, and MetaSelector with every other one.
+    """Compare every row except oracles with the best single model, and MetaSelector with all rows.
 
-    The users that are drawn are the same whatever the models and seeds, so that a table computed
-    again is the same.
+    Resamples are drawn from a fixed seed, so repeated computations give the same table.
 
     Args:
         predictions: the long table, any number of seeds, one task.
-        best_single: by seed, the single model that was best on *valid*.
-        n_resamples: how often users are drawn.
-        progress: counts them.
+        best_single: by seed, the best single model on *valid*.
+        n_resamples: number of resamples.
+        progress: counts resamples.
 
     Returns:
         One row per comparison and metric, columns :data:`COLUMNS`. Differences are averaged over
@@ -112,7 +111,7 @@ def compare(
 
 
 def _comparisons(rows: list[str], best_single: Mapping[int, str]) -> list[Comparison]:
-    # Seeds may differ in their best single model, which then is a row of others; the name says so.
+    # If the best single model differs between seeds, the baseline is named after all of them.
     singles = list(dict.fromkeys(best_single.values()))
     joined = " or ".join(singles)
     compared = [
@@ -130,9 +129,9 @@ def _comparisons(rows: list[str], best_single: Mapping[int, str]) -> list[Compar
 
 
 def _holm(p: pd.Series[float]) -> pd.Series[float]:
-    """p-values by S. Holm, "A simple sequentially rejective multiple test procedure", 1979.
+    """p-values corrected by Holm's method.
 
-    The i-th smallest of m is multiplied by m - i + 1, and is never below the one before.
+    The i-th smallest of m is multiplied by m - i + 1, but never falls below its predecessor.
     """
     order, m = np.argsort(p.to_numpy(), kind="stable"), len(p)
     adjusted = np.maximum.accumulate(np.arange(m, 0, -1) * p.to_numpy()[order])

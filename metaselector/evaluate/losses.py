@@ -1,4 +1,4 @@
-"""Logloss by row and by user: what metrics, oracles and baselines share."""
+"""Logloss by row and by user, shared by metrics, oracles and combiners."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _EPS = np.finfo(np.float64).eps
 def row_logloss(y: ArrayLike, p: ArrayLike) -> Floats:
     """``-(y log p + (1 - y) log(1 - p))`` in nats, for shapes that broadcast.
 
-    Probabilities are clipped to ``[eps, 1 - eps]`` of float64, as scikit-learn does, so that a
-    confident mistake costs 36 nats and not infinity.
+    Probabilities are clipped to ``[eps, 1 - eps]`` of float64, as in scikit-learn, so a confident
+    mistake costs 36 nats instead of infinity.
 
     Raises:
-        UserError: a label is not 0 or 1, a prediction is no probability, or shapes do not fit.
+        UserError: a label is not 0 or 1, a prediction is not in [0, 1], or shapes do not broadcast.
     """
     labels, predicted = checked_labels(y), checked_probabilities(p)
     try:
         np.broadcast_shapes(labels.shape, predicted.shape)
     except ValueError as error:
-        problem = f"labels {labels.shape} do not fit to predictions {predicted.shape}"
+        problem = f"labels {labels.shape} do not match predictions {predicted.shape}"
         raise UserError(problem) from error
     clipped = np.clip(predicted, _EPS, 1 - _EPS)
     loss: Floats = -(labels * np.log(clipped) + (1 - labels) * np.log1p(-clipped))
@@ -38,7 +38,7 @@ def row_logloss(y: ArrayLike, p: ArrayLike) -> Floats:
 
 
 def user_codes(users: ArrayLike) -> tuple[Ints, NDArray[Any]]:
-    """Number the users in the order in which they first appear.
+    """Number the users in order of first appearance.
 
     Args:
         users: user of every row, ``[N]``, strings or integers.
@@ -54,7 +54,7 @@ def user_codes(users: ArrayLike) -> tuple[Ints, NDArray[Any]]:
 
 
 def user_losses(y: ArrayLike, base: ArrayLike, codes: Ints) -> Floats:
-    """Logloss of every base model summed over every user's rows.
+    """Logloss of each base model, summed over each user's rows.
 
     Args:
         y: ``[N]``, 0 or 1.

@@ -1,9 +1,9 @@
-"""AUC, logloss, GAUC, and how much of what was to be won a model wins.
+"""AUC, logloss, GAUC, RelaImpr, and the share of the gap to the oracle that a model closes.
 
 ``y`` is 0 or 1, ``[N]``; ``p`` is the predicted probability of 1, ``[N]``; ``users`` is the user of
-every row, ``[N]``. Anything else is a :class:`~metaselector.common.errors.UserError`: a label that
-is not 0 or 1, a prediction that is nan or outside of 0 to 1, a missing user, or different lengths.
-A metric is nan where it is undefined: without rows, and AUC of a single class.
+every row, ``[N]``. Other values raise :class:`~metaselector.common.errors.UserError`: labels other
+than 0 or 1, predictions that are nan or outside of [0, 1], missing users, different lengths. An
+undefined metric is nan: any metric without rows, and AUC of a single class.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from metaselector.evaluate.losses import user_codes
 
 
 def auc(y: ArrayLike, p: ArrayLike) -> float:
-    """Area under the ROC curve, ties counting one half; nan where `y` holds a single class.
+    """Area under the ROC curve, with ties counting one half; nan for a single class.
 
     Example:
         >>> auc([0, 0, 1, 1], [0.1, 0.7, 0.4, 0.9])
@@ -34,7 +34,7 @@ def auc(y: ArrayLike, p: ArrayLike) -> float:
 
 
 def logloss(y: ArrayLike, p: ArrayLike) -> float:
-    """Mean logloss in nats; `p` is clipped as in ``row_logloss``.
+    """Mean logloss in nats; `p` is clipped as in ``losses.row_logloss``.
 
     Example:
         >>> round(logloss([0, 1], [0.1, 0.8]), 4)
@@ -45,15 +45,15 @@ def logloss(y: ArrayLike, p: ArrayLike) -> float:
 
 
 def gauc(y: ArrayLike, p: ArrayLike, users: ArrayLike) -> tuple[float, int]:
-    """Mean of the users' own AUCs, weighted by their number of rows.
+    """Mean AUC per user, weighted by the user's number of rows.
 
-    ``GAUC = sum_u n_u AUC_u / sum_u n_u`` over users with rows of both classes; the others have no
+    ``GAUC = sum_u n_u AUC_u / sum_u n_u`` over users with rows of both classes; other users have no
     AUC and are left out of both sums. Source: Zhou et al., "Deep Interest Network for Click-Through
-    Rate Prediction", KDD 2018 (there weighted by impressions), who take it from Zhu et al.,
-    "Optimized Cost per Click in Taobao Display Advertising", KDD 2017.
+    Rate Prediction", KDD 2018 (weighted by impressions there), after Zhu et al., "Optimized Cost
+    per Click in Taobao Display Advertising", KDD 2017.
 
     Returns:
-        GAUC, nan where no user has both classes; and the number of users that do.
+        GAUC, nan if no user has both classes; and the number of users with both classes.
 
     Example:
         >>> users = ["ann", "ann", "bob", "bob", "cem"]  # cem has rows of one class only
@@ -84,10 +84,11 @@ def gauc(y: ArrayLike, p: ArrayLike, users: ArrayLike) -> tuple[float, int]:
 
 
 def rela_impr(auc: float, base_auc: float) -> float:
-    """Relative improvement over a base model, in percent; nan where the base model's AUC is 0.5.
+    """Relative improvement of AUC over a base model, in percent.
 
     ``((auc - 0.5) / (base_auc - 0.5) - 1) * 100``. Source: Yan et al., "Coupled Group Lasso for
-    Web-Scale CTR Prediction in Display Advertising", ICML 2014. nan where an AUC is nan.
+    Web-Scale CTR Prediction in Display Advertising", ICML 2014. nan if the base model's AUC is 0.5
+    or an AUC is nan.
 
     Raises:
         UserError: an AUC is outside of 0 to 1.
@@ -98,26 +99,26 @@ def rela_impr(auc: float, base_auc: float) -> float:
     """
     for value in (auc, base_auc):
         if value < 0 or value > 1:
-            raise UserError(f"an AUC of {value:g} is outside of 0 to 1")
+            raise UserError(f"AUC {value:g} is not in [0, 1]")
     return ((auc - 0.5) / (base_auc - 0.5) - 1) * 100 if base_auc != 0.5 else math.nan
 
 
 def gap_closed(value: float, best_single: float, oracle: float) -> float:
     """``(best_single - value) / (best_single - oracle)``: 0 at the best single, 1 at the oracle.
 
-    The same for logloss and for AUC, where both differences change sign. Negative where the model
-    is worse than the best single one, above 1 where it passes the oracle, nan without a gap or
-    where one of them is nan.
+    Works for logloss and for AUC, where both differences change sign. Negative if the model is
+    worse than the best single model, above 1 if it beats the oracle, nan if there is no gap or a
+    value is nan.
 
     Raises:
-        UserError: one of them is infinite.
+        UserError: a value is infinite.
 
     Example:
         >>> round(gap_closed(value=0.53, best_single=0.54, oracle=0.50), 6)
         0.25
     """
     if any(map(math.isinf, (value, best_single, oracle))):
-        raise UserError(f"gap closed of {value:g}, {best_single:g} and {oracle:g}: one is infinite")
+        raise UserError(f"gap closed: {value:g}, {best_single:g} and {oracle:g} must be finite")
     gap = best_single - oracle
     return (best_single - value) / gap if gap else math.nan
 
@@ -130,4 +131,4 @@ METRICS: dict[str, Metric] = {
     "logloss": lambda y, p, users: logloss(y, p),
     "gauc": lambda y, p, users: gauc(y, p, users)[0],
 }
-"""Every metric of predictions as ``(y, p, users) -> value``."""
+"""All metrics of predictions, by name."""

@@ -1,8 +1,8 @@
-"""Selectors that have read the answers: upper bounds on choosing one base model.
+"""Oracles: selectors that see the labels, as upper bounds on choosing one base model.
 
-They bound *hard* selection, by logloss. A convex combination can suit a user better than each of
-its base models, and an adapted model is none of the base models: both may pass the user-level
-oracle honestly. Neither oracle bounds AUC strictly, because the choice minimises logloss.
+They bound *hard* selection by logloss. A convex combination may fit a user better than every base
+model, and an adapted model is not one of the base models, so both can legitimately beat the
+user-level oracle. Oracles do not strictly bound AUC, because they minimise logloss.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from metaselector.evaluate.losses import Floats, row_logloss, take, user_codes, 
 
 
 def oracle_sample(y: ArrayLike, base: ArrayLike) -> tuple[Floats, Ints]:
-    """Take for every row the base model with the lowest logloss on it; reads the answers.
+    """Choose for each row the base model with the lowest logloss on it; sees the labels.
 
-    Since one row's logloss falls as p moves towards y, this is the highest of the K probabilities
-    on a positive row and the lowest on a negative one; no convex combination passes it either.
+    That is the highest of the K probabilities for a positive row and the lowest for a negative one,
+    so no convex combination is better.
 
     Args:
         y: ``[N]``, 0 or 1.
         base: probabilities ``[N, K]``.
 
     Returns:
-        Probabilities float64 ``[N]`` and the chosen base model int64 ``[N]``; the first of equals.
+        Probabilities float64 ``[N]`` and chosen base models int64 ``[N]``, the first among equals.
 
     Example:
         >>> p, choice = oracle_sample(y=[1, 0], base=[[0.7, 0.9], [0.2, 0.4]])
@@ -37,10 +37,10 @@ def oracle_sample(y: ArrayLike, base: ArrayLike) -> tuple[Floats, Ints]:
 
 
 def oracle_user(y: ArrayLike, base: ArrayLike, users: ArrayLike) -> tuple[Floats, Ints]:
-    """Take for every user the base model with the lowest summed logloss on their rows.
+    """Choose for each user the base model with the lowest summed logloss on the user's rows.
 
-    Reads the answers: no choice of one base model a user has a lower logloss. A convex combination
-    of base models, or base models adapted to the user, may.
+    Sees the labels: no choice of one base model per user has a lower logloss, but a convex
+    combination or an adapted base model may.
 
     Args:
         y: ``[N]``, 0 or 1.
@@ -48,8 +48,8 @@ def oracle_user(y: ArrayLike, base: ArrayLike, users: ArrayLike) -> tuple[Floats
         users: ``[N]``.
 
     Returns:
-        Probabilities float64 ``[N]`` and the chosen base model of every row, int64 ``[N]``, the
-        same for all rows of a user; the first of equals.
+        Probabilities float64 ``[N]`` and the chosen base model of each row, int64 ``[N]``, equal
+        for all rows of a user; the first among equals.
 
     Example:
         >>> base = [[0.6, 0.9], [0.5, 0.4], [0.8, 0.3]]

@@ -1,4 +1,4 @@
-"""A metric of somebody else, which may do anything."""
+"""Wrap a metric from a plug-in so that its failures are user errors."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from metaselector.evaluate.metrics import Metric
 
 
 def metric_of_plugin(name: str, function: Any) -> Metric:
-    """`function`, whose failures are told as those of ``evaluate.metrics``.
+    """Wrap `function` so that its failures name the setting ``evaluate.metrics``.
 
     Args:
-        name: of the settings.
+        name: name of the metric in the settings.
 
     Raises:
-        ConfigError: when called: it raises something, or gives anything but a number.
+        ConfigError: when called, if `function` raises an exception or does not return a number.
     """
 
     def metric(y: ArrayLike, p: ArrayLike, users: ArrayLike) -> float:
         try:
             value = function(y, p, users)
-        except Exception as error:  # whatever it does
+        except Exception as error:  # plug-ins may raise anything
             raise ConfigError(
                 f"evaluate.metrics: {name} fails ({mishap(error)}); it is called as metric(y, p, "
                 "users) with arrays of one length"
             ) from error
         if np.ndim(value) != 0 or not isinstance(value, int | float | np.number | np.ndarray):
             raise ConfigError(
-                f"evaluate.metrics: {name} gives {type(value).__name__}, not a number"
+                f"evaluate.metrics: {name} returns {type(value).__name__}; it must return a number"
             )
         return float(value)
 

@@ -47,7 +47,7 @@ def long_table(
         dataset: what was predicted.
         rows: int64 ``[N]``, positions in `dataset`.
         p: probabilities ``[N]``, in the order of `rows`.
-        task: its index; it is observed in all of the rows.
+        task: index of the task, which all rows must observe.
 
     Returns:
         `N` rows with the columns :data:`COLUMNS`.
@@ -69,7 +69,7 @@ def long_table(
         raise ValueError(f"{model}: {probabilities.shape} predictions of {rows.shape} rows")
     bad = ~((probabilities >= 0) & (probabilities <= 1))  # nan too
     if bad.any():
-        raise ValueError(f"{model}: {bad.sum()} predictions are no probability")
+        raise ValueError(f"{model}: {bad.sum()} predictions are not in [0, 1]")
     names = np.asarray(dataset.user_names, dtype=object)
     return pd.DataFrame(
         {
@@ -85,13 +85,13 @@ def long_table(
 
 
 def task_name(dataset: EncodedDataset, task: int) -> str:
-    """What the long table calls a task: by its name where there are several."""
+    """Name of a task in the long table; a single task is always :data:`TASK`."""
     tasks = dataset.schema.tasks
     return TASK if len(tasks) == 1 else tasks[task]
 
 
 def save_predictions(predictions: pd.DataFrame, path: Path) -> None:
-    """Write the long table as zstd-compressed Parquet, complete or not at all.
+    """Write the long table atomically as zstd-compressed Parquet.
 
     Example:
         >>> import tempfile
@@ -112,23 +112,23 @@ def load_predictions(path: Path) -> pd.DataFrame:
     """Read a long table.
 
     Raises:
-        DataError: the file is missing or damaged, a column is missing or of another type, or a
-            value is empty, a label that is not 0 or 1, or no probability.
+        DataError: the file is missing or damaged, a column is missing or has another type, a value
+            is empty, a label is not 0 or 1, or a prediction is not in [0, 1].
     """
     try:
         table = read_whole(path)
     except FileNotFoundError as error:
-        raise DataError(path, f"no predictions here; {_MEND}") from error
+        raise DataError(path, f"file not found; {_MEND}") from error
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
-        raise DataError(path, f"not a Parquet file or a damaged one ({reason}); {_MEND}") from error
+        raise DataError(path, f"damaged or not a Parquet file ({reason}); {_MEND}") from error
     for field in SCHEMA:
         if field.name not in table.column_names:
-            raise DataError(path, f"has no such column; {_MEND}", column=field.name)
+            raise DataError(path, f"column is missing; {_MEND}", column=field.name)
         column = table[field.name]
         text = pa.types.is_string(field.type) and pa.types.is_large_string(column.type)
         if column.type != field.type and not text:  # pandas writes large strings
-            problem = f"holds {column.type}, expected {field.type}; {_MEND}"
+            problem = f"has type {column.type}, expected {field.type}; {_MEND}"
             raise DataError(path, problem, column=field.name)
         if column.null_count:
             raise DataError(
@@ -136,7 +136,7 @@ def load_predictions(path: Path) -> pd.DataFrame:
             )
     frame: pd.DataFrame = table.select(COLUMNS).to_pandas()
     _check_values(path, "y", frame["y"].isin([0, 1]), "neither 0 nor 1")
-    _check_values(path, "p", frame["p"].between(0, 1), "no probability")
+    _check_values(path, "p", frame["p"].between(0, 1), "not in [0, 1]")
     return frame
 
 

@@ -1,4 +1,4 @@
-"""From predictions to the results table."""
+"""Compute the results table from predictions."""
 
 from __future__ import annotations
 
@@ -42,26 +42,25 @@ def score(
     best_single: Mapping[int, str],
     metrics: Mapping[str, Metric] = {},
 ) -> pd.DataFrame:
-    """Every metric of every model.
+    """Compute all metrics of all models.
 
     Args:
         predictions: the long table, any number of seeds, one task.
         dataset: name for the column ``dataset``.
         protocol: name for the column ``protocol``.
-        best_single: by seed, the single model that was best on *valid*: what RelaImpr and gap
-            closed are relative to.
-        metrics: further ones, by the name of their column.
+        best_single: by seed, the best single model on *valid*, the baseline of RelaImpr and gap
+            closed.
+        metrics: additional metrics, by column name.
 
     Returns:
-        One row per (seed, model) in the order in which they first appear, columns :data:`COLUMNS`
-        and those of `metrics`.
-        ``rela_impr`` is in percent, gaps are fractions, and nan where the seed has no
-        ``oracle-user``; ``gauc_users`` counts the users that GAUC is over.
+        One row per (seed, model) in order of first appearance, with the columns :data:`COLUMNS` and
+        those of `metrics`. ``rela_impr`` is in percent; gaps are fractions, nan if the seed has no
+        ``oracle-user``; ``gauc_users`` is the number of users in GAUC.
 
     Raises:
-        UserError: models of a seed predict different rows or labels, a seed's best single model
-            is not given or has no predictions, or a metric of `metrics` fails or returns anything
-            but a finite number.
+        UserError: models of a seed predict different rows or labels, a seed has no best single
+            model or no predictions of it, or a metric of `metrics` fails or does not return a
+            finite number.
 
     Example:
         >>> table = pd.DataFrame({"user": ["ann", "bob"] * 2, "row": [0, 1] * 2, "y": [1, 0] * 2})
@@ -88,10 +87,10 @@ def with_common_rows(
     rows: NDArray[np.int64],
     best_single: Mapping[int, str],
 ) -> pd.DataFrame:
-    """Add metrics of the given rows alone, so that tables of different rows can be compared.
+    """Add metrics on the given rows only, so that tables of different rows can be compared.
 
     Args:
-        results: what :func:`score` made of `predictions`.
+        results: output of :func:`score` for `predictions`.
         rows: int64 ``[n]``, positions in the source, as in the column ``row``.
         best_single: as in :func:`score`.
 
@@ -115,7 +114,7 @@ def _score_seed(
     metrics: Mapping[str, Metric],
 ) -> pd.DataFrame:
     if seed not in best_single:
-        raise UserError(f"seed {seed}: its best single model is not given")
+        raise UserError(f"seed {seed}: no best single model is given")
     base_auc, base_loss = _auc_and_logloss(aligned, best_single[seed])
     oracle_auc, oracle_loss = (
         _auc_and_logloss(aligned, ORACLE) if ORACLE in aligned.p else (math.nan, math.nan)
@@ -149,7 +148,7 @@ def _score_seed(
 def _of_plugin(name: str, metric: Metric, aligned: Aligned, model: str) -> float:
     try:
         value = metric(aligned.y.copy(), aligned.p[model].copy(), aligned.users.copy())
-    except Exception as error:  # whatever a metric of one's own does
+    except Exception as error:  # plug-ins may raise anything
         problem = " ".join(str(error).split())[:200]
         raise UserError(
             f"metric '{name}' fails for model '{model}' ({type(error).__name__}: {problem}); it is "
@@ -164,11 +163,11 @@ def _auc_and_logloss(aligned: Aligned, model: str) -> tuple[float, float]:
 
 
 def best_model_counts(predictions: pd.DataFrame, base_models: Sequence[str]) -> pd.DataFrame:
-    """For how many users each base model has the lowest logloss on their test rows.
+    """Count the users for whom each base model has the lowest logloss on their test rows.
 
     Args:
         predictions: the long table, any number of seeds, one task.
-        base_models: the models that compete; the first of equals wins.
+        base_models: the models to compare; the first among equals wins.
 
     Returns:
         One row per seed and base model in the order given, with the columns ``seed``, ``model``,

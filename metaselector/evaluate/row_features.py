@@ -1,4 +1,4 @@
-"""The features of rows as a plain table, for models that read no slots."""
+"""Features of rows as a plain table, for models that do not read slots."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from metaselector.data.encoded.schema import PADDING_ID, Field, Schema
 from metaselector.evaluate.losses import Floats
 
 MOST_WORDS = 64
-"""A multi-valued field has a column for each word up to so many."""
+"""Multi-valued fields with at most this many words get one column per word."""
 _AT_ONCE = 65_536
-"""Rows whose slots are in memory at a time."""
+"""Rows per chunk, to limit memory."""
 
 
 class RowFeatures(NamedTuple):
-    """Attributes:
+    """Features by row and column.
 
-    values: float64 ``[M, G]``, nan where a number is missing.
-    categorical: the columns that hold categories.
+    Attributes:
+        values: float64 ``[M, G]``, nan where a number is missing.
+        categorical: indices of the categorical columns.
     """
 
     values: Floats
@@ -32,13 +33,14 @@ class RowFeatures(NamedTuple):
 def row_features(
     dataset: EncodedDataset, rows: NDArray[np.int64], history_limits: NDArray[np.int64] | None
 ) -> RowFeatures:
-    """What the base models see of the rows, by column, in the order of the fields.
+    """Features that base models see, as columns in order of the fields.
 
     * categorical: one column of categories, 0 for words that are absent from *train*;
     * numeric: the standardised number, nan where it is missing;
-    * profile: the share of every word;
-    * multi-valued: 0 or 1 for every word, or, of more than :data:`MOST_WORDS`, how many there are;
-    * sequence: its length, at most as long as base models see it, and not which items are in it.
+    * profile: the share of each word;
+    * multi-valued: 0 or 1 for each word, or the number of words if there are more than
+      :data:`MOST_WORDS`;
+    * sequence: its length, as far as base models see it, but not its items.
 
     Args:
         rows: int64 ``[M]``, positions in the data set.
@@ -56,11 +58,11 @@ def row_features(
 def row_table(dataset: EncodedDataset, rows: NDArray[np.int64]) -> tuple[pd.DataFrame, list[str]]:
     """:func:`row_features` as a table of int64 (categories) and float64 ``[M, G]``.
 
-    A column is called like its field, or, of several for one field, ``genres_0``, ``genres_1``, in
-    the order of its words.
+    Columns are named after their field; several columns of a field are ``genres_0``, ``genres_1``
+    and so on, in order of its words.
 
     Returns:
-        the table, and the names of the columns that hold categories.
+        The table, and the names of the categorical columns.
     """
     names: list[str] = []
     for field in dataset.schema.fields:
@@ -74,7 +76,7 @@ def row_table(dataset: EncodedDataset, rows: NDArray[np.int64]) -> tuple[pd.Data
 
 
 def _columns(schema: Schema, ids: NDArray[np.int64], values: NDArray[np.float32]) -> Floats:
-    """Slots ``[M, C]`` to columns ``[M, G]``."""
+    """Convert slots ``[M, C]`` to columns ``[M, G]``."""
     columns, first = [np.zeros((len(ids), 0))], 0
     for field in schema.fields:
         slots = slice(first, first + field.slots)
@@ -84,7 +86,7 @@ def _columns(schema: Schema, ids: NDArray[np.int64], values: NDArray[np.float32]
 
 
 def _of_field(field: Field, ids: NDArray[np.int64], values: NDArray[np.float32]) -> Floats:
-    """``[M, _width(field)]`` from the field's slots."""
+    """Columns ``[M, _width(field)]`` from the field's slots."""
     if field.kind == "categorical":
         return (ids - field.first_id).astype(np.float64)
     if field.kind == "numeric":  # the id of unseen words stands for a missing number

@@ -1,4 +1,4 @@
-"""What adapting to one user did, as text, table and figure."""
+"""Explain the adaptation to one user as text, table and figure."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ from metaselector.report.figures.style import (
 )
 
 SHOWN = 10
-"""Support rows that text and figure have, those of most influence."""
+"""Most support rows in text and figure; the most influential ones."""
 _NEUTRAL = "#999999"
 _READABLE = 100
-"""Most signs of a user's name in that of a file."""
+"""Most characters of a user's name in a file name."""
 _PLAIN = re.compile(rf"[a-z0-9_-][a-z0-9_.-]{{0,{_READABLE - 1}}}")
 
 
 def write_explanation(
     folder: Path, user: str, weights: pd.DataFrame, rows: pd.DataFrame
 ) -> list[Path]:
-    """Write all support rows as CSV, and a figure; returns both paths, see :func:`file_stem`."""
+    """Write all support rows as CSV, and a figure; returns both paths (see :func:`file_stem`)."""
     name = file_stem(user)
     table, figure = folder / f"{name}.csv", folder / f"{name}.png"
     write_text(table, rows.to_csv(index=False))
@@ -47,11 +47,10 @@ def write_explanation(
 
 
 def file_stem(user: str) -> str:
-    """``user-<user>``, a name for files of this user alone, wherever they are copied to.
+    """``user-<user>``, a file name that is valid and unique on every file system.
 
-    Where a file system might refuse the user's name, or take it for another's (it may know no
-    capitals), other signs than plain ones become ``_`` and a digest of the name follows ``~``,
-    which no plain name holds.
+    In a name that a file system might reject or confuse with another (some ignore case), special
+    characters become ``_``, and ``~`` with a digest of the name is appended.
     """
     if _PLAIN.fullmatch(user):
         return f"user-{user}"
@@ -60,7 +59,7 @@ def file_stem(user: str) -> str:
 
 
 def described(user: str, weights: pd.DataFrame, rows: pd.DataFrame) -> str:
-    """The same for a terminal; arguments are those of an
+    """Text for a terminal, from the attributes of an
     :class:`~metaselector.inference.explanation.Explanation`."""
     width = max([len("base model"), *map(len, weights["base_model"])])
     lines = [f"user {printable(user)}: mean weights on the test window", ""]
@@ -69,9 +68,9 @@ def described(user: str, weights: pd.DataFrame, rows: pd.DataFrame) -> str:
         lines.append(f"{name:<{width}}  {before:6.3f}  {after:6.3f}  {after - before:+6.3f}")
     lines.append("")
     if rows.empty:
-        return "\n".join([*lines, "there is no support row to adapt on"])
+        return "\n".join([*lines, "no support rows to adapt on"])
     shown = most_influential(rows)
-    lines.append(f"{len(shown)} of {len(rows)} support rows that moved them most")
+    lines.append(f"{len(shown)} of {len(rows)} support rows, most influential first")
     labels = list(zip(_labels(shown), _toward(shown), shown["influence"], strict=True))
     width = max(len(label) for label, _, _ in labels)
     lines += [f"{label:<{width}}  {share:.4f} towards {to}" for label, to, share in labels]
@@ -79,12 +78,12 @@ def described(user: str, weights: pd.DataFrame, rows: pd.DataFrame) -> str:
 
 
 def most_influential(rows: pd.DataFrame) -> pd.DataFrame:
-    """The support rows of most influence, the most first; of equals the later one."""
+    """The most influential support rows, in descending order; later rows first among equals."""
     return rows[::-1].sort_values("influence", ascending=False, kind="stable")[:SHOWN]
 
 
 def explanation(user: str, weights: pd.DataFrame, rows: pd.DataFrame) -> Figure:
-    """Weights before and after adapting, and the support rows that moved them most."""
+    """Weights before and after adaptation, and the most influential support rows."""
     with styled():
         shown = most_influential(rows)
         heights = [0.35 + 0.3 * len(weights), 0.45 + 0.2 * max(len(shown), 1)]
@@ -103,31 +102,31 @@ def explanation(user: str, weights: pd.DataFrame, rows: pd.DataFrame) -> Figure:
 
 
 def _rows(axes: Axes, shown: pd.DataFrame) -> None:
-    axes.set_title("Weight that each support row moved")
+    axes.set_title("Influence of each support row on the weights")
     axes.barh(np.arange(len(shown)), 100 * shown["influence"], 0.7, color=VERMILION)
     for at, (to, share) in enumerate(zip(_toward(shown), shown["influence"], strict=True)):
         axes.annotate(f" to {short_name(to)}", (100 * share, at), va="center", color=BLACK)
     axes.set_xlim(0, 140 * max(shown["influence"].max(), 1e-9) if len(shown) else 1)
-    axes.set_xlabel("percentage points, by leaving it out\n(+: a positive, -: a negative)")
+    axes.set_xlabel("weight shift if left out (percentage points)\n(+: positive, -: negative)")
     axes.grid(axis="x", color=GRID)
     row_labels(axes, _labels(shown))
 
 
 def _labels(rows: pd.DataFrame) -> list[str]:
     """``item, day, + or -`` of each row."""
-    found = []
+    texts = []
     labels = rows[str(rows.columns[2])]  # of the first task
     for item, time, label in zip(rows["item"], rows["timestamp"], labels, strict=True):
         day = datetime.fromtimestamp(int(time), UTC).date().isoformat()
-        # Of data without items and times, the times count the rows.
+        # In data without items and times, the times number the rows.
         name = f"{printable(str(item))}, {day}" if item else f"row {time}"
         sign = "+" if label == 1 else "-"
-        found.append(f"{name[:28]} {sign}")
-    return found
+        texts.append(f"{name[:28]} {sign}")
+    return texts
 
 
 def _toward(rows: pd.DataFrame) -> list[str]:
-    """The base model that each row moved most weight to."""
+    """The base model towards which each row shifted the most weight."""
     shifts = rows.filter(regex="^shift_")
     names = [str(name).removeprefix("shift_") for name in shifts.columns]
     return [names[place] for place in shifts.to_numpy().argmax(axis=1)] if len(rows) else []

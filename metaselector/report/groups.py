@@ -1,4 +1,4 @@
-"""The groups that tables and figures put models into, by name."""
+"""Groups of models in tables and figures."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ SINGLE, COMBINATION, METASELECTOR, ORACLE = GROUPS = (
     "MetaSelector",
     "oracles",
 )
-"""In the order in which they are shown."""
+"""In display order."""
 
 
 def group_of(model: str) -> str:
-    """The group of a model; any name that is not one of ours is a single model."""
+    """The group of a model; unknown names are single models."""
     if model.startswith("oracle-"):
         return ORACLE
     if model == "metaselector" or model.startswith("metaselector-"):
@@ -25,5 +25,5 @@ def group_of(model: str) -> str:
 
 
 def in_groups(models: Iterable[str]) -> list[str]:
-    """Distinct models sorted by group, within a group in the order in which they first appear."""
+    """Distinct models sorted by group, and by first appearance within a group."""
     return sorted(dict.fromkeys(models), key=lambda model: GROUPS.index(group_of(model)))

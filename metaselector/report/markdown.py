@@ -1,4 +1,4 @@
-"""Text of somebody else, such as a model's name, in Markdown."""
+"""Escape names from data and settings for Markdown."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from metaselector.common.text import printable
 
 
 def escaped(text: str) -> str:
-    r"""`text` such that Markdown shows it as it is, in a cell of a table too.
+    r"""Escape `text` so that Markdown shows it literally, also in a table cell.
 
     Example:
         >>> print(escaped("a|b <script>"))
@@ -19,7 +19,7 @@ def escaped(text: str) -> str:
 
 
 def code(text: str) -> str:
-    """`text` between as many backticks as it takes."""
+    """`text` as inline code, between enough backticks."""
     text = printable(text)
     fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
     blank = " " if text.startswith("`") or text.endswith("`") else ""
@@ -27,5 +27,5 @@ def code(text: str) -> str:
 
 
 def table_row(cells: list[str]) -> str:
-    """A line of a table, of cells that are Markdown."""
+    """A table line from cells in Markdown."""
     return f"| {' | '.join(cells)} |"

@@ -1,4 +1,4 @@
-"""The profile of raw data on the terminal and as JSON."""
+"""Print the profile of raw data, and write it as JSON."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from metaselector.report.terminal import cell
 
 
 def write_profile(profile: LogProfile, path: Path) -> None:
-    """Write `profile` as JSON: its attributes, shares from 0 to 1, null where nothing is known."""
+    """Write the attributes of `profile` as JSON; shares are from 0 to 1, unknown values null."""
     write_text(path, json.dumps(asdict(profile), indent=1, ensure_ascii=False) + "\n")
 
 
 def print_profile(profile: LogProfile, console: Console) -> None:
-    """Print `profile`; words of the data are cut where the terminal is too narrow for them."""
+    """Print `profile`; values of the data are truncated on a narrow terminal."""
     console.print(_overview(profile))
     console.print(_labels(profile))
     console.print(_counts(profile))
@@ -44,16 +44,16 @@ def _overview(profile: LogProfile) -> Table:
     users = f"{profile.users:,}{_unknown(profile.users_unknown)}"
     lines = {"file": profile.source, "rows": f"{profile.rows:,}"}
     if profile.sampled:
-        lines["sampled"] = f"{profile.sampled} more for every row, when it is prepared"
+        lines["sampled"] = f"preparation adds {profile.sampled} negatives to every row"
     if profile.tabular:
-        lines["groups"] = f"{users} (in place of users; there are no items and no times)"
+        lines["groups"] = f"{users} (used as users; the data has no items and no times)"
     else:
         lines |= {
             "users": users,
             "items": f"{profile.items:,}{_unknown(profile.items_unknown)}",
             "density": f"{100 * profile.density:.4g} % ({profile.pairs:,} distinct pairs)",
             "times (UTC)": f"{_time(profile.first_time)} to {_time(profile.last_time)}",
-            "repeated rows": f"{profile.repeated_rows:,} (user, item and time of an earlier one)",
+            "repeated rows": f"{profile.repeated_rows:,} (user, item and time of an earlier row)",
         }
     for name, text in lines.items():
         table.add_row(name, cell(text))
@@ -62,7 +62,7 @@ def _overview(profile: LogProfile) -> Table:
 
 def _labels(profile: LogProfile) -> Table:
     table = Table("label")
-    for title in ("observed", "positive", "positive is", "values", "users of one class"):
+    for title in ("observed", "positive", "positive is", "values", "users with one class"):
         table.add_column(title, justify="right")
     for task in profile.tasks:
         known = task.lowest is not None and task.highest is not None
@@ -90,9 +90,7 @@ def _counts(profile: LogProfile) -> Table:
 
 
 def _features(profile: LogProfile) -> Table:
-    caption = (
-        "features of train; new: later words it does not have, or numbers outside of its range"
-    )
+    caption = "features of train; new: later values that are unseen words or numbers out of range"
     table = Table("feature", "kind", caption=caption, caption_justify="left")
     for title in ("missing", "distinct", "new"):
         table.add_column(title, justify="right")

@@ -1,4 +1,4 @@
-"""What the summary shows: a line a model, averaged over seeds, as numbers and as text."""
+"""Contents of a summary table: one line per model, averaged over seeds, as numbers and text."""
 
 from __future__ import annotations
 
@@ -12,32 +12,19 @@ import pandas as pd
 from metaselector.evaluate.comparisons import BEST_SINGLE, SIMPLIFIED, TARGET
 from metaselector.report.groups import ORACLE, SINGLE, group_of, in_groups
 
-RESULT_COLUMNS = (
-    "dataset",
-    "protocol",
-    "seed",
-    "model",
-    "auc",
-    "logloss",
-    "rela_impr",
-    "gauc",
-    "gap_closed_auc",
-    "gap_closed_logloss",
-    "n_users",
-    "n_test",
-    "gauc_users",
-)
+OVER_SEEDS = "Mean ± standard deviation over seeds."
+"""Note of every table over several seeds."""
 
 
 class Shown(NamedTuple):
-    """How a column of ``results.csv`` is shown.
+    """How to show a column of ``results.csv``.
 
     Attributes:
         name: the column.
-        title: what it is called.
+        title: title in the table.
         pattern: format of the mean.
-        scale: what values are multiplied with.
-        lower_is_better: of two values.
+        scale: factor applied to the values.
+        lower_is_better: whether lower values are better.
     """
 
     name: str
@@ -57,13 +44,13 @@ SHOWN = (
 
 
 class Compared(NamedTuple):
-    """How a family of ``differences.csv`` is shown: a column of logloss differences.
+    """How to show a family of comparisons of ``differences.csv``: a column of logloss differences.
 
     Attributes:
-        family: of the differences.
-        row: the column of ``differences.csv`` that names the line.
-        title: what it is called.
-        with_p: whether Holm's p-value is shown too.
+        family: the family of comparisons.
+        row: the column of ``differences.csv`` that identifies the line.
+        title: title in the table.
+        with_p: whether to show Holm's p-value.
     """
 
     family: str
@@ -81,7 +68,7 @@ _DIFFERENCE = ("difference", "low", "high", "p_holm")
 
 
 class Cell(NamedTuple):
-    """Text of a cell, and whether it is the best of its column."""
+    """Text of a cell, and whether it is the best one of its column."""
 
     text: str
     best: bool = False
@@ -91,14 +78,14 @@ Groups = list[tuple[str, list[tuple[str, list[Cell]]]]]
 
 
 class Summary(NamedTuple):
-    """What every form of a table is made of.
+    """Contents of a table, shared by all output formats.
 
     Attributes:
         name: data set and protocol.
-        notes: sentences that say how to read the table.
-        titles: of the columns after the model's.
-        groups: lines by group: name of the group, and of each line model and cells.
-        command: what made the run.
+        notes: sentences that explain the table.
+        titles: titles of the columns after the model.
+        groups: lines by group: the group's name, and model and cells of each line.
+        command: the command that created the run.
     """
 
     name: str
@@ -108,16 +95,22 @@ class Summary(NamedTuple):
     command: str
 
 
-def best_single(results: pd.DataFrame) -> pd.DataFrame:
-    """(seed, model) of the models that RelaImpr and gap closed are relative to: their own are 0.
+def seed_list(results: pd.DataFrame) -> str:
+    """``Seed 0`` or ``Seeds 0, 1, 2``, from the column ``seed``."""
+    seeds = list(dict.fromkeys(results["seed"]))
+    return f"{'Seeds' if len(seeds) > 1 else 'Seed'} {', '.join(map(str, seeds))}"
 
-    Where a combination or an oracle does the very same, they are not it.
+
+def best_single(results: pd.DataFrame) -> pd.DataFrame:
+    """(seed, model) of the baselines of RelaImpr and gap closed, whose own values are 0.
+
+    Only single models count, even if a combination or an oracle has the same values.
     """
-    # With few test rows another model may have the same AUC, but hardly the same logloss as well.
+    # With few test rows, another model may have the same AUC, but hardly the same logloss too.
     same_loss = results["gap_closed_logloss"].fillna(0) == 0
     single = results["model"].map(group_of) == SINGLE
-    found = results.loc[(results["rela_impr"] == 0) & same_loss & single, ["seed", "model"]]
-    return found.drop_duplicates("seed")
+    best = results.loc[(results["rela_impr"] == 0) & same_loss & single, ["seed", "model"]]
+    return best.drop_duplicates("seed")
 
 
 def summary_frame(results: pd.DataFrame, differences: pd.DataFrame | None = None) -> pd.DataFrame:
@@ -128,10 +121,10 @@ def summary_frame(results: pd.DataFrame, differences: pd.DataFrame | None = None
         differences: ``differences.csv``; only logloss is used.
 
     Returns:
-        Indexed by model, sorted by group: ``group``; for every column of :data:`SHOWN` its mean
-        and, as ``<column>_std``, the sample standard deviation (nan for one seed), scaled as
-        shown; for every family of :data:`COMPARED`, ``<family>_difference``, the ends ``_low`` and
-        ``_high`` of its 95 % interval, and ``_p_holm``, nan where there is none.
+        Indexed by model and sorted by group, with the columns ``group``; mean and sample standard
+        deviation ``<column>_std`` (nan for one seed) of every column of :data:`SHOWN`, scaled as
+        shown; and ``<family>_difference``, ``_low`` and ``_high`` of the 95 % interval and
+        ``_p_holm`` of every family of :data:`COMPARED`, nan without a comparison.
     """
     by_model = results.groupby("model")
     columns: dict[str, pd.Series] = {}
@@ -150,7 +143,7 @@ def summary_frame(results: pd.DataFrame, differences: pd.DataFrame | None = None
 
 
 def compared(frame: pd.DataFrame) -> list[Compared]:
-    """The families that :func:`summary_frame` holds."""
+    """Families with comparisons in a :func:`summary_frame`."""
     return [
         each
         for each in COMPARED
@@ -159,12 +152,12 @@ def compared(frame: pd.DataFrame) -> list[Compared]:
 
 
 def cells(frame: pd.DataFrame) -> dict[str, list[Cell]]:
-    """Text of every line of :func:`summary_frame` by model; the best of a column is no oracle's."""
+    """Cells of every line of a :func:`summary_frame` by model; oracles are never marked as best."""
     columns: list[list[Cell]] = []
     candidates = (frame["group"] != ORACLE).to_numpy()
     for shown in SHOWN:
         means = [shown.pattern.format(value) for value in frame[shown.name]]
-        # Compared as shown, so that two lines that look equal are both the best.
+        # Compared as formatted, so that of two lines that look equal, both are marked.
         numbers = pd.Series([float(text) for text in means])
         eligible = numbers[candidates]
         best = eligible.min() if shown.lower_is_better else eligible.max()
@@ -184,10 +177,10 @@ def cells(frame: pd.DataFrame) -> dict[str, list[Cell]]:
 
 
 def mean_cells(results: pd.DataFrame, models: Sequence[str], metric: str) -> list[Cell]:
-    """A metric of `models`, averaged over seeds; the best is no oracle's.
+    """Cells of a metric of `models`, averaged over seeds; oracles are never marked as best.
 
     Args:
-        metric: a column whose name ends in auc or logloss.
+        metric: a column whose name ends in ``auc`` or ``logloss``.
     """
     values = results.groupby("model")[metric]
     means, stds = values.mean(), values.std()

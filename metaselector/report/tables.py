@@ -1,4 +1,4 @@
-"""The summary of a run as Markdown, LaTeX and on the terminal."""
+"""Write the summary of a run as Markdown and LaTeX, and print it on the terminal."""
 
 from __future__ import annotations
 
@@ -13,15 +13,17 @@ from metaselector.common.files import write_text
 from metaselector.common.text import printable
 from metaselector.evaluate.comparisons import BEST_SINGLE, SIMPLIFIED, TARGET
 from metaselector.evaluate.comparisons import COLUMNS as DIFFERENCE_COLUMNS
+from metaselector.evaluate.results import COLUMNS as RESULT_COLUMNS
 from metaselector.report.groups import group_of
 from metaselector.report.inputs import only_value, read_command, read_table
 from metaselector.report.markdown import code, escaped, table_row
 from metaselector.report.summary import (
-    RESULT_COLUMNS,
+    OVER_SEEDS,
     Summary,
     best_single,
     cells,
     compared,
+    seed_list,
     summary_frame,
     titles,
 )
@@ -33,10 +35,10 @@ _UNLIMITED = 1000  # characters
 
 
 def write_tables(run_dir: Path) -> list[Path]:
-    """Write ``summary.md`` and ``summary.tex`` from ``results.csv``, or the file of an overview.
+    """Write ``summary.md`` and ``summary.tex`` from ``results.csv``, or from an overview's file.
 
-    ``differences.csv`` adds columns where it exists; ``environment.json`` names the command. The
-    LaTeX needs the packages booktabs and graphicx.
+    ``differences.csv``, if present, adds columns; ``environment.json`` holds the command. The LaTeX
+    needs the packages booktabs and graphicx.
 
     Raises:
         DataError: ``results.csv`` or ``environment.json`` is missing, or a file is damaged.
@@ -49,9 +51,9 @@ def write_tables(run_dir: Path) -> list[Path]:
 
 
 def print_summary(run_dir: Path, console: Console) -> None:
-    """Print the summary of a run, as many columns as fit; raises as :func:`write_tables`."""
+    """Print as many columns of a run's summary as fit; raises as :func:`write_tables`."""
     summary = read_summary(run_dir)
-    # A narrow terminal shows fewer columns, not broken numbers; the files hold all of them.
+    # A narrow terminal shows fewer columns instead of wrapped numbers; the files hold all.
     unlimited = console.options.update(max_width=_UNLIMITED)
     for width in range(len(summary.titles), 0, -1):
         table = _terminal(summary, width)
@@ -77,10 +79,10 @@ def _terminal(summary: Summary, width: int) -> Table:
 
 
 def read_summary(run_dir: Path, environment: Path | None = None) -> Summary:
-    """What all forms show of a folder with results, or an overview; raises as :func:`write_tables`.
+    """Read the summary of a folder with results or an overview; raises as :func:`write_tables`.
 
     Args:
-        environment: the file that names the command, by default ``environment.json`` beside them.
+        environment: file that holds the command; by default ``environment.json`` of the folder.
     """
     if (run_dir / TASKS_FILE).exists():
         return read_tasks(run_dir)
@@ -103,34 +105,35 @@ def read_summary(run_dir: Path, environment: Path | None = None) -> Summary:
 
 
 def _notes(results: pd.DataFrame, families: set[str]) -> list[str]:
-    seeds = list(dict.fromkeys(results["seed"]))
-    several = len(seeds) > 1
+    several = results["seed"].nunique() > 1
     notes = [
-        f"{'Seeds' if several else 'Seed'} {', '.join(map(str, seeds))}; "
+        f"{seed_list(results)}; "
         f"{_count(results['n_users'])} users, {_count(results['n_test'])} test rows; "
         f"GAUC over the {_count(results['gauc_users'])} users with both classes."
     ]
     if several:
-        notes.append("Mean ± standard deviation over seeds.")
+        notes.append(OVER_SEEDS)
     singles = " or ".join(dict.fromkeys(best_single(results)["model"]))
     notes.append(
-        f"RelaImpr and gap closed (logloss; 100 % is oracle-user) are relative to {singles}, "
+        f"RelaImpr and gap closed (in logloss; 100 % is oracle-user) are relative to {singles}, "
         "the best single model on valid."
     )
-    averaged = "; averaged over seeds, all with the same draws" if several else ""
+    averaged = "; averaged over seeds, with the same draws for every seed" if several else ""
     if BEST_SINGLE in families:
         notes.append(
-            "Δ logloss: difference to that model and its 95 % interval, by paired bootstrap over "
-            f"users{averaged}."
+            "Δ logloss: difference in logloss, this row minus that model, with its 95 % interval "
+            f"by paired bootstrap over users{averaged}."
         )
     if TARGET in families:
         notes.append(
-            f"{TARGET} − row: the same of {TARGET}'s logloss to the row's, and the two-sided "
-            "p-value, corrected by Holm's method over the rows of this column (intervals are not)."
+            f"{TARGET} − row: difference in logloss, {TARGET} minus this row, with its 95 % "
+            "interval and two-sided p-value; p-values, but not intervals, are corrected by Holm's "
+            "method over the rows of this column."
         )
     if SIMPLIFIED in families:
         notes.append(
-            f"simplified − row: the same of {SIMPLIFIED}, to rows that only weigh frozen outputs."
+            f"simplified − row: the same for {SIMPLIFIED}, compared with rows that only combine "
+            "outputs of frozen base models."
         )
     return notes
 

@@ -1,4 +1,4 @@
-"""The overview of a run with several tasks: every model by task."""
+"""Overview of a run with several tasks: models by task."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from metaselector.report.groups import group_of, in_groups
 from metaselector.report.inputs import only_value, read_command, read_table
-from metaselector.report.summary import Summary, mean_cells
+from metaselector.report.summary import OVER_SEEDS, Summary, mean_cells, seed_list
 
 TASKS_FILE = "tasks.csv"
 TASKS_COLUMNS = ("dataset", "protocol", "seed", "model", "task", "auc", "logloss", "n_test")
@@ -15,7 +15,7 @@ _METRICS = {"auc": "AUC", "logloss": "logloss"}
 
 
 def read_tasks(run_dir: Path) -> Summary:
-    """The overview from ``tasks.csv``: means over seeds, of new users over support sizes too.
+    """Read the overview from ``tasks.csv``: means over seeds and, with new users, support sizes.
 
     Raises:
         DataError: ``tasks.csv`` or ``environment.json`` is missing or damaged.
@@ -32,17 +32,15 @@ def read_tasks(run_dir: Path) -> Summary:
         for metric in _METRICS
     ]
     lines = dict(zip(models, map(list, zip(*columns, strict=True)), strict=True))
-    seeds = list(dict.fromkeys(results["seed"]))
     rows = results.groupby("task", sort=False)["n_test"].first()
-    several = len(seeds) > 1
     notes = [
-        f"{'Seeds' if several else 'Seed'} {', '.join(map(str, seeds))}; test rows: "
+        f"{seed_list(results)}; test rows: "
         + ", ".join(f"{rows[task]:,} of {task}" for task in tasks)
-        + ". Each task is evaluated where it is observed; the folders task-<name> have its whole "
-        "table, with intervals.",
+        + ". Each task is evaluated on the rows that observe it; the folders task-<name> have the "
+        "full tables, with intervals.",
     ]
-    if several:
-        notes.append("Mean ± standard deviation over seeds.")
+    if results["seed"].nunique() > 1:
+        notes.append(OVER_SEEDS)
     protocols = list(dict.fromkeys(results["protocol"]))
     if len(protocols) > 1:
         notes.append(f"Averaged over {', '.join(protocols)}.")

@@ -1,4 +1,4 @@
-"""What the terminal shows: cells that are safe to print, plug-ins, and transferred parameters."""
+"""Print tables on the terminal: safe cells, plug-ins and transferred parameters."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from metaselector.training.transfer import TRANSFER_FILE
 
 
 def cell(value: object, style: str = "", *, no_wrap: bool | None = None) -> Text:
-    """What rich shows as it is: a name is neither markup nor an escape sequence."""
+    """Text that rich shows literally, without markup or escape sequences."""
     return Text(printable(str(value)), style, no_wrap=no_wrap)
 
 
@@ -24,9 +24,9 @@ _LONGEST = 500  # characters of a cell
 
 
 def print_plugins(plugins: Iterable[Plugin], console: Console) -> None:
-    """Print one line for each, in the order given."""
+    """Print one line per plug-in, in the given order."""
     shown = Table(box=None, pad_edge=False)
-    for title in ("kind", "name", "source", "what it is"):
+    for title in ("kind", "name", "source", "description"):
         shown.add_column(title, overflow="fold")
     for plugin in plugins:
         shown.add_row(*(cell(shortened(text, _LONGEST)) for text in plugin))
@@ -37,13 +37,13 @@ COLUMNS = ["model", "parameter", "how", "rows", "of"]
 
 
 def print_transfer(run_dir: Path, console: Console) -> None:
-    """Print ``transfer.csv``, where seeds and windows are alike in one line.
+    """Print ``transfer.csv``, merging equal lines of seeds and windows.
 
     Raises:
         DataError: it is missing or damaged.
     """
     table = read_table(run_dir / TRANSFER_FILE, COLUMNS, "pretrain again, in another --run")
-    shown = Table(title="from the source", title_justify="left")
+    shown = Table(title="transferred from the source run", title_justify="left")
     shown.add_column("parameter", overflow="fold")
     shown.add_column("how")
     shown.add_column("rows", justify="right")

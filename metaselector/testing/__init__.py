@@ -1,4 +1,4 @@
-"""For authors of plug-ins: what must hold of a base model, checked in one call."""
+"""For plug-in authors: check a base model with one call."""
 
 from metaselector.testing.check import check_base_model
 

@@ -1,4 +1,4 @@
-"""Adaptation of several users by the default engine, beside the obvious loop."""
+"""Compare adaptation by the default engine with a plain loop over users."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ USERS, SUPPORT, QUERY, STEPS, RATE = 3, 4, 2, 2, 0.05
 
 
 def adapts_like_a_plain_loop(subject: Subject) -> None:
-    """Query logits after two steps of MAML, and their gradient by the initial parameters."""
+    """Query logits after two MAML steps and their gradients match those of a plain loop."""
     episodes = _episodes(subject)
     fast, fast_gradient = _with_gradient(subject, lambda p: _by_engine(subject, p, episodes))
     slow, slow_gradient = _with_gradient(subject, lambda p: _by_loop(subject, p, episodes))
     advice = "use plain torch functions of the batch and the parameters"
     subject.compare(
-        fast, slow, f"adapted per user it predicts otherwise than a plain loop; {advice}"
+        fast, slow, f"adapted per user, its predictions differ from a plain loop's; {advice}"
     )
     for name, gradient in slow_gradient.items():
-        problem = f"the outer gradient of '{name}' is not that of a plain loop; {advice}"
+        problem = f"the outer gradient of '{name}' differs from a plain loop's; {advice}"
         subject.compare(fast_gradient[name], gradient, problem)
 
 
@@ -48,8 +48,8 @@ def _with_gradient(
         reason = " ".join(str(error).split())[:200]
         subject.fail(
             f"it cannot be adapted per user ({type(error).__name__}: {reason}); forward runs under "
-            "torch.func: no .item(), no branches on values of tensors, no writing in place into "
-            "what is not made in forward",
+            "torch.func: no .item(), no branches on tensor values, no in-place writes to tensors "
+            "created outside of forward",
             error,
         )
     return logits.detach(), dict(zip(params, gradients, strict=True))
@@ -71,7 +71,7 @@ def _by_loop(subject: Subject, params: dict[str, Tensor], episodes: Episodes) ->
         labels = episodes.support.labels[user][rows]
         query = Batch(*(slots[user] for slots in episodes.query.batch))
         adapted = params
-        with Intercept(Lookups().handlers):  # embedding_bag has no second derivative of its own
+        with Intercept(Lookups().handlers):  # embedding_bag has no second derivative
             for _ in range(STEPS):
                 logits = functional_call(subject.model, adapted, (support,))
                 loss = _loss(logits, labels, labels.new_ones(len(labels)))
@@ -93,7 +93,7 @@ def _loss(logits: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
 
 
 def _episodes(subject: Subject) -> Episodes:
-    """The first user has one support row fewer than the others."""
+    """Episodes in which the first user has one support row fewer than the others."""
     slots = subject.batch(USERS, SUPPORT + QUERY)
     shape = (USERS, SUPPORT + QUERY, *([len(subject.schema.tasks)] if subject.several else []))
     labels = torch.randint(2, shape, generator=subject.generator()).to(slots.values.dtype)

@@ -1,4 +1,4 @@
-"""All checks of a base model, one after the other."""
+"""Run all checks of a base model in order."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CHECKS = (
     saving.seed_decides_the_weights,
     saving.weights_survive_a_file,
 )
-"""Each takes a :class:`Subject`; a later one may rely on the earlier ones."""
+"""Each takes a :class:`Subject`; later checks may rely on earlier ones."""
 
 
 def check_base_model(
@@ -41,21 +41,21 @@ def check_base_model(
     schema: Schema | None = None,
     seed: int = 0,
 ) -> None:
-    """Check that `model` is a base model that can be trained, adapted, saved and selected.
+    """Check that `model` is a base model that can be trained, adapted, saved and combined.
 
     It takes about a second, in float64, with random parameters and slots. A model whose constructor
-    takes ``tasks`` is checked on two tasks, the second after the first.
+    takes ``tasks`` is checked with two tasks, the second observed only where the first is 1.
 
     Args:
         model: its class, its name, or ``path/to/file.py:Class``.
-        options: of its constructor, as in ``base_models.<name>.options``; small sizes are quick.
-        schema: of the data it gets; by default users, genres, items, a number and a history of
-            items, and a categorical field for whatever else it names in ``fields``.
-        seed: of its initial parameters and the slots.
+        options: constructor options, as in ``base_models.<name>.options``; small sizes are faster.
+        schema: schema of the test data; by default users, genres, items, a number and an item
+            history, and a categorical field for every other name in ``fields``.
+        seed: random seed of initial parameters and slots.
 
     Raises:
-        AssertionError: the first thing that is wrong, and what to do about it.
-        ConfigError: there is no such model, or its options cannot be.
+        AssertionError: the first problem, and what to do about it.
+        ConfigError: the model is unknown, or its options are invalid.
 
     Example:
         >>> check_base_model("fm", {"embedding_size": 2})  # raises what is wrong

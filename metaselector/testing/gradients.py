@@ -1,4 +1,4 @@
-"""Derivatives."""
+"""Check first and second derivatives."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from metaselector.models.kernels.lookups import Lookups
 from metaselector.testing.subject import Subject
 
 _SCALES = (0.0, 0.03, 0.3, 1.0) * 2
-"""Of noise on the parameters: with some, the units of a small network are all off, or saturated."""
+"""Scales of parameter noise; with some, all units of a small network are off or saturated."""
 
 
 def every_parameter_matters(subject: Subject) -> None:
-    """Each gets a gradient, and one that is somewhere not 0, with some draw of the parameters."""
+    """Every parameter gets a gradient that is not 0 for some draw of the parameters."""
     generator = subject.generator()
     unmoved = set(subject.params)
     for scale in _SCALES:
@@ -25,10 +25,10 @@ def every_parameter_matters(subject: Subject) -> None:
         logits = functional_call(subject.model, params, (subject.batch(8, 8),))
         if not logits.requires_grad:
             subject.fail("no gradient reaches its parameters; forward must not detach or no_grad")
-        found = torch.autograd.grad(
+        gradients = torch.autograd.grad(
             logits.square().sum(), list(params.values()), materialize_grads=True
         )
-        unmoved -= {name for name, g in zip(params, found, strict=True) if g.any()}
+        unmoved -= {name for name, g in zip(params, gradients, strict=True) if g.any()}
         if not unmoved:
             return
     subject.fail(
@@ -42,7 +42,7 @@ def _near(p: Tensor, scale: float, generator: torch.Generator) -> Tensor:
 
 
 def first_and_second_derivatives(subject: Subject) -> None:
-    """They exist, and are those that finite differences find (fast mode, along one direction)."""
+    """Derivatives exist and match finite differences (fast mode, along one direction)."""
     batch = subject.batch(3)
     params = {name: p.requires_grad_() for name, p in subject.params.items()}
 
@@ -60,7 +60,7 @@ def first_and_second_derivatives(subject: Subject) -> None:
         except RuntimeError as error:
             reason = " ".join(str(error).split())[:200]
             subject.fail(
-                f"its {order} derivative is wrong or missing ({reason}); functions of your own "
-                "need a backward that can itself be differentiated, as those of torch have",
+                f"its {order} derivative is wrong or missing ({reason}); custom autograd functions "
+                "need a backward that is differentiable itself",
                 error,
             )

@@ -1,4 +1,4 @@
-"""What forward returns, and what it must not do."""
+"""Check what forward returns, and that it has no side effects."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SHAPES = ((ROWS,), (1,), (2, 3), (1, 1), (2, 1, 3))
 
 
 def one_logit_a_row_and_task(subject: Subject) -> None:
-    """``[..., B]``, or ``[..., B, T]`` of several tasks, finite, for one row and for many."""
+    """Logits are finite, ``[..., B]`` or ``[..., B, T]`` for several tasks, for any batch size."""
     for shape in _SHAPES:
         batch = subject.batch(*shape)
         where = f"on ids {[*batch.ids.shape]}"
@@ -24,17 +24,17 @@ def one_logit_a_row_and_task(subject: Subject) -> None:
         if not isinstance(logits, Tensor) or logits.shape != expected:
             found = [*logits.shape] if isinstance(logits, Tensor) else type(logits).__name__
             subject.fail(
-                f"forward returns {found} {where}, expected logits {[*expected]}; a squeeze() or a "
-                "flatten() without an axis, or an axis counted from the left, does this"
+                f"forward returns {found} {where}, expected logits {[*expected]}; common causes "
+                "are squeeze() or flatten() without an axis, and axes counted from the left"
             )
         if logits.dtype != batch.values.dtype:
-            subject.fail(f"logits are {logits.dtype} where values are {batch.values.dtype}")
+            subject.fail(f"logits are {logits.dtype}, but values are {batch.values.dtype}")
         if not logits.isfinite().all():
-            subject.fail(f"logits are not finite {where}")
+            subject.fail(f"logits are non-finite {where}")
 
 
 def single_rows_agree(subject: Subject) -> None:
-    """A row's logit does not depend on the rows beside it."""
+    """A row's logit does not depend on other rows of the batch."""
     ids, values = subject.batch(ROWS)
     one_by_one = [
         subject.model(Batch(ids[i : i + 1], values[i : i + 1])).detach() for i in range(ROWS)
@@ -42,34 +42,35 @@ def single_rows_agree(subject: Subject) -> None:
     subject.compare(
         subject.model(Batch(ids, values)).detach(),
         torch.cat(one_by_one),
-        "a row's logit depends on the other rows of the batch; batch statistics and reductions "
-        "over the rows must go",
+        "a row's logit depends on other rows of the batch; remove batch statistics and reductions "
+        "over rows",
     )
 
 
 def leading_axes_agree(subject: Subject) -> None:
-    """``[2, 3, C]`` is a batch of batches."""
+    """Slots ``[2, 3, C]`` are treated as a batch of batches."""
     ids, values = subject.batch(2, 3)
     expected = torch.stack([subject.model(Batch(ids[i], values[i])).detach() for i in range(2)])
     subject.compare(
         subject.model(Batch(ids, values)).detach(),
         expected,
-        "logits of ids [2, 3, C] are not those of [3, C], twice; count axes from the right",
+        "logits of ids [2, 3, C] differ from those of two batches [3, C]; count axes from the "
+        "right",
     )
 
 
 def forward_repeats(subject: Subject) -> None:
-    """In evaluation mode nothing is random."""
+    """Nothing is random in evaluation mode."""
     batch = subject.batch(ROWS)
     if not torch.equal(subject.model(batch), subject.model(batch)):
         subject.fail(
-            "in evaluation mode forward gives other logits the second time; make dropout and noise "
+            "in evaluation mode a second forward returns different logits; make dropout and noise "
             "depend on self.training"
         )
 
 
 def forward_changes_no_state(subject: Subject) -> None:
-    """Neither in training mode nor in evaluation mode."""
+    """Forward changes no state, in training mode or in evaluation mode."""
     for mode in ("training", "evaluation"):
         model = copy.deepcopy(subject.model).train(mode == "training")
         before = {name: t.clone() for name, t in _tensors(model)}
@@ -77,14 +78,14 @@ def forward_changes_no_state(subject: Subject) -> None:
         for name, tensor in _tensors(model):
             if name not in before or not torch.equal(tensor, before[name]):
                 subject.fail(
-                    f"forward changes '{name}' in {mode} mode; users adapt copies of a model, "
-                    "which share its state: no batch-norm running statistics (LayerNorm has none), "
-                    "caches or counters"
+                    f"forward changes '{name}' in {mode} mode; adapted copies of a model share its "
+                    "state, so it must not have batch-norm running statistics (LayerNorm has "
+                    "none), caches or counters"
                 )
 
 
 def parameters_are_those_given(subject: Subject) -> None:
-    """``functional_call`` with other parameters is a model that has them."""
+    """``functional_call`` with other parameters equals a model with these parameters."""
     generator = subject.generator()
     other = {
         name: p + 0.1 * torch.randn(p.shape, generator=generator, dtype=p.dtype)
@@ -98,11 +99,12 @@ def parameters_are_those_given(subject: Subject) -> None:
     subject.compare(
         functional_call(subject.model, other, (batch,)).detach(),
         holder(batch).detach(),
-        "torch.func.functional_call with other parameters gives other logits than a model that has "
-        "them; read parameters in forward only, as attributes of their module, and keep no copies",
+        "torch.func.functional_call with other parameters differs from a model with these "
+        "parameters; read parameters only in forward, as attributes of their module, and keep no "
+        "copies",
     )
 
 
 def _tensors(model: torch.nn.Module) -> list[tuple[str, Tensor]]:
-    """Parameters and all buffers, those too that are not saved."""
+    """Parameters and all buffers, including those that are not saved."""
     return [*model.named_parameters(), *model.named_buffers()]

@@ -1,4 +1,4 @@
-"""Seeds and checkpoints."""
+"""Check that seeds and checkpoints reproduce a model."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from metaselector.training.checkpoint import read_checkpoint, save_checkpoint
 
 
 def seed_decides_the_weights(subject: Subject) -> None:
-    """Two models of one seed are the same."""
+    """Two models with the same seed have equal weights."""
     first, second = (subject.fresh().state_dict() for _ in range(2))
     for name, tensor in first.items():
         if not torch.equal(tensor, second[name]):
             subject.fail(
-                f"'{name}' starts otherwise each time, whatever the seed; draw it with torch, "
-                "whose generator is seeded while the constructor runs"
+                f"'{name}' does not depend on the seed alone; draw it with torch, whose generator "
+                "is seeded while the constructor runs"
             )
 
 
 def weights_survive_a_file(subject: Subject) -> None:
-    """A model of another seed, with the tensors that a checkpoint kept, gives the same logits."""
+    """A model with another seed gives the same logits after loading a checkpoint."""
     batch = subject.batch(ROWS).to("cpu", torch.float32)
     model, other = (subject.fresh(subject.seed + i) for i in range(2))
     with tempfile.TemporaryDirectory(prefix="metaselector-") as directory:
@@ -34,13 +34,14 @@ def weights_survive_a_file(subject: Subject) -> None:
         except (RuntimeError, ValueError) as error:
             reason = " ".join(str(error).split())[:200]
             subject.fail(
-                f"its state_dict cannot be saved and loaded with safetensors ({reason}); give "
-                "every parameter and buffer memory of its own, and sizes that its options decide",
+                f"its state_dict cannot be saved and loaded with safetensors ({reason}); "
+                "parameters and buffers must not share memory, and their sizes may depend on "
+                "options only",
                 error,
             )
     subject.compare(
         other(batch).detach(),
         model(batch).detach(),
-        "saved and loaded it gives other logits; what forward reads must be a parameter, a buffer, "
-        "or made of the options",
+        "after saving and loading its logits differ; forward may only read parameters, buffers "
+        "and what is derived from the options",
     )

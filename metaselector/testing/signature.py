@@ -1,4 +1,4 @@
-"""What the registry needs of a constructor."""
+"""Check the constructor's signature."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from inspect import Parameter
 from metaselector.testing.subject import Subject
 
 GIVEN = ("num_ids", "slot_fields")
-"""Arguments that the data decide, before ``tasks`` and the options."""
+"""Arguments set from the data, before ``tasks`` and the options."""
 
 
 def constructor_is_plain(subject: Subject) -> None:
-    """Options are spelt out, so that a misspelt one is found."""
+    """All options are named, so that misspelt options are errors."""
     parameters = inspect.signature(subject.cls).parameters
     if tuple(parameters)[:2] != GIVEN:
         subject.fail(
@@ -22,19 +22,19 @@ def constructor_is_plain(subject: Subject) -> None:
     for name, parameter in parameters.items():
         if parameter.kind in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD):
             subject.fail(
-                f"its constructor takes *{name}, which swallows misspelt options; name every option"
+                f"its constructor takes *{name}, which hides misspelt options; name every option"
             )
     for option in getattr(subject.cls, "fields", {}):
         if option not in parameters:
-            subject.fail(f"fields names '{option}', which is no argument of its constructor")
+            subject.fail(f"fields lists '{option}', which is not an argument of its constructor")
 
 
 def options_have_values(subject: Subject) -> None:
-    """The settings may leave every option out."""
+    """Every option has a default, so that settings can leave it out."""
     known = {*GIVEN, "tasks", *getattr(subject.cls, "fields", {}), *subject.options}
     for name, parameter in inspect.signature(subject.cls).parameters.items():
         if parameter.default is Parameter.empty and name not in known:
             subject.fail(
-                f"option '{name}' has no default; give it one in the constructor's signature, name "
-                "it in `fields` if it is a field, or check_base_model(..., options)"
+                f"option '{name}' has no default; add one to the constructor's signature, list it "
+                "in `fields` if it is a field, or pass it to check_base_model(..., options)"
             )

@@ -1,4 +1,4 @@
-"""A base model under test, and data for it."""
+"""The base model under test, and random data for it."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from metaselector.models.registry import build
 
 ROWS = 6
 RTOL, ATOL = 1e-7, 1e-9
-"""In float64, between two ways to the same number."""
+"""Tolerances between two computations of the same number in float64."""
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What the checks are given.
+    """The input of every check.
 
     Attributes:
         cls: class of the model.
-        options: of its constructor.
-        schema: of its data.
-        seed: of everything random.
+        options: constructor options.
+        schema: schema of the test data.
+        seed: random seed.
     """
 
     cls: type[nn.Module]
@@ -44,20 +44,20 @@ class Subject:
         return len(self.schema.tasks) > 1
 
     def fresh(self, seed: int | None = None) -> nn.Module:
-        """As a run makes it, in evaluation mode."""
+        """A new model, built as in a run, in evaluation mode."""
         seed = self.seed if seed is None else seed
         try:
             return build(self.cls, self.schema, self.options, seed, self.cls.__name__).eval()
         except TypeError as error:
             self.fail(
                 f"its constructor fails ({error}); it is called as Class(num_ids, slot_fields, "
-                "[tasks,] **options), and options without a default must be given",
+                "[tasks,] **options), and options without a default must be passed",
                 error,
             )
 
     @cached_property
     def model(self) -> nn.Module:
-        """float64, with parameters that are all off their initial values, which may be 0."""
+        """A model in float64, with noise on all parameters, since initial values may be 0."""
         model = self.fresh().double()
         generator = self.generator()
         with torch.no_grad():
@@ -70,7 +70,7 @@ class Subject:
         return {name: p.detach() for name, p in self.model.named_parameters()}
 
     def run(self, model: nn.Module, batch: Batch, where: str) -> Tensor:
-        """Logits; whatever forward raises is told with `where`."""
+        """Logits of a batch; fails with `where` if forward raises."""
         try:
             logits: Tensor = model(batch)
         except Exception as error:
@@ -78,7 +78,7 @@ class Subject:
         return logits
 
     def compare(self, found: Tensor, expected: Tensor, problem: str) -> None:
-        """Fail with `problem` where the numbers are not the same."""
+        """Fail with `problem` if the tensors differ."""
         try:
             torch.testing.assert_close(found, expected, rtol=RTOL, atol=ATOL)
         except AssertionError as error:
@@ -88,7 +88,7 @@ class Subject:
         return torch.Generator().manual_seed(self.seed + 1)
 
     def batch(self, *shape: int) -> Batch:
-        """Random slots ``[*shape, C]``, the same ones each time; some are padding."""
+        """Random slots ``[*shape, C]``, equal on every call; some are padding."""
         generator = self.generator()
         ids, values = [], []
         for field in self.schema.fields:
@@ -106,7 +106,7 @@ class Subject:
 
 
 def schema_for(cls: type[nn.Module]) -> Schema:
-    """Small data with every field that `cls` names; two tasks if its constructor takes tasks."""
+    """Schema of small data with all fields of `cls`; two tasks if the constructor takes tasks."""
     kinds: dict[str, tuple[Kind, int, int]] = {  # slots and words
         "user": ("categorical", 1, 4),
         "genres": ("multivalued", 2, 5),

@@ -1,4 +1,4 @@
-"""What the engine relies on when it hands a model small tables with only the rows it needs."""
+"""Check what the engine relies on when it gives a model small tables with only the needed rows."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from metaselector.testing.subject import ROWS, Subject
 
 
 def tables_are_parameters(subject: Subject) -> None:
-    """Each is named as in ``named_parameters()`` and has a row for every id."""
+    """Every table is in ``named_parameters()`` and has one row per id."""
     params = subject.params
     for table in getattr(subject.model, "tables", ()):
         if table not in params:
-            subject.fail(f"tables names '{table}', which is no parameter; {nearest(table, params)}")
+            subject.fail(f"tables lists '{table}', not a parameter; {nearest(table, params)}")
         if len(params[table]) != subject.schema.num_ids:
             subject.fail(
-                f"table '{table}' has {len(params[table])} rows; a table has num_ids "
+                f"table '{table}' has {len(params[table])} rows; it must have num_ids "
                 f"({subject.schema.num_ids} here)"
             )
 
 
 def padding_counts_for_nothing(subject: Subject) -> None:
-    """Id 0 comes with value 0: multiply by the values, or mask ids that are 0."""
+    """Padding, id 0 with value 0, does not change logits."""
     model = copy.deepcopy(subject.model)
     with torch.no_grad():
         for table in getattr(model, "tables", ()):
@@ -35,13 +35,13 @@ def padding_counts_for_nothing(subject: Subject) -> None:
     subject.compare(
         model(batch).detach(),
         subject.model(batch).detach(),
-        "row 0 of its tables matters, which padding slots read; multiply by the values, which are "
-        "0 there, or mask ids that are 0",
+        "row 0 of its tables, which padding reads, changes logits; multiply by the values, which "
+        "are 0 for padding, or mask id 0",
     )
 
 
 def ids_index_tables_only(subject: Subject) -> None:
-    """The touched rows alone, in another order, with ids that point there, give the same logits."""
+    """Tables with only the touched rows, reordered and with remapped ids, give equal logits."""
     batch, params = subject.batch(ROWS), subject.params
     declared = set(getattr(subject.model, "tables", ()))
     touched = batch.ids.unique()
@@ -54,17 +54,17 @@ def ids_index_tables_only(subject: Subject) -> None:
     rows = subject.schema.num_ids
     forgotten = sorted(n for n, p in params.items() if n not in declared and len(p) == rows)
     advice = (
-        f"; {', '.join(forgotten)} has a row for every id: name it in `tables`"
+        f"; {', '.join(forgotten)} has one row per id: add it to `tables`"
         if forgotten
-        else "; index tables with the given ids as they are, and use ids for nothing else"
+        else "; index tables with the unchanged ids, and use ids for nothing else"
     )
-    where = "with tables that hold only the batch's rows, and ids that point into those"
+    where = "with tables of only the batch's rows and remapped ids"
     try:
-        found = functional_call(subject.model, small, (Batch(place[batch.ids], batch.values),))
+        logits = functional_call(subject.model, small, (Batch(place[batch.ids], batch.values),))
     except Exception as error:
         subject.fail(f"forward fails {where} ({type(error).__name__}: {error}){advice}", error)
     subject.compare(
-        found.detach(),
+        logits.detach(),
         subject.model(batch).detach(),
-        f"{where}, logits are others{advice}",
+        f"{where}, logits differ{advice}",
     )

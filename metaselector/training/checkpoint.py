@@ -1,4 +1,4 @@
-"""Trained tensors on disk: safetensors with the settings that made them."""
+"""Checkpoints: safetensors files with tensors, the settings they depend on, and a record."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from metaselector.common.files import atomic_file
 from metaselector.config.renamed import with_current_names
 
 VERSION = 2
-"""Of the files that are written. Version 1 had neither a version nor a checksum; both are read."""
+"""Format of files written now. Version 1, without version and checksum, can still be read."""
 
 
 def save_checkpoint(
@@ -30,8 +30,8 @@ def save_checkpoint(
     """Write `tensors` atomically, with a checksum of everything.
 
     Args:
-        settings: everything the tensors depend on; loading asks for the same (JSON).
-        record: what is worth knowing about the training, such as its history (JSON).
+        settings: everything the tensors depend on, as JSON; loading requires equal settings.
+        record: facts about the training, such as its history, as JSON.
     """
     metadata = {"settings": json.dumps(settings, sort_keys=True), "record": json.dumps(record)}
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
@@ -39,14 +39,14 @@ def save_checkpoint(
     with atomic_file(path) as temporary:
         try:
             save_file(contiguous, temporary, metadata=metadata)
-        except SafetensorError as error:  # a full disk arrives as this
+        except SafetensorError as error:  # raised when the disk is full
             raise OSError(str(error)) from error
 
 
 class Checksum:
-    """SHA-256 of settings and record, and of names, types, shapes and bytes of tensors.
+    """SHA-256 over settings, record, and the name, dtype, shape and bytes of every tensor.
 
-    Tensors come in the order of their names, each in one piece or several.
+    Add tensors sorted by name, each in one chunk or several.
 
     Args:
         metadata: ``settings`` and ``record``, as JSON.
@@ -58,12 +58,12 @@ class Checksum:
             self._digest.update(f"{key}={metadata[key]}\n".encode())
 
     def begin(self, name: str, tensor: Tensor) -> None:
-        """The next tensor, of which only type and shape count."""
+        """Start the next tensor; adds its name, dtype and shape."""
         self._digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
 
-    def add(self, piece: Tensor) -> None:
-        """Its next numbers; contiguous, on the CPU."""
-        self._digest.update(piece.reshape(-1).view(torch.uint8).numpy().data)  # [bytes]
+    def add(self, chunk: Tensor) -> None:
+        """Add the tensor's next values, contiguous and on the CPU."""
+        self._digest.update(chunk.reshape(-1).view(torch.uint8).numpy().data)  # [bytes]
 
     def __str__(self) -> str:
         return self._digest.hexdigest()
@@ -78,7 +78,7 @@ def _checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str
 
 
 class Checkpoint(NamedTuple):
-    """What a file holds; settings and record as of :func:`save_checkpoint`."""
+    """Contents of a checkpoint file; see :func:`save_checkpoint`."""
 
     tensors: dict[str, Tensor]
     settings: dict[str, Any]
@@ -86,30 +86,28 @@ class Checkpoint(NamedTuple):
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Read a checkpoint, whatever settings made it.
+    """Read a checkpoint without comparing its settings.
 
     Raises:
-        CheckpointError: the file is missing or damaged, or of a version to come.
+        CheckpointError: the file is missing, damaged, or written by a newer MetaSelector.
     """
     if not path.exists():
-        raise CheckpointError(
-            f"{path}: no such checkpoint; run the training step that writes it first"
-        )
+        raise CheckpointError(f"{path}: checkpoint not found; run the training step that writes it")
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             version = int(metadata.get("version", 1))
             if version > VERSION:
                 raise CheckpointError(
-                    f"{path}: has version {version} of the format, this MetaSelector reads up to "
-                    f"{VERSION}; update MetaSelector, or train it again"
+                    f"{path}: has format version {version}, but this MetaSelector reads versions "
+                    f"up to {VERSION}; update MetaSelector, or train again"
                 )
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         if version > 1 and _checksum(tensors, metadata) != metadata["sha256"]:
-            raise ValueError("its checksum differs")
+            raise ValueError("checksum mismatch")
         settings, record = (json.loads(metadata[key]) for key in ("settings", "record"))
         if not isinstance(settings, dict) or not isinstance(record, dict):
-            raise ValueError("its settings or its record are not a mapping")
+            raise ValueError("settings or record are not a mapping")
         return Checkpoint(tensors, with_current_names(settings)[0], record)
     except (SafetensorError, OSError, KeyError, ValueError, RecursionError) as error:
         raise DamagedError(path, f"damaged or not a MetaSelector checkpoint ({error})") from error
@@ -118,23 +116,24 @@ def read_checkpoint(path: Path) -> Checkpoint:
 def load_checkpoint(
     path: Path, settings: Mapping[str, Any]
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read tensors and record.
+    """Read tensors and record of a checkpoint trained with `settings`.
 
     Raises:
-        CheckpointError: the file is missing, damaged, or was made with other settings (named).
+        CheckpointError: the file is missing, damaged, or was trained with different settings (the
+            message names the first difference).
     """
-    found = read_checkpoint(path)
-    difference = first_difference(found.settings, json.loads(json.dumps(settings)))
+    checkpoint = read_checkpoint(path)
+    difference = first_difference(checkpoint.settings, json.loads(json.dumps(settings)))
     if difference:
         raise CheckpointError(
-            f"{path}: made with another configuration: {difference}; "
-            "use that configuration, another --run directory, or train again"
+            f"{path}: was trained with different settings ({difference}); "
+            "restore those settings, use another --run directory, or train again"
         )
-    return found.tensors, found.record
+    return checkpoint.tensors, checkpoint.record
 
 
 def matches(path: Path, settings: Mapping[str, Any]) -> bool:
-    """Whether `path` holds a checkpoint made with `settings`."""
+    """Whether `path` holds a checkpoint trained with `settings`."""
     try:
         load_checkpoint(path, settings)
     except CheckpointError:
@@ -143,19 +142,19 @@ def matches(path: Path, settings: Mapping[str, Any]) -> bool:
 
 
 def checkpoint_path(directory: Path, seed: int, name: str) -> Path:
-    """Where the run in `directory` keeps a checkpoint."""
+    """Path of a checkpoint in the run directory `directory`."""
     return directory / "checkpoints" / f"seed-{seed}" / f"{name}.safetensors"
 
 
-def first_difference(made_with: Any, wanted: Any, key: str = "") -> str | None:
-    """``key was X, now Y`` of the first setting that differs, or None; both come from JSON."""
-    if isinstance(made_with, dict) and isinstance(wanted, dict):
-        for name in sorted({*made_with, *wanted}):
+def first_difference(saved: Any, wanted: Any, key: str = "") -> str | None:
+    """``key was X, now Y`` for the first setting that differs, or None; both come from JSON."""
+    if isinstance(saved, dict) and isinstance(wanted, dict):
+        for name in sorted({*saved, *wanted}):
             inner = f"{key}.{name}" if key else name
-            found = first_difference(made_with.get(name), wanted.get(name), inner)
-            if found:
-                return found
+            difference = first_difference(saved.get(name), wanted.get(name), inner)
+            if difference:
+                return difference
         return None
-    if made_with == wanted:
+    if saved == wanted:
         return None
-    return f"{key} was {json.dumps(made_with)}, now {json.dumps(wanted)}"
+    return f"{key} was {json.dumps(saved)}, now {json.dumps(wanted)}"

@@ -1,4 +1,4 @@
-"""What a base model is trained on: the logloss of one task, or that of several."""
+"""Training objectives of base models: the logloss of one task, or a sum over several tasks."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ from metaselector.training.predict import labels_for, logloss, predict
 
 
 class Objective(Protocol):
-    """What a model is trained on, and judged by."""
+    """A training objective with its validation metric."""
 
     def optimizer_groups(self) -> list[dict[str, Any]]:
-        """All that is trained, as a torch optimizer takes it."""
+        """All trained parameters, as groups for a torch optimizer."""
 
     def losses(self, batch: Batch, labels: Tensor) -> Any:
-        """The forward pass of one step, for :meth:`backward`."""
+        """Forward pass of one step; pass the result to :meth:`backward`."""
 
-    def backward(self, found: Any, epoch: int) -> Tensor:
-        """Make the gradients of one step; returns its loss, detached."""
+    def backward(self, losses: Any, epoch: int) -> Tensor:
+        """Compute the gradients of one step and return its loss, detached."""
 
     def validate(self, dataset: EncodedDataset, rows: NDArray[np.int64]) -> TaskLosses:
-        """What the model's predictions of `rows` are worth."""
+        """Score the model's predictions of `rows`."""
 
 
 class _OneTask:
-    """What a model of one task is trained on: its mean logloss."""
+    """Mean logloss of a single-task model."""
 
     def __init__(self, model: nn.Module) -> None:
         self._model = model
@@ -49,16 +49,16 @@ class _OneTask:
     def losses(self, batch: Batch, labels: Tensor) -> Tensor:
         return F.binary_cross_entropy_with_logits(self._model(batch), labels)
 
-    def backward(self, found: Tensor, epoch: int) -> Tensor:
-        found.backward()
-        return found.detach()
+    def backward(self, losses: Tensor, epoch: int) -> Tensor:
+        losses.backward()
+        return losses.detach()
 
     def validate(self, dataset: EncodedDataset, rows: NDArray[np.int64]) -> TaskLosses:
         return TaskLosses(logloss(self._model, dataset, rows), {})
 
 
-class _SeveralTasks(TaskObjective):
-    """The same of a model of several tasks."""
+class _MultiTask(TaskObjective):
+    """Objective of a multi-task model."""
 
     def validate(self, dataset: EncodedDataset, rows: NDArray[np.int64]) -> TaskLosses:
         outputs = predict(self.model, dataset, rows)
@@ -68,8 +68,8 @@ class _SeveralTasks(TaskObjective):
 def make_objective(
     model: nn.Module, dataset: EncodedDataset, config: PretrainConfig, description: str
 ) -> Objective:
-    """What `model` is trained on, by how many tasks it has; raises as :class:`TaskObjective`."""
+    """The objective of a single-task or multi-task `model`; raises as :class:`TaskObjective`."""
     if has_tasks(model):
-        return _SeveralTasks(model, dataset.schema.tasks, config, description)
+        return _MultiTask(model, dataset.schema.tasks, config, description)
     refuse_task_settings(config, description)
     return _OneTask(model)

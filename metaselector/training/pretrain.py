@@ -1,4 +1,4 @@
-"""Training base models on all users' rows of a window."""
+"""Pre-train a base model on the rows of all users in a window."""
 
 from __future__ import annotations
 
@@ -26,21 +26,19 @@ from metaselector.training.loop.clipping import clip_gradients
 from metaselector.training.loop.snapshot_manager import SnapshotManager
 from metaselector.training.loop.train import Plan, train
 from metaselector.training.loop.trainable import Trainable, ValidationResult
-from metaselector.training.multi_task.objective import (
-    has_tasks,
-)
+from metaselector.training.multi_task.objective import has_tasks
 from metaselector.training.objective import make_objective
 from metaselector.training.predict import labels_for, predict
 
 
 class Pretrained(NamedTuple):
-    """How the training of a base model went.
+    """Result of training a base model.
 
     Attributes:
-        epochs: passes over the rows behind the weights that were kept.
-        history: per epoch ``epoch, train_loss, valid_loss``, mean logloss in nats; of a model of
-            several tasks the sum of the tasks' losses, each times its weight, and also what
-            :class:`metaselector.training.multi_task.objective.TaskLosses` has of each task.
+        epochs: passes over the rows behind the kept weights.
+        history: per epoch ``epoch, train_loss, valid_loss``, mean logloss in nats. Multi-task
+            models have the weighted sum of the tasks' losses, and the metrics of each task (see
+            :class:`metaselector.training.multi_task.objective.TaskLosses`).
         seconds: wall-clock time of the training.
     """
 
@@ -65,20 +63,20 @@ def pretrain(
 ) -> Pretrained:
     """Fit `model` to the labels of `rows` with Adam, in place.
 
-    A model of several tasks learns all of the data's, any other the first one.
+    A multi-task model learns all tasks of the data, any other model the first task.
 
     Args:
-        valid: rows whose loss decides when to stop; the weights of the best epoch are kept.
-            None trains for exactly `epochs`, which is how a model is refitted.
-        epochs: passes over `rows`, at most where `valid` is given.
-        description: what the progress bar calls it.
-        freezing: what is not trained; patience begins anew when the last of it thaws.
-        keeper: where it goes on from, and keeps snapshots; nowhere by default.
+        valid: rows for early stopping; the weights of the best epoch are kept. None trains for
+            exactly `epochs`, which refits a model.
+        epochs: passes over `rows`; an upper limit if `valid` is given.
+        description: name in progress bars, logs and errors.
+        freezing: which parameters are frozen; patience restarts once everything is unfrozen.
+        snapshots: saves snapshots and resumes from them; None keeps none.
 
     Raises:
-        ConfigError: the loss on `valid` is infinite or no number after every epoch; or model, data
-            and settings differ in their tasks.
-        Diverged: the loss of a step is infinite or no number.
+        ConfigError: the loss on `valid` is non-finite after every epoch; or model, data and
+            settings have different tasks.
+        Diverged: the loss of a step is non-finite.
     """
     freezing = freezing or Freezing("", {}, (), None)
     trainable = _Pretraining(model, dataset, rows, config, generator, valid, freezing, description)
@@ -91,26 +89,26 @@ def pretrain(
         advice="lower the model's pretrain.learning_rate, or set pretrain.clip_norm",
     )
     try:
-        found = train(
+        outcome = train(
             trainable, plan, description=description, progress=progress, snapshots=snapshots
         )
     finally:
         freezing.end()
         model.eval()
-    history, seconds = found.position.history, found.position.seconds
+    history, seconds = outcome.position.history, outcome.position.seconds
     if valid is None:
         return Pretrained(epochs, history, seconds)
-    if not found.best:
+    if not outcome.best:
         raise ConfigError(
-            f"{description}: the valid logloss is infinite or no number after every epoch; lower "
-            "the model's pretrain.learning_rate"
+            f"{description}: the valid logloss is non-finite after every epoch; lower the model's "
+            "pretrain.learning_rate"
         )
-    model.load_state_dict(found.best)
-    return Pretrained(found.best_epoch, history, seconds)
+    model.load_state_dict(outcome.best)
+    return Pretrained(outcome.best_epoch, history, seconds)
 
 
 class _Pretraining(Trainable):
-    """A base model that learns from rows in random batches; see :class:`Trainable`."""
+    """Trains a base model on random batches of rows; see :class:`Trainable`."""
 
     def __init__(
         self,
@@ -141,9 +139,9 @@ class _Pretraining(Trainable):
         others = [p for group in groups for p in group["params"] if id(p) not in self._names]
         self.parameters |= {f"balance.{i}": p for i, p in enumerate(others)}
         self._parallel: DataParallel | None = None
-        # The loss of several tasks is no sum over rows: every worker learns from all of them alike.
+        # A multi-task loss is not a sum over rows, so every worker computes all of it.
         if workers.count() > 1 and not has_tasks(model):
-            self.torch_seed += workers.rank()  # other masks of dropout on every worker
+            self.torch_seed += workers.rank()  # different dropout masks on every worker
             dense = make_communication("none", (), model.parameters())
             self._parallel = DataParallel([model], (), self._scaled, dense)
 
@@ -157,19 +155,18 @@ class _Pretraining(Trainable):
         self.optimizers[0].zero_grad(set_to_none=True)
         if self._parallel is not None:
             return self._share_gradients(self._parallel, batch)
-        found = self._losses(batch)
-        return self._objective.backward(found, epoch).item()
+        return self._objective.backward(self._losses(batch), epoch).item()
 
     def _losses(self, batch: Tensor) -> Any:
         chosen = batch.to(self._device)
         part = Batch(*(slots.index_select(0, chosen) for slots in self._batch))
-        with Intercept(Lookups().handlers):  # for their fast gradients
+        with Intercept(Lookups().handlers):  # faster gradients of lookups
             return self._objective.losses(part, self._labels[chosen])
 
     def _share_gradients(self, parallel: DataParallel, batch: Tensor) -> float:
-        """The same of this worker's part of the rows; the loss and gradients are those of all."""
+        """Loss and gradients of the whole batch, of which this worker computes its share."""
         own = batch[workers.share(len(batch))]
-        part = own if len(own) else batch[:1]  # who has no rows takes part for nothing
+        part = own if len(own) else batch[:1]  # without rows a worker still joins, with scale 0
         scale = len(own) / len(batch) * workers.count()
         return parallel.backward([(part, scale)])
 
@@ -189,11 +186,11 @@ class _Pretraining(Trainable):
         return ValidationResult(result.loss, dict(result.of_tasks))
 
     def candidate(self) -> dict[str, Tensor]:
-        return copy.deepcopy(self._model.state_dict())  # which aliases the weights
+        return copy.deepcopy(self._model.state_dict())  # state_dict() aliases the weights
 
     def users(self, batch: Tensor) -> list[str]:
-        of_rows = self._dataset.users[self._rows[batch.numpy()]]
-        return [self._dataset.user_names[user] for user in dict.fromkeys(of_rows.tolist())]
+        users = self._dataset.users[self._rows[batch.numpy()]]
+        return [self._dataset.user_names[user] for user in dict.fromkeys(users.tolist())]
 
     @torch.no_grad()
     def nonfinite_users(self, batch: Tensor) -> list[str]:

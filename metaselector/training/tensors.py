@@ -1,4 +1,4 @@
-"""Tensors of a file, held against those of the model that they are meant for."""
+"""Compare the tensors of a file with those of the model they are loaded into."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from torch.overrides import TorchFunctionMode
 from metaselector.common.errors import ConfigError, nearest
 
 
-def misfit(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str | None:
-    """The first difference in names, shapes and types, or None."""
+def misfit(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str | None:
+    """The first difference in names, shapes or dtypes, or None."""
     for name in expected:
-        if name not in found:
+        if name not in tensors:
             return f"has no '{name}'"
-    for name, tensor in found.items():
+    for name, tensor in tensors.items():
         if name not in expected:
-            near = nearest(name, expected) if expected else "there should be none"
-            return f"has '{name}', which its settings do not ask for; {near}"
+            near = nearest(name, expected) if expected else "no tensor is expected"
+            return f"has '{name}', which does not belong to these settings; {near}"
         wanted = expected[name]
         if list(tensor.shape) != list(wanted.shape):
             return f"'{name}' has shape {list(tensor.shape)}, not {list(wanted.shape)}"
@@ -31,20 +31,20 @@ def misfit(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str |
 
 
 class TooLarge(ConfigError):
-    """A model asks for more numbers than its file has."""
+    """A model needs more values than its file holds."""
 
 
 class Room(TorchFunctionMode):
-    """A context in which to build a model for the tensors of a file, with memory for those only.
+    """Context that limits the memory for building a model to the size of a file's tensors.
 
-    Settings that ask for more than the file holds are refused before it is allocated. There is some
-    slack for what a constructor needs temporarily, and for buffers that are not saved.
+    Settings that need more are rejected before memory is allocated. Some slack is left for
+    temporary tensors of a constructor and for buffers that are not saved.
 
     Args:
-        tensors: those of the file.
+        tensors: the tensors of the file.
 
     Raises:
-        TooLarge: the model asks for more.
+        TooLarge: the model needs more.
     """
 
     def __init__(self, tensors: Mapping[str, Tensor]) -> None:
@@ -59,10 +59,10 @@ class Room(TorchFunctionMode):
             size = kwargs.get("size", args[:1] if func is torch.full else args)
             while len(size) == 1 and isinstance(size[0], tuple | list):
                 (size,) = size
-            self._left -= prod(n for n in size if isinstance(n, int))  # torch refuses the others
+            self._left -= prod(n for n in size if isinstance(n, int))  # torch rejects others
             if self._left < 0:
                 raise TooLarge(
-                    f"the settings ask for a tensor of shape {list(size)}, more than the file holds"
+                    f"the settings need a tensor of shape {list(size)}, more than the file holds"
                 )
         return func(*args, **kwargs)
 
@@ -70,27 +70,27 @@ class Room(TorchFunctionMode):
 _FACTORIES = {torch.empty, torch.zeros, torch.ones, torch.rand, torch.randn, torch.full}
 
 
-def unfit(found: Mapping[str, Tensor], model: nn.Module) -> str | None:
-    """Why `found` cannot be the state of `model`, which is new, or None."""
+def unfit(tensors: Mapping[str, Tensor], model: nn.Module) -> str | None:
+    """Why `tensors` cannot be the state of the new `model`, or None."""
     expected = model.state_dict()
-    return misfit(found, expected) or nonfinite(found, expected)
+    return misfit(tensors, expected) or nonfinite(tensors, expected)
 
 
-def nonfinite(found: Mapping[str, Tensor], expected: Mapping[str, Tensor] = {}) -> str | None:
-    """The first tensor that holds a non-finite number, or None.
+def nonfinite(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor] = {}) -> str | None:
+    """The first tensor that holds non-finite numbers, or None.
 
     Args:
-        expected: those of the model before it was trained; a non-finite number where they have
-            some, as a mask may, is none of training's.
+        expected: the model's tensors before training; a tensor that is non-finite there too, such
+            as a mask, is accepted.
     """
-    for name, tensor in found.items():
+    for name, tensor in tensors.items():
         if not is_finite(tensor) and (name not in expected or is_finite(expected[name])):
             return f"'{name}' holds non-finite numbers"
     return None
 
 
 def is_finite(tensor: Tensor) -> bool:
-    """Whether all numbers are, without a copy of them."""
+    """Whether all values are finite; does not copy them."""
     if not tensor.is_floating_point() or not tensor.numel():
         return True
     return all(bool(end.isfinite()) for end in tensor.aminmax())

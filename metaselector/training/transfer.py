@@ -1,9 +1,9 @@
-"""Starting base models from those that another run trained on other data.
+"""Initialise base models from those of another run, trained on other data.
 
-What is indexed by ids is carried over word by word: the row of a word of a field goes to the row of
-the same word of the field of the same name. Words are compared as text, so that user 5 of one data
-set is taken for user 5 of the other. The source must not have been trained on what this run
-validates or tests with; of two splits of the same data set, :func:`overlap` warns.
+Embedding rows are matched by word: a row is copied to the same word of the field with the same
+name. Words are compared as text, so user 5 of one data set counts as user 5 of the other. The
+source must not have been trained on rows that this run validates or tests with; :func:`overlap`
+warns if both runs split the same data set differently.
 """
 
 from __future__ import annotations
@@ -26,19 +26,20 @@ from metaselector.data.splitting.protocol import Window
 from metaselector.training.checkpoint import checkpoint_path, read_checkpoint
 
 TRANSFER_FILE = "transfer.csv"
-"""In a run's directory: :class:`Transferred` of every base model, with seed and window."""
+"""File in a run directory: :class:`Transferred` of every base model, with seed and window."""
 
 How = Literal["by word", "copied", "new"]
 
 
 class Transferred(NamedTuple):
-    """What became of one parameter.
+    """How one parameter was initialised.
 
     Attributes:
         parameter: its name.
-        how: by word of its rows; copied as a whole; or new: the source has none of this shape.
-        rows: how many rows along the first axis came from the source.
-        of: how many it has.
+        how: rows matched by word, copied as a whole, or new because the source has no parameter of
+            this name and shape.
+        rows: number of rows along the first axis that came from the source.
+        of: number of rows in all.
     """
 
     parameter: str
@@ -48,13 +49,13 @@ class Transferred(NamedTuple):
 
 
 class TransferSource:
-    """Another run: its data and its trained base models.
+    """Data and trained base models of another run.
 
     Args:
-        directory: of the run.
+        directory: the run directory.
 
     Raises:
-        DataError: its prepared data is missing or damaged.
+        DataError: the run's prepared data is missing or damaged.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -66,27 +67,28 @@ class TransferSource:
         return EncodedDataset.load(self.directory / "data")
 
     def tensors(self, name: str, window: Window, seed: int) -> dict[str, Tensor]:
-        """What a base model has learned.
+        """Trained tensors of a base model, by name.
 
         Raises:
-            CheckpointError: it is missing or damaged, or was trained on other data than are there.
+            CheckpointError: the checkpoint is missing, damaged, or was trained on other data than
+                the run now holds.
         """
         path = checkpoint_path(self.directory, seed, f"base-{name}-{window}")
         if not path.exists():
             raise CheckpointError(
-                f"transfer.init_from: {path}: no such checkpoint; pretrain base model '{name}' "
-                f"with seed {seed} in that run, or leave the model or the seed out of this one"
+                f"transfer.init_from: {path}: checkpoint not found; pretrain base model '{name}' "
+                f"with seed {seed} in that run, or remove the model or the seed from this one"
             )
-        found = read_checkpoint(path)
-        if found.settings.get("data_sha256") != self.dataset.digest():
+        checkpoint = read_checkpoint(path)
+        if checkpoint.settings.get("data_sha256") != self.dataset.digest():
             raise CheckpointError(
                 f"transfer.init_from: {path}: was not trained on the data in {self.directory}/data;"
                 " pretrain that run again"
             )
-        return found.tensors
+        return checkpoint.tensors
 
     def digest(self, name: str, window: Window, seed: int) -> str:
-        """SHA-256 of what a base model has learned, and of the data that say what its rows mean."""
+        """SHA-256 of a base model's tensors and of the data that define what its rows mean."""
         key = (name, window, seed)
         if key not in self._digests:
             sha = hashlib.sha256(self.dataset.digest().encode())
@@ -98,12 +100,13 @@ class TransferSource:
 
 
 def source_rows(source: Schema, target: Schema) -> NDArray[np.int64]:
-    """For each id of `target` the one that means the same in `source`, -1 where there is none.
+    """For each id of `target`, the id of the same word in `source`, or -1.
 
-    Padding is padding, a field's word for unseen words that of the field of the same name.
+    Padding maps to padding, and a field's id for unseen words to that of the field of the same
+    name.
 
     Returns:
-        int64 ``[V]`` of `target`.
+        int64 ``[V]``, with V ids of `target`.
     """
     rows = np.full(target.num_ids, -1, dtype=np.int64)
     rows[PADDING_ID] = PADDING_ID
@@ -121,38 +124,38 @@ def source_rows(source: Schema, target: Schema) -> NDArray[np.int64]:
 def transfer(
     model: nn.Module, tensors: Mapping[str, Tensor], rows: NDArray[np.int64], num_ids: int
 ) -> list[Transferred]:
-    """Start `model`, in place, from what a model of another run has learned.
+    """Initialise `model` in place from the tensors of another run's model.
 
-    Rows of ``model.tables`` that the source has no word for stay as they were initialised, and so
-    does every parameter that the source has not, or has in another shape.
+    Rows of ``model.tables`` whose word the source does not know keep their initial values. So does
+    every parameter that the source lacks or has in another shape.
 
     Args:
-        tensors: the source's, by name.
-        rows: of :func:`source_rows`.
-        num_ids: V of the source.
+        tensors: tensors of the source, by name.
+        rows: result of :func:`source_rows`.
+        num_ids: number of ids of the source, V.
     """
     tables: Sequence[str] = getattr(model, "tables", ())
     known = torch.from_numpy(rows >= 0)
     taken = torch.from_numpy(rows[rows >= 0])
     report = []
     for name, parameter in model.named_parameters():
-        of = parameter.shape[0] if parameter.ndim else 1
-        found = tensors.get(name)
-        if found is None or found.ndim != parameter.ndim:
-            report.append(Transferred(name, "new", 0, of))
-        elif name in tables and found.shape[1:] == parameter.shape[1:] and len(found) == num_ids:
-            parameter[known.to(parameter.device)] = found[taken].to(parameter)
-            report.append(Transferred(name, "by word", len(taken), of))
-        elif name not in tables and found.shape == parameter.shape:
-            parameter.copy_(found)
-            report.append(Transferred(name, "copied", of, of))
+        size = parameter.shape[0] if parameter.ndim else 1
+        tensor = tensors.get(name)
+        if tensor is None or tensor.ndim != parameter.ndim:
+            report.append(Transferred(name, "new", 0, size))
+        elif name in tables and tensor.shape[1:] == parameter.shape[1:] and len(tensor) == num_ids:
+            parameter[known.to(parameter.device)] = tensor[taken].to(parameter)
+            report.append(Transferred(name, "by word", len(taken), size))
+        elif name not in tables and tensor.shape == parameter.shape:
+            parameter.copy_(tensor)
+            report.append(Transferred(name, "copied", size, size))
         else:
-            report.append(Transferred(name, "new", 0, of))
+            report.append(Transferred(name, "new", 0, size))
     return report
 
 
 def overlap(source: EncodedDataset, target: EncodedDataset) -> list[str]:
-    """What a user should know before trusting this transfer, one sentence each."""
+    """Warnings and notes on a transfer, one sentence each."""
     notes = []
     ours, theirs = target.schema, source.schema
     split = (ours.windows, ours.cold_seed), (theirs.windows, theirs.cold_seed)
@@ -160,15 +163,15 @@ def overlap(source: EncodedDataset, target: EncodedDataset) -> list[str]:
         shared = len(set(source.user_names) & set(target.user_names))
         if shared:
             notes.append(
-                f"warning: the source is {theirs.dataset} too, split otherwise, and has {shared:,} "
-                f"of the {target.num_users:,} users: it may have been trained on rows that this "
-                "run validates or tests with; results are then too good"
+                f"warning: the source also uses {theirs.dataset}, split differently, and shares "
+                f"{shared:,} of the {target.num_users:,} users: it may have been trained on rows "
+                "that this run validates or tests with, which makes results look too good"
             )
     names = [[field.name for field in schema.fields] for schema in (theirs, ours)]
     if names[0] != names[1]:
         notes.append(
-            f"note: the source's fields are {', '.join(names[0])}, this run's "
-            f"{', '.join(names[1])}: a layer that reads them side by side is copied where its "
-            "shape is the same, although its columns then stand for other fields"
+            f"note: the source has the fields {', '.join(names[0])}, this run "
+            f"{', '.join(names[1])}: a layer over all fields is copied if its shape matches, even "
+            "though its columns then belong to other fields"
         )
     return notes

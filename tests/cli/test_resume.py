@@ -96,7 +96,7 @@ def test_resume_takes_the_settings_that_were_interrupted(
     assert stopped.exit_code == 130
     resumed = CliRunner().invoke(app, ["pretrain", "--run", str(run), "--resume"])
     assert resumed.exit_code == 0, resumed.output
-    assert "going on from" in resumed.output
+    assert "resuming from" in resumed.output
     files = sorted((whole / "checkpoints").rglob("*.safetensors"))
     assert len(files) == 3
     for path in files:

@@ -19,7 +19,8 @@ def test_nothing_prepared(invoke: Invoke, tmp_path: Path, command: str) -> None:
 def test_nothing_pretrained(invoke: Invoke, prepared: Path) -> None:
     before = contents(prepared)
     error = invoke("meta-train", "--run", prepared).lone_error
-    assert error.startswith(f"{prepared}/checkpoints/seed-0/base-lr-early.safetensors: no such")
+    path = f"{prepared}/checkpoints/seed-0/base-lr-early.safetensors"
+    assert error.startswith(f"{path}: checkpoint not found")
     assert contents(prepared) == before
 
 
@@ -48,8 +49,8 @@ def test_checkpoint_from_another_configuration(invoke: Invoke, pretrained: Path)
     before = contents(pretrained)
     done = invoke("meta-train", "--run", pretrained, "--set", "base_models.fm.pretrain.epochs=3")
     assert done.lone_error == (
-        f"{pretrained}/checkpoints/seed-0/base-fm-early.safetensors: made with another "
-        "configuration: base_models.fm.pretrain.epochs was 1, now 3; use that configuration, "
+        f"{pretrained}/checkpoints/seed-0/base-fm-early.safetensors: was trained with different "
+        "settings (base_models.fm.pretrain.epochs was 1, now 3); restore those settings, use "
         "another --run directory, or train again"
     )
     assert contents(pretrained) == before
@@ -65,13 +66,13 @@ def test_truncated_checkpoint(invoke: Invoke, pretrained: Path) -> None:
 def test_nothing_meta_trained(invoke: Invoke, pretrained: Path) -> None:
     before = contents(pretrained)
     error = invoke("evaluate", "--run", pretrained).error
-    assert "sample-selector.safetensors: no such checkpoint" in error
+    assert "sample-selector.safetensors: checkpoint not found" in error
     assert contents(pretrained) == before
 
 
 def test_nothing_evaluated(invoke: Invoke, pretrained: Path) -> None:
     before = contents(pretrained)
     error = invoke("analyse", "--run", pretrained).lone_error
-    assert error.startswith(f"{pretrained / 'predictions.parquet'}: no predictions here")
+    assert error.startswith(f"{pretrained / 'predictions.parquet'}: file not found")
     assert "run `metaselector evaluate` again" in error
     assert contents(pretrained) == before

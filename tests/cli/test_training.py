@@ -21,11 +21,11 @@ def test_a_base_model_from_a_file(invoke: Invoke, prepared: Path, tmp_path: Path
     assert {f"base-{m}-train.safetensors" for m in ("lr", "fm", "popularity")} <= checkpoints
     assert f"model: {file}:Popularity" in (prepared / "config.yaml").read_text()
     again = invoke("pretrain", "--run", prepared, *option)
-    assert again.err.count("done before with the same settings") == 9
+    assert again.err.count("already done with the same settings") == 9
 
     file.write_text(file.read_text() + "# edited\n")
     again = invoke("pretrain", "--run", prepared, "--allow-code")
-    assert again.err.count("done before with the same settings") == 6
+    assert again.err.count("already done with the same settings") == 6
     error = invoke("meta-train", "--run", prepared, "--base-model", f"{file}:Popularity").err
     assert "No such option" in error
 
@@ -66,7 +66,7 @@ def test_base_models_start_from_another_run(
     assert f"init_from: {pretrained}" in saved
     assert "unfreeze_every: 1" in saved
     again = invoke("pretrain", "--run", run)  # with the settings that were saved
-    assert again.err.count("done before with the same settings") == 6
+    assert again.err.count("already done with the same settings") == 6
 
     error = invoke("pretrain", "--run", run, "--freeze", "fm.embeding.*").error
     assert error.startswith(
@@ -82,7 +82,7 @@ def test_strategies_of_training_base_models(invoke: Invoke, prepared: Path) -> N
     assert "pretrain lr + fm (train)" in done.err
     assert "strategy: mutual" in (prepared / "config.yaml").read_text()
     again = invoke("pretrain", "--run", prepared)  # with the settings that were saved
-    assert again.err.count("done before with the same settings") == 3
+    assert again.err.count("already done with the same settings") == 3
     alone = invoke("pretrain", "--run", prepared, "--strategy", "independent")
     assert "pretrain fm (full)" in alone.err
     error = invoke("pretrain", "--run", prepared, "--strategy", "mutal").lone_error

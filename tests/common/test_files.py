@@ -151,7 +151,7 @@ def test_a_failed_file_leaves_the_old_one(tmp_path: Path) -> None:
 
 def test_a_file_in_the_way_of_a_directory_stays(tmp_path: Path) -> None:
     (tmp_path / "folder").write_text("mine")
-    with pytest.raises(UserError, match="there is a file of this name"):
+    with pytest.raises(UserError, match="a file has this name"):
         fail_filling(tmp_path / "folder", AssertionError("not filled"))
     assert (tmp_path / "folder").read_text() == "mine"
 
@@ -270,6 +270,6 @@ def test_json(tmp_path: Path) -> None:
 def test_space_on_the_disk(tmp_path: Path) -> None:
     check_space(tmp_path, 1, "a byte")
     with pytest.raises(
-        UserError, match=r"about 1024\.0 TiB are needed for a lot, about .* are free"
+        UserError, match=r"about 1024\.0 TiB needed for a lot, but only about .* free"
     ):
         check_space(tmp_path, 2**50, "a lot")

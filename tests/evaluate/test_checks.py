@@ -42,8 +42,8 @@ OF_ROWS: dict[str, Callable[[Any, Any], Any]] = {
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1.5, -0.1])
 @pytest.mark.parametrize("name", OF_ROWS)
-def test_what_is_no_probability(name: str, value: float) -> None:
-    message = rf"^predictions: [12] of [48] are no probability .*first in row 2 \({value:g}\)"
+def test_predictions_outside_of_0_to_1(name: str, value: float) -> None:
+    message = rf"^predictions: [12] of [48] are not in \[0, 1\], the first in row 2 \({value:g}\)"
     with pytest.raises(UserError, match=message):
         OF_ROWS[name](Y, [0.9, 0.1, value, 0.6])
 
@@ -91,9 +91,9 @@ def test_metrics_without_rows_are_nan() -> None:
 def test_figures_of_figures() -> None:
     assert math.isnan(rela_impr(math.nan, 0.7))
     assert math.isnan(gap_closed(math.nan, 0.5, 0.4))
-    with pytest.raises(UserError, match=r"an AUC of 1\.2 is outside of 0 to 1"):
+    with pytest.raises(UserError, match=r"AUC 1\.2 is not in"):
         rela_impr(1.2, 0.7)
-    with pytest.raises(UserError, match="one is infinite"):
+    with pytest.raises(UserError, match="must be finite"):
         gap_closed(math.inf, 0.5, 0.4)
 
 
@@ -103,7 +103,7 @@ def _table(**changes: Any) -> pd.DataFrame:
 
 
 def test_a_table_names_seed_and_model() -> None:
-    with pytest.raises(UserError, match=r"^seed 0, model 'lr': predictions: 1 of 4 are no prob"):
+    with pytest.raises(UserError, match=r"^seed 0, model 'lr': predictions: 1 of 4 are not in"):
         align(_table(p=[0.9, math.nan, 0.2, 0.6]))
 
 

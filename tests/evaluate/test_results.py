@@ -150,7 +150,7 @@ def test_models_must_predict_the_same(other: pd.DataFrame, message: str) -> None
 
 
 def test_best_single_must_be_known(predictions: pd.DataFrame) -> None:
-    with pytest.raises(UserError, match="seed 2: its best single model is not given"):
+    with pytest.raises(UserError, match="seed 2: no best single model is given"):
         score(predictions, dataset="d", protocol="p", best_single={7: "lr"})
     with pytest.raises(UserError, match="no predictions of model 'lrr'; did you mean 'lr'"):
         score(predictions, dataset="d", protocol="p", best_single={7: "lrr", 2: "fm"})

@@ -67,7 +67,7 @@ def test_the_text_says_what_moved_where(tables: tuple[pd.DataFrame, pd.DataFrame
     assert lines[-SHOWN].endswith("0.1100 towards lr")
     assert lines[-SHOWN + 1].endswith("0.1000 towards fm")
     nothing = tables[1].iloc[:0]
-    assert "there is no support row" in described("42", tables[0], nothing)
+    assert "no support rows to adapt on" in described("42", tables[0], nothing)
 
 
 def test_the_figure_shows_the_same(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:

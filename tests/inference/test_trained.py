@@ -165,10 +165,10 @@ def test_a_state_that_is_no_state(model: Path, text: str) -> None:
         (
             "base_models.fm.options.embedding_size",
             10**12,
-            r"ask for a tensor of shape \[\d+, 10{12}\]",
+            r"need a tensor of shape \[\d+, 10{12}\]",
         ),
         ("base_models.fm.options.embedding_size", 3, r"has shape \[\d+, 2\], not \[\d+, 3\]"),
-        ("selector.hidden_size", 2 * 10**9, r"ask for a tensor of shape \[20{9}, \d+\]"),
+        ("selector.hidden_size", 2 * 10**9, r"need a tensor of shape \[20{9}, \d+\]"),
         ("base_models.fm.model", "deepfm", "do not fit its base models and selector"),
         ("adapt.steps", 5, "of the inner rates"),
     ],

@@ -181,7 +181,7 @@ def test_writes_every_figure_and_the_page(tmp_path: Path, seeds: list[int]) -> N
     for figure in written:
         assert f"]({figure.relative_to(directory)})" in text
     assert NOTHING not in text
-    assert ("± " in text.split("Several seeds")[1].split("##", 1)[1]) == (len(seeds) > 1)
+    assert ("± " in text.split("several seeds")[1].split("##", 1)[1]) == (len(seeds) > 1)
 
 
 def test_numbers_of_the_page(tmp_path: Path) -> None:
@@ -223,5 +223,5 @@ def test_a_missing_table(tmp_path: Path) -> None:
         lambda: write_analysis_figures(directory),
         lambda: write_analysis_summary(tmp_path),
     ):
-        with pytest.raises(DataError, match=r"steps.csv: no such file; run `metaselector analyse`"):
+        with pytest.raises(DataError, match=r"steps.csv: file not found; run `metasel"):
             action()

@@ -15,10 +15,10 @@ COLUMNS = ("seed", "model", "auc", "n_users")
 @pytest.mark.parametrize(
     ("line", "column", "problem"),
     [
-        ("0,,0.5,3", "model", "names no model"),
-        ("0,lr,abc,3", "auc", "holds text"),
-        ("0,lr,0.5,inf", "n_users", "something else than whole numbers"),
-        (",lr,0.5,3", "seed", "something else than whole numbers"),
+        ("0,,0.5,3", "model", "some lines have no model name"),
+        ("0,lr,abc,3", "auc", "contains text"),
+        ("0,lr,0.5,inf", "n_users", "values that are not whole numbers"),
+        (",lr,0.5,3", "seed", "values that are not whole numbers"),
     ],
 )
 def test_what_no_run_writes(tmp_path: Path, line: str, column: str, problem: str) -> None:

@@ -3,34 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.colors import to_hex
 
 from metaselector.common.errors import DataError
 from metaselector.report.figures.run import write_figures
-from metaselector.report.support import SUPPORT_COLUMNS, read_support, support_sizes
+from metaselector.report.support import read_support
 from metaselector.report.tables import write_tables
 
-_LOGLOSS = {"lr": 0.60, "uniform": 0.59, "metaselector": 0.58, "oracle-sample": 0.3}
-
-
-def _support(seeds: list[int]) -> pd.DataFrame:
-    rows = [
-        ("tiny", seed, model, size, 1 - loss, loss - size / 1000 + seed / 100, 7, 1234)
-        for size in (20, 5)
-        for seed in seeds
-        for model, loss in _LOGLOSS.items()
-    ]
-    return pd.DataFrame(rows, columns=list(SUPPORT_COLUMNS))
+MakeSupport = Callable[[list[int]], pd.DataFrame]
 
 
 @pytest.fixture
-def run_dir(tmp_path: Path) -> Path:
-    _support([0]).to_csv(tmp_path / "support.csv", index=False)
+def run_dir(tmp_path: Path, make_support: MakeSupport) -> Path:
+    make_support([0]).to_csv(tmp_path / "support.csv", index=False)
     (tmp_path / "environment.json").write_text(json.dumps({"command": "metaselector"}))
     return tmp_path
 
@@ -43,11 +33,11 @@ def test_a_column_for_each_size(run_dir: Path) -> None:
     assert [cell.text for cell in lines["lr"]] == ["0.5950", "0.5800", "0.4000", "0.4000"]
     assert [cell.best for cell in lines["metaselector"]] == [True] * 4
     assert not any(cell.best for cell in lines["oracle-sample"])
-    assert "same 1,234 rows of 7 users, those after a user's first 20" in summary.notes[1]
+    assert "same 1,234 rows of 7 users, the rows after a user's first 20" in summary.notes[1]
 
 
-def test_deviations_over_seeds(run_dir: Path) -> None:
-    _support([0, 1]).to_csv(run_dir / "support.csv", index=False)
+def test_deviations_over_seeds(run_dir: Path, make_support: MakeSupport) -> None:
+    make_support([0, 1]).to_csv(run_dir / "support.csv", index=False)
     summary = read_support(run_dir)
     (_, line), *_ = summary.groups[0][1]
     assert line[0].text == f"0.6000 ± {np.std([0.595, 0.605], ddof=1):.4f}"
@@ -60,20 +50,7 @@ def test_files_of_a_run(run_dir: Path) -> None:
     assert write_figures(run_dir) == [run_dir / "figures" / "support_sizes.png"]
 
 
-def test_a_missing_column_is_named(run_dir: Path) -> None:
-    _support([0]).drop(columns="common_auc").to_csv(run_dir / "support.csv", index=False)
+def test_a_missing_column_is_named(run_dir: Path, make_support: MakeSupport) -> None:
+    make_support([0]).drop(columns="common_auc").to_csv(run_dir / "support.csv", index=False)
     with pytest.raises(DataError, match="common_auc"):
         read_support(run_dir)
-
-
-def test_larger_supports_are_darker_dots_at_their_values() -> None:
-    figure = support_sizes(_support([0, 1]))
-    _, losses = figure.axes
-    small, large = losses.lines
-    assert small.get_xdata() == pytest.approx([0.6, 0.59, 0.58])  # without the sample-level oracle
-    assert large.get_xdata() == pytest.approx([0.585, 0.575, 0.565])
-
-    def brightness(colour: object) -> int:
-        return sum(bytes.fromhex(to_hex(colour)[1:]))  # type: ignore[arg-type]
-
-    assert brightness(large.get_color()) < brightness(small.get_color())

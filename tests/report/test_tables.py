@@ -14,8 +14,9 @@ from rich.console import Console
 
 from metaselector.common.errors import DataError
 from metaselector.evaluate.comparisons import BEST_SINGLE, COLUMNS, TARGET
+from metaselector.evaluate.results import COLUMNS as RESULT_COLUMNS
 from metaselector.report.groups import group_of, in_groups
-from metaselector.report.summary import RESULT_COLUMNS, best_single, cells, summary_frame
+from metaselector.report.summary import best_single, cells, summary_frame
 from metaselector.report.tables import print_summary, write_tables
 
 _MODELS = {  # AUC, logloss
@@ -155,18 +156,18 @@ def test_terminal_shows_what_fits(tmp_path: Path, width: int) -> None:
 
 
 def test_says_what_is_missing(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"results.csv: no such file"):
+    with pytest.raises(DataError, match=r"results.csv: file not found"):
         write_tables(tmp_path)
     _write(tmp_path, [0])
     (tmp_path / "environment.json").write_text("{}", encoding="utf-8")
-    with pytest.raises(DataError, match=r"environment.json: does not name the 'command'"):
+    with pytest.raises(DataError, match=r"environment.json: cannot read 'command'"):
         write_tables(tmp_path)
     assert not (tmp_path / "summary.md").exists()
 
 
 def test_a_column_that_is_missing_and_a_damaged_file(tmp_path: Path) -> None:
     _results([0]).drop(columns="gauc").to_csv(tmp_path / "results.csv", index=False)
-    with pytest.raises(DataError, match=r"\(column gauc\): has no such column"):
+    with pytest.raises(DataError, match=r"\(column gauc\): column is missing"):
         write_tables(tmp_path)
     (tmp_path / "results.csv").write_text("", encoding="utf-8")
     with pytest.raises(DataError, match="cannot be read"):
@@ -177,7 +178,7 @@ def test_one_table_shows_one_data_set(tmp_path: Path) -> None:
     _write(tmp_path, [0])
     both = pd.concat([_results([0]), _results([0]).assign(dataset="other")])
     both.to_csv(tmp_path / "results.csv", index=False)
-    with pytest.raises(DataError, match=r"holds 2 values \(tiny, other\)"):
+    with pytest.raises(DataError, match=r"has 2 values \(tiny, other\)"):
         write_tables(tmp_path)
 
 

@@ -66,7 +66,7 @@ def test_a_parameter_waits_for_every_pattern_that_matches_it() -> None:
 
 
 def test_something_must_be_left_to_train() -> None:
-    with pytest.raises(ConfigError, match="leaves nothing of base model 'fm' to train"):
+    with pytest.raises(ConfigError, match="freezes every parameter of base model 'fm'"):
         Freezing("fm", parameters(), ("*",), every=1)
 
 

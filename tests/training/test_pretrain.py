@@ -17,8 +17,8 @@ from metaselector.common.progress import Silent
 from metaselector.config.training import PretrainConfig
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.encoded.schema import Field, Schema
-from metaselector.training import objective
-from metaselector.training import predict as prediction
+from metaselector.training import objective as objective_module
+from metaselector.training import predict as predict_module
 from metaselector.training.freezing import Freezing
 from metaselector.training.predict import logloss, predict
 from metaselector.training.pretrain import Pretrained, pretrain
@@ -97,7 +97,7 @@ def script_valid_losses(monkeypatch: pytest.MonkeyPatch, losses: Sequence[float]
         seen.append(weights(model))
         return losses[len(seen) - 1]
 
-    monkeypatch.setattr(objective, "logloss", scripted)
+    monkeypatch.setattr(objective_module, "logloss", scripted)
     return seen
 
 
@@ -140,7 +140,7 @@ def test_the_last_epoch_may_be_the_best(
 
 
 @pytest.mark.parametrize("loss", [float("nan"), float("inf")])
-def test_a_loss_that_is_never_a_number(
+def test_a_loss_that_is_never_finite(
     dataset: EncodedDataset, monkeypatch: pytest.MonkeyPatch, loss: float
 ) -> None:
     script_valid_losses(monkeypatch, [loss] * 20)
@@ -208,7 +208,7 @@ def test_prediction_in_chunks_changes_nothing(
     model = new_model(dataset)
     fit(model, dataset, epochs=2)
     whole = predict(model, dataset, VALID)
-    monkeypatch.setattr(prediction, "PREDICTION_ROWS", 7)
+    monkeypatch.setattr(predict_module, "PREDICTION_ROWS", 7)
     assert torch.equal(predict(model, dataset, VALID), whole)
 
 
@@ -234,7 +234,7 @@ def test_patterns_are_trained_from_their_epoch_on(dataset: EncodedDataset) -> No
 
 
 @pytest.mark.parametrize(("every", "epochs"), [(None, 3), (2, 4), (5, 7)])
-def test_patience_begins_anew_when_all_has_thawed(
+def test_patience_restarts_once_everything_is_unfrozen(
     dataset: EncodedDataset, monkeypatch: pytest.MonkeyPatch, every: int | None, epochs: int
 ) -> None:
     """The first epoch is the best; with a patience of 2, two more are needed, or two thawed."""

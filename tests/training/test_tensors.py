@@ -83,7 +83,10 @@ EXPECTED = {"a": torch.zeros(2, 3), "mask": torch.tensor([0.0, -torch.inf])}
         ({"a": torch.zeros(2, 3).long()}, "'a' is int64, not float32"),
         ({"a": torch.zeros(2, 3).bool()}, "'a' is bool, not float32"),
         ({"a": torch.zeros(2, 3).half()}, "'a' is float16, not float32"),
-        ({"aa": torch.zeros(1)}, "has 'aa', which its settings do not ask for; did you mean 'a'?"),
+        (
+            {"aa": torch.zeros(1)},
+            "has 'aa', which does not belong to these settings; did you mean 'a'?",
+        ),
     ],
 )
 def test_misfits(changed: dict[str, Tensor], problem: str) -> None:
@@ -94,7 +97,7 @@ def test_what_is_missing() -> None:
     assert misfit({"a": EXPECTED["a"]}, EXPECTED) == "has no 'mask'"
     assert misfit({}, {}) is None
     assert misfit(EXPECTED, {}) == (
-        "has 'a', which its settings do not ask for; there should be none"
+        "has 'a', which does not belong to these settings; no tensor is expected"
     )
 
 

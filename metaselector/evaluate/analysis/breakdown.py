@@ -1,4 +1,4 @@
-"""Where combinations win: their improvement over the best single model, by what rows are like."""
+"""Improvement of combinations over the best single model, by facts about rows and users."""
 
 from __future__ import annotations
 
@@ -36,25 +36,25 @@ def best_on_valid(valid: pd.DataFrame) -> dict[int, str]:
 def improvements(
     predictions: pd.DataFrame, best_single: Mapping[int, str], models: Collection[str]
 ) -> pd.DataFrame:
-    """Logloss of each test row under the best single model minus that under each of `models`.
+    """Logloss of the best single model minus that of each of `models`, for each test row.
 
     Args:
         predictions: the long table, any number of seeds, one task.
         best_single: by seed.
-        models: those without predictions are left out.
+        models: models without predictions are left out.
 
     Returns:
-        Indexed by ``row`` and ``user``; a column a model, averaged over seeds, in nats.
+        Indexed by ``row`` and ``user``; one column per model, averaged over seeds, in nats.
     """
     wanted = predictions[predictions["model"].isin({*models, *best_single.values()})]
     losses = wanted.assign(loss=row_logloss(wanted["y"], wanted["p"])).pivot(
         index=["seed", "row", "user"], columns="model", values="loss"
     )
-    found = [model for model in dict.fromkeys(predictions["model"]) if model in models]
+    present = [model for model in dict.fromkeys(predictions["model"]) if model in models]
     parts = []
     for seed, best in best_single.items():
         of_seed = losses.xs(seed, level="seed")
-        parts.append(-of_seed[found].sub(of_seed[best], axis=0))
+        parts.append(-of_seed[present].sub(of_seed[best], axis=0))
     return pd.concat(parts).groupby(level=["row", "user"]).mean()
 
 
@@ -64,31 +64,32 @@ def breakdown(
     resamples: int,
     generator: np.random.Generator,
 ) -> pd.DataFrame:
-    """Mean improvement within quantile bins of every fact, with 95 % intervals over users.
+    """Mean improvement by quantile bins of every fact, with 95 % intervals over users.
 
-    A fact of users is binned over users, a fact of rows over rows. Within a bin users are
-    resampled with all their rows in it, and after averaging over seeds: intervals say how sure
-    the improvement is for other users, not for other seeds.
+    User facts are binned over users, row facts over rows. Within a bin, users are resampled with
+    all their rows after averaging over seeds, so intervals reflect which users were sampled, not
+    seed noise.
 
     Args:
-        improved: of :func:`improvements`.
-        facts: of :func:`~metaselector.evaluate.analysis.row_facts.row_facts`, for the same rows.
-        resamples: 1000 or more for an interval to publish.
+        improved: result of :func:`improvements`.
+        facts: result of :func:`~metaselector.evaluate.analysis.row_facts.row_facts` for the same
+            rows.
+        resamples: number of resamples; use 1000 or more for published intervals.
         generator: draws the users.
 
     Returns:
         ``fact, bin, from, to, model, users, rows, improvement, low, high``; `from` and `to` are the
-        lowest and the highest value of the fact in the bin. Rows whose fact is not known are left
-        out; the interval is nan where a bin has one user.
+        lowest and highest value of the fact in the bin. Rows with an unknown fact are left out; the
+        interval is nan for a bin with a single user.
 
     Raises:
-        UserError: `facts` are of other rows.
+        UserError: `facts` and `improved` have different rows.
     """
     table = improved.reset_index().merge(facts, on=["row", "user"], validate="one_to_one")
     if not len(table) == len(improved) == len(facts):
         raise UserError(
-            f"{len(improved)} rows are predicted and {len(facts)} are in the test window of the "
-            f"prepared data, {len(table)} are in both; run `metaselector evaluate` again"
+            f"predictions have {len(improved)} rows, and the test window of the prepared data has "
+            f"{len(facts)}, of which {len(table)} match; run `metaselector evaluate` again"
         )
     records = []
     for fact in FACTS:
@@ -114,10 +115,10 @@ def breakdown(
 def _interval(
     sums: Floats, sizes: Floats, resamples: int, generator: np.random.Generator
 ) -> tuple[float, float]:
-    """Percentile interval of the mean over rows, from one sum and one size a user."""
+    """Percentile interval of the mean over rows, from each user's sum and number of rows."""
     if len(sizes) < 2:
         return math.nan, math.nan
-    found = bootstrap(
+    interval = bootstrap(
         (sums, sizes),
         lambda sums, sizes, axis: sums.sum(axis) / sizes.sum(axis),
         paired=True,
@@ -127,4 +128,4 @@ def _interval(
         method="percentile",
         random_state=generator,
     ).confidence_interval
-    return float(found.low), float(found.high)
+    return float(interval.low), float(interval.high)

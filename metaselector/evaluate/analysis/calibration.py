@@ -1,4 +1,4 @@
-"""Whether predicted probabilities are the shares of positives that are observed."""
+"""Calibration: whether predicted probabilities match observed shares of positives."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from metaselector.evaluate.checks import checked_rows
 from metaselector.evaluate.metrics import auc
 
 BINS = 15
-"""Most bins, of equal numbers of rows but for ties."""
+"""Maximum number of bins; apart from ties, they hold equal numbers of rows."""
 _CLOSE_TO_0 = 1e-12
 
 
 class Calibration(NamedTuple):
-    """Two tables.
+    """Reliability curves and calibration errors.
 
     Attributes:
         curves: ``seed, model, bin, rows, predicted, observed``: mean probability and share of
@@ -58,8 +58,8 @@ def calibration(predictions: pd.DataFrame) -> Calibration:
 def reliability(y: ArrayLike, p: ArrayLike, bins: int = BINS) -> pd.DataFrame:
     """Mean probability and share of positives in quantile bins of `p`.
 
-    The same as scikit-learn's ``calibration_curve(strategy="quantile")``, and how many rows the
-    bins hold, which that does not tell.
+    Like scikit-learn's ``calibration_curve(strategy="quantile")``, but also returns the number of
+    rows per bin.
 
     Args:
         y, p: ``[N]``.
@@ -68,7 +68,7 @@ def reliability(y: ArrayLike, p: ArrayLike, bins: int = BINS) -> pd.DataFrame:
         ``bin, rows, predicted, observed``.
 
     Raises:
-        UserError: as metrics do.
+        UserError: a label or prediction is invalid, or lengths differ.
     """
     labels, predicted = checked_rows(y, p)
     frame = pd.DataFrame({"predicted": predicted, "observed": labels})
@@ -86,15 +86,15 @@ def expected_calibration_error(curve: pd.DataFrame) -> float:
 
 
 def slope_and_intercept(y: ArrayLike, p: ArrayLike) -> tuple[float, float]:
-    """Of the logistic regression of `y` on the logit of `p`: 1 and 0 where p is calibrated.
+    """Slope and intercept of a logistic regression of `y` on the logit of `p`.
 
-    A slope below 1 means that probabilities are too extreme. Source: Cox, "Two further applications
-    of a model for binary regression", Biometrika 45, 1958. nan where all labels or all
-    probabilities are the same, and where some threshold tells the labels apart without a mistake,
-    as no slope is then the best.
+    They are 1 and 0 if `p` is calibrated; a slope below 1 means that probabilities are too extreme.
+    nan if all labels or all probabilities are equal, and if a threshold separates the labels
+    perfectly, because there is then no best slope. Source: Cox, "Two further applications of a
+    model for binary regression", Biometrika 45, 1958.
 
     Raises:
-        UserError: as metrics do.
+        UserError: a label or prediction is invalid, or lengths differ.
     """
     labels, probabilities = checked_rows(y, p)
     area = auc(labels, probabilities)

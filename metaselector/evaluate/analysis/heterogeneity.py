@@ -1,9 +1,9 @@
-"""Whether users differ in which base model suits them, and whether that lasts.
+"""How users differ in their best base model, and whether that is stable over time.
 
-On *valid* base models predict that were fitted on *train*; on *test* the same ones do, and those
-refitted on *train* and *valid*. No base model has seen the labels that it is judged by. A user's
-best base model is the one with the lowest mean logloss on their rows of a window; a model's
-*advantage* is the mean of all base models' logloss on those rows minus its own.
+Base models fitted on *train* predict *valid* and *test*; models refitted on *train* and *valid*
+predict *test*. No base model has seen the labels that it is scored on. A user's best base model has
+the lowest mean logloss on the user's rows of a window; a model's *advantage* is the mean logloss of
+all base models on these rows minus its own.
 """
 
 from __future__ import annotations
@@ -22,22 +22,21 @@ from metaselector.evaluate.losses import user_codes, user_losses
 from metaselector.evaluate.results import best_model_counts
 
 REFIT, TRAIN = FITTED_ON = ("train+valid", "train")
-"""What the base models were fitted on that predict *test*; those of *valid* know *train* alone."""
+"""Windows that base models for *test* are fitted on; models for *valid* are fitted on *train*."""
 
 
 class Heterogeneity(NamedTuple):
-    """Tables with a line for each of the first columns' combinations.
+    """Tables with one line per combination of their first columns.
 
     Attributes:
-        best: ``seed, window, fitted_on, model, users, share``: for how many users a base model is
-            the best.
+        best: ``seed, window, fitted_on, model, users, share``: number and share of users for whom a
+            base model is the best.
         confusion: ``seed, fitted_on, valid_best, test_best, users``.
-        stability: ``seed, fitted_on, users, kept, chance, kappa``: the share of users who have the
-            same best model in both windows, the share expected of independent choices with the
-            same marginals, and Cohen's kappa, ``(kept - chance) / (1 - chance)``; kappa is nan
-            where chance is 1.
-        correlation: ``seed, fitted_on, model, spearman, users``: rank correlation over users of
-            the model's advantage on *valid* and on *test*; nan where one of them is constant.
+        stability: ``seed, fitted_on, users, kept, chance, kappa``: the share of users with the same
+            best model in both windows, the share expected from independent choices with the same
+            marginals, and Cohen's kappa, ``(kept - chance) / (1 - chance)``, nan if chance is 1.
+        correlation: ``seed, fitted_on, model, spearman, users``: rank correlation over users
+            between the model's advantages on *valid* and *test*, nan if one of them is constant.
     """
 
     best: pd.DataFrame
@@ -49,12 +48,12 @@ class Heterogeneity(NamedTuple):
 def heterogeneity(
     valid: pd.DataFrame, test: pd.DataFrame, base_models: Sequence[str]
 ) -> Heterogeneity:
-    """Compare the base models user by user within and between the windows.
+    """Compare base models user by user, within and between windows.
 
     Args:
         valid: the long table of the base models on *valid*.
-        test: the long table on *test*; without rows ``<model>-train``, what is fitted on *train*
-            is compared on *valid* alone.
+        test: the long table on *test*; models fitted on *train* are only compared there if it has
+            rows ``<model>-train``.
         base_models: names of the K base models.
 
     Raises:
@@ -100,7 +99,7 @@ def _best(
 def _compare(
     seed: int, fitted_on: str, valid: pd.DataFrame, test: pd.DataFrame
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Confusion, stability and correlation of one seed over the users who are in both windows."""
+    """Confusion, stability and correlation of one seed, over users who are in both windows."""
     users, models = valid.index.intersection(test.index), valid.columns
     valid, test = valid.loc[users], test.loc[users]
     before, after = (each.to_numpy().argmax(axis=1) for each in (valid, test))

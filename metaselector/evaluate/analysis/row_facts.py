@@ -1,4 +1,4 @@
-"""What is known of every test row before its label is."""
+"""Facts about test rows that are known before their labels."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ FACTS = (*USER_FACTS, "item_train_rows")
 
 
 def row_facts(dataset: EncodedDataset, split: SplitConfig) -> pd.DataFrame:
-    """Facts of the rows of the test window, and of their users; none depends on a test label.
+    """Facts about test rows and their users; none depends on a test label.
 
     Returns:
-        One row a test row: ``row`` (position in the source file), ``user``, and
+        One line per test row: ``row`` (position in the source file), ``user``, and
 
         * ``history_rows``: the user's rows before the test window;
-        * ``rows_per_active_day``: those over the days (UTC) on which they have at least one;
-        * ``drift``: absolute change of the user's share of positives from *train* to *valid*;
+        * ``rows_per_active_day``: these rows divided by the number of days (UTC) with at least one;
+        * ``drift``: absolute change in the user's share of positives from *train* to *valid*;
         * ``item_train_rows``: rows of the item in *train*, of all users.
 
-        nan where a user has no rows in a window that a fact needs.
+        A fact is nan if the user has no rows in a window that it needs.
     """
     offsets, users = dataset.user_offsets, dataset.users
     position = np.arange(len(dataset))
     in_train = position < boundaries(offsets, split.train)[users]
     before_test = position < boundaries(offsets, split.valid)[users]
     day = np.asarray(dataset.timestamps) // DAY
-    first_of_day = np.ones(len(dataset), dtype=bool)  # rows of a user are in order of time
+    first_of_day = np.ones(len(dataset), dtype=bool)  # a user's rows are sorted by time
     first_of_day[1:] = (np.diff(day) != 0) | (np.diff(users) != 0)
 
     def per_user(values: NDArray[Any]) -> Floats:
@@ -65,5 +65,5 @@ def row_facts(dataset: EncodedDataset, split: SplitConfig) -> pd.DataFrame:
 
 
 def _ratio(above: Floats, below: Floats) -> Floats:
-    """nan where `below` is 0."""
+    """``above / below``, nan where `below` is 0."""
     return np.divide(above, below, out=np.full(len(below), np.nan), where=below > 0)

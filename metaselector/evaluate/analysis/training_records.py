@@ -1,4 +1,4 @@
-"""What the records of training say: what a better validation loss costs, and what was learned."""
+"""Training time against validation loss, and learned inner rates, from training records."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import pandas as pd
 def cost_curves(history: pd.DataFrame) -> pd.DataFrame:
     """Loss on *valid* against wall-clock seconds of meta-training.
 
-    The variants of MetaSelector start from the same sample-level selector and the same base models,
-    whose training is in none of them.
+    All variants of MetaSelector start from the same sample-level selector and base models, whose
+    training time is not included.
 
     Args:
-        history: ``history.csv``; what was trained before seconds were kept is left out.
+        history: ``history.csv``; lines without seconds are left out.
 
     Returns:
         ``seed, model, epoch, seconds, valid_loss, best_so_far``; epoch 0 is the first validation.
@@ -25,15 +25,15 @@ def cost_curves(history: pd.DataFrame) -> pd.DataFrame:
 
 
 def equal_cost(curves: pd.DataFrame) -> pd.DataFrame:
-    """The best loss on *valid* that each variant reaches in the time of the quickest of its seed.
+    """Best loss on *valid* of each variant within the time of the fastest one of the seed.
 
     Args:
         curves: of :func:`cost_curves`.
 
     Returns:
-        ``seed, model, budget, loss_in_budget, best_loss, seconds_to_best, seconds``: the budget is
-        the time after which the first variant of the seed stopped, `seconds` the variant's own;
-        the loss is nan where the first validation took longer than the budget.
+        ``seed, model, budget, loss_in_budget, best_loss, seconds_to_best, seconds``. The budget is
+        the time at which the seed's first variant stopped, `seconds` the variant's own total. The
+        loss is nan if the first validation took longer than the budget.
     """
     records = []
     for seed, of_seed in curves.groupby("seed", sort=False):
@@ -50,21 +50,21 @@ def equal_cost(curves: pd.DataFrame) -> pd.DataFrame:
 
 
 def kept_rates(rates: pd.DataFrame) -> pd.DataFrame:
-    """Inner learning rates of the epoch that was kept, by base model and for the selector.
+    """Inner learning rates at the best epoch, by base model and for the selector.
 
     Args:
         rates: ``rates.csv``, which ends with that epoch.
 
     Returns:
-        ``seed, model, group, epoch, parameters, mean, low, high``: over a group's tensors, which
-        weigh the same in the mean.
+        ``seed, model, group, epoch, parameters, mean, low, high``, over a group's tensors, with
+        equal weights in the mean.
     """
     last = rates.groupby(["seed", "model"])["epoch"].transform("max")
     groups = rates[rates["epoch"] == last].groupby(["seed", "model", "group", "epoch"], sort=False)
-    found = groups.agg(
+    summary = groups.agg(
         parameters=("parameter", "size"),
         mean=("mean", "mean"),
         low=("low", "min"),
         high=("high", "max"),
     )
-    return found.reset_index()
+    return summary.reset_index()

@@ -1,4 +1,4 @@
-"""How selectors spread their weight over base models."""
+"""Distribution and entropy of the selectors' weights."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
 def weight_summary(weights: pd.DataFrame) -> pd.DataFrame:
-    """Distribution over test rows of the weight on each base model.
+    """Distribution over test rows of each base model's weight.
 
     Args:
         weights: ``weights.parquet``.
@@ -29,10 +29,10 @@ def weight_summary(weights: pd.DataFrame) -> pd.DataFrame:
 
 
 def user_entropy(weights: pd.DataFrame) -> pd.DataFrame:
-    """How evenly each user's rows weigh the base models.
+    """Normalised entropy of the weights, averaged over each user's rows.
 
-    The entropy ``-sum_k w_k log w_k`` of a row over ``log K``, its mean over the user's rows: 0
-    where all weight is on one base model, 1 where all K weigh the same; nan where K is 1.
+    A row has ``-sum_k w_k log w_k / log K``: 0 if all weight is on one base model, 1 if all K have
+    equal weight, nan if K is 1.
 
     Args:
         weights: ``weights.parquet``.

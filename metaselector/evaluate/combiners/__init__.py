@@ -1,7 +1,4 @@
-"""Baselines that combine base models by a simple rule: the rows of the table beside MetaSelector.
-
-Start with :mod:`~metaselector.evaluate.combiners.contract`.
-"""
+"""Combiners: rows of the results table that combine base models by a simple rule."""
 
 from __future__ import annotations
 
@@ -29,11 +26,11 @@ COMBINERS: dict[str, Callable[[], Combiner]] = {
 """By the row's name."""
 
 OPTIONAL = dict.fromkeys(("stacking-lightgbm", "stacking-lightgbm-features"), "lightgbm")
-"""Rows that need a library which may be missing; an extra of the same name installs it."""
+"""Rows that need an optional library, installed by an extra of the same name."""
 
 
 def usable_combiners() -> dict[str, Callable[[], Combiner]]:
-    """:data:`COMBINERS` without those whose library cannot be imported.
+    """:data:`COMBINERS` whose libraries can be imported.
 
     Example:
         >>> "uniform" in usable_combiners()
@@ -46,7 +43,7 @@ def _importable(library: str | None) -> bool:
     try:
         if library is not None:
             importlib.import_module(library)
-    except (ImportError, OSError):  # it may be there and lack a system library, such as OpenMP
+    except (ImportError, OSError):  # OSError: a system library is missing, such as OpenMP
         return False
     return True
 

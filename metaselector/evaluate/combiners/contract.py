@@ -1,4 +1,4 @@
-"""What every row of the table that combines base models by a simple rule is given and gives."""
+"""Contract of combiners: what they are fitted on and what they predict."""
 
 from __future__ import annotations
 
@@ -19,21 +19,20 @@ _EPS = 1e-6
 
 @dataclass(frozen=True)
 class Predictions:
-    """What K base models predict for M rows.
+    """Predictions of K base models for M rows.
 
     Attributes:
         base: probabilities ``[M, K]``, kept as float64.
         users: ``[M]``, strings or integers.
-        order: ``[M]``, distinct; puts the rows of a user into their order of time.
-        y: ``[M]``, 0 or 1, kept as float64; None on rows to be predicted, so that no combiner can
-            see their labels.
-        features: what else is known of the rows, ``[M, G]``, kept as float64, nan where missing;
-            None where nothing is. :func:`metaselector.evaluate.row_features.row_features` has them.
+        order: ``[M]``, distinct; sorts the rows of a user by time.
+        y: ``[M]``, 0 or 1, kept as float64; None for rows to predict, to hide their labels.
+        features: features of the rows, ``[M, G]``, kept as float64, nan where missing, or None; see
+            :func:`metaselector.evaluate.row_features.row_features`.
         categorical: the columns of `features` that hold categories, numbered from 0.
 
     Raises:
-        ValueError: shapes do not agree.
-        UserError: a prediction or a user is what metrics refuse.
+        ValueError: shapes do not match.
+        UserError: a prediction is not in [0, 1], or a user is missing.
 
     Example:
         >>> from metaselector.evaluate.combiners import Uniform
@@ -59,11 +58,11 @@ class Predictions:
             kept["features"] = np.asarray(self.features, dtype=np.float64)
         for name, value in kept.items():
             if value.ndim != 1 + (name in ("base", "features")) or len(value) != len(kept["base"]):
-                raise ValueError(f"{name} {value.shape} beside base {kept['base'].shape}")
+                raise ValueError(f"{name} {value.shape} does not match base {kept['base'].shape}")
             object.__setattr__(self, name, value)
 
     def labels(self) -> Floats:
-        """``y``; raises :class:`ValueError` on rows without labels, UserError as metrics do."""
+        """``y``; raises :class:`ValueError` without labels, UserError for invalid ones."""
         if self.y is None:
             raise ValueError("these rows have no labels")
         return checked_labels(self.y)
@@ -73,7 +72,7 @@ class Predictions:
         return replace(self, y=None)
 
     def some(self, rows: NDArray[np.bool_], *, labels: bool) -> Predictions:
-        """The rows where `rows` ``[M]`` is true, with their labels or without."""
+        """The rows where `rows` ``[M]`` is true, with or without labels."""
         y = self.labels()[rows] if labels else None
         return replace(
             self,
@@ -86,41 +85,40 @@ class Predictions:
 
 
 class Combiner(Protocol):
-    """Fitted once on rows that the base models have not been trained on, then predicts others."""
+    """Is fitted once on rows that the base models were not trained on, then predicts others."""
 
     def fit(self, fitting: Predictions) -> Self:
-        """Learn from labelled rows; raises :class:`ValueError` where there are none."""
+        """Learn from labelled rows; raises :class:`ValueError` if there are none."""
 
     def predict(self, test: Predictions) -> Floats:
-        """Probabilities float64 ``[N]`` from `test`, whose ``y`` is not read."""
+        """Probabilities float64 ``[N]`` for `test`; does not read ``y``."""
 
 
 @runtime_checkable
 class PerUser(Combiner, Protocol):
-    """Learns for each user from their own rows; what it learns may depend on a setting."""
+    """Learns from each user's own rows; may have a setting to tune."""
 
     def tune(self, before: Predictions, after: Predictions) -> Self:
-        """Fix the setting, if any, that predicts `after` best once fitted on `before`.
+        """Fix the setting, if any, to the one that predicts `after` best if fitted on `before`.
 
         Args:
-            before, after: labelled rows of the same users, the earlier and the later ones.
+            before, after: earlier and later labelled rows of the same users.
         """
 
 
 def labelled(fitting: Predictions) -> Floats:
-    """Labels of `fitting`; raises :class:`ValueError` where there is not one row."""
+    """Labels of `fitting`; raises :class:`ValueError` if there are no rows."""
     if not len(fitting.users):
-        raise ValueError("there is no row to fit a combiner on")
+        raise ValueError("no rows to fit a combiner on")
     return fitting.labels()
 
 
 def positions(users: ArrayLike, names: ArrayLike) -> Ints:
-    """Position int64 ``[N]`` of every row's user in `names` ``[U]``; -1 where not among them."""
-    found: Ints = pd.Index(np.asarray(names)).get_indexer(np.asarray(users)).astype(np.int64)
-    return found
+    """Index int64 ``[N]`` of each row's user in `names` ``[U]``, or -1 if not among them."""
+    index = pd.Index(np.asarray(names)).get_indexer(np.asarray(users))
+    return np.asarray(index, dtype=np.int64)
 
 
 def logits(p: ArrayLike) -> Floats:
-    """``log(p / (1 - p))`` of probabilities clipped to 1e-6 from 0 and 1, so within ±13.8."""
-    found: Floats = logit(np.clip(np.asarray(p, dtype=np.float64), _EPS, 1 - _EPS))
-    return found
+    """``log(p / (1 - p))`` of probabilities clipped to [1e-6, 1 - 1e-6], so within ±13.8."""
+    return np.asarray(logit(np.clip(np.asarray(p, dtype=np.float64), _EPS, 1 - _EPS)))

@@ -1,4 +1,4 @@
-"""One weighting of the base models for everyone."""
+"""One convex combination of the base models for all users."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _EPS = np.finfo(np.float64).eps
 
 
 class Convex:
-    """``p = sum_k w_k p_k`` with the w on the simplex that has the lowest logloss.
+    """``p = sum_k w_k p_k`` with the weights on the simplex that minimise logloss.
 
-    With l_ik the probability that model k gives the label of row i, w minimises
-    ``-mean_i log sum_k w_k l_ik``: convex in w, and smooth and without constraints in s where
-    ``w = softmax(s)``, whose gradient is ``w_k (1 - mean_i l_ik / sum_j w_j l_ij)``. Source: linear
-    opinion pools with weights by likelihood, Hall and Mitchell, "Combining density forecasts",
+    With l_ik the probability that model k assigns to the label of row i, w minimises
+    ``-mean_i log sum_k w_k l_ik``. This is convex in w, and smooth and unconstrained in s with
+    ``w = softmax(s)``; the gradient is ``w_k (1 - mean_i l_ik / sum_j w_j l_ij)``. Source: linear
+    opinion pools with likelihood-based weights, Hall and Mitchell, "Combining density forecasts",
     International Journal of Forecasting 23, 2007.
 
     Attributes:
@@ -30,7 +30,7 @@ class Convex:
     weights: Floats
 
     def fit(self, fitting: Predictions) -> Self:
-        """Find the weights by L-BFGS from equal ones."""
+        """Find the weights with L-BFGS, starting from equal weights."""
         y = labelled(fitting)[:, None]
         likelihood = np.clip(y * fitting.base + (1 - y) * (1 - fitting.base), _EPS, 1)  # [M, K]
 
@@ -42,12 +42,12 @@ class Convex:
 
         start = np.zeros(fitting.base.shape[1])
         options = {"gtol": 1e-9, "ftol": 0, "maxiter": 1000}
-        found = minimize(loss_and_gradient, start, jac=True, method="L-BFGS-B", options=options)
-        self.weights = softmax(found.x)
+        optimum = minimize(loss_and_gradient, start, jac=True, method="L-BFGS-B", options=options)
+        self.weights = softmax(optimum.x)
         return self
 
     def predict(self, test: Predictions) -> Floats:
         """float64 ``[N]``."""
-        # The weights' sum may pass 1 by rounding.
+        # The sum of the weights may exceed 1 by rounding.
         mixed: Floats = np.clip(test.base @ self.weights, 0, 1)
         return mixed

@@ -1,4 +1,4 @@
-"""Combiners with nothing to tune: the mean, and every user's best base model."""
+"""Combiners with nothing to tune: the mean, and each user's best base model."""
 
 from __future__ import annotations
 
@@ -24,21 +24,22 @@ class Uniform:
 
 
 class UserBest:
-    """Every user's base model with the lowest summed logloss on their rows.
+    """For each user, the base model with the lowest summed logloss on the user's rows.
 
-    A user without rows takes the model with the lowest logloss on all rows; the first of equals.
+    Users without rows get the model with the lowest logloss on all rows. The first among equals is
+    chosen.
     """
 
     def tune(self, before: Predictions, after: Predictions) -> Self:
-        """Nothing: there is no setting."""
+        """Do nothing: there is no setting."""
         return self
 
     def fit(self, fitting: Predictions) -> Self:
-        """Sum the losses of every user."""
+        """Choose the best base model of each user."""
         y = labelled(fitting)
         codes, self._names = user_codes(fitting.users)
         losses = user_losses(y, fitting.base, codes)  # [U, K]
-        # Position -1, of a user without rows, is the last.
+        # The last element, at -1, is for users without rows.
         self._choice = np.append(losses.argmin(axis=1), losses.sum(axis=0).argmin())
         return self
 

@@ -1,5 +1,7 @@
-"""Stacking: a classifier on the logits of the base models (Wolpert, "Stacked generalization",
-Neural Networks 5, 1992)."""
+"""Stacking: a classifier on the logits of the base models.
+
+Source: Wolpert, "Stacked generalization", Neural Networks 5, 1992.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ FOLDS = 5
 CS = tuple(10.0**power for power in range(-4, 4))
 """Candidates for the inverse strength of the L2 penalty, the most cautious first."""
 ROUNDS, PATIENCE = 500, 25
-"""Most trees, and how many without a better loss before stopping."""
+"""Maximum number of trees, and trees without a better loss before stopping."""
 _TREES = {
     "objective": "binary",
     "learning_rate": 0.05,
@@ -30,8 +32,8 @@ _TREES = {
 }
 
 CAUTION = (2000.0, 200.0, 20.0)
-"""Candidates for LightGBM's ``cat_smooth`` and ``cat_l2``, the most cautious first: categories of
-fewer rows are never split on, and the sums of the others are shrunk towards 0 (its own: 10)."""
+"""Candidates for LightGBM's ``cat_smooth`` and ``cat_l2``, the most cautious first. Categories with
+fewer rows are never split on, and the sums of others are shrunk towards 0. The default is 10."""
 
 Folds = list[tuple[NDArray[np.int64], NDArray[np.int64]]]
 
@@ -39,7 +41,7 @@ Folds = list[tuple[NDArray[np.int64], NDArray[np.int64]]]
 class StackingLogistic:
     """scikit-learn's logistic regression; C is chosen by cross-validation over users.
 
-    Where all labels are the same there is nothing to learn, and the mean is predicted.
+    If all labels are equal there is nothing to learn, and the mean of the base models is predicted.
     """
 
     def fit(self, fitting: Predictions) -> Self:
@@ -63,17 +65,18 @@ class StackingLogistic:
 
 
 class StackingLightGBM:
-    """LightGBM's trees; how many is chosen by cross-validation over users.
+    """LightGBM trees; their number is chosen by cross-validation over users.
 
-    Small and slow, as befits a few features (7 leaves, rate 0.05), and not tuned further. Source:
-    Ke et al., "LightGBM: A Highly Efficient Gradient Boosting Decision Tree", NeurIPS 2017. Needs
-    the library lightgbm. Where all labels are the same, the mean is predicted.
+    Trees are small and the learning rate is low, which suits few features (7 leaves, rate 0.05);
+    neither is tuned. Needs the library lightgbm. If all labels are equal, the mean of the base
+    models is predicted. Source: Ke et al., "LightGBM: A Highly Efficient Gradient Boosting Decision
+    Tree", NeurIPS 2017.
 
     Args:
-        features: whether the trees see the rows' features beside the logits of the base models. How
-            careful they are with categories of few rows, such as items and users, is then chosen
-            from :data:`CAUTION` by the same cross-validation. A user who is scored in it is none
-            that the trees know, so that what they learn of single users counts for nothing.
+        features: whether the trees also see the rows' features. The same cross-validation then
+            chooses from :data:`CAUTION` how cautiously to treat categories with few rows, such as
+            items and users. Users in a validation fold are unknown to the trees, so memorising
+            single users gains nothing.
     """
 
     def __init__(self, *, features: bool = False) -> None:
@@ -83,7 +86,7 @@ class StackingLightGBM:
         """Choose the number of trees and their caution, then fit on all rows.
 
         Raises:
-            ValueError: rows have no features, and the trees are to see them.
+            ValueError: the trees use features, but the rows have none.
         """
         import lightgbm
 
@@ -100,15 +103,15 @@ class StackingLightGBM:
             return lightgbm.Dataset(seen, y, categorical_feature=categories)
 
         for settings in candidates if folds else []:
-            found = lightgbm.cv(
+            losses = lightgbm.cv(
                 _TREES | settings,
                 data(),
                 ROUNDS,
                 folds=folds,
                 callbacks=[lightgbm.early_stopping(PATIENCE, verbose=False)],
             )["valid binary_logloss-mean"]
-            if found[-1] < lowest:  # that of the best round: later ones are cut off
-                chosen, rounds, lowest = settings, len(found), found[-1]
+            if losses[-1] < lowest:  # loss of the best round; later rounds are cut off
+                chosen, rounds, lowest = settings, len(losses), losses[-1]
         self._model = lightgbm.train(_TREES | chosen, data(), rounds)
         return self
 
@@ -119,7 +122,7 @@ class StackingLightGBM:
         return np.asarray(self._model.predict(self._seen(test)[0], num_threads=1))
 
     def _seen(self, rows: Predictions) -> tuple[Floats, list[int]]:
-        """What the trees see, ``[M, K]`` or ``[M, K + G]``, and its columns of categories."""
+        """Inputs of the trees, ``[M, K]`` or ``[M, K + G]``, and their categorical columns."""
         outputs = logits(rows.base)
         if not self._sees_features:
             return outputs, []
@@ -130,15 +133,15 @@ class StackingLightGBM:
 
 
 def one_class(y: Floats) -> bool:
-    """Whether all labels are the same."""
+    """Whether all labels are equal."""
     return bool((y == y[0]).all())
 
 
 def user_folds(fitting: Predictions) -> Folds:
-    """Up to 5 ways to part users into those to fit on and those to score.
+    """Up to 5 folds of users to fit on and users to score.
 
-    Rows of a user stay together; which users do depends on their names. Parts to fit on that hold
-    one class only are left out; with a single user there are none.
+    Rows of a user stay together; names decide which users share a fold. Folds with a single class
+    to fit on are left out; a single user gives no folds.
     """
     y, (codes, names) = fitting.labels(), pd.factorize(fitting.users, sort=True)
     if len(names) < 2:
@@ -148,5 +151,5 @@ def user_folds(fitting: Predictions) -> Folds:
 
 
 def _score(model: Any, features: Floats, y: Floats) -> float:
-    """Minus the logloss, also of rows of one class."""
+    """Negative logloss, also defined for rows of a single class."""
     return -float(row_logloss(y, model.predict_proba(features)[:, 1]).mean())

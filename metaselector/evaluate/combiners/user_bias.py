@@ -8,8 +8,8 @@ import numpy as np
 from scipy.special import expit
 
 from metaselector.data.interactions import Ints
-from metaselector.evaluate.combiners.contract import Predictions, labelled, logits, positions
-from metaselector.evaluate.combiners.halves import choose, halves
+from metaselector.evaluate.combiners.contract import Predictions, logits, positions
+from metaselector.evaluate.combiners.halves import choose, given_or_chosen
 from metaselector.evaluate.losses import Floats, user_codes
 
 VARIANCES = (0.0, *(2.0**power for power in range(-8, 4)))
@@ -21,17 +21,18 @@ _TOLERANCE = 1e-12
 class UserBias:
     """``p = sigmoid(logit(q) + b_u)``, q the mean of the base probabilities.
 
-    b_u is the maximum a posteriori under a Gaussian prior of mean 0: it minimises
-    ``sum_i logloss(y_i, sigmoid(logit(q_i) + b)) + b^2 / (2 variance)`` over the rows i of user u,
-    a logistic regression with nothing but an intercept (Platt, 1999, with the slope fixed at 1).
-    A user without rows has b_u = 0.
+    b_u is the maximum a posteriori estimate under a Gaussian prior with mean 0. It minimises
+    ``sum_i logloss(y_i, sigmoid(logit(q_i) + b)) + b^2 / (2 variance)`` over the rows i of user u:
+    a logistic regression with an intercept only (Platt, 1999, with the slope fixed at 1). Users
+    without rows have b_u = 0.
 
     Args:
-        variance: of the prior; None chooses among :data:`VARIANCES` by :func:`halves.choose`.
+        variance: variance of the prior; None chooses from :data:`VARIANCES` by
+            :func:`halves.choose`.
 
     Attributes:
-        variance: the one given, or the one that the latest :meth:`fit` chose.
-        biases: float64 ``[U + 1]`` by user in order of appearance, and 0; after :meth:`fit`.
+        variance: the given variance, or the one chosen by the latest :meth:`fit`.
+        biases: float64 ``[U + 1]`` by user in order of appearance, then 0; after :meth:`fit`.
     """
 
     biases: Floats
@@ -40,21 +41,17 @@ class UserBias:
         self._given = self.variance = variance
 
     def tune(self, before: Predictions, after: Predictions) -> Self:
-        """Fix the variance that predicts `after` best, fitted on `before`."""
+        """Fix the variance that predicts `after` best when fitted on `before`."""
         self._given = self.variance = choose(VARIANCES, UserBias, before, after)
         return self
 
     def fit(self, fitting: Predictions) -> Self:
-        """Find the biases on all rows, with the variance given or chosen on them."""
-        variance = self._given
-        if variance is None:
-            labelled(fitting)
-            variance = choose(VARIANCES, UserBias, *halves(fitting))
-        self.variance = variance
+        """Find the biases on all rows, with the given variance or one chosen on these rows."""
+        self.variance = given_or_chosen(self._given, VARIANCES, UserBias, fitting)
         codes, self._names = user_codes(fitting.users)
         scores = logits(fitting.base.mean(axis=1))
-        # The last is for users without rows, whose position is -1.
-        self.biases = np.append(map_biases(fitting.labels(), scores, codes, variance), 0.0)
+        # The last element, at -1, is for users without rows.
+        self.biases = np.append(map_biases(fitting.labels(), scores, codes, self.variance), 0.0)
         return self
 
     def predict(self, test: Predictions) -> Floats:
@@ -65,15 +62,15 @@ class UserBias:
 
 
 def map_biases(y: Floats, scores: Floats, codes: Ints, variance: float) -> Floats:
-    """The b of :class:`UserBias` of all users at once, by Newton's method kept in a bracket.
+    """The biases of :class:`UserBias` for all users at once, by bracketed Newton's method.
 
-    The derivative ``sum_i (sigmoid(scores_i + b) - y_i) + b / variance`` rises with b and changes
-    sign within ``±n_u variance``. Where a step would leave what is left of that bracket, or is more
-    than half of the one before (Newton's may swing to and fro for ever), the middle is taken: Press
-    et al., "Numerical Recipes", section 9.4.
+    The derivative ``sum_i (sigmoid(scores_i + b) - y_i) + b / variance`` increases in b and changes
+    sign within ``±n_u variance``. If a Newton step would leave the remaining bracket, or is more
+    than half the previous step (Newton's method may oscillate), the bracket is bisected: Press et
+    al., "Numerical Recipes", section 9.4.
 
     Args:
-        y, scores: ``[M]``; labels, and logits without a bias.
+        y, scores: ``[M]``; labels, and logits without bias.
         codes: int64 ``[M]``, from 0 to U - 1 without gaps.
         variance: 0 or more.
 

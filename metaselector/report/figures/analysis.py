@@ -1,4 +1,4 @@
-"""Every figure of an analysis, from the tables beside it."""
+"""Write all figures of an analysis from its tables."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MEND = "run `metaselector analyse` again"
 
 
 class _Source(NamedTuple):
-    """A figure, the table it shows, and the columns of it that must hold values."""
+    """A figure, its table, and the columns that must hold values."""
 
     draw: Callable[[pd.DataFrame], Figure]
     table: str
@@ -43,10 +43,10 @@ ANALYSIS_FIGURES = {
 
 
 def write_analysis_figures(directory: Path) -> list[Path]:
-    """Write ``figures/<name>.png`` in `directory` for every figure whose table has something.
+    """Write ``figures/<name>.png`` in `directory` for every figure whose table is not empty.
 
-    A figure of an earlier analysis whose table now has nothing is removed: one base model has no
-    entropy, for example.
+    The figure of an earlier analysis is removed if its table is now empty; a single base model has
+    no entropy, for example.
 
     Returns:
         The files written.

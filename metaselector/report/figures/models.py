@@ -1,4 +1,4 @@
-"""Figures of models: calibration, inner steps, and what training costs."""
+"""Figures of models: calibration, inner steps, training cost."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from metaselector.report.groups import ORACLE, group_of, in_groups
 
 
 def calibration(reliability: pd.DataFrame) -> Figure:
-    """How far the observed share of positives is from the predicted one, a panel a model.
+    """Observed minus predicted share of positives, one panel per model.
 
-    Oracles are left out: they have seen the answers.
+    Oracles are left out, because they have seen the labels.
 
     Args:
         reliability: ``analysis/reliability.csv``; bins are averaged over seeds.
@@ -49,14 +49,14 @@ def calibration(reliability: pd.DataFrame) -> Figure:
         for axes in panels[len(models) :]:
             axes.remove()
             panels[len(models) - 2].tick_params(axis="x", labelbottom=True)
-        figure.suptitle("Calibration on test (0: as predicted)", fontsize=7.5, x=0.01, ha="left")
+        figure.suptitle("Calibration on test (0: calibrated)", fontsize=7.5, x=0.01, ha="left")
         figure.supxlabel("predicted share of positives (%)", fontsize=7)
         figure.supylabel("observed minus predicted (percentage points)", fontsize=7)
         return finish(figure)
 
 
 def inner_steps(steps: pd.DataFrame) -> Figure:
-    """Logloss and AUC on *test* against the inner steps at prediction; rings are as trained.
+    """Logloss and AUC on *test* against inner steps at prediction; rings mark the training value.
 
     Args:
         steps: ``analysis/steps.csv``; thick lines are means over seeds, thin ones are seeds.

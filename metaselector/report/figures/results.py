@@ -1,4 +1,4 @@
-"""Figures of what was evaluated: models, users, weights."""
+"""Figures of results: models, users, weights."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ _ORACLE_LINES: dict[str, LineStyle] = {"oracle-user": "--", "oracle-sample": ":"
 
 
 def comparison(results: pd.DataFrame) -> Figure:
-    """AUC and logloss of every model as dots, the oracles as lines; bars are ± one std over seeds.
+    """AUC and logloss of models as dots, oracles as lines; bars are ± one std over seeds.
 
-    Where the sample-level oracle would squeeze the models together, it is drawn at the edge that it
-    lies beyond, with an arrow and its value.
+    If the sample-level oracle is far from the models, its line is drawn at the edge, with an arrow
+    and its value.
 
     Args:
         results: ``results.csv``.
@@ -61,7 +61,7 @@ def comparison(results: pd.DataFrame) -> Figure:
 
 def _dots(axes: Axes, values: pd.DataFrame, models: list[str]) -> None:
     means, stds = (values.loc[models, name].to_numpy(np.float64) for name in ("mean", "std"))
-    stds = np.nan_to_num(stds)  # of one seed
+    stds = np.nan_to_num(stds)  # nan with one seed
     for position, (model, mean, std) in enumerate(zip(models, means, stds, strict=True)):
         axes.errorbar(
             mean,
@@ -95,7 +95,7 @@ def _dots(axes: Axes, values: pd.DataFrame, models: list[str]) -> None:
 
 
 def _far_line(axes: Axes, value: float, style: LineStyle, *, beyond: bool) -> None:
-    """A line at the right edge, or at the left one, with an arrow and its value above."""
+    """A line at the right or left edge, with an arrow and its value above."""
     edge = 1.0 if beyond else 0.0
     inside = axes.transAxes
     axes.plot(
@@ -112,7 +112,7 @@ def _far_line(axes: Axes, value: float, style: LineStyle, *, beyond: bool) -> No
 
 
 def heterogeneity(best_counts: pd.DataFrame) -> Figure:
-    """For how many users each base model is best; the mean over seeds, dots are seeds.
+    """Number of users for whom each base model is best; bars are means over seeds, dots seeds.
 
     Args:
         best_counts: ``best_counts.csv``.
@@ -139,7 +139,7 @@ def heterogeneity(best_counts: pd.DataFrame) -> Figure:
                 textcoords="offset points",
                 va="center",
             )
-        # Room for the longest text beside the longest bar.
+        # Leave room for the text beside the longest bar.
         axes.set_xlim(0, max(right.max() * 1.3, 1))
         axes.set_xlabel("users for whom the base model is best on test (%)")
         row_labels(axes, models)
@@ -147,7 +147,7 @@ def heterogeneity(best_counts: pd.DataFrame) -> Figure:
 
 
 def weights(weights: pd.DataFrame) -> Figure:
-    """Distribution over rows of the selector's weight on each base model; triangles are means.
+    """Distribution over rows of the weight of each base model; triangles are means.
 
     Args:
         weights: ``weights.parquet``.

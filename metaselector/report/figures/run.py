@@ -1,4 +1,4 @@
-"""Every figure of a run, from the files in its directory."""
+"""Write all figures of a run from the files in its directory."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from typing import NamedTuple
 import pandas as pd
 from matplotlib.figure import Figure
 
+from metaselector.evaluate.results import COLUMNS as RESULT_COLUMNS
 from metaselector.report.figures.results import comparison, heterogeneity, weights
 from metaselector.report.figures.style import save
+from metaselector.report.figures.support import support_sizes
 from metaselector.report.figures.training import learned_rates, learning_curves
 from metaselector.report.inputs import read_table
-from metaselector.report.summary import RESULT_COLUMNS
-from metaselector.report.support import SUPPORT_COLUMNS, SUPPORT_FILE, support_sizes
+from metaselector.report.support import SUPPORT_COLUMNS, SUPPORT_FILE
 from metaselector.report.tasks import TASKS_FILE
 
 
 class _Source(NamedTuple):
-    """A figure, the file it shows, and the columns that it needs of it."""
+    """A figure, its file, and the columns that it needs."""
 
     draw: Callable[[pd.DataFrame], Figure]
     file: str
@@ -50,11 +51,12 @@ def write_figures(run_dir: Path) -> list[Path]:
     """Write ``figures/<name>.png`` for every figure whose file exists and has rows.
 
     Returns:
-        The files written. ``results.csv`` must exist, ``support.csv`` or ``tasks.csv``; a rule that
-        learns no rates, for example, leaves no ``rates.csv`` and so no ``learned_rates.png``.
+        The files written. One of ``results.csv``, ``support.csv`` and ``tasks.csv`` must exist;
+        other figures are skipped without their file, for example ``learned_rates.png`` if an inner
+        rule learns no rates.
 
     Raises:
-        DataError: all are missing, or a file is damaged or lacks a column.
+        DataError: all three are missing, or a file is damaged or lacks a column.
     """
     written = []
     overviews = (TASKS_FILE, SUPPORT_FILE)

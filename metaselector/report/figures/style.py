@@ -1,4 +1,4 @@
-"""How every figure looks: one column of a paper wide, readable in print and to the colour-blind."""
+"""Style of all figures: one paper column wide, readable in print and with colour blindness."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ BLACK, ORANGE, SKY, GREEN, YELLOW, BLUE, VERMILION, PURPLE = PALETTE = (
 CYCLE = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK)
 GROUP_COLOURS = {SINGLE: BLUE, COMBINATION: GREEN, METASELECTOR: VERMILION, ORACLE: BLACK}
 MODEL_COLOURS = {"metaselector-simplified": VERMILION, "metaselector": GREEN}
-"""Where a colour is a model's and not its group's."""
+"""Colours of single models, instead of their group's."""
 GRID = "#D9D9D9"
 _LONGEST_NAME = 40
-"""Characters; there are built-in rows of the table whose names have as many."""
+"""Characters; some built-in models have names this long."""
 
 _SETTINGS: dict[Any, Any] = {
     "font.size": 7,
@@ -72,9 +72,9 @@ _SETTINGS: dict[Any, Any] = {
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """Our settings for a while, whatever the user's own are; nothing global stays changed.
+    """Apply our matplotlib settings in a context, ignoring the user's; restores them afterwards.
 
-    Letters that the font lacks are boxes, and names may leave no room for the rest, both silently.
+    Warnings about missing glyphs and about lack of space are silenced, since names come from data.
     """
     with matplotlib.rc_context(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"(?s)Glyph .* missing from")
@@ -86,37 +86,37 @@ def styled() -> Iterator[None]:
 
 
 def new_figure(height: float) -> Figure:
-    """An empty figure of one column's width; `height` in inches."""
+    """An empty figure, one column wide; `height` in inches."""
     figure = Figure(figsize=(WIDTH, height), dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
 def short_name(name: object) -> str:
-    """A name of somebody else, such as a user's, as it fits into a figure: printable and short."""
+    """A name from data or settings, printable and short enough for a figure."""
     return shortened(printable(str(name)), _LONGEST_NAME)
 
 
 def finish(figure: Figure) -> Figure:
-    """Make what matplotlib would make only on saving, while the settings are still in force."""
+    """Draw the figure while :func:`styled` applies, not later when it is saved."""
     figure.draw_without_rendering()
     return figure
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a PNG, atomically; equal figures give equal bytes."""
+    """Write a PNG atomically; equal figures give equal bytes."""
     with styled(), atomic_file(path) as temporary:
         figure.savefig(temporary, format="png", dpi=DPI, metadata={"Software": None})
 
 
 def model_colours(models: Iterable[str]) -> dict[str, str]:
-    """A colour for each model: :data:`MODEL_COLOURS`, and the others in turn."""
+    """A colour for each model, from :data:`MODEL_COLOURS` or else in turn."""
     others = cycle(colour for colour in CYCLE if colour not in MODEL_COLOURS.values())
     return {model: MODEL_COLOURS.get(model) or next(others) for model in models}
 
 
 def row_labels(axes: Axes, labels: list[str]) -> None:
-    """Name horizontal rows 0, 1, ... from the top down."""
+    """Label horizontal rows 0, 1, ... from top to bottom."""
     axes.set_yticks(range(len(labels)), [short_name(label) for label in labels])
     axes.set_ylim(len(labels) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)

@@ -1,4 +1,4 @@
-"""Figures of how models were trained: losses and learned rates."""
+"""Figures of training: losses and learned rates."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _ROW = 0.15  # inches
 
 
 def learning_curves(history: pd.DataFrame) -> Figure:
-    """Training and validation loss over epochs, a panel a model; dots are the best epochs.
+    """Training and validation loss over epochs, one panel per model; dots mark the best epochs.
 
     Args:
         history: ``history.csv``; losses may be missing.
@@ -43,7 +43,7 @@ def learning_curves(history: pd.DataFrame) -> Figure:
             of_model = history[history["model"] == model]
             for (stage, _), curve in of_model.groupby(["stage", "seed"], sort=False):
                 _curve(axes, curve.sort_values("epoch"), colour[stage])
-            axes.set_title(short_name(model), fontsize=7)  # names of rows are long
+            axes.set_title(short_name(model), fontsize=7)  # model names may be long
             axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
             axes.yaxis.set_major_locator(MaxNLocator(4))
         for axes in panels[len(models) :]:
@@ -73,11 +73,11 @@ def _curve(axes: Axes, curve: pd.DataFrame, colour: str) -> None:
 
 
 def learned_rates(rates: pd.DataFrame) -> Figure:
-    """Inner learning rates: means of parameter groups over epochs, and where parameters end.
+    """Inner learning rates over epochs, and final rates by parameter.
 
-    Above, a panel a model: thick lines are group means, thin ones the means of single parameters.
-    Below, unless there are too many, every parameter's mean and range in its last epoch. All are
-    over seeds too. Rates may be negative.
+    The upper panels, one per model, show group means as thick lines and parameter means as thin
+    lines. The lower panel shows mean and range of every parameter in the last epoch, unless there
+    are too many parameters. Everything is averaged over seeds. Rates may be negative.
 
     Args:
         rates: ``rates.csv``.
@@ -97,7 +97,7 @@ def learned_rates(rates: pd.DataFrame) -> Figure:
         panels = grid[0].subgridspec(1, len(models)).subplots(sharey=True, squeeze=False)[0]
         for axes, model in zip(panels, models, strict=True):
             _over_epochs(axes, rates[rates["model"] == model], colour)
-            axes.set_title(short_name(model), fontsize=7)  # names of rows are long
+            axes.set_title(short_name(model), fontsize=7)  # model names may be long
             axes.set_xlabel("epoch")
         panels[0].set_ylabel("inner learning rate")
         if detailed:

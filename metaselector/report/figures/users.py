@@ -1,4 +1,4 @@
-"""Figures of users: how they differ, how selectors weigh for them, and where that helps."""
+"""Figures of users: best base models, selector weights, and where combinations help."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from metaselector.report.groups import in_groups
 _BINS = 40
 FACT_TITLES = {
     "history_rows": "Rows of the user before the test window",
-    "rows_per_active_day": "Rows of the user per day with any",
+    "rows_per_active_day": "Rows of the user per active day",
     "drift": "Change in share of positives, train to valid",
     "item_train_rows": "Rows of the item in train",
 }
 
 
 def confusion(confusion: pd.DataFrame) -> Figure:
-    """Share of users by best base model on *valid* and on *test*, the mean over seeds.
+    """Share of users by best base model on *valid* and on *test*, averaged over seeds.
 
     Args:
-        confusion: ``analysis/confusion.csv``; a panel for what the models of *test* are fitted on.
+        confusion: ``analysis/confusion.csv``; one panel per training window of the *test* models.
     """
     with styled():
         models = list(dict.fromkeys(confusion["valid_best"]))
@@ -70,7 +70,7 @@ def _cells(axes: Axes, shares: np.ndarray) -> None:
 
 
 def stability(correlation: pd.DataFrame) -> Figure:
-    """Rank correlation over users of the base models' advantages on *valid* and on *test*.
+    """Rank correlation over users between base models' advantages on *valid* and *test*.
 
     Args:
         correlation: ``analysis/correlation.csv``; bars are means over seeds, dots are seeds.
@@ -93,17 +93,17 @@ def stability(correlation: pd.DataFrame) -> Figure:
         axes.axvline(0, color=BLACK, linewidth=0.6)
         axes.xaxis.set_major_locator(MaxNLocator(5))
         axes.set_xlabel("rank correlation of valid and test\n(over users; 1: same order)")
-        axes.set_title("How lasting an advantage is")
+        axes.set_title("Stability of the base models' advantages")
         row_labels(axes, models)
-        figure.legend(title="models of test fitted on", loc="outside upper center", ncols=2)
+        figure.legend(title="test models fitted on", loc="outside upper center", ncols=2)
         return finish(figure)
 
 
 def entropy(entropy: pd.DataFrame) -> Figure:
-    """Distribution over users of the normalised entropy of the weights; triangles are means.
+    """Distribution over users of the weights' normalised entropy; triangles are means.
 
     Args:
-        entropy: ``analysis/entropy.csv``; seeds are put together.
+        entropy: ``analysis/entropy.csv``; seeds are pooled.
     """
     with styled():
         colours = model_colours(in_groups(entropy["model"]))
@@ -119,7 +119,7 @@ def entropy(entropy: pd.DataFrame) -> Figure:
             axes.plot(values.mean(), 0.97, "v", color=colour, markersize=5, transform=across)
         axes.set_xlim(0, 1)
         axes.set_ylim(0, 1.2 * axes.get_ylim()[1])  # the triangles need room
-        axes.set_xlabel("entropy of the user's weights over its maximum\n(0: one model, 1: equal)")
+        axes.set_xlabel("normalised entropy of the user's weights\n(0: one model, 1: equal)")
         axes.set_ylabel("users (%)")
         axes.set_title("How evenly selectors weigh the base models")
         figure.legend(loc="outside upper center", ncols=2)
@@ -127,7 +127,7 @@ def entropy(entropy: pd.DataFrame) -> Figure:
 
 
 def breakdown(breakdown: pd.DataFrame) -> Figure:
-    """Improvement over the best single model in bins of every fact, with 95 % intervals.
+    """Improvement over the best single model by bins of every fact, with 95 % intervals.
 
     Args:
         breakdown: ``analysis/breakdown.csv``.
@@ -174,7 +174,7 @@ def _fact(axes: Axes, bins: pd.DataFrame, colours: dict[str, str]) -> None:
 
 
 def _span(low: float, high: float) -> str:
-    """Both ends, which five labels have room for."""
+    """Both ends of a bin, short enough for five labels."""
     digits = 0 if high >= 100 or (low == int(low) and high == int(high)) else 2 if high <= 1 else 1
     ends = [f"{end:.{digits}f}" for end in (low, high)]
     return ends[0] if ends[0] == ends[1] else "–".join(ends)

@@ -1,4 +1,4 @@
-"""Several runs side by side: every row of their tables, and the settings that differ."""
+"""Compare several runs: their tables side by side, and the settings that differ."""
 
 from __future__ import annotations
 
@@ -9,24 +9,25 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from metaselector.evaluate.results import COLUMNS as RESULT_COLUMNS
 from metaselector.report.groups import group_of, in_groups
 from metaselector.report.inputs import read_table
 from metaselector.report.page.folders import RESULTS_FILE, Folder
-from metaselector.report.summary import RESULT_COLUMNS, Cell, Groups, mean_cells
+from metaselector.report.summary import Cell, Groups, mean_cells
 
 METRICS = {"auc": "AUC", "logloss": "logloss"}
 _MISSING = "–"
 
 
 class Beside(NamedTuple):
-    """A table of several runs.
+    """A table that several runs have in common.
 
     Attributes:
-        title: which of their tables it compares; empty where each has one.
-        runs: places of the runs that have it.
-        groups: lines by group; of each run a cell for every one of :data:`METRICS`, and the best of
-            a line marked.
-        same_rows: all of them were tested on the same number of rows and users.
+        title: which of the runs' tables it compares; empty if every run has only one.
+        runs: indices of the runs that have the table.
+        groups: lines by group; each run has a cell per metric of :data:`METRICS`, and the best cell
+            of a line is marked.
+        same_rows: whether all runs were tested on the same numbers of rows and users.
     """
 
     title: str
@@ -36,7 +37,7 @@ class Beside(NamedTuple):
 
 
 def side_by_side(folders: Sequence[Sequence[Folder]]) -> list[Beside]:
-    """A table for every one that at least two of the runs have; `folders` are those of each."""
+    """Compare every table that at least two runs have; `folders` are listed by run."""
     titles = [folder.title for of_run in folders for folder in of_run if not folder.overview]
     tables = []
     for title in dict.fromkeys(titles):
@@ -73,7 +74,7 @@ def _beside(title: str, paths: Mapping[int, Path]) -> Beside:
 
 
 def _marked(line: list[Cell]) -> list[Cell]:
-    """The best of a line by metric, compared as shown; nothing where all are alike."""
+    """Mark the best of a line by metric, compared as formatted; nothing if all are equal."""
     found = [Cell(cell.text) for cell in line]
     for offset, metric in enumerate(METRICS):
         places = [i for i in range(offset, len(line), len(METRICS)) if line[i].text != _MISSING]
@@ -87,7 +88,7 @@ def _marked(line: list[Cell]) -> list[Cell]:
 
 
 def differences(settings: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[str]]]:
-    """The keys of nested mappings whose values are not the same in all, with those."""
+    """Dotted keys whose values differ between nested mappings, with all values."""
     flat = [_flat(each) for each in settings]
     keys = dict.fromkeys(key for each in flat for key in each)
     found = []

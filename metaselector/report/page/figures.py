@@ -1,4 +1,4 @@
-"""Figures as addresses that hold the picture itself."""
+"""Figures as data URLs."""
 
 from __future__ import annotations
 
@@ -15,22 +15,23 @@ from metaselector.report.figures.style import styled
 from metaselector.report.inputs import read_table
 
 _CAPTIONS = {
-    "comparison": "AUC and logloss of every model; lines are oracles.",
+    "comparison": "AUC and logloss of every model; lines mark oracles.",
     "support_sizes": "AUC and logloss of every model by support size.",
-    "heterogeneity": "For how many users each base model is best on test.",
-    "weights": "How selectors spread their weight over base models; triangles are means.",
-    "learning_curves": "Loss by epoch of everything that was trained; dots are the best epochs.",
-    "learned_rates": "Inner learning rates by epoch, and what was learned for every parameter.",
+    "heterogeneity": "Number of users for whom each base model is best on test.",
+    "weights": "Distribution of the selectors' weights on base models; triangles mark means.",
+    "learning_curves": "Training and validation loss by epoch; dots mark the best epochs.",
+    "learned_rates": "Inner learning rates by epoch, and final rates of every parameter.",
 }
 TRAINING = ("learning_curves", "learned_rates")
 
 
 class Picture(NamedTuple):
-    """Attributes:
+    """A figure on the page.
 
-    name: of the figure.
-    caption: what it shows.
-    address: a ``data:`` address.
+    Attributes:
+        name: name of the figure.
+        caption: what the figure shows.
+        address: a ``data:`` URL.
     """
 
     name: str
@@ -39,10 +40,10 @@ class Picture(NamedTuple):
 
 
 def pictures_of(folder: Path) -> list[Picture]:
-    """The figures of a folder, drawn anew as SVG; where only a PNG is left, that one.
+    """The figures of a folder, redrawn as SVG; without the data, the saved PNG.
 
     Raises:
-        DataError: a file that a figure shows is damaged.
+        DataError: a figure's file is damaged.
     """
     found = []
     for name, (draw, file, columns) in FIGURES.items():
@@ -57,7 +58,7 @@ def pictures_of(folder: Path) -> list[Picture]:
 
 
 def svg(figure: Figure) -> bytes:
-    """Letters are outlines, for the reader may not have the font; equal figures, equal bytes."""
+    """Render as SVG with text as outlines, which needs no font; equal figures give equal bytes."""
     written = io.BytesIO()
     with styled():
         matplotlib.rcParams["svg.hashsalt"] = "metaselector"

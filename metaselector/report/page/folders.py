@@ -1,4 +1,4 @@
-"""Which folders of a run's directory have tables, and what is in each."""
+"""Find the folders of a run directory that have tables."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ RESULTS_FILE = "results.csv"
 
 
 class Folder(NamedTuple):
-    """Attributes:
+    """A folder with a table.
 
-    path: the folder.
-    title: what its table is of; empty in a run that has no other table.
-    overview: its table shows several others side by side.
+    Attributes:
+        path: the folder.
+        title: title of its table; empty if the run has no other table.
+        overview: whether its table summarises several others.
     """
 
     path: Path
@@ -27,14 +28,14 @@ class Folder(NamedTuple):
 
 
 def folders_of(run_dir: Path) -> list[Folder]:
-    """Every folder with a table, overviews before what they are of.
+    """All folders with a table, overviews before the tables they summarise.
 
     Raises:
-        UserError: there is no such run, or it was not evaluated.
+        UserError: the run does not exist or was not evaluated.
         DataError: ``tasks.csv`` or ``support.csv`` is damaged.
     """
     if not run_dir.is_dir():
-        raise UserError(f"{run_dir}: there is no such directory; give that of an evaluated run")
+        raise UserError(f"{run_dir}: directory not found; pass the directory of an evaluated run")
     if not any((run_dir / name).exists() for name in (TASKS_FILE, SUPPORT_FILE, RESULTS_FILE)):
         raise UserError(
             f"{run_dir}: has no results yet; run `metaselector evaluate --run {run_dir}` first"
@@ -52,7 +53,7 @@ def _of_task(folder: Path, title: str) -> list[Folder]:
     if not (folder / SUPPORT_FILE).exists():
         if not (folder / RESULTS_FILE).exists():
             raise DataError(
-                folder / RESULTS_FILE, "no such file; run `metaselector evaluate` again"
+                folder / RESULTS_FILE, "file not found; run `metaselector evaluate` again"
             )
         return [Folder(folder, title, overview=False)]
     support = read_table(folder / SUPPORT_FILE, SUPPORT_COLUMNS)

@@ -1,4 +1,4 @@
-"""What the page's explorer of users holds, as compact JSON."""
+"""Data of the page's user explorer, as compact JSON."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _COLUMNS = {
 
 
 def users_of(run_dir: Path) -> dict[str, Any]:
-    """What :func:`metaselector.runs.stages.explore.explore` left in ``explore/``.
+    """Read what :func:`metaselector.runs.stages.explore.explore` wrote to ``explore/``.
 
     Returns:
-        ``about`` of that stage, with the names of columns; ``items``, pairs of item and title; and
-        ``users``, for each ``name``; ``support``, columns of item (its place), time and the labels;
-        ``test``, columns of item, time, task, label, and for every model the probability in
-        ten-thousandths; ``losses`` by task, rows and then that of every model; and ``steps``, a
-        line each of support loss, weights and movements.
+        A mapping with ``about`` of that stage and the names of columns; ``items``, pairs of item
+        and title; and ``users``. A user has ``name``; ``support``, columns of item (as an index),
+        time and labels; ``test``, columns of item, time, task, label, and the probability of every
+        model in ten-thousandths; ``losses`` by task, the number of rows and every model's logloss;
+        and ``steps``, lines of support loss, weights and parameter changes.
 
     Raises:
         DataError: a file is missing or damaged.

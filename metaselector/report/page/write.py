@@ -1,4 +1,4 @@
-"""Put a page together from the files of one or several runs, and write it."""
+"""Build the HTML page from the files of one or several runs, and write it."""
 
 from __future__ import annotations
 
@@ -23,16 +23,18 @@ from metaselector.report.summary import Summary
 from metaselector.report.tables import read_summary
 
 _ENVIRONMENT = "environment.json"
+_AGAIN = "run `metaselector evaluate` again"
 _COMPARED = ("data_sha256", "metaselector", "commit", "python", "packages", "device", "gpu")
 
 
 class Table(NamedTuple):
-    """Attributes:
+    """A table of a run, with its figures.
 
-    title: what it is of, besides the run's only table.
-    overview: it shows several others side by side.
-    summary: the table.
-    pictures: figures of the same results.
+    Attributes:
+        title: title within the run; empty if the run has no other table.
+        overview: whether it summarises several other tables.
+        summary: the table.
+        pictures: figures of the same results.
     """
 
     title: str
@@ -42,17 +44,17 @@ class Table(NamedTuple):
 
 
 class RunPart(NamedTuple):
-    """What the page says of a run.
+    """The part of the page about one run.
 
     Attributes:
-        name: short, and no other run's.
-        directory: where it is.
-        tables: overviews first.
-        training: figures of what was trained.
-        users: what the explorer shows; None where there is none.
-        no_users: why there is none.
-        environment: what the run was made with.
-        settings: all of them, and the same as YAML.
+        name: short, unique name.
+        directory: the run directory.
+        tables: all tables, overviews first.
+        training: figures of training.
+        users: data of the user explorer, or None.
+        no_users: why there is no user explorer.
+        environment: versions, device and command of the run.
+        settings, settings_text: all settings, and the same as YAML.
     """
 
     name: str
@@ -67,11 +69,11 @@ class RunPart(NamedTuple):
 
 
 def write_page(runs: Sequence[Path], output: Path, no_users: Mapping[Path, str]) -> None:
-    """Write one file that needs no other, and no network.
+    """Write a self-contained HTML file that needs no network.
 
     Args:
         runs: directories of evaluated runs.
-        no_users: why there is no explorer of a run's users.
+        no_users: by run, why there is no user explorer.
 
     Raises:
         UserError: a run is missing or not evaluated, or the file cannot be written.
@@ -89,7 +91,7 @@ def write_page(runs: Sequence[Path], output: Path, no_users: Mapping[Path, str])
 
 def _part(run: Path, name: str, folders: list[Folder], no_users: str) -> RunPart:
     environment = run / _ENVIRONMENT
-    made_with = _read_environment(environment)
+    recorded = _read_environment(environment)
     tables, training = [], []
     for folder in folders:
         beside = folder.path / _ENVIRONMENT
@@ -109,7 +111,7 @@ def _part(run: Path, name: str, folders: list[Folder], no_users: str) -> RunPart
         training=training,
         users=None if no_users else users_of(run),
         no_users=no_users,
-        environment=made_with,
+        environment=recorded,
         settings=settings,
         settings_text=yaml.safe_dump(settings, sort_keys=False, allow_unicode=True),
     )
@@ -119,14 +121,14 @@ def _read_environment(path: Path) -> dict[str, Any]:
     try:
         found = read_json(path)
     except (OSError, ValueError) as error:
-        raise DataError(path, f"missing or damaged ({error}); evaluate again") from error
+        raise DataError(path, f"missing or damaged ({error}); {_AGAIN}") from error
     if not isinstance(found, dict):
-        raise DataError(path, "holds no mapping; evaluate again")
+        raise DataError(path, f"is not a JSON object; {_AGAIN}")
     return found
 
 
 def _names(runs: Sequence[Path]) -> list[str]:
-    """The directories' names; as given where two have the same."""
+    """Names of the directories, or their paths as given if two names are equal."""
     short = [run.resolve().name for run in runs]
     return short if len(set(short)) == len(short) else [str(run) for run in runs]
 
@@ -167,6 +169,6 @@ def _asset(templates: Environment, name: str) -> str:
 
 
 def _hash(text: str) -> str:
-    """As a content security policy names what it lets run."""
+    """Hash of an inline script or style for the content security policy."""
     digest = hashlib.sha256(text.encode()).digest()
     return f"sha256-{base64.b64encode(digest).decode('ascii')}"

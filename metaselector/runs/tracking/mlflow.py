@@ -37,8 +37,8 @@ class MLflow:
         )
         try:
             self._client = MlflowClient(tracking_uri=where)
-            found = self._client.get_experiment_by_name(name)
-            experiment = found.experiment_id if found else self._client.create_experiment(name)
+            known = self._client.get_experiment_by_name(name)
+            experiment = known.experiment_id if known else self._client.create_experiment(name)
             run = self._client.create_run(experiment, run_name=directory.name)
             self._run: str = run.info.run_id
             params = [Param(key, str(value)[:_LONGEST]) for key, value in flat(settings)]

@@ -1,4 +1,4 @@
-"""What workers agree on without waiting for each other in every step."""
+"""Agreement between workers without a wait in every step."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from metaselector.training.distributed import workers
 
 
 class Agreement:
-    """The largest of numbers over all workers, of which each says its own, and hears all later.
+    """Maximum of numbers over all workers; each sends its own and reads the result later.
 
-    A wait costs more than its own time: the processor goes to sleep, and comes back slowly and with
-    cold caches. All workers must say and hear in the same order.
+    A wait costs more than its own time, because the processor sleeps and wakes slowly, with cold
+    caches. All workers must call :meth:`say` and :meth:`hear` in the same order.
 
     Args:
         size: how many numbers.
@@ -26,7 +26,7 @@ class Agreement:
         self._said: tuple[Tensor, Any] | None = None
 
     def say(self, *values: int) -> None:
-        """Let the others know, and go on."""
+        """Send this worker's numbers without waiting."""
         self._listen()
         if not dist.is_initialized():
             self._heard = values
@@ -35,7 +35,7 @@ class Agreement:
         self._said = said, dist.all_reduce(said, dist.ReduceOp.MAX, async_op=True)
 
     def hear(self) -> tuple[int, ...]:
-        """The largest that any worker has said since this was last called; 0 of nothing."""
+        """Maximum that any worker has sent since the last call; 0 if nothing was sent."""
         self._listen()
         heard, self._heard = self._heard, (0,) * len(self._heard)
         return heard

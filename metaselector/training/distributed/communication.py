@@ -1,11 +1,11 @@
-"""How gradients travel between workers, chosen by ``meta_train.comm``.
+"""Exchange gradients between workers, as ``meta_train.comm`` selects.
 
-All but ``none`` send of a table the rows alone that the meta-batch touches. Numbers are those of
-``none`` for ``sparse``; fp16 and bf16 round, PowerSGD (Vogels et al., NeurIPS 2019, with error
-feedback) approximates, and post-local SGD (Lin et al., ICLR 2020) lets workers go apart between
-averages of their parameters. The optimizers' moments are never averaged there.
+All kinds but ``none`` send only the table rows that the meta-batch touches. ``sparse`` gives the
+same numbers as ``none``; fp16 and bf16 round; PowerSGD (Vogels et al., NeurIPS 2019, with error
+feedback) approximates; and post-local SGD (Lin et al., ICLR 2020) lets parameters diverge between
+workers and averages them from time to time, without averaging the optimizers' moments.
 """
-# DDP compares the annotation of a hook's `bucket` with a class: annotations are no strings here.
+# No `from __future__ import annotations`: DDP checks the type of a hook's `bucket` annotation.
 
 import time
 from collections.abc import Iterable, Mapping
@@ -32,20 +32,20 @@ from metaselector.training.distributed.wire import (
 )
 
 WARM_UP = 10
-"""Steps with exact gradients before PowerSGD or local steps begin."""
+"""Steps with exact gradients before PowerSGD or local steps start."""
 
 HALF = {"fp16": torch.float16, "bf16": torch.bfloat16}
 
 
 class Kind(NamedTuple):
-    """What ``meta_train.comm`` names, and its number, if it has one."""
+    """Kind of ``meta_train.comm`` and its number, if any."""
 
     name: str
     number: int = 0
 
 
 def parse(comm: str) -> Kind:
-    """Take apart a setting such as ``powersgd:2``."""
+    """Parse a setting such as ``powersgd:2``."""
     name, _, number = comm.partition(":")
     return Kind(name, int(number or 0))
 
@@ -55,12 +55,12 @@ class Communication:
     """Averages gradients, or parameters.
 
     Args:
-        kind: as the setting names it.
-        tables: parameters with row-sparse gradients, all of the same rows in a step.
-        others: all others that are trained.
+        kind: the parsed setting.
+        tables: parameters with row-sparse gradients, all with the same rows in a step.
+        others: all other trained parameters.
 
     Attributes:
-        loss: of this worker; once gradients have travelled, the mean over all.
+        loss: this worker's loss; after gradients are exchanged, the mean over all workers.
     """
 
     kind: Kind
@@ -88,12 +88,12 @@ class Communication:
 
     @property
     def row_sparse(self) -> bool:
-        """Whether touched rows travel alone."""
+        """Whether only touched rows are sent."""
         return self.kind.name != "none"
 
     @property
     def averages_gradients(self) -> bool:
-        """Whether the step under way averages gradients."""
+        """Whether the current step averages gradients."""
         return self.kind.name != "local-sgd" or self._steps < WARM_UP
 
     @property
@@ -102,11 +102,11 @@ class Communication:
         return self._in_step
 
     def register(self, replica: DistributedDataParallel) -> None:
-        """Let DDP call this for every bucket of gradients."""
+        """Register this as DDP's hook for every bucket of gradients."""
         replica.register_comm_hook(self, _hook)
 
     def after_update(self) -> None:
-        """Count a step; average parameters, where it is time to."""
+        """Count a step, and average parameters if they are due."""
         averaged = self.averages_gradients
         self._steps += 1
         self.traffic.steps += 1
@@ -116,7 +116,7 @@ class Communication:
             for table in self.tables[:1]:
                 assert table.grad is not None
                 self._touched.append(table.grad.coalesce().indices()[0])
-            # torch's averager sends whole tables, so that it gets the others alone.
+            # torch's averager would send whole tables, so it gets only the other parameters.
             self._in_step = (self._averager.step - WARM_UP) % self.kind.number == 0
             if self._in_step:
                 self._average_tables()
@@ -127,7 +127,7 @@ class Communication:
 
     @torch.no_grad()
     def synchronize(self) -> None:
-        """Average parameters now, so that all workers have the same."""
+        """Average parameters now, so that they are equal on all workers."""
         if self.in_step:
             return
         self._in_step = True
@@ -137,24 +137,24 @@ class Communication:
             parameter.data.div_(self._size)
 
     def state(self) -> dict[str, Tensor]:
-        """What goes on after an interruption, by name.
+        """State to resume from, by name; all workers must call this.
 
-        It is what PowerSGD owes (the mean over workers of its errors), and the number of steps of
-        post-local SGD; nothing of the others. All workers must call this.
+        PowerSGD has its error feedback (the mean over workers), post-local SGD its number of steps,
+        and the other kinds nothing.
         """
         if self.kind.name == "local-sgd":
             return {"steps": torch.tensor(self._steps)}
         if self._powersgd is None:
             return {}
-        found = {}
+        errors = {}
         for index, error in sorted(self._powersgd.error_dict.items()):
             mean = error.detach().clone()
             dist.all_reduce(mean)
-            found[str(index)] = mean.div_(self._size)
-        return found
+            errors[str(index)] = mean.div_(self._size)
+        return errors
 
     def load(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from :meth:`state`, which any number of workers may have made."""
+        """Restore :meth:`state`, saved by any number of workers."""
         if not state:
             return
         if self.kind.name == "local-sgd":
@@ -177,7 +177,7 @@ class Communication:
         self._touched.clear()
 
     def average(self, bucket: Any) -> Future[Tensor]:
-        """The mean of a bucket of dense gradients, once :meth:`finish` was called."""
+        """The mean of a bucket of dense gradients; ready once :meth:`finish` was called."""
         buffer: Tensor = bucket.buffer()
         if self._powersgd is not None:
             return self._approximate(self._powersgd, bucket)
@@ -194,25 +194,25 @@ class Communication:
         compressed = powersgd.iter >= WARM_UP
         started = time.perf_counter()
         future: Future[Tensor] = powerSGD_hook.powerSGD_hook(powersgd, bucket)
-        future.wait()  # one message is sent when another has come: nothing may come in between
+        future.wait()  # its messages depend on each other: no other may come in between
         self.traffic.seconds += time.perf_counter() - started
         if compressed:
             size = 4 * (powersgd.total_numel_after_compression - before)
-        # What is not compressed, then the two factors of what is.
+        # One message with uncompressed tensors, then one for each of the two factors.
         self._wire.count_all_reduce(size, 3 if compressed else 1)
         return future
 
     def later(self, gradient: Tensor) -> Future[Tensor]:
-        """The mean of a row-sparse gradient, once :meth:`finish` was called."""
+        """The mean of a row-sparse gradient; ready once :meth:`finish` was called."""
         future: Future[Tensor] = Future()
         self._waiting.append((gradient.coalesce(), future))
         return future
 
     def finish(self, device: torch.device) -> None:
-        """Send what is left of a step, once all buckets have come, and wait for all of it."""
+        """Send the rest of a step after its last bucket, and wait until everything has arrived."""
         rows = self._waiting[0][0].indices()[0] if self._waiting else None
-        told = [0 if rows is None else len(rows), self.loss]
-        lengths, losses = self._wire.tell(told, device)
+        own = [0 if rows is None else len(rows), self.loss]
+        lengths, losses = self._wire.tell(own, device)
         self.loss = sum(losses) / self._size
         if rows is not None:
             self._exchange_rows(rows, [int(length) for length in lengths])
@@ -224,14 +224,14 @@ class Communication:
         self._dense.clear()
 
     def _exchange_rows(self, rows: Tensor, lengths: list[int]) -> None:
-        """Average all tables' gradients, which have other rows on every worker, in one message."""
+        """Average the gradients of all tables in one message; rows differ between workers."""
         gradients, futures = zip(*self._waiting, strict=True)
         self._waiting.clear()
         assert all(len(gradient.indices()[0]) == len(rows) for gradient in gradients)
         values = side_by_side([gradient.values() for gradient in gradients])  # [L, W]
         half = HALF.get(self.kind.name, values.dtype)
         height = len(self.tables[0])
-        # An all-gather sends what N - 1 others have, an all-reduce 2 (N - 1) / N of everything.
+        # An all-gather sends the rows of N - 1 workers, an all-reduce 2 (N - 1) / N tables.
         gathers = self._size * max(lengths) <= 2 * height
         exchange = self._gather_rows if gathers else self._reduce_rows
         rows, mean = exchange(rows, values.to(half).div_(self._size), lengths, height)
@@ -246,28 +246,28 @@ class Communication:
     def _gather_rows(
         self, rows: Tensor, values: Tensor, lengths: list[int], height: int
     ) -> tuple[Tensor, Tensor]:
-        """Sum rows that travel as bytes: each its number, then what all tables have of it."""
+        """Sum rows sent as bytes: the row's number, then its values in all tables."""
         index = _index_type(self.tables[0])
         parts = as_bytes(rows.to(index)[:, None]), as_bytes(values)
         packed = torch.cat(self._wire.all_gather(torch.cat(parts, dim=1), lengths))
-        found = packed[:, : index.itemsize].contiguous().view(index)[:, 0].long()
-        theirs = packed[:, index.itemsize :].contiguous().view(values.dtype)
-        theirs = theirs.to(torch.promote_types(values.dtype, torch.float32))
+        numbers = packed[:, : index.itemsize].contiguous().view(index)[:, 0].long()
+        gathered = packed[:, index.itemsize :].contiguous().view(values.dtype)
+        gathered = gathered.to(torch.promote_types(values.dtype, torch.float32))
         size = (height, values.shape[1])
-        total = torch.sparse_coo_tensor(found[None], theirs, size, check_invariants=False)
+        total = torch.sparse_coo_tensor(numbers[None], gathered, size, check_invariants=False)
         total = total.coalesce()
         return total.indices()[0], total.values()
 
     def _reduce_rows(
         self, rows: Tensor, values: Tensor, lengths: list[int], height: int
     ) -> tuple[Tensor, Tensor]:
-        """Sum whole tables, with a column more that says which rows anyone has touched."""
+        """Sum whole tables, with an extra column that marks the rows any worker touched."""
         total = values.new_zeros(height, values.shape[1] + 1)
         touched = values.new_ones(len(rows), 1)
         total.index_copy_(0, rows, torch.cat([values, touched], dim=1))
         self._wire.all_reduce(total)
-        found = total[:, -1].nonzero()[:, 0]
-        return found, total[:, :-1].index_select(0, found)
+        summed = total[:, -1].nonzero()[:, 0]
+        return summed, total[:, :-1].index_select(0, summed)
 
 
 def _hook(
@@ -282,7 +282,7 @@ def _hook(
 
 
 def _index_type(table: Tensor) -> torch.dtype:
-    """The smallest that has room for its rows."""
+    """The smallest integer type that can number the table's rows."""
     return torch.int32 if table.shape[0] < 2**31 else torch.int64
 
 
@@ -292,5 +292,5 @@ def make_communication(
     others: Iterable[nn.Parameter],
     traffic: Traffic | None = None,
 ) -> Communication:
-    """As the setting says; null is ``sparse``."""
+    """Build the communication that the setting selects; null is ``sparse``."""
     return Communication(parse(comm or "sparse"), list(tables), list(others), traffic or Traffic())

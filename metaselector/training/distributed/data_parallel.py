@@ -1,8 +1,8 @@
-"""One step of training by several workers, through DistributedDataParallel.
+"""Data-parallel training steps with DistributedDataParallel (DDP).
 
-A batch is shared out; each worker's loss is the sum over its part, divided by what all parts have
-and multiplied by the number of workers, so that DDP's mean of the gradients is the gradient of the
-mean over the whole batch.
+Every worker gets a share of the batch. Its loss is the sum over its rows, divided by the number of
+rows of the whole batch and multiplied by the number of workers, so that DDP's mean of the gradients
+is the gradient of the mean loss over the whole batch.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from metaselector.training.distributed import workers
 from metaselector.training.distributed.communication import Communication
 
 ONE_BUCKET_MB = 1 << 14
-"""PowerSGD hangs on gloo with several buckets, and one is not slower for models of this size."""
+"""One bucket: PowerSGD hangs on gloo with several, and for models of this size one is as fast."""
 
 _SIGNATURE = inspect.signature(DistributedDataParallel.__init__).parameters
 _NO_BUFFERS: dict[str, Any] = {
     "forward_sync_buffers" if "forward_sync_buffers" in _SIGNATURE else "broadcast_buffers": False
 }
-"""Buffers are the same on all workers; newer versions of torch call the argument otherwise."""
+"""Buffers are equal on all workers; the argument has another name in newer torch versions."""
 
 
 class _Forward(nn.Module):
-    """What DDP wraps: modules, and a function that uses them.
+    """The module that DDP wraps: modules, and a function that uses them.
 
-    DDP asks the module that owns a parameter whether its gradient is sparse, and knows embeddings
-    only. So row-sparse parameters are shown to it as those of embeddings first.
+    DDP asks the module that owns a parameter whether its gradient is sparse, and only knows
+    embeddings. So row-sparse parameters are presented as weights of embeddings.
     """
 
     def __init__(
@@ -52,19 +52,19 @@ class _Forward(nn.Module):
 
 
 def _as_embedding(table: nn.Parameter) -> nn.Embedding:
-    shown = nn.Embedding(1, 1, sparse=True, device="meta")
-    shown.weight = table
-    return shown
+    embedding = nn.Embedding(1, 1, sparse=True, device="meta")
+    embedding.weight = table
+    return embedding
 
 
 class DataParallel:
-    """Forward and backward passes whose gradients are the same on all workers.
+    """Forward and backward passes whose gradients are averaged over workers.
 
     Args:
         parts: modules whose parameters are trained.
-        row_sparse: those of their parameters with row-sparse gradients.
-        call: makes a scalar loss; its gradients are what is averaged.
-        communication: how gradients travel.
+        row_sparse: their parameters with row-sparse gradients.
+        call: computes a scalar loss.
+        communication: exchanges the gradients.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class DataParallel:
         """Add up the gradients of ``call(*arguments)`` over `passes`, then average over workers.
 
         Returns:
-            the sum of the losses, averaged over workers; of this one, where all go their own ways.
+            The sum of the losses, averaged over workers; in local steps, this worker's own.
         """
         replica = self._replica or self._wrapped(passes[0])
         communication, total = self.communication, 0.0
@@ -91,15 +91,15 @@ class DataParallel:
             with nullcontext() if last else replica.no_sync():
                 loss = replica(*arguments)
                 total += float(loss.detach())
-                communication.loss = total  # travels with the gradients
+                communication.loss = total  # sent with the gradients
                 loss.backward()
         if communication.in_step and not communication.averages_gradients:
-            communication.loss = workers.mean(communication.loss)  # or some would stop alone
+            communication.loss = workers.mean(communication.loss)  # otherwise some would stop alone
         return communication.loss
 
     def _wrapped(self, arguments: tuple[Any, ...]) -> DistributedDataParallel:
         trained = [p for p in self._module.parameters() if p.requires_grad]
-        self._module(*arguments).backward()  # which parameters the loss depends on
+        self._module(*arguments).backward()  # finds the parameters that the loss depends on
         (unused,) = workers.most(any(p.grad is None for p in trained))
         self._module.zero_grad(set_to_none=True)
         device = trained[0].device

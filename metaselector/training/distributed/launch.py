@@ -1,4 +1,4 @@
-"""Starting the workers: PyTorch's torchrun does it, and starts them anew when one fails."""
+"""Start workers with PyTorch's torchrun, which restarts them when one fails."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 RESTARTS = 3
-"""Times that all workers are started anew because one has failed."""
+"""Most restarts of all workers after one has failed."""
 
 OWN_STORE = "TORCH_DISABLE_SHARE_RDZV_TCP_STORE"
-"""torchrun's own environment variable; who calls torchrun with restarts by hand sets it too."""
+"""torchrun's environment variable; set it too if you call torchrun with restarts yourself."""
 
 CODE = "METASELECTOR_EXIT_CODE"
-"""Environment variable with a file for the exit code of a command that has ended as it should.
+"""Environment variable with the path of a file that holds the exit code of a completed command.
 
-torchrun takes every other code than 0 for a failure that another start may mend. A user's mistake
-is none, and neither is Ctrl-C.
+torchrun restarts workers on every exit code but 0. A user's mistake and Ctrl-C are no reason to
+restart, so workers write their code to this file and exit with 0.
 """
 
 
 def launch(arguments: Sequence[str], number: int) -> int:
-    """Run ``metaselector`` with `arguments` on `number` workers of this machine; its exit code."""
+    """Run ``metaselector`` with `arguments` on `number` local workers; returns the exit code."""
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
@@ -34,8 +34,8 @@ def launch(arguments: Sequence[str], number: int) -> int:
         code = Path(folder) / "code"
         os.environ[CODE] = str(code)
         os.environ.setdefault("OMP_NUM_THREADS", "1")
-        # The store of the start before still has the addresses of workers that are gone: gloo then
-        # waits for nobody, and is refused. This gives every start a store of its own.
+        # A shared store still lists the addresses of workers that have exited, and gloo fails to
+        # connect to them. This setting gives every start its own store.
         os.environ[OWN_STORE] = "1"
         config = LaunchConfig(
             min_nodes=1,
@@ -51,13 +51,13 @@ def launch(arguments: Sequence[str], number: int) -> int:
         except SignalException as error:
             return 128 + int(error.sigval)
         except ChildFailedError as error:
-            print(error, file=sys.stderr)  # several lines, of which process failed and how
+            print(error, file=sys.stderr)  # several lines: which process failed, and how
             return 1
         return int(code.read_text()) if code.exists() else 0
 
 
 def end(code: int) -> int:
-    """The code that a worker exits with where the command ends with `code`, which is no failure."""
+    """The code for a worker to exit with if its command completed with `code`."""
     file = os.environ.get(CODE)
     if not launched() or file is None:
         return code
@@ -66,7 +66,7 @@ def end(code: int) -> int:
 
 
 def ended() -> bool:
-    """Whether the command has ended already, so that a worker that is started anew has no work."""
+    """Whether the command is already complete, so that a restarted worker has nothing to do."""
     file = os.environ.get(CODE)
     return restarted() and file is not None and Path(file).exists()
 
@@ -82,5 +82,5 @@ def rank() -> int:
 
 
 def restarted() -> bool:
-    """Whether torchrun has started the workers anew, because one of them failed."""
+    """Whether torchrun has restarted the workers after a failure."""
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0

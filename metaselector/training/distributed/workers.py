@@ -1,7 +1,7 @@
-"""Which of several processes this is, and what they agree on; alone, nothing is sent.
+"""Rank of this worker process, and simple collectives; a single process sends nothing.
 
-Every worker holds the same data and the same parameters and draws the same random numbers, so that
-all of them know what the others do. Only :func:`is_main` writes files.
+Every worker holds the same data and parameters and draws the same random numbers, so each knows
+what the others do. Only the worker for which :func:`is_main` holds writes files.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from metaselector.training.distributed.launch import launched
 Number = TypeVar("Number", bound=np.floating[Any])
 
 TIMEOUT = timedelta(hours=3)
-"""Until a worker that waits for another gives up; the first one may prepare data for long."""
+"""How long a worker waits for another; preparing data on the first one may take long."""
 
 
 @contextmanager
 def joined(device: str) -> Iterator[None]:
-    """Meet the other workers that torchrun has started, if it has: gloo on a CPU, NCCL on GPUs."""
+    """Join the other workers, if torchrun started any: gloo on a CPU, NCCL on GPUs."""
     if not launched() or dist.is_initialized():
         yield
         return
     backend = "gloo"
     if torch.device(device).type == "cuda":
-        backend = "nccl"  # which wants a GPU for each worker
+        backend = "nccl"  # needs a GPU for each worker
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     dist.init_process_group(backend, timeout=TIMEOUT)
     try:
@@ -43,49 +43,49 @@ def joined(device: str) -> Iterator[None]:
 
 
 def count() -> int:
-    """How many workers there are."""
+    """Number of workers."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def rank() -> int:
-    """Which one this is, from 0."""
+    """Rank of this worker, from 0."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
 def is_main() -> bool:
-    """Whether this is the worker that writes files and talks to the user."""
+    """Whether this worker writes files and prints messages."""
     return rank() == 0
 
 
 def share(n: int) -> slice:
-    """This worker's part of `n` things in order; parts differ in size by one at most."""
+    """This worker's slice of `n` items; slices differ in size by at most one."""
     edges = np.linspace(0, n, count() + 1).round().astype(int)
     return slice(int(edges[rank()]), int(edges[rank() + 1]))
 
 
 def wait() -> None:
-    """Wait until all workers are here."""
+    """Wait for all workers."""
     if dist.is_initialized():
         dist.barrier()
 
 
 def summed(values: NDArray[Number]) -> NDArray[Number]:
-    """The sum over all workers, the same on each."""
+    """Sum over all workers, equal on each."""
     if not dist.is_initialized():
         return values
     tensor = torch.from_numpy(np.array(values)).to(device())
     dist.all_reduce(tensor)
-    found: NDArray[Number] = tensor.cpu().numpy()
-    return found
+    total: NDArray[Number] = tensor.cpu().numpy()
+    return total
 
 
 def mean(value: float) -> float:
-    """The mean over all workers."""
+    """Mean over all workers."""
     return float(summed(np.array([value]))[0]) / count()
 
 
 def most(*values: int) -> tuple[int, ...]:
-    """The largest of each over all workers."""
+    """Maximum of each value over all workers."""
     if not dist.is_initialized():
         return values
     tensor = torch.tensor(values, device=device())
@@ -94,6 +94,6 @@ def most(*values: int) -> tuple[int, ...]:
 
 
 def device() -> torch.device:
-    """Where collectives want their tensors."""
+    """Device on which collectives need their tensors."""
     nccl = dist.get_backend() == "nccl"
     return torch.device("cuda", torch.cuda.current_device()) if nccl else torch.device("cpu")

@@ -1,4 +1,4 @@
-"""Gradients of a bounded length."""
+"""Gradient clipping that also handles sparse gradients."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from torch import Tensor
 
 
 def clip_gradients(parameters: Iterable[Tensor], most: float) -> float:
-    """Shrink all gradients together, in place, to a Euclidean norm of at most `most`.
+    """Scale all gradients in place so that their joint Euclidean norm is at most `most`.
 
-    As ``torch.nn.utils.clip_grad_norm_``, which refuses gradients that are sparse, and without its
-    1e-6 in the denominator. Source: Pascanu et al., "On the difficulty of training recurrent neural
+    Like ``torch.nn.utils.clip_grad_norm_``, which rejects sparse gradients, but without its 1e-6 in
+    the denominator. Source: Pascanu et al., "On the difficulty of training recurrent neural
     networks", ICML 2013, Algorithm 1.
 
     Returns:
-        the norm before.
+        The norm before clipping.
     """
     values: list[Tensor] = []
     for parameter in parameters:
         if parameter.grad is not None:
             if parameter.grad.is_sparse:
-                parameter.grad = parameter.grad.coalesce()  # a row twice is one gradient
+                parameter.grad = parameter.grad.coalesce()  # sums repeated rows
             values.append(
                 parameter.grad.values() if parameter.grad.is_sparse else parameter.grad.detach()
             )

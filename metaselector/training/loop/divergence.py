@@ -1,4 +1,4 @@
-"""What to say when a loss is infinite or no number."""
+"""The error message for a non-finite loss."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from metaselector.training.loop.snapshot import TrainingState
 from metaselector.training.loop.trainable import Trainable
 
 SHOWN = 5
-"""Users named in a message."""
+"""Most users listed in a message."""
 
 
 class Diverged(UserError):
-    """A training whose loss or parameters are infinite or no number."""
+    """Training has a non-finite loss or non-finite parameters."""
 
 
 def finite(trainable: Trainable) -> bool:
-    """Whether all that is trained is a number."""
-    return not _spoiled(trainable, gradients=False)
+    """Whether all trained parameters are finite."""
+    return not _nonfinite_groups(trainable, gradients=False)
 
 
 def explain(
@@ -35,41 +35,41 @@ def explain(
     good: Path | None,
     advice: str,
 ) -> Diverged:
-    """The error for a step from whose loss nothing can be learned, or for an epoch that ends so.
+    """The error for a step with a non-finite loss, or for an epoch that ends with one.
 
     Args:
-        position: where the step would have begun.
-        piece: what the step learned from.
-        previous: what the last step that was taken learned from, if that is known.
-        good: the newest snapshot that was kept.
-        advice: what may help.
+        position: training state before the step.
+        batch: the step's batch.
+        previous: batch of the previous step, if known.
+        good: the newest snapshot.
+        advice: what the user can try.
     """
-    if groups := _spoiled(trainable, gradients=False):
+    if groups := _nonfinite_groups(trainable, gradients=False):
         what = (
-            f"parameters of {', '.join(groups)} are infinite or no number after round "
-            f"{position.global_step} (epoch {position.epoch})"
+            f"non-finite parameters of {', '.join(groups)} after step {position.global_step} "
+            f"(epoch {position.epoch})"
         )
         if previous is not None:
-            what += f", which learned from {_named(trainable.users(previous))}"
+            what += f", trained on {_named(trainable.users(previous))}"
     else:
         what = (
-            f"the loss of round {position.global_step + 1} (epoch {position.epoch}) is "
-            f"non-finite, for {_named(trainable.nonfinite_users(batch))}"
+            f"the loss of step {position.global_step + 1} (epoch {position.epoch}) is "
+            f"non-finite for {_named(trainable.nonfinite_users(batch))}"
         )
-        if groups := _spoiled(trainable, gradients=True):
+        if groups := _nonfinite_groups(trainable, gradients=True):
             what += f", and so are gradients of {', '.join(groups)}"
-    last = "none was kept yet" if good is None else str(good)
+    last = "none saved yet" if good is None else str(good)
     return Diverged(f"{description}: {what}; last good checkpoint: {last}; {advice}")
 
 
-def _spoiled(trainable: Trainable, gradients: bool) -> list[str]:
-    """Groups of parameters with a value, or a gradient, that is infinite or no number."""
-    found: dict[str, None] = {}
+def _nonfinite_groups(trainable: Trainable, gradients: bool) -> list[str]:
+    """Groups of parameters with a non-finite value or gradient."""
+    groups: dict[str, None] = {}
     for name, parameter in trainable.parameters.items():
         tensor = parameter.grad if gradients else parameter
         if tensor is not None and not _is_finite(tensor):
-            found[trainable.group_of(name)] = None
-    return list(found)
+            groups[trainable.group_of(name)] = None
+    return list(groups)
 
 
 def _is_finite(tensor: Tensor) -> bool:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM wait for the end of a step."""
+"""Ctrl-C and SIGTERM stop training at the end of a step."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from types import FrameType
 
 
 class Interrupted(KeyboardInterrupt):
-    """A training was asked to stop, and did, between two steps.
+    """Training stopped between two steps because of a signal.
 
     Args:
-        number: of the signal.
-        kept: the file from which it goes on, if it is one that is kept.
+        number: the signal's number.
+        kept: the snapshot to resume from, if one was saved.
     """
 
     def __init__(self, number: int, kept: Path | None) -> None:
@@ -25,9 +25,10 @@ class Interrupted(KeyboardInterrupt):
 
 @contextmanager
 def interruptible() -> Iterator[Callable[[], int | None]]:
-    """Yield a function that says which signal has asked for an end, if any.
+    """Yield a function that returns the signal received so far, or None.
 
-    A second one does not wait. Outside of the main thread signals are left alone, as Python has it.
+    A second signal raises KeyboardInterrupt at once. Python handles signals in the main thread
+    only, so in any other thread this does nothing.
     """
     asked: list[int] = []
 

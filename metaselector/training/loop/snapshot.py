@@ -1,4 +1,4 @@
-"""All that a training needs to go on, as tensors and JSON."""
+"""The complete state of a training run, as tensors and JSON."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from metaselector.training.loop.trainable import Trainable
 
 @dataclass
 class TrainingState:
-    """Where a training is.
+    """Progress of a training run.
 
     Attributes:
-        epoch: the one under way.
-        step: steps of it that are done.
-        rounds: steps of all epochs that are done.
-        losses: of the epoch's steps.
-        history: a line for each epoch that is done.
-        rates: lines about inner learning rates.
-        best_loss, best_epoch: of early stopping.
-        seconds: of training, over all calls of the command.
-        finished: whether nothing is left to do.
+        epoch: the current epoch.
+        step: steps done in this epoch.
+        global_step: steps done in all epochs.
+        losses: losses of this epoch's steps.
+        history: one record per finished epoch.
+        rates: records of the inner learning rates.
+        best_loss, best_epoch: state of early stopping.
+        seconds: training time over all calls of the command.
+        finished: whether training is complete.
     """
 
     epoch: int
@@ -42,14 +42,14 @@ class TrainingState:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A training between two steps.
+    """State of a training run between two steps.
 
     Attributes:
         tensors: by kind and name, ``now/<parameter>``, ``best/<name>``,
             ``optimizer/<optimizer>/<parameter>/<key>``, ``shared/<name>``, ``random/cpu``,
             ``random/<device>``.
-        record: ``position``, ``optimizers`` (what of their state is no tensor), ``generator`` and
-            ``epoch_generator`` (of numpy: now, and before the epoch's steps were drawn); JSON.
+        record: JSON with ``position``, ``optimizers`` (state that is not a tensor), ``generator``
+            and ``epoch_generator`` (numpy's state now, and before the epoch's steps were drawn).
     """
 
     tensors: dict[str, Tensor]
@@ -61,7 +61,7 @@ class Snapshot:
         return TrainingState(global_step=saved.pop("rounds", 0), **saved)
 
     def best(self) -> dict[str, Tensor]:
-        """What was kept of the best epoch; empty if there was none."""
+        """Tensors of the best epoch; empty if there is none."""
         return self._part("best/")
 
     def _part(self, prefix: str) -> dict[str, Tensor]:
@@ -75,7 +75,7 @@ class Snapshot:
         best: Mapping[str, Tensor],
         epoch_generator: Mapping[str, Any],
     ) -> Snapshot:
-        """The state of a training; tensors are shared with it, not copied."""
+        """Take a snapshot; tensors are shared with the trainable, not copied."""
         tensors = {f"now/{name}": tensor for name, tensor in trainable.parameters.items()}
         tensors |= {f"best/{name}": tensor for name, tensor in best.items()}
         tensors |= {f"shared/{name}": tensor for name, tensor in trainable.shared_state().items()}
@@ -90,7 +90,7 @@ class Snapshot:
                     else:
                         plain[-1].setdefault(str(index), {})[key] = value
         record = {
-            # Files have always called it so.
+            # The file format keeps the former name "rounds".
             "position": {
                 "rounds" if k == "global_step" else k: v for k, v in vars(position).items()
             },
@@ -102,7 +102,7 @@ class Snapshot:
 
     @torch.no_grad()
     def restore(self, trainable: Trainable) -> None:
-        """Put everything back but for numpy's generator, from which steps are drawn anew first."""
+        """Restore everything except numpy's generator, from which the epoch is redrawn first."""
         saved = self._part("now/")
         for name, tensor in trainable.parameters.items():
             tensor.copy_(saved[name])

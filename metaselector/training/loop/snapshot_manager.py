@@ -1,4 +1,4 @@
-"""Where snapshots of an unfinished training are kept."""
+"""Save snapshots of an unfinished training run, and find the one to resume from."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ from metaselector.training.distributed import workers
 from metaselector.training.loop.snapshot import Snapshot
 
 MOST_TIME = 0.05
-"""The share of the training's time that keeping snapshots may take."""
+"""Largest share of training time spent on saving snapshots."""
 
 
 class SnapshotManager(Protocol):
-    """Keeps snapshots."""
+    """Saves and loads snapshots of one training run."""
 
     def load(self, progress: Progress) -> Snapshot | None:
-        """The newest one that is whole, if there is one; says so where another one is not."""
+        """The newest intact snapshot, or None; notes damaged ones on `progress`."""
 
     def newest(self) -> Path | None:
-        """The file of the newest one."""
+        """File of the newest snapshot, or None."""
 
     def due(self, global_step: int) -> bool:
-        """Whether it is time for another one."""
+        """Whether it is time to save another snapshot."""
 
     def keep(self, global_step: int, snapshot: Snapshot) -> Path | None:
-        """Save it."""
+        """Save a snapshot and return its file."""
 
     def clear(self) -> None:
-        """Forget all of them: the training is done."""
+        """Remove all snapshots; training is complete."""
 
 
 class NullSnapshotManager:
-    """Keeps nothing."""
+    """Saves nothing."""
 
     def load(self, progress: Progress) -> Snapshot | None:
         return None
@@ -60,13 +60,13 @@ class NullSnapshotManager:
 
 
 class SnapshotDirectory:
-    """Keeps the latest few in a directory, one file each, called like the number of steps done.
+    """Keeps the latest snapshots in a directory, one file each, named by the number of steps.
 
     Args:
-        directory: of this training alone.
-        settings: everything that the training depends on; snapshots of other settings are of no
-            use and are removed.
-        config: how often, and how many.
+        directory: used by this training run alone.
+        settings: everything that the training depends on; snapshots with different settings are
+            removed.
+        config: how often to save, and how many snapshots to keep.
     """
 
     def __init__(
@@ -78,29 +78,29 @@ class SnapshotDirectory:
 
     def load(self, progress: Progress) -> Snapshot | None:
         damaged: list[Path] = []
-        found = self._found(progress, damaged)
+        snapshot = self._newest_intact(progress, damaged)
         workers.wait()  # all have read before anything is removed
-        if found is None:
+        if snapshot is None:
             self.clear()
         elif workers.is_main():
             for path in damaged:
                 path.unlink()
-        return found
+        return snapshot
 
-    def _found(self, progress: Progress, damaged: list[Path]) -> Snapshot | None:
+    def _newest_intact(self, progress: Progress, damaged: list[Path]) -> Snapshot | None:
         for path in reversed(self._files()):
             try:
-                found = read_checkpoint(path)
+                checkpoint = read_checkpoint(path)
             except DamagedError as error:
-                progress.note(f"{error.problem}; it is removed, and the one before it is used")
+                progress.note(f"{error.problem}; removing it and trying the previous one")
                 damaged.append(path)
                 continue
             wanted = json.loads(json.dumps(self._settings))
-            difference = first_difference(found.settings, wanted)
+            difference = first_difference(checkpoint.settings, wanted)
             if difference is None:
-                progress.note(f"going on from {path}")
-                return Snapshot(found.tensors, found.record)
-            progress.note(f"{path}: {difference}; this training begins anew")
+                progress.note(f"resuming from {path}")
+                return Snapshot(checkpoint.tensors, checkpoint.record)
+            progress.note(f"{path}: {difference}; training starts from the beginning")
             break
         return None
 
@@ -128,7 +128,7 @@ class SnapshotDirectory:
             shutil.rmtree(self._directory, ignore_errors=True)
 
     def _files(self) -> list[Path]:
-        """All that are kept, the oldest first."""
+        """All snapshots, the oldest first."""
         if not self._directory.is_dir():
             return []
         named = re.compile(r"\d{9,}\.safetensors")

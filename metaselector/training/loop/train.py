@@ -1,4 +1,4 @@
-"""The loop: epochs of steps, the best epoch kept, and nothing lost where it is interrupted."""
+"""The training loop: epochs of steps, early stopping, and snapshots to resume from."""
 
 from __future__ import annotations
 
@@ -16,14 +16,13 @@ from metaselector.common.progress import Progress
 from metaselector.training.distributed import workers
 from metaselector.training.distributed.agreement import Agreement
 from metaselector.training.loop.divergence import Diverged, explain, finite
-from metaselector.training.loop.early_stopping import EarlyStopping
 from metaselector.training.loop.interruption import Interrupted, interruptible
 from metaselector.training.loop.snapshot import Snapshot, TrainingState
 from metaselector.training.loop.snapshot_manager import NullSnapshotManager, SnapshotManager
 from metaselector.training.loop.trainable import Trainable
 
 LOGGED = 50
-"""Steps between two losses that are logged."""
+"""Steps between two logged losses."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +30,11 @@ class Plan:
     """How long to train.
 
     Attributes:
-        first, last: epochs, both included.
-        steps: of all these epochs, for the progress bar.
-        patience: epochs without a better loss on *valid* before the training ends.
-        until: the epoch before which it does not end so.
-        advice: what to do where the loss is no number.
+        first, last: first and last epoch, both included.
+        steps: steps of all these epochs, for the progress bar.
+        patience: epochs without a better loss on *valid* before training stops early.
+        until: training does not stop early before this epoch.
+        advice: what to try if the loss becomes non-finite.
     """
 
     first: int
@@ -46,12 +45,37 @@ class Plan:
     advice: str = "lower the learning rate"
 
 
-class Outcome(NamedTuple):
-    """Attributes:
+class EarlyStopping:
+    """Tracks the best loss and its epoch.
 
-    best: what was kept of the best epoch; empty if *valid* decided nothing.
-    best_epoch: which that was.
-    position: where the training ended.
+    Args:
+        patience: epochs without improvement before training is exhausted.
+    """
+
+    def __init__(self, patience: int) -> None:
+        self.patience = patience
+        self.best_loss = math.inf
+        self.best_epoch = 0
+
+    def improved(self, epoch: int, loss: float) -> bool:
+        """Record the loss of an epoch; true if it is the best so far."""
+        if loss < self.best_loss:
+            self.best_loss, self.best_epoch = loss, epoch
+            return True
+        return False
+
+    def exhausted(self, epoch: int) -> bool:
+        """Whether `patience` epochs have passed since the best one."""
+        return epoch - self.best_epoch >= self.patience
+
+
+class Outcome(NamedTuple):
+    """Result of a training run.
+
+    Attributes:
+        best: tensors of the best epoch; empty if there was no loss on *valid*.
+        best_epoch: number of the best epoch.
+        position: state at the end of training.
     """
 
     best: dict[str, Tensor]
@@ -67,15 +91,15 @@ def train(
     progress: Progress,
     snapshots: SnapshotManager | None = None,
 ) -> Outcome:
-    """Train, from the start or from what `snapshots` has kept.
+    """Train from the beginning, or from the newest snapshot.
 
     Args:
-        description: what progress bars, logs and errors call it.
-        keeper: keeps snapshots; by default none are.
+        description: name in progress bars, logs and errors.
+        snapshots: saves and loads snapshots; None keeps none.
 
     Raises:
-        Diverged: a loss is infinite or no number; says where, whose, and what is left.
-        Interrupted: SIGINT or SIGTERM asked to stop; a snapshot was kept.
+        Diverged: a loss is non-finite; names the step, the users and the last good snapshot.
+        Interrupted: stopped by SIGINT or SIGTERM after saving a snapshot.
     """
     return _Loop(trainable, plan, description, progress, snapshots or NullSnapshotManager()).run()
 
@@ -137,18 +161,18 @@ class _Loop:
         return self.at
 
     def _begin(self, kept: Snapshot | None) -> None:
-        """Draw the epoch's steps; again, if it was interrupted, from what they were drawn from."""
+        """Draw the epoch's steps; after an interruption, from the same generator state."""
         bits = self.trainable.generator.bit_generator
         if kept is not None:
             bits.state = kept.record["epoch_generator"]
         self.epoch_generator = bits.state
         self.batches = self.trainable.begin(self.at.epoch)
-        if self.at.step:  # otherwise none of them was taken, and nothing drawn after them
+        if self.at.step:  # without a step, nothing was drawn after the epoch's steps
             bits.state = bits.state if kept is None else kept.record["generator"]
 
     def _step(self, batch: Any) -> None:
         at = self.at
-        in_step = self.trainable.in_step  # otherwise each worker has a loss of its own
+        in_step = self.trainable.in_step  # if not, the workers' losses differ
         loss = self.trainable.gradients(batch, at.epoch)
         if loss is not None:
             if in_step and not math.isfinite(loss):
@@ -188,10 +212,10 @@ class _Loop:
         self.epoch_generator = self.trainable.generator.bit_generator.state
 
     def _keep(self, asked: Callable[[], int | None], wait: bool) -> None:
-        """Keep a snapshot where one is due; stop where that was asked for.
+        """Save a snapshot if one is due; stop if a signal asked for it.
 
-        Several workers stop, and take snapshots, together: where they do not `wait`, by what they
-        said after the step before.
+        Workers stop and save together. Without `wait` they act on what the others reported after
+        the previous step.
         """
         if not self.trainable.in_step:
             return
@@ -202,7 +226,7 @@ class _Loop:
             self.at.seconds = self._seconds()
             snapshot = Snapshot.of(self.trainable, self.at, self.best, self.epoch_generator)
             path = self.snapshots.newest()
-            if finite(self.trainable):  # else the next step says what is wrong
+            if finite(self.trainable):  # otherwise the next step raises the error
                 path = self.snapshots.keep(self.at.global_step, snapshot)
             if stop:
                 raise Interrupted(stop, path)

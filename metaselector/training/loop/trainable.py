@@ -1,4 +1,4 @@
-"""What the training loop trains."""
+"""Contract between the training loop and what it trains."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from torch import Tensor
 
 
 class ValidationResult(NamedTuple):
-    """What an epoch came to.
+    """Result of validating an epoch.
 
     Attributes:
-        valid_loss: decides which epoch is kept, and when to stop; None decides nothing.
-        more: of the epoch, to be put into its line of the history.
-        rates: lines about the inner learning rates.
-        finished: whether the training ends here, whatever the loss.
+        valid_loss: selects the best epoch and drives early stopping; None does neither.
+        more: further values for the epoch's record in the history.
+        rates: records of the inner learning rates.
+        finished: whether training ends here, whatever the loss.
     """
 
     valid_loss: float | None
@@ -28,17 +28,17 @@ class ValidationResult(NamedTuple):
 
 
 class Trainable(Protocol):
-    """Something that learns in epochs of steps.
+    """Something that is trained in epochs of steps.
 
-    All that a step depends on is in `parameters`, `optimizers`, `generator`, torch's random
-    numbers, and what :meth:`begin` makes of them: the loop saves these, and a training that goes
-    on from what was saved is, on the same machine, equal to one that was never interrupted.
+    A step depends only on `parameters`, `optimizers`, `generator`, torch's random state, and what
+    :meth:`begin` derives from them. The loop saves these, so on the same machine a resumed training
+    run equals one that was never interrupted.
 
     Attributes:
-        parameters: everything that a step changes but for the state of the optimizers, by name.
-        optimizers: what changes it.
-        generator: of everything random that is drawn with numpy.
-        torch_seed: of everything random that torch draws, such as dropout; None draws nothing.
+        parameters: every tensor that a step changes, by name, without optimizer state.
+        optimizers: the optimizers that change them.
+        generator: source of all random numbers drawn with numpy.
+        torch_seed: seed of all random numbers drawn with torch, such as dropout; None draws none.
     """
 
     parameters: dict[str, Tensor]
@@ -47,22 +47,22 @@ class Trainable(Protocol):
     torch_seed: int | None
 
     def begin(self, epoch: int) -> Sequence[Any]:
-        """The steps of an epoch, each by what it learns from, in an order drawn here."""
+        """The batches of an epoch, one per step, in random order."""
 
     def gradients(self, batch: Any, epoch: int) -> float | None:
-        """Make the gradients of one step; its loss, or None where there is nothing to learn.
+        """Compute the gradients of a step; returns its loss, or None if there is nothing to learn.
 
-        The loss is the same on all workers, if they are :attr:`in_step`.
+        The loss is the same on all workers while they are :attr:`in_step`.
         """
 
     def update(self) -> None:
-        """Take the step."""
+        """Apply the gradients."""
 
     def validate(self, epoch: int, seconds: float, train_loss: float | None) -> ValidationResult:
-        """What the epoch came to; `seconds` is the time since the training began."""
+        """Validate the epoch; `seconds` is the training time so far."""
 
     def candidate(self) -> dict[str, Tensor]:
-        """A copy of what is kept of an epoch."""
+        """A copy of the tensors to keep if this epoch is the best."""
 
     @property
     def in_step(self) -> bool:
@@ -70,22 +70,22 @@ class Trainable(Protocol):
         return True
 
     def synchronize(self) -> None:
-        """Give all workers the same parameters, if they have not."""
+        """Give all workers the same parameters."""
         return None
 
     def shared_state(self) -> dict[str, Tensor]:
-        """What else a step depends on, the same on all workers, who all call this."""
+        """Further state of a step, equal on all workers; every worker must call this."""
         return {}
 
     def load_shared_state(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from :meth:`shared_state`."""
+        """Restore :meth:`shared_state`."""
         return None
 
     def users(self, batch: Any) -> list[str]:
-        """The users that a step learned from."""
+        """Names of the users in a batch."""
 
     def nonfinite_users(self, batch: Any) -> list[str]:
-        """Those of them whose loss is infinite or no number."""
+        """Names of the users in a batch whose loss is non-finite."""
 
     def group_of(self, name: str) -> str:
-        """What a parameter is part of, in a message."""
+        """The group a parameter belongs to, as messages name it."""

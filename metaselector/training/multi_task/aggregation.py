@@ -1,4 +1,4 @@
-"""One gradient of the tasks' gradients, by an aggregator of the optional library TorchJD."""
+"""Combine the tasks' gradients with an aggregator of the optional library TorchJD."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from metaselector.common.errors import ConfigError, UserError, nearest
 from metaselector.training.multi_task.balance import Balance
 
 Aggregate = Callable[[Tensor], Tensor]
-"""A matrix ``[T, P]`` of gradients to one gradient ``[P]``."""
+"""Maps gradients ``[T, P]`` of T tasks to one gradient ``[P]``."""
 
 
 class Aggregated(Balance):
-    """Aggregates the tasks' gradients of the shared parameters; those of the others add up.
+    """Aggregates the tasks' gradients of shared parameters, and adds up those of all others.
 
-    Only tasks that a row of the batch observes take part: a gradient of zeros would be the best
-    compromise of, say, MGDA.
+    Tasks that no row of the batch observes are left out; otherwise their zero gradient would be the
+    best compromise for MGDA, for example.
 
     Args:
-        aggregate: such as an instance of ``torchjd.aggregation.PCGrad``.
-        weights: what each task's loss is multiplied by before, ``[T]``.
-        shared: parameters that several tasks train, embeddings among them.
-        own: all others.
+        aggregate: for example an instance of ``torchjd.aggregation.PCGrad``.
+        weights: factors of the tasks' losses, ``[T]``.
+        shared: parameters used by several tasks, including embeddings.
+        own: all other parameters.
     """
 
     weights: Tensor
@@ -40,7 +40,7 @@ class Aggregated(Balance):
     ) -> None:
         super().__init__()
         self.register_buffer("weights", torch.tensor(weights))
-        # In functions, so that they do not become parameters of this module too.
+        # Wrapped in functions so that torch does not register them as parameters of this module.
         self._aggregate = lambda matrix: aggregate(matrix)
         self._trained = lambda: (
             [p for p in shared if p.requires_grad],
@@ -53,12 +53,12 @@ class Aggregated(Balance):
         for loss in self.weights * losses:
             if loss.detach() == 0:
                 continue
-            found = torch.autograd.grad(
+            gradients = torch.autograd.grad(
                 loss, [*shared, *own], retain_graph=True, allow_unused=True, materialize_grads=True
             )
             if shared:
-                rows.append(torch.cat([g.flatten() for g in found[: len(shared)]]))  # [P]
-            for parameter, gradient in zip(own, found[len(shared) :], strict=True):
+                rows.append(torch.cat([g.flatten() for g in gradients[: len(shared)]]))  # [P]
+            for parameter, gradient in zip(own, gradients[len(shared) :], strict=True):
                 _add(parameter, gradient)
         if rows:
             together = self._aggregate(torch.stack(rows)).split([p.numel() for p in shared])
@@ -76,14 +76,14 @@ def make_aggregator(name: str, options: Mapping[str, Any]) -> Aggregate:
     """An instance of the class `name` of ``torchjd.aggregation``.
 
     Raises:
-        UserError: TorchJD, or what this class of it needs, is not installed.
-        ConfigError: there is no such class, or it does not take these options.
+        UserError: TorchJD, or a library that the class needs, is not installed.
+        ConfigError: the class does not exist or does not accept the options.
     """
     try:
         library = importlib.import_module("torchjd.aggregation")
     except ModuleNotFoundError as error:
         raise UserError(
-            f"pretrain.balance=aggregator: there is no module {error.name}; install it with "
+            f"pretrain.balance=aggregator: module '{error.name}' is not installed; run "
             "pip install 'metaselector[torchjd]', or choose another balance"
         ) from error
     known = [
@@ -94,11 +94,12 @@ def make_aggregator(name: str, options: Mapping[str, Any]) -> Aggregate:
     if name not in known:
         raise ConfigError(f"pretrain.aggregator: TorchJD has no '{name}'; {nearest(name, known)}")
     try:
-        made: Aggregate = getattr(library, name)(**options)
+        aggregate: Aggregate = getattr(library, name)(**options)
     except ImportError as error:
         raise UserError(f"pretrain.aggregator={name}: {error}") from error
     except (TypeError, ValueError) as error:
         raise ConfigError(
-            f"pretrain.aggregator={name}: {error}; pretrain.aggregator_options are its arguments"
+            f"pretrain.aggregator={name}: {error}; correct its arguments in "
+            "pretrain.aggregator_options"
         ) from error
-    return made
+    return aggregate

@@ -1,4 +1,4 @@
-"""How the losses of several tasks become one step of training."""
+"""Balance the losses of several tasks in one training step."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from torch import Tensor, nn
 class Balance(nn.Module):
     """Turns the tasks' losses into gradients.
 
-    Parameters of its own are trained beside the model's, without weight decay.
+    Its parameters, if any, are trained with the model's, without weight decay.
     """
 
     def forward(self, losses: Tensor, epoch: int) -> Tensor:
-        """One scalar of the tasks' losses ``[T]``; the first epoch is 1."""
+        """Combine the tasks' losses ``[T]`` into a scalar; epochs count from 1."""
         raise TypeError(f"{type(self).__name__} must define forward(losses, epoch) -> scalar")
 
     def backward(self, losses: Tensor, penalty: Tensor, epoch: int) -> None:
-        """Put the gradients of one step where the optimizer finds them.
+        """Add the gradients of one step to the parameters' ``grad``.
 
         Args:
-            losses: ``[T]``; one that is exactly 0 is of a task that no row of the batch observes.
-            penalty: scalar, to be added whatever is made of `losses`.
+            losses: ``[T]``; exactly 0 for a task that no row of the batch observes.
+            penalty: scalar added to the combined loss.
         """
         (self(losses, epoch) + penalty).backward()
 
 
 class WeightedSum(Balance):
-    """``sum_t w_t gamma_t^(epoch - 1) L_t``, so that the first epoch has the given weights.
+    """``sum_t w_t gamma_t^(epoch - 1) L_t``: the first epoch uses the weights as given.
 
     Source of the decay: Tang et al., "Progressive Layered Extraction (PLE)", RecSys 2020, on the
     joint loss.
@@ -51,15 +51,15 @@ class WeightedSum(Balance):
 
 
 class Uncertainty(Balance):
-    """``sum_t w_t (e^(-s_t) L_t + s_t / 2)``, and ``e^(-s_t) L_t / 2`` where the label is a number.
+    """``sum_t w_t (e^(-s_t) L_t + s_t / 2)``, with ``e^(-s_t) L_t / 2`` for numeric labels.
 
-    ``s_t`` is the learned logarithm of the task's variance, 0 at first. Source: Kendall et al.,
-    "Multi-Task Learning Using Uncertainty to Weigh Losses", CVPR 2018, Eq. 10. A task
-    that no row of a batch observes leaves its variance as it is.
+    ``s_t`` is the learned log-variance of task t, 0 at first. A task that no row of a batch
+    observes keeps its variance. Source: Kendall et al., "Multi-Task Learning Using Uncertainty to
+    Weigh Losses", CVPR 2018, Eq. 10.
 
     Args:
         weights: w, ``[T]``.
-        numeric: whether the task's label is a number, ``[T]``.
+        numeric: whether each task's label is numeric, ``[T]``.
     """
 
     weights: Tensor

@@ -1,4 +1,4 @@
-"""How well every task is predicted, on the rows where it is observed."""
+"""Metrics of each task, on the rows where it is observed."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from torch.nn import functional as F
 
 
 class TaskMetrics(NamedTuple):
-    """Attributes:
+    """Metrics of one task.
 
-    rows: how many observe the task.
-    auc: nan for a number, and where all labels are the same.
-    logloss: mean, in nats; nan for a number.
-    rmse: nan for a label of 0 and 1.
+    Attributes:
+        rows: number of rows that observe the task.
+        auc: nan for a numeric task, and if all labels are equal.
+        logloss: mean in nats; nan for a numeric task.
+        rmse: nan for a binary task.
     """
 
     rows: int
@@ -29,34 +30,34 @@ class TaskMetrics(NamedTuple):
 
     @property
     def loss(self) -> float:
-        """What training minimises: the logloss, or of a number the mean squared error."""
+        """The training loss: logloss, or mean squared error of a numeric task."""
         return self.rmse**2 if math.isnan(self.logloss) else self.logloss
 
 
 def task_metrics(outputs: Tensor, labels: Tensor, numeric: Sequence[bool]) -> list[TaskMetrics]:
-    """Metrics of each task; all are nan where no row observes it.
+    """Metrics of each task; all nan for a task that no row observes.
 
-    A task that follows another is observed only where that one is 1, and so is its AUC: for one,
-    that of a conversion is measured on clicked rows.
+    A task that follows another is observed only where the other is 1. So the AUC of conversions,
+    for example, covers clicked rows only.
 
     Args:
-        outputs: logits, or the numbers themselves, ``[n, T]``.
+        outputs: logits, or predicted values of numeric tasks, ``[n, T]``.
         labels: ``[n, T]``, nan where a task is not observed.
-        numeric: whether the task's label is a number, ``[T]``.
+        numeric: whether each task's label is numeric, ``[T]``.
     """
-    found = []
+    metrics = []
     for output, label, number in zip(outputs.T.double(), labels.T.double(), numeric, strict=True):
         seen = ~label.isnan()
         output, label = output[seen], label[seen]
         rows = len(label)
         if rows == 0:
-            found.append(TaskMetrics(0, math.nan, math.nan, math.nan))
+            metrics.append(TaskMetrics(0, math.nan, math.nan, math.nan))
         elif number:
-            found.append(TaskMetrics(rows, math.nan, math.nan, math.sqrt(_mse(output, label))))
+            metrics.append(TaskMetrics(rows, math.nan, math.nan, math.sqrt(_mse(output, label))))
         else:
             logloss = F.binary_cross_entropy_with_logits(output, label).item()
-            found.append(TaskMetrics(rows, _auc(output, label), logloss, math.nan))
-    return found
+            metrics.append(TaskMetrics(rows, _auc(output, label), logloss, math.nan))
+    return metrics
 
 
 def _mse(output: Tensor, label: Tensor) -> float:

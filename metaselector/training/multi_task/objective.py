@@ -1,4 +1,4 @@
-"""What training a model of several tasks adds to training one of a single task."""
+"""The training objective of a multi-task model: task losses, their balance, parameter groups."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OF_TASKS = {
     "embedding_learning_rate", "shared_learning_rate", "task_learning_rates", "task_weights",
     "balance", "task_decay", "aggregator", "aggregator_options",
 }  # fmt: skip
-"""Settings that mean nothing for a model of one task."""
+"""Settings that only apply to multi-task models."""
 
 
 class _Task(Protocol):
@@ -29,7 +29,7 @@ class _Task(Protocol):
 
 
 class Losses(Protocol):
-    """What :class:`base_models.TaskLosses` is."""
+    """Structural type of :class:`base_models.TaskLosses`."""
 
     @property
     def tasks(self) -> Tensor: ...
@@ -39,7 +39,7 @@ class Losses(Protocol):
 
 
 class TaskModel(nn.Module):
-    """What training needs of a multi-task base model, for the type checker; never instantiated."""
+    """Interface of a multi-task base model, for the type checker; never instantiated."""
 
     tasks: Sequence[_Task]
 
@@ -51,25 +51,26 @@ class TaskModel(nn.Module):
 
 
 def has_tasks(model: nn.Module) -> TypeGuard[TaskModel]:
-    """Whether `model` is one of several tasks."""
+    """Whether `model` is a multi-task model."""
     return hasattr(model, "losses")
 
 
 def refuse_task_settings(config: PretrainConfig, description: str) -> None:
-    """Raise a ConfigError where a model of one task has settings for several."""
+    """Raise a ConfigError if a single-task model has multi-task settings."""
     given = config.model_dump(exclude_none=True).keys() & OF_TASKS
     if given:
         raise ConfigError(
-            f"{description}: pretrain.{min(given)}: this model has one task; leave it null, or "
-            "use a multi-task model"
+            f"{description}: pretrain.{min(given)}: this model has a single task; remove the "
+            "setting, or use a multi-task model"
         )
 
 
 class TaskLosses(NamedTuple):
-    """Attributes:
+    """Validation result of a model.
 
-    loss: sum of the tasks' losses on the rows that observe them, each times its weight.
-    of_tasks: ``valid_loss_<task>``, ``valid_auc_<task>`` and ``valid_rows_<task>``.
+    Attributes:
+        loss: weighted sum of the tasks' losses, each on the rows that observe the task.
+        of_tasks: ``valid_loss_<task>``, ``valid_auc_<task>`` and ``valid_rows_<task>``.
     """
 
     loss: float
@@ -77,17 +78,17 @@ class TaskLosses(NamedTuple):
 
 
 class TaskObjective:
-    """What a model of several tasks is trained on, and judged by.
+    """Training loss and validation metrics of a multi-task model.
 
     Args:
-        model: whose tasks these are.
-        names: of the tasks, in the order of the model's.
-        config: weights, balance and rates.
-        description: what messages begin with.
+        model: the multi-task model.
+        names: task names, in the model's order.
+        config: weights, balance and learning rates.
+        description: prefix of error messages.
 
     Raises:
-        ConfigError: model, data and settings differ in their tasks; or the groups of the model's
-            parameters are not disjoint or not all of them.
+        ConfigError: model, data and settings have different tasks; or the model's parameter groups
+            overlap or do not cover all parameters.
         UserError: the library that `config` asks for is not installed.
     """
 
@@ -96,8 +97,8 @@ class TaskObjective:
     ) -> None:
         if len(model.tasks) != len(names):
             raise ConfigError(
-                f"{description}: the model has {len(model.tasks)} tasks, the data "
-                f"{len(names)} ({', '.join(names)}); build it with the tasks of the data"
+                f"{description}: the model has {len(model.tasks)} tasks, but the data has "
+                f"{len(names)} ({', '.join(names)}); build the model with the data's tasks"
             )
         self.model, self._names, self._config = model, tuple(names), config
         self._numeric = [task.numeric for task in model.tasks]
@@ -106,12 +107,12 @@ class TaskObjective:
         if config.task_weights is not None and len(config.task_weights) < len(names):
             missing = [name for name in names if name not in config.task_weights]
             raise ConfigError(
-                f"{description}: pretrain.task_weights: names {len(config.task_weights)} of "
+                f"{description}: pretrain.task_weights: lists {len(config.task_weights)} of "
                 f"{len(names)} tasks; add {', '.join(missing)}"
             )
         self._weights = weights
         self._groups = self._grouped()
-        self.balance = self._balance(weights).to(next(model.parameters()).device)
+        self.balance = self._make_balance(weights).to(next(model.parameters()).device)
 
     def _by_task(self, key: str, given: Mapping[str, float] | None) -> list[float]:
         for name in given or {}:
@@ -123,7 +124,7 @@ class TaskObjective:
         return [(given or {}).get(name, 1.0) for name in self._names]
 
     def _grouped(self) -> dict[str, list[nn.Parameter]]:
-        """The model's parameters by group; every one is in exactly one."""
+        """The model's parameters by group; checks that each is in exactly one group."""
         known = dict(self.model.named_parameters())
         of = f"{self._description}: {type(self.model).__name__}.parameter_groups()"
         allowed = [EMBEDDING, SHARED, *(f"task-{t}" for t in range(len(self._names)))]
@@ -131,21 +132,21 @@ class TaskObjective:
         groups: dict[str, list[nn.Parameter]] = {}
         for group, members in self.model.parameter_groups().items():
             if group not in allowed:
-                raise ConfigError(f"{of}: no group may be called '{group}'; {_one_of(allowed)}")
+                raise ConfigError(f"{of}: unknown group '{group}'; {_one_of(allowed)}")
             for name in members:
                 if name not in known:
                     raise ConfigError(f"{of}: no parameter '{name}'; {nearest(name, known)}")
                 if name in owner:
                     both = " and in ".join(dict.fromkeys((owner[name], group)))
-                    raise ConfigError(f"{of}: '{name}' is named twice, in {both}; name it once")
+                    raise ConfigError(f"{of}: '{name}' is listed twice, in {both}; list it once")
                 owner[name] = group
             groups[group] = [known[name] for name in members]
         missing = [name for name in known if name not in owner]
         if missing:
-            raise ConfigError(f"{of}: '{missing[0]}' is in none; {_one_of(allowed)}")
+            raise ConfigError(f"{of}: '{missing[0]}' is in no group; {_one_of(allowed)}")
         return groups
 
-    def _balance(self, weights: list[float]) -> Balance:
+    def _make_balance(self, weights: list[float]) -> Balance:
         config = self._config
         if config.balance == "uncertainty":
             return Uncertainty(weights, self._numeric)
@@ -158,46 +159,46 @@ class TaskObjective:
         return WeightedSum(weights, self._by_task("task_decay", config.task_decay))
 
     def optimizer_groups(self) -> list[dict[str, Any]]:
-        """Parameter groups for a torch optimizer, the balance's own among them."""
-        config, usual = self._config, self._config.learning_rate
+        """Parameter groups for a torch optimizer, including the balance's parameters."""
+        config, default = self._config, self._config.learning_rate
         rates = {
-            EMBEDDING: config.embedding_learning_rate or usual,
-            SHARED: config.shared_learning_rate or usual,
+            EMBEDDING: config.embedding_learning_rate or default,
+            SHARED: config.shared_learning_rate or default,
         }
         self._by_task("task_learning_rates", config.task_learning_rates)
         for t, name in enumerate(self._names):
-            rates[f"task-{t}"] = (config.task_learning_rates or {}).get(name, usual)
-        made: list[dict[str, Any]] = [
+            rates[f"task-{t}"] = (config.task_learning_rates or {}).get(name, default)
+        groups: list[dict[str, Any]] = [
             {"params": members, "lr": rates[group]}
             for group, members in self._groups.items()
             if members
         ]
         own = list(self.balance.parameters())
-        return [*made, {"params": own, "weight_decay": 0.0}] if own else made
+        return [*groups, {"params": own, "weight_decay": 0.0}] if own else groups
 
     def losses(self, batch: Batch, labels: Tensor) -> Losses:
-        """What the model is trained on; labels ``[B, T]``, nan where a task is not observed."""
+        """The model's training losses; labels ``[B, T]``, nan where a task is not observed."""
         return self.model.losses(batch, labels)
 
-    def backward(self, found: Losses, epoch: int) -> Tensor:
-        """Make the gradients of one step.
+    def backward(self, losses: Losses, epoch: int) -> Tensor:
+        """Compute the gradients of one step.
 
         Returns:
-            Scalar: the tasks' losses, each times its weight, summed; without penalty or decay.
+            Scalar: the weighted sum of the tasks' losses, without penalty or decay.
         """
-        self.balance.backward(found.tasks, found.penalty, epoch)
-        return (found.tasks.detach() * found.tasks.new_tensor(self._weights)).sum()
+        self.balance.backward(losses.tasks, losses.penalty, epoch)
+        return (losses.tasks.detach() * losses.tasks.new_tensor(self._weights)).sum()
 
     def losses_of(self, outputs: Tensor, labels: Tensor) -> TaskLosses:
-        """What predictions ``[n, T]`` are worth, whatever the model was trained on."""
-        found = task_metrics(outputs, labels, self._numeric)
-        seen = [(w, m.loss) for w, m in zip(self._weights, found, strict=True) if m.rows]
+        """Score predictions ``[n, T]``; the balance used for training plays no role."""
+        metrics = task_metrics(outputs, labels, self._numeric)
+        observed = [(w, m.loss) for w, m in zip(self._weights, metrics, strict=True) if m.rows]
         of_tasks: dict[str, float] = {}
-        for name, metrics in zip(self._names, found, strict=True):
-            of_tasks[f"valid_loss_{name}"] = metrics.loss
-            of_tasks[f"valid_auc_{name}"] = metrics.auc
-            of_tasks[f"valid_rows_{name}"] = metrics.rows
-        loss = sum(w * loss for w, loss in seen) if seen else math.nan
+        for name, of_task in zip(self._names, metrics, strict=True):
+            of_tasks[f"valid_loss_{name}"] = of_task.loss
+            of_tasks[f"valid_auc_{name}"] = of_task.auc
+            of_tasks[f"valid_rows_{name}"] = of_task.rows
+        loss = sum(w * loss for w, loss in observed) if observed else math.nan
         return TaskLosses(loss, of_tasks)
 
 

@@ -1,21 +1,21 @@
-"""Co-training: in rounds, models label for each other what nobody has labelled.
+"""Co-training: in rounds, models label unlabelled pairs for each other.
 
 Source: Blum and Mitchell, "Combining Labeled and Unlabeled Data with Co-Training", COLT 1998,
-Table 1: models of different views each label the examples that they are most confident of, as many
-of either class as the labelled ones have of it. Models that differ only in how they learn: Goldman
-and Zhou, "Enhancing Supervised Learning with Unlabeled Data", ICML 2000.
+Table 1: models with different views label the examples that they are most confident about, in the
+class proportions of the labelled data. For models that differ only in how they learn: Goldman and
+Zhou, "Enhancing Supervised Learning with Unlabeled Data", ICML 2000.
 
-In round 0 every model learns its labelled rows. After a round, unlabelled
-:mod:`~metaselector.training.peer_learning.pairs` are drawn, all models predict them, and a model
-gets those of which the mean probability by the *others* is confident, with that probability as the
-label; in the next round it learns them beside its rows,
+In round 0 every model learns its labelled rows. After each round, unlabelled
+:mod:`~metaselector.training.peer_learning.pairs` are drawn and all models predict them. A model
+receives the pairs for which the mean probability of the *other* models is confident, with that
+probability as the label, and learns them with its rows in the next round:
 
-    L_k = sum_i w_i crossentropy(y_i, p_ik) / n,    w_i = 1 of a row, `pair_weight` of a pair.
+    L_k = sum_i w_i crossentropy(y_i, p_ik) / n,   w_i = 1 for a row, `pair_weight` for a pair.
 
-Where we deviate: labels are soft and never change; only others label for a model (in the source,
-also itself); a round trains from the first weights until *valid* is best, because models like these
-overfit within a few epochs; and rounds end when the mean of the models' valid losses has not
-improved for some. What is kept is the best round's.
+We deviate from the source as follows: labels are soft and never change; a model does not label for
+itself; each round trains from the initial weights to the best epoch on *valid*, because these
+models overfit within a few epochs; and rounds stop when the models' mean valid loss has not
+improved for `patience` rounds. The best round is kept.
 """
 
 from __future__ import annotations
@@ -35,19 +35,15 @@ from metaselector.data.encoded.batch import Batch
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.interactions import Ints
 from metaselector.training.loop.snapshot_manager import SnapshotManager
-from metaselector.training.loop.train import Plan, train
 from metaselector.training.loop.trainable import ValidationResult
 from metaselector.training.peer_learning.confident import agreement, by_others, choose
 from metaselector.training.peer_learning.pairs import Pairs, as_rows, check_items, draw, in_data
 from metaselector.training.peer_learning.share import Share
 from metaselector.training.peer_learning.together import (
-    ADVICE,
     NEVER,
     Peer,
     Together,
     copy_into,
-    finish,
-    outcome,
     part_of,
 )
 from metaselector.training.predict import labels_for, predict
@@ -55,11 +51,11 @@ from metaselector.training.pretrain import Pretrained
 
 
 class CoTraining(Together):
-    """Rounds of training and labelling.
+    """Trains and labels in rounds.
 
     Args:
-        rows: of each pupil the labelled ones.
-        schedules: of a refit, each pupil's epochs in every round.
+        rows: labelled rows of each peer.
+        schedules: for a refit, each peer's epochs in every round.
     """
 
     def __init__(
@@ -81,7 +77,7 @@ class CoTraining(Together):
         ]
         self._all_rows = np.unique(np.concatenate(rows))
         self._known = in_data(dataset)
-        # Round, first epoch of it, best round; agreement of the models, best mean valid loss.
+        # Current round, its first epoch, best round; then agreement, best mean valid loss.
         self._at = torch.tensor([0, 1, 0], dtype=torch.int64)
         self._found = torch.tensor([0, NEVER], dtype=torch.float64)
         for share in self._shares:
@@ -103,14 +99,14 @@ class CoTraining(Together):
         return list(zip_longest(*steps))
 
     def _learned_from(self, share: Share) -> tuple[Batch, Tensor, Tensor]:
-        """Slots, labels and weights ``[n + m]`` of a member's n rows and m pairs."""
+        """Slots, labels and weights ``[n + m]`` of a model's n rows and m pairs."""
         batch = self._dataset.batch(share.rows)
         labels = labels_for(share.member.model, self._dataset, share.rows)
         weights = torch.ones(len(labels))
         if len(share.pairs.context):
-            made, place = as_rows(self._dataset, share.pairs)
-            others = made.batch(place)
-            batch = Batch(*(torch.cat(both) for both in zip(batch, others, strict=True)))
+            as_dataset, place = as_rows(self._dataset, share.pairs)
+            pairs = as_dataset.batch(place)
+            batch = Batch(*(torch.cat(both) for both in zip(batch, pairs, strict=True)))
             labels = torch.cat([labels, share.labels[: len(place)]])
             weights = torch.cat(
                 [weights, torch.full([len(place)], self._peer_learning.pair_weight)]
@@ -123,15 +119,15 @@ class CoTraining(Together):
         for share, chosen, (batch, labels, weights) in parts:
             member = share.member
             if chosen is None:
-                member.optimizer.zero_grad(set_to_none=True)  # its epoch is over: no step
+                member.optimizer.zero_grad(set_to_none=True)  # finished its epoch: no step
                 continue
             at = chosen.to(self._device)
             with member.forward() as model:
                 logits = model(part_of(batch, at))
-            lost = F.binary_cross_entropy_with_logits(logits, labels[at], reduction="none")
-            lost = lost * weights[at]
-            loss = lost.mean()
-            of_labels = lost.detach()[at < len(share.rows)].sum().item() / len(at)
+            losses = F.binary_cross_entropy_with_logits(logits, labels[at], reduction="none")
+            losses = losses * weights[at]
+            loss = losses.mean()
+            of_labels = losses.detach()[at < len(share.rows)].sum().item() / len(at)
             member.learn(loss, of_labels, loss.item() - of_labels)
             total += loss.item()
         return total
@@ -152,7 +148,7 @@ class CoTraining(Together):
         return ValidationResult(None, more, finished=self._end_round(epoch))
 
     def _end_round(self, epoch: int) -> bool:
-        """Keep the round if it is the best, and begin another one, unless that was the last."""
+        """Keep the round if it is the best, and start the next; returns whether it was the last."""
         round_ = int(self._at[0])
         mean = float(np.mean([member.kept[0].item() for member in self.members]))
         if self._schedules is not None or mean < self._found[1]:
@@ -173,17 +169,17 @@ class CoTraining(Together):
         return False
 
     def _label(self) -> int:
-        """Label pairs for every member; how many there were."""
+        """Label pairs for every model; returns how many were added."""
         peer_learning, dataset = self._peer_learning, self._dataset
-        given = [share.pairs.keys(dataset) for share in self._shares]
+        labelled = [share.pairs.keys(dataset) for share in self._shares]
         size = max(int(peer_learning.candidates * len(self._all_rows)), 1)
-        taken = np.concatenate([self._known, *given])
+        taken = np.concatenate([self._known, *labelled])
         pairs = draw(dataset, self._all_rows, size, taken, self.generator)
         assert not np.isin(pairs.keys(dataset), self._known).any(), "a pair is a row of the data"
         if not len(pairs.items):
             return 0
-        made, place = as_rows(dataset, pairs)
-        logits = [predict(member.model, made, place) for member in self.members]
+        as_dataset, place = as_rows(dataset, pairs)
+        logits = [predict(member.model, as_dataset, place) for member in self.members]
         probabilities = torch.sigmoid(torch.stack(logits, 1))  # [n, K]
         self._found[0] = agreement(probabilities)
         added = 0
@@ -200,25 +196,26 @@ class CoTraining(Together):
         return added
 
     def keep_chosen(self) -> None:
-        """Leave the models, and what is said of them, as the best round left them."""
+        """Restore the models and their best epochs from the best round."""
         for share in self._shares:
             share.member.model.load_state_dict(share.chosen)
             share.member.kept[1] = share.chosen_epoch[0]
 
     def rows_of(self, step: tuple[Tensor | None, ...]) -> Ints:
-        found: list[Ints] = []
+        parts: list[Ints] = []
         for share, chosen in zip(self._shares, step, strict=True):
             if chosen is not None:
-                found.append(np.concatenate([share.rows, share.pairs.context])[chosen.numpy()])
-        return np.concatenate(found)
+                parts.append(np.concatenate([share.rows, share.pairs.context])[chosen.numpy()])
+        return np.concatenate(parts)
 
 
-def schedule(made: Pretrained) -> list[int]:
-    """Epochs in every round, up to the one that was kept: what a refit repeats."""
-    kept = next(line["round"] for line in made.history if line["epoch"] == made.epochs)
+def schedule(pretrained: Pretrained) -> list[int]:
+    """Epochs in every round up to the best round, for a refit to repeat."""
+    history = pretrained.history
+    kept = next(line["round"] for line in history if line["epoch"] == pretrained.epochs)
     epochs = []
     for round_ in range(kept + 1):
-        losses = [line["valid_loss"] for line in made.history if line["round"] == round_]
+        losses = [line["valid_loss"] for line in history if line["round"] == round_]
         epochs.append(int(np.nanargmin(losses)) + 1)
     return epochs
 
@@ -238,17 +235,19 @@ def co_train(
 ) -> dict[str, Pretrained]:
     """Fit all models in rounds, in place.
 
+    Other arguments and errors are those of :func:`metaselector.training.pretrain.pretrain`.
+
     Args:
-        rows: of each pupil its labelled rows.
-        valid: rows whose loss stops each model in a round, and the rounds.
-        schedules: where `valid` is None, each model's epochs in every round; of :func:`schedule`.
-        others: as of :func:`metaselector.training.pretrain.pretrain`, and so is what is raised.
+        rows: labelled rows of each peer.
+        valid: rows for early stopping, of each model within a round and of the rounds.
+        schedules: if `valid` is None, each model's epochs in every round, from :func:`schedule`.
 
     Returns:
-        by model. Epochs count on through the rounds, of all models alike. A line of the history
-        also has the ``round``, the ``pairs`` that the model learned from in it, and the models'
-        ``agreement`` on the pairs drawn before it: the mean over two of them of the share of pairs
-        that both think likely, or both unlikely. Seconds are the model's equal share of the whole.
+        Results by model. Epochs are numbered across rounds, the same for all models. Records of the
+        history also have the ``round``, the number of ``pairs`` the model learned from in it, and
+        ``agreement``: the share of pairs, drawn before the round, that two models put on the same
+        side of 0.5, averaged over all pairs of models. Every model is given an equal share of the
+        seconds.
 
     Raises:
         ConfigError: a model has several tasks, or the data has no items.
@@ -263,13 +262,4 @@ def co_train(
     longest = max(
         -(-len(own) // peer.config.batch_size) for peer, own in zip(peers, rows, strict=True)
     )
-    plan = Plan(first=1, last=last, steps=last * longest, patience=last, advice=ADVICE)
-    try:
-        found = train(
-            trainable, plan, description=description, progress=progress, snapshots=snapshots
-        )
-        trainable.keep_chosen()
-    finally:
-        finish(trainable.members)
-    history, seconds = found.position.history, found.position.seconds / len(peers)
-    return {member.name: outcome(member, history, seconds) for member in trainable.members}
+    return trainable.train(last, last * longest, description, progress, snapshots)

@@ -1,4 +1,4 @@
-"""Which pairs the others are sure enough of to label them for a model."""
+"""Select the pairs that the other models label for a model."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ def by_others(probabilities: Tensor, k: int) -> Tensor:
 
 
 def choose(labels: Tensor, confidence: float, room: int, positives: float) -> Tensor:
-    """Which pairs to label: the most confident ones, in both classes.
+    """Select the most confident pairs of both classes.
 
     Args:
         labels: probabilities ``[n]``.
-        confidence: least probability of the likelier class.
-        room: most pairs.
-        positives: share of `room` that is for the likely ones; the rest is for the unlikely.
+        confidence: minimum probability of the more likely class.
+        room: maximum number of pairs.
+        positives: share of `room` reserved for positives; the rest is for negatives.
 
     Returns:
-        int64, ascending positions; fewer than `room` where there are not enough of a class.
+        Positions in ascending order, int64; fewer than `room` if a class has too few.
     """
     likely = round(room * positives)
-    found = []
-    for sure, most in ((labels, likely), (1 - labels, room - likely)):
-        order = torch.sort(sure, descending=True, stable=True)
-        found.append(order.indices[: int((order.values >= confidence).sum())][:most])
-    return torch.cat(found).unique()  # at 0.5 a pair may be in both
+    chosen = []
+    for probability, most in ((labels, likely), (1 - labels, room - likely)):
+        order = torch.sort(probability, descending=True, stable=True)
+        chosen.append(order.indices[: int((order.values >= confidence).sum())][:most])
+    return torch.cat(chosen).unique()  # at 0.5 a pair may be in both
 
 
 def agreement(probabilities: Tensor) -> float:
-    """Mean over two of the models of the share of rows of ``[n, K]`` that both put on one side."""
+    """Share of rows ``[n, K]`` on the same side of 0.5 in two models, averaged over model pairs."""
     sides = probabilities >= 0.5
     pairs = list(combinations(range(sides.shape[1]), 2))
     return sum((sides[:, a] == sides[:, b]).double().mean().item() for a, b in pairs) / len(pairs)

@@ -4,13 +4,13 @@ Source: Zhang et al., "Deep Mutual Learning", CVPR 2018, equations 4 to 8. Model
 
     L_k = mean_i [ logloss(y_i, p_ik) + w / (K - 1) sum_{j != k} KL(p_ij || p_ik) ]
 
-with ``KL(p || q) = p log(p / q) + (1 - p) log((1 - p) / (1 - q))``: from the peer's distribution to
-its own. A peer's prediction is a constant in it (detached), so no gradient reaches the peer.
+with ``KL(p || q) = p log(p / q) + (1 - p) log((1 - p) / (1 - q))``, from the peer's distribution to
+the model's own. The peer's prediction is detached, so no gradient reaches the peer.
 
-Where we deviate: all predictions of a step are made before any model takes it, so that the order of
-the models does not matter; there are epochs of warm-up without w; and models stop early one by one.
-One that has stopped goes on teaching, frozen at its best epoch and without dropout: what it learned
-after that made it worse on *valid*, and its peers would learn that from it.
+We deviate from the source as follows: all models predict before any of them takes the step, so
+their order does not matter; warm-up epochs leave out the second term; and every model stops early
+on its own. A model that has stopped keeps teaching, frozen at its best epoch and without dropout,
+because what it learned later made it worse on *valid*.
 """
 
 from __future__ import annotations
@@ -28,22 +28,14 @@ from metaselector.common.progress import Progress
 from metaselector.config.training import PeerLearningConfig
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.training.loop.snapshot_manager import SnapshotManager
-from metaselector.training.loop.train import Plan, train
 from metaselector.training.loop.trainable import ValidationResult
-from metaselector.training.peer_learning.together import (
-    ADVICE,
-    Peer,
-    Together,
-    finish,
-    outcome,
-    part_of,
-)
+from metaselector.training.peer_learning.together import Peer, Together, part_of
 from metaselector.training.predict import labels_for
 from metaselector.training.pretrain import Pretrained
 
 
 def divergence(peer: Tensor, own: Tensor) -> Tensor:
-    """``mean_i KL(peer || own)`` of logits ``[B]``, in nats; no gradient for `peer`."""
+    """``mean_i KL(peer || own)`` from logits ``[B]``, in nats, without a gradient for `peer`."""
     peer = peer.detach()
     p = torch.sigmoid(peer)
     positive = p * (F.logsigmoid(peer) - F.logsigmoid(own))
@@ -52,7 +44,7 @@ def divergence(peer: Tensor, own: Tensor) -> Tensor:
 
 
 class Mutual(Together):
-    """Models that learn the same batches and each other's predictions of them."""
+    """Trains models on the same batches and on each other's predictions."""
 
     def __init__(
         self,
@@ -67,9 +59,8 @@ class Mutual(Together):
         sizes = {member.name: member.config.batch_size for member in self.members}
         if len(set(sizes.values())) > 1:
             raise ConfigError(
-                f"peer_learning.strategy=mutual: base models learn the same batches, but "
-                f"batch_size is {', '.join(f'{n} of {name}' for name, n in sizes.items())}; "
-                "set it alike"
+                "peer_learning.strategy=mutual: all base models need the same batch_size, but it "
+                f"is {', '.join(f'{n} for {name}' for name, n in sizes.items())}; set one value"
             )
         self._rows, self._peer_learning = rows, peer_learning
         self._batch_size = self.members[0].config.batch_size
@@ -90,17 +81,17 @@ class Mutual(Together):
         for member in self.members:
             with member.forward() as model:
                 logits.append(model(part))
-        taught = self._peer_learning.weight > 0 and epoch > self._peer_learning.warm_up
+        teach = self._peer_learning.weight > 0 and epoch > self._peer_learning.warm_up
         total = 0.0
         for k, member in enumerate(self.members):
             if member.done:
                 continue
             loss = F.binary_cross_entropy_with_logits(logits[k], labels)
             of_labels, of_peers = loss.item(), 0.0
-            if taught:
+            if teach:
                 peers = [divergence(z, logits[k]) for j, z in enumerate(logits) if j != k]
-                apart = torch.stack(peers).mean()
-                loss, of_peers = loss + self._peer_learning.weight * apart, apart.item()
+                distance = torch.stack(peers).mean()
+                loss, of_peers = loss + self._peer_learning.weight * distance, distance.item()
             member.learn(loss, of_labels, of_peers)
             total += loss.item()
         return total
@@ -131,28 +122,20 @@ def learn_mutually(
 ) -> dict[str, Pretrained]:
     """Fit all models to the labels of `rows` and to each other, in place.
 
-    With ``weight`` 0, or a warm-up of all epochs, each ends as
-    :func:`metaselector.training.pretrain` leaves it, bit for bit on a CPU.
+    With ``weight`` 0, or warm-up in all epochs, each model ends exactly as
+    :func:`metaselector.training.pretrain.pretrain` leaves it on a CPU. Other arguments and errors
+    are those of that function.
 
     Args:
-        valid: rows whose loss stops each model; None trains each for exactly its epochs.
-        others: as of :func:`metaselector.training.pretrain.pretrain`, and so is what is raised.
+        valid: rows for early stopping of each model; None trains each for exactly its epochs.
 
     Returns:
-        by model; its seconds are its equal share of the whole.
+        Results by model; every model is given an equal share of the seconds.
 
     Raises:
-        ConfigError: a model has several tasks, or batches differ in size.
+        ConfigError: a model has several tasks, or batch sizes differ.
     """
     trainable = Mutual(peers, dataset, rows, peer_learning, generator, valid)
     last = max(peer.epochs for peer in peers)
     steps = last * -(-len(rows) // peers[0].config.batch_size)
-    plan = Plan(first=1, last=last, steps=steps, patience=last, advice=ADVICE)
-    try:
-        found = train(
-            trainable, plan, description=description, progress=progress, snapshots=snapshots
-        )
-    finally:
-        finish(trainable.members)
-    history, seconds = found.position.history, found.position.seconds / len(peers)
-    return {member.name: outcome(member, history, seconds) for member in trainable.members}
+    return trainable.train(last, steps, description, progress, snapshots)

@@ -1,10 +1,9 @@
-"""Pairs of user and item that are in no row of the data, as rows that models can predict.
+"""Unlabelled pairs of user and item, as rows that models can predict.
 
-A pair never is one whose row lies in *valid* or *test*, nor any other row: those have labels, which
-are to be predicted or were learned. A pair gets the features of a moment from a training row of the
-same user, its context: the history is that row's, which holds what the user liked strictly before
-it, and so are all features that belong to the row itself. So nothing later than the context is in a
-pair's features.
+A pair never equals a row of the data in any window, because those rows have labels. It takes its
+history and all features of the moment from a training row of the same user, its context. The
+history holds the user's positives strictly before that row, so the features of a pair contain
+nothing later than its context.
 """
 
 from __future__ import annotations
@@ -19,26 +18,27 @@ from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.interactions import Ints
 
 _OVERDRAWN = 3
-"""Pairs drawn for each that is wanted, as many are in the data."""
+"""Pairs drawn for each one needed, because many are already in the data."""
 
 
 class Pairs(NamedTuple):
-    """Attributes:
+    """Pairs of user and item.
 
-    context: int64 ``[n]``, the row whose user and moment each has.
-    items: int64 ``[n]``.
+    Attributes:
+        context: int64 ``[n]``, the row that gives a pair its user and moment.
+        items: int64 ``[n]``.
     """
 
     context: Ints
     items: Ints
 
     def keys(self, dataset: EncodedDataset) -> Ints:
-        """One number for each pair of user and item."""
+        """A unique number for each pair of user and item."""
         return dataset.users[self.context] * len(dataset.item_cells) + self.items
 
 
 def check_items(dataset: EncodedDataset) -> None:
-    """Raise a ConfigError where rows have no item, so that there are no pairs."""
+    """Raise a ConfigError if the data has no items and so no pairs."""
     if not dataset.schema.fields_of("item"):
         raise ConfigError(
             "peer_learning.strategy=co-training: the data has no items, so there are no "
@@ -47,7 +47,7 @@ def check_items(dataset: EncodedDataset) -> None:
 
 
 def in_data(dataset: EncodedDataset) -> Ints:
-    """Keys of all rows, of every window."""
+    """Keys of the rows of all windows."""
     rows = np.arange(len(dataset))
     return np.unique(Pairs(rows, dataset.items.astype(np.int64)).keys(dataset))
 
@@ -55,12 +55,12 @@ def in_data(dataset: EncodedDataset) -> Ints:
 def draw(
     dataset: EncodedDataset, rows: Ints, size: int, taken: Ints, generator: np.random.Generator
 ) -> Pairs:
-    """Pairs of the users and items of `rows`, each of them as often as it is in `rows`.
+    """Draw pairs; users and items are as frequent as in `rows`.
 
     Args:
         rows: training rows, from which contexts and items are drawn independently.
-        size: how many, at most; fewer where not so many are free.
-        taken: keys that are not to be drawn; with those of :func:`in_data` they never are.
+        size: maximum number of pairs; fewer if not enough are free.
+        taken: keys to exclude; include those of :func:`in_data`.
     """
     context = generator.choice(rows, _OVERDRAWN * size)
     items = dataset.items[generator.choice(rows, _OVERDRAWN * size)].astype(np.int64)
@@ -73,11 +73,11 @@ def draw(
 
 
 def as_rows(dataset: EncodedDataset, pairs: Pairs) -> tuple[EncodedDataset, Ints]:
-    """A data set whose rows are the pairs, without labels, and where in it each pair is."""
-    order = np.argsort(pairs.context, kind="stable")  # users are in order of their rows
+    """A data set whose rows are the pairs, without labels, and the row of each pair in it."""
+    order = np.argsort(pairs.context, kind="stable")  # rows are grouped by user
     context = pairs.context[order]
     counts = np.bincount(dataset.users[context], minlength=dataset.num_users)
-    made = replace(
+    as_dataset = replace(
         dataset,
         task_labels=np.full((len(context), 1), np.nan, dtype=np.float32),
         timestamps=dataset.timestamps[context],
@@ -91,4 +91,4 @@ def as_rows(dataset: EncodedDataset, pairs: Pairs) -> tuple[EncodedDataset, Ints
     )
     place = np.empty_like(order)
     place[order] = np.arange(len(order))
-    return made, place
+    return as_dataset, place

@@ -1,4 +1,4 @@
-"""What one of the models in co-training learns from, as tensors that a snapshot keeps."""
+"""Training data of one model in co-training, as tensors that snapshots can hold."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from metaselector.training.peer_learning.together import NEVER, Member
 
 
 class Share:
-    """What one member learns from: its labelled rows, and the pairs that others labelled for it.
+    """Labelled rows of one model, and the pairs that other models labelled for it.
 
     Attributes:
         rows: int64 ``[n]``.
-        context, items, labels: of pairs, ``[most n]``, of which `count` are there.
+        context, items, labels: the pairs, ``[most n]``; the first `count` are in use.
     """
 
     def __init__(self, member: Member, rows: Ints, most: float) -> None:
@@ -29,7 +29,7 @@ class Share:
         self.chosen_epoch = torch.zeros(1, dtype=torch.int64)
 
     def tensors(self) -> dict[str, Tensor]:
-        """All that a snapshot needs of it."""
+        """Its state for snapshots, by name."""
         name = self.member.name
         own = {
             "context": self.context,
@@ -38,8 +38,8 @@ class Share:
             "count": self.count,
             "chosen_epoch": self.chosen_epoch,
         }
-        found = {f"{name}/@{key}": tensor for key, tensor in own.items()}
-        return found | {f"{name}/@chosen/{n}": t for n, t in self.chosen.items()}
+        named = {f"{name}/@{key}": tensor for key, tensor in own.items()}
+        return named | {f"{name}/@chosen/{n}": t for n, t in self.chosen.items()}
 
     @property
     def pairs(self) -> Pairs:
@@ -47,7 +47,7 @@ class Share:
         return Pairs(self.context[:count].numpy(), self.items[:count].numpy())
 
     def add(self, pairs: Pairs, labels: Tensor) -> None:
-        """Label pairs for it; there must be room."""
+        """Add labelled pairs; the caller makes sure there is room."""
         old, new = int(self.count), int(self.count) + len(labels)
         self.context[old:new] = torch.from_numpy(pairs.context)
         self.items[old:new] = torch.from_numpy(pairs.items)
@@ -55,7 +55,7 @@ class Share:
         self.count.fill_(new)
 
     def begin_again(self) -> None:
-        """Forget what was learned, but not the pairs."""
+        """Reset model and optimizer, but keep the pairs."""
         self.member.model.load_state_dict(self.first)
         self.member.optimizer.state.clear()
         self.member.kept.copy_(torch.tensor([NEVER, 0, 0], dtype=torch.float64))

@@ -1,4 +1,4 @@
-"""Several base models in one training, which is interrupted and resumed as a whole."""
+"""Train several base models in one loop, which is interrupted and resumed as a whole."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from metaselector.common.errors import ConfigError
+from metaselector.common.progress import Progress
 from metaselector.config.training import PretrainConfig
 from metaselector.data.encoded.batch import Batch
 from metaselector.data.encoded.dataset import EncodedDataset
@@ -21,23 +22,25 @@ from metaselector.models.kernels.intercept import Intercept
 from metaselector.models.kernels.lookups import Lookups
 from metaselector.training.freezing import Freezing
 from metaselector.training.loop.clipping import clip_gradients
+from metaselector.training.loop.snapshot_manager import SnapshotManager
+from metaselector.training.loop.train import Plan, train
 from metaselector.training.loop.trainable import Trainable
 from metaselector.training.multi_task.objective import has_tasks, refuse_task_settings
 from metaselector.training.predict import logloss, predict
 from metaselector.training.pretrain import Pretrained
 
 NEVER = 1e300
-"""The best loss before there is one: what is trained must be finite."""
+"""Initial best loss; finite because the loop checks all trained tensors."""
 ADVICE = "lower pretrain.learning_rate of that base model, or set pretrain.clip_norm"
 
 
 @dataclass(frozen=True)
 class Peer:
-    """A base model that is trained beside others.
+    """A base model to train together with others.
 
     Attributes:
-        name: what settings and messages call it.
-        epochs: passes over its rows, at most where *valid* stops it.
+        name: name in settings and messages.
+        epochs: passes over its rows; an upper limit with early stopping.
     """
 
     name: str
@@ -48,14 +51,13 @@ class Peer:
 
 
 class Member:
-    """A pupil with all that its training depends on, as tensors.
+    """A peer in training, with its complete state as tensors.
 
     Attributes:
-        best: its weights at the best epoch; of a refit, those at the end.
-        kept: float64 ``[3]``: the best valid loss, its epoch, and 1 if it has stopped learning.
-        sums: float64 ``[3]``: of an epoch's losses against labels and peers, and its steps.
-        random: state of the generator of its dropout, which is its own, so that a model draws the
-            same whoever is trained beside it.
+        best: weights of the best epoch; in a refit, of the last.
+        kept: float64 ``[3]``: best valid loss, its epoch, and 1 once training has stopped.
+        sums: float64 ``[3]``: sums of an epoch's label losses and peer losses, number of steps.
+        random: state of its own dropout generator, so that its masks do not depend on its peers.
     """
 
     def __init__(self, peer: Peer, torch_seed: int) -> None:
@@ -63,8 +65,8 @@ class Member:
         self.epochs, self.freezing = peer.epochs, peer.freezing
         if has_tasks(peer.model):
             raise ConfigError(
-                f"peer_learning.strategy: base model '{peer.name}' has several tasks, and models "
-                "teach each other one; leave it out, or train independently"
+                f"peer_learning.strategy: base model '{peer.name}' has several tasks, but peer "
+                "learning supports one; leave it out, or train independently"
             )
         refuse_task_settings(peer.config, f"base_models.{peer.name}")
         self.optimizer = torch.optim.Adam(
@@ -80,7 +82,7 @@ class Member:
 
     @property
     def done(self) -> bool:
-        """Whether it has stopped learning; it may go on teaching."""
+        """Whether it has stopped learning; it may still teach."""
         return bool(self.kept[2])
 
     @property
@@ -88,22 +90,22 @@ class Member:
         return int(self.kept[1])
 
     def tensors(self) -> dict[str, Tensor]:
-        """All that a snapshot needs of it."""
-        found: dict[str, Tensor] = {f"{self.name}/{n}": p for n, p in self.model.named_parameters()}
-        found |= {f"{self.name}/@best/{n}": t for n, t in self.best.items()}
+        """Its state for snapshots, by name."""
+        named: dict[str, Tensor] = {f"{self.name}/{n}": p for n, p in self.model.named_parameters()}
+        named |= {f"{self.name}/@best/{n}": t for n, t in self.best.items()}
         own = {"kept": self.kept, "sums": self.sums, "random": self.random}
-        return found | {f"{self.name}/@{n}": t for n, t in own.items()}
+        return named | {f"{self.name}/@{n}": t for n, t in own.items()}
 
     @contextmanager
     def forward(self) -> Iterator[nn.Module]:
-        """Its model, with its own random numbers, and without gradients where it is done."""
+        """Yield its model, with its own random state and, once it is done, without gradients."""
         torch.set_rng_state(self.random)
         with torch.set_grad_enabled(not self.done), Intercept(Lookups().handlers):
             yield self.model
         self.random.copy_(torch.get_rng_state())
 
     def learn(self, loss: Tensor, of_labels: float, of_peers: float) -> None:
-        """Make the gradients of a step, and take down what it lost."""
+        """Compute the gradients of a step and add its losses to the sums."""
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.sums += torch.tensor([of_labels, of_peers, 1.0], dtype=torch.float64)
@@ -114,13 +116,13 @@ class Member:
         self.optimizer.step()
 
     def validate(self, epoch: int, first: int, valid_loss: float | None, epochs: int) -> None:
-        """Keep its weights if they are the best, and see whether it has learned enough.
+        """Keep its weights if they are the best, and decide whether it stops.
 
         Args:
-            epoch: that is over.
-            first: the one in which it began.
-            valid_loss: None of a refit, which keeps the last weights.
-            epochs: most of them.
+            epoch: the finished epoch.
+            first: the epoch in which it started.
+            valid_loss: None in a refit, which keeps the last weights.
+            epochs: maximum number of epochs.
         """
         last = epoch - first + 1 >= epochs
         if valid_loss is None:
@@ -140,7 +142,7 @@ class Member:
                 self.model.load_state_dict(self.best)
 
     def line(self, valid_loss: float | None) -> dict[str, float | None]:
-        """What its epoch came to; the sums begin anew."""
+        """The epoch's record for the history; resets the sums."""
         labels, peers, steps = self.sums.tolist()
         self.sums.zero_()
         return {
@@ -157,7 +159,7 @@ def copy_into(target: Mapping[str, Tensor], source: Mapping[str, Tensor]) -> Non
 
 
 class Together(Trainable):
-    """Members that take their steps together; what they learn from is said by subclasses."""
+    """Members that take their steps together; subclasses define what they learn from."""
 
     def __init__(
         self,
@@ -174,7 +176,7 @@ class Together(Trainable):
         self.parameters = {n: t for member in self.members for n, t in member.tensors().items()}
 
     def learners(self) -> list[Member]:
-        """Those that still learn."""
+        """Members that still learn."""
         return [member for member in self.members if not member.done]
 
     def update(self) -> None:
@@ -182,7 +184,7 @@ class Together(Trainable):
             member.update()
 
     def valid_loss_of(self, member: Member) -> float | None:
-        """The valid loss of a member; None of a refit."""
+        """Valid loss of a member; None in a refit."""
         if self._valid is None:
             return None
         return logloss(member.model, self._dataset, self._valid)
@@ -192,11 +194,14 @@ class Together(Trainable):
 
     @abstractmethod
     def rows_of(self, batch: Any) -> NDArray[np.int64]:
-        """The rows, of all that a step learns from."""
+        """The rows in a step's batch."""
 
     def users(self, batch: Any) -> list[str]:
-        of_rows = self._dataset.users[self.rows_of(batch)]
-        return [self._dataset.user_names[user] for user in dict.fromkeys(of_rows.tolist())]
+        return self._users(self.rows_of(batch))
+
+    def _users(self, rows: NDArray[np.int64]) -> list[str]:
+        users = self._dataset.users[rows]
+        return [self._dataset.user_names[user] for user in dict.fromkeys(users.tolist())]
 
     @torch.no_grad()
     def nonfinite_users(self, batch: Any) -> list[str]:
@@ -204,42 +209,63 @@ class Together(Trainable):
         bad = np.zeros(len(rows), dtype=bool)
         for member in self.members:
             bad |= ~torch.isfinite(predict(member.model, self._dataset, rows)).numpy()
-        users = self._dataset.users[rows[bad]]
-        return [self._dataset.user_names[user] for user in dict.fromkeys(users.tolist())]
+        return self._users(rows[bad])
 
     def group_of(self, name: str) -> str:
         model, _, parameter = name.partition("/")
         return f"parameter '{parameter}' of base model '{model}'"
 
+    def keep_chosen(self) -> None:
+        """Hook after training: restore the weights to keep, if they are not the current ones."""
+        return None
+
+    def train(
+        self,
+        last: int,
+        steps: int,
+        description: str,
+        progress: Progress,
+        snapshots: SnapshotManager | None,
+    ) -> dict[str, Pretrained]:
+        """Train all members for at most `last` epochs, in place; results by name.
+
+        Every member is given an equal share of the seconds.
+        """
+        plan = Plan(first=1, last=last, steps=steps, patience=last, advice=ADVICE)
+        try:
+            result = train(
+                self, plan, description=description, progress=progress, snapshots=snapshots
+            )
+            self.keep_chosen()
+        finally:
+            for member in self.members:
+                member.freezing.end()
+                member.model.eval()
+        history, seconds = result.position.history, result.position.seconds / len(self.members)
+        return {member.name: _pretrained(member, history, seconds) for member in self.members}
+
 
 def part_of(batch: Batch, chosen: Tensor) -> Batch:
-    """Some rows of a batch."""
+    """Select rows of a batch."""
     return Batch(*(slots.index_select(0, chosen) for slots in batch))
 
 
-def outcome(member: Member, history: Sequence[dict[str, Any]], seconds: float) -> Pretrained:
-    """What a run keeps of one of several, of the lines of all; `seconds` are its share.
+def _pretrained(member: Member, history: Sequence[dict[str, Any]], seconds: float) -> Pretrained:
+    """Result of one member, from the history of all; `seconds` is its share.
 
     Raises:
-        ConfigError: its valid loss was never a number.
+        ConfigError: its valid loss was never finite.
     """
     lines = []
     for line in history:
         if f"train_loss/{member.name}" not in line:
-            continue  # it had learned enough
+            continue  # it had stopped
         common = {k: v for k, v in line.items() if "/" not in k and not k.endswith("_loss")}
         own = {k.partition("/")[0]: v for k, v in line.items() if k.endswith(f"/{member.name}")}
         lines.append(common | own)
     if not member.best_epoch:
         raise ConfigError(
-            f"base_models.{member.name}: the valid logloss is infinite or no number after every "
-            "epoch; lower its pretrain.learning_rate"
+            f"base_models.{member.name}: the valid logloss is non-finite after every epoch; lower "
+            "its pretrain.learning_rate"
         )
     return Pretrained(member.best_epoch, lines, seconds)
-
-
-def finish(members: Sequence[Member]) -> None:
-    """Leave the models as a run keeps them."""
-    for member in members:
-        member.freezing.end()
-        member.model.eval()

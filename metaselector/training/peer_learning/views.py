@@ -1,4 +1,4 @@
-"""What each of several models sees: fields of its own, or labels of users of its own."""
+"""Views of co-training: each model sees only some fields, or only some users' labels."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from metaselector.data.splitting.windows import user_places
 
 
 class View(nn.Module):
-    """A base model for which all slots but those of some fields are padding.
+    """A base model that sees the slots of some fields; all other slots become padding.
 
     Args:
-        model: of one task.
-        seen: bool ``[C]``, the slots that it sees.
+        model: a single-task model.
+        seen: bool ``[C]``, which slots it sees.
     """
 
     seen: Tensor
@@ -43,10 +43,10 @@ class View(nn.Module):
 
 
 def viewed(model: nn.Module, name: str, config: Config, schema: Schema) -> nn.Module:
-    """`model` as the base model called `name` is trained: behind a view, if the settings ask.
+    """Wrap `model` in the view that the settings define for base model `name`, if any.
 
     Raises:
-        ConfigError: the settings name no fields for it, or one that the data has not.
+        ConfigError: the settings list no fields for it, or a field that the data lacks.
     """
     fields = config.peer_learning.fields
     if (
@@ -57,8 +57,8 @@ def viewed(model: nn.Module, name: str, config: Config, schema: Schema) -> nn.Mo
         return model
     if name not in fields:
         raise ConfigError(
-            f"peer_learning.fields: names none for base model '{name}'; say which it sees, or "
-            "leave the model out"
+            f"peer_learning.fields: no fields for base model '{name}'; list its fields, or leave "
+            "the model out"
         )
     known = [field.name for field in schema.fields]
     for field in fields[name]:
@@ -73,20 +73,20 @@ def viewed(model: nn.Module, name: str, config: Config, schema: Schema) -> nn.Mo
 def partition(
     dataset: EncodedDataset, rows: NDArray[np.int64], parts: int, seed: int
 ) -> list[NDArray[np.int64]]:
-    """`rows` in as many disjoint parts, all rows of a user in one of them.
+    """Split `rows` into disjoint parts that keep the rows of a user together.
 
-    A user's part is a hash of the name, the same for every window; parts are about equal.
+    A hash of the user's name selects the part, the same one in every window; parts are about equal.
 
     Raises:
-        ConfigError: one of them would be empty.
+        ConfigError: a part would be empty.
     """
     of_user = (user_places(dataset.user_names, seed) * parts / 100).astype(np.int64)
     of_row = of_user[dataset.users[rows]]
-    found = [rows[of_row == part] for part in range(parts)]
-    if not all(len(part) for part in found):
+    by_part = [rows[of_row == part] for part in range(parts)]
+    if not all(len(part) for part in by_part):
         raise ConfigError(
-            f"peer_learning.views=rows: the {len(np.unique(dataset.users[rows]))} users of the "
-            f"training rows do not make {parts} parts, one a base model; bring more users, or "
-            "choose other views"
+            f"peer_learning.views=rows: {len(np.unique(dataset.users[rows]))} users with training "
+            f"rows are too few for {parts} parts, one per base model; use more users, or choose "
+            "other views"
         )
-    return found
+    return by_part

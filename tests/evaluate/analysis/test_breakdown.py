@@ -138,5 +138,5 @@ def test_no_model_to_compare() -> None:
 def test_other_rows_than_the_data() -> None:
     table = long_table()
     improved = improvements(table, {0: "lr"}, ["convex"])
-    with pytest.raises(UserError, match="300 rows are predicted and 299 are in the test window"):
+    with pytest.raises(UserError, match=r"have 300 rows, and the test window .* has 299"):
         breakdown(improved, facts_of(table).iloc[1:], 10, generator())

@@ -187,7 +187,7 @@ def test_features_stay_with_their_rows() -> None:
     [{"y": np.ones(3)}, {"base": np.ones(5)}, {"order": [[1]]}, {"features": np.ones((3, 1))}],
 )
 def test_shapes_that_do_not_agree(change: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match="beside base"):
+    with pytest.raises(ValueError, match="does not match base"):
         replace(FITTING, **change)  # type: ignore[arg-type]
 
 

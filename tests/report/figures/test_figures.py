@@ -13,11 +13,11 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from metaselector.common.errors import DataError
+from metaselector.evaluate.results import COLUMNS as RESULT_COLUMNS
 from metaselector.report.figures.results import comparison, heterogeneity, weights
 from metaselector.report.figures.run import FIGURES, write_figures
 from metaselector.report.figures.style import GROUP_COLOURS, WIDTH
 from metaselector.report.figures.training import learned_rates, learning_curves
-from metaselector.report.summary import RESULT_COLUMNS
 from metaselector.report.support import SUPPORT_COLUMNS
 
 _MODELS = {  # AUC, logloss
@@ -209,7 +209,7 @@ def test_skips_what_has_no_data(tmp_path: Path) -> None:
 
 
 def test_needs_results(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"results.csv: no such file"):
+    with pytest.raises(DataError, match=r"results.csv: file not found"):
         write_figures(tmp_path)
 
 

@@ -158,7 +158,7 @@ def test_a_run_of_an_earlier_version(run: Run) -> None:
         assert text.startswith("history.csv has no seconds per epoch")
         assert table(run, "cost").empty
         valid.unlink()
-        with pytest.raises(DataError, match=r"valid_predictions.parquet: no predictions here; run"):
+        with pytest.raises(DataError, match=r"valid_predictions.parquet: file not found; run"):
             analyse(run, Silent())
     finally:
         history.write_text(before)

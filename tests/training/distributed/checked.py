@@ -217,7 +217,7 @@ def diverged(comm: str, at: int) -> int:
     try:
         learned(comm)
     except Diverged as error:
-        return int(str(error).split("round ")[1].split()[0])
+        return int(str(error).split("step ")[1].split()[0])
     finally:
         outer_loop.load_episodes = load
     return 0

@@ -107,7 +107,7 @@ def test_what_any_worker_says_is_heard_by_all(report: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(("comm", "at"), DIVERGED)
-def test_workers_stop_together_at_what_is_no_number(
+def test_workers_stop_together_at_a_nonfinite_loss(
     report: dict[str, Any], comm: str, at: int
 ) -> None:
     assert report[f"diverged: {comm}, {at}"] == at

@@ -103,7 +103,7 @@ def learn(
 
 def test_pretraining_names_the_user(dataset: EncodedDataset, tmp_path: Path) -> None:
     name = dataset.user_names[2]
-    with pytest.raises(Diverged, match=rf"round \d+ \(epoch 1\) .* for user {name}; last good"):
+    with pytest.raises(Diverged, match=rf"step \d+ \(epoch 1\) .* for user {name}; last good"):
         fit(poisoned(dataset, 2), dataset)
 
 
@@ -117,9 +117,7 @@ def test_meta_training_names_the_user(dataset: EncodedDataset) -> None:
     assert "set meta_train.clip_norm or meta_train.rate_bounds" in message
 
 
-def test_gradients_that_are_no_number_name_the_parameters(
-    dataset: EncodedDataset, tmp_path: Path
-) -> None:
+def test_nonfinite_gradients_name_the_parameters(dataset: EncodedDataset, tmp_path: Path) -> None:
     model = LR(dataset.schema.num_ids, dataset.schema.slot_fields)
     for parameter in model.parameters():
         parameter.register_hook(lambda grad: grad * torch.inf)

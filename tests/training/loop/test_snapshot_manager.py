@@ -65,15 +65,15 @@ def test_of_a_damaged_one_the_one_before_is_used(tmp_path: Path, damage: str) ->
     assert found is not None
     assert found.position.epoch == 1
     assert notes.texts[0].startswith(f"{path}: damaged or not a MetaSelector checkpoint (")
-    assert "the one before it is used" in notes.texts[0]
+    assert "trying the previous one" in notes.texts[0]
     assert len(names(tmp_path / "x")) == 1
 
 
-def test_other_settings_begin_anew(tmp_path: Path) -> None:
+def test_other_settings_start_from_the_beginning(tmp_path: Path) -> None:
     make(tmp_path / "x").keep(1, snapshot(1))
     notes = Notes()
     assert make(tmp_path / "x", {"seed": 2}).load(notes) is None
-    assert "seed was 1, now 2; this training begins anew" in notes.texts[0]
+    assert "seed was 1, now 2; training starts from the beginning" in notes.texts[0]
     assert not (tmp_path / "x").exists()
 
 

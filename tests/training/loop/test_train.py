@@ -138,21 +138,21 @@ def test_it_does_not_stop_before_it_may(small: Any) -> None:
     assert len(run(small(), plan=patient).position.history) >= 16
 
 
-# A loss that is no number
+# Non-finite losses
 
 
 @pytest.mark.parametrize("factor", [float("nan"), float("inf")])
-def test_a_loss_that_is_no_number_names_its_users(small: Any, factor: float) -> None:
+def test_a_nonfinite_loss_names_its_users(small: Any, factor: float) -> None:
     trainable = small()
     trainable.fails = lambda piece: factor if piece == 3 else 1.0
-    with pytest.raises(Diverged, match=r"^small: the loss of round \d \(epoch 1\)") as caught:
+    with pytest.raises(Diverged, match=r"^small: the loss of step \d \(epoch 1\)") as caught:
         run(trainable)
     message = str(caught.value)
-    assert "for user bad 3, and so are gradients of the weight" in message
-    assert "last good checkpoint: none was kept yet; lower the learning rate" in message
+    assert "non-finite for user bad 3, and so are gradients of the weight" in message
+    assert "last good checkpoint: none saved yet; lower the learning rate" in message
 
 
-def test_parameters_that_are_no_number_name_the_step_before(small: Any, tmp_path: Path) -> None:
+def test_nonfinite_parameters_name_the_step_before(small: Any, tmp_path: Path) -> None:
     trainable = small()
     pieces: list[Any] = []
 
@@ -166,13 +166,13 @@ def test_parameters_that_are_no_number_name_the_step_before(small: Any, tmp_path
     with pytest.raises(Diverged) as caught:
         run(trainable, tmp_path / "x", steps=1)
     message = str(caught.value)
-    assert "parameters of the table are infinite or no number after round" in message
+    assert "non-finite parameters of the table after step" in message
     newest = max((tmp_path / "x").iterdir())
     assert str(newest) in message
     assert int(newest.stem) <= 4
 
 
-def test_an_epoch_that_ends_without_numbers_is_an_error(small: Any) -> None:
+def test_an_epoch_that_ends_nonfinite_is_an_error(small: Any) -> None:
     trainable = small(valid=False)
     update = trainable.update
 
@@ -182,7 +182,7 @@ def test_an_epoch_that_ends_without_numbers_is_an_error(small: Any) -> None:
             trainable.weight.data.fill_(float("inf"))
 
     trainable.update = spoil
-    with pytest.raises(Diverged, match="parameters of the weight are infinite"):
+    with pytest.raises(Diverged, match="non-finite parameters of the weight"):
         run(trainable)
 
 

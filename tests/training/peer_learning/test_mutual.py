@@ -219,7 +219,7 @@ def test_divergence_names_the_model_and_the_user(dataset: EncodedDataset, peers:
 
 def test_batches_must_be_alike(dataset: EncodedDataset, peers: MakePeers) -> None:
     unlike = [*peers("lr"), *peers("fm", batch_size=32)]
-    with pytest.raises(ConfigError, match="batch_size is 64 of lr, 32 of fm; set it alike"):
+    with pytest.raises(ConfigError, match="the same batch_size, but it is 64 for lr, 32 for fm"):
         learn(unlike, dataset)
 
 

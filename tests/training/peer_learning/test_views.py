@@ -57,7 +57,7 @@ def test_fields_that_are_not_there(dataset: EncodedDataset) -> None:
     with pytest.raises(ConfigError, match=r"peer_learning.fields.fm: .* did you mean 'genres'"):
         viewed(make(dataset, "fm"), "fm", wrong, dataset.schema)
     few = config(fields={"lr": ["user"]})
-    with pytest.raises(ConfigError, match="names none for base model 'fm'"):
+    with pytest.raises(ConfigError, match="no fields for base model 'fm'"):
         viewed(make(dataset, "fm"), "fm", few, dataset.schema)
 
 
@@ -77,5 +77,5 @@ def test_parts_are_disjoint_and_hold_whole_users(dataset: EncodedDataset, seed: 
 
 def test_too_few_users_to_part(dataset: EncodedDataset) -> None:
     first = np.flatnonzero(dataset.users == 0)
-    with pytest.raises(ConfigError, match=r"the 1 users .* do not make 2 parts"):
+    with pytest.raises(ConfigError, match=r"1 users .* too few for 2 parts"):
         partition(dataset, first, 2, 0)

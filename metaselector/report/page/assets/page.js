@@ -1,5 +1,5 @@
 "use strict";
-// Shows one user of a run. Names and titles come from data, so they are set as text, never as HTML.
+// Shows one user of a run. Names and titles come from data, so set them as text, never as HTML.
 
 const SVG = "http://www.w3.org/2000/svg";
 const COLOURS = 7;
@@ -64,7 +64,7 @@ function chart(title, lines, most) {
   for (let step = 0; step <= steps; step += every) {
     drawn.append(text(String(step), { x: x(step), y: height - bottom + 16, "text-anchor": "middle" }));
   }
-  drawn.append(text("inner steps taken", { x: (left + width - right) / 2, y: height - 3, "text-anchor": "middle" }));
+  drawn.append(text("inner steps", { x: (left + width - right) / 2, y: height - 3, "text-anchor": "middle" }));
   const legend = element("ul", { class: "legend" });
   for (const { name, colour, values } of lines) {
     const kind = `series c${colour % COLOURS}`;
@@ -90,7 +90,7 @@ function charts(about, user) {
   return [
     element("div", { class: "charts" },
       chart(`Mean weight of each base model on the test rows${about.tasks.length > 1 ? " and tasks" : ""}`, lines("weight_"), 1),
-      chart("Distance of the parameters from the start", lines("moved_"), Infinity)),
+      chart("Distance of the parameters from their initial values", lines("moved_"), Infinity)),
     table("Inner steps: support loss, weights, distances", columns, rows),
   ];
 }
@@ -104,7 +104,7 @@ function losses(about, user) {
   return table("Logloss of the user's test rows", columns, rows, "narrow");
 }
 
-// Columns that say which row it is: those that the data have.
+// Columns that identify a row, as far as the data has them.
 function described(about, items, place, times) {
   const [named, titled] = [0, 1].map(part => items.some(item => item[part]));
   return {
@@ -116,11 +116,11 @@ function described(about, items, place, times) {
 }
 
 function support(about, items, user) {
-  if (!user.support.length) return element("p", {}, "There is no support row: nothing adapts.");
+  if (!user.support.length) return element("p", {}, "There are no support rows, so nothing adapts.");
   const [place, times, ...labels] = user.support;
   const { columns, cells } = described(about, items, place, times);
   const rows = place.map((_, row) => [...cells(row), ...labels.map(column => mark(column[row]))]);
-  return table(`History: ${rows.length} support rows, the latest last`,
+  return table(`History: ${rows.length} support rows, most recent last`,
     [...columns, ...about.labels.map(name => [`label ${name}`, "number"])], rows, "tall");
 }
 
@@ -132,7 +132,7 @@ function test(about, items, user) {
     mark(labels[row]), ...models.map(column => share(column[row]))]);
   const total = Object.values(user.losses).reduce((sum, [count]) => sum + count, 0);
   const shown = rows.length < total ? `the first ${rows.length} of ${total}` : `all ${total}`;
-  return table(`Test rows: probability that the label is 1, by each model; ${shown}`,
+  return table(`Test rows: predicted probability of label 1 by model; ${shown}`,
     [...columns, ...(several ? [["task", ""]] : []), ["label", "number"],
       ...about.predicted.map(name => [name, "number"])], rows, "tall");
 }
@@ -159,7 +159,7 @@ class Explorer {
     this.fill();
   }
 
-  // Rows and mean logloss over all tasks, of the model that is explored and of the uniform average.
+  // Rows and mean logloss over all tasks, of the explored model and of the uniform average.
   summed(user) {
     const [own, uniform] = [this.about.model, "uniform"].map(name => this.about.scored.indexOf(name) + 1);
     let [rows, loss, other] = [0, 0, 0];
@@ -182,7 +182,7 @@ class Explorer {
       gain: (a, b) => fact(b).gain - fact(a).gain,
       loss: (a, b) => fact(a).gain - fact(b).gain,
     };
-    // A name that is the word itself comes first, however it is ordered.
+    // An exact match comes first in any order.
     const exact = user => Number(user.name.toLowerCase() === wanted);
     const found = this.users.filter(user => user.name.toLowerCase().includes(wanted))
       .sort((a, b) => exact(b) - exact(a) || orders[this.order.value](a, b));
@@ -193,7 +193,7 @@ class Explorer {
     }));
     this.count.textContent = found.length === 1 ? "1 user" : `${found.length} users`;
     if (!found.length) {
-      this.user.replaceChildren(element("p", {}, "No user has such a name."));
+      this.user.replaceChildren(element("p", {}, "No user name matches."));
       return;
     }
     this.list.selectedIndex = 0;

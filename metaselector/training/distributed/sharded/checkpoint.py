@@ -1,8 +1,8 @@
-"""Checkpoints of models of which tables are sharded: the files that one process would write.
+"""Checkpoints of models with sharded tables, in the same format that a single process writes.
 
-:func:`~metaselector.training.checkpoint.read_checkpoint` reads them, checksum and all, and any
-number of workers reads its blocks of the tables of any checkpoint. torch.distributed.checkpoint
-saves DTensors too, but pickles what it says of them.
+:func:`~metaselector.training.checkpoint.read_checkpoint` reads them and verifies the checksum. Any
+number of workers can load any checkpoint; each reads its own blocks of the tables.
+torch.distributed.checkpoint also saves DTensors, but pickles their metadata.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from metaselector.training.distributed.sharded.order import RowOrder, block_of
 from metaselector.training.distributed.sharded.rows import rows_here
 
 PIECE = 1 << 24
-"""Bytes of a table that travel, or are read, at a time."""
+"""Bytes of a table that are sent, or read, at a time."""
 _TYPES = {
     torch.float16: "F16",
     torch.bfloat16: "BF16",
@@ -36,7 +36,7 @@ _TYPES = {
     torch.int64: "I64",
     torch.uint8: "U8",
 }
-_UNKNOWN = "0" * 64  # as long as a checksum, which is known last but stands first
+_UNKNOWN = "0" * 64  # placeholder: the checksum is known last but stands first
 
 
 def save_sharded_checkpoint(
@@ -46,12 +46,12 @@ def save_sharded_checkpoint(
     record: Mapping[str, Any],
     mesh: DeviceMesh,
 ) -> None:
-    """As :func:`~metaselector.training.checkpoint.save_checkpoint`; every worker must call it.
+    """Like :func:`~metaselector.training.checkpoint.save_checkpoint`; every worker must call it.
 
-    The first worker writes. It never has more than :data:`PIECE` bytes of what others hold.
+    The first worker writes. It holds at most :data:`PIECE` bytes of the other workers' rows.
 
     Args:
-        tensors: by the same names on all workers; those that are no DTensors are the first one's.
+        tensors: the same names on all workers; plain tensors are taken from the first worker.
     """
     metadata = {"settings": json.dumps(settings, sort_keys=True), "record": json.dumps(record)}
     if mesh.get_local_rank() == 0:
@@ -61,7 +61,7 @@ def save_sharded_checkpoint(
         for name in sorted(tensors):
             for _ in _pieces(tensors[name], mesh):
                 pass  # sent
-    dist.barrier(mesh.get_group())  # nobody goes on to read what is not there yet
+    dist.barrier(mesh.get_group())  # no worker may read the file before it is complete
 
 
 def _write(
@@ -80,8 +80,8 @@ def _write(
 
 
 def _head(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
-    """What a safetensors file begins with: its length, and where which tensor is, as JSON."""
-    # The checksum comes first, where nobody's settings can look like it.
+    """Header of a safetensors file: its length, and the place of each tensor as JSON."""
+    # The checksum comes first, so that no text in the settings can be mistaken for it.
     entries: dict[str, Any] = {"__metadata__": dict(sorted(metadata.items(), reverse=True))}
     end = 0
     for name in sorted(tensors):
@@ -98,7 +98,7 @@ def _head(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
 
 
 def _pieces(tensor: Tensor, mesh: DeviceMesh) -> Iterator[Tensor]:
-    """The rows of `tensor` by id, on the CPU of the first worker; the others send theirs."""
+    """Yield rows of `tensor` by id on the CPU of the first worker; the others send theirs."""
     me = mesh.get_local_rank()
     if not isinstance(tensor, DTensor):
         if me == 0:
@@ -124,7 +124,7 @@ def _pieces(tensor: Tensor, mesh: DeviceMesh) -> Iterator[Tensor]:
 
 
 def _places(table: Tensor) -> Iterator[Tensor]:
-    """The places of all rows in the order of ids, of at most :data:`PIECE` bytes at a time."""
+    """Yield the places of all rows in order of ids, at most :data:`PIECE` bytes at a time."""
     order = RowOrder(len(table))
     step = max(1, PIECE // (table.shape[1:].numel() * table.element_size()))
     for first in range(0, len(table), step):
@@ -132,12 +132,12 @@ def _places(table: Tensor) -> Iterator[Tensor]:
 
 
 def _within(places: Tensor, first: int, stop: int) -> Tensor:
-    """Where among `places` are those of one worker's block."""
+    """Positions in `places` that belong to one worker's block."""
     return ((places >= first) & (places < stop)).nonzero().squeeze(1)
 
 
 def _at(held: Tensor, places: Tensor, first: int, stop: int) -> Tensor:
-    """Of the rows at `places`, those of a worker's block, which are among what it has `held`."""
+    """Rows at those `places` that belong to a worker's block, taken from its rows `held`."""
     return held.index_select(0, (places[_within(places, first, stop)] - first).to(held.device))
 
 
@@ -145,27 +145,27 @@ def _at(held: Tensor, places: Tensor, first: int, stop: int) -> Tensor:
 def load_sharded_checkpoint(
     path: Path, tensors: Mapping[str, Tensor], settings: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Read `tensors` from a checkpoint, in place; of a sharded one, the rows held here alone.
+    """Read `tensors` from a checkpoint, in place; of a sharded table, this worker's rows.
 
-    How many workers wrote the checkpoint does not matter. Each reads all of it, as its rows are
-    everywhere, :data:`PIECE` bytes at a time. Nobody looks at the checksum;
-    :func:`~metaselector.training.checkpoint.read_checkpoint` does.
+    Any number of workers may have written the checkpoint. Each worker reads all of it,
+    :data:`PIECE` bytes at a time, because its rows are spread over the file. The checksum is not
+    verified here; :func:`~metaselector.training.checkpoint.read_checkpoint` does that.
 
     Returns:
-        the record.
+        The checkpoint's record.
 
     Raises:
-        CheckpointError: the file is missing, damaged, lacks a tensor, has one of another shape, or
-            was made with other settings.
+        CheckpointError: the file is missing or damaged, lacks a tensor, has one of another shape,
+            or was trained with different settings.
     """
     if not path.exists():
-        raise CheckpointError(f"{path}: no such checkpoint")
+        raise CheckpointError(f"{path}: checkpoint not found")
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            made_with, record = (json.loads(metadata[key]) for key in ("settings", "record"))
-            if difference := first_difference(made_with, json.loads(json.dumps(settings))):
-                raise CheckpointError(f"{path}: made with another configuration: {difference}")
+            saved, record = (json.loads(metadata[key]) for key in ("settings", "record"))
+            if difference := first_difference(saved, json.loads(json.dumps(settings))):
+                raise CheckpointError(f"{path}: was trained with different settings ({difference})")
             names = set(file.keys())
             for name, tensor in tensors.items():
                 if name not in names:
@@ -173,8 +173,7 @@ def load_sharded_checkpoint(
                 _read(path, file, name, tensor)
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise DamagedError(path, f"damaged or not a MetaSelector checkpoint ({error})") from error
-    found: dict[str, Any] = record
-    return found
+    return dict(record)
 
 
 def _read(path: Path, file: Any, name: str, tensor: Tensor) -> None:
@@ -182,7 +181,7 @@ def _read(path: Path, file: Any, name: str, tensor: Tensor) -> None:
     shape = source.get_shape()
     if shape != list(tensor.shape):
         raise CheckpointError(
-            f"{path}: '{name}' has shape {shape}, the model's {list(tensor.shape)}; "
+            f"{path}: '{name}' has shape {shape}, but the model expects {list(tensor.shape)}; "
             "was it trained on other data?"
         )
     if not isinstance(tensor, DTensor):

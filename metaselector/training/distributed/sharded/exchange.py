@@ -1,4 +1,4 @@
-"""Rows of a table that other workers hold, there and back."""
+"""Exchange rows of a sharded table between workers, in both directions."""
 
 from __future__ import annotations
 
@@ -10,36 +10,36 @@ from metaselector.training.distributed.sharded.order import RowOrder, block_of
 
 
 class RowExchange:
-    """Who wants which rows of a table, told to their owners.
+    """Routes the rows that each worker requests from their owners.
 
-    Three collectives: numbers of rows, their ids, and then the rows. All of them are
-    ``all_to_all_single``, which sends a row to who wants it alone; all workers must make the same
-    exchanges in the same order, also those that want nothing or hold nothing.
+    It takes three collectives: numbers of rows, their ids, and the rows. All are
+    ``all_to_all_single``, which sends a row only to the workers that request it. All workers must
+    make the same exchanges in the same order, even if they request or hold nothing.
 
     Args:
-        rows: distinct ids in ascending order, int64 ``[n]``, of this worker.
-        num_rows: V, of the whole table, whose rows lie as :class:`RowOrder` says.
-        group: the workers, each with its :func:`block_of` the places.
+        rows: ids that this worker requests, distinct and ascending, int64 ``[n]``.
+        num_rows: rows of the whole table, V, stored in :class:`RowOrder`.
+        group: the workers; each holds its :func:`block_of` the table.
 
     Attributes:
-        wanted: int64 ``[m]``, the rows that all workers want of this one, as places counted from
-            its first; those of one worker after the other.
+        wanted: int64 ``[m]``, rows that the workers request from this one, worker by worker, as
+            places counted from its first.
 
     Raises:
-        ValueError: an id is not in the table; the other workers then wait until their time-out.
+        ValueError: an id is not in the table; the other workers then wait until they time out.
     """
 
     def __init__(self, rows: Tensor, num_rows: int, group: dist.ProcessGroup) -> None:
         if len(rows) and not 0 <= int(rows[0]) <= int(rows[-1]) < num_rows:
             raise ValueError(
-                f"ids {int(rows[0])} to {int(rows[-1])} of a table that has {num_rows} rows; "
-                "ids are in ascending order, from 0"
+                f"ids {int(rows[0])} to {int(rows[-1])} are outside a table of {num_rows} rows, or "
+                "not in ascending order"
             )
         self._group = group
         workers, rank = group.size(), group.rank()
         stops = [block_of(num_rows, workers, worker)[1] for worker in range(workers)]
         places, self._sorted = RowOrder(num_rows).places(rows).sort()
-        # The places are in order, so each owner's are a piece of them.
+        # The places are sorted, so each owner's are contiguous.
         ends = torch.searchsorted(places, torch.tensor(stops, device=rows.device))
         counts = ends.diff(prepend=ends.new_zeros(1))
         of_me = torch.empty_like(counts)
@@ -50,16 +50,16 @@ class RowExchange:
         self.wanted = self._send(places, self._owed, self._asked) - first
 
     def __len__(self) -> int:
-        """How many workers take part."""
+        """Number of workers in the exchange."""
         return len(self._asked)
 
     def fetch(self, owed: Tensor) -> Tensor:
-        """The rows ``[n, D]`` that this worker wants, for the `wanted` ones of it, ``[m, D]``."""
+        """Send the `wanted` rows ``[m, D]``; returns the rows ``[n, D]`` this worker requested."""
         by_place = self._send(owed, self._asked, self._owed)
         return torch.empty_like(by_place).index_copy_(0, self._sorted, by_place)
 
     def give_back(self, rows: Tensor) -> Tensor:
-        """The other way: what belongs to the rows that this worker got, to their owners."""
+        """The reverse: send values for the requested rows ``[n, D]`` back to their owners."""
         return self._send(rows.index_select(0, self._sorted), self._owed, self._asked)
 
     def _send(self, tensor: Tensor, receive: list[int], send: list[int]) -> Tensor:

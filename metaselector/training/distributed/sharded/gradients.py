@@ -1,4 +1,4 @@
-"""The gradients of a model of which tables are sharded, and their norm."""
+"""Average and clip the gradients of a model with sharded tables."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from torch.distributed.tensor import DTensor
 
 
 def average_gradients(parameters: Iterable[Tensor], mesh: DeviceMesh) -> None:
-    """Put the mean over workers into the gradients of what every worker holds, in one all-reduce.
+    """Average the gradients of replicated parameters over workers, in one all-reduce per dtype.
 
-    Sharded tables are left alone: their owners have the mean already. A worker without a gradient
-    counts as 0; where no worker has one, there is none afterwards. DistributedDataParallel, which
-    does the same as the backward pass goes, cannot hold sharded parameters.
+    Sharded tables are skipped, because their owners already have the mean. A missing gradient
+    counts as 0; if no worker has one, none is set. DistributedDataParallel does the same during the
+    backward pass, but cannot hold sharded parameters.
 
     Raises:
         ValueError: a gradient is sparse.
@@ -30,8 +30,8 @@ def _average(parameters: list[Tensor], mesh: DeviceMesh) -> None:
     for p in parameters:
         if p.grad is not None and p.grad.is_sparse:
             raise ValueError(
-                f"a table of shape {list(p.shape)} has a row-sparse gradient, but is not sharded; "
-                "name it in the model's tables and call shard_tables"
+                f"a table of shape {list(p.shape)} has a row-sparse gradient but is not sharded; "
+                "add it to the model's tables and call shard_tables"
             )
     present = parameters[0].new_tensor([p.grad is not None for p in parameters])
     grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
@@ -43,14 +43,15 @@ def _average(parameters: list[Tensor], mesh: DeviceMesh) -> None:
 
 
 def clip_sharded_gradients(parameters: Iterable[Tensor], most: float, mesh: DeviceMesh) -> float:
-    """As :func:`~metaselector.training.loop.clipping.clip_gradients`, of tables' rows on all
-    workers.
+    """Clip gradients by their joint norm, including the rows of sharded tables on all workers.
+
+    Otherwise like :func:`~metaselector.training.loop.clipping.clip_gradients`.
 
     Args:
-        parameters: those that every worker holds, with the same gradients, and sharded tables.
+        parameters: replicated parameters, with equal gradients on all workers, and sharded tables.
 
     Returns:
-        the norm before, the same on all workers.
+        The norm before clipping, equal on all workers.
     """
     shared: list[Tensor] = []
     rows: list[Tensor] = []

@@ -1,15 +1,13 @@
-"""Embedding tables that no worker holds as a whole.
+"""Sharded embedding tables: each worker holds a block of the rows of every table.
 
-Each worker holds a block of the rows of every table, as a ``DTensor`` with ``Shard(0)``, and asks
-the others for the rows that its users touch. Everything else (the inner loop, its second
-derivatives, the outer update) sees rows only and does not know. Importing this module teaches
-:mod:`metaselector.meta.adapt` such tables; :func:`shard_tables` is all that there is to call. Rows
-lie as :class:`RowOrder` says, so ``full_tensor()`` is not in the order of ids; :func:`whole_table`
-is.
+A block is a ``DTensor`` with ``Shard(0)``. A worker requests from the others the rows that its
+users touch; everything else (the inner loop, its second derivatives, the outer update) only sees
+rows. Importing this module registers the storage with :mod:`metaselector.models.kernels.rows`;
+:func:`shard_tables` is the only function to call. Rows are stored in :class:`RowOrder`, so
+``full_tensor()`` is not in order of ids; :func:`whole_table` is.
 
-Gradients are *means* over the workers, as those of DistributedDataParallel: a worker whose mean
-loss is multiplied by ``workers * its rows / all rows`` adds its part to the gradient of the mean
-loss of all.
+Gradients are *means* over workers, as in DistributedDataParallel: multiply each worker's mean loss
+by ``workers * its rows / all rows`` to obtain the gradient of the mean loss over all rows.
 """
 
 from __future__ import annotations
@@ -32,17 +30,17 @@ from metaselector.training.distributed.sharded.order import RowOrder, block_of
 Fill = Callable[[str, Tensor, Tensor], Any]
 """``fill(name, rows, ids)`` sets rows ``[n, ...]`` of a table in place; ids are int64 ``[n]``."""
 FILLED = 1 << 20
-"""Rows at a time."""
+"""Rows filled at a time."""
 
 
 _MAKERS = {torch.empty, torch.zeros, torch.ones, torch.full, torch.rand, torch.randn}
 
 
 class TablesOnMeta(TorchFunctionMode):
-    """Context in which tensors of `num_rows` rows are made without values, on torch's device meta.
+    """Context in which new tensors with `num_rows` rows are placed on device meta, without values.
 
-    A model that is made in it has its tables there, and all else as ever: tables that are larger
-    than memory can then be given to :func:`shard_tables`.
+    A model built in it has its tables on meta and everything else where it normally is. So
+    :func:`shard_tables` can handle tables larger than memory.
     """
 
     def __init__(self, num_rows: int) -> None:
@@ -63,25 +61,25 @@ class TablesOnMeta(TorchFunctionMode):
 def shard_tables(model: nn.Module, mesh: DeviceMesh, fill: Fill | None = None) -> list[str]:
     """Keep this worker's block of each of ``model.tables``, in place.
 
-    Call it on every worker, before what is made of the parameters: rates (rates of a table's shape
-    are then sharded like it, without ever being whole) and optimizers (whose moments are, too).
+    Call it on every worker before you create inner rates and optimizers from the parameters. Rates
+    of a table's shape and optimizer moments are then sharded like the table.
 
     Args:
-        model: every worker's has tables of the same shapes. Only a worker's own rows of it matter.
-            Tables too large for one worker are made in :class:`TablesOnMeta`.
-        mesh: of one dimension.
+        model: has tables of the same shapes on all workers; only a worker's own rows matter. Build
+            it in :class:`TablesOnMeta` if tables are too large for one worker.
+        mesh: device mesh with one dimension.
         fill: sets the rows of tables on ``meta``.
 
     Returns:
-        names of the tables.
+        Names of the tables.
 
     Raises:
-        ConfigError: the mesh has more dimensions, or a table on ``meta`` is not filled.
+        ConfigError: the mesh has several dimensions, or a table on ``meta`` has no `fill`.
     """
     if mesh.ndim != 1:
-        raise ConfigError(f"tables are sharded over a mesh of one dimension, not {mesh.ndim}")
+        raise ConfigError(f"the mesh has {mesh.ndim} dimensions; shard tables over one")
     tables: frozenset[str] = frozenset(model.tables)  # type: ignore[arg-type]
-    done: dict[int, nn.Parameter] = {}  # a table with two names stays one
+    done: dict[int, nn.Parameter] = {}  # a table with two names stays shared
     for name in sorted(tables):
         table = model.get_parameter(name)
         if id(table) not in done:
@@ -96,8 +94,8 @@ def _shard(name: str, table: nn.Parameter, mesh: DeviceMesh, fill: Fill | None) 
     if table.is_meta:
         if fill is None:
             raise ConfigError(
-                f"table '{name}' has no values (device meta): give shard_tables(fill=...), or make "
-                "the model on a device"
+                f"table '{name}' has no values (device meta); pass shard_tables(fill=...), or "
+                "build the model on another device"
             )
         rows = torch.empty(
             stop - first, *table.shape[1:], dtype=table.dtype, device=mesh.device_type
@@ -120,7 +118,7 @@ def _shard(name: str, table: nn.Parameter, mesh: DeviceMesh, fill: Fill | None) 
 
 
 def rows_here(table: DTensor) -> tuple[Tensor, int]:
-    """The rows of a sharded table that this worker holds, not copied, and the first one's place."""
+    """This worker's rows of a sharded table, not copied, and the place of the first."""
     mesh = table.device_mesh
     first, _ = block_of(len(table), mesh.size(), mesh.get_local_rank())
     with torch.no_grad():
@@ -128,7 +126,7 @@ def rows_here(table: DTensor) -> tuple[Tensor, int]:
 
 
 def whole_table(table: DTensor) -> Tensor:
-    """All rows ``[V, ...]`` in the order of ids, on every worker; all must call it."""
+    """All rows ``[V, ...]`` in order of ids, on every worker; all workers must call it."""
     order = RowOrder(len(table))
     with torch.no_grad():
         rows = table.full_tensor()
@@ -139,9 +137,9 @@ class _Sharded:
     """The :class:`~metaselector.models.kernels.rows.Storage` of sharded tables."""
 
     def take(self, tables: Mapping[str, Any], rows: Tensor) -> dict[str, Tensor]:
-        """In one exchange for all tables with as many rows, of the same type, on the same mesh."""
+        """One exchange for all tables with the same number of rows, dtype and mesh."""
         alike: dict[Any, dict[str, DTensor]] = {}
-        for name, table in sorted(tables.items()):  # on all workers in the same order
+        for name, table in sorted(tables.items()):  # same order on all workers
             key = (len(table), table.dtype, table.device_mesh)
             alike.setdefault(key, {})[name] = table
         taken: dict[str, Tensor] = {}
@@ -154,7 +152,7 @@ class _Sharded:
 
 
 class _Take(torch.autograd.Function):
-    """Rows of several tables, side by side in one message."""
+    """Take rows of several tables with one message."""
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, *tables: DTensor) -> tuple[Tensor, ...]:
@@ -177,22 +175,22 @@ class _Take(torch.autograd.Function):
         rows, place = torch.unique(exchange.wanted, return_inverse=True)
         summed = given.new_zeros(len(rows), given.shape[1]).index_add_(0, place, given)
         indices = (rows + ctx.first).unsqueeze(0)  # [1, k]
-        found = iter(
+        gradients = iter(
             torch.sparse_coo_tensor(
                 indices, values, shape, is_coalesced=True, check_invariants=False
             )
             for values, shape in zip(_unpack(summed, shapes), shapes, strict=True)
         )
-        return None, *(next(found) if need else None for need in needed)
+        return None, *(next(gradients) if need else None for need in needed)
 
 
 def _pack(parts: list[Tensor]) -> Tensor:
-    """``[n, sum of D]`` of tensors ``[n, ...]``, each with D numbers a row."""
+    """Concatenate tensors ``[n, ...]`` with D values per row to ``[n, sum of D]``."""
     return torch.cat([part.flatten(1) if part.ndim > 1 else part.unsqueeze(1) for part in parts], 1)
 
 
 def _unpack(packed: Tensor, shapes: list[torch.Size]) -> list[Tensor]:
-    """The inverse, for tables of `shapes` ``[V, ...]``."""
+    """Inverse of :func:`_pack`, for tables of `shapes` ``[V, ...]``."""
     columns = packed.split([shape[1:].numel() for shape in shapes], dim=1)
     return [
         part.reshape(len(packed), *shape[1:]).contiguous()

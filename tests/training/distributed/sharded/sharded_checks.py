@@ -12,42 +12,38 @@ import json
 import multiprocessing
 import sys
 import traceback
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
+import sharded_checkpoint_checks  # noqa: F401, registers its checks
 import torch
 import torch.distributed as dist
+from sharded_world import (
+    CHECKS,
+    RULES,
+    check,
+    close,
+    episode_loss,
+    episodes,
+    mixture,
+    same_gradients,
+    same_parameters,
+    share,
+    share_gradients,
+)
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import DTensor, Shard, distribute_tensor
 
-from base_models import FM, LR
-from metaselector.common.errors import CheckpointError, ConfigError
+from base_models import FM
+from metaselector.common.errors import ConfigError
 from metaselector.config import MetaTrainConfig
-from metaselector.data.planted import planted_world
-from metaselector.data.splitting.episodes import Episodes, load_episodes, window_episodes
-from metaselector.meta.adapt.adaptation import Adaptation
-from metaselector.meta.adapt.engines.func import FuncEngine
-from metaselector.meta.adapt.episode_loss import EpisodeLoss
-from metaselector.meta.adapt.rules import MAML, InnerRule, MetaSGD
+from metaselector.meta.adapt.rules import MAML, MetaSGD
 from metaselector.meta.optimizers import outer_optimizers
 from metaselector.models.kernels.row_adam import RowAdam
 from metaselector.models.kernels.rows import take_tables
-from metaselector.models.losses import mean_loss
-from metaselector.models.mixture import Mixture
-from metaselector.models.selector import GatedSelector
-from metaselector.training.checkpoint import load_checkpoint, save_checkpoint
-from metaselector.training.distributed.sharded import checkpoint as sharded_checkpoint
-from metaselector.training.distributed.sharded.checkpoint import (
-    load_sharded_checkpoint,
-    save_sharded_checkpoint,
-)
 from metaselector.training.distributed.sharded.gradients import (
-    average_gradients,
     clip_sharded_gradients,
 )
 from metaselector.training.distributed.sharded.order import RowOrder, block_of
@@ -58,105 +54,6 @@ from metaselector.training.distributed.sharded.rows import (
     whole_table,
 )
 from metaselector.training.loop.clipping import clip_gradients
-
-RULES: dict[str, InnerRule] = {
-    "maml": MAML(0.3),
-    "first-order-maml": MAML(0.3, second_order=False),
-    "meta-sgd-scalar": MetaSGD(0.3, granularity="scalar"),
-    "meta-sgd-tensor": MetaSGD(0.3, granularity="tensor"),
-    "meta-sgd-element": MetaSGD(0.3, granularity="element"),
-}
-CLOSE = {torch.float64: 1e-12, torch.float32: 1e-6}
-WORLD = planted_world(4, 20, 8, np.random.default_rng(0)).dataset
-CHECKS: dict[str, Callable[[DeviceMesh, Path], None]] = {}
-
-
-def check(function: Callable[[DeviceMesh, Path], None]) -> Callable[[DeviceMesh, Path], None]:
-    CHECKS[function.__name__] = function
-    return function
-
-
-def close(found: Tensor, wanted: Tensor) -> None:
-    """Equal but for rounding, relative to the largest number."""
-    tolerance = CLOSE[wanted.dtype]
-    scale = max(1.0, float(wanted.abs().max())) if wanted.numel() else 1.0
-    torch.testing.assert_close(found, wanted, rtol=tolerance, atol=tolerance * scale)
-
-
-def mixture(dtype: torch.dtype = torch.float64) -> Mixture:
-    """The same on every worker."""
-    torch.manual_seed(0)
-    ids, fields = WORLD.schema.num_ids, WORLD.schema.slot_fields
-    models = {"lr": LR(ids, fields), "fm": FM(ids, fields, embedding_size=3)}
-    made = Mixture(models, GatedSelector(ids, fields, 2, embedding_size=2, hidden_size=3))
-    for p in made.parameters():
-        nn.init.normal_(p, std=0.5)
-    return made.to(dtype).eval()
-
-
-def episode_loss(model: Mixture, rule: InnerRule) -> EpisodeLoss:
-    adaptation = Adaptation(rule, 2, tuple(name for name, _ in model.named_parameters()))
-    rates = adaptation.initial_rates(dict(model.named_parameters()))
-    return EpisodeLoss(model, rates, adaptation, FuncEngine(), mean_loss)
-
-
-def episodes(dtype: torch.dtype, seed: int = 0) -> Episodes:
-    """Five users whose queries differ in length."""
-    users = np.random.default_rng(seed).permutation(WORLD.num_users)[:5]
-    rows = window_episodes(WORLD, (60, 100), 6, users)
-    rows.query[1, 2:] = -1
-    rows.query[3, 5:] = -1
-    return load_episodes(WORLD, rows).to("cpu", dtype)
-
-
-def share(whole: Episodes, mesh: DeviceMesh) -> Episodes | None:
-    """This worker's users: of two workers 3 and 2, of three 3, 2 and none."""
-    parts = whole.split(3)
-    rank = mesh.get_local_rank()
-    return parts[rank] if rank < len(parts) else None
-
-
-def share_gradients(episode: EpisodeLoss, whole: Episodes, mesh: DeviceMesh, at_once: int) -> float:
-    """One step of the outer loop: gradients of the mean over all workers' rows, and that mean."""
-    own = share(whole, mesh)
-    total = torch.zeros((), dtype=torch.float64)
-    if own is None:
-        episode.join_empty()
-    else:
-        part = (own.query.mask.sum() / whole.query.mask.sum()).item()
-        total += part * episode.accumulate_gradients(own, at_once, weight=mesh.size() * part)
-    average_gradients(episode.parameters(), mesh)
-    dist.all_reduce(total, group=mesh.get_group())
-    return total.item()
-
-
-def same_gradients(ours: nn.Module, theirs: nn.Module) -> None:
-    """Of a sharded module here, and of the whole one."""
-    seen = 0
-    for (name, p), q in zip(ours.named_parameters(), theirs.parameters(), strict=True):
-        if not q.requires_grad:
-            assert p.grad is None, name
-            continue
-        assert p.grad is not None, name
-        wanted = q.grad.to_dense()
-        if isinstance(p, DTensor):
-            held, first = rows_here(p)
-            assert p.grad.is_sparse
-            own = torch.zeros_like(wanted)
-            places = RowOrder(len(p)).ids(first, first + len(held))
-            own[first : first + len(held)] = wanted[places]
-            wanted, seen = own, seen + 1
-        close(p.grad.to_dense(), wanted)
-    assert seen >= 4  # the tables of lr, fm (two) and the selector
-
-
-def same_parameters(ours: nn.Module, theirs: nn.Module) -> None:
-    for (name, p), q in zip(ours.named_parameters(), theirs.parameters(), strict=True):
-        found = whole_table(p) if isinstance(p, DTensor) else p.detach()
-        try:
-            close(found, q.detach())
-        except AssertionError as error:
-            raise AssertionError(f"{name}: {error}") from error
 
 
 @check
@@ -314,85 +211,8 @@ def a_table_with_two_names_stays_one(mesh: DeviceMesh, folder: Path) -> None:
 @check
 def an_unknown_id_is_refused(mesh: DeviceMesh, folder: Path) -> None:
     table = distribute_tensor(torch.zeros(5, 2), mesh, [Shard(0)])
-    with pytest.raises(ValueError, match="has 5 rows"):
+    with pytest.raises(ValueError, match="outside a table of 5 rows"):
         take_tables({"t": table}, torch.tensor([1, 5]))
-
-
-@check
-def dense_gradients_are_averaged(mesh: DeviceMesh, folder: Path) -> None:
-    rank, workers = mesh.get_local_rank(), mesh.size()
-    used, used_by_one, unused, frozen = (nn.Parameter(torch.ones(2)) for _ in range(4))
-    frozen.requires_grad_(False)
-    used.grad = torch.full([2], float(rank))
-    if rank == 0:
-        used_by_one.grad = torch.ones(2)
-    average_gradients([used, used_by_one, unused, frozen], mesh)
-    close(used.grad, torch.full([2], (workers - 1) / 2))
-    close(used_by_one.grad, torch.full([2], 1 / workers))
-    assert unused.grad is None
-    assert frozen.grad is None
-    used.grad = torch.eye(2).to_sparse()[0]
-    with pytest.raises(ValueError, match="not sharded"):
-        average_gradients([used], mesh)
-
-
-def _all_tensors(episode: EpisodeLoss, adam: RowAdam) -> dict[str, Any]:
-    found: dict[str, Any] = dict(episode.named_parameters())
-    for i, state in enumerate(adam.state.values()):
-        found |= {f"adam/{i}/{key}": state[key] for key in ("mean", "square")}
-    return found
-
-
-@check
-def checkpoints_are_those_of_one_process(mesh: DeviceMesh, folder: Path) -> None:
-    """Parameters and moments, written in pieces of a row or two, then read on other meshes."""
-    sharded_checkpoint.PIECE = 40
-    rule, whole = RULES["meta-sgd-element"], episodes(torch.float64)
-    theirs, model = episode_loss(mixture(), rule), mixture()
-    shard_tables(model, mesh)
-    ours = episode_loss(model, rule)
-    theirs.accumulate_gradients(whole, 5)
-    share_gradients(ours, whole, mesh, 5)
-    pair = []
-    for episode in (ours, theirs):
-        tables = [p for p in episode.parameters() if p.grad is not None and p.grad.is_sparse]
-        pair.append(RowAdam(tables, lr=0.1))
-        pair[-1].step()
-    settings, record = {"zeros": "0" * 64}, {"epoch": 3}
-    path = folder / f"of-{mesh.size()}.safetensors"
-    tensors = _all_tensors(ours, pair[0])
-    save_sharded_checkpoint(path, tensors, settings, record, mesh)
-    found, noted = load_checkpoint(path, settings)  # which checks the checksum
-    assert noted == record
-    wanted = _all_tensors(theirs, pair[1])
-    assert found.keys() == wanted.keys()
-    for name, tensor in wanted.items():
-        if isinstance(tensors[name], DTensor):
-            close(found[name], tensor.detach())
-
-    # Of the one that one process wrote, each worker reads its rows.
-    path = folder / f"whole-{mesh.size()}-{mesh.get_local_rank()}.safetensors"
-    save_checkpoint(path, wanted, settings, record)
-    for tensor in tensors.values():
-        with torch.no_grad():
-            (rows_here(tensor)[0] if isinstance(tensor, DTensor) else tensor).zero_()
-    assert load_sharded_checkpoint(path, tensors, settings) == record
-    for name, tensor in tensors.items():
-        full = whole_table(tensor) if isinstance(tensor, DTensor) else tensor
-        assert torch.equal(full, wanted[name]), name
-
-    rate = {"alpha.0": torch.zeros(2)}
-    refuse(path, {"modle": rate["alpha.0"]}, settings, "has no 'modle'")
-    refuse(path, rate, settings, "the model's .2.;")
-    refuse(path, {}, {"zeros": "1"}, "another configuration: zeros")
-    refuse(folder / "nothing", {}, settings, "no such checkpoint")
-    path.write_bytes(path.read_bytes()[:-1])
-    refuse(path, {}, settings, "damaged")
-
-
-def refuse(path: Path, tensors: dict[str, Tensor], settings: dict[str, str], words: str) -> None:
-    with pytest.raises(CheckpointError, match=words):
-        load_sharded_checkpoint(path, tensors, settings)
 
 
 @check
@@ -400,7 +220,7 @@ def a_mesh_of_two_dimensions_is_refused(mesh: DeviceMesh, folder: Path) -> None:
     class Plane:
         ndim = 2
 
-    with pytest.raises(ConfigError, match="one dimension"):
+    with pytest.raises(ConfigError, match="has 2 dimensions"):
         shard_tables(mixture(), Plane())
 
 

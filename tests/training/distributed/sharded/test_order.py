@@ -23,7 +23,7 @@ def test_large_products_do_not_overflow() -> None:
     (place,) = order.places(torch.tensor([last])).tolist()
     assert 0 <= place < MOST_ROWS
     assert order.ids(place, place + 1).tolist() == [last]
-    with pytest.raises(ConfigError, match="rows at most, not 3,000,000,001"):
+    with pytest.raises(ConfigError, match="of 3,000,000,001 rows exceeds the limit"):
         RowOrder(MOST_ROWS + 1)
 
 

@@ -1,91 +1,25 @@
-"""The Python API does what the command line does, and predicts rows that come later."""
+"""Adapt to a user, and predict candidates that come later."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-import yaml
 
 from metaselector import MetaSelector
 from metaselector.common.errors import (
     CandidateWarning,
-    CheckpointError,
-    ConfigError,
     DataError,
     UnknownWarning,
-    UserError,
 )
-from metaselector.common.progress import Silent
 from metaselector.data.preparation.given_rows import RawRows
-from metaselector.data.public.atomic import read_atomic
-from metaselector.evaluate.combiners import usable_combiners
 from metaselector.meta.predict import predict_episodes, predict_window
 from metaselector.meta.variants import make_adaptation
-from metaselector.runs.run import Run
-from metaselector.runs.stages.evaluate import evaluate
-from metaselector.runs.stages.prepare import prepare_run
-from metaselector.runs.stages.train import meta_train_selectors, pretrain_base_models
 
-SETTINGS = {
-    "base_models": {
-        "lr": {"pretrain": {"epochs": 1}},
-        "fm": {"pretrain": {"epochs": 2}},
-    },
-    "selector": {"hidden_size": 4},
-    "adapt": {"support_size": 8, "inner_lr_theta": 0.5},
-    "meta_train": {"epochs": 1},
-    "evaluate": {"resamples": 2},
-    "threads": 1,
-}
-WriteWorld = Callable[..., Path]
-
-
-@pytest.fixture(scope="module")
-def world(write_world: WriteWorld, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_world(tmp_path_factory.mktemp("world"))
-
-
-@pytest.fixture(scope="module")
-def raw(world: Path) -> pd.DataFrame:
-    return read_atomic(world, "ml-100k").interactions.drop(columns="line")
-
-
-@pytest.fixture(scope="module")
-def fitted(world: Path, tmp_path_factory: pytest.TempPathFactory) -> MetaSelector:
-    directory = tmp_path_factory.mktemp("fitted") / "run"
-    return MetaSelector(directory=directory, **SETTINGS).fit("movielens-100k", data=world)
-
-
-def windows(fitted: MetaSelector, raw: pd.DataFrame, user: str) -> tuple[pd.DataFrame, ...]:
-    """Raw rows before and in the user's test window, and where the latter are in the data set."""
-    dataset = fitted._fitted_run().dataset
-    place = dataset.user_names.index(user)
-    first, stop = dataset.user_offsets[place : place + 2]
-    cut = first + (stop - first) * 90 // 100
-    rows = dataset.source_rows
-    return raw.iloc[rows[first:cut]], raw.iloc[rows[cut:stop]], np.arange(cut, stop)
-
-
-def test_results_are_those_of_the_commands(
-    fitted: MetaSelector, world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    quick = {name: make for name, make in usable_combiners().items() if "lightgbm" not in name}
-    monkeypatch.setattr("metaselector.runs.stages.evaluate_seed.usable_combiners", lambda: quick)
-    run = Run(tmp_path, fitted.config)
-    prepare_run(run, world, tmp_path)
-    pretrain_base_models(run, Silent())
-    meta_train_selectors(run, Silent())
-    evaluate(run, Silent())
-    found = fitted.evaluate()
-    assert "metaselector-simplified" in set(found["model"])
-    pd.testing.assert_frame_equal(found, pd.read_csv(tmp_path / "results.csv"), check_exact=True)
+from .conftest import windows
 
 
 def test_a_known_user_is_predicted_as_in_the_table(fitted: MetaSelector, raw: pd.DataFrame) -> None:
@@ -152,28 +86,6 @@ def test_movement_is_that_of_the_inner_steps_by_hand(
     found = fitted.adapt(history).trace.loc[1]
     for group, square in squares.items():
         assert found[f"moved_{group}"] == pytest.approx(square**0.5, rel=1e-4)
-
-
-def test_a_saved_model_predicts_the_same_without_its_data(
-    fitted: MetaSelector, raw: pd.DataFrame, tmp_path: Path
-) -> None:
-    history, candidates, _ = windows(fitted, raw, "u4")
-    fitted.save(tmp_path / "model")
-    files = {path.name for path in (tmp_path / "model").rglob("*") if path.is_file()}
-    assert files == {
-        "config.yaml", "state.json", "model.safetensors",
-        "schema.json", "rows.json", "known_users.parquet", "known_items.parquet", "sha256.json",
-    }  # fmt: skip
-    loaded = MetaSelector.load(tmp_path / "model")
-    expected = fitted.adapt(history).predict(candidates)
-    assert np.array_equal(loaded.adapt(history).predict(candidates), expected)
-    of_run = MetaSelector.load(fitted._fitted_run().directory)
-    assert np.array_equal(of_run.adapt(history).predict(candidates), expected)
-    with pytest.raises(UserError, match="without its data"):
-        loaded.evaluate()
-    (tmp_path / "model" / "model.safetensors").write_bytes(b"cut")
-    with pytest.raises(CheckpointError, match="save the model again"):
-        MetaSelector.load(tmp_path / "model")
 
 
 def test_a_new_user_changes_with_their_history(fitted: MetaSelector, raw: pd.DataFrame) -> None:
@@ -281,77 +193,3 @@ def test_frames_may_be_odd(fitted: MetaSelector, raw: pd.DataFrame) -> None:
         fitted.adapt(twice)
     with pytest.raises(DataError, match="candidates " + message):
         fitted.adapt(history).predict(twice)
-
-
-def test_mistakes_are_named(fitted: MetaSelector, raw: pd.DataFrame) -> None:
-    history = raw[raw["user"] == "u1"]
-    with pytest.raises(DataError, match=r"history \(column user\): has rows of 40 users"):
-        fitted.adapt(raw)
-    with pytest.raises(DataError, match=r"candidates.*is of user 'u2', and the history of 'u1'"):
-        fitted.adapt(history).predict(raw[raw["user"] == "u2"])
-    with pytest.raises(DataError, match=r"history \(column rating\): there is no such column"):
-        fitted.adapt(history.drop(columns="rating"))
-    with pytest.raises(UserError, match="call predict first"):
-        _ = fitted.adapt(history).weights
-    with pytest.raises(UserError, match="call fit first"):
-        MetaSelector().adapt(history)
-    with pytest.raises(UserError, match="0 rows or more, not -1"):
-        fitted.adapt(history, support_size=-1)
-    with pytest.raises(ConfigError, match="did you mean 'steps'"):
-        MetaSelector(adapt={"step": 3})
-    with pytest.raises(ConfigError, match="needs columns="):
-        MetaSelector().fit(raw)
-
-
-def test_a_list_chooses_base_models() -> None:
-    model = MetaSelector(["fm", "lr"], seed=3)
-    assert list(model.config.base_models) == ["fm", "lr"]
-    assert model.config.seeds == (3,)
-    again = MetaSelector(config=model.config, adapt={"steps": 4}, seed=3).config
-    assert (again.adapt.steps, list(again.base_models)) == (4, ["fm", "lr"])
-    assert again.base_models == model.config.base_models
-
-
-def test_settings_may_be_of_numpy() -> None:
-    options = {"embedding_size": np.int64(4), "rates": np.array([0.5]), "bias": np.bool_(True)}
-    model = MetaSelector({"fm": {"options": options}, "lr": None}, seed=np.int64(2),
-                         adapt={"inner_lr_theta": np.float64(0.5)})  # fmt: skip
-    settings = model.config.model_dump(mode="json")
-    plain = {"embedding_size": 4, "rates": [0.5], "bias": True}
-    assert settings["base_models"]["fm"]["options"] == plain
-    assert yaml.safe_load(yaml.safe_dump(settings)) == settings
-    with pytest.raises(ConfigError, match="give numbers, text, lists and mappings"):
-        MetaSelector({"fm": {"options": {"embedding_size": object()}}})
-    with pytest.raises(ConfigError, match=r"base_models\.fm: give its settings"):
-        MetaSelector({"fm": 3})
-    with pytest.raises(ConfigError, match="base_models: give a list of names"):
-        MetaSelector(3)
-
-
-def test_a_data_frame_is_data_too(raw: pd.DataFrame, tmp_path: Path) -> None:
-    generator = np.random.default_rng(2)
-    frame = raw.assign(
-        at=pd.to_datetime(raw["timestamp"], unit="s"), price=generator.normal(size=len(raw))
-    ).drop(columns="timestamp")
-    items = pd.DataFrame(
-        {"item": [f"i{i}" for i in range(25)], "kind": ["a", "b", "c", "d", "e"] * 5}
-    )
-    columns = {
-        "user": "user", "item": "item", "time": "at", "label": "rating", "threshold": 4,
-        "features": ["price"], "items": {"key": "item", "features": ["kind"]},
-    }  # fmt: skip
-    model = MetaSelector(**SETTINGS).fit(frame, columns, items=items)
-    mine = frame[frame["user"] == "u2"].sort_values("at")
-    user = model.adapt(mine.iloc[:20])
-    expected = user.predict(mine.iloc[20:])
-    model.save(tmp_path / "model")
-    found = MetaSelector.load(tmp_path / "model").adapt(mine.iloc[:20]).predict(mine.iloc[20:])
-    assert np.array_equal(found, expected)
-    with pytest.raises(DataError, match=r"candidates \(column price\): there is no such column"):
-        user.predict(mine.iloc[20:].drop(columns="price"))
-
-
-def test_importing_the_package_does_not_wait_for_torch() -> None:
-    program = "import sys, metaselector; assert 'MetaSelector' in metaselector.__all__; "
-    program += "assert not {'torch', 'pandas', 'numpy'} & set(sys.modules)"
-    subprocess.run([sys.executable, "-c", program], check=True)
