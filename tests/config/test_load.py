@@ -1,4 +1,4 @@
-"""Settings: defaults, files, overrides, mistakes."""
+"""Loading settings: defaults, files, overrides and unknown keys."""
 
 from __future__ import annotations
 

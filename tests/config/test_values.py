@@ -1,4 +1,4 @@
-"""Values of settings that are refused, and the messages that say so."""
+"""Invalid values of settings, and their error messages."""
 
 from __future__ import annotations
 

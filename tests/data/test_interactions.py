@@ -1,4 +1,4 @@
-"""A table read some rows at a time, looked at as a whole."""
+"""The interaction table, read in blocks and as a whole."""
 
 from __future__ import annotations
 

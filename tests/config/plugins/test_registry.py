@@ -1,4 +1,4 @@
-"""Things by name, whatever their kind."""
+"""Registries of every kind of component."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_packages_do_not_replace_what_is_built_in(monkeypatch: pytest.MonkeyPatc
 
 
 class Decayed(MAML):
-    """A rule of one's own: what it makes is known by its type."""
+    """A custom rule, recognised by the type that it returns."""
 
 
 def test_a_rule_of_a_package(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,7 +168,7 @@ def test_a_dataset_of_a_package_that_still_gives_seconds(
 
 
 class Brings:
-    """MovieLens-100K under another name, which a package brings."""
+    """MovieLens-100K under another name, provided by a package."""
 
     licence, expected = "ask us", "a folder with ml-100k.inter"
     raw: Path

@@ -1,4 +1,4 @@
-"""Plug-ins of the wrong shape: one line that names them and what is expected."""
+"""Plug-ins that violate their contract fail with one line that names them."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_a_rule_that_does_something_else(changes: dict[str, Any], problem: str) 
 
 
 class Gives(nn.Module):
-    """What `given` makes of what it is called with."""
+    """Returns the result of `given` on its arguments."""
 
     given: Any
 

@@ -1,4 +1,4 @@
-"""Prepared data whose hashes fit, and whose numbers do not."""
+"""Prepared data with valid hashes but invalid indices."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Schemas that no preparation writes, refused before anything is made of them."""
+"""Inconsistent schemas raise an error."""
 
 from __future__ import annotations
 

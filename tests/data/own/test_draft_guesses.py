@@ -1,4 +1,4 @@
-"""Which column is which, guessed from names and values."""
+"""Roles of columns, guessed from names and values."""
 
 from __future__ import annotations
 

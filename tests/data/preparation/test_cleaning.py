@@ -1,4 +1,4 @@
-"""Rows that are there twice, and users of a single row."""
+"""Repeated rows, and users with a single row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every field by hand."""
+"""Every field, compared with values worked out by hand."""
 
 from __future__ import annotations
 
@@ -184,7 +184,7 @@ def test_schema_records_how_it_was_made(dataset: EncodedDataset) -> None:
 def test_encoding_with_a_schema_uses_its_vocabularies(
     make_table: MakeTable, dataset: EncodedDataset
 ) -> None:
-    """bob alone, in ids of the world with both."""
+    """bob alone, encoded with the ids of both users."""
     bob = make_table([row for row in ROWS if row[0] == "bob"])
     again = encode(bob, SETTINGS, schema=dataset.schema)
     assert again.schema == dataset.schema

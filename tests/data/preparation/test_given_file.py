@@ -1,4 +1,4 @@
-"""Rows in files to predict are read as files to learn from are."""
+"""Files of rows to predict are read like training data."""
 
 from __future__ import annotations
 

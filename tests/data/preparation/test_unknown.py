@@ -1,4 +1,4 @@
-"""What a model has never seen is counted, and stops where it is everything."""
+"""Unknown users, items and words are counted, and an error if all are unknown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a profile warns of: a world without any of it, and for each what brings it about."""
+"""Warnings of a profile: none for sound data, and each one when provoked."""
 
 from __future__ import annotations
 

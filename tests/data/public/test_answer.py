@@ -1,4 +1,4 @@
-"""Servers that say odd things, too much, or nothing for long."""
+"""Servers that misbehave: wrong headers, too much data, long silence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Downloads that break off, go on, or are not what they should be."""
+"""Downloads that are interrupted, resumed or wrong."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fetching, against a server on this machine."""
+"""Fetching from a local server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Small files that would become large ones."""
+"""Small files that expand into large ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lines by the block, gzipped or not."""
+"""Blocks of lines, gzipped or not."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_a_line_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_a_byte_order_mark_within_a_file_is_text(tmp_path: Path) -> None:
-    """Wherever blocks are cut: it is part of the user's name."""
+    """It is part of the user's name, whatever the blocks."""
     path = tmp_path / "log.csv"
     path.write_text("user,item\n\ufeffa,b\n\ufeffa,c\n", encoding="utf-8")
     for size in (8, 1000):
