@@ -94,7 +94,7 @@ def test_a_rule_of_a_package(monkeypatch: pytest.MonkeyPatch) -> None:
     assert rule.rate("base_models.lr.linear.bias") == 0.25
 
 
-def test_unknown_rules_and_selectors_are_told_with_the_settings() -> None:
+def test_unknown_rules_and_selectors_are_errors_of_their_settings() -> None:
     with pytest.raises(ConfigError, match=r"adapt\.rule: .*did you mean 'meta-sgd'"):
         load_config(overrides=["adapt.rule=metasgd"])
     with pytest.raises(ConfigError, match=r"selector\.kind: .*did you mean 'gated'"):

@@ -75,7 +75,7 @@ def test_the_schema_says_how_users_were_split(
 
 
 @pytest.mark.parametrize("size", [2, 4])
-def test_limited_histories_are_those_of_users_who_like_nothing_later(
+def test_limited_histories_equal_those_without_later_positives(
     dataset: EncodedDataset, rows: list[Row], make_table: MakeTable, size: int
 ) -> None:
     disliked = [

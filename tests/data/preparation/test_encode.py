@@ -119,7 +119,7 @@ def test_genres_share_a_weight_of_one(dataset: EncodedDataset) -> None:
     assert field(dataset, "genres") == [i1, [], i2, i4, i1, i2, i1, i2, i4, i1]
 
 
-def test_history_items_are_the_last_two_liked_newest_first(dataset: EncodedDataset) -> None:
+def test_history_items_are_the_last_two_positives_newest_first(dataset: EncodedDataset) -> None:
     """bob's i1 and i2 share a time, and neither sees the other; from rank 4 on, test is frozen."""
     half = 0.5
     assert field(dataset, "history_items") == [
@@ -136,7 +136,7 @@ def test_history_items_are_the_last_two_liked_newest_first(dataset: EncodedDatas
     ]
 
 
-def test_history_genres_are_the_mean_profile_of_all_liked(dataset: EncodedDataset) -> None:
+def test_history_genres_are_the_mean_over_all_positives(dataset: EncodedDataset) -> None:
     third = 1 / 3
     assert field(dataset, "history_genres") == [
         [],

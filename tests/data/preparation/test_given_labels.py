@@ -81,7 +81,7 @@ def test_what_is_wrong_is_named(
         labels(encoder, **columns)
 
 
-def test_zeros_and_ones_in_place_of_ratings_are_told(encoder: FittedEncoder) -> None:
+def test_warns_of_zeros_and_ones_instead_of_ratings(encoder: FittedEncoder) -> None:
     """All rows would be negative."""
     wrong = given(encoder, clicked=[1, 1, 1], rating=[1, 0, None])
     with pytest.warns(LabelWarning, match=r"history \(column rating\): .*positives are 4 or more"):

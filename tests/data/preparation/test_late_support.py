@@ -27,7 +27,7 @@ def said(history: list[list[Row]], candidates: list[list[Row]], support_size: in
     return list(late_support(rows, rows.episodes(support_size)))
 
 
-def test_nothing_is_said_of_later_rows() -> None:
+def test_later_rows_need_no_warning() -> None:
     assert said([[(0, 1), (1, 5)], [(2, 9)]], [[(2, 5), (3, 6)], [(0, 9)]]) == []
     assert said([[], []], [[(2, 5)], [(0, 9)]]) == []
 

@@ -53,7 +53,7 @@ def split(
 
 
 @pytest.mark.parametrize("world", ["films", "shop"])
-def test_rows_of_a_known_user_are_those_of_preparation(
+def test_rows_of_a_known_user_equal_prepared_rows(
     world: str, request: pytest.FixtureRequest
 ) -> None:
     data, raw = request.getfixturevalue(world)

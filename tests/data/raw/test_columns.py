@@ -98,7 +98,7 @@ def test_what_cannot_be_words(values: Any) -> None:
     ],
     ids=lambda column: str(column.type),
 )
-def test_keys_are_no_fractions(column: pa.Array) -> None:
+def test_keys_must_not_be_fractions(column: pa.Array) -> None:
     with pytest.raises(BadValue, match="floating-point numbers cannot be ids"):
         keys(column)
 
@@ -142,7 +142,7 @@ def test_words_of_a_dictionary_are_the_numbers_of_plain_text(texts: list[str | N
     np.testing.assert_array_equal(found, numbers(plain))
 
 
-def test_a_bad_word_is_told_of_its_first_row() -> None:
+def test_a_bad_word_is_reported_for_its_first_row() -> None:
     column = pa.DictionaryArray.from_arrays(
         pa.array([1, None, 2, 3, 2], pa.int32()), pa.array(["unused", "1", "bad", "worse"])
     )

@@ -65,7 +65,7 @@ def test_the_lines_after_one(words: list[bytes], ended: bool, first: int, line: 
     assert (block.lines() if block.data else []) == expected
 
 
-def test_a_byte_order_mark_is_no_text(tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_dropped(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"\xef\xbb\xbfa\nb")
     assert [block.lines() for block in read_blocks(tmp_path / "file")] == [[b"a"], [b"b"]]
 
