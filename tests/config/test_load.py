@@ -1,4 +1,4 @@
-"""Settings: defaults, files, overrides, mistakes."""
+"""Loading settings: defaults, files, overrides and unknown keys."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_a_file_chooses_the_models_which_keep_their_own_defaults(file: Path) -> 
     assert models["fm"].pretrain == expected
 
 
-def test_a_model_of_ones_own_starts_from_the_general_defaults(file: Path) -> None:
+def test_a_custom_model_starts_from_the_general_defaults(file: Path) -> None:
     file.write_text("base_models: {popularity: {options: {fields: [0, 4]}}}\n")
     models = load_config(file).base_models
     assert models == {"popularity": BaseModelConfig(options={"fields": [0, 4]})}
@@ -95,7 +95,7 @@ def test_an_override_of_a_model_the_file_left_out_adds_it(file: Path) -> None:
     assert models["lr"].pretrain.weight_decay == Config().base_models["lr"].pretrain.weight_decay
 
 
-def test_the_order_of_what_the_selector_sees_is_no_setting() -> None:
+def test_the_order_of_selector_inputs_does_not_matter() -> None:
     given = load_config(overrides=["selector.inputs=[outputs, fields]"])
     assert given == load_config()
     assert given.selector.inputs == ("fields", "outputs")
@@ -154,7 +154,7 @@ def test_malformed_override_is_shown(override: str) -> None:
         (b"steps\n", "found str"),
     ],
 )
-def test_a_file_that_is_no_settings_file(file: Path, content: bytes, message: str) -> None:
+def test_files_without_valid_settings(file: Path, content: bytes, message: str) -> None:
     file.write_bytes(content)
     with pytest.raises(ConfigError, match=message) as caught:
         load_config(file)
@@ -162,7 +162,7 @@ def test_a_file_that_is_no_settings_file(file: Path, content: bytes, message: st
     assert "\n" not in str(caught.value)
 
 
-def test_keys_that_are_no_text(file: Path) -> None:
+def test_keys_must_be_text(file: Path) -> None:
     file.write_text("1: 2\n")
     with pytest.raises(ConfigError, match="1"):
         load_config(file)

@@ -71,7 +71,7 @@ def test_every_name_leads_to_a_setting_and_back() -> None:
 
 
 def test_a_search_space_of_before_draws_the_same(tmp_path: Path) -> None:
-    """What is drawn depends on the order of the settings, which was that of their former names."""
+    """Draws depend on the order of the settings, which follows their former names."""
     path = tmp_path / "space.yaml"
     path.write_text(
         "adapt.prior_rows: {low: 0.0, high: 5.0}\nadapt.theta_rate: {low: 0.1, high: 1.0}\n"

@@ -1,4 +1,4 @@
-"""Values of settings that are refused, and the messages that say so."""
+"""Invalid values of settings, and their error messages."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_base_model_names_that_cannot_be_used(name: str) -> None:
         load_config(changes={"base_models": {name: {}}})
 
 
-def test_half_lives_are_those_of_the_last_steps() -> None:
+def test_half_lives_apply_to_the_last_steps() -> None:
     assert AdaptConfig(steps=3, half_lives=(2.0,)).half_life_of_steps == (None, None, 2.0)
     assert AdaptConfig(steps=2, half_lives=(None, 4.0)).half_life_of_steps == (None, 4.0)
     assert AdaptConfig(steps=1, half_lives=()).half_life_of_steps == (None,)

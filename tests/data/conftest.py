@@ -1,4 +1,4 @@
-"""Small hand-made worlds."""
+"""Small hand-made data sets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A table read some rows at a time, looked at as a whole."""
+"""The interaction table, read in blocks and as a whole."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_items_are_asked_for_those_that_occur(make_table: MakeTable) -> None:
     assert asked == ["i1", "i3"]
 
 
-def test_a_table_without_rows_is_said(make_table: MakeTable) -> None:
+def test_a_table_without_rows_is_an_error(make_table: MakeTable) -> None:
     empty = replace(make_table(ROWS, 1), read=lambda: iter(()))
     with pytest.raises(DataError, match="the file contains no interactions"):
         _ = empty.interactions

@@ -62,7 +62,7 @@ def test_text_has_a_fraction_only_where_there_is_one(time: int, text: str) -> No
 
 
 @given(st.integers(0, 7_258_118_400))  # up to the year 2200
-def test_parts_are_those_of_the_calendar(seconds: int) -> None:
+def test_parts_match_the_calendar(seconds: int) -> None:
     time = datetime.fromtimestamp(seconds, UTC)
     last = np.array([seconds * SECOND + 999_999])  # microsecond of the second
     expected = {

@@ -1,4 +1,4 @@
-"""The planted world is as its equations say."""
+"""The planted world satisfies its equations."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_taste_and_cluster_alone_say_nothing(world: PlantedWorld, name: str) -> 
 
 
 def test_any_additive_predictor_of_the_interaction_is_at_chance(world: PlantedWorld) -> None:
-    """The best linear fit of B's labels on taste and cluster explains nothing; the product does."""
+    """A linear fit of B's labels on taste and cluster explains nothing; their product does."""
     rows = row_types(world) == TYPE_B
     t, c = signs(world, "taste")[rows], signs(world, "cluster")[rows]
     labels = world.dataset.labels[rows].astype(np.float64)
@@ -149,7 +149,7 @@ def fit(model: torch.nn.Module, world: PlantedWorld, rows: np.ndarray) -> torch.
 
 
 def test_the_right_model_of_each_type_is_better_by_a_margin(world: PlantedWorld) -> None:
-    """Trained on the pooled early rows, judged on the test window."""
+    """Trained on the pooled early rows, evaluated on the test window."""
     dataset, schema = world.dataset, world.dataset.schema
     user_types = row_types(world)
     train, test = (window_rows(dataset.user_offsets, *edges) for edges in ((0, 60), (80, 100)))

@@ -1,4 +1,4 @@
-"""What must hold of every table: it comes back, in order, in windows, and without the future."""
+"""Invariants of random tables: nothing is lost, order and windows hold, no future leaks."""
 
 from __future__ import annotations
 

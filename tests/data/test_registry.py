@@ -1,4 +1,4 @@
-"""Named data sets, recognised by the files that are there."""
+"""Named data sets, read from the files that are present."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which settings name Python code, and when that may run."""
+"""Consent to run Python code that settings name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Classes in files, and every way in which that goes wrong."""
+"""Classes loaded from Python files, and the errors on the way."""
 
 from __future__ import annotations
 

@@ -117,7 +117,7 @@ def train(
 def test_the_rule_of_the_file_makes_the_steps(
     dataset: EncodedDataset, path: Path, own: str, factor: int
 ) -> None:
-    """One that does what MAML does learns what MAML learns; twice the step is twice the rate.
+    """A copy of MAML learns what MAML learns; twice the step equals twice the rate.
 
     But for rounding: engines have a faster way for the built-in rules.
     """

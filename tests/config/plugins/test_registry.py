@@ -1,4 +1,4 @@
-"""Things by name, whatever their kind."""
+"""Registries of every kind of component."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_packages_do_not_replace_what_is_built_in(monkeypatch: pytest.MonkeyPatc
 
 
 class Decayed(MAML):
-    """A rule of one's own: what it makes is known by its type."""
+    """A custom rule, recognised by the type that it returns."""
 
 
 def test_a_rule_of_a_package(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,7 +94,7 @@ def test_a_rule_of_a_package(monkeypatch: pytest.MonkeyPatch) -> None:
     assert rule.rate("base_models.lr.linear.bias") == 0.25
 
 
-def test_unknown_rules_and_selectors_are_told_with_the_settings() -> None:
+def test_unknown_rules_and_selectors_are_errors_of_their_settings() -> None:
     with pytest.raises(ConfigError, match=r"adapt\.rule: .*did you mean 'meta-sgd'"):
         load_config(overrides=["adapt.rule=metasgd"])
     with pytest.raises(ConfigError, match=r"selector\.kind: .*did you mean 'gated'"):
@@ -168,7 +168,7 @@ def test_a_dataset_of_a_package_that_still_gives_seconds(
 
 
 class Brings:
-    """MovieLens-100K under another name, which a package brings."""
+    """MovieLens-100K under another name, provided by a package."""
 
     licence, expected = "ask us", "a folder with ml-100k.inter"
     raw: Path

@@ -1,4 +1,4 @@
-"""Plug-ins of the wrong shape: one line that names them and what is expected."""
+"""Plug-ins that violate their contract fail with one line that names them."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_a_rule_that_is_one() -> None:
         (lambda: rule(update="x"), r"has no method update\(params, grads, rates\)"),
     ],
 )
-def test_what_is_no_rule(make: Any, problem: str) -> None:
+def test_invalid_rules(make: Any, problem: str) -> None:
     with pytest.raises(ConfigError, match=problem):
         made_rule("own", make)
 
@@ -89,7 +89,7 @@ def test_a_rule_that_does_something_else(changes: dict[str, Any], problem: str) 
 
 
 class Gives(nn.Module):
-    """What `given` makes of what it is called with."""
+    """Returns the result of `given` on its arguments."""
 
     given: Any
 
@@ -160,7 +160,7 @@ def test_an_option_of_the_wrong_type() -> None:
         (lambda y, p, users: p, "own gives ndarray, not a number"),
     ],
 )
-def test_a_metric_that_is_no_number(function: Any, problem: str) -> None:
+def test_metrics_must_return_a_number(function: Any, problem: str) -> None:
     with pytest.raises(ConfigError, match=problem):
         metric_of_plugin("own", function)(*np.zeros((3, 4)))
 

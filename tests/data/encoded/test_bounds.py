@@ -1,4 +1,4 @@
-"""Prepared data whose hashes fit, and whose numbers do not."""
+"""Prepared data with valid hashes but invalid indices."""
 
 from __future__ import annotations
 
@@ -62,7 +62,9 @@ def test_what_points_nowhere_is_refused(
 
 
 @pytest.mark.parametrize("number", [1e30, -1e30])
-def test_the_bits_of_a_number_are_no_id(number: float, tmp_path: Path, make_dataset: Any) -> None:
+def test_the_bits_of_a_number_are_not_checked_as_an_id(
+    number: float, tmp_path: Path, make_dataset: Any
+) -> None:
 
     made = make_dataset([3, 5])
     numeric = Field(name="price", kind="numeric", slots=1, first_id=9, vocabulary=("(number)",))

@@ -1,4 +1,4 @@
-"""A saved data set comes back whole, or is refused."""
+"""Saved data sets load unchanged, or raise an error."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def test_times_in_seconds_of_an_earlier_version_are_refused(saved: Path) -> None
 def test_whole_seconds_keep_the_digest_that_they_had_in_seconds(
     make_dataset: Callable[[Sequence[int]], EncodedDataset],
 ) -> None:
-    """Computed as when seconds were kept, with their schema."""
+    """Computed as in version 2, from seconds and its schema."""
     dataset = make_dataset([3, 2])
     schema = dataset.schema.model_copy(update={"version": 2})
     text = schema.model_dump_json(indent=1, exclude_none=True)

@@ -1,4 +1,4 @@
-"""A prepared directory is as it was written, or is refused."""
+"""Changes to a prepared directory are detected."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _flipped(data: bytes, at: int) -> bytes:
 
 
 def _all_of(directory: Path) -> tuple[Any, ...]:
-    """Everything that is read of a prepared directory."""
+    """Load everything in a prepared directory."""
     dataset, known = EncodedDataset.load(directory), FittedEncoder.load(directory)
     arrays = [getattr(dataset, name).tobytes() for name in ARRAYS]
     frames = known.users.to_csv(), known.items.to_csv()
@@ -180,7 +180,7 @@ def test_files_are_hashed_once_a_process(
 
 
 def test_the_digest_is_of_what_is_there(prepared: Path) -> None:
-    """Whoever lists another array's hash does not keep the data set's."""
+    """Listing another array's hash changes the hash of the data set."""
     before = EncodedDataset.load(prepared).sha256
     items = np.load(prepared / "items.npy")
     np.save(prepared / "items.npy", items[::-1])

@@ -1,4 +1,4 @@
-"""Histories look strictly backwards, and stop at the test window."""
+"""Histories contain only earlier positives, and end at the test window."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_a_tie_across_the_start_of_the_test_window_stays_unseen() -> None:
 
 
 def test_users_do_not_see_each_other() -> None:
-    """Not even where the last time of one is the first of the next."""
+    """Not even if the last time of one user is the first of the next."""
     past = Past([0, 2, 4], [1, 2, 2, 3], [1, 1, 1, 1], [2, 4])
     assert past.latest(2).tolist() == [[-1, -1], [0, -1], [-1, -1], [2, -1]]
 
@@ -112,7 +112,7 @@ def test_times_shown_counts_the_latest_of_all_rows(
 
 
 def test_not_one_bit_of_a_mean_depends_on_other_users() -> None:
-    """Running sums in floating point would carry their rounding from user to user."""
+    """Floating-point running sums would carry rounding errors from user to user."""
     generator = np.random.default_rng(0)
     features = 1 / generator.integers(1, 7, size=(600, 1))
     together = running_means(np.array([0, 500, 600]), features)[501:]

@@ -1,4 +1,4 @@
-"""Schemas that no preparation writes, refused before anything is made of them."""
+"""Inconsistent schemas raise an error."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_a_contradiction(file: Path, case: str) -> None:
 @pytest.mark.parametrize(
     "text", ["", "[]", "[" * 100_000, '{"version": ' + "9" * 5000 + "}", "NaN"]
 )
-def test_what_is_no_schema(file: Path, text: str) -> None:
+def test_invalid_schemas(file: Path, text: str) -> None:
     file.write_text(text)
     with pytest.raises(DataError, match="not a schema this version can read"):
         Schema.load(file)

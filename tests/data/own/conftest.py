@@ -1,4 +1,4 @@
-"""A log of one's own, its schema, and what reading it must give."""
+"""A user's own log, its schema, and the expected result of reading it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LOG = HEADER + "\n".join(ROWS) + "\n"
 
 
 def write(folder: Path, log: str | bytes | None = LOG, **changes: Any) -> Path:
-    """A schema, changed, and its interactions; returns the path of the schema."""
+    """Write a changed schema and its interactions; return the schema's path."""
     schema = {key: value for key, value in {**SCHEMA, **changes}.items() if value is not None}
     if log is not None:
         raw = log if isinstance(log, bytes) else log.encode()
@@ -43,7 +43,7 @@ def write(folder: Path, log: str | bytes | None = LOG, **changes: Any) -> Path:
 
 
 def problem(schema: Path, data: Path | None = None) -> str:
-    """The one line that reading everything ends with, without the folder."""
+    """The one-line error of reading everything, without the folder."""
     with pytest.raises(UserError) as error:
         len(read_log(schema, data).interactions)
     message = str(error.value)

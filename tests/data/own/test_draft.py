@@ -1,4 +1,4 @@
-"""Drafts of schemas: what is guessed, and that every draft that could guess can be read."""
+"""Drafts of schemas, which must load if everything could be guessed."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def test_every_draft_can_be_read(tmp_path_factory: pytest.TempPathFactory, more:
 
 
 def test_atomic_files_of_any_collection(tmp_path: Path) -> None:
-    """Their headers say what words are; nothing in them is quoted; side files come along."""
+    """Headers declare types, nothing is quoted, and files of users and items are included."""
     inter = "user_id:token\titem_id:token\tlabel:float\ttimestamp:float\tprice:float\n"
     inter += "".join(f"{u}\t{i}\t{(u + i) % 2}\t{1_600_000_000 + i}\t{i}.5\n" for u, i in PAIRS)
     (tmp_path / "shop.inter").write_text(inter)

@@ -1,4 +1,4 @@
-"""Which column is which, guessed from names and values."""
+"""Roles of columns, guessed from names and values."""
 
 from __future__ import annotations
 
@@ -109,13 +109,13 @@ def test_a_unit_that_schemas_do_not_have_is_named(tmp_path: Path) -> None:
     )
 
 
-def test_a_day_in_one_number_is_no_time(tmp_path: Path) -> None:
+def test_a_date_in_one_number_is_not_a_time(tmp_path: Path) -> None:
     path = tmp_path / "log.csv"
     pd.DataFrame(COLUMNS | {"timestamp": 20240501}).to_csv(path, index=False)
     assert "time: {column: timestamp, unit: CHANGE_ME}" in draft(path)
 
 
-def test_gaps_are_told(tmp_path: Path) -> None:
+def test_missing_values_are_noted(tmp_path: Path) -> None:
     path = tmp_path / "log.csv"
     users = [None, *COLUMNS["user_id"][1:]]
     pd.DataFrame(COLUMNS | {"user_id": users}).to_csv(path, index=False)

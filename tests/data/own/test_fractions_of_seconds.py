@@ -1,4 +1,4 @@
-"""Order, windows, histories and repeats go by the time as given, whatever the file."""
+"""Fractions of seconds count for order, windows, histories and repeats, in every format."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ FORMATS: dict[str, Write] = {
 
 
 def encoded(table: InteractionTable) -> dict[str, list[Any]]:
-    """What every user's rows are, in the order of preparation."""
+    """Every user's rows, in the order of preparation."""
     dataset = encode(table, SETTINGS)
     ids, values = dataset.batch(np.arange(len(dataset)))
     found = {}

@@ -1,4 +1,4 @@
-"""Data frames of one's own as logs with a schema."""
+"""Data frames written as logs with a schema."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Labels that come after another."""
+"""Labels that require an earlier label to be positive."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def funnel(folder: Path, *rows: str) -> Path:
 
 
 def test_labels_after_another(tmp_path: Path) -> None:
-    """A 0 where nothing was asked is no answer."""
+    """A 0 is missing if the user had no choice."""
     table = read_log(funnel(tmp_path, "1,1,5,1,1", "2,2,5,0,0", "3,3,2,0,0", "4,4,4,,", "5,5,1,,"))
     assert table.tasks == (
         Task("like", 4.0),
@@ -39,7 +39,7 @@ def test_labels_after_another(tmp_path: Path) -> None:
 
 
 def test_a_threshold_after_another_where_nothing_is_missing(tmp_path: Path) -> None:
-    """Arrow hands out such numbers as its own memory, which is read-only."""
+    """Arrow returns such numbers as read-only memory."""
     labels = {
         "bought": {"column": "bought"},
         "like": {"column": "stars", "threshold": 4, "after": "bought"},

@@ -1,4 +1,4 @@
-"""The schema of a log of one's own, and how its mistakes are told."""
+"""Schemas of logs, and messages about their mistakes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Interaction logs of one's own as text, and as a data set."""
+"""Logs in text files, read by their schema."""
 
 from __future__ import annotations
 

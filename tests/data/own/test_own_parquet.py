@@ -1,4 +1,4 @@
-"""Interaction logs of one's own in Parquet files, right and wrong."""
+"""Logs in Parquet files, correct and wrong."""
 
 from __future__ import annotations
 

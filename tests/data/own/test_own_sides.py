@@ -1,4 +1,4 @@
-"""What logs of one's own say of users and items."""
+"""Features of users and items in files beside the log."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_sides_that_say_nothing(tmp_path: Path) -> None:
 
 
 def test_sides_that_spell_names_in_another_way(tmp_path: Path) -> None:
-    """They stay unknown; users and items that are described in both spellings are not meant."""
+    """They stay unknown, except users and items that are listed in both spellings."""
     users = "id,age\n ann,24\n4294967296123,1\n04294967296123,2\n"
     items = "id\tgenres\tbrand\n2.0\tDrama\tx\n02\tWar\tx\n'a'\tWar\ty\n"
     table = read_log(write_sides(tmp_path, users, items + '"a ""b"", c"\tWar\ty\n'))

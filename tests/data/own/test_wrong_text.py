@@ -1,4 +1,4 @@
-"""What is said of a wrong value, line or file of text."""
+"""Messages about wrong values, lines and text files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A small world, encoded, and a way to read it."""
+"""Small data sets to encode, and helpers to decode them."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def dataset(make_table: MakeTable) -> EncodedDataset:
 
 
 def field(dataset: EncodedDataset, name: str) -> list[Any]:
-    """The field as words and values, one list of (word, value) a row, padding left out."""
+    """Decode a field into (word, value) pairs, a list per row, without padding."""
     width = next(f.slots for f in dataset.schema.fields if f.name == name)
     first = dataset.schema.first_slot(name)
     rows = []
@@ -63,7 +63,7 @@ def field(dataset: EncodedDataset, name: str) -> list[Any]:
 
 
 def decoded(dataset: EncodedDataset, name: str) -> list[Any]:
-    """Word and value of each slot of a field that is no padding, row by row."""
+    """Decode a field into [word, value] of each slot, a list per row, without padding."""
     batch = dataset.batch(np.arange(len(dataset)))
     first = dataset.schema.first_slot(name)
     field = next(field for field in dataset.schema.fields if field.name == name)

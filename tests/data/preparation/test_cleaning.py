@@ -1,4 +1,4 @@
-"""Rows that are there twice, and users of a single row."""
+"""Repeated rows, and users with a single row."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def notes_of(*groups: list[Row]) -> list[str]:
     return cleaning.notes()
 
 
-def test_what_is_said_of_times() -> None:
+def test_notes_about_tied_times() -> None:
     calm = [(0, item, item) for item in range(8)]
     assert notes_of(calm, [(1, 1, 7), (1, 2, 7)]) == [
         "tiny.csv: 20 % of the rows (2 of 10) share their time with another row of their user: "

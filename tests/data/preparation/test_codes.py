@@ -1,4 +1,4 @@
-"""Words to codes, over blocks."""
+"""Codes of words, across blocks."""
 
 from __future__ import annotations
 

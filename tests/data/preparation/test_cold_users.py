@@ -1,4 +1,4 @@
-"""Data sets whose users are split: what is fitted on whom, and histories that end early."""
+"""Split users: fitted vocabularies, and histories that end early."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_the_schema_says_how_users_were_split(
 
 
 @pytest.mark.parametrize("size", [2, 4])
-def test_limited_histories_are_those_of_users_who_like_nothing_later(
+def test_limited_histories_equal_those_without_later_positives(
     dataset: EncodedDataset, rows: list[Row], make_table: MakeTable, size: int
 ) -> None:
     disliked = [
@@ -108,7 +108,7 @@ def test_episodes_have_those_limits(dataset: EncodedDataset) -> None:
 
 
 def test_base_models_are_trained_on_histories_of_either_size(dataset: EncodedDataset) -> None:
-    """Each row is that of one of the sizes, and rows of every size are there."""
+    """Each row has the history of one of the sizes, and every size occurs."""
     fitting = Cold(dataset, CONFIG).fitting_dataset
     liked = np.cumsum(dataset.labels.reshape(-1, ROWS), axis=1)
     possible = [

@@ -1,4 +1,4 @@
-"""Every field by hand."""
+"""Every field, compared with values worked out by hand."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_genres_share_a_weight_of_one(dataset: EncodedDataset) -> None:
     assert field(dataset, "genres") == [i1, [], i2, i4, i1, i2, i1, i2, i4, i1]
 
 
-def test_history_items_are_the_last_two_liked_newest_first(dataset: EncodedDataset) -> None:
+def test_history_items_are_the_last_two_positives_newest_first(dataset: EncodedDataset) -> None:
     """bob's i1 and i2 share a time, and neither sees the other; from rank 4 on, test is frozen."""
     half = 0.5
     assert field(dataset, "history_items") == [
@@ -136,7 +136,7 @@ def test_history_items_are_the_last_two_liked_newest_first(dataset: EncodedDatas
     ]
 
 
-def test_history_genres_are_the_mean_profile_of_all_liked(dataset: EncodedDataset) -> None:
+def test_history_genres_are_the_mean_over_all_positives(dataset: EncodedDataset) -> None:
     third = 1 / 3
     assert field(dataset, "history_genres") == [
         [],
@@ -184,7 +184,7 @@ def test_schema_records_how_it_was_made(dataset: EncodedDataset) -> None:
 def test_encoding_with_a_schema_uses_its_vocabularies(
     make_table: MakeTable, dataset: EncodedDataset
 ) -> None:
-    """bob alone, in ids of the world with both."""
+    """bob alone, encoded with the ids of both users."""
     bob = make_table([row for row in ROWS if row[0] == "bob"])
     again = encode(bob, SETTINGS, schema=dataset.schema)
     assert again.schema == dataset.schema

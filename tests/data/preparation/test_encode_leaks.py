@@ -1,4 +1,4 @@
-"""No feature depends on the same time or later."""
+"""No feature depends on rows at the same time or later."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_ratings_of_the_test_window_change_no_feature_and_no_vocabulary(
 def test_vocabularies_come_from_train_rows_only(
     make_table: MakeTable, rows: Any, data: st.DataObject
 ) -> None:
-    """Whatever valid and test hold, items included."""
+    """Whatever is in valid and test, items included."""
     # Repeats would be dropped, and the windows move with how many there are.
     rows = list(
         {

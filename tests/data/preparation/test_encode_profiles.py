@@ -1,4 +1,4 @@
-"""Fields of items, whatever the data know of them, and the profiles that histories give."""
+"""Fields of items and profiles of histories, whatever item features exist."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .conftest import ROWS, WINDOWS, MakeTable, field, vocabulary
 
 
 def with_items(table: InteractionTable, **categories: tuple[str, ...]) -> InteractionTable:
-    """`table` of a shop that knows nothing of its users, and of items their categories."""
+    """`table` without user features, and with only categories of items."""
     items = pd.DataFrame({"categories": pd.Series(categories, dtype=object)})
     return replace(
         table,

@@ -153,7 +153,7 @@ def test_numbers_far_outside_of_the_range_of_train_are_set_to_its_edge(
 
 @pytest.mark.parametrize("number", [14.62, 14.5, -1e15, 1e-9])
 def test_a_constant_number_stays_constant(table: InteractionTable, number: float) -> None:
-    """The squares of equal numbers add up to what rounding leaves; of 14.62 that is not 0."""
+    """Squared deviations of equal numbers are rounding errors, which for 14.62 are not 0."""
     later = [number * 1.001] * 3 + [np.nan]
     columns = {"price": [number] * 4 + later, "cut": [number] * 4 + later}
     features = [Feature("price", "numeric"), Feature("cut", "numeric", buckets=3)]
@@ -191,7 +191,7 @@ def test_numbers_of_items(table: InteractionTable) -> None:
 
 
 def test_items_that_come_after_train_may_leave_its_range(table: InteractionTable) -> None:
-    """Items are what is counted, not their rows; i5 is in the last row only."""
+    """Each item counts once, not each of its rows; i5 is only in the last row."""
     rows = [(*row[:1], "i5" if t == 7 else row[1], *row[2:]) for t, row in enumerate(ROWS)]
     items = pd.DataFrame({"a": [2.0] * 4 + [3.0], "b": [1.0, 3.0, 5.0, 3.0, 99.0]}, [*"12345"])
     table = replace(

@@ -1,4 +1,4 @@
-"""Rows in files to predict are read as files to learn from are."""
+"""Files of rows to predict are read like training data."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_parquet_and_folders_of_it(encoder: FittedEncoder, tmp_path: Path) -> No
     assert len(given_file(encoder, tmp_path / "none.parquet", labelled=False)) == 0
 
 
-def test_a_header_is_no_rows(encoder: FittedEncoder, tmp_path: Path) -> None:
+def test_a_header_alone_has_no_rows(encoder: FittedEncoder, tmp_path: Path) -> None:
     for text in (HEADER, HEADER.strip(), HEADER + "\n"):
         (tmp_path / "h.csv").write_text(text)
         given = given_file(encoder, tmp_path / "h.csv", labelled=True)

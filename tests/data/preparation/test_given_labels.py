@@ -1,4 +1,4 @@
-"""Labels that a user brings are checked as those of the data are."""
+"""Given labels are checked by the same rules as training data."""
 
 from __future__ import annotations
 
@@ -81,8 +81,8 @@ def test_what_is_wrong_is_named(
         labels(encoder, **columns)
 
 
-def test_zeros_and_ones_in_place_of_ratings_are_told(encoder: FittedEncoder) -> None:
-    """All of them would be negatives."""
+def test_warns_of_zeros_and_ones_instead_of_ratings(encoder: FittedEncoder) -> None:
+    """All rows would be negative."""
     wrong = given(encoder, clicked=[1, 1, 1], rating=[1, 0, None])
     with pytest.warns(LabelWarning, match=r"history \(column rating\): .*positives are 4 or more"):
         warn_labels(encoder, HISTORY, wrong.blocks)

@@ -1,4 +1,4 @@
-"""Candidates that adaptation knows too much of."""
+"""Candidates older than, or part of, the support set."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def said(history: list[list[Row]], candidates: list[list[Row]], support_size: in
     return list(late_support(rows, rows.episodes(support_size)))
 
 
-def test_nothing_is_said_of_later_rows() -> None:
+def test_later_rows_need_no_warning() -> None:
     assert said([[(0, 1), (1, 5)], [(2, 9)]], [[(2, 5), (3, 6)], [(0, 9)]]) == []
     assert said([[], []], [[(2, 5)], [(0, 9)]]) == []
 
 
 def test_older_candidates_are_counted() -> None:
-    """A microsecond is enough, and other users' rows are none of a user's."""
+    """A microsecond is enough, and rows of other users do not matter."""
     (sentence,) = said([[(0, 1), (1, 5)], [(2, 9)]], [[(2, 4), (3, 5)], [(0, 8)]])
     assert sentence.startswith("2 of 3 candidates are older than the newest row that their user")
 

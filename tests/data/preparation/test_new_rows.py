@@ -1,4 +1,4 @@
-"""New rows are encoded as preparation encodes."""
+"""New rows are encoded as in preparation."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ HISTORY, CANDIDATES = Path("history"), Path("candidates")
 def split(
     data: Path, raw: pd.DataFrame, user: str, column: str
 ) -> tuple[EncodedDataset, np.ndarray, NewRows]:
-    """A user's rows before their test window as history, those in it as candidates, encoded.
+    """Encode a user's rows before the test window as history, and those in it as candidates.
 
     Rows that preparation dropped, as they repeat others, stay in the history only.
     """
@@ -53,7 +53,7 @@ def split(
 
 
 @pytest.mark.parametrize("world", ["films", "shop"])
-def test_rows_of_a_known_user_are_those_of_preparation(
+def test_rows_of_a_known_user_equal_prepared_rows(
     world: str, request: pytest.FixtureRequest
 ) -> None:
     data, raw = request.getfixturevalue(world)

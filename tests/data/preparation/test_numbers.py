@@ -1,4 +1,4 @@
-"""What is measured of a column of numbers in train."""
+"""Statistics of numeric columns in train."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_without_spread_the_deviation_is_one(values: list[float]) -> None:
 
 @given(st.integers(1, 10**6), st.integers(2, 3000))
 def test_equal_prices_have_no_spread(cents: int, n: int) -> None:
-    """In two of three prices, rounding leaves something between their mean and them."""
+    """For two of three prices, rounding makes the mean differ from the equal numbers."""
     price = cents / 100
     numbers = numbers_of([price] * n)
     assert (numbers.constant, numbers.center, numbers.deviation) == (True, price, 1)

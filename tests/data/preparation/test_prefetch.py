@@ -1,4 +1,4 @@
-"""Working ahead in a thread."""
+"""Prefetching in a background thread."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Raw interactions on disk, and back as whole users."""
+"""Interactions staged on disk, and read back user by user."""
 
 from __future__ import annotations
 

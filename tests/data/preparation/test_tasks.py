@@ -85,7 +85,7 @@ def test_a_task_comes_after_an_earlier_one(table: InteractionTable, after: str) 
 
 
 def test_a_log_of_positives(make_table: MakeTable) -> None:
-    """Histories hold what was really liked; windows and batches hold the negatives too."""
+    """Histories contain only true positives; windows and batches also contain the negatives."""
     rows = [(user, f"i{t}", 0.0, t) for user in ("ann", "bob") for t in range(user == "bob", 8)]
     table = replace(
         make_table(rows, 99), negatives=Negatives(1), item_features=(), user_features=()

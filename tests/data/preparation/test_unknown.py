@@ -1,4 +1,4 @@
-"""What a model has never seen is counted, and stops where it is everything."""
+"""Unknown users, items and words are counted, and an error if all are unknown."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def test_items_of_a_run(encoder: FittedEncoder) -> None:
     warn_unknown_items(encoder, "it", ["1", "2"])
 
 
-def test_a_history_of_others_is_told(encoder: FittedEncoder) -> None:
+def test_warns_if_history_and_candidates_share_no_user(encoder: FittedEncoder) -> None:
     mine, other = rows_of(encoder), rows_of(encoder, who="1.0")
     with pytest.warns(
         UnknownWarning, match=r"no user of rows \('1'\) has a row in rows \(it has '1.0'\)"

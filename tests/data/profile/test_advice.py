@@ -1,4 +1,4 @@
-"""What a profile warns of: a world without any of it, and for each what brings it about."""
+"""Warnings of a profile: none for sound data, and each one when provoked."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_warns_of_a_label_without_values() -> None:
     assert warning.startswith("label 'rating' has no value in any row")
 
 
-def test_a_log_of_positives_is_no_constant_label() -> None:
+def test_a_log_of_positives_has_no_constant_label() -> None:
     assert warnings_of({"rating": [5.0] * 30}, negatives=Negatives(per_positive=1)) == []
 
 

@@ -1,4 +1,4 @@
-"""Profiles of raw data, beside pandas' answers."""
+"""Profiles of raw data, compared with pandas."""
 
 from __future__ import annotations
 

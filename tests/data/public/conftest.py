@@ -1,4 +1,4 @@
-"""A server on this machine that fetching may ask, and one that is not there."""
+"""A local server to fetch from, and readers in every format."""
 
 from __future__ import annotations
 

@@ -121,7 +121,7 @@ FORMATS = {
 
 
 def read_all(format_: Format, directory: Path) -> InteractionTable:
-    """The table, after everything that it reads late has been read."""
+    """Read the table, and everything that it reads lazily."""
     table = format_.read(directory)
     assert len(table.items.columns) == 3
     return table

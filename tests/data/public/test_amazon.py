@@ -1,4 +1,4 @@
-"""Reviews of three releases, and every way in which they can be wrong."""
+"""Reviews of three releases, and all kinds of wrong lines."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def message_of(path: Path) -> str:
 
 
 def bad(tmp_path: Path, release: str, **changes: Any) -> tuple[str, str]:
-    """What is said of a file whose second and third review are changed, and its path."""
+    """The message about a file whose second and third reviews are changed, and its path."""
     reviews = [RELEASES[release](*row) for row in ROWS]
     for review in reviews[1:]:
         review |= changes

@@ -1,4 +1,4 @@
-"""Which files of a directory are read."""
+"""Which files of a directory are read as reviews and metadata."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Categories from descriptions in JSON and in Python's own notation."""
+"""Categories from metadata in JSON and in Python literals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Servers that say odd things, too much, or nothing for long."""
+"""Servers that misbehave: wrong headers, too much data, long silence."""
 
 from __future__ import annotations
 
@@ -167,9 +167,7 @@ def test_a_server_that_trickles(
 
 
 @pytest.mark.parametrize("seconds", ["soon", "0", "-1", "nan", "inf"])
-def test_seconds_that_are_none(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: str
-) -> None:
+def test_invalid_time_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: str) -> None:
     monkeypatch.setenv(VARIABLE, seconds)
     with pytest.raises(ConfigError, match=f"METASELECTOR_FETCH_SECONDS='{seconds}' is not a"):
         download("http://127.0.0.1:1/a", tmp_path / "part", MD5)

@@ -1,4 +1,4 @@
-"""Zip files that must not be trusted."""
+"""Malicious and damaged zip files."""
 
 from __future__ import annotations
 

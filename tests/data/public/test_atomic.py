@@ -1,4 +1,4 @@
-"""What only atomic files can hold."""
+"""Errors that only atomic files can have."""
 
 from __future__ import annotations
 

@@ -96,7 +96,7 @@ def test_labels(write: Write) -> None:
 
 
 def test_nothing_else_says_who_is_married(write: Write) -> None:
-    """Neither labels nor what stands for them, nor weights, change a feature."""
+    """Neither labels, nor columns that leak them, nor weights change a feature."""
     plain = encode(read("census-income", write()))
     table = read(
         "census-income",

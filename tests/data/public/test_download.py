@@ -1,4 +1,4 @@
-"""Downloads that break off, go on, or are not what they should be."""
+"""Downloads that are interrupted, resumed or wrong."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_wrong_checksum(server: Server, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_progress_is_told(server: Server, tmp_path: Path) -> None:
+def test_progress_is_reported(server: Server, tmp_path: Path) -> None:
     told: list[tuple[int, int | None]] = []
     download(server.url, tmp_path / "part", server.md5, progress=lambda *now: told.append(now))
     assert told[-1] == (len(server.content), len(server.content))

@@ -1,4 +1,4 @@
-"""Fetching, against a server on this machine."""
+"""Fetching from a local server."""
 
 from __future__ import annotations
 
@@ -187,7 +187,7 @@ def test_every_named_data_set_has_an_official_source() -> None:
             )
 
 
-def test_files_of_ones_own_cannot_be_fetched(tmp_path: Path) -> None:
+def test_own_files_cannot_be_fetched(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"amazon is read from your own files.*set --data"):
         fetch("amazon", tmp_path)
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""Fetching out of a wheel in a folder."""
+"""Fetching from a wheel in a local folder."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ def test_histories_hold_what_was_watched_strictly_before(dataset: EncodedDataset
 def test_no_later_rating_changes_a_feature(
     ratings: InteractionTable, dataset: EncodedDataset
 ) -> None:
-    """Which films are sampled depends on all ratings; what is said of a row does not."""
+    """Sampled films depend on all ratings, but the features of a row do not."""
     early = DAY * 7
 
     def read_early() -> object:

@@ -1,4 +1,4 @@
-"""What only the official MovieLens files can hold."""
+"""Errors that only the official MovieLens files can have."""
 
 from __future__ import annotations
 

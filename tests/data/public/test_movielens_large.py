@@ -1,4 +1,4 @@
-"""What only the official files since MovieLens-10M can hold."""
+"""Errors that only the official files since MovieLens-10M can have."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One suite for all readers: the same tiny world in every format gives the same table."""
+"""One suite for all readers: the same data in every format give the same table."""
 
 from __future__ import annotations
 

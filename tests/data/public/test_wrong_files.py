@@ -1,4 +1,4 @@
-"""One suite for all readers: what is wrong with a file is named."""
+"""One suite for all readers: messages state what is wrong with a file, and where."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Columns of any type as words and numbers."""
+"""Columns of any type converted to words and numbers."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_lists_of_other_things(lists: Any, found: list[Any], missing: list[int])
 
 
 def test_what_stands_behind_a_null_is_not_there() -> None:
-    """A column in memory may hide entries there, and those of a view may stand in any order."""
+    """Null lists may have hidden entries, and list views may be in any order."""
     texts = pa.array(["a", "b", "c", None])
     mask = pa.array([False, True, False])
     column = pa.ListArray.from_arrays(pa.array([0, 1, 2, 4], pa.int32()), texts, mask=mask)
@@ -98,7 +98,7 @@ def test_what_cannot_be_words(values: Any) -> None:
     ],
     ids=lambda column: str(column.type),
 )
-def test_keys_are_no_fractions(column: pa.Array) -> None:
+def test_keys_must_not_be_fractions(column: pa.Array) -> None:
     with pytest.raises(BadValue, match="floating-point numbers cannot be ids"):
         keys(column)
 
@@ -142,7 +142,7 @@ def test_words_of_a_dictionary_are_the_numbers_of_plain_text(texts: list[str | N
     np.testing.assert_array_equal(found, numbers(plain))
 
 
-def test_a_bad_word_is_told_of_its_first_row() -> None:
+def test_a_bad_word_is_reported_for_its_first_row() -> None:
     column = pa.DictionaryArray.from_arrays(
         pa.array([1, None, 2, 3, 2], pa.int32()), pa.array(["unused", "1", "bad", "worse"])
     )
@@ -152,7 +152,7 @@ def test_a_bad_word_is_told_of_its_first_row() -> None:
 
 
 def test_a_long_word_of_many_rows_is_not_repeated() -> None:
-    """A gigabyte, if it were."""
+    """Repeated for each row, it would take a gigabyte."""
     long = pa.array(["0" * 10_000 + "7"])
     column = pa.DictionaryArray.from_arrays(pa.array(np.zeros(100_000, np.int32)), long)
     usual = pa.default_memory_pool()

@@ -1,4 +1,4 @@
-"""Small files that would become large ones."""
+"""Small files that expand into large ones."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_repeated_words_of_parquet_stay_small(tmp_path: Path) -> None:
     assert block.columns["x"].nbytes < 20_000
 
 
-def test_columns_of_parquet_that_are_not_read_do_not_count(tmp_path: Path) -> None:
+def test_unread_parquet_columns_do_not_count(tmp_path: Path) -> None:
     wide = pa.FixedSizeListArray.from_arrays(pa.array(np.zeros(40_000)), 40_000)
     parquet.write_table(pa.table({"x.y": ["a"], "x": wide}), tmp_path / "log.parquet")
     assert _columns(tmp_path / "log.parquet", {"x.y": "word"}) == {"x.y": ["a"]}

@@ -1,4 +1,4 @@
-"""The fast path against its slow twin."""
+"""The fast parser of JSON lines, compared with the slow one."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_fast_accepts_only_what_the_slow_twin_reads_the_same(data: st.DataObject
             assert fast.equals(slow)
 
 
-def test_pyarrows_rows_that_are_not_lines_take_the_slow_path() -> None:
+def test_objects_across_lines_take_the_slow_path() -> None:
     """Three lines and three objects, but not one on each."""
     one = _dump()
     content = f'{{"other":\n{{}}, {one[1:]}\n{one}{one}'

@@ -1,4 +1,4 @@
-"""Lines by the block, gzipped or not."""
+"""Blocks of lines, gzipped or not."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_the_lines_after_one(words: list[bytes], ended: bool, first: int, line: 
     assert (block.lines() if block.data else []) == expected
 
 
-def test_a_byte_order_mark_is_no_text(tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_dropped(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"\xef\xbb\xbfa\nb")
     assert [block.lines() for block in read_blocks(tmp_path / "file")] == [[b"a"], [b"b"]]
 
@@ -112,7 +112,7 @@ def test_a_line_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_a_byte_order_mark_within_a_file_is_text(tmp_path: Path) -> None:
-    """Wherever blocks are cut: it is part of the user's name."""
+    """It is part of the user's name, whatever the blocks."""
     path = tmp_path / "log.csv"
     path.write_text("user,item\n\ufeffa,b\n\ufeffa,c\n", encoding="utf-8")
     for size in (8, 1000):

@@ -1,4 +1,4 @@
-"""Words that may not be what they seem."""
+"""Warnings about suspicious words."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_accents() -> None:
 
 
 def test_words_of_a_feature() -> None:
-    """Where none or a hyphen may be a word like others, and rows are not counted."""
+    """In features, none and a hyphen may be words, and rows are not counted."""
     assert list(doubts_of_words(["none", "-", "?", "NA", "a"])) == []
     assert list(doubts_of_words(["NULL", "nan", "1", "1.0"])) == [
         "named like a missing value: 2 words ('NULL', 'nan'); leave missing ones empty",

@@ -1,4 +1,4 @@
-"""The fast path against its slow twin."""
+"""The fast parser of delimited text, compared with the slow one."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_a_header_longer_than_the_file(tmp_path: Path, size: int) -> None:
 
 
 def test_keys_are_dictionaries(tmp_path: Path) -> None:
-    """Of a block's keys each is held once."""
+    """Each key of a block is stored once."""
     path = tmp_path / "file"
     path.write_text("u\t1\t7\ttitle\n" * 8)
     words = next(read_rows(path, LAYOUTS["tab"])).words("user")

@@ -1,4 +1,4 @@
-"""Support comes before the cut and query after it."""
+"""Support rows come before the split, query rows after it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which rows and users every step may use: by hand, and that no window reaches into another."""
+"""Rows and users of every step: by hand, and without overlapping windows."""
 
 from __future__ import annotations
 
