@@ -21,7 +21,12 @@ from metaselector.evaluate.losses import user_codes
 
 
 def auc(y: ArrayLike, p: ArrayLike) -> float:
-    """Area under the ROC curve, with ties counting one half; nan for a single class."""
+    """Area under the ROC curve, with ties counting one half; nan for a single class.
+
+    Example:
+        >>> auc([0, 1, 1], [0.2, 0.2, 0.7])
+        0.75
+    """
     labels, predicted = checked_rows(y, p)
     if labels.size == 0 or (labels == labels[0]).all():
         return math.nan
@@ -29,7 +34,12 @@ def auc(y: ArrayLike, p: ArrayLike) -> float:
 
 
 def logloss(y: ArrayLike, p: ArrayLike) -> float:
-    """Mean logloss in nats; `p` is clipped as in ``losses.row_logloss``."""
+    """Mean logloss in nats; `p` is clipped as in ``losses.row_logloss``.
+
+    Example:
+        >>> round(logloss([0, 1], [0.5, 0.5]), 4)
+        0.6931
+    """
     labels, predicted = checked_rows(y, p)
     return float(log_loss(labels, predicted, labels=[0, 1])) if labels.size else math.nan
 
@@ -44,6 +54,10 @@ def gauc(y: ArrayLike, p: ArrayLike, users: ArrayLike) -> tuple[float, int]:
 
     Returns:
         GAUC, nan if no user has both classes; and the number of users with both classes.
+
+    Example:
+        >>> gauc([0, 1, 1, 0], [0.2, 0.7, 0.1, 0.4], ["ann", "ann", "bob", "bob"])
+        (0.5, 2)
     """
     labels, scores = checked_rows(y, p, users)
     codes, _ = user_codes(users)
@@ -76,7 +90,11 @@ def rela_impr(auc: float, base_auc: float) -> float:
     or an AUC is nan.
 
     Raises:
-        UserError: an AUC is outside of 0 to 1.
+        UserError: an AUC is not in [0, 1].
+
+    Example:
+        >>> round(rela_impr(0.8, 0.75), 6)
+        20.0
     """
     for value in (auc, base_auc):
         if value < 0 or value > 1:
@@ -93,6 +111,10 @@ def gap_closed(value: float, best_single: float, oracle: float) -> float:
 
     Raises:
         UserError: a value is infinite.
+
+    Example:
+        >>> round(gap_closed(0.55, best_single=0.60, oracle=0.50), 6)
+        0.5
     """
     if any(map(math.isinf, (value, best_single, oracle))):
         raise UserError(f"gap closed: {value:g}, {best_single:g} and {oracle:g} must be finite")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import math
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import log_loss, roc_auc_score
 
+from metaselector.evaluate import metrics
 from metaselector.evaluate.losses import row_logloss, user_codes, user_losses
 from metaselector.evaluate.metrics import METRICS, auc, gap_closed, gauc, logloss, rela_impr
 
@@ -146,3 +148,9 @@ def test_gap_closed_reads_the_same_for_logloss_and_auc(value: float, expected: f
 def test_gap_closed_without_a_gap_is_nan() -> None:
     assert math.isnan(gap_closed(0.5, 0.5, 0.5))
     assert math.isnan(gap_closed(0.5, 0.5, math.nan))
+
+
+def test_examples_of_docstrings() -> None:
+    found = doctest.testmod(metrics)
+    assert found.failed == 0
+    assert found.attempted == 5
