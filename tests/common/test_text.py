@@ -1,4 +1,4 @@
-"""Text of somebody else in a line."""
+"""Text from data and libraries in one line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files of a run that somebody has edited."""
+"""Edited files of a run."""
 
 from __future__ import annotations
 

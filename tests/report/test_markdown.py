@@ -1,4 +1,4 @@
-"""Names of somebody else in Markdown."""
+"""Names from data and settings in Markdown."""
 
 from __future__ import annotations
 

@@ -122,7 +122,7 @@ def test_one_user_has_no_interval() -> None:
     assert found["improvement"].notna().all()
 
 
-def test_a_fact_that_nobody_has_is_left_out() -> None:
+def test_a_fact_without_values_is_left_out() -> None:
     table = long_table()
     improved = improvements(table, {0: "lr"}, ["convex"])
     found = breakdown(improved, facts_of(table).assign(drift=np.nan), 10, generator())

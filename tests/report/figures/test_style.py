@@ -1,4 +1,4 @@
-"""Names of somebody else in figures."""
+"""Names from data and settings in figures."""
 
 from __future__ import annotations
 

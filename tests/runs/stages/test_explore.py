@@ -189,5 +189,5 @@ def test_predictions_of_other_rows_are_refused(run: Run, tmp_path: Path) -> None
     ):
         explore(copy, Silent())
     path.unlink()
-    with pytest.raises(DataError, match=r"predictions.parquet: file not found; run"):
+    with pytest.raises(DataError, match=r"predictions.parquet: no predictions here; run"):
         explore(copy, Silent())

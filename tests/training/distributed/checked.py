@@ -204,7 +204,7 @@ def apart(alone: dict[str, Tensor], together: dict[str, Tensor]) -> float:
 
 
 def diverged(comm: str, at: int) -> int:
-    """The round in which labels that are no numbers are noticed: one worker's, of round `at`."""
+    """The step whose non-finite labels, on one worker at step `at`, are noticed."""
     load, calls = outer_loop.load_episodes, iter(range(1, 1000))
 
     def poisoned(*arguments: Any) -> Episodes:

@@ -80,7 +80,7 @@ def worker(run: Path, rank: int) -> int:
         try:
             command = (folder / "cmdline").read_bytes()
             settings = (folder / "environ").read_bytes().split(b"\0")
-        except OSError:  # it has ended meanwhile, or is somebody else's
+        except OSError:  # it has ended, or belongs to another user
             continue
         if str(run).encode() in command and f"RANK={rank}".encode() in settings:
             return int(folder.name)

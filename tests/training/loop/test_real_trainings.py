@@ -47,7 +47,7 @@ class Poisoned(LR):
 
 
 def poisoned(dataset: EncodedDataset, user: int) -> Poisoned:
-    """A model that knows no number for items that only one user has."""
+    """A model whose logits are non-finite for items that only one user has."""
     schema = dataset.schema
     model = Poisoned(schema.num_ids, schema.slot_fields)
     items = dataset.batch(np.arange(len(dataset.labels)))[0][:, 0]

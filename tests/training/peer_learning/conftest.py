@@ -48,7 +48,7 @@ def make(dataset: EncodedDataset, name: str) -> nn.Module:
 
 @pytest.fixture
 def peers(dataset: EncodedDataset) -> MakePeers:
-    """Makes pupils of the given names; settings by name, and as keywords for all."""
+    """Makes peers with the given names; keywords are settings of all."""
 
     def made(*names: str, double: bool = False, **settings: object) -> list[Peer]:
         found = []

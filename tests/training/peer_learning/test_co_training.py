@@ -149,11 +149,11 @@ def test_round_0_is_training_alone(dataset: EncodedDataset, peers: MakePeers) ->
 def test_rounds_are_in_the_history_and_the_best_is_kept(
     dataset: EncodedDataset, peers: MakePeers
 ) -> None:
-    made_pupils = peers()
-    made = learn(made_pupils, dataset)
+    trained_peers = peers()
+    made = learn(trained_peers, dataset)
     kept_rounds = set()
     best: dict[int, list[float]] = {}
-    for peer in made_pupils:
+    for peer in trained_peers:
         found = made[peer.name]
         by_epoch = {line["epoch"]: line for line in found.history}
         kept = by_epoch[found.epochs]

@@ -96,6 +96,6 @@ def errors_of_two_views(confidence: float) -> list[float]:
 def test_two_sufficient_views_and_few_labels() -> None:
     """Each model knows the words of its view that its few labels show, and labels items by them
     whose word in the other view the other model has not seen: Blum and Mitchell's argument."""
-    alone, taught = errors_of_two_views(1 - 1e-9), errors_of_two_views(0.7)
-    assert all(ours < 0.75 * others for ours, others in zip(taught, alone, strict=True))
+    alone, together = errors_of_two_views(1 - 1e-9), errors_of_two_views(0.7)
+    assert all(ours < 0.75 * others for ours, others in zip(together, alone, strict=True))
     assert min(alone) > 0.05

@@ -1,4 +1,4 @@
-"""Pairs that nobody has labelled: none is a row of the data, and none sees a later row."""
+"""Unlabelled pairs: none is a row of the data, and none sees a later row."""
 
 from __future__ import annotations
 
