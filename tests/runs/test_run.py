@@ -12,7 +12,7 @@ from torch import Tensor
 
 from metaselector.common.errors import CheckpointError
 from metaselector.config import load_config
-from metaselector.inference.trained import Trained
+from metaselector.inference.trained import TrainedModel
 from metaselector.meta.parameters import MetaParameters
 from metaselector.runs.run import Run
 from metaselector.runs.stages.prepare import prepare_run
@@ -87,9 +87,9 @@ def test_what_meta_training_learned(run: Run, case: str | None) -> None:
     record = {"history": [], "rates": [], "best_epoch": 0, "seconds": 1.0}
     if case is None:
         save_checkpoint(path, tensors, settings, record)
-        Trained.of_run(run)
+        TrainedModel.of_run(run)
         return
     change, problem = LEARNED[case]
     save_checkpoint(path, change(tensors), settings, record)
     with pytest.raises(CheckpointError, match=problem):
-        Trained.of_run(run)
+        TrainedModel.of_run(run)

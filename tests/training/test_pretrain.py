@@ -17,7 +17,8 @@ from metaselector.common.progress import Silent
 from metaselector.config.training import PretrainConfig
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.encoded.schema import Field, Schema
-from metaselector.training import pretrain as module
+from metaselector.training import objective
+from metaselector.training import predict as prediction
 from metaselector.training.freezing import Freezing
 from metaselector.training.predict import logloss, predict
 from metaselector.training.pretrain import Pretrained, pretrain
@@ -96,7 +97,7 @@ def script_valid_losses(monkeypatch: pytest.MonkeyPatch, losses: Sequence[float]
         seen.append(weights(model))
         return losses[len(seen) - 1]
 
-    monkeypatch.setattr(module, "logloss", scripted)
+    monkeypatch.setattr(objective, "logloss", scripted)
     return seen
 
 
@@ -207,7 +208,7 @@ def test_prediction_in_chunks_changes_nothing(
     model = new_model(dataset)
     fit(model, dataset, epochs=2)
     whole = predict(model, dataset, VALID)
-    monkeypatch.setattr(module, "PREDICTION_ROWS", 7)
+    monkeypatch.setattr(prediction, "PREDICTION_ROWS", 7)
     assert torch.equal(predict(model, dataset, VALID), whole)
 
 

@@ -17,7 +17,7 @@ from metaselector.data.encoded import digests
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.encoded.dataset_files import IN_SECONDS
 from metaselector.data.preparation.encode import encode_to
-from metaselector.data.preparation.fitted_encoder import Known
+from metaselector.data.preparation.fitted_encoder import FittedEncoder
 from metaselector.data.preparation.titles import load_titles
 from metaselector.data.public.atomic import read_atomic
 
@@ -59,7 +59,7 @@ def _flipped(data: bytes, at: int) -> bytes:
 
 def _all_of(directory: Path) -> tuple[Any, ...]:
     """Everything that is read of a prepared directory."""
-    dataset, known = EncodedDataset.load(directory), Known.load(directory)
+    dataset, known = EncodedDataset.load(directory), FittedEncoder.load(directory)
     arrays = [getattr(dataset, name).tobytes() for name in ARRAYS]
     frames = known.users.to_csv(), known.items.to_csv()
     texts = dataset.schema, known.schema, known.rows, dataset.user_names, load_titles(directory)
@@ -192,10 +192,10 @@ def test_the_digest_is_of_what_is_there(prepared: Path) -> None:
 def test_what_is_known_is_verified_apart_from_the_data_too(
     whole: tuple[Path, Any], tmp_path: Path, name: str
 ) -> None:
-    known = Known.load(whole[0])
+    known = FittedEncoder.load(whole[0])
     known.save(tmp_path)
-    assert Known.load(tmp_path).rows == known.rows
+    assert FittedEncoder.load(tmp_path).rows == known.rows
     path = tmp_path / name
     path.write_bytes(_flipped(path.read_bytes(), len(path.read_bytes()) // 2))
     with pytest.raises(DataError, match=rf"{name}: damaged"):
-        Known.load(tmp_path)
+        FittedEncoder.load(tmp_path)

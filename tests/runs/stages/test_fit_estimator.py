@@ -19,7 +19,7 @@ from metaselector.config import load_config
 from metaselector.data.splitting.protocol import WINDOWS
 from metaselector.evaluate.predictions import load_predictions
 from metaselector.evaluate.row_features import row_table
-from metaselector.inference.trained import Trained
+from metaselector.inference.trained import TrainedModel
 from metaselector.models.precomputed import with_scores
 from metaselector.runs.run import Run
 from metaselector.runs.stages.evaluate import evaluate
@@ -239,7 +239,7 @@ def test_a_run_with_lightgbm(write_world: WriteWorld, tmp_path: Path) -> None:
     assert any(key.startswith("base_models.lr.") for key in learned.theta_delta)
     assert not any("trees" in key for key in [*learned.theta_delta, *learned.alpha])
     with pytest.raises(UserError, match="'trees' is an estimator, of which a run keeps only"):
-        Trained.of_run(run)
+        TrainedModel.of_run(run)
     files = {p: p.stat().st_mtime_ns for p in run.directory.rglob("*.safetensors")}
     assert sum("base-trees" in path.name for path in files) == 3
     again = Run(run.directory, run.config)

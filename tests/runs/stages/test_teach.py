@@ -15,7 +15,7 @@ from metaselector.common.errors import CheckpointError, ConfigError
 from metaselector.common.progress import Silent
 from metaselector.config import Config, change_config, load_config
 from metaselector.data.planted import planted_world
-from metaselector.inference.trained import Trained
+from metaselector.inference.trained import TrainedModel
 from metaselector.runs.run import Run
 from metaselector.runs.stages.evaluate import evaluate
 from metaselector.runs.stages.prepare import prepare_run
@@ -199,9 +199,9 @@ def test_views_are_evaluated_and_saved(new_run: Callable[..., Run], tmp_path: Pa
     history = pd.read_csv(run.directory / "history.csv")
     of_lr = history[(history["model"] == "lr") & (history["stage"] == "pretrain-train")]
     assert set(of_lr["round"]) == {0.0, 1.0}
-    trained = Trained.of_run(run)
+    trained = TrainedModel.of_run(run)
     trained.save(tmp_path / "saved")
-    again = Trained.load(tmp_path / "saved")
+    again = TrainedModel.load(tmp_path / "saved")
     batch = run.dataset.batch(np.arange(5))
     for ours, theirs in zip(trained.mixture(batch), again.mixture(batch), strict=True):
         assert torch.equal(ours, theirs)
