@@ -39,9 +39,9 @@ from metaselector.data.preparation.settings import Settings
 from metaselector.data.registry import read
 from metaselector.data.splitting.windows import Windows, boundaries
 from metaselector.evaluate.predictions import long_table
-from metaselector.meta.predict import predict_episodes
-from metaselector.meta.variants import Variant, make_adaptation
+from metaselector.meta.variants import Variant
 from metaselector.runs import environment
+from metaselector.runs.adapted import load_adapted
 from metaselector.runs.run import Run
 from metaselector.runs.saved_config import save_config
 from metaselector.runs.stages.train import meta_train_selectors, pretrain_base_models
@@ -197,12 +197,8 @@ def _predictions(run: Run, joint: Sequence[int], progress: Progress) -> pd.DataF
 
 def _joint(run: Run, seed: int) -> pd.DataFrame:
     (evaluation_split,) = run.protocol.evaluation_splits
-    learned = run.load_learned("metaselector", seed)
-    mixture = learned.attach(run.load_mixture("full", seed))
-    adaptation = make_adaptation("metaselector", mixture, run.config.adapt)
-    made = predict_episodes(
-        mixture, learned.alpha, adaptation, run.dataset, evaluation_split.test, run.config.adapt
-    )
+    model = load_adapted(run, "metaselector", seed)
+    made = model.predict(run.dataset, evaluation_split.test)
     return long_table(seed, "metaselector", run.dataset, made.rows, made.probabilities)
 
 

@@ -15,8 +15,6 @@ from metaselector.data.preparation.unknown import warn_unknown_items
 from metaselector.data.raw.values import shown
 from metaselector.data.splitting.episodes import Episodes, Rows, load_episodes
 from metaselector.inference.trained import TrainedModel
-from metaselector.meta.adapt.engines import make_engine
-from metaselector.models.losses import make_loss
 from metaselector.runs.run import Run
 
 
@@ -101,12 +99,9 @@ def left_out(episode: Episodes) -> Episodes:
 @torch.no_grad()
 def _mean_weights(trained: TrainedModel, episodes: Episodes) -> np.ndarray:
     """float64 ``[U, K]``, means over the query (and tasks), after adapting."""
-    config = trained.config.adapt
-    params = dict(trained.mixture.named_parameters())
-    loss = make_loss(trained.encoder.schema.tasks, config.task_weights)
-    engine, found = make_engine(config.engine), []
-    for part in episodes.split(config.max_users_per_chunk):
-        output = engine(trained.mixture, params, trained.alpha, trained.adaptation, part, loss)
+    adapted, found = trained.adapted, []
+    for part in episodes.split(adapted.users_at_once):
+        output = adapted.output(part)
         weights = output.weights.double()  # [U, Q, K] or [U, Q, K, T]
         found.append(weights.flatten(3).mean(3) if weights.ndim > 3 else weights)
     return torch.cat(found).mean(1).cpu().numpy()

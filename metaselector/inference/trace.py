@@ -8,8 +8,6 @@ import pandas as pd
 from metaselector.data.preparation.new_rows import NewRows
 from metaselector.data.splitting.episodes import EpisodeRows, load_episodes
 from metaselector.inference.trained import TrainedModel
-from metaselector.meta.inner_steps import inner_steps
-from metaselector.models.losses import make_loss
 
 
 def trace(model: TrainedModel, rows: NewRows) -> pd.DataFrame:
@@ -25,13 +23,11 @@ def trace(model: TrainedModel, rows: NewRows) -> pd.DataFrame:
         parameters from where they started, of the ``selector`` and of each base model. Without
         history there are no rows.
     """
-    config, dataset = model.config.adapt, rows.dataset
     support = rows.history[-model.support_size :][None]  # [1, S]
     user = np.zeros(1, dtype=np.int64)
-    episodes = load_episodes(dataset, EpisodeRows(user, support, support)).to(model.config.device)
-    loss = make_loss(dataset.schema.tasks, config.task_weights)
+    episodes = load_episodes(rows.dataset, EpisodeRows(user, support, support))
     with model.lock:
-        found = inner_steps(model.mixture, model.alpha, model.adaptation, episodes, loss)
+        found = model.adapted.trace(episodes.to(model.config.device))
     columns = {"step": np.arange(len(found.weights)), "support_loss": found.support_loss[:, 0]}
     columns |= {f"weight_{n}": found.weights[:, 0, k] for k, n in enumerate(model.base_models)}
     return pd.DataFrame(columns | {f"moved_{n}": moved[:, 0] for n, moved in found.moved.items()})

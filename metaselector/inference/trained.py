@@ -37,8 +37,8 @@ from metaselector.data.preparation.given_rows import RawRows
 from metaselector.data.preparation.late_support import late_support
 from metaselector.data.preparation.new_rows import NewRows, encode_rows
 from metaselector.meta.adapt.adaptation import Adaptation
+from metaselector.meta.adapted import AdaptedModel
 from metaselector.meta.parameters import in_parts
-from metaselector.meta.predict import predict_episodes
 from metaselector.meta.variants import Variant, check_rates, make_adaptation
 from metaselector.models import registry
 from metaselector.models.build import make_mixture
@@ -157,6 +157,12 @@ class TrainedModel:
         """What the inner loop does."""
         return make_adaptation(self.variant, self.mixture, self.config.adapt)
 
+    @property
+    def adapted(self) -> AdaptedModel:
+        """The mixture that adapts to users; hold :attr:`lock` while it runs."""
+        tasks, config = self.encoder.schema.tasks, self.config.adapt
+        return AdaptedModel.of_settings(self.mixture, self.alpha, self.adaptation, tasks, config)
+
     def encode(self, history: RawRows, candidates: RawRows) -> NewRows:
         """New rows as the models see them; raises as :func:`encode_rows`."""
         with self.lock:
@@ -190,11 +196,8 @@ class TrainedModel:
         if not self.encoder.rows.tabular:  # whose rows have no item and no time
             for doubt in late_support(rows, episodes):
                 warnings.warn(f"{candidates.source}: {doubt}", CandidateWarning, stacklevel=3)
-        adapt = self.config.adapt
         with self.lock:
-            found = predict_episodes(
-                self.mixture, self.alpha, self.adaptation, rows.dataset, episodes, adapt
-            )
+            found = self.adapted.predict(rows.dataset, episodes)
         place = np.searchsorted(found.rows, rows.candidates)
         return UserPredictions(found.probabilities[place], found.weights[place])
 

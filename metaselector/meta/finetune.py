@@ -12,8 +12,8 @@ import torch
 
 from metaselector.common.progress import Progress
 from metaselector.data.splitting.protocol import EvaluationProtocol
+from metaselector.meta.adapted import valid_loss
 from metaselector.meta.parameters import MetaParameters
-from metaselector.meta.predict import valid_loss
 from metaselector.meta.variants import make_adaptation
 from metaselector.models.mixture import Mixture
 

@@ -19,9 +19,9 @@ from metaselector.data.splitting.episodes import EpisodeRows, Episodes, load_epi
 from metaselector.meta.adapt.engines import make_engine
 from metaselector.meta.adapt.episode_loss import EpisodeLoss
 from metaselector.meta.adapt.touched import rows_of_batch
+from metaselector.meta.adapted import valid_loss
 from metaselector.meta.optimizers import outer_optimizers, row_sparse_ids
 from metaselector.meta.parameters import PHI, MetaParameters, parameters_of
-from metaselector.meta.predict import valid_loss
 from metaselector.meta.variants import Variant, kind_of, make_adaptation
 from metaselector.models.losses import make_loss
 from metaselector.models.mixture import Mixture

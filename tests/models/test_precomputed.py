@@ -21,7 +21,7 @@ from metaselector.data.planted import planted_world
 from metaselector.data.splitting.episodes import load_rows, window_episodes
 from metaselector.data.splitting.protocol import WINDOWS
 from metaselector.evaluate.predictions import load_predictions
-from metaselector.meta.predict import predict_episodes
+from metaselector.meta.adapted import AdaptedModel
 from metaselector.meta.variants import make_adaptation
 from metaselector.models.build import make_mixture
 from metaselector.models.precomputed import Scored, scores_column, with_scores
@@ -171,7 +171,10 @@ def test_where_all_are_scores_there_is_nothing_to_finetune(
     assert made["user-finetuned"].steps == 0
     assert made["metaselector"].names == made["metaselector-simplified"].names
     episodes = window_episodes(dataset, (90, 100), 5)
-    found = predict_episodes(mixture, {}, made["user-finetuned"], scored, episodes, config.adapt)
+    model = AdaptedModel.of_settings(
+        mixture, {}, made["user-finetuned"], scored.schema.tasks, config.adapt
+    )
+    found = model.predict(scored, episodes)
     p = (dataset.source_rows[found.rows] + 0.5) / len(dataset)
     assert found.probabilities == pytest.approx(p, abs=1e-6)
 

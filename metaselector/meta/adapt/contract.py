@@ -9,8 +9,9 @@ buffer. It is a constant: no gradient goes through it.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor, nn
 
@@ -41,8 +42,44 @@ class AdaptableModel(Protocol):
     def named_parameters(self) -> Any: ...
 
 
-class Engine(Protocol):
-    """Adapt every user on their support, then predict their query."""
+class InnerLoop(NamedTuple):
+    """One inner loop over a meta-batch of users: what an engine runs.
+
+    Attributes:
+        model: an :class:`AdaptableModel`.
+        params: initial parameters, by name.
+        rates: inner learning rates (alpha), by name.
+        adaptation: what adapts, by which rule, in how many steps.
+        episodes: the users' support and query.
+        loss: mean loss of one user's rows.
+    """
+
+    model: nn.Module
+    params: Tensors
+    rates: Tensors
+    adaptation: Adaptation
+    episodes: Episodes
+    loss: Loss
+
+
+class Step(NamedTuple):
+    """The users of a meta-batch after some number of inner steps.
+
+    Attributes:
+        output: model outputs on the query, each tensor with leading axes ``[U, Q]``.
+        squares: for each adapted parameter, float64 ``[U]``: the squared Euclidean distance from
+            its initial value; empty before the first step, or where only outputs were asked for.
+    """
+
+    output: Any
+    squares: dict[str, Tensor]
+
+
+class Engine(ABC):
+    """Adapts every user on their support, then predicts their query.
+
+    The arguments of both calls are the fields of :class:`InnerLoop`, in order.
+    """
 
     def __call__(
         self,
@@ -57,6 +94,16 @@ class Engine(Protocol):
 
         Differentiable with respect to `params` and `rates` where gradients are enabled.
         """
+        loop = InnerLoop(model, params, rates, adaptation, episodes, loss)
+        return self.run(loop, every_step=False)[-1].output
+
+    def steps(self, loop: InnerLoop) -> list[Step]:
+        """What each inner step gives, from 0 steps to all of them, in one pass of the loop."""
+        return self.run(loop, every_step=True)
+
+    @abstractmethod
+    def run(self, loop: InnerLoop, *, every_step: bool) -> list[Step]:
+        """All steps from 0 on, or a list of the last one only."""
 
 
 def context_of(model: nn.Module) -> Context:

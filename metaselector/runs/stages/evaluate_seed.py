@@ -18,8 +18,9 @@ from metaselector.evaluate.combiners import Combiner, PerUser, Predictions, usab
 from metaselector.evaluate.losses import row_logloss
 from metaselector.evaluate.predictions import long_table
 from metaselector.evaluate.row_features import RowFeatures, row_features
-from metaselector.meta.predict import WindowPredictions, predict_episodes
-from metaselector.meta.variants import Variant, check_rates, make_adaptation
+from metaselector.meta.adapted import WindowPredictions
+from metaselector.meta.variants import Variant
+from metaselector.runs.adapted import load_adapted
 from metaselector.runs.run import Run
 from metaselector.training.predict import predict
 
@@ -122,14 +123,7 @@ def _adapted(
     run: Run, evaluation_split: EvaluationSplit, seed: int, variant: Variant
 ) -> WindowPredictions:
     """What a row that adapts predicts for *test*."""
-    adapt = run.config.adapt
-    learned = run.load_learned(variant, seed)
-    mixture = learned.attach(run.load_mixture("full", seed))
-    adaptation = make_adaptation(variant, mixture, adapt)
-    check_rates(learned.alpha, adaptation, mixture, run.directory)
-    return predict_episodes(
-        mixture, learned.alpha, adaptation, run.dataset, evaluation_split.test, adapt
-    )
+    return load_adapted(run, variant, seed).predict(run.dataset, evaluation_split.test)
 
 
 def _evaluate_task(

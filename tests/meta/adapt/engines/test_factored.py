@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from metaselector.data.encoded.batch import Batch
 from metaselector.data.splitting.episodes import Episodes, Rows
 from metaselector.meta.adapt.adaptation import Adaptation
-from metaselector.meta.adapt.contract import Loss
+from metaselector.meta.adapt.contract import InnerLoop, Loss
 from metaselector.meta.adapt.engines import func
 from metaselector.meta.adapt.engines.factored import FactoredLinears, UserWeights, factorable
 from metaselector.meta.adapt.engines.func import FuncEngine
@@ -202,7 +202,7 @@ def test_adapted_parameters_equal_slow_loop(
 ) -> None:
     adaptation, rates = make_adaptation(world, rule, 2)
     arguments = (world.model, world.params, rates, adaptation, world.episodes, loss)
-    adapted = FuncEngine().adapt(*arguments)
+    adapted = FuncEngine().adapt(InnerLoop(*arguments))
     assert bool(steps_taken) != rule_is_by_element(rule)
     assert adapted.own.keys() == world.params.keys()
     for user, (expected, _) in enumerate(reference.adapt_users(*arguments)):

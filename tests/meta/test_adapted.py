@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 
 from metaselector.data.encoded.dataset import EncodedDataset
-from metaselector.data.splitting.episodes import window_episodes
-from metaselector.meta import predict as module
-from metaselector.models.mixture import Mixture
+from metaselector.data.splitting.episodes import EpisodeRows, window_episodes
+from metaselector.meta.adapted import AdaptedModel
 from tests.meta.outer_world import CONFIG, EPOCHS, equal, mixture, parameters, planted, train
 
 
@@ -34,15 +33,15 @@ def test_validation_reads_the_later_base_models_with_phi_and_shift(
     early, later = mixture(dataset, 1), mixture(dataset, 2)
     early_before, later_before = parameters(early), parameters(later)
     judged: list[tuple[dict[str, Tensor], dict[str, Tensor]]] = []
-    predict_episodes = module.predict_episodes
+    predict = AdaptedModel.predict
 
-    def spy(model: Mixture, *rest: Any) -> Any:
+    def spy(model: AdaptedModel, dataset: EncodedDataset, episodes: EpisodeRows) -> Any:
         valid = window_episodes(dataset, (80, 90), CONFIG.adapt.support_size)
-        assert np.array_equal(rest[3].query, valid.query)
-        judged.append((parameters(model), parameters(early)))
-        return predict_episodes(model, *rest)
+        assert np.array_equal(episodes.query, valid.query)
+        judged.append((parameters(model.mixture), parameters(early)))
+        return predict(model, dataset, episodes)
 
-    monkeypatch.setattr(module, "predict_episodes", spy)
+    monkeypatch.setattr(AdaptedModel, "predict", spy)
     train("metaselector", dataset, early=early, later=later)
     assert len(judged) == EPOCHS + 1
     for seen, learned in judged:
