@@ -21,7 +21,7 @@ from metaselector.meta.adapt.contract import Engine, InnerLoop, Step, context_of
 from metaselector.meta.adapt.engines.factored import FactoredLinears, UserWeights, factorable
 from metaselector.meta.adapt.rules import MAML, SHARED, MetaSGD, Tensors
 from metaselector.meta.adapt.touched import rows_of_users
-from metaselector.models.kernels.intercept import Intercept, UnexpectedUse
+from metaselector.models.kernels.intercept import Intercept, UnexpectedUse, has_private_names
 from metaselector.models.kernels.lookups import Lookups
 
 T = TypeVar("T")
@@ -207,7 +207,8 @@ def _with_factored(loop: InnerLoop, run: Callable[[_UserBatch], T]) -> T:
     """
     model, rates, adaptation = loop.model, loop.rates, loop.adaptation
     factored: set[str] = set()
-    if type(adaptation.rule) in (MAML, MetaSGD):  # whose step is a rate times the gradient
+    # Only those rules make a step of a rate times the gradient.
+    if type(adaptation.rule) in (MAML, MetaSGD) and has_private_names():
         rows = adaptation.steps * loop.episodes.support.labels.shape[1]
         factored = {
             name
