@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,50 +11,27 @@ from typing import Any, NamedTuple, Self, get_args
 from weakref import WeakKeyDictionary
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
-from metaselector import __version__
 from metaselector.common.errors import (
     CandidateWarning,
-    CheckpointError,
     ConfigError,
-    DamagedError,
-    DataError,
     UserError,
     nearest,
 )
-from metaselector.common.files import atomic_directory
 from metaselector.config import Config, load_config
-from metaselector.config.plugins.from_file import is_in_file
-from metaselector.config.plugins.registry import identity
-from metaselector.data.encoded.digests import add_digests, check_digests
 from metaselector.data.preparation.fitted_encoder import FittedEncoder
 from metaselector.data.preparation.given_rows import RawRows
 from metaselector.data.preparation.late_support import late_support
 from metaselector.data.preparation.new_rows import NewRows, encode_rows
+from metaselector.inference.saved_model import SETTINGS, STATE, SavedModel, load_model, save_model
 from metaselector.meta.adapt.adaptation import Adaptation
 from metaselector.meta.adapted import AdaptedModel
-from metaselector.meta.parameters import in_parts
 from metaselector.meta.variants import Variant, check_rates, make_adaptation
-from metaselector.models import registry
-from metaselector.models.build import make_mixture
 from metaselector.models.mixture import Mixture
-from metaselector.runs.environment import check_device
 from metaselector.runs.run import Run
-from metaselector.training.checkpoint import read_checkpoint, save_checkpoint
-from metaselector.training.peer_learning.views import viewed
-from metaselector.training.tensors import Room, TooLarge, unfit
 
-STATE = "state.json"
-MODEL = "model.safetensors"
-_FORMAT = 3
-"""Of what is written and read. Earlier ones lack the digests that damage is found by."""
-SETTINGS = "config.yaml"
-_FILES = (STATE, MODEL, SETTINGS)
-_AGAIN = "save the model again"
 _LOCKS: WeakKeyDictionary[Mixture, RLock] = WeakKeyDictionary()
 _MAKING = Lock()
 
@@ -203,124 +179,19 @@ class TrainedModel:
 
     def save(self, directory: Path) -> None:
         """Write all of it to a directory, which appears complete or not at all."""
-        tensors = {f"mixture/{name}": t for name, t in self.mixture.state_dict().items()}
-        tensors |= {f"alpha/{name}": t for name, t in self.alpha.items()}
-        state = {
-            "format": _FORMAT,
-            "metaselector": __version__,
-            "variant": self.variant,
-            "seed": self.seed,
-            "files": _in_files(self.config),
-        }
-        with atomic_directory(directory) as target:
-            settings = yaml.safe_dump(self.config.model_dump(mode="json"), sort_keys=False)
-            (target / SETTINGS).write_text(settings, encoding="utf-8")
-            (target / STATE).write_text(json.dumps(state, indent=1) + "\n", encoding="utf-8")
-            (target / "data").mkdir()
-            self.encoder.save(target / "data")
-            copies = {name: t.detach().cpu().clone() for name, t in tensors.items()}
-            save_checkpoint(target / MODEL, copies, {}, {})
-            add_digests(target, _FILES)
+        parts = SavedModel(
+            self.encoder, self.config, self.variant, self.seed, self.mixture, self.alpha
+        )
+        save_model(directory, parts)
 
     @classmethod
     def load(
         cls, directory: Path, changes: Mapping[str, Any] = {}, *, allow_code: bool = False
     ) -> Self:
-        """Read what :meth:`save` wrote.
-
-        Args:
-            changes: of the settings that change no number: ``device``, ``threads``.
-            allow_code: whether its settings may name Python code, which then runs.
-
-        Raises:
-            CheckpointError: it is missing or damaged, or a class in a file is not as it was.
-            ConfigError: one of its base models is not there, as a plug-in that is not installed, or
-                it names code that may not run.
-        """
-        try:
-            state = _State.read(directory / STATE)
-            if state.format == _FORMAT:
-                check_digests(directory, _FILES)
-                tensors = read_checkpoint(directory / MODEL).tensors
-        except (OSError, ValueError, DataError, DamagedError) as error:
-            raise _damaged(directory, error) from error
-        if state.format != _FORMAT:
-            raise CheckpointError(
-                f"{directory}: has format {state.format}, this version reads format {_FORMAT}; "
-                f"use the version of MetaSelector that saved it, or {_AGAIN}"
-            )
-        config = load_config(directory / SETTINGS, changes=changes, allow_code=allow_code)
-        check_device(config.device)
-        now = _in_files(config)
-        for key, said in state.files.items():
-            if said != now.get(key):
-                raise CheckpointError(
-                    f"{directory}: {key}: the file has changed since the model was saved; bring "
-                    f"back the one it was saved with, or {_AGAIN}"
-                )
-        encoder = FittedEncoder.load(directory / "data")
-        try:
-            of_mixture, alpha = in_parts(tensors, ("mixture", "alpha"), config.device)
-        except ValueError as error:
-            raise _damaged(directory, error) from error
-        try:
-            with Room(of_mixture):
-                mixture = _untrained(encoder, config, state.seed)
-            problem = unfit(of_mixture, mixture)
-        except TooLarge as error:
-            problem = str(error)
-        if problem:  # or a plug-in's class has changed under the same options
-            raise CheckpointError(
-                f"{directory}: its tensors do not fit its base models and selector: {problem}; "
-                f"{_AGAIN}"
-            )
-        mixture.load_state_dict(of_mixture)
-        trained = cls(encoder, config, state.variant, state.seed, mixture, alpha)
-        check_rates(alpha, trained.adaptation, mixture, directory)
+        """Read what :meth:`save` wrote; arguments and errors as for :func:`load_model`."""
+        trained = cls(*load_model(directory, changes, allow_code=allow_code))
+        check_rates(trained.alpha, trained.adaptation, trained.mixture, directory)
         return trained
-
-
-class _State(BaseModel):
-    """What is said of a saved model beside its settings."""
-
-    model_config = ConfigDict(strict=True)
-
-    format: int
-    variant: Variant
-    seed: int = Field(ge=0)
-    files: dict[str, str] = {}  # older ones have none
-
-    @classmethod
-    def read(cls, path: Path) -> Self:
-        """Raises :class:`ValueError`, in one line, or :class:`OSError`."""
-        try:
-            return cls.model_validate_json(path.read_bytes())
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
-            raise ValueError(f"{path.name}: {where}: {first['msg']}") from error
-
-
-def _damaged(directory: Path, error: Exception) -> CheckpointError:
-    return CheckpointError(f"{directory}: no saved model, or a damaged one ({error}); {_AGAIN}")
-
-
-def _untrained(encoder: FittedEncoder, config: Config, seed: int) -> Mixture:
-    """The base models and the selector of the settings, before anything was learned."""
-    models = {
-        name: viewed(
-            registry.create_for(name, settings, encoder.schema, seed), name, config, encoder.schema
-        )
-        for name, settings in config.base_models.items()
-    }
-    return make_mixture(models, encoder, config, seed)
-
-
-def _in_files(config: Config) -> dict[str, str]:
-    """What the settings name in files, and what those files say now."""
-    named = {f"base_models.{name}.model": m.model for name, m in config.base_models.items()}
-    named |= {"selector.kind": config.selector.kind, "adapt.rule": config.adapt.rule}
-    return {key: identity(name) for key, name in named.items() if name and is_in_file(name)}
 
 
 def open_trained(
