@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 folder="${1:-.venv-oldest-torch}"
 oldest="$(sed -n 's/^ *torch>=//p' setup.cfg)"
 python="$folder/bin/python"
-if ! "$python" -c "import metaselector, torch; assert torch.__version__.startswith('$oldest')" 2>/dev/null; then
+if ! "$python" -c "import higher, hypothesis, pytest, torch; assert torch.__version__.startswith('$oldest')" 2>/dev/null; then
   "${PYTHON:-python3}" -m venv "$folder"
   "$python" -m pip install --disable-pip-version-check -q "torch==$oldest" -e '.[test,higher]'
 fi

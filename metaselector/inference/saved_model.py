@@ -1,4 +1,4 @@
-"""A trained model as a directory of files."""
+"""A trained model in a directory: save it, load it, and detect damage."""
 
 from __future__ import annotations
 
@@ -36,20 +36,20 @@ from metaselector.training.tensors import Room, TooLarge, unfit
 STATE = "state.json"
 MODEL = "model.safetensors"
 _FORMAT = 3
-"""Of what is written and read. Earlier ones lack the digests that damage is found by."""
+"""The format that is written and read. Earlier ones lack the digests that reveal damage."""
 SETTINGS = "config.yaml"
 _FILES = (STATE, MODEL, SETTINGS)
 _AGAIN = "save the model again"
 
 
 class SavedModel(NamedTuple):
-    """What is in the directory.
+    """The contents of the directory.
 
     Attributes:
-        encoder: the data's schema, and what is known of users and items.
+        encoder: the data's schema, and the known users and items with their features.
         config: the settings that the model was trained with.
-        variant: which row of the results table it is.
-        seed: the seed that it was trained with.
+        variant: its row in the results table.
+        seed: the seed of its training.
         mixture: the base models under the learned selector.
         alpha: the inner learning rates, by name.
     """
@@ -63,7 +63,7 @@ class SavedModel(NamedTuple):
 
 
 def save_model(directory: Path, model: SavedModel) -> None:
-    """Write all of it to a directory, which appears complete or not at all."""
+    """Write the model to a directory, which appears complete or not at all."""
     tensors = {f"mixture/{name}": t for name, t in model.mixture.state_dict().items()}
     tensors |= {f"alpha/{name}": t for name, t in model.alpha.items()}
     state = {
@@ -90,13 +90,13 @@ def load_model(
     """Read what :func:`save_model` wrote.
 
     Args:
-        changes: of the settings that change no number: ``device``, ``threads``.
-        allow_code: whether its settings may name Python code, which then runs.
+        changes: new values of settings that do not change results: ``device``, ``threads``.
+        allow_code: whether the settings may name Python code, which then runs.
 
     Raises:
-        CheckpointError: it is missing or damaged, or a class in a file is not as it was.
-        ConfigError: one of its base models is not there, as a plug-in that is not installed, or
-            it names code that may not run.
+        CheckpointError: the model is missing or damaged, or a file with its code has changed.
+        ConfigError: a base model is not available (its plug-in is not installed), or the settings
+            name code that may not run.
     """
     try:
         state = _State.read(directory / STATE)
@@ -139,7 +139,7 @@ def load_model(
 
 
 class _State(BaseModel):
-    """What is said of a saved model beside its settings."""
+    """The file :data:`STATE`."""
 
     model_config = ConfigDict(strict=True)
 
@@ -150,7 +150,7 @@ class _State(BaseModel):
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Raises :class:`ValueError`, in one line, or :class:`OSError`."""
+        """Read the file; raises :class:`ValueError` with a short message, or :class:`OSError`."""
         try:
             return cls.model_validate_json(path.read_bytes())
         except ValidationError as error:
@@ -164,7 +164,7 @@ def _damaged(directory: Path, error: Exception) -> CheckpointError:
 
 
 def _untrained(encoder: FittedEncoder, config: Config, seed: int) -> Mixture:
-    """The base models and the selector of the settings, before anything was learned."""
+    """Untrained base models and selector, as the settings ask for."""
     models = {
         name: viewed(
             registry.create_for(name, settings, encoder.schema, seed), name, config, encoder.schema
@@ -175,7 +175,7 @@ def _untrained(encoder: FittedEncoder, config: Config, seed: int) -> Mixture:
 
 
 def _in_files(config: Config) -> dict[str, str]:
-    """What the settings name in files, and what those files say now."""
+    """The files with code that the settings name, and a digest of each."""
     named = {f"base_models.{name}.model": m.model for name, m in config.base_models.items()}
     named |= {"selector.kind": config.selector.kind, "adapt.rule": config.adapt.rule}
     return {key: identity(name) for key, name in named.items() if name and is_in_file(name)}

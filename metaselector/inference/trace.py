@@ -1,4 +1,4 @@
-"""What each inner step did to one user's support loss, weights and parameters."""
+"""What each inner step does to one user's support loss, weights and parameters."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from metaselector.inference.trained import TrainedModel
 
 
 def trace(model: TrainedModel, rows: NewRows) -> pd.DataFrame:
-    """The inner loop of one user, step by step.
+    """Follow one user's inner loop step by step.
 
     Args:
         rows: the history of one user.
 
     Returns:
-        a row for each number of steps taken, from 0 to all: ``step``; ``support_loss``, the mean
-        loss of the support rows, all weighed alike, in nats; ``weight_<base model>``, the mean
-        weight over support rows (and tasks); ``moved_<group>``, the Euclidean distance of the
-        parameters from where they started, of the ``selector`` and of each base model. Without
-        history there are no rows.
+        a row for each number of steps, from 0 to all: ``step``; ``support_loss``, the unweighted
+        mean loss of the support rows, in nats; ``weight_<base model>``, the mean weight over
+        support rows (and tasks); ``moved_<group>``, the Euclidean distance of the parameters of
+        the ``selector`` or a base model from their initial values. Without history there are no
+        rows.
     """
     support = rows.history[-model.support_size :][None]  # [1, S]
     user = np.zeros(1, dtype=np.int64)

@@ -1,4 +1,4 @@
-"""A trained MetaSelector that needs no training data, to predict rows that come later."""
+"""A trained MetaSelector, which predicts new rows without the training data."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ _MAKING = Lock()
 
 
 class UserPredictions(NamedTuple):
-    """What is predicted of rows.
+    """Predictions of rows.
 
     Attributes:
-        probabilities: float64 ``[n]``, or ``[n, T]`` of several tasks.
+        probabilities: float64 ``[n]``, or ``[n, T]`` with several tasks.
         weights: float32 ``[n, K]`` or ``[n, K, T]``.
     """
 
@@ -50,16 +50,16 @@ class UserPredictions(NamedTuple):
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """What predicts, in one thread at a time: see :attr:`lock`.
+    """Everything that prediction needs. One thread at a time may use it; see :attr:`lock`.
 
     Attributes:
-        known: the data's schema, and what is known of users and items.
-        config: settings it was trained with.
-        variant: which row of the results table it is.
-        seed: it was trained with.
-        mixture: the base models of *train* and *valid* under the learned selector.
-        alpha: inner learning rates.
-        most_support: how many of their latest rows a user adapts on at most; None is as trained.
+        encoder: the data's schema, and the known users and items with their features.
+        config: the settings that it was trained with.
+        variant: its row in the results table.
+        seed: the seed of its training.
+        mixture: base models trained on all rows before *test*, under the learned selector.
+        alpha: the inner learning rates, by name.
+        most_support: the largest number of most recent rows to adapt on; None: as in training.
     """
 
     encoder: FittedEncoder
@@ -72,13 +72,13 @@ class TrainedModel:
 
     @classmethod
     def of_run(cls, run: Run, variant: Variant = "metaselector", seed: int | None = None) -> Self:
-        """What a run has trained; by default with the first of its seeds.
+        """Load what a run has trained; by default with the first of its seeds.
 
         Raises:
             ConfigError: there is no such variant or seed.
-            CheckpointError: it is missing, or was trained with other settings.
+            CheckpointError: a part is missing, or was trained with different settings.
             UserError: a base model is a column of scores, or an estimator.
-            DataError: the run's data were prepared by a version that did not keep what is needed.
+            DataError: an earlier version prepared the run's data and did not keep the encoder.
         """
         seed = run.config.seeds[0] if seed is None else seed
         if seed not in run.config.seeds:
@@ -105,11 +105,11 @@ class TrainedModel:
 
     @property
     def lock(self) -> RLock:
-        """Whoever runs the base models or the selector holds it, so that others wait.
+        """Hold this lock while the base models or the selector run.
 
-        While they adapt, torch puts each user's parameters in the place of the modules' own. Also,
-        pandas builds an index of the known users and items when it is first asked. Models with
-        the same modules share a lock; it is kept beside them, so that they can be copied.
+        While they adapt, torch replaces the modules' parameters by those of each user. Also,
+        pandas builds its index of the known users and items at the first look-up. Models that
+        share modules share a lock; it is kept outside of them, so that they can be copied.
         """
         with _MAKING:
             return _LOCKS.setdefault(self.mixture, RLock())
@@ -121,7 +121,7 @@ class TrainedModel:
 
     @property
     def support_size(self) -> int:
-        """How many of their latest rows a user adapts on at most."""
+        """The largest number of most recent rows to adapt on."""
         if self.most_support is not None:
             return self.most_support
         if self.config.protocol == "cold":
@@ -130,7 +130,7 @@ class TrainedModel:
 
     @property
     def adaptation(self) -> Adaptation:
-        """What the inner loop does."""
+        """The settings of the inner loop."""
         return make_adaptation(self.variant, self.mixture, self.config.adapt)
 
     @property
@@ -140,28 +140,28 @@ class TrainedModel:
         return AdaptedModel.of_settings(self.mixture, self.alpha, self.adaptation, tasks, config)
 
     def encode(self, history: RawRows, candidates: RawRows) -> NewRows:
-        """New rows as the models see them; raises as :func:`encode_rows`."""
+        """Encode new rows as the models see them; raises as :func:`encode_rows`."""
         with self.lock:
             return encode_rows(self.encoder, history, candidates)
 
     def predict(self, history: RawRows, candidates: RawRows) -> UserPredictions:
-        """Adapt each user who has candidates on their `history`, then predict their `candidates`.
+        """Adapt to each user with candidates on their `history`, then predict their `candidates`.
 
-        Users without history are predicted with what all users start from.
+        Users without history are predicted with the initial parameters.
 
         Returns:
-            in the order of `candidates`.
+            predictions in the order of `candidates`.
 
         Raises:
             DataError: as :func:`encode_rows`.
 
         Warns:
-            CandidateWarning: candidates are older than their user's support, or in it.
+            CandidateWarning: candidates are older than their user's support, or part of it.
         """
         if not len(candidates):
             candidates.require(self.encoder, labelled=False)
             if len(history):
-                self.encode(history, candidates)  # a wrong value in it is an error still
+                self.encode(history, candidates)  # raises if a value in it is wrong
             of_task = (
                 () if len(self.encoder.schema.tasks) == 1 else (len(self.encoder.schema.tasks),)
             )
@@ -178,7 +178,7 @@ class TrainedModel:
         return UserPredictions(found.probabilities[place], found.weights[place])
 
     def save(self, directory: Path) -> None:
-        """Write all of it to a directory, which appears complete or not at all."""
+        """Write the model to a directory, which appears complete or not at all."""
         parts = SavedModel(
             self.encoder, self.config, self.variant, self.seed, self.mixture, self.alpha
         )
@@ -202,16 +202,16 @@ def open_trained(
     *,
     allow_code: bool = False,
 ) -> tuple[TrainedModel, Run | None]:
-    """What is in a directory: a saved model, or a run, which is returned too.
+    """Open a directory that holds a saved model or a run; the run is returned too.
 
     Args:
-        seed: of a run with several; of a saved model the one it has.
+        seed: which seed of a run; for a saved model, it must be the model's own.
         changes: as for :meth:`TrainedModel.load`.
-        before: called with the settings before anything is put on the device.
+        before: called with the settings before anything moves to the device.
         allow_code: as for :meth:`TrainedModel.load`.
 
     Raises:
-        UserError: nothing is there, it has not that seed, or something is missing or damaged.
+        UserError: nothing is there, the seed does not exist, or a part is missing or damaged.
     """
     saved = directory / SETTINGS
     if not saved.exists():

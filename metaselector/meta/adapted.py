@@ -30,10 +30,10 @@ class WindowPredictions(NamedTuple):
 
     Attributes:
         rows: int64 ``[n]``, positions in the data set.
-        probabilities: float64 ``[n]``, or ``[n, T]`` of several tasks.
+        probabilities: float64 ``[n]``, or ``[n, T]`` with several tasks.
         weights: float32 ``[n, K]`` or ``[n, K, T]``.
-        losses: float64 ``[n]``, what each row adds to the loss, in nats: its logloss, or the
-            weighted sum of those of the tasks that are observed.
+        losses: float64 ``[n]``, in nats: the logloss of each row, or the weighted sum over its
+            observed tasks.
     """
 
     rows: NDArray[np.int64]
@@ -42,7 +42,7 @@ class WindowPredictions(NamedTuple):
     losses: NDArray[np.float64]
 
     def loss(self) -> float:
-        """Mean of all rows."""
+        """Mean over all rows."""
         return float(self.losses.mean())
 
 
@@ -97,7 +97,7 @@ class AdaptedModel:
         """
         device = next(self.mixture.parameters()).device
         sizes = (episodes.query >= 0).sum(axis=1)
-        order = np.argsort(sizes, kind="stable")  # users of like size share a chunk: less padding
+        order = np.argsort(sizes, kind="stable")  # similar sizes share a chunk: less padding
         parts: list[WindowPredictions] = []
         empty = _empty(self.mixture, len(dataset.schema.tasks))
         for i in range(0, len(order), self.users_at_once):
@@ -111,7 +111,7 @@ class AdaptedModel:
         by_row = np.argsort(np.concatenate([part.rows for part in parts]))
         found = (np.concatenate(column)[by_row] for column in zip(*parts, strict=True))
         rows_found, *outputs = found
-        # What other workers have predicted is 0 here, and a sum with zeros is exact.
+        # Predictions of other workers are 0 here, and a sum with zeros is exact.
         return WindowPredictions(rows_found, *map(workers.summed, outputs))
 
     @torch.no_grad()
@@ -163,11 +163,11 @@ def valid_loss(
     adaptation: Adaptation,
     protocol: EvaluationProtocol,
 ) -> float:
-    """Mean logloss of the queries of *valid*, averaged over the protocol's tables.
+    """Mean logloss of the queries of *valid*, averaged over the evaluation splits.
 
     Args:
-        candidate: what to attach.
-        mixture: on base models trained on *train*; restored.
+        candidate: parameters to attach to the mixture.
+        mixture: on base models trained on *train*; restored afterwards.
     """
     before = parameters_of(mixture)
     candidate.attach(mixture)

@@ -1,4 +1,4 @@
-"""What each inner step does to users: their support loss, weights, and parameters."""
+"""What each inner step does to the users' support loss, weights and parameters."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ Floats = NDArray[np.float64]
 
 
 class InnerSteps(NamedTuple):
-    """The first axis, N, is how many steps were taken, from 0 to all.
+    """The first axis, N, is the number of steps taken, from 0 to all.
 
     Attributes:
-        support_loss: ``[N, U]``, mean loss of the support rows, all weighed alike, in nats; nan of
-            users without any.
+        support_loss: ``[N, U]``, unweighted mean loss of the support rows, in nats; nan for users
+            without support.
         weights: ``[N, U, K]``, the mean over the query rows (and tasks).
-        moved: ``[N, U]`` by group, the ``selector`` and each base model: the Euclidean distance of
-            the parameters from where they started.
+        moved: ``[N, U]`` for the ``selector`` and each base model: the Euclidean distance of the
+            parameters from their initial values.
     """
 
     support_loss: Floats

@@ -1,4 +1,4 @@
-"""Scores of another system: a file of them, read in the order of the data set."""
+"""Read scores of another system from a file, in the order of the data set."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from metaselector.data.splitting.protocol import WINDOWS, Window
 PLACE = "{window}"
 _NAMES = ("user", "item")
 _FLOOR = 1e-6
-"""Probabilities are kept so far from 0 and 1."""
+"""Smallest distance of probabilities from 0 and 1."""
 
 
 def to_logits(p: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Logits of probabilities, finite also for those that are 0 or 1."""
+    """Logits of probabilities; finite even for 0 and 1."""
     clipped = p.clip(_FLOOR, 1 - _FLOOR)
     return np.log(clipped / (1 - clipped)).astype(np.float32)
 
@@ -46,15 +46,15 @@ def read_scores(
 ) -> NDArray[np.float32]:
     """Logits ``[N]`` in the order of the data set.
 
-    By user and item, all rows of a pair have its score; the file has one line for each pair, and
-    may have lines of others.
+    With scores by user and item, all rows of a pair get its score. The file has one line for each
+    pair, and may have lines for others.
 
     Args:
-        items: what the data set's items are called, by code; needed by user and item.
+        items: names of the data set's items, by code; needed with scores by item.
 
     Raises:
-        DataError: the file cannot be read, or a column is missing; a row or pair is missing or
-            there twice; a score is no number or no probability; or a row is of another user.
+        DataError: the file cannot be read; a column, row or pair is missing; a row or pair occurs
+            twice; a score is non-finite or not a probability; or a row belongs to another user.
     """
     table = _read(path)
     for column in (*(settings.by or ("row",)), settings.column):

@@ -1,10 +1,10 @@
 """The contract that all engines share.
 
-A model may be told of a user's support as a whole: its ``context`` maps the name of a buffer to a
-function ``(output, labels [S], mask [S]) -> value``, called once for each user with the model's
-output on the support by the initial parameters, before the first inner step and with that buffer
-as the model has it. Every pass for that user, on support and query, then sees the value in the
-buffer. It is a constant: no gradient goes through it.
+A model can use a summary of a user's whole support. Its ``context`` maps the name of a buffer to a
+function ``(output, labels [S], mask [S]) -> value``. The engine calls it once for each user, before
+the first inner step, with the model's output on the support at the initial parameters. The buffer
+then holds the value in every pass for that user, on support and query. No gradient flows through
+it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ The mask holds a weight for every row: 1, 0 for padding, or less than 1 for olde
 
 
 Context = Mapping[str, Callable[[Any, Tensor, Tensor], Tensor]]
-"""By the name of a buffer, what an engine fills it with for each user."""
+"""For each buffer, the function that computes its value for a user."""
 
 
 class AdaptableModel(Protocol):
@@ -107,6 +107,6 @@ class Engine(ABC):
 
 
 def context_of(model: nn.Module) -> Context:
-    """What `model` asks to be told of a user's support; nothing, by default."""
+    """The ``context`` of `model`; empty by default."""
     context: Context = getattr(model, "context", {})
     return context

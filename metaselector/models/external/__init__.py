@@ -1,1 +1,1 @@
-"""Models of other libraries with scikit-learn's methods, so that they can be base models."""
+"""Models of other libraries, wrapped in scikit-learn's methods to serve as base models."""

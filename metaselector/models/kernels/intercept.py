@@ -1,7 +1,7 @@
-"""Running a model with other implementations of some of torch's functions.
+"""Run a model with other implementations of some of torch's functions.
 
 Models are written with torch's own functions. While they adapt, a few of those (see `lookups` and
-`factored`) run as something faster, or as something that ``vmap`` and second derivatives can do.
+`factored`) are replaced by faster ones, or by ones that work with ``vmap`` and second derivatives.
 
 No other module uses private names of torch.
 """
@@ -39,10 +39,10 @@ Handlers = Mapping[Callable[..., Any], Callable[..., Any]]
 
 
 class UnexpectedUse(Exception):
-    """A guarded tensor went to a function that does not know it.
+    """A guarded tensor was passed to a function that does not know it.
 
     Attributes:
-        name: what the tensor is called.
+        name: the name of the tensor.
     """
 
     def __init__(self, name: str) -> None:
@@ -54,8 +54,9 @@ class Intercept(TorchFunctionMode):
     """A context in which handlers replace functions of torch.
 
     Args:
-        handlers: the replacements; they run outside of the context.
-        guarded: tensors that only `readers` may read, by name: :class:`UnexpectedUse` elsewhere.
+        handlers: the replacements; they run outside the context.
+        guarded: tensors that only `readers` may read, by name; others raise
+            :class:`UnexpectedUse`.
         readers: the functions whose handlers know the guarded tensors.
     """
 
@@ -96,9 +97,8 @@ def behind_vmap(
     have that axis where any tensor has it, or always if `always_per_user`. Outside of ``vmap``,
     nothing is per user.
 
-    It does what the batching rule of a ``torch.autograd.Function`` would, in a tenth of the time,
-    which counts where users have few rows. With a torch that lacks the private names it is done by
-    such a rule.
+    This does what the batching rule of a ``torch.autograd.Function`` would, in a tenth of the time,
+    which matters if users have few rows. If torch lacks the private names, such a rule does it.
 
     Raises:
         RuntimeError: `always_per_user` with a torch that lacks the private names.
@@ -159,21 +159,28 @@ def _unwrap(tensor: Tensor | None, level: int) -> tuple[Tensor | None, bool]:
 
 def _by_rule(function: Callable[..., Tensor], *tensors: Tensor | None) -> Tensor:
     """:func:`behind_vmap` by torch's public names alone."""
-    called = []
+    records_grad, found = torch.is_grad_enabled(), []
 
     def run(per_user: tuple[bool, ...], *plain: Tensor | None) -> Tensor:
-        called.append(per_user)
-        return function(per_user, *plain)
+        with torch.set_grad_enabled(records_grad):
+            found.append((any(per_user), function(per_user, *plain)))
+        return found[-1][1]
 
     result = _Rule.apply(run, *tensors)
-    return result if called else function((False,) * len(tensors), *tensors)
+    own, plain = found[0]
+    return result if own else plain
 
 
 class _Rule(torch.autograd.Function):
-    """Calls a function on the tensors behind ``vmap``, but not where nothing is per user."""
+    """Calls a function on the tensors behind ``vmap``.
+
+    If none is per user, torch calls `forward`, outside of ``vmap`` and without gradients. The
+    function then hands over its result itself.
+    """
 
     @staticmethod
     def forward(function: Callable[..., Tensor], *tensors: Tensor | None) -> Tensor:
+        function((False,) * len(tensors), *tensors)
         return torch.zeros(())
 
     @staticmethod

@@ -1,9 +1,9 @@
 """The default engine: all users of a meta-batch at once, through torch.func.
 
-The model is written for one user; ``vmap`` gives every user parameters of their own. Because users
-are independent, the gradient of the summed support losses with respect to the stacked parameters is
-the stack of the users' gradients, so the inner gradient is an ordinary autograd call outside of
-``vmap``, and the outer one flows through it.
+The model is written for one user; ``vmap`` gives every user their own parameters. Because users are
+independent, the gradient of the summed support losses with respect to the stacked parameters is the
+stack of the users' gradients. So the inner gradient is an ordinary autograd call outside of
+``vmap``, and the outer gradient flows through it.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ class Adapted(NamedTuple):
     """The users' parameters after the inner loop.
 
     Attributes:
-        own: what each user has of their own, first axis U; a table holds the rows that the user
-            touches, ``[U, L, ...]``.
-        shared: what all users read.
-        rows: int64 ``[U, L]``, the ids behind the tables' rows; None where all tables are shared.
-        episodes: the episodes, with ids that index the tables of `own`, or of `shared`.
+        own: the parameters that differ between users, first axis U; a table holds the rows that
+            the user touches, ``[U, L, ...]``.
+        shared: the parameters that all users read.
+        rows: int64 ``[U, L]``, the ids of the tables' rows; None if all tables are shared.
+        episodes: the episodes, with ids that index the tables of `own` or `shared`.
     """
 
     own: dict[str, Tensor]
@@ -195,7 +195,7 @@ class _UserBatch:
 
 
 def _shares_parameters(model: nn.Module) -> bool:
-    """Whether a parameter has several names; looking them up takes time in every pass."""
+    """Whether a parameter has several names, which takes time to look up in every pass."""
     names = [name for name, _ in model.named_parameters(remove_duplicate=False)]
     return len(names) > len(list(model.parameters()))
 

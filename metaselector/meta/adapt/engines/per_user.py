@@ -1,4 +1,4 @@
-"""What the engines share that loop over users through another library."""
+"""The loop over users that engines of other libraries share."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ class Learner(ABC):
 
 
 class PerUserEngine(Engine):
-    """Adapts the users one by one, in whatever way a library does it.
+    """Adapts the users one by one, through a library.
 
-    Padding rows of the support are dropped, so that a user may have none at all; those of the query
-    are predicted and left to the caller's mask, as all users must have the same number.
+    Padding rows of the support are dropped, so a user may have no support at all. Padding rows of
+    the query are predicted and left to the caller's mask, as outputs of all users are stacked.
     """
 
     @abstractmethod
@@ -128,9 +128,9 @@ def _real_rows(rows: Rows, user: int) -> tuple[Batch, Tensor]:
 
 
 def _initial_parameters(model: nn.Module, params: Tensors, names: tuple[str, ...]) -> list[Tensor]:
-    """The tensors that every user starts from, in the order of ``model.parameters()``.
+    """The initial tensors of every user, in the order of ``model.parameters()``.
 
-    What adapts asks for a gradient, whether or not the outer loop does.
+    Adapted parameters require gradients, whether or not the outer loop does.
     """
 
     def start(name: str, p: Tensor) -> Tensor:
@@ -147,8 +147,8 @@ def _fill_context(
     """Put the context of one user into the buffers of `user`, in place.
 
     Args:
-        user: a copy of `model` with buffers of its own and the user's initial parameters.
-        support, labels, mask: real rows; where there are none, buffers are those of `model`.
+        user: a copy of `model` with its own buffers and the user's initial parameters.
+        support, labels, mask: real rows; without any, the buffers are those of `model`.
     """
     context = context_of(model)
     for name in context:
@@ -165,12 +165,12 @@ def _set_buffer(module: nn.Module, name: str, value: Tensor) -> None:
 
 
 def rates_by_name(adaptation: Adaptation, rates: Tensors) -> list[dict[str, Tensor]]:
-    """By step, the rate of every adapted parameter.
+    """The rate of every adapted parameter, for each step.
 
     For libraries whose update is ``p - rate * gradient``.
 
     Raises:
-        ConfigError: the rule is another one.
+        ConfigError: the rule is neither MAML nor MetaSGD.
     """
     if not isinstance(adaptation.rule, MAML | MetaSGD):
         raise ConfigError(
