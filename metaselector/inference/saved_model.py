@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -42,7 +43,8 @@ _FILES = (STATE, MODEL, SETTINGS)
 _AGAIN = "save the model again"
 
 
-class SavedModel(NamedTuple):
+@dataclass(frozen=True)
+class SavedModel:
     """The contents of the directory.
 
     Attributes:
@@ -50,7 +52,7 @@ class SavedModel(NamedTuple):
         config: the settings that the model was trained with.
         variant: its row in the results table.
         seed: the seed of its training.
-        mixture: the base models under the learned selector.
+        mixture: base models trained on all rows before *test*, under the learned selector.
         alpha: the inner learning rates, by name.
     """
 

@@ -12,7 +12,6 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from metaselector.common.errors import (
     CandidateWarning,
@@ -49,25 +48,13 @@ class UserPredictions(NamedTuple):
 
 
 @dataclass(frozen=True)
-class TrainedModel:
+class TrainedModel(SavedModel):
     """Everything that prediction needs. One thread at a time may use it; see :attr:`lock`.
 
     Attributes:
-        encoder: the data's schema, and the known users and items with their features.
-        config: the settings that it was trained with.
-        variant: its row in the results table.
-        seed: the seed of its training.
-        mixture: base models trained on all rows before *test*, under the learned selector.
-        alpha: the inner learning rates, by name.
         most_support: the largest number of most recent rows to adapt on; None: as in training.
     """
 
-    encoder: FittedEncoder
-    config: Config
-    variant: Variant
-    seed: int
-    mixture: Mixture
-    alpha: dict[str, Tensor]
     most_support: int | None = None
 
     @classmethod
@@ -179,17 +166,14 @@ class TrainedModel:
 
     def save(self, directory: Path) -> None:
         """Write the model to a directory, which appears complete or not at all."""
-        parts = SavedModel(
-            self.encoder, self.config, self.variant, self.seed, self.mixture, self.alpha
-        )
-        save_model(directory, parts)
+        save_model(directory, self)
 
     @classmethod
     def load(
         cls, directory: Path, changes: Mapping[str, Any] = {}, *, allow_code: bool = False
     ) -> Self:
         """Read what :meth:`save` wrote; arguments and errors as for :func:`load_model`."""
-        trained = cls(*load_model(directory, changes, allow_code=allow_code))
+        trained = cls(**vars(load_model(directory, changes, allow_code=allow_code)))
         check_rates(trained.alpha, trained.adaptation, trained.mixture, directory)
         return trained
 

@@ -5,8 +5,8 @@ With ``{window}`` in its name there is a file for each window of
 :data:`~metaselector.data.splitting.protocol.WINDOWS`: *early*, *train*, and *full*, which is all
 rows before *test*. The owner of the system must make sure that it was trained on rows of that
 window only, or, with one file for all windows, on rows of *early* only, as selectors learn from the
-rows after those. :mod:`metaselector.runs.stages.fit_estimator` computes the scores of an estimator for
-each window and seed.
+rows after those. :mod:`metaselector.runs.stages.fit_estimator` computes the scores of an estimator
+for each window and seed.
 """
 
 from __future__ import annotations
