@@ -1,7 +1,8 @@
-"""What an engine says of each inner step is what a loop of so many steps gives."""
+"""Each inner step of an engine equals a loop with that number of steps."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -21,9 +22,17 @@ UNEVEN: dict[str, Any] = {"half_lives": (None, 2.0, 1.0), "prior_rows": 3.0}
 
 
 @pytest.fixture
-def loop(world: Any, rule: InnerRule, loss: Loss, make_adaptation: Any) -> InnerLoop:
-    adaptation, rates = make_adaptation(world, rule, STEPS, **UNEVEN)
-    return InnerLoop(world.model, world.params, rates, adaptation, world.episodes, loss)
+def make_loop(world: Any, loss: Loss, make_adaptation: Any) -> Callable[[InnerRule], InnerLoop]:
+    def make(rule: InnerRule) -> InnerLoop:
+        adaptation, rates = make_adaptation(world, rule, STEPS, **UNEVEN)
+        return InnerLoop(world.model, world.params, rates, adaptation, world.episodes, loss)
+
+    return make
+
+
+@pytest.fixture
+def loop(make_loop: Callable[[InnerRule], InnerLoop]) -> InnerLoop:
+    return make_loop(MetaSGD(RATE))
 
 
 def shorter(engine: Engine, loop: InnerLoop, steps: int) -> Any:
@@ -32,11 +41,15 @@ def shorter(engine: Engine, loop: InnerLoop, steps: int) -> Any:
 
 
 @torch.no_grad()
-def test_outputs_are_those_of_so_many_steps(
-    engine: Engine, loop: InnerLoop, monkeypatch: pytest.MonkeyPatch
+def test_outputs_equal_those_of_a_shorter_loop(
+    engine: Engine,
+    rule: InnerRule,
+    make_loop: Callable[[InnerRule], InnerLoop],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Exactly, where the same weights are factored; which are depends on the number of steps."""
+    """Exactly, if the same weights are factored; the number of steps decides which are."""
     monkeypatch.setattr(func, "factorable", lambda *_: set())
+    loop = make_loop(rule)
     steps = engine.steps(loop)
     assert len(steps) == STEPS + 1
     for n, (output, _) in enumerate(steps):
