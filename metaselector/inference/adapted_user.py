@@ -97,7 +97,7 @@ class AdaptedUser:
         if len(given):
             found = _only_user(self._model, given)
             if len(self._history) and found != self._user:
-                problem = f"is of user '{found}', and the history of '{self._user}'"
+                problem = f"belongs to user '{found}', but the history to '{self._user}'"
                 raise DataError(CANDIDATES, f"{problem}; adapt to that user first", column=column)
         unknown = find_unknown(encoder, given, allow=self._allow_unknown)
         self._predicted = self._model.predict(self._history, given)

@@ -76,9 +76,9 @@ class TrainedModel(SavedModel):
         if run.scored:
             name = run.scored[0]
             what = (
-                "an estimator, of which a run keeps only the scores of its own rows"
+                "an estimator, for which a run keeps only the scores of its own rows"
                 if run.config.base_models[name].estimator
-                else "a column of scores, which new rows have not"
+                else "a column of scores, which new rows lack"
             )
             raise UserError(
                 f"{run.directory}: base model '{name}' is {what}; leave it out to predict new rows"

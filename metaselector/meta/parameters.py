@@ -62,8 +62,8 @@ class MetaParameters:
         for name, tensor in {**self.phi, **self.theta_delta}.items():
             if name not in own or own[name].shape != tensor.shape:
                 raise CheckpointError(
-                    f"meta-training learned '{name}' {list(tensor.shape)}, which does not match "
-                    "the base models and the selector of these settings; train it again"
+                    f"meta-training learned '{name}' {list(tensor.shape)}, which does not fit "
+                    "the base models and selector of these settings; train it again"
                 )
         with torch.no_grad():
             for name, parameter in mixture.named_parameters():

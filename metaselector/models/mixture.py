@@ -102,7 +102,7 @@ def _tables(prefix: str, module: nn.Module) -> set[str]:
     for table in declared:
         if table not in names:
             raise ConfigError(
-                f"{type(module).__name__}.tables names '{table}', which is no parameter; "
+                f"{type(module).__name__}.tables names '{table}', which is not a parameter; "
                 + nearest(table, names)
             )
     return {f"{prefix}.{table}" for table in declared}

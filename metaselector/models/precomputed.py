@@ -126,15 +126,15 @@ def _check(dataset: EncodedDataset, models: Models, name: str) -> None:
     file = models[name].scores
     where = f"base_models.{name}.{'estimator' if file is None else 'scores'}"
     if len(dataset.schema.tasks) > 1:
-        raise ConfigError(f"{where}: the data has several tasks; only one works")
+        raise ConfigError(f"{where}: works with a single task only, and the data has several")
     by_row = file is not None and file.by is None
     if by_row and len(np.unique(dataset.source_rows)) < len(dataset):
         raise ConfigError(
-            f"{where}: negatives were sampled for this data, so that several of its rows are one "
-            "row of the file; bring the negatives in the file, or join by user and item"
+            f"{where}: negatives were sampled for this data, so several of its rows share one row "
+            "number; put the negatives into the file, or join by user and item"
         )
     if file is None and dataset.schema.protocol == "cold":
         raise ConfigError(
-            f"{where}: works with protocol=warm only: a new user's rows are seen with less history "
-            "in some tables than in others, and an estimator's run keeps one score a row"
+            f"{where}: works with protocol=warm only: with new users, the history of a row differs "
+            "between tables, but a run keeps one score of an estimator per row"
         )

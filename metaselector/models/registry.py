@@ -81,8 +81,8 @@ def add_files(config: Config, files: Iterable[str]) -> Config:
         present = config.base_models.get(called)
         if called in names() or (present is not None and present.model != target):
             raise ConfigError(
-                f"--base-model {name}: there is another base model called '{called}'; rename the "
-                "class, or give it a name of your own in a configuration: "
+                f"--base-model {name}: another base model is called '{called}'; rename the "
+                "class, or choose another name in a configuration: "
                 f"base_models.NAME.model: {target}"
             )
         config = change_config(config, {f"base_models.{called}.model": target})

@@ -89,12 +89,12 @@ def test_certain_probabilities_are_finite(
     [
         (lambda t: t.drop(columns="row"), "no column 'row'"),
         (lambda t: t.rename(columns={"score": "scor"}), "no column 'score'; did you mean 'scor'"),
-        (lambda t: t.assign(score="high"), r"\(column score\): holds what is no number"),
-        (lambda t: pd.concat([t, t[3:4]]), r"\(column row\): row 3 is there twice"),
+        (lambda t: t.assign(score="high"), r"\(column score\): has values that are not numbers"),
+        (lambda t: pd.concat([t, t[3:4]]), r"\(column row\): row 3 occurs twice"),
         (lambda t: t[t["row"] != 3], r"\(column score\): 1 of 40 rows have no finite score.*row 3"),
         (lambda t: t.assign(score=np.nan), "40 of 40 rows have no finite score"),
         (lambda t: t.assign(score=t["score"] * 2), r"scores from 0\.025 to 1\.975.*kind to logit"),
-        (lambda t: t.assign(user=t["user"] + "x"), r"\(column user\): row \d+ is of user"),
+        (lambda t: t.assign(user=t["user"] + "x"), r"\(column user\): row \d+ belongs to user"),
     ],
 )
 def test_what_is_wrong_with_a_file(

@@ -25,8 +25,8 @@ def made_rule(name: str, make: Callable[..., InnerRule], *arguments: Any, **more
     for attribute in ("learnable", "second_order"):
         if not isinstance(getattr(rule, attribute, None), bool):
             raise ConfigError(
-                f"adapt.rule={name}: has no attribute '{attribute}' that is True or False, as an "
-                "inner rule has"
+                f"adapt.rule={name}: lacks the attribute '{attribute}'; an inner rule sets it to "
+                "True or False"
             )
     for method, takes in (("init", "params"), ("update", "params, grads, rates")):
         if not callable(getattr(rule, method, None)):
@@ -58,8 +58,8 @@ def check_rule(name: str, rule: InnerRule, params: Tensors) -> None:
         found = {key: p.shape for key, p in _tensors(name, "update", stepped).items()}
     if found != {key: p.shape for key, p in own.items()}:
         raise ConfigError(
-            f"adapt.rule={name}: update gives other names or shapes than those of the parameters "
-            "that it is given"
+            f"adapt.rule={name}: update returns tensors whose names or shapes differ from those of "
+            "the parameters"
         )
 
 
@@ -75,7 +75,9 @@ def _called(
     except UserError:
         raise
     except Exception as error:  # whatever it does
-        raise ConfigError(f"adapt.rule={name}: {what} ({mishap(error)}); mend the rule") from error
+        raise ConfigError(
+            f"adapt.rule={name}: {what} ({mishap(error)}); correct the rule"
+        ) from error
 
 
 def _tensors(name: str, method: str, given: Any) -> dict[str, Tensor]:
