@@ -122,7 +122,7 @@ def test_data_that_scores_do_not_fit(
     settings = written(table, tmp_path / "scores.csv")
     models = {"theirs": BaseModelConfig(scores=settings)}
     several = dataset.schema.model_copy(update={"tasks": ("a", "b")})
-    with pytest.raises(ConfigError, match=r"base_models\.theirs\.scores: the data has several tas"):
+    with pytest.raises(ConfigError, match=r"base_models\.theirs\.scores: works with a single task"):
         with_scores(replace(dataset, schema=several), models)
     sampled = replace(dataset, source_rows=dataset.source_rows // 2)
     with pytest.raises(ConfigError, match="negatives were sampled"):

@@ -119,7 +119,7 @@ def test_several_lines_of_a_pair_need_the_time(
 ) -> None:
     settings = written(table, tmp_path / "scores.csv", by=["user", "item"])
     line = int(np.flatnonzero(table.duplicated(["user", "item"]))[0]) + 2
-    with pytest.raises(DataError, match=rf"csv:{line}: .* keep one, or join by time, too"):
+    with pytest.raises(DataError, match=rf"csv:{line}: .* keep one line, or join by time too"):
         read(dataset, settings)
     with pytest.raises(DataError, match="the data has no items; join by row"):
         read_scores(dataset, settings, tmp_path / "scores.csv")

@@ -218,7 +218,7 @@ BROKEN = [
     (BatchStatistics, "a row's logit depends on the other rows"),
     (Forgets, "logits are others; table has a row for every id"),
     (ForgetsOne, "bias has a row for every id: name it in `tables`"),
-    (NoSuchTable, "tables names 'tabel', which is not a parameter; did you mean 'table'"),
+    (NoSuchTable, "tables names 'tabel', which is no parameter; did you mean 'table'"),
     (ShortTable, r"table 'hidden.weight' has 4 rows; a table has num_ids"),
     (WrongIds, "logits are others; index tables with the given ids as they are"),
     (IdsAsNumbers, "index tables with the given ids as they are, and use ids for nothing else"),
