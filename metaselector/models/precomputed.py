@@ -126,7 +126,7 @@ def _check(dataset: EncodedDataset, models: Models, name: str) -> None:
     file = models[name].scores
     where = f"base_models.{name}.{'estimator' if file is None else 'scores'}"
     if len(dataset.schema.tasks) > 1:
-        raise ConfigError(f"{where}: works with a single task only, and the data has several")
+        raise ConfigError(f"{where}: works with a single task only, but the data has several tasks")
     by_row = file is not None and file.by is None
     if by_row and len(np.unique(dataset.source_rows)) < len(dataset):
         raise ConfigError(
