@@ -32,9 +32,9 @@ from metaselector.config import change_config, load_config
 from metaselector.evaluate.bootstrap import difference, resample
 from metaselector.evaluate.metrics import auc
 from metaselector.evaluate.predictions import long_table
+from metaselector.meta.adapted import WindowPredictions
 from metaselector.meta.parameters import MetaParameters
-from metaselector.meta.predict import WindowPredictions, predict_episodes
-from metaselector.meta.variants import Variant, make_adaptation
+from metaselector.meta.variants import Variant
 from metaselector.runs.run import Run
 from metaselector.runs.saved_config import save_config
 from metaselector.runs.stages.prepare import prepare_run
@@ -158,13 +158,9 @@ def _made(run: Run, change: Change, row: Variant, progress: Progress) -> Iterato
                 learned = _learn(run, change, variant, seed, progress)
                 run.checkpoints.save_learned(variant, seed, learned)
         learned = run.checkpoints.load_learned(row, seed)
-        mixture = learned.attach(run.checkpoints.load_mixture(change.test_with, seed))
-        adapt = run.config.adapt
-        adaptation = make_adaptation(row, mixture, adapt)
         (evaluation_split,) = run.protocol.evaluation_splits
-        found = predict_episodes(
-            mixture, learned.alpha, adaptation, run.dataset, evaluation_split.test, adapt
-        )
+        model = run.checkpoints.load_adapted(row, seed, change.test_with)
+        found = model.predict(run.dataset, evaluation_split.test)
         valid = min(epoch["valid_loss"] for epoch in learned.history)
         yield seed, Made(valid, learned.seconds, found)
 

@@ -23,8 +23,9 @@ from benchmarks.peers import PEERS, columns
 from metaselector.config import Config
 from metaselector.config.training import PretrainConfig
 from metaselector.data.encoded.dataset import EncodedDataset
+from metaselector.data.splitting.episodes import window_episodes
 from metaselector.data.splitting.windows import window_rows
-from metaselector.meta.predict import predict_window
+from metaselector.meta.adapted import AdaptedModel
 from metaselector.meta.variants import make_adaptation
 from metaselector.models import registry
 from metaselector.models.build import make_mixture
@@ -65,7 +66,9 @@ def evaluation(dataset: EncodedDataset, config: Config) -> Callable[[], object]:
     start = dict(mixture.named_parameters())
     alpha = adaptation.rule.init({name: start[name].detach() for name in adaptation.names})
     window = (config.split.valid, 100)
-    return lambda: predict_window(mixture, alpha, adaptation, dataset, window, config.adapt)
+    model = AdaptedModel.of_settings(mixture, alpha, adaptation, dataset.schema.tasks, config.adapt)
+    size = config.adapt.support_size
+    return lambda: model.predict(dataset, window_episodes(dataset, window, size))
 
 
 def figures(seconds: Mapping[str, list[float]], rows: int) -> dict[str, float]:

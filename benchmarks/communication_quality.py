@@ -10,8 +10,6 @@ import pandas as pd
 from benchmarks.communication_worker import run_of
 from metaselector.evaluate.bootstrap import difference, resample
 from metaselector.evaluate.predictions import long_table
-from metaselector.meta.predict import predict_episodes
-from metaselector.meta.variants import make_adaptation
 from metaselector.runs.run import Run
 
 METRICS = ("auc", "logloss")
@@ -24,13 +22,8 @@ def predictions(base: Run, ways: Sequence[str]) -> pd.DataFrame:
     for seed in base.config.seeds:
         for way in ways:
             run = run_of(base.directory, base.config, way)
-            learned = run.checkpoints.load_learned("metaselector", seed)
-            mixture = learned.attach(run.checkpoints.load_mixture("full", seed))
-            adapt = run.config.adapt
-            adaptation = make_adaptation("metaselector", mixture, adapt)
-            made = predict_episodes(
-                mixture, learned.alpha, adaptation, base.dataset, evaluation_split.test, adapt
-            )
+            model = run.checkpoints.load_adapted("metaselector", seed)
+            made = model.predict(base.dataset, evaluation_split.test)
             found.append(long_table(seed, way, base.dataset, made.rows, made.probabilities))
     return pd.concat(found, ignore_index=True)
 

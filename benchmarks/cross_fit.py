@@ -28,9 +28,9 @@ from metaselector.data.splitting.protocol import Window
 from metaselector.data.splitting.windows import window_rows
 from metaselector.meta.adapt.engines import make_engine
 from metaselector.meta.adapt.episode_loss import EpisodeLoss
+from metaselector.meta.adapted import valid_loss
 from metaselector.meta.optimizers import outer_optimizers
 from metaselector.meta.parameters import PHI, MetaParameters
-from metaselector.meta.predict import valid_loss
 from metaselector.meta.variants import Variant, kind_of, make_adaptation
 from metaselector.models.losses import mean_loss
 from metaselector.models.mixture import Mixture

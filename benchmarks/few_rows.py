@@ -21,8 +21,7 @@ from metaselector.common.files import write_text
 from metaselector.config import load_config
 from metaselector.data.splitting.episodes import NO_ROW, EpisodeRows
 from metaselector.evaluate.metrics import auc
-from metaselector.meta.predict import predict_episodes
-from metaselector.meta.variants import Variant, make_adaptation
+from metaselector.meta.variants import Variant
 from metaselector.runs.run import Run
 
 SIZES = (0, 1, 2, 3, 5, 10, 20, 40)
@@ -40,15 +39,15 @@ def most_recent(episodes: EpisodeRows, n: int) -> EpisodeRows:
 
 
 def measured(run: Run, variant: Variant, seed: int) -> list[dict[str, float]]:
-    """Test logloss and AUC of a variant for each of :data:`SIZES` up to the run's support size."""
-    adapt, evaluation_split = run.config.adapt, run.protocol.evaluation_splits[-1]
-    learned = run.checkpoints.load_learned(variant, seed)
-    mixture = learned.attach(run.checkpoints.load_mixture("full", seed))
-    adaptation = make_adaptation(variant, mixture, adapt)
+    """Test logloss and AUC of a variant for each support size that the run's support reaches."""
+    model, evaluation_split = (
+        run.checkpoints.load_adapted(variant, seed),
+        run.protocol.evaluation_splits[-1],
+    )
     found = []
     for n in (size for size in SIZES if size <= evaluation_split.test.support.shape[1]):
         episodes = most_recent(evaluation_split.test, n)
-        made = predict_episodes(mixture, learned.alpha, adaptation, run.dataset, episodes, adapt)
+        made = model.predict(run.dataset, episodes)
         y = run.dataset.labels[made.rows].astype(np.float64)
         found.append({"rows": n, "logloss": made.loss(), "auc": auc(y, made.probabilities)})
     return found

@@ -39,8 +39,7 @@ from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.interactions import Interactions, InteractionTable
 from metaselector.data.splitting.windows import boundaries
 from metaselector.evaluate.predictions import long_table
-from metaselector.meta.predict import predict_episodes
-from metaselector.meta.variants import Variant, make_adaptation
+from metaselector.meta.variants import Variant
 from metaselector.runs.run import Run
 from metaselector.runs.saved_config import save_config
 from metaselector.runs.stages.train import meta_train_selectors, pretrain_base_models
@@ -168,12 +167,8 @@ def _predictions(run: Run, joint: Sequence[int], progress: Progress) -> pd.DataF
 
 def _joint(run: Run, seed: int) -> pd.DataFrame:
     (evaluation_split,) = run.protocol.evaluation_splits
-    learned = run.checkpoints.load_learned("metaselector", seed)
-    mixture = learned.attach(run.checkpoints.load_mixture("full", seed))
-    adaptation = make_adaptation("metaselector", mixture, run.config.adapt)
-    made = predict_episodes(
-        mixture, learned.alpha, adaptation, run.dataset, evaluation_split.test, run.config.adapt
-    )
+    model = run.checkpoints.load_adapted("metaselector", seed)
+    made = model.predict(run.dataset, evaluation_split.test)
     return long_table(seed, "metaselector", run.dataset, made.rows, made.probabilities)
 
 

@@ -12,8 +12,6 @@ import pytest
 from metaselector import MetaSelector
 from metaselector.config import Config
 from metaselector.data.public.atomic import read_atomic
-from metaselector.meta.predict import predict_episodes
-from metaselector.meta.variants import make_adaptation
 
 QUICK = {
     "selector": {"hidden_size": 4},
@@ -33,11 +31,8 @@ def of_user(model: MetaSelector, rows: pd.DataFrame, position: int) -> tuple[pd.
     """Support and query of one test episode as raw rows, and what the models predict there."""
     run = model._fitted_run()
     evaluation_split = run.protocol.evaluation_splits[-1].test
-    learned = run.checkpoints.load_learned("metaselector", 0)
-    mixture = learned.attach(run.checkpoints.load_mixture("full", 0))
-    adaptation = make_adaptation("metaselector", mixture, run.config.adapt)
     one = evaluation_split.some(np.array([position]))
-    table = predict_episodes(mixture, learned.alpha, adaptation, run.dataset, one, run.config.adapt)
+    table = run.checkpoints.load_adapted("metaselector", 0).predict(run.dataset, one)
     places = run.dataset.source_rows
     support = one.support[one.support >= 0]
     first = run.dataset.user_offsets[one.users[0]]

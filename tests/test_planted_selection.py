@@ -24,9 +24,10 @@ from metaselector.config import (
 )
 from metaselector.config.training import PretrainConfig
 from metaselector.data.planted import RIGHT_MODEL, TYPE_A, TYPE_B, PlantedWorld, planted_world
+from metaselector.data.splitting.episodes import window_episodes
 from metaselector.data.splitting.windows import window_rows
 from metaselector.evaluate.metrics import auc, logloss
-from metaselector.meta.predict import predict_window
+from metaselector.meta.adapted import AdaptedModel
 from metaselector.meta.train import meta_train
 from metaselector.meta.variants import make_adaptation
 from metaselector.models import registry
@@ -121,8 +122,11 @@ def outcome() -> Outcome:
     )
     mixture = learned.attach(later)
     adaptation = make_adaptation(VARIANT, mixture, CONFIG.adapt)
+    model = AdaptedModel.of_settings(
+        mixture, learned.alpha, adaptation, dataset.schema.tasks, CONFIG.adapt
+    )
     test = (CONFIG.split.valid, 100)
-    found = predict_window(mixture, learned.alpha, adaptation, dataset, test, CONFIG.adapt)
+    found = model.predict(dataset, window_episodes(dataset, test, CONFIG.adapt.support_size))
     models = list(CONFIG.base_models)
     users = dataset.users[found.rows]
     right = np.array([models.index(RIGHT_MODEL[type_]) for type_ in world.user_types])

@@ -22,22 +22,22 @@ HISTORY, CANDIDATES = Path("history"), Path("candidates")
 
 
 class AdaptedUser:
-    """One user, with what they are known to have done.
+    """One user with their history.
 
-    The base models and the selector take the inner steps on the latest rows of `history`; every
-    prediction takes them anew (some tens of milliseconds), so that nothing is held in between.
+    Every prediction first adapts the base models and the selector on the most recent rows of
+    `history`. That takes some tens of milliseconds, and nothing is kept in between.
 
     Args:
-        model: what adapts.
-        history: rows of one user with labels, columns as the data's own files call them; with none,
+        model: the trained model.
+        history: labelled rows of one user, with the columns of the data's own files; without rows,
             nothing adapts.
-        support_size: how many of the latest rows are adapted on; by default as many as in training.
-            Features are made of all of `history`; with 0 that is all it is for.
-        allow_unknown: go on where the model knows none of the items, or none of the words of a
-            feature; unknown users, and a part of the others, are only warned of.
+        support_size: the number of most recent rows to adapt on; by default as in training. With 0
+            nothing adapts. Features are computed from all of `history`.
+        allow_unknown: continue if the model knows none of the items, or none of the words of a
+            feature. Unknown users, or a part of the items or words, only cause a warning.
 
     Raises:
-        DataError: a column is missing, a value wrong, there are rows of several users, or all
+        DataError: a column is missing, a value is wrong, there are rows of several users, or all
             items are unknown.
         UserError: `support_size` is negative.
 
@@ -71,19 +71,19 @@ class AdaptedUser:
     def predict(self, candidates: pd.DataFrame) -> NDArray[np.float64]:
         """Probability that each of the candidates is positive.
 
-        Their history features are made of the user's positives before them, strictly earlier.
+        Their history features count the user's strictly earlier positives.
 
         Args:
-            candidates: rows with all columns of the data but labels; they may be left out. Without
-                a column of the user they are this user's. Users and items that the data have not
-                are allowed, and bring their features in columns of the features' names, if at all.
+            candidates: rows with all columns of the data; labels may be left out, and so may the
+                user. New users and items are allowed; columns named after features may hold
+                their features.
 
         Returns:
-            float64 ``[n]`` in the order of `candidates`; of several tasks ``[n, T]``.
+            float64 ``[n]`` in the order of `candidates`; ``[n, T]`` with several tasks.
 
         Raises:
-            DataError: a column is missing, a value wrong, a row is another user's, or all items
-                are unknown.
+            DataError: a column is missing, a value is wrong, a row belongs to another user, or all
+                items are unknown.
 
         Warns:
             UnknownWarning: users, items or words are unknown to the model.
@@ -97,7 +97,7 @@ class AdaptedUser:
         if len(given):
             found = _only_user(self._model, given)
             if len(self._history) and found != self._user:
-                problem = f"is of user '{found}', and the history of '{self._user}'"
+                problem = f"belongs to user '{found}', but the history to '{self._user}'"
                 raise DataError(CANDIDATES, f"{problem}; adapt to that user first", column=column)
         unknown = find_unknown(encoder, given, allow=self._allow_unknown)
         self._predicted = self._model.predict(self._history, given)
@@ -108,12 +108,12 @@ class AdaptedUser:
 
     @property
     def weights(self) -> pd.DataFrame:
-        """Weights of the last prediction: a row a candidate, a column a base model.
+        """Weights of the last prediction: one row per candidate, one column per base model.
 
-        Of several tasks, columns are pairs of base model and task.
+        With several tasks, columns are pairs of base model and task.
 
         Raises:
-            UserError: nothing was predicted yet.
+            UserError: nothing has been predicted yet.
         """
         if self._predicted is None:
             raise UserError("weights are those of a prediction; call predict first")
@@ -121,7 +121,7 @@ class AdaptedUser:
 
     @cached_property
     def trace(self) -> pd.DataFrame:
-        """What each inner step did, as :func:`metaselector.inference.trace.trace`."""
+        """The effect of each inner step; see :func:`metaselector.inference.trace.trace`."""
         if not len(self._history) or not self._model.support_size:
             return pd.DataFrame(columns=["step", "support_loss"])
         nothing = self._history.without_rows()
@@ -129,7 +129,7 @@ class AdaptedUser:
 
 
 def weights_frame(model: TrainedModel, weights: NDArray[np.float32]) -> pd.DataFrame:
-    """Weights ``[n, K]`` or ``[n, K, T]`` with the names of base models, and of tasks."""
+    """Weights ``[n, K]`` or ``[n, K, T]`` with the names of base models and tasks."""
     names, tasks = model.base_models, model.encoder.schema.tasks
     if weights.ndim == 2:
         return pd.DataFrame(weights, columns=names)

@@ -1,4 +1,4 @@
-"""Which of a user's rows moved the weights of their base models, and how far."""
+"""How far each of a user's rows moved the weights of the base models."""
 
 from __future__ import annotations
 
@@ -15,25 +15,22 @@ from metaselector.data.preparation.unknown import warn_unknown_items
 from metaselector.data.raw.values import shown
 from metaselector.data.splitting.episodes import Episodes, Rows, load_episodes
 from metaselector.inference.trained import TrainedModel
-from metaselector.meta.adapt.engines import make_engine
-from metaselector.models.losses import make_loss
 from metaselector.runs.run import Run
 
 
 class Explanation(NamedTuple):
-    """What adapting to one user did.
+    """The effect of adapting to one user.
 
-    Let w(A) be the mean weights, ``[K]``, of the user's test rows (and tasks), adapted on the
-    support rows A; S are all of them.
+    Let w(A) be the mean weights, ``[K]``, over the user's test rows (and tasks), adapted on the
+    support rows A, and S the whole support.
 
     Attributes:
         user: the user.
-        weights: ``base_model, before, after``: w of no row, and w(S).
-        rows: a support row each, the latest last: ``item``, ``timestamp`` in seconds (in a tabular
-            data set the row), a column for the label
-            of each task, ``shift_<base model>``, which is w(S) - w(S without the row), and
-            ``influence``, half the sum of the absolute values of those: the share of weight that
-            moves from some base models to others because of this row.
+        weights: ``base_model, before, after``: w without support, and w(S).
+        rows: one line per support row, oldest first: ``item``, ``timestamp`` in seconds (in a
+            tabular data set the row), the label of each task, ``shift_<base model>``, which is
+            w(S) - w(S without the row), and ``influence``, half the sum of the absolute shifts:
+            the share of weight that this row moves from some base models to others.
     """
 
     user: str
@@ -42,16 +39,16 @@ class Explanation(NamedTuple):
 
 
 def explain_user(run: Run, user: str, seed: int | None = None) -> Explanation:
-    """Leave out the support rows of a user's test window one by one.
+    """Leave out each support row of a user's test window in turn.
 
-    Features stay as they are: a row that is left out of the support is in the histories of later
-    ones still.
+    Features do not change: a row that is left out of the support still counts in the history
+    features of later rows.
 
     Raises:
-        UserError: there is no such user, or they have no row in the test.
+        UserError: there is no such user, or they have no rows in the test window.
 
     Warns:
-        UnknownWarning: some items of the support or the test window are unknown to the model.
+        UnknownWarning: the model does not know some items of the support or the test window.
     """
     trained, dataset = TrainedModel.of_run(run, seed=seed), run.dataset
     if user not in dataset.user_names:
@@ -83,10 +80,10 @@ def explain_user(run: Run, user: str, seed: int | None = None) -> Explanation:
 
 
 def left_out(episode: Episodes) -> Episodes:
-    """One user's episode with no support, with all of it, and without each row of it.
+    """One user's episode without support, with all of it, and without each row in turn.
 
     Returns:
-        ``S + 2`` episodes, S the support rows that are none of padding.
+        ``S + 2`` episodes, where S counts the support rows without padding.
     """
     support, query = episode.support, episode.query
     mask = support.mask[0]
@@ -100,13 +97,10 @@ def left_out(episode: Episodes) -> Episodes:
 
 @torch.no_grad()
 def _mean_weights(trained: TrainedModel, episodes: Episodes) -> np.ndarray:
-    """float64 ``[U, K]``, means over the query (and tasks), after adapting."""
-    config = trained.config.adapt
-    params = dict(trained.mixture.named_parameters())
-    loss = make_loss(trained.encoder.schema.tasks, config.task_weights)
-    engine, found = make_engine(config.engine), []
-    for part in episodes.split(config.max_users_per_chunk):
-        output = engine(trained.mixture, params, trained.alpha, trained.adaptation, part, loss)
+    """Mean weights over the query (and tasks) after adapting, float64 ``[U, K]``."""
+    adapted, found = trained.adapted, []
+    for part in episodes.split(adapted.users_at_once):
+        output = adapted.output(part)
         weights = output.weights.double()  # [U, Q, K] or [U, Q, K, T]
         found.append(weights.flatten(3).mean(3) if weights.ndim > 3 else weights)
     return torch.cat(found).mean(1).cpu().numpy()

@@ -1,4 +1,4 @@
-"""Predictions of rows in files."""
+"""Predict rows in files, and write the predictions."""
 
 from __future__ import annotations
 
@@ -22,34 +22,33 @@ from metaselector.inference.trained import TrainedModel
 
 _SEPARATORS: Mapping[str, str] = {".csv": ",", ".tsv": "\t"}
 _ROWS = 2**16
-"""Rows that are written at a time."""
+"""Rows per write."""
 _INTEGERS = {
     **{type_: pd.Int64Dtype() for type_ in (pa.int8(), pa.int16(), pa.int32(), pa.int64())},
     **{type_: pd.UInt64Dtype() for type_ in (pa.uint8(), pa.uint16(), pa.uint32(), pa.uint64())},
 }
-"""Types in which a missing value does not make floating-point numbers of the others."""
+"""Nullable types, in which a missing value does not turn integers into floats."""
 
 
 def predicted_table(
     trained: TrainedModel, history: Path, candidates: Path, *, allow_unknown: bool = False
 ) -> pa.Table:
-    """The rows of `candidates`, adapted to each user's `history`.
+    """Predict the rows of `candidates`, adapted to each user's `history`.
 
     Args:
         allow_unknown: as for :class:`~metaselector.inference.adapted_user.AdaptedUser`.
 
     Returns:
-        their columns, of a text file as text, then ``probability`` and ``weight_<base model>``; of
-        several tasks ``probability_<task>`` and ``weight_<base model>_<task>``. No rows where there
-        are no candidates.
+        the columns of `candidates` (as text if the file is text), then ``probability`` and
+        ``weight_<base model>``; with several tasks ``probability_<task>`` and
+        ``weight_<base model>_<task>``. Without candidates there are no rows.
 
     Raises:
-        DataError: a file cannot be read, a column or value of it is wrong, or all its items are
-            unknown.
+        DataError: a file cannot be read, has a wrong column or value, or only unknown items.
 
     Warns:
-        UnknownWarning: users, items or words are unknown to the model, or the history is one of
-            others only.
+        UnknownWarning: users, items or words are unknown to the model, or the history has only
+            rows of other users.
         LabelWarning: a label of the history holds 0 and 1 where ratings are expected.
     """
     past = given_file(trained.encoder, history, labelled=True)
@@ -81,13 +80,13 @@ def _table(given: RawRows) -> pa.Table:
 
 
 def check_name(path: Path) -> None:
-    """Raise :class:`UserError` unless the name says how to write a table."""
+    """Raise :class:`UserError` unless the suffix names a table format."""
     if path.suffix.lower() not in (*_SEPARATORS, ".parquet"):
         raise UserError(f"{path}: choose a name that ends in .csv, .tsv or .parquet")
 
 
 def write_rows(table: pa.Table, path: Path) -> None:
-    """Write a table as the name of the file says, atomically."""
+    """Write a table in the format of the file's suffix, atomically."""
     check_name(path)
     with atomic_file(path) as temporary:
         if path.suffix.lower() != ".parquet":
@@ -105,7 +104,7 @@ def write_rows(table: pa.Table, path: Path) -> None:
 
 
 def as_text(table: pa.Table, separator: str = ",") -> Iterator[str]:
-    """A table as CSV, some lines at a time, the header first."""
+    """A table as CSV, in chunks, the header first."""
     for start in range(0, max(len(table), 1), _ROWS):
         part = table.slice(start, _ROWS)
         for place, field in enumerate(part.schema):

@@ -1,4 +1,4 @@
-"""What each inner step did to one user's support loss, weights and parameters."""
+"""What each inner step does to one user's support loss, weights and parameters."""
 
 from __future__ import annotations
 
@@ -8,30 +8,26 @@ import pandas as pd
 from metaselector.data.preparation.new_rows import NewRows
 from metaselector.data.splitting.episodes import EpisodeRows, load_episodes
 from metaselector.inference.trained import TrainedModel
-from metaselector.meta.inner_steps import inner_steps
-from metaselector.models.losses import make_loss
 
 
 def trace(model: TrainedModel, rows: NewRows) -> pd.DataFrame:
-    """The inner loop of one user, step by step.
+    """Follow one user's inner loop step by step.
 
     Args:
         rows: the history of one user.
 
     Returns:
-        a row for each number of steps taken, from 0 to all: ``step``; ``support_loss``, the mean
-        loss of the support rows, all weighed alike, in nats; ``weight_<base model>``, the mean
-        weight over support rows (and tasks); ``moved_<group>``, the Euclidean distance of the
-        parameters from where they started, of the ``selector`` and of each base model. Without
-        history there are no rows.
+        a row for each number of steps, from 0 to all: ``step``; ``support_loss``, the unweighted
+        mean loss of the support rows, in nats; ``weight_<base model>``, the mean weight over
+        support rows (and tasks); ``moved_<group>``, the Euclidean distance of the parameters of
+        the ``selector`` or a base model from their initial values. Without history there are no
+        rows.
     """
-    config, dataset = model.config.adapt, rows.dataset
     support = rows.history[-model.support_size :][None]  # [1, S]
     user = np.zeros(1, dtype=np.int64)
-    episodes = load_episodes(dataset, EpisodeRows(user, support, support)).to(model.config.device)
-    loss = make_loss(dataset.schema.tasks, config.task_weights)
+    episodes = load_episodes(rows.dataset, EpisodeRows(user, support, support))
     with model.lock:
-        found = inner_steps(model.mixture, model.alpha, model.adaptation, episodes, loss)
+        found = model.adapted.trace(episodes.to(model.config.device))
     columns = {"step": np.arange(len(found.weights)), "support_loss": found.support_loss[:, 0]}
     columns |= {f"weight_{n}": found.weights[:, 0, k] for k, n in enumerate(model.base_models)}
     return pd.DataFrame(columns | {f"moved_{n}": moved[:, 0] for n, moved in found.moved.items()})

@@ -1,7 +1,7 @@
-"""Fine-tuning for each user without meta-learning: what MetaSelector adds is measured against it.
+"""Fine-tuning for each user without meta-learning, the baseline for what MetaSelector adds.
 
 The base models' plain average takes steps of gradient descent on the user's support, with one
-learning rate for all parameters, the best on *valid* of those given.
+learning rate for all parameters: the candidate that is best on *valid*.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import torch
 
 from metaselector.common.progress import Progress
 from metaselector.data.splitting.protocol import EvaluationProtocol
+from metaselector.meta.adapted import valid_loss
 from metaselector.meta.parameters import MetaParameters
-from metaselector.meta.predict import valid_loss
 from metaselector.meta.variants import make_adaptation
 from metaselector.models.mixture import Mixture
 
@@ -21,14 +21,15 @@ from metaselector.models.mixture import Mixture
 def choose_rate(
     protocol: EvaluationProtocol, mixture: Mixture, *, description: str, progress: Progress
 ) -> MetaParameters:
-    """The rate with which fine-tuning predicts *valid* best; the first of equals.
+    """Choose the rate with the lowest loss on *valid*; the first one in a tie.
 
     Args:
-        mixture: base models trained on *train* under an untrained selector, which weighs alike.
+        mixture: base models trained on *train* under an untrained selector, which weights
+            them equally.
 
     Returns:
-        ``alpha`` has the rate, the same for every base model's parameter; ``history`` the losses,
-        with the position of the rate in ``config.adapt.finetune_rates`` as ``epoch``.
+        ``alpha`` holds the rate for every parameter of the base models. ``history`` holds the
+        losses, where ``epoch`` is the position of the rate in ``config.adapt.finetune_rates``.
     """
     started, config = time.perf_counter(), protocol.config
     adaptation = make_adaptation("user-finetuned", mixture, config.adapt)

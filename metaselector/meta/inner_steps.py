@@ -1,8 +1,9 @@
-"""What each inner step does to users: their support loss, weights, and parameters."""
+"""What each inner step does to the users' support loss, weights and parameters."""
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,9 +14,7 @@ from torch.func import vmap
 
 from metaselector.data.encoded.batch import Batch
 from metaselector.data.splitting.episodes import Episodes, Rows
-from metaselector.meta.adapt.adaptation import Adaptation
-from metaselector.meta.adapt.engines.func import FuncEngine
-from metaselector.meta.adapt.rules import Tensors
+from metaselector.meta.adapt.contract import Step
 from metaselector.meta.parameters import PHI
 from metaselector.models.losses import MeanLoss
 from metaselector.models.mixture import Mixture, MixtureOutput
@@ -24,14 +23,14 @@ Floats = NDArray[np.float64]
 
 
 class InnerSteps(NamedTuple):
-    """The first axis, N, is how many steps were taken, from 0 to all.
+    """The first axis, N, is the number of steps taken, from 0 to all.
 
     Attributes:
-        support_loss: ``[N, U]``, mean loss of the support rows, all weighed alike, in nats; nan of
-            users without any.
+        support_loss: ``[N, U]``, unweighted mean loss of the support rows, in nats; nan for users
+            without support.
         weights: ``[N, U, K]``, the mean over the query rows (and tasks).
-        moved: ``[N, U]`` by group, the ``selector`` and each base model: the Euclidean distance of
-            the parameters from where they started.
+        moved: ``[N, U]`` for the ``selector`` and each base model: the Euclidean distance of the
+            parameters from their initial values.
     """
 
     support_loss: Floats
@@ -39,27 +38,31 @@ class InnerSteps(NamedTuple):
     moved: dict[str, Floats]
 
 
-@torch.no_grad()
+def with_support_in_query(episodes: Episodes) -> Episodes:
+    """The episodes with a query of S + Q rows: the support, then the query."""
+    return Episodes(episodes.support, _beside(episodes.support, episodes.query))
+
+
 def inner_steps(
-    mixture: Mixture, alpha: Tensors, adaptation: Adaptation, episodes: Episodes, loss: MeanLoss
+    mixture: Mixture, steps: Sequence[Step], episodes: Episodes, loss: MeanLoss
 ) -> InnerSteps:
-    """Take the inner loop of U users step by step, all at once."""
-    params = dict(mixture.named_parameters())
-    both = Episodes(episodes.support, _beside(episodes.support, episodes.query))
-    size = episodes.support.mask.shape[1]
+    """Summarise what an engine found at each step for the users of `episodes`.
+
+    Args:
+        steps: with outputs on the rows of :func:`with_support_in_query`.
+    """
+    support, query = episodes.support, episodes.query
+    size = support.mask.shape[1]
     losses, weights = [], []
     moved: dict[str, list[Floats]] = {group: [] for group in ("selector", *mixture.base_models)}
-    for steps in range(adaptation.steps + 1):
-        taken = adaptation.with_steps(steps)
-        output = FuncEngine()(mixture, params, alpha, taken, both, loss)  # rows [U, S + Q]
+    for output, squares in steps:  # outputs [U, S + Q]
         on_support = MixtureOutput(*(part[:, :size] for part in output))
-        mask = episodes.support.mask
-        lost = vmap(loss)(on_support, episodes.support.labels, mask).double()
-        losses.append(lost.where(mask.any(1), torch.nan).cpu().numpy())
-        weights.append(_mean(output.weights[:, size:].double(), episodes.query.mask))
-        distances = _moved(mixture, params, alpha, taken, episodes, loss)
+        lost = vmap(loss)(on_support, support.labels, support.mask).double()
+        losses.append(lost.where(support.mask.any(1), torch.nan).cpu().numpy())
+        weights.append(_mean(output.weights[:, size:].double(), query.mask))
+        distances = _distances(squares)
         for group, found in moved.items():
-            found.append(distances.get(group, np.zeros(len(mask))))
+            found.append(distances.get(group, np.zeros(len(support.mask))))
     return InnerSteps(
         np.stack(losses),
         np.stack(weights),
@@ -67,26 +70,13 @@ def inner_steps(
     )
 
 
-def _moved(
-    mixture: Mixture,
-    params: Tensors,
-    alpha: Tensors,
-    adaptation: Adaptation,
-    episodes: Episodes,
-    loss: MeanLoss,
-) -> dict[str, Floats]:
+def _distances(squares: Mapping[str, Tensor]) -> dict[str, Floats]:
     """By group the distance ``[U]`` from the start."""
-    adapted = FuncEngine().adapt(mixture, params, alpha, adaptation, episodes, loss)
-    squares: dict[str, Tensor] = defaultdict(lambda: torch.zeros(()).double())
-    for name in adaptation.names if adaptation.steps else ():
-        start = params[name]
-        if adapted.rows is not None and name in mixture.tables:
-            # Only rows that a user touches, each once; those that pad them do not move.
-            start = start[adapted.rows]  # [U, L, ...]
+    of_group: dict[str, Tensor] = defaultdict(lambda: torch.zeros(()).double())
+    for name, square in squares.items():
         group = "selector" if name.startswith(PHI) else name.split(".")[1]
-        change = (adapted.own[name] - start).double()
-        squares[group] = squares[group] + change.square().flatten(1).sum(1).cpu()
-    return {group: total.sqrt().numpy() for group, total in squares.items()}
+        of_group[group] = of_group[group] + square.cpu()
+    return {group: total.sqrt().numpy() for group, total in of_group.items()}
 
 
 def _mean(weights: Tensor, mask: Tensor) -> Floats:

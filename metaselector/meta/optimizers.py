@@ -1,4 +1,4 @@
-"""What takes the outer loop's steps: Adam, and of tables one that leaves untouched rows alone."""
+"""The outer loop's optimizers: Adam, and for tables an Adam that skips untouched rows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from metaselector.models.mixture import Mixture
 
 
 def row_sparse_ids(mixture: Mixture, episode: EpisodeLoss) -> set[int]:
-    """``id`` of the tables, and of rates with a row for each of a table's."""
+    """``id`` of the tables, and of the rates shaped like a table."""
     tables = {name: p for name, p in mixture.named_parameters() if name in mixture.tables}
     return {id(p) for p in tables.values()} | {
         id(rate)
@@ -26,11 +26,11 @@ def row_sparse_ids(mixture: Mixture, episode: EpisodeLoss) -> set[int]:
 def outer_optimizers(
     mixture: Mixture, episode: EpisodeLoss, config: MetaTrainConfig
 ) -> list[torch.optim.Optimizer]:
-    """Adam, with a rate each for phi, theta if it is not frozen, and alpha if it is learned.
+    """Adam with separate rates for phi, theta (unless frozen) and alpha (if learned).
 
-    For the embedding tables it is :class:`RowAdam`, which leaves rows alone that the meta-batch
-    does not touch. The other parameters of phi decay where ``weight_decay`` asks for it, decoupled
-    from the gradient (AdamW: Loshchilov and Hutter, ICLR 2019, Algorithm 2); nothing else does.
+    Embedding tables use :class:`RowAdam`, which skips rows that the meta-batch does not touch.
+    ``weight_decay`` applies to the other parameters of phi only, decoupled from the gradient
+    (AdamW: Loshchilov and Hutter, ICLR 2019, Algorithm 2).
     """
     row_sparse = row_sparse_ids(mixture, episode)
     dense: list[dict[str, Any]] = []

@@ -19,9 +19,9 @@ from metaselector.data.splitting.episodes import EpisodeRows, Episodes, load_epi
 from metaselector.meta.adapt.engines import make_engine
 from metaselector.meta.adapt.episode_loss import EpisodeLoss
 from metaselector.meta.adapt.touched import rows_of_batch
+from metaselector.meta.adapted import valid_loss
 from metaselector.meta.optimizers import outer_optimizers, row_sparse_ids
 from metaselector.meta.parameters import PHI, MetaParameters, parameters_of
-from metaselector.meta.predict import valid_loss
 from metaselector.meta.variants import Variant, kind_of, make_adaptation
 from metaselector.models.losses import make_loss
 from metaselector.models.mixture import Mixture
@@ -36,7 +36,7 @@ _ALPHA = "alpha."
 
 
 class MetaLearner(Trainable):
-    """A mixture that learns from users' episodes in random meta-batches; see :class:`Trainable`."""
+    """Meta-trains a mixture on random meta-batches of users; see :class:`Trainable`."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class MetaLearner(Trainable):
         self._parallel = self._shared_out() if workers.count() > 1 else None
 
     def _shared_out(self) -> DataParallel:
-        """Several workers, who each learn from some of a meta-batch's users."""
+        """Share each meta-batch between several workers."""
         learned = [p for p in self._episode.parameters() if p.requires_grad]
         ids = row_sparse_ids(self._mixture, self._episode)
         tables = [p for p in learned if id(p) in ids]
@@ -100,7 +100,7 @@ class MetaLearner(Trainable):
 
     def gradients(self, batch: NDArray[np.int64], epoch: int) -> float | None:
         self._last = rows = self._protocol.sample(batch, self.generator)
-        if not len(rows.users):  # users with few rows may have none in the window
+        if not len(rows.users):  # users with few rows may have no query in the window
             return None
         self._episode.zero_grad(set_to_none=True)
         users_at_once = self._config.adapt.max_users_per_chunk
@@ -111,12 +111,12 @@ class MetaLearner(Trainable):
     def _share_gradients(
         self, parallel: DataParallel, rows: EpisodeRows, users_at_once: int
     ) -> float:
-        """The same of this worker's part of the users; the loss and gradients are those of all."""
+        """Gradients from this worker's users; loss and gradients are averaged over all users."""
         own = np.arange(len(rows.users))[workers.share(len(rows.users))]
         part = rows.some(own if len(own) else np.zeros(1, dtype=np.int64))
         whole = float((rows.query >= 0).sum()) / workers.count()
         passes = [
-            # Who has no users takes part for nothing.
+            # A worker without users takes part with weight 0.
             (chunk, chunk.query.mask.sum().item() / whole if len(own) else 0.0)
             for chunk in self._load(part).split(users_at_once)
         ]
@@ -126,7 +126,7 @@ class MetaLearner(Trainable):
         return found
 
     def _sparsify(self, parallel: DataParallel, rows: EpisodeRows) -> None:
-        """Leave of the tables' dense gradients the rows that the whole meta-batch touches."""
+        """Keep only those rows of the tables' dense gradients that the meta-batch touches."""
         touched = rows_of_batch(self._load(rows)).rows
         for table in parallel.communication.tables:
             assert table.grad is not None
@@ -189,7 +189,7 @@ class MetaLearner(Trainable):
     @torch.no_grad()
     def nonfinite_users(self, batch: NDArray[np.int64]) -> list[str]:
         rows = self._last
-        assert rows is not None  # gradients() of this piece came before
+        assert rows is not None  # gradients() ran on this batch before
         alone = self._load(rows).split(1)
         bad = [not math.isfinite(self._episode(episode).item()) for episode in alone]
         return self.users(rows.users[bad])

@@ -1,4 +1,4 @@
-"""What the outer loop learns: the change of theta, phi and alpha."""
+"""The parameters that the outer loop learns: phi, the change of theta, and alpha."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from metaselector.common.errors import CheckpointError
 from metaselector.models.mixture import Mixture
 
 PHI = "selector."
-"""What the names of the selector's parameters start with in a mixture."""
+"""Prefix of the selector's parameters in a mixture."""
 
 
 @dataclass
 class MetaParameters:
-    """What the outer loop learned.
+    """The learned parameters and the record of their training.
 
     Attributes:
         phi: parameters of the selector.
         theta_delta: change of the base models' initial parameters, by their name in the mixture;
-            empty where the base models are frozen.
+            empty if the base models are frozen.
         alpha: inner learning rates.
         history: per epoch ``epoch, train_loss, valid_loss`` (epoch 0 is before training) and
-            ``seconds``, wall-clock time from the start of the training to the end of the epoch,
-            with its validation.
+            ``seconds``, wall-clock time from the start of training to the end of the epoch's
+            validation.
         rates: per epoch and parameter ``epoch, parameter, mean, low, high``.
-        best_epoch: the epoch these were taken from, by the loss on *valid*.
-        seconds: wall-clock time of the training.
+        best_epoch: the epoch with the lowest loss on *valid*, from which these are.
+        seconds: wall-clock time of training.
     """
 
     phi: dict[str, Tensor]
@@ -53,17 +53,17 @@ class MetaParameters:
         return {f"{part}/{name}": t for part, of in parts.items() for name, t in of.items()}
 
     def attach(self, mixture: Mixture) -> Mixture:
-        """Give `mixture`, which holds other base models, this phi and change of theta, in place.
+        """Set phi and add the change of theta in `mixture`, in place.
 
         Raises:
-            CheckpointError: it has not these parameters, or in other shapes.
+            CheckpointError: the mixture lacks a parameter, or has it in another shape.
         """
         own = dict(mixture.named_parameters())
         for name, tensor in {**self.phi, **self.theta_delta}.items():
             if name not in own or own[name].shape != tensor.shape:
                 raise CheckpointError(
-                    f"meta-training learned '{name}' {list(tensor.shape)}, which does not match "
-                    "the base models and the selector of these settings; train it again"
+                    f"meta-training learned '{name}' {list(tensor.shape)}, which does not fit "
+                    "the base models and selector of these settings; train it again"
                 )
         with torch.no_grad():
             for name, parameter in mixture.named_parameters():
@@ -77,10 +77,10 @@ class MetaParameters:
 def in_parts(
     tensors: Mapping[str, Tensor], parts: Sequence[str], device: str
 ) -> list[dict[str, Tensor]]:
-    """Of tensors called ``<part>/<name>`` those of each part by name, on a device.
+    """Split tensors called ``<part>/<name>`` into one dictionary per part, on a device.
 
     Raises:
-        ValueError: one is of no part.
+        ValueError: a tensor belongs to none of `parts`.
     """
     found: dict[str, dict[str, Tensor]] = {part: {} for part in parts}
     for key, tensor in tensors.items():
@@ -92,5 +92,5 @@ def in_parts(
 
 
 def parameters_of(mixture: Mixture) -> dict[str, Tensor]:
-    """A copy of the parameters, by their name."""
+    """A copy of the parameters, by name."""
     return {name: p.detach().clone() for name, p in mixture.named_parameters()}

@@ -1,9 +1,9 @@
-"""Meta-training: early base models to learn against, later ones to be judged and used with.
+"""Meta-training: learn on early base models, validate and predict on later ones.
 
-Queries must be out-of-sample for the base models, or the meta-learner overfits. So it learns
-against *early* base models, on queries from the window after those were trained, and is validated
-and used attached to *later* base models: phi and alpha carry over as they are, and theta as the
-shift that the outer loop made to the early models' parameters.
+Queries must be out-of-sample for the base models, or the meta-learner overfits. So it learns on
+*early* base models, with queries from the window after their training rows. It is validated and
+used on *later* base models: phi and alpha carry over unchanged, and theta as the change that the
+outer loop made to the early models' parameters.
 """
 
 from __future__ import annotations
@@ -39,20 +39,19 @@ def meta_train(
     """Meta-train one variant.
 
     Args:
-        variant: ``sample-selector`` is the same network trained on the same queries without an
-            inner loop; ``metaselector-simplified`` freezes theta, ``metaselector`` (joint) does
-            not.
+        variant: ``sample-selector`` trains the same network on the same queries without an inner
+            loop; ``metaselector-simplified`` freezes theta, ``metaselector`` (joint) does not.
         early: mixture on base models trained on the early window; changed in place.
-        later: mixture on base models trained on *train*, with which it is validated; restored.
-        generator: draws users and cuts.
-        start_from: what ``sample-selector`` learned, where phi then starts; untrained by default.
-        description: what the progress bar calls it.
-        keeper: where it goes on from, and keeps snapshots; nowhere by default.
-        traffic: takes down what this worker sends, if it is one of several.
+        later: mixture on base models trained on *train*, for validation; restored afterwards.
+        generator: draws users and support boundaries.
+        start_from: the result of ``sample-selector``, from which phi starts; untrained by default.
+        description: label of the progress bar.
+        snapshots: saves snapshots and resumes from the last one; by default, none.
+        traffic: logs what this worker sends, if there are several.
 
     Raises:
         UserError: no user has rows to learn from.
-        Diverged: the loss of a step is infinite or no number.
+        Diverged: the loss of a step is non-finite.
     """
     if start_from is not None:
         start_from.attach(early)

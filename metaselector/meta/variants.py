@@ -1,9 +1,9 @@
-"""The rows of the table that adapt: their names, and what each stands for.
+"""The variants of MetaSelector: names of rows of the results table, and what adapts in each.
 
-``sample-selector`` is the selector without an inner loop; ``user-finetuned`` adapts the base models
-of a plain average to each user, with nothing learned beforehand; of ``metaselector-simplified`` phi
-adapts, of ``metaselector`` (joint) theta as well. The latter two exist once more for each rule to
-compare with, which ends their name: ``metaselector-maml``.
+``sample-selector`` is the selector without an inner loop. ``user-finetuned`` adapts the base models
+of a plain average to each user, without meta-learning. In ``metaselector-simplified`` phi adapts,
+in ``metaselector`` (joint) theta as well. These two also exist for each rule to compare with, which
+ends their name: ``metaselector-maml``.
 """
 
 from __future__ import annotations
@@ -36,22 +36,22 @@ Kind = Literal["sample-selector", "user-finetuned", "metaselector-simplified", "
 _ALL: tuple[Variant, ...] = get_args(Variant)
 _KINDS: tuple[Kind, ...] = get_args(Kind)
 LEARNED: tuple[Variant, ...] = ("sample-selector", "metaselector-simplified", "metaselector")
-"""Those whose selector is learned, by the rule of the settings."""
+"""The variants with a learned selector and the rule of the settings."""
 
 
 def kind_of(variant: Variant) -> Kind:
-    """`variant` without its rule."""
+    """The variant without its rule."""
     return max((kind for kind in _KINDS if variant.startswith(kind)), key=len)
 
 
 def settings_of(variant: Variant, config: AdaptConfig) -> AdaptConfig:
-    """`config` with the rule of `variant`, where it names one."""
+    """`config` with the rule of `variant`, if it names one."""
     rule = variant.removeprefix(kind_of(variant)).removeprefix("-")
     return config.model_copy(update={"rule": rule}) if rule else config
 
 
 def variants_of(config: AdaptConfig) -> tuple[Variant, ...]:
-    """All that the settings ask for, each after what it starts from."""
+    """All variants that the settings ask for; each follows the one it starts from."""
     rules = set(config.compared_rules) - {config.rule}
     return tuple(
         variant
@@ -81,8 +81,14 @@ def make_rule(config: AdaptConfig) -> InnerRule:
 
 
 def make_adaptation(variant: Variant, mixture: Mixture, config: AdaptConfig) -> Adaptation:
-    """What adapts: nothing (sample-selector), phi only (simplified), both (joint), or theta only
-    (user-finetuned)."""
+    """The inner loop of a variant.
+
+    Nothing adapts in sample-selector, phi in simplified, phi and theta in joint, theta in
+    user-finetuned.
+
+    Raises:
+        ConfigError: the settings of the rule or of the adapted parameters are wrong.
+    """
     kind, config = kind_of(variant), settings_of(variant, config)
     if kind == "user-finetuned":
         theta = tuple(n for n, _ in mixture.named_parameters() if not n.startswith(PHI))
@@ -111,7 +117,7 @@ def make_adaptation(variant: Variant, mixture: Mixture, config: AdaptConfig) -> 
 
 
 def check_rates(alpha: Tensors, adaptation: Adaptation, mixture: Mixture, where: Path) -> None:
-    """Raise :class:`CheckpointError` where `alpha`, read at `where`, are not its inner rates."""
+    """Raise :class:`CheckpointError` if `alpha`, read from `where`, does not fit the inner loop."""
     params = {name: p.detach().to("meta") for name, p in mixture.named_parameters()}
     problem = misfit(alpha, adaptation.initial_rates(params)) or nonfinite(alpha)
     if problem:

@@ -1,4 +1,4 @@
-"""Base models under a selector, as the settings ask for."""
+"""Build the selector and the mixture that the settings ask for."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from metaselector.models.mixture import Mixture
 def make_selector(config: SelectorConfig, schema: Schema, num_models: int, seed: int) -> nn.Module:
     """A fresh selector over `num_models` base models, initialised from `seed`.
 
-    Its class is called by name with those of these that its constructor has: ``num_ids``,
-    ``slot_fields``, ``num_models``, ``num_tasks``, the settings of ``selector`` but ``kind`` and
-    ``options``, and what stands in ``options``.
+    Its constructor gets those of the following that it takes as keyword arguments: ``num_ids``,
+    ``slot_fields``, ``num_models``, ``num_tasks``, the settings of ``selector`` except ``kind`` and
+    ``options``, and the entries of ``options``.
 
     Raises:
-        ConfigError: unknown selector or option, or what the constructor refuses.
+        ConfigError: the selector or an option is unknown, or the constructor fails.
     """
     cls = SELECTORS.load(config.kind or "gated", nn.Module)
     parameters = inspect.signature(cls).parameters
@@ -60,7 +60,7 @@ def make_selector(config: SelectorConfig, schema: Schema, num_models: int, seed:
 
 
 def _check_weights(kind: str, selector: nn.Module, schema: Schema, num_models: int) -> None:
-    """Let a plug-in weigh two rows that hold nothing."""
+    """Check the weights of a plug-in on two empty rows."""
     tasks = () if len(schema.tasks) == 1 else (len(schema.tasks),)
     probabilities = torch.full((2, num_models, *tasks), 0.5)
     training = selector.training
@@ -89,11 +89,11 @@ def _check_weights(kind: str, selector: nn.Module, schema: Schema, num_models: i
 
 
 class HasSchema(Protocol):
-    """Data, or what is left of it."""
+    """A data set or an encoder."""
 
     @property
     def schema(self) -> Schema:
-        """What its ids mean."""
+        """The meaning of its ids."""
 
 
 def make_mixture(

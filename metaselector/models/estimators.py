@@ -1,7 +1,7 @@
-"""Classifiers of scikit-learn's kind as base models: what the settings name, made.
+"""Classifiers with scikit-learn's methods as base models.
 
-They are fitted on the rows of each window, as other base models are. Of what is fitted, a run keeps
-only the scores of its rows; it never adapts.
+They are fitted on the rows of each window, like other base models. A run keeps only the scores that
+they give to its rows. They never adapt.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from metaselector.config.plugins.kinds import ESTIMATORS
 
 METHODS = ("fit", "predict_proba")
 CATEGORIES = "categorical_feature"
-"""An argument of ``fit`` that gets the names of the columns that hold categories: LightGBM's."""
+"""LightGBM's argument of ``fit`` for the names of the columns that hold categories."""
 
 
 class Estimator(Protocol):
@@ -32,8 +32,8 @@ class Estimator(Protocol):
     """
 
     fit: Callable[..., Any]
-    """``fit(X, y)`` with y int64 ``[N]``, 0 or 1. One that has an argument ``categorical_feature``,
-    as LightGBM's, gets the names of the columns that hold categories."""
+    """``fit(X, y)`` with y int64 ``[N]``, 0 or 1. If it takes an argument ``categorical_feature``,
+    as LightGBM's does, it gets the names of the columns that hold categories."""
 
     def predict_proba(self, X: pd.DataFrame) -> NDArray[np.floating[Any]]:
         """Probabilities ``[N, 2]`` of 0 and 1."""
@@ -43,29 +43,28 @@ def estimator_class(name: str) -> type:
     """The class behind ``package.module.Class``, a plug-in's name, or ``path/to/file.py:Class``.
 
     Raises:
-        ConfigError: there is none (says what is near, or to install), it cannot be imported, or it
-            is no class with ``fit`` and ``predict_proba``.
+        ConfigError: the class does not exist, cannot be imported, or lacks ``fit`` or
+            ``predict_proba``.
     """
     found = load_dotted(name) if is_dotted(name) else ESTIMATORS.load(name)
     if not inspect.isclass(found):
-        raise ConfigError(f"{name}: is no class; name one that has {' and '.join(METHODS)}")
+        raise ConfigError(f"{name}: is not a class; name one that has {' and '.join(METHODS)}")
     missing = [method for method in METHODS if not hasattr(found, method)]
     if missing:
         raise ConfigError(
-            f"{name}: is no classifier, as it has no {' and no '.join(missing)}; name a class that "
+            f"{name}: is not a classifier: it has no {' and no '.join(missing)}; name a class that "
             "has both"
         )
     return found
 
 
 def create_estimator(called: str, settings: BaseModelConfig, seed: int) -> Estimator:
-    """What the settings of the base model `called` ask for, not yet fitted.
+    """Build the estimator of the base model `called`, not yet fitted.
 
-    An argument ``random_state`` of its constructor is `seed`, unless the options have it.
+    An argument ``random_state`` of its constructor gets `seed`, unless the options set it.
 
     Raises:
-        ConfigError: as :func:`estimator_class`; or the constructor does not take or refuses an
-            option.
+        ConfigError: as :func:`estimator_class`; or the constructor rejects an option.
     """
     name = settings.estimator
     assert name is not None
@@ -110,7 +109,7 @@ def fit(estimator: Estimator, X: pd.DataFrame, y: NDArray[np.int64], categories:
 
 
 def refused(called: str, name: str, what: str, error: Exception) -> ConfigError:
-    """What to raise where a class that the settings name raises `error`."""
+    """The error to raise if a class that the settings name raises `error`."""
     problem = " ".join(str(error).split())
     return ConfigError(
         f"base_models.{called}: {name} {what} ({type(error).__name__}: {problem}); change "

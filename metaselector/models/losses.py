@@ -1,4 +1,4 @@
-"""What users adapt by and selectors learn from: the logloss of rows."""
+"""The loss of the inner and outer loop: the logloss of rows."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def row_loss(output: MixtureOutput, labels: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class MeanLoss:
-    """Mean logloss of rows; of several tasks, of the weighted sum of theirs.
+    """Mean logloss of rows; with several tasks, the mean of their weighted sum.
 
-    ``sum_i m_i sum_t w_t o_it l_it / sum_i m_i``, with the mask m, and o 1 where a task is
-    observed, else 0. A task that is seldom observed therefore counts less: a mean over each task's
-    own rows would not be the mean of what some users lose and what the others do.
+    ``sum_i m_i sum_t w_t o_it l_it / sum_i m_i``, with the mask m and the loss l; o is 1 if a task
+    is observed, else 0. So a task that is seldom observed counts less. Dividing by each task's own
+    number of rows instead would make the loss of a batch differ from the mean over its users.
 
     Attributes:
-        weights: T of them; None where there is one task.
+        weights: one per task; None with a single task.
 
     Example:
         >>> import torch
@@ -46,7 +46,7 @@ class MeanLoss:
     weights: tuple[float, ...] | None = None
 
     def rows(self, output: MixtureOutput, labels: Tensor) -> Tensor:
-        """``[..., R]`` from labels ``[..., R]``, or ``[..., R, T]``, nan where not observed."""
+        """Losses ``[..., R]`` for labels ``[..., R]`` or ``[..., R, T]``, nan if not observed."""
         if self.weights is None:
             return row_loss(output, labels)
         observed = ~labels.isnan()
@@ -54,7 +54,7 @@ class MeanLoss:
         return (losses * losses.new_tensor(self.weights)).sum(-1)
 
     def __call__(self, output: MixtureOutput, labels: Tensor, mask: Tensor) -> Tensor:
-        """A scalar, weighted by `mask` ``[..., R]``; 0, still in the graph, where that is all 0."""
+        """The mean weighted by `mask` ``[..., R]``, a scalar; 0, but in the graph, if all are 0."""
         return (self.rows(output, labels) * mask).sum() / mask.sum().clamp_min(1)
 
 
@@ -62,11 +62,11 @@ mean_loss = MeanLoss()
 
 
 def make_loss(tasks: Sequence[str], weights: Mapping[str, float] | None) -> MeanLoss:
-    """The loss that users adapt by and selectors learn from.
+    """The loss for the tasks of the data.
 
     Args:
         tasks: names of the tasks.
-        weights: by name; 1 for those that are not named.
+        weights: of tasks, by name; 1 by default.
 
     Raises:
         ConfigError: there is no such task.

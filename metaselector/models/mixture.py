@@ -14,7 +14,7 @@ from metaselector.data.encoded.batch import Batch
 
 
 class MixtureOutput(NamedTuple):
-    """What the mixture says of every row, and, of several tasks, of each: then T comes last.
+    """Outputs for every row; with several tasks, the last axis is T.
 
     Attributes:
         log_positive: ``[..., B]`` or ``[..., B, T]``, log of the predicted probability.
@@ -35,14 +35,14 @@ class Mixture(nn.Module):
     Parameters are named ``base_models.<name>.*`` (theta) and ``selector.*`` (phi).
 
     Args:
-        base_models: K modules by name, each ``batch -> logits [..., B]`` with ``tables``; of
+        base_models: K modules by name, each ``batch -> logits [..., B]`` with ``tables``; with
             several tasks ``[..., B, T]``.
         selector: ``(batch, base_probabilities) -> weights``, both ``[..., B, K]``, with ``tables``;
-            of several tasks ``[..., B, K, T]``. Its ``context``, if any, is the mixture's, see
-            :mod:`metaselector.meta.adapt.contract`.
+            with several tasks ``[..., B, K, T]``. The mixture takes over its ``context``, if any;
+            see :mod:`metaselector.meta.adapt.contract`.
         num_tasks: T.
-        num_slots: C, where batches have more: base models with ``reads_scores`` see all slots, the
-            others and the selector the first C.
+        num_slots: C, if batches have more slots: base models with ``reads_scores`` see all slots,
+            the others and the selector the first C.
 
     Example:
         >>> from base_models import FM, LR
@@ -87,7 +87,7 @@ class Mixture(nn.Module):
         )
         probabilities = torch.sigmoid(logits)  # [..., B, K] or [..., B, K, T]
         weights = self.selector(batch, probabilities)
-        # In logs, so that a confident base model costs neither precision nor gradient.
+        # In logs, so that a confident base model loses neither precision nor gradient.
         log_weights = weights.clamp_min(torch.finfo(weights.dtype).tiny).log()
         return MixtureOutput(
             torch.logsumexp(log_weights + F.logsigmoid(logits), dim=axis),
@@ -97,7 +97,7 @@ class Mixture(nn.Module):
         )
 
     def _fields(self, batch: Batch) -> Batch:
-        """Without the slots of scores."""
+        """The batch without the slots of scores."""
         if self.num_slots is None:
             return batch
         return Batch(*(slots[..., : self.num_slots] for slots in batch))
@@ -110,7 +110,7 @@ def _tables(prefix: str, module: nn.Module) -> set[str]:
     for table in declared:
         if table not in names:
             raise ConfigError(
-                f"{type(module).__name__}.tables names '{table}', which is no parameter; "
+                f"{type(module).__name__}.tables names '{table}', which is not a parameter; "
                 + nearest(table, names)
             )
     return {f"{prefix}.{table}" for table in declared}

@@ -1,12 +1,12 @@
-"""Base models whose scores are columns beside the data: another system's, or an estimator's.
+"""Base models whose scores are columns of the data set, from another system or an estimator.
 
-Nothing here adapts: joint MetaSelector leaves such a model as it is. The scores of another system
-come from a file. What the system was trained on, nobody but its owner can tell: of one file for
-all, no more than the rows of *early*, as selectors learn from rows after those. With ``{window}``
-in its name there is a file for each window of
-:data:`~metaselector.data.splitting.protocol.WINDOWS`: of *early*, of *train*, and, for the table,
-of *full*, which is all rows before *test*. Those of an estimator are made by
-:mod:`metaselector.runs.stages.fit_estimator`, for each window and seed.
+They never adapt, not even in joint MetaSelector. The scores of another system come from a file.
+With ``{window}`` in its name there is a file for each window of
+:data:`~metaselector.data.splitting.protocol.WINDOWS`: *early*, *train*, and *full*, which is all
+rows before *test*. The owner of the system must make sure that it was trained on rows of that
+window only, or, with one file for all windows, on rows of *early* only, as selectors learn from the
+rows after those. :mod:`metaselector.runs.stages.fit_estimator` computes the scores of an estimator
+for each window and seed.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ Models = Mapping[str, BaseModelConfig]
 
 
 class Scored(nn.Module):
-    """``logit = value of one slot``: a slot of scores, which no other model sees.
+    """``logit = value of one slot`` of scores, which no other model sees.
 
     Args:
-        slot: its place, after the slots of the fields.
+        slot: index of the slot, after those of the fields.
     """
 
     tables: tuple[str, ...] = ()
@@ -49,7 +49,7 @@ class Scored(nn.Module):
 
 
 class FittedScores(nn.Module):
-    """What a checkpoint keeps of an estimator: its logits ``[N]`` of all rows of the data set."""
+    """The part of an estimator that a checkpoint keeps: logits ``[N]`` of all rows of the data."""
 
     scores: Tensor
 
@@ -90,16 +90,16 @@ def with_scores(
     seeds: Sequence[int] = (0,),
     items: Callable[[], Sequence[str]] = tuple,
 ) -> EncodedDataset:
-    """`dataset` with the logits of all base models that are scores, of every window.
+    """Add the logits of all base models that are scores, for every window, to `dataset`.
 
-    Those of estimators are nan until somebody fills them in.
+    The logits of estimators are nan until they are fitted.
 
     Args:
-        items: gives what the items are called, by code, where a file has scores by item.
+        items: returns the names of the items, by code; called if a file has scores by item.
 
     Raises:
-        ConfigError: the data has several tasks; or rows that are not told apart by ``row``; or
-            there is an estimator, and users are new.
+        ConfigError: the data has several tasks, or several rows with the same ``row``, or there is
+            an estimator and the protocol is cold.
         DataError: as :func:`read_scores`.
     """
     names = scored_names(models)
@@ -126,15 +126,15 @@ def _check(dataset: EncodedDataset, models: Models, name: str) -> None:
     file = models[name].scores
     where = f"base_models.{name}.{'estimator' if file is None else 'scores'}"
     if len(dataset.schema.tasks) > 1:
-        raise ConfigError(f"{where}: the data has several tasks; only one works")
+        raise ConfigError(f"{where}: works with a single task only, but the data has several tasks")
     by_row = file is not None and file.by is None
     if by_row and len(np.unique(dataset.source_rows)) < len(dataset):
         raise ConfigError(
-            f"{where}: negatives were sampled for this data, so that several of its rows are one "
-            "row of the file; bring the negatives in the file, or join by user and item"
+            f"{where}: negatives were sampled for this data, so several of its rows share one row "
+            "number; put the negatives into the file, or join by user and item"
         )
     if file is None and dataset.schema.protocol == "cold":
         raise ConfigError(
-            f"{where}: works with protocol=warm only: a new user's rows are seen with less history "
-            "in some tables than in others, and an estimator's run keeps one score a row"
+            f"{where}: works with protocol=warm only: with new users, the history of a row differs "
+            "between tables, but a run keeps one score of an estimator per row"
         )

@@ -1,4 +1,4 @@
-"""Base models by name: built in, offered by other packages as entry points, or in a file."""
+"""Base models by name: built in, from entry points of other packages, or from a file."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ BUILT_IN = {
     "single-task": "base_models.single_task:SingleTask",
 }
 PER_TASK = "base_models.per_task:PerTask"
-"""Makes a multi-task model of single-task ones."""
+"""Turns single-task models into a multi-task one."""
 MODELS = Plugins("base model", GROUP, BUILT_IN)
 
 
@@ -56,7 +56,7 @@ def register(name: str, model: type[nn.Module]) -> None:
 
 
 def names() -> list[str]:
-    """All base models that can be asked for by name.
+    """Names of all registered base models.
 
     Example:
         >>> {"lr", "fm", "deepfm"} <= set(names())
@@ -74,14 +74,14 @@ def model_class(name: str) -> type[nn.Module]:
     """The class behind `name`, which may be ``path/to/file.py:Class``.
 
     Raises:
-        ConfigError: there is none (names the nearest), or its file or package fails to load.
+        ConfigError: there is no such class, or its file or package fails to load.
     """
     found: type[nn.Module] = MODELS.load(name, nn.Module)
     return found
 
 
 def add_files(config: Config, files: Iterable[str]) -> Config:
-    """`config` with more base models, each ``path/to/file.py:Class`` and called like its class.
+    """Add base models, each ``path/to/file.py:Class``, under the names of their classes.
 
     Raises:
         ConfigError: a file or class cannot be used, or another base model has that name.
@@ -95,8 +95,8 @@ def add_files(config: Config, files: Iterable[str]) -> Config:
         present = config.base_models.get(called)
         if called in names() or (present is not None and present.model != target):
             raise ConfigError(
-                f"--base-model {name}: there is another base model called '{called}'; rename the "
-                "class, or give it a name of your own in a configuration: "
+                f"--base-model {name}: another base model is called '{called}'; rename the "
+                "class, or choose another name in a configuration: "
                 f"base_models.NAME.model: {target}"
             )
         config = change_config(config, {f"base_models.{called}.model": target})
@@ -104,7 +104,7 @@ def add_files(config: Config, files: Iterable[str]) -> Config:
 
 
 def in_files(config: Config) -> list[Plugin]:
-    """The base models of the settings that are in files, as the list of plug-ins shows them."""
+    """The base models and estimators in files, as the list of plug-ins shows them."""
     return [
         Plugin(kind.kind, name, target, kind.summary(target))
         for name, model in config.base_models.items()
@@ -118,19 +118,19 @@ def create(
 ) -> nn.Module:
     """Build the base model `name` for the data of `schema`, initialised from `seed`.
 
-    A model whose constructor takes ``tasks`` gets those of the data, as tuples (index of the task
-    it is after, if any; False, as no label is a number), and gives logits ``[..., B, T]``; the data
-    must have several. Any other gives ``[..., B]`` where the data have one task, and is made once
-    for each of several.
+    A model whose constructor takes ``tasks`` gets the tasks of the data, which must have several,
+    as tuples (index of the preceding task, if any; False, as all labels are binary), and gives
+    logits ``[..., B, T]``. Any other model gives ``[..., B]``; with several tasks, one is built for
+    each.
 
     Args:
-        options: the constructor's arguments; those in the model's ``fields`` are names of fields,
-            of which the constructor gets the index.
-        called: what the settings call it, for messages; `name` by default.
+        options: the constructor's arguments. Those in the model's ``fields`` are names of fields;
+            the constructor gets their indices.
+        called: its name in the settings, for messages; `name` by default.
 
     Raises:
-        ConfigError: unknown model or option, a field that the data has not, or what the model's
-            constructor refuses, such as tasks that it cannot learn.
+        ConfigError: the model or an option is unknown, the data lacks a field, or the constructor
+            fails, for example on tasks that it cannot learn.
 
     Example:
         >>> import numpy as np
@@ -155,7 +155,7 @@ def create(
 
 
 def _check_logits(model: nn.Module, schema: Schema, called: str) -> None:
-    """Let a plug-in score two rows that hold nothing."""
+    """Check the logits of a plug-in on two empty rows."""
     shape = [2] if len(schema.tasks) == 1 else [2, len(schema.tasks)]
     training = model.training
     try:

@@ -1,4 +1,4 @@
-"""Scores of another system: a file of them, read in the order of the data set."""
+"""Read scores of another system from a file, in the order of the data set."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from metaselector.data.splitting.protocol import WINDOWS, Window
 PLACE = "{window}"
 _NAMES = ("user", "item")
 _FLOOR = 1e-6
-"""Probabilities are kept so far from 0 and 1."""
+"""Smallest distance of probabilities from 0 and 1."""
 
 
 def to_logits(p: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Logits of probabilities, finite also for those that are 0 or 1."""
+    """Logits of probabilities; finite even for 0 and 1."""
     clipped = p.clip(_FLOOR, 1 - _FLOOR)
     return np.log(clipped / (1 - clipped)).astype(np.float32)
 
@@ -46,22 +46,22 @@ def read_scores(
 ) -> NDArray[np.float32]:
     """Logits ``[N]`` in the order of the data set.
 
-    By user and item, all rows of a pair have its score; the file has one line for each pair, and
-    may have lines of others.
+    With scores by user and item, all rows of a pair get its score. The file has one line for each
+    pair, and may have lines for others.
 
     Args:
-        items: what the data set's items are called, by code; needed by user and item.
+        items: names of the data set's items, by code; needed with scores by item.
 
     Raises:
-        DataError: the file cannot be read, or a column is missing; a row or pair is missing or
-            there twice; a score is no number or no probability; or a row is of another user.
+        DataError: the file cannot be read; a column, row or pair is missing; a row or pair occurs
+            twice; a score is non-finite or not a probability; or a row belongs to another user.
     """
     table = _read(path)
     for column in (*(settings.by or ("row",)), settings.column):
         if column not in table:
             raise DataError(path, f"no column '{column}'; {nearest(column, map(str, table))}")
         if column not in _NAMES and not pd.api.types.is_numeric_dtype(table[column]):
-            raise DataError(path, "holds what is no number; mend it", column=column)
+            raise DataError(path, "has values that are not numbers; correct them", column=column)
     if settings.by is None:
         scores = _by_row(dataset, settings.column, table, path)
     else:
@@ -71,8 +71,8 @@ def read_scores(
     if scores.min() < 0 or scores.max() > 1:
         raise DataError(
             path,
-            f"holds scores from {scores.min():g} to {scores.max():g}, which are no probabilities; "
-            "set scores.kind to logit if that is what they are",
+            f"holds scores from {scores.min():g} to {scores.max():g}, which are not probabilities; "
+            "if they are logits, set scores.kind to logit",
             column=settings.column,
         )
     return to_logits(scores)
@@ -83,7 +83,7 @@ def _by_row(
 ) -> NDArray[np.float64]:
     twice = table["row"][table["row"].duplicated()]
     if len(twice):
-        raise DataError(path, f"row {twice.iloc[0]} is there twice; keep one", column="row")
+        raise DataError(path, f"row {twice.iloc[0]} occurs twice; keep one line", column="row")
     found = table.set_index("row").reindex(dataset.source_rows)
     scores = found[column].to_numpy(dtype=np.float64)
     missing = np.flatnonzero(~np.isfinite(scores))
@@ -92,7 +92,7 @@ def _by_row(
         user = dataset.user_names[dataset.users[at]]
         raise DataError(
             path,
-            f"{len(missing):,} of {len(scores):,} rows have no finite score, the first one is row "
+            f"{len(missing):,} of {len(scores):,} rows have no finite score; the first is row "
             f"{dataset.source_rows[at]} of user {user}; score every interaction of the raw file",
             column=column,
         )
@@ -102,8 +102,8 @@ def _by_row(
         if len(wrong):
             raise DataError(
                 path,
-                f"row {dataset.source_rows[wrong[0]]} is of user {names[wrong[0]]} in the data; "
-                "rows count from 0, in the order of the raw file",
+                f"row {dataset.source_rows[wrong[0]]} belongs to user {names[wrong[0]]} in the "
+                "data; rows count from 0, in the order of the raw file",
                 column="user",
             )
     return scores
@@ -130,8 +130,8 @@ def _by_pair(
     twice = np.flatnonzero(table.duplicated(keys))
     for lines, problem in (
         (np.flatnonzero(broken), "has a time that is not in seconds since 1970"),
-        (wrong, "has no finite score; mend it"),
-        (twice, "is there before; keep one" + ("" if "time" in by else ", or join by time, too")),
+        (wrong, "has no finite score; correct it"),
+        (twice, "occurs twice; keep one line" + ("" if "time" in by else ", or join by time too")),
     ):
         if len(lines):
             said = _said(given.iloc[lines[0]], keys)
@@ -150,7 +150,7 @@ def _by_pair(
         wanted = wanted.assign(time=as_seconds(dataset.timestamps))
         raise DataError(
             path,
-            f"{len(missing):,} of {len(scores):,} rows of the data have no score, the first one is "
+            f"{len(missing):,} of {len(scores):,} rows of the data have no score; the first is "
             f"row {dataset.source_rows[missing[0]]}, {_said(wanted.iloc[missing[0]], keys)}; score "
             "every interaction, with users and items as the raw file calls them",
             column=column,

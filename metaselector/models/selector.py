@@ -16,21 +16,20 @@ PROBABILITY_FLOOR = 1e-6
 
 
 class GatedSelector(nn.Module):
-    """Features and base outputs to a distribution over the K base models.
+    """A distribution over the K base models from the features of a row and the base outputs.
 
-    With x what the selector sees of a row, ``h = relu(A x) * sigmoid(G x)`` and
+    With x the selector's input for a row, ``h = relu(A x) * sigmoid(G x)`` and
     ``weights = (1 - u) softmax((W h + b) / temperature) + u / K``, u the `uniform_mixing`. W and b
     start at 0, so an untrained selector is the uniform average.
 
-    x has, in this order, those that are asked for of
+    x concatenates the chosen `inputs`, in this order:
 
     - fields: the pooled embeddings of the row's fields (F * D numbers),
     - outputs: the base models' log-odds o (K T),
-    - disagreement: ``d_k = o_k - mean_j o_j``, and ``|d_k|`` (2 K T), by task. A and G can make d
-      of the outputs, as it is linear in them; how far the models are apart, in whichever
-      direction, they cannot,
-    - support-losses: the buffer ``support_losses`` (K T), the same for all rows of a user; an
-      engine fills it with :func:`support_losses`, and it is 0 elsewhere.
+    - disagreement: ``d_k = o_k - mean_j o_j``, and ``|d_k|`` (2 K T), by task. d is linear in the
+      outputs, so A and G could compute it, but not how far apart the models are,
+    - support-losses: the buffer ``support_losses`` (K T), the same for all rows of a user. The
+      engine fills it with :func:`support_losses`; otherwise it is 0.
 
     Args:
         num_ids: rows of the embedding table (V).
@@ -100,10 +99,10 @@ class GatedSelector(nn.Module):
 
         Args:
             batch: slots ``[..., B, C]``.
-            base_probabilities: ``[..., B, K]``, or ``[..., B, K, T]`` of several tasks.
+            base_probabilities: ``[..., B, K]``, or ``[..., B, K, T]`` with several tasks.
 
         Returns:
-            weights of that shape, non-negative, summing to 1 over K.
+            weights of the same shape, non-negative, with sum 1 over K.
         """
         x = torch.cat(self._inputs(batch, base_probabilities), dim=-1)
         h = F.relu(self.hidden(x)) * torch.sigmoid(self.gate(x))
@@ -122,9 +121,9 @@ class GatedSelector(nn.Module):
         return -1 if self.num_tasks == 1 else -2
 
     def _inputs(self, batch: Batch, base_probabilities: Tensor) -> list[Tensor]:
-        """What is seen, each ``[..., B, numbers]``."""
+        """The chosen inputs, each ``[..., B, numbers]``."""
         inputs = [self._fields(batch)] if "fields" in self.inputs else []
-        # Not `eps` of torch.logit, whose second derivative at 0 and 1 is no number.
+        # Not `eps` of torch.logit, whose second derivative at 0 and 1 is nan.
         odds = torch.logit(base_probabilities.clamp(PROBABILITY_FLOOR, 1 - PROBABILITY_FLOOR))
         if "outputs" in self.inputs:
             inputs.append(self._flat(odds))
@@ -155,9 +154,9 @@ class GatedSelector(nn.Module):
 
 
 def support_losses(output: MixtureOutput, labels: Tensor, mask: Tensor) -> Tensor:
-    """Mean logloss of every base model on a user's rows, ``[K]``, or ``[K * T]`` of several tasks.
+    """Mean logloss of each base model on a user's rows, ``[K]``, or ``[K * T]`` with several tasks.
 
-    Each task's is the mean of the rows where it is observed; 0 where there are none.
+    The mean is over the rows where the task is observed; 0 if there are none.
 
     Args:
         output: of these rows, with base probabilities ``[R, K]`` or ``[R, K, T]``.

@@ -21,8 +21,9 @@ from metaselector.common.errors import CheckpointError, DamagedError
 from metaselector.config import Config
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.splitting.protocol import WINDOWS, Window
+from metaselector.meta.adapted import AdaptedModel
 from metaselector.meta.parameters import MetaParameters
-from metaselector.meta.variants import Variant, variants_of
+from metaselector.meta.variants import Variant, check_rates, make_adaptation, variants_of
 from metaselector.models import registry
 from metaselector.models.build import make_mixture
 from metaselector.models.mixture import Mixture
@@ -211,6 +212,15 @@ class Checkpoints:
         self.fill_scores(window, seed)
         models = {name: self.load_base(name, window, seed) for name in self.config.base_models}
         return make_mixture(models, self.dataset, self.config, seed)
+
+    def load_adapted(self, variant: Variant, seed: int, window: Window = "full") -> AdaptedModel:
+        """What was learned for a variant, attached to the base models trained on `window`."""
+        learned, config = self.load_learned(variant, seed), self.config.adapt
+        mixture = learned.attach(self.load_mixture(window, seed))
+        adaptation = make_adaptation(variant, mixture, config)
+        check_rates(learned.alpha, adaptation, mixture, self.directory)
+        tasks = self.dataset.schema.tasks
+        return AdaptedModel.of_settings(mixture, learned.alpha, adaptation, tasks, config)
 
     def save_learned(self, variant: Variant, seed: int, learned: MetaParameters) -> None:
         """Save what meta-training learned."""

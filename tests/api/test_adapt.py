@@ -16,20 +16,15 @@ from metaselector.common.errors import (
     UnknownWarning,
 )
 from metaselector.data.preparation.given_rows import RawRows
-from metaselector.meta.predict import predict_episodes, predict_window
-from metaselector.meta.variants import make_adaptation
+from metaselector.data.splitting.episodes import window_episodes
 
 from .conftest import windows
 
 
 def test_a_known_user_is_predicted_as_in_the_table(fitted: MetaSelector, raw: pd.DataFrame) -> None:
     run = fitted._fitted_run()
-    learned = run.checkpoints.load_learned("metaselector", 0)
-    mixture = learned.attach(run.checkpoints.load_mixture("full", 0))
-    adaptation = make_adaptation("metaselector", mixture, run.config.adapt)
-    table = predict_window(
-        mixture, learned.alpha, adaptation, run.dataset, (90, 100), run.config.adapt
-    )
+    episodes = window_episodes(run.dataset, (90, 100), run.config.adapt.support_size)
+    table = run.checkpoints.load_adapted("metaselector", 0).predict(run.dataset, episodes)
     moved = 0.0
     for user in ("u0", "u7", "u39"):
         history, candidates, rows = windows(fitted, raw, user)
@@ -110,12 +105,9 @@ def test_many_candidates_are_predicted_as_few(fitted: MetaSelector, raw: pd.Data
     given = [RawRows.of_frame(encoder, frame, Path("it")) for frame in (history, candidates)]
     rows = trained.encode(*given)
     whole, parts = (
-        predict_episodes(
-            trained.mixture, trained.alpha, trained.adaptation, rows.dataset,
-            rows.episodes(trained.support_size, most), trained.config.adapt,
-        )
+        trained.adapted.predict(rows.dataset, rows.episodes(trained.support_size, most))
         for most in (100, 1)
-    )  # fmt: skip
+    )
     assert np.array_equal(whole.rows, parts.rows)
     np.testing.assert_allclose(whole.probabilities, parts.probabilities, atol=1e-6, rtol=0)
 
@@ -129,9 +121,8 @@ def test_the_support_may_be_of_another_size_than_in_training(
     found = user.predict(candidates)
     run, mixture = fitted._fitted_run(), trained.mixture
     if size:
-        adapt = run.config.adapt.model_copy(update={"support_size": size})
-        adaptation = make_adaptation("metaselector", mixture, adapt)
-        table = predict_window(mixture, trained.alpha, adaptation, run.dataset, (90, 100), adapt)
+        episodes = window_episodes(run.dataset, (90, 100), size)
+        table = trained.adapted.predict(run.dataset, episodes)
         expected = table.probabilities[np.isin(table.rows, rows)]
     else:
         with torch.no_grad():

@@ -36,7 +36,7 @@ def test_a_base_model_from_a_file(invoke: Invoke, prepared: Path, tmp_path: Path
         (None, ":Mine", "cannot be read"),
         ("", "", "--base-model mine: expected path/to/file.py:Class"),
         ("", ":Mine", "no class 'Mine' in this file"),
-        ("from base_models import LR\n", ":LR", "there is another base model called 'lr'"),
+        ("from base_models import LR\n", ":LR", "another base model is called 'lr'"),
     ],
 )
 def test_a_wrong_base_model_from_a_file(

@@ -24,7 +24,8 @@ from metaselector.config import load_config
 from metaselector.data.encoded.digests import add_digests
 from metaselector.data.preparation.fitted_encoder import FittedEncoder
 from metaselector.inference.adapted_user import AdaptedUser
-from metaselector.inference.trained import MODEL, STATE, TrainedModel, _untrained
+from metaselector.inference.saved_model import MODEL, STATE, _untrained
+from metaselector.inference.trained import TrainedModel
 from metaselector.meta.variants import make_adaptation
 from metaselector.runs.run import Run
 from metaselector.runs.stages.prepare import prepare_run

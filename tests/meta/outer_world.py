@@ -15,7 +15,7 @@ from metaselector.common.progress import Silent
 from metaselector.config import AdaptConfig, Config, MetaTrainConfig, SelectorConfig
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.planted import planted_world
-from metaselector.meta import predict as module
+from metaselector.meta.adapted import AdaptedModel
 from metaselector.meta.parameters import MetaParameters
 from metaselector.meta.train import meta_train
 from metaselector.meta.variants import Variant
@@ -105,5 +105,5 @@ def script_losses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         def loss(self) -> float:
             return next(found)
 
-    monkeypatch.setattr(module, "predict_episodes", lambda *_: Found())
+    monkeypatch.setattr(AdaptedModel, "predict", lambda *_: Found())
     return losses

@@ -13,8 +13,8 @@ from metaselector.data.planted import planted_world
 from metaselector.data.splitting.warm import Warm
 from metaselector.meta.adapt.adaptation import Adaptation
 from metaselector.meta.adapt.rules import MAML
+from metaselector.meta.adapted import AdaptedModel
 from metaselector.meta.finetune import choose_rate
-from metaselector.meta.predict import predict_episodes
 from metaselector.meta.variants import make_adaptation
 from metaselector.models.build import make_mixture
 from metaselector.models.mixture import Mixture
@@ -35,6 +35,13 @@ def mixture(warm: Warm) -> Mixture:
     return make_mixture(models, warm.dataset, warm.config, seed=0)
 
 
+def adapted(
+    warm: Warm, mixture: Mixture, alpha: dict[str, torch.Tensor], adaptation: Adaptation
+) -> AdaptedModel:
+    tasks = warm.dataset.schema.tasks
+    return AdaptedModel.of_settings(mixture, alpha, adaptation, tasks, warm.config.adapt)
+
+
 def test_the_best_rate_on_valid_is_taken(warm: Warm, mixture: Mixture) -> None:
     before = {name: p.detach().clone() for name, p in mixture.named_parameters()}
     learned = choose_rate(warm, mixture, description="", progress=Silent())
@@ -44,8 +51,8 @@ def test_the_best_rate_on_valid_is_taken(warm: Warm, mixture: Mixture) -> None:
     for rate in RATES:
         alpha = {name: torch.tensor([rate]) for name in names}
         adaptation = Adaptation(MAML(rate), 3, names)
-        found = predict_episodes(
-            mixture, alpha, adaptation, warm.dataset, evaluation_split.valid, warm.config.adapt
+        found = adapted(warm, mixture, alpha, adaptation).predict(
+            warm.dataset, evaluation_split.valid
         )
         losses.append(found.loss())
     assert [row["valid_loss"] for row in learned.history] == losses
@@ -61,5 +68,5 @@ def test_the_selector_stays_the_plain_average(warm: Warm, mixture: Mixture) -> N
     assert not any(name.startswith("selector.") for name in adaptation.names)
     alpha = {name: torch.tensor([1.0]) for name in adaptation.names}
     test = warm.evaluation_splits[0].test
-    found = predict_episodes(mixture, alpha, adaptation, warm.dataset, test, warm.config.adapt)
+    found = adapted(warm, mixture, alpha, adaptation).predict(warm.dataset, test)
     assert np.array_equal(found.weights, np.full_like(found.weights, 0.5))

@@ -137,7 +137,7 @@ def test_the_engine_changes_no_result(engine: str, dataset: EncodedDataset) -> N
         assert a["valid_loss"] == pytest.approx(b["valid_loss"], abs=1e-5)
 
 
-@pytest.mark.parametrize("user", ["outer_loop", "predict"])
+@pytest.mark.parametrize("user", ["outer_loop", "adapted"])
 def test_the_engine_is_the_one_in_the_settings(
     user: str, dataset: EncodedDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -147,7 +147,7 @@ def test_the_engine_is_the_one_in_the_settings(
         asked.append(name)
         return FuncEngine()
 
-    for place in ("outer_loop", "predict"):  # neither needs higher to be installed
+    for place in ("outer_loop", "adapted"):  # neither needs higher to be installed
         found = spy if place == user else lambda _: FuncEngine()
         monkeypatch.setattr(f"metaselector.meta.{place}.make_engine", found)
     train("metaselector", dataset, config=with_adapt(engine="higher"))

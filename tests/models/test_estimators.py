@@ -58,11 +58,11 @@ def test_a_class_is_found_by_its_dotted_name_in_a_file_and_by_a_plugins_name(
         ("no_such_package.Trees", "no package 'no_such_package' is installed; install it"),
         ("sklearn.ensembel.Trees", "sklearn has no module 'ensembel'; did you mean 'ensemble'"),
         ("sklearn.tree.DecisionTreeClasifier", "did you mean 'DecisionTreeClassifier'"),
-        ("sklearn.linear_model.LinearRegression", "is no classifier, as it has no predict_proba"),
-        ("sklearn.utils.shuffle", "is no class"),
-        ("FILE:Half", "is no classifier, as it has no predict_proba"),
+        ("sklearn.linear_model.LinearRegression", "is not a classifier: it has no predict_proba"),
+        ("sklearn.utils.shuffle", "is not a class"),
+        ("FILE:Half", "is not a classifier: it has no predict_proba"),
         ("FILE:Onw", "no class 'Onw' in this file; did you mean 'Own'"),
-        ("FILE:make", "is no class"),
+        ("FILE:make", "is not a class"),
     ],
 )
 def test_what_is_no_classifier(path: str, name: str, problem: str) -> None:

@@ -21,7 +21,7 @@ from metaselector.data.planted import planted_world
 from metaselector.data.splitting.episodes import load_rows, window_episodes
 from metaselector.data.splitting.protocol import WINDOWS
 from metaselector.evaluate.predictions import load_predictions
-from metaselector.meta.predict import predict_episodes
+from metaselector.meta.adapted import AdaptedModel
 from metaselector.meta.variants import make_adaptation
 from metaselector.models.build import make_mixture
 from metaselector.models.precomputed import Scored, scores_column, with_scores
@@ -89,12 +89,12 @@ def test_certain_probabilities_are_finite(
     [
         (lambda t: t.drop(columns="row"), "no column 'row'"),
         (lambda t: t.rename(columns={"score": "scor"}), "no column 'score'; did you mean 'scor'"),
-        (lambda t: t.assign(score="high"), r"\(column score\): holds what is no number"),
-        (lambda t: pd.concat([t, t[3:4]]), r"\(column row\): row 3 is there twice"),
+        (lambda t: t.assign(score="high"), r"\(column score\): has values that are not numbers"),
+        (lambda t: pd.concat([t, t[3:4]]), r"\(column row\): row 3 occurs twice"),
         (lambda t: t[t["row"] != 3], r"\(column score\): 1 of 40 rows have no finite score.*row 3"),
         (lambda t: t.assign(score=np.nan), "40 of 40 rows have no finite score"),
         (lambda t: t.assign(score=t["score"] * 2), r"scores from 0\.025 to 1\.975.*kind to logit"),
-        (lambda t: t.assign(user=t["user"] + "x"), r"\(column user\): row \d+ is of user"),
+        (lambda t: t.assign(user=t["user"] + "x"), r"\(column user\): row \d+ belongs to user"),
     ],
 )
 def test_what_is_wrong_with_a_file(
@@ -122,7 +122,7 @@ def test_data_that_scores_do_not_fit(
     settings = written(table, tmp_path / "scores.csv")
     models = {"theirs": BaseModelConfig(scores=settings)}
     several = dataset.schema.model_copy(update={"tasks": ("a", "b")})
-    with pytest.raises(ConfigError, match=r"base_models\.theirs\.scores: the data has several tas"):
+    with pytest.raises(ConfigError, match=r"base_models\.theirs\.scores: works with a single task"):
         with_scores(replace(dataset, schema=several), models)
     sampled = replace(dataset, source_rows=dataset.source_rows // 2)
     with pytest.raises(ConfigError, match="negatives were sampled"):
@@ -171,7 +171,10 @@ def test_where_all_are_scores_there_is_nothing_to_finetune(
     assert made["user-finetuned"].steps == 0
     assert made["metaselector"].names == made["metaselector-simplified"].names
     episodes = window_episodes(dataset, (90, 100), 5)
-    found = predict_episodes(mixture, {}, made["user-finetuned"], scored, episodes, config.adapt)
+    model = AdaptedModel.of_settings(
+        mixture, {}, made["user-finetuned"], scored.schema.tasks, config.adapt
+    )
+    found = model.predict(scored, episodes)
     p = (dataset.source_rows[found.rows] + 0.5) / len(dataset)
     assert found.probabilities == pytest.approx(p, abs=1e-6)
 

@@ -94,16 +94,16 @@ def test_all_rows_of_a_pair_have_its_score(
     ("change", "problem"),
     [
         (lambda t: t.drop(columns="item"), "no column 'item'"),
-        (lambda t: t.assign(time="now"), r"\(column time\): holds what is no number"),
+        (lambda t: t.assign(time="now"), r"\(column time\): has values that are not numbers"),
         (lambda t: t.assign(time=t["time"] + 1e11 * (t.index == 3)), r"csv:5: .* not in seconds"),
         (
             lambda t: pd.concat([t, t[3:4]]),
-            r"csv:42: user \d, item \w+, time .* is there before",
+            r"csv:42: user \d, item \w+, time .* occurs twice",
         ),
         (lambda t: t.assign(score=t["score"].where(t.index != 3)), r"csv:5: .* no finite score"),
         (lambda t: t[t["row"] != 3], r"1 of 40 rows of the data .* row 3, user \d, item \w+, time"),
         (lambda t: t.assign(user=t["user"] + "x"), "40 of 40 rows of the data have no score"),
-        (lambda t: t.assign(score=t["score"] + 1), "which are no probabilities"),
+        (lambda t: t.assign(score=t["score"] + 1), "which are not probabilities"),
     ],
 )
 def test_what_is_wrong_with_a_file(
@@ -119,7 +119,7 @@ def test_several_lines_of_a_pair_need_the_time(
 ) -> None:
     settings = written(table, tmp_path / "scores.csv", by=["user", "item"])
     line = int(np.flatnonzero(table.duplicated(["user", "item"]))[0]) + 2
-    with pytest.raises(DataError, match=rf"csv:{line}: .* keep one, or join by time, too"):
+    with pytest.raises(DataError, match=rf"csv:{line}: .* keep one line, or join by time too"):
         read(dataset, settings)
     with pytest.raises(DataError, match="the data has no items; join by row"):
         read_scores(dataset, settings, tmp_path / "scores.csv")

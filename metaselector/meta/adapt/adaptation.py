@@ -16,18 +16,18 @@ from metaselector.meta.adapt.rules import InnerRule, Tensors
 
 @dataclass(frozen=True)
 class Adaptation:
-    """What the inner loop does.
+    """The settings of the inner loop.
 
     Attributes:
         rule: the inner rule.
         steps: inner steps, 0 or more.
         names: the parameters that adapt; the others keep their initial values.
         half_lives: for each step, how many later rows halve the weight of a support row in the
-            loss, or None to weigh all rows alike; empty weighs them alike in every step.
-        prior_rows: a user's support loss is multiplied by ``n / (n + prior_rows)``, n the sum of
+            loss, or None for equal weights; empty means equal weights in every step.
+        per_step: whether every step has its own rates (Antoniou et al., "How to train your
+            MAML", ICLR 2019, section 4). Each tensor then has one rate per step, ``[steps]``.
+        prior_rows: multiplies a user's support loss by ``n / (n + prior_rows)``, with n the sum of
             the weights of their support rows, so that few rows move the parameters less.
-        per_step: whether every step has rates of its own (Antoniou et al., "How to train your
-            MAML", ICLR 2019, section 4); each rate is one number a tensor then, ``[steps]``.
 
     Example:
         >>> from metaselector.meta.adapt.rules import MAML
@@ -44,7 +44,7 @@ class Adaptation:
     prior_rows: float = 0.0
 
     def initial_rates(self, params: Tensors) -> dict[str, Tensor]:
-        """Where the rates of the adapted `params` start.
+        """Initial rates of the adapted `params`.
 
         Raises:
             ConfigError: ``per_step`` with a rate for each element of a tensor.
@@ -61,20 +61,20 @@ class Adaptation:
         return {name: rate.repeat(self.steps) for name, rate in rates.items()}
 
     def rates_at(self, step: int, rates: Tensors) -> dict[str, Tensor]:
-        """The rates of one step, counted from 0; a step beyond those learned has the last one's."""
+        """The rates of one step, counted from 0; steps beyond the learned ones repeat the last."""
         if not self.per_step:
             return dict(rates)
         return {name: rate[: step + 1][-1:] for name, rate in rates.items()}
 
     def with_steps(self, steps: int) -> Adaptation:
-        """The first of these steps, or all of them and the last one again."""
+        """The same adaptation with fewer steps, or with the last one repeated."""
         half_lives = (*self.half_lives, *self.half_lives[-1:] * (steps - self.steps))[:steps]
         return replace(self, steps=steps, half_lives=half_lives)
 
     def support_weights(self, step: int, mask: Tensor) -> Tensor:
         """Weights ``[..., S]`` of support rows, oldest first, in the loss of one step.
 
-        The latest row has weight 1, padding 0.
+        The most recent row has weight 1, padding 0.
         """
         half_life = self.half_lives[step] if self.half_lives else None
         if half_life is None:
@@ -83,7 +83,7 @@ class Adaptation:
         return mask * torch.exp2(-later / half_life)
 
     def shrunk(self, losses: Tensor, weights: Tensor) -> Tensor:
-        """Support losses ``[...]`` of users whose support rows have `weights` ``[..., S]``."""
+        """Scale the support losses ``[...]`` by :attr:`prior_rows`; `weights` are ``[..., S]``."""
         if not self.prior_rows:
             return losses
         rows = weights.sum(-1)

@@ -1,16 +1,17 @@
 """The contract that all engines share.
 
-A model may be told of a user's support as a whole: its ``context`` maps the name of a buffer to a
-function ``(output, labels [S], mask [S]) -> value``, called once for each user with the model's
-output on the support by the initial parameters, before the first inner step and with that buffer
-as the model has it. Every pass for that user, on support and query, then sees the value in the
-buffer. It is a constant: no gradient goes through it.
+A model can use a summary of a user's whole support. Its ``context`` maps the name of a buffer to a
+function ``(output, labels [S], mask [S]) -> value``. The engine calls it once for each user, before
+the first inner step, with the model's output on the support at the initial parameters. The buffer
+then holds the value in every pass for that user, on support and query. No gradient flows through
+it.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor, nn
 
@@ -26,7 +27,7 @@ The mask holds a weight for every row: 1, 0 for padding, or less than 1 for olde
 
 
 Context = Mapping[str, Callable[[Any, Tensor, Tensor], Tensor]]
-"""By the name of a buffer, what an engine fills it with for each user."""
+"""For each buffer, the function that computes its value for a user."""
 
 
 class AdaptableModel(Protocol):
@@ -41,8 +42,44 @@ class AdaptableModel(Protocol):
     def named_parameters(self) -> Any: ...
 
 
-class Engine(Protocol):
-    """Adapt every user on their support, then predict their query."""
+class InnerLoop(NamedTuple):
+    """One inner loop over a meta-batch of users: what an engine runs.
+
+    Attributes:
+        model: an :class:`AdaptableModel`.
+        params: initial parameters, by name.
+        rates: inner learning rates (alpha), by name.
+        adaptation: what adapts, by which rule, in how many steps.
+        episodes: the users' support and query.
+        loss: mean loss of one user's rows.
+    """
+
+    model: nn.Module
+    params: Tensors
+    rates: Tensors
+    adaptation: Adaptation
+    episodes: Episodes
+    loss: Loss
+
+
+class Step(NamedTuple):
+    """The users of a meta-batch after some number of inner steps.
+
+    Attributes:
+        output: model outputs on the query, each tensor with leading axes ``[U, Q]``.
+        squares: for each adapted parameter, float64 ``[U]``: the squared Euclidean distance from
+            its initial value; empty before the first step, or where only outputs were asked for.
+    """
+
+    output: Any
+    squares: dict[str, Tensor]
+
+
+class Engine(ABC):
+    """Adapts every user on their support, then predicts their query.
+
+    The arguments of both calls are the fields of :class:`InnerLoop`, in order.
+    """
 
     def __call__(
         self,
@@ -57,9 +94,19 @@ class Engine(Protocol):
 
         Differentiable with respect to `params` and `rates` where gradients are enabled.
         """
+        loop = InnerLoop(model, params, rates, adaptation, episodes, loss)
+        return self.run(loop, every_step=False)[-1].output
+
+    def steps(self, loop: InnerLoop) -> list[Step]:
+        """What each inner step gives, from 0 steps to all of them, in one pass of the loop."""
+        return self.run(loop, every_step=True)
+
+    @abstractmethod
+    def run(self, loop: InnerLoop, *, every_step: bool) -> list[Step]:
+        """All steps from 0 on, or a list of the last one only."""
 
 
 def context_of(model: nn.Module) -> Context:
-    """What `model` asks to be told of a user's support; nothing, by default."""
+    """The ``context`` of `model`; empty by default."""
     context: Context = getattr(model, "context", {})
     return context

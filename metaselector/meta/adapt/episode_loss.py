@@ -16,7 +16,7 @@ from metaselector.meta.adapt.touched import rows_of_batch
 from metaselector.models.kernels.rows import index_rows, take_tables
 
 _RATE = "rate/"
-"""Before the name of a table whose rates' rows are meant."""
+"""Prefix of a table's name, for the rows of its rates."""
 
 
 class EpisodeLoss(nn.Module):
@@ -29,12 +29,12 @@ class EpisodeLoss(nn.Module):
         model: the network that adapts.
         rates: the inner learning rates, by name.
         adaptation: what the inner loop does.
-        engine: who runs it.
-        loss: mean loss of one user's rows, for the inner loop; also of all query rows together, for
-            the outer loop.
+        engine: what runs the inner loop.
+        loss: mean loss of rows: of one user in the inner loop, of all query rows together in the
+            outer loop.
 
     Attributes:
-        row_sparse: whether tables get sparse gradients, of the rows that are touched.
+        row_sparse: whether tables get sparse gradients, with the touched rows only.
     """
 
     def __init__(
@@ -60,24 +60,24 @@ class EpisodeLoss(nn.Module):
     def forward(self, episodes: Episodes) -> Tensor:
         """Mean loss over all query rows of the meta-batch, a scalar.
 
-        The gradient of a table, and of rates with a row for each of a table's, is sparse: it has
-        the rows that the meta-batch touches.
+        Tables, and rates shaped like a table, get sparse gradients with the rows that the
+        meta-batch touches.
         """
         rows, local = rows_of_batch(episodes)
         return self._loss(self._take(rows), local)
 
     def predict(self, episodes: Episodes) -> Any:
-        """The model's outputs on the query after adapting on the support, as of the engine."""
+        """Adapt on the support; the model's outputs on the query, as the engine returns them."""
         rows, local = rows_of_batch(episodes)
         return self._outputs(self._take(rows), local)
 
     def accumulate_gradients(
         self, episodes: Episodes, users_at_once: int, weight: float = 1.0
     ) -> float:
-        """Add the gradients of the mean loss to those of the parameters, some users at a time.
+        """Accumulate the gradients of the mean loss, some users at a time.
 
-        Equal to ``(weight * self(episodes)).backward()`` but for rounding, in the memory of
-        `users_at_once`. The tables' rows are taken once, and their gradients given back once.
+        Equals ``(weight * self(episodes)).backward()`` up to rounding, in the memory of
+        `users_at_once`. Table rows are gathered once, and their gradients scattered once.
 
         Returns:
             the mean loss.
@@ -95,16 +95,16 @@ class EpisodeLoss(nn.Module):
         return total
 
     def join_empty(self) -> None:
-        """The part of :meth:`accumulate_gradients` in a step for which there are no episodes here.
+        """Take part in :meth:`accumulate_gradients` of other processes without any episodes.
 
-        Where tables are sharded, the other processes need the rows that this one holds. Without
-        gradients, it is the part of the others' :meth:`predict`.
+        With sharded tables, the other processes need the rows that this one holds. Without
+        gradients, take part in their :meth:`predict`.
         """
         nothing = torch.zeros(0, dtype=torch.int64, device=next(self.parameters()).device)
         _give_back(self._take(nothing), {})
 
     def _take(self, rows: Tensor) -> dict[str, Tensor]:
-        """Rows of the tables, and of the rates with a row for each of a table's."""
+        """Rows of the tables, and of the rates shaped like a table."""
         tables: frozenset[str] = frozenset(self.model.tables)  # type: ignore[arg-type]
         params: dict[str, Tensor] = dict(self.model.named_parameters())
         of = {name: p for name, p in params.items() if name in tables}
@@ -118,7 +118,7 @@ class EpisodeLoss(nn.Module):
         return take_tables(of, rows)
 
     def _loss(self, taken: Mapping[str, Tensor], local: Episodes) -> Tensor:
-        """The mean loss of episodes with ids among the rows that were taken."""
+        """The mean loss of episodes whose ids index the taken rows."""
         output = self._outputs(taken, local)
         return self.loss(output, local.query.labels, local.query.mask)
 
@@ -132,7 +132,7 @@ class EpisodeLoss(nn.Module):
 
 
 def _give_back(taken: Mapping[str, Tensor], grads: Mapping[str, Tensor | None]) -> None:
-    """Add gradients of rows that were taken to those of their tables; of rows not used, 0."""
+    """Backpropagate gradients of taken rows into their tables; unused rows get 0."""
     learned = {key: rows for key, rows in taken.items() if rows.requires_grad}
     if learned:
         given = [grads.get(key) for key in learned]

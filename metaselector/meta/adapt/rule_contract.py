@@ -1,4 +1,4 @@
-"""Whether an inner rule of somebody else is one."""
+"""Checks that a plug-in is an inner rule."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from metaselector.common.errors import ConfigError, UserError, mishap
 from metaselector.meta.adapt.rules import InnerRule, Tensors
 
 _LARGE = 2**16
-"""Elements of a parameter of which two rows are enough to see what a rule does with it."""
+"""Parameters with more elements are checked by two of their rows."""
 
 
 def made_rule(name: str, make: Callable[..., InnerRule], *arguments: Any, **more: Any) -> InnerRule:
-    """What `make`, called `name` in the settings, makes.
+    """Build the inner rule that the settings call `name`.
 
     Raises:
-        ConfigError: it raises something, or makes no inner rule.
+        ConfigError: `make` fails, or does not return an inner rule.
     """
     rule = _called(name, "cannot be built", make, *arguments, **more)
     for attribute in ("learnable", "second_order"):
         if not isinstance(getattr(rule, attribute, None), bool):
             raise ConfigError(
-                f"adapt.rule={name}: has no attribute '{attribute}' that is True or False, as an "
-                "inner rule has"
+                f"adapt.rule={name}: lacks the attribute '{attribute}'; an inner rule sets it to "
+                "True or False"
             )
     for method, takes in (("init", "params"), ("update", "params, grads, rates")):
         if not callable(getattr(rule, method, None)):
@@ -36,12 +36,12 @@ def made_rule(name: str, make: Callable[..., InnerRule], *arguments: Any, **more
 
 
 def check_rule(name: str, rule: InnerRule, params: Tensors) -> None:
-    """Make a step from `params` with gradients of 0, and look at what comes out.
+    """Take a step from `params` with gradients of 0, and check the result.
 
-    Of a large table the rule gets two rows, as in training it gets those that a user touches.
+    The rule gets two rows of a large table, as in training it gets the rows that a user touches.
 
     Raises:
-        ConfigError: the rule raises something, or gives tensors of the wrong names or shapes.
+        ConfigError: the rule fails, or returns tensors with wrong names or shapes.
     """
     with torch.no_grad():
         plain = {key: p for key, p in params.items() if type(p) in (Tensor, nn.Parameter)}
@@ -58,8 +58,8 @@ def check_rule(name: str, rule: InnerRule, params: Tensors) -> None:
         found = {key: p.shape for key, p in _tensors(name, "update", stepped).items()}
     if found != {key: p.shape for key, p in own.items()}:
         raise ConfigError(
-            f"adapt.rule={name}: update gives other names or shapes than those of the parameters "
-            "that it is given"
+            f"adapt.rule={name}: update returns tensors whose names or shapes differ from those of "
+            "the parameters"
         )
 
 
@@ -75,7 +75,9 @@ def _called(
     except UserError:
         raise
     except Exception as error:  # whatever it does
-        raise ConfigError(f"adapt.rule={name}: {what} ({mishap(error)}); mend the rule") from error
+        raise ConfigError(
+            f"adapt.rule={name}: {what} ({mishap(error)}); correct the rule"
+        ) from error
 
 
 def _tensors(name: str, method: str, given: Any) -> dict[str, Tensor]:

@@ -1,7 +1,8 @@
 """Inner rules: how one step of adaptation turns parameters, gradients and rates into parameters.
 
-A rule is two pure functions over dictionaries from parameter name to tensor. ``init`` makes the
-rates (alpha), which the outer loop learns where ``learnable`` is true; ``update`` makes one step.
+A rule is two pure functions over dictionaries from parameter name to tensor. ``init`` returns the
+initial rates (alpha), which the outer loop learns if ``learnable`` is true; ``update`` takes one
+step.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from torch import Tensor
 Tensors = Mapping[str, Tensor]
 Granularity = Literal["scalar", "tensor", "element"]
 SHARED = "shared"
-"""Name of the one rate that all parameters share at granularity ``scalar``."""
+"""Name of the rate that all parameters share at granularity ``scalar``."""
 
 
 def _one_rate(parameter: Tensor, rate: float) -> Tensor:
@@ -35,7 +36,7 @@ class InnerRule(Protocol):
         """The initial rates for the adapted `params`; shape ``[1]`` or that of a parameter."""
 
     def update(self, params: Tensors, grads: Tensors, rates: Tensors) -> dict[str, Tensor]:
-        """One step; pure, so `params` stay as they are."""
+        """Take one step. Pure: `params` must not change."""
 
 
 class MAML:
@@ -66,7 +67,7 @@ class MAML:
 
 
 def first_order_maml(rate: float | Callable[[str], float]) -> MAML:
-    """MAML whose outer gradient takes the inner gradient as a constant.
+    """MAML whose outer gradient treats the inner gradient as a constant.
 
     Example:
         >>> first_order_maml(0.1).second_order

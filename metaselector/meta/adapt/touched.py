@@ -1,11 +1,10 @@
 """The rows of the embedding tables that episodes touch.
 
-A user's episode reads few rows of a table. Adapting a local copy of those, ``[U, L, D]``, with ids
-remapped to it, gives exactly the numbers of adapting the whole table, at a cost that does not
-depend on the vocabulary. In the same way, a meta-batch reads few rows, and its gradient has no
-others.
+A user's episode reads few rows of a table. Adapting a local copy of those rows, ``[U, L, D]``, with
+ids remapped to it, gives exactly the numbers of adapting the whole table, at a cost that does not
+depend on the vocabulary. A meta-batch also reads few rows, and its gradient has no others.
 
-Id 0 counts as touched by everyone, so that the padding id stays 0.
+Every user touches id 0, so that the padding id stays 0.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from metaselector.data.encoded.batch import Batch
 from metaselector.data.splitting.episodes import Episodes, Rows
 
 MARKED = 4
-"""Distinct ids are found by marking them where there are at most so many ids to each one given."""
+"""Distinct ids are found by marking them if there are at most so many possible ids per given id."""
 
 
 class Touched(NamedTuple):
@@ -80,7 +79,7 @@ def _with_ids(episodes: Episodes, ids: Tensor) -> Episodes:
 
 
 def _distinct(ids: Tensor) -> tuple[Tensor, Tensor]:
-    """As ``torch.unique(ids, return_inverse=True)``, for ids of 0 and above, but without a sort."""
+    """``torch.unique(ids, return_inverse=True)`` for non-negative ids, without sorting."""
     flat = ids.reshape(-1)
     width = int(flat.max()) + 1
     if width <= MARKED * len(flat):

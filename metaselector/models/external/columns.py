@@ -1,4 +1,4 @@
-"""A table of row features as other libraries' models take it: ids, and standardised numbers."""
+"""Row features as the models of other libraries take them: ids and standardised numbers."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import pandas as pd
 from numpy.typing import NDArray
 
 _MOST_IDS = 2**24
-"""Ids travel as float32, which tells no more apart."""
+"""Ids are passed as float32, which cannot tell more apart."""
 
 
 class Columns:
-    """What the columns of the table hold, learned from the rows of `table`.
+    """The number of ids or the scale of each column, learned from the rows of `table`.
 
     Args:
         table: int64 and float64 ``[N, G]``.
         categories: names of the columns that hold categories, 0 or more, 0 for unseen ones.
 
     Attributes:
-        sizes: by category column, how many ids it has: those up to the highest in `table`.
+        sizes: by category column, one more than the highest id in `table`.
         numbers: the other columns.
 
     Raises:

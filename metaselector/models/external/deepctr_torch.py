@@ -24,12 +24,12 @@ _FEATURES = {"linear_feature_columns", "dnn_feature_columns"}
 class DeepCTRModel:
     """A model of DeepCTR-Torch, trained by its own ``fit``.
 
-    Categories are its ``SparseFeat``, all other columns its ``DenseFeat``, standardised. Nothing of
-    the model is written to disk, nor read.
+    Categories are its ``SparseFeat``, all other columns its ``DenseFeat``, standardised. The
+    model is neither written to disk nor read from it.
 
     Args:
         model: name of a class of ``deepctr_torch.models`` that needs no history and has one task,
-            such as DCN, xDeepFM or AutoInt. Some take no numbers, and say so.
+            such as DCN, xDeepFM or AutoInt. Some raise an error if there are numbers.
         embedding_size: of every category.
         epochs: passes over the rows; there is no early stopping.
         batch_size: rows a step.
@@ -104,7 +104,7 @@ class DeepCTRModel:
 
 
 def deepctr_torch_models() -> dict[str, type]:
-    """Its models of one task that need no history, by name.
+    """DeepCTR-Torch's single-task models that need no history, by name.
 
     Raises:
         ConfigError: the library is not installed.
@@ -133,8 +133,8 @@ def deepctr_torch_models() -> dict[str, type]:
 def silence_version_check() -> None:
     """Keep DeepCTR-Torch, when imported, from asking PyPI for its latest release.
 
-    It would do so through a library that it does not require. The module that does it holds nothing
-    else; an empty check takes its place.
+    It would do so through a library that it does not require. The module with the check contains
+    nothing else, so a module with an empty check replaces it.
     """
     quiet: Any = types.ModuleType("deepctr_torch.utils")
     quiet.check_version = lambda _: None

@@ -1,7 +1,7 @@
 """FuxiCTR's models as classifiers: https://github.com/reczoo/FuxiCTR, 2.3.
 
-Its package has the base class, the layers and the training loop. The models themselves stand in the
-folder ``model_zoo`` of its repository, a file each, and are named from there.
+Its package has the base class, the layers and the training loop. The models themselves are files in
+the folder ``model_zoo`` of its repository.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class FuxiCTRModel:
     """A model of FuxiCTR, trained by its own ``fit``.
 
     Categories are its categorical features, all other columns its numeric ones, standardised. Its
-    ``fit`` would keep the best weights on disk and unpickle them in the end. Here it evaluates
-    nothing meanwhile, and the last weights stay in memory.
+    ``fit`` would save the best weights to disk and unpickle them at the end. Here it does not
+    evaluate during training, and the last weights stay in memory.
 
     Args:
         model: its class, a subclass of ``fuxictr.pytorch.models.BaseModel``, such as
@@ -39,7 +39,7 @@ class FuxiCTRModel:
         batch_size: rows a step.
         learning_rate: Adam's.
         options: further arguments of the model, such as ``dnn_hidden_units``. FuxiCTR's own
-            classes take any, also misspelt ones.
+            classes accept any, even misspelt ones.
         random_state: seed of parameters, dropout and the order of the rows.
 
     Raises:
@@ -69,7 +69,7 @@ class FuxiCTRModel:
         else:
             self._class = load_from_file(model, BaseModel)
         if not (inspect.isclass(self._class) and issubclass(self._class, BaseModel)):
-            raise ConfigError(f"model: {model} is no subclass of FuxiCTR's BaseModel")
+            raise ConfigError(f"model: {model} is not a subclass of FuxiCTR's BaseModel")
         self._settings = {
             "embedding_dim": embedding_size,
             "learning_rate": learning_rate,
@@ -125,7 +125,7 @@ class FuxiCTRModel:
 
 
 class _Batches:
-    """Rows in batches, by column, as FuxiCTR's loaders give them; shuffled anew each time."""
+    """Batches of rows, by column, as FuxiCTR's loaders give them; reshuffled in each pass."""
 
     def __init__(self, columns: Mapping[str, Tensor], size: int, shuffled: bool) -> None:
         self._columns, self._size, self._shuffled = columns, size, shuffled

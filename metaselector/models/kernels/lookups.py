@@ -1,10 +1,10 @@
-"""Embedding lookups that ``vmap`` can batch, that differentiate twice, and that are fast.
+"""Fast embedding lookups that ``vmap`` can batch and that are twice differentiable.
 
 A lookup is a product with a constant sparse matrix: row n of the result is the weighted sum of the
 table's rows in bag n. Its derivative is the product with the transposed matrix, whose derivative is
 the first product again. Both run as ``torch.embedding_bag``'s forward pass, which is several times
 faster than the scattering backward passes that torch has for ``embedding`` and ``embedding_bag``
-(that of ``embedding_bag`` has no derivative, nor does ``vmap`` know it).
+(that of ``embedding_bag`` has no derivative, and no batching rule).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _SUM = 0  # torch.embedding_bag's number for the mode
 
 
 class _Sorted:
-    """Positions sorted by id, made when first needed; shared by all matrices with these ids."""
+    """Positions sorted by id, computed on first use; shared by all matrices with these ids."""
 
     def __init__(self, ids: Tensor, width: int) -> None:
         self._ids = ids
@@ -34,7 +34,7 @@ class _Sorted:
         self._made: tuple[Tensor, Tensor] | None = None
 
     def __call__(self) -> tuple[Tensor, Tensor]:
-        """Positions ``[n]`` and where each id's begin among them, ``[width]``."""
+        """Positions ``[n]``, and the start of each id among them, ``[width]``."""
         if self._made is None:
             self._made = _sort(self._ids, self._width)
         return self._made
@@ -105,8 +105,8 @@ class _Product(torch.autograd.Function):
 class Lookups:
     """Replacements for ``F.embedding`` and ``F.embedding_bag`` in passes over the same rows.
 
-    What follows from the ids alone is made once and kept as long as this object is; ids and weights
-    must not be changed in place meanwhile.
+    Everything that depends on the ids alone is computed once and kept as long as this object;
+    ids and weights must not change in place meanwhile.
     """
 
     def __init__(self) -> None:
@@ -127,7 +127,7 @@ class Lookups:
         scale_grad_by_freq: bool = False,
         sparse: bool = False,
     ) -> Tensor:
-        """As ``F.embedding``, but for `sparse`, which has no effect."""
+        """As ``F.embedding``, except that `sparse` has no effect."""
         _refuse("Embedding", padding_idx, max_norm, scale_grad_by_freq)
         if padding_idx is not None:  # a row that gets no gradient
             weight = torch.cat([weight[:1].detach(), weight[1:]])
@@ -148,11 +148,11 @@ class Lookups:
         include_last_offset: bool = False,
         padding_idx: int | None = None,
     ) -> Tensor:
-        """As ``F.embedding_bag``, but for `sparse`, which has no effect, and for mode "max".
+        """As ``F.embedding_bag``, except that `sparse` has no effect.
 
         Raises:
-            ConfigError: the mode is "max", which is no product, or it is "mean" and there are
-                `per_sample_weights`, which torch has not either, or offsets differ between users.
+            ConfigError: the mode is "max", which is not a product, or "mean" with
+                `per_sample_weights`, which torch lacks too, or offsets differ between users.
         """
         _refuse("EmbeddingBag", padding_idx, max_norm, scale_grad_by_freq)
         if mode == "max":
@@ -167,7 +167,7 @@ class Lookups:
             starts = self._known(offsets[:-1] if include_last_offset else offsets)
         ids = input.reshape(-1)
         weights = None if per_sample_weights is None else per_sample_weights.reshape(-1)
-        if padding_idx is not None:  # a row that counts for nothing
+        if padding_idx is not None:  # a row that does not count
             present = (ids != 0).to(weight.dtype)
             weights = present if weights is None else weights * present
         if weights is not None and needs_grad(weights):
@@ -240,12 +240,12 @@ class Lookups:
         return self._once(key, (ids, weights, starts), make)
 
     def _every(self, size: int, ids: Tensor) -> Tensor:
-        """Where bags begin of which each has `size` of one user's `ids`."""
+        """Starts of bags of `size` ids each, for one user's `ids`."""
         n, device = ids.numel(), ids.device
         return self._once(("every", size, n, device), None, lambda: _steps(n, size, device))
 
     def _known(self, starts: Tensor) -> Tensor:
-        """An earlier tensor that equals `starts`, if any: models make one for each table."""
+        """An earlier tensor that equals `starts`, if any: models create one for each table."""
         for earlier in self._starts:
             if earlier.shape == starts.shape and torch.equal(earlier, starts):
                 return earlier
@@ -253,10 +253,10 @@ class Lookups:
         return self._starts[-1]
 
     def _once(self, key: Any, keep: Any, make: Callable[[], T]) -> T:
-        """What `make` returned for this key at first.
+        """The result of the first call of `make` for this key.
 
         Args:
-            keep: the tensors that the key describes, so that their memory is not used for others.
+            keep: the tensors that the key describes; kept alive so that no others get their memory.
         """
         if key not in self._made:
             self._made[key] = make(), keep
@@ -269,7 +269,7 @@ def _steps(n: int, size: int, device: torch.device) -> Tensor:
 
 
 def _key(tensor: Tensor | None) -> Any:
-    """What tells a tensor from all others that are alive."""
+    """A key that no other living tensor has."""
     if tensor is None:
         return None
     version = 0 if tensor.is_inference() else tensor._version

@@ -14,10 +14,10 @@ from metaselector.models.kernels.rows import storage_of
 class RowAdam(torch.optim.Optimizer):
     """Adam (Kingma and Ba, ICLR 2015, Algorithm 1) for parameters with row-sparse gradients.
 
-    A step changes the rows that the gradient has, and their moments, as dense Adam would; it reads
-    and writes no others, which dense Adam would move by their decaying moments. The bias is
-    corrected by the number of steps, not by how often a row was touched. There is no weight decay.
-    Of a sharded table, each process updates the rows that it holds, and has their moments only.
+    A step changes the rows in the gradient, and their moments, as dense Adam would. It does
+    not read or write other rows, which dense Adam would move by their decaying moments. The bias
+    correction counts steps, not how often a row was touched. There is no weight decay. With a
+    sharded table, each process holds and updates its own rows and their moments.
 
     ``torch.optim.SparseAdam`` does the same, but takes five times as long for a small batch and
     adds epsilon before it corrects the bias, so that its touched rows differ from dense Adam's.

@@ -1,7 +1,4 @@
-"""Rows of embedding tables: how they are taken, and where they are.
-
-All are in this process, unless a table's type says otherwise.
-"""
+"""Gather rows of embedding tables, whether they are in this process or sharded over several."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from torch import Tensor
 
 
 def take_rows(table: Tensor, rows: Tensor) -> Tensor:
-    """``table[rows]`` for distinct ascending rows; its gradient is sparse, with these rows only.
+    """``table[rows]`` for distinct ascending rows, with a sparse gradient of these rows only.
 
     Example:
         >>> table = torch.zeros(5, 2, requires_grad=True)
@@ -25,7 +22,7 @@ def take_rows(table: Tensor, rows: Tensor) -> Tensor:
 
 
 def index_rows(table: Tensor, rows: Tensor) -> Tensor:
-    """The same with a dense gradient, of the whole table."""
+    """``table[rows]`` with a dense gradient, of the whole table."""
     return table.index_select(0, rows)
 
 
@@ -44,16 +41,16 @@ class _TakeRows(torch.autograd.Function):
 
 
 class Storage(Protocol):
-    """What has to be known of tables of one type."""
+    """Access to the rows of tables of one type."""
 
     def take(self, tables: Mapping[str, Tensor], rows: Tensor) -> dict[str, Tensor]:
-        """``table[rows]`` of all of them, for distinct ascending ids `rows`, int64 ``[n]``.
+        """``table[rows]`` of every table, for distinct ascending ids `rows`, int64 ``[n]``.
 
-        Differentiable once; a table's gradient is sparse, of the table's whole shape.
+        Differentiable once; gradients are sparse tensors of the table's shape.
         """
 
     def here(self, table: Tensor) -> tuple[Tensor, int]:
-        """The rows that this process holds, to be changed in place, and the id of the first."""
+        """The rows that this process holds, to change in place, and the id of the first."""
 
 
 class _Here:
@@ -69,17 +66,17 @@ _ELSEWHERE: dict[type[Tensor], Storage] = {}
 
 
 def register_storage(table_type: type[Tensor], storage: Storage) -> None:
-    """Let `storage` take and show the rows of tables that are exactly a `table_type`."""
+    """Use `storage` for tables whose type is exactly `table_type`."""
     _ELSEWHERE[table_type] = storage
 
 
 def storage_of(table: Tensor) -> Storage:
-    """Who knows where the rows of `table` are."""
+    """The storage of `table`."""
     return _ELSEWHERE.get(type(table), _HERE)
 
 
 def take_tables(tables: Mapping[str, Tensor], rows: Tensor) -> dict[str, Tensor]:
-    """``table[rows]`` of every table by its storage, which sees all of its tables at once."""
+    """``table[rows]`` of every table; each storage takes all of its tables at once."""
     by_storage: dict[Storage, dict[str, Tensor]] = {}
     for name, table in tables.items():
         by_storage.setdefault(storage_of(table), {})[name] = table

@@ -16,6 +16,7 @@ import pandas as pd
 from metaselector.common.errors import UserError
 from metaselector.common.files import write_text
 from metaselector.common.progress import Progress
+from metaselector.data.splitting.episodes import window_episodes
 from metaselector.evaluate.analysis.breakdown import best_on_valid, breakdown, improvements
 from metaselector.evaluate.analysis.calibration import calibration
 from metaselector.evaluate.analysis.heterogeneity import heterogeneity
@@ -25,8 +26,7 @@ from metaselector.evaluate.analysis.weights import user_entropy, weight_summary
 from metaselector.evaluate.combiners import COMBINERS
 from metaselector.evaluate.metrics import auc
 from metaselector.evaluate.predictions import load_predictions
-from metaselector.meta.predict import predict_window
-from metaselector.meta.variants import Variant, check_rates, make_adaptation
+from metaselector.meta.variants import Variant
 from metaselector.report.analysis_summary import write_analysis_summary
 from metaselector.report.figures.analysis import write_analysis_figures
 from metaselector.report.figures.run import FIGURES
@@ -149,20 +149,15 @@ def inner_steps(run: Run, progress: Progress) -> pd.DataFrame:
     trained = config.adapt.steps
     tried = sorted({*STEPS, trained}) if trained else [0]
     window = (config.split.valid, 100)
+    episodes = window_episodes(dataset, window, config.adapt.support_size)
     records = []
     work = len(config.seeds) * len(METASELECTORS) * len(tried)
     with progress.task("inner steps", work) as advance:
         for seed in config.seeds:
             for variant in METASELECTORS:
-                learned = run.checkpoints.load_learned(variant, seed)
-                mixture = learned.attach(run.checkpoints.load_mixture("full", seed))
-                adaptation = make_adaptation(variant, mixture, config.adapt)
-                check_rates(learned.alpha, adaptation, mixture, run.directory)
+                model = run.checkpoints.load_adapted(variant, seed)
                 for steps in tried:
-                    changed = adaptation.with_steps(steps)
-                    found = predict_window(
-                        mixture, learned.alpha, changed, dataset, window, config.adapt
-                    )
+                    found = model.with_steps(steps).predict(dataset, episodes)
                     area = auc(dataset.labels[found.rows], found.probabilities)
                     records.append((seed, variant, steps, trained, area, found.loss()))
                     advance()

@@ -18,8 +18,8 @@ from metaselector.evaluate.combiners import Combiner, PerUser, Predictions, usab
 from metaselector.evaluate.losses import row_logloss
 from metaselector.evaluate.predictions import long_table
 from metaselector.evaluate.row_features import RowFeatures, row_features
-from metaselector.meta.predict import WindowPredictions, predict_episodes
-from metaselector.meta.variants import Variant, check_rates, make_adaptation
+from metaselector.meta.adapted import WindowPredictions
+from metaselector.meta.variants import Variant
 from metaselector.runs.run import Run
 from metaselector.training.predict import predict
 
@@ -123,14 +123,7 @@ def _adapted(
     run: Run, evaluation_split: EvaluationSplit, seed: int, variant: Variant
 ) -> WindowPredictions:
     """Return the predictions of *test* by a variant."""
-    adapt = run.config.adapt
-    learned = run.checkpoints.load_learned(variant, seed)
-    mixture = learned.attach(run.checkpoints.load_mixture("full", seed))
-    adaptation = make_adaptation(variant, mixture, adapt)
-    check_rates(learned.alpha, adaptation, mixture, run.directory)
-    return predict_episodes(
-        mixture, learned.alpha, adaptation, run.dataset, evaluation_split.test, adapt
-    )
+    return run.checkpoints.load_adapted(variant, seed).predict(run.dataset, evaluation_split.test)
 
 
 def _evaluate_task(

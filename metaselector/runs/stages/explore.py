@@ -23,9 +23,7 @@ from metaselector.data.preparation.titles import load_titles
 from metaselector.data.splitting.episodes import EpisodeRows, load_episodes
 from metaselector.evaluate.losses import row_logloss
 from metaselector.evaluate.predictions import load_predictions, task_name
-from metaselector.meta.inner_steps import inner_steps
-from metaselector.meta.variants import Variant, check_rates, make_adaptation
-from metaselector.models.losses import make_loss
+from metaselector.meta.variants import Variant
 from metaselector.report.page.users import ABOUT, FOLDER
 from metaselector.runs.run import Run
 
@@ -201,11 +199,7 @@ class _Rows:
 def _steps(run: Run, episodes: EpisodeRows, progress: Progress) -> pd.DataFrame:
     """Return the inner steps of all users, computed chunk by chunk."""
     dataset, config, seed = run.dataset, run.config.adapt, run.config.seeds[0]
-    learned = run.checkpoints.load_learned(EXPLORED, seed)
-    mixture = learned.attach(run.checkpoints.load_mixture("full", seed))
-    adaptation = make_adaptation(EXPLORED, mixture, config)
-    check_rates(learned.alpha, adaptation, mixture, run.directory)
-    loss = make_loss(dataset.schema.tasks, config.task_weights)
+    model = run.checkpoints.load_adapted(EXPLORED, seed)
     names = np.asarray(dataset.user_names, dtype=object)
     # Users with similar numbers of rows share a chunk, which needs less padding.
     order = np.argsort((episodes.query >= 0).sum(axis=1), kind="stable")
@@ -216,7 +210,7 @@ def _steps(run: Run, episodes: EpisodeRows, progress: Progress) -> pd.DataFrame:
             chosen = order[start : start + config.max_users_per_chunk]
             some = episodes.some(chosen)
             batch = load_episodes(dataset, some).to(run.config.device)
-            found = inner_steps(mixture, learned.alpha, adaptation, batch, loss)
+            found = model.trace(batch)
             taken, users = found.support_loss.shape
             columns: dict[str, Any] = {
                 "at": np.tile(chosen, taken),

@@ -18,8 +18,9 @@ from metaselector.config import AdaptConfig, BaseModelConfig, Config, MetaTrainC
 from metaselector.config.plugins.consent import CodeNotAllowed
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.planted import planted_world
+from metaselector.data.splitting.episodes import window_episodes
+from metaselector.meta.adapted import AdaptedModel, WindowPredictions
 from metaselector.meta.parameters import MetaParameters
-from metaselector.meta.predict import WindowPredictions, predict_window
 from metaselector.meta.train import meta_train
 from metaselector.meta.variants import Variant, make_adaptation
 from metaselector.models import registry
@@ -108,8 +109,11 @@ def train(
     )
     mixture = learned.attach(later)
     adaptation = make_adaptation(variant, mixture, config.adapt)
+    model = AdaptedModel.of_settings(
+        mixture, learned.alpha, adaptation, dataset.schema.tasks, config.adapt
+    )
     window = (config.split.valid, 100)
-    found = predict_window(mixture, learned.alpha, adaptation, dataset, window, config.adapt)
+    found = model.predict(dataset, window_episodes(dataset, window, config.adapt.support_size))
     return mixture, learned, found
 
 

@@ -21,7 +21,9 @@ from metaselector.data.splitting.episodes import Episodes, Rows
 from metaselector.meta.adapt.adaptation import Adaptation, select_names
 from metaselector.meta.adapt.contract import Engine, Loss
 from metaselector.meta.adapt.engines import ENGINES, make_engine
+from metaselector.meta.adapt.engines.func import FuncEngine
 from metaselector.meta.adapt.rules import MAML, InnerRule, MetaSGD
+from metaselector.models.kernels import intercept
 from metaselector.models.losses import mean_loss
 from metaselector.models.mixture import Mixture, MixtureOutput
 from metaselector.models.selector import GatedSelector
@@ -46,6 +48,7 @@ PATTERNS = {
     "some-tables": ("base_models.fm.embedding.weight", "selector.output.*"),
 }
 ENTROPY = 0.1
+PUBLIC = "func by torch's public names"
 
 
 @dataclass(frozen=True)
@@ -73,9 +76,15 @@ def reference() -> ModuleType:
     return module
 
 
-@pytest.fixture(params=ENGINES)
-def engine(request: pytest.FixtureRequest) -> Engine:
-    """Every engine; one whose library is missing is skipped, but not in CI."""
+@pytest.fixture(params=[*ENGINES, PUBLIC])
+def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    """Every engine; one whose library is missing is skipped, but not in CI.
+
+    The default one is there a second time, as it runs on a torch without the private names.
+    """
+    if request.param == PUBLIC:
+        monkeypatch.setattr(intercept, "_private", None)
+        return FuncEngine()
     try:
         return make_engine(request.param)
     except UserError as error:

@@ -12,8 +12,7 @@ from torch.overrides import TorchFunctionMode
 
 from metaselector.data.encoded.batch import Batch
 from metaselector.data.splitting.episodes import Episodes, Rows
-from metaselector.meta.adapt.adaptation import Adaptation
-from metaselector.meta.adapt.contract import Loss
+from metaselector.meta.adapt.contract import InnerLoop, Loss
 from metaselector.meta.adapt.rules import Tensors
 
 
@@ -52,27 +51,14 @@ def _embedding_bag(
     return torch.stack(bags) if bags else table.new_zeros(0, table.shape[1])
 
 
-def adapt_users(
-    model: nn.Module,
-    params: Tensors,
-    rates: Tensors,
-    adaptation: Adaptation,
-    episodes: Episodes,
-    loss: Loss,
-) -> list[UserResult]:
-    """The result of every user, in order."""
+def adapt_users(*arguments: Any) -> list[UserResult]:
+    """The result of every user, in order; arguments as of an engine."""
     with _Obvious():
-        return _adapt_users(model, params, rates, adaptation, episodes, loss)
+        return _adapt_users(InnerLoop(*arguments))
 
 
-def _adapt_users(
-    model: nn.Module,
-    params: Tensors,
-    rates: Tensors,
-    adaptation: Adaptation,
-    episodes: Episodes,
-    loss: Loss,
-) -> list[UserResult]:
+def _adapt_users(loop: InnerLoop) -> list[UserResult]:
+    model, params, rates, adaptation, episodes, loss = loop
     results = []
     for user in range(len(episodes.support.labels)):
         batch, labels = _real_rows(episodes.support, user)

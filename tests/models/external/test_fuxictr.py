@@ -105,7 +105,7 @@ def test_what_is_no_model_of_it(path: str) -> None:
     pytest.importorskip("fuxictr")
     for model, problem in (
         (f"{path}:Other", "'Other' is no fuxictr BaseModel"),
-        ("collections.OrderedDict", "is no subclass of FuxiCTR's BaseModel"),
+        ("collections.OrderedDict", "is not a subclass of FuxiCTR's BaseModel"),
     ):
         with pytest.raises(ConfigError, match=problem):
             create_estimator("a", settings(model=model), 0)

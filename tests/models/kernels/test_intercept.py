@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,10 +12,12 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
+import metaselector
 from metaselector.models.kernels.intercept import (
     Intercept,
     UnexpectedUse,
     behind_vmap,
+    has_private_names,
     in_vmap,
     needs_grad,
 )
@@ -84,6 +88,7 @@ def add_behind(seen: list[Any], **options: Any) -> Callable[..., Tensor]:
     return lambda a, b: behind_vmap(add, a, b, **options)
 
 
+@pytest.mark.usefixtures("torch_names")
 @pytest.mark.parametrize("axis", [0, 1, 2, -1])
 @pytest.mark.parametrize("other", [None, 0, 1])
 def test_behind_vmap_users_come_first(axis: int, other: int | None) -> None:
@@ -95,6 +100,7 @@ def test_behind_vmap_users_come_first(axis: int, other: int | None) -> None:
     assert seen == [((True, other is not None), (4, 2, 3), False)]
 
 
+@pytest.mark.usefixtures("torch_names")
 def test_behind_vmap_outside_of_it_nothing_is_per_user() -> None:
     seen: list[Any] = []
     a = torch.randn(2, 3)
@@ -102,15 +108,21 @@ def test_behind_vmap_outside_of_it_nothing_is_per_user() -> None:
     assert seen == [((False, False), (2, 3), False)]
 
 
+@pytest.mark.usefixtures("torch_names")
 @pytest.mark.parametrize("always", [False, True])
 def test_behind_vmap_of_what_users_share(always: bool) -> None:
     """Three users and three rows: were rows taken for users, the shapes would fit."""
     shared = torch.randn(3, 3)
     add = add_behind([], always_per_user=always)
+    if always and not has_private_names():
+        with pytest.raises(RuntimeError, match="always_per_user"):
+            add(shared, None)
+        return
     result = vmap(lambda own: own + add(shared, None))(torch.zeros(3, 1))
     assert torch.equal(result, shared if always else shared.expand(3, 3, 3))
 
 
+@pytest.mark.usefixtures("torch_names")
 @pytest.mark.parametrize("own", [False, True])
 @pytest.mark.parametrize("grad", [False, True])
 def test_needs_grad_under_vmap(own: bool, grad: bool) -> None:
@@ -123,3 +135,10 @@ def test_needs_grad_under_vmap(own: bool, grad: bool) -> None:
     x = torch.randn(2, 3, requires_grad=grad)
     vmap(user if own else lambda _: user(x))(x)
     assert answers == [(own, grad, grad)]
+
+
+def test_private_names_of_torch_are_in_one_file() -> None:
+    package = Path(metaselector.__file__).parent
+    private = re.compile(r"torch(\.\w+)*\._|from torch(\.\w+)* import _|_functorch")
+    found = [path.name for path in package.rglob("*.py") if private.search(path.read_text())]
+    assert found == ["intercept.py"]

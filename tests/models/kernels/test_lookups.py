@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable
 from functools import partial
 from itertools import product
@@ -19,8 +18,19 @@ from torch.nn import functional as F
 from metaselector.common.errors import ConfigError
 from metaselector.models.kernels.intercept import Intercept
 from metaselector.models.kernels.lookups import Lookups
+from tests.models.kernels.lookups_by_hand import (
+    USERS,
+    D,
+    V,
+    assert_same,
+    dense_bag,
+    derivatives,
+    random,
+    random_ids,
+)
 
-V, D, USERS = 5, 2, 3
+pytestmark = pytest.mark.usefixtures("torch_names")
+
 IDS = torch.tensor([0, 3, 3, 1, 0, 4])
 NO_IDS = IDS[:0]
 BAGS: dict[str, dict[str, Any]] = {
@@ -46,27 +56,9 @@ KINDS = {
 SUMS = ["sum", "sum without padding"]  # torch has no weighted means
 
 
-def random(*shape: int, seed: int = 0) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(shape, generator=generator, dtype=torch.float64).requires_grad_()
-
-
 def looked_up(function: Callable[[], Any]) -> Any:
     with Intercept(Lookups().handlers):
         return function()
-
-
-def assert_same(actual: Any, expected: Any) -> None:
-    torch.testing.assert_close(actual, expected, rtol=0, atol=1e-12)
-
-
-def derivatives(result: Tensor, leaves: list[Tensor]) -> list[tuple[Tensor, ...]]:
-    """The first and second ones of a sum of uneven cubes."""
-    uneven = torch.linspace(1, 2, result.numel(), dtype=torch.float64).reshape(result.shape)
-    options = {"allow_unused": True, "materialize_grads": True}
-    first = torch.autograd.grad((uneven * result**3).sum(), leaves, create_graph=True, **options)
-    total = sum((grad * random(*grad.shape, seed=9)).sum() for grad in first)
-    return [first, torch.autograd.grad(total, leaves, **options)]
 
 
 @pytest.mark.parametrize(
@@ -127,24 +119,6 @@ def test_derivatives_equal_finite_differences(check: Callable[..., bool], where:
             assert check(lookups, arguments)
 
 
-def dense_bag(
-    ids: Tensor,
-    table: Tensor,
-    offsets: Tensor,
-    weights: Tensor | None = None,
-    mode: str = "sum",
-    padding_idx: int | None = None,
-) -> Tensor:
-    """The slow twin: rows are a product with one-hot vectors, bags one with zeros and ones."""
-    bag = (torch.arange(len(ids)).unsqueeze(1) >= offsets).sum(1) - 1
-    member = F.one_hot(bag, len(offsets)).T.double()  # [bags, n]
-    if padding_idx is not None:
-        member = member * (ids != padding_idx)
-    rows = F.one_hot(ids, len(table)).double() @ table
-    total = member @ (rows if weights is None else rows * weights.unsqueeze(1))
-    return total / member.sum(1, keepdim=True).clamp_min(1) if mode == "mean" else total
-
-
 def for_users(own: bool, tensor: Callable[..., Tensor], *shape: int) -> tuple[Tensor, int | None]:
     """A random tensor for all or for each, and the axis of users."""
     return (tensor(USERS, *shape), 0) if own else (tensor(*shape), None)
@@ -152,10 +126,6 @@ def for_users(own: bool, tensor: Callable[..., Tensor], *shape: int) -> tuple[Te
 
 def per_user(tensor: Tensor, axis: int | None, user: int) -> Tensor:
     return tensor if axis is None else tensor.select(axis, user)
-
-
-def random_ids(*shape: int) -> Tensor:
-    return torch.randint(V, shape, generator=torch.Generator().manual_seed(3))
 
 
 @pytest.mark.parametrize("own", [*product([False, True], repeat=3)], ids=str)
@@ -227,87 +197,6 @@ def test_modules_under_vmap(module: nn.Module, own: tuple[bool, bool]) -> None:
     assert_same(
         torch.autograd.grad(actual, table, uneven), torch.autograd.grad(expected, table, uneven)
     )
-
-
-def assert_bags(table: Tensor, ids: Tensor, offsets: Tensor, weights: Tensor | None) -> None:
-    """One lookup in the present context is right; with a first axis of users in all but offsets."""
-
-    def bag(table: Tensor, ids: Tensor, weights: Tensor | None) -> Tensor:
-        return F.embedding_bag(ids, table, offsets, mode="sum", per_sample_weights=weights)
-
-    if table.dim() == 2:
-        actual, expected = bag(table, ids, weights), dense_bag(ids, table, offsets, weights)
-    else:
-        actual = vmap(bag, (0, 0, None if weights is None else 0))(table, ids, weights)
-        every = weights if weights is not None else [None] * USERS
-        each = zip(ids, table, every, strict=True)
-        expected = torch.stack([dense_bag(i, t, offsets, w) for i, t, w in each])
-    assert_same(actual, expected)
-    grads = (torch.autograd.grad(x.square().sum(), table) for x in (actual, expected))
-    assert_same(*grads)
-
-
-@pytest.mark.parametrize("users", [(), (USERS,)], ids=["alone", "users"])
-def test_other_tables_weights_and_bags_of_the_same_ids(users: tuple[int, ...]) -> None:
-    ids = random_ids(*users, 6)
-    weights = [None, *(random(*users, 6, seed=seed).detach() for seed in (1, 2))]
-    bags = [torch.tensor([0, 4]), torch.tensor([0, 1])]
-    shapes = [(V, 2), (V, 3), (V + 3, 1), (V, 2)]
-    with Intercept(Lookups().handlers):
-        for seed, (shape, offsets, given) in enumerate(product(shapes, bags, weights)):
-            assert_bags(random(*users, *shape, seed=seed), ids, offsets, given)
-
-
-@pytest.mark.parametrize("users", [(), (USERS,)], ids=["alone", "users"])
-def test_no_ids_get_the_memory_that_others_had_before(users: tuple[int, ...]) -> None:
-    """They would be taken for those."""
-    table, generator = random(*users, V, D), torch.Generator().manual_seed(0)
-    seen = set()
-    with Intercept(Lookups().handlers):
-        for _ in range(30):
-            ids = torch.randint(V, (*users, 4), generator=generator)
-            weights = torch.rand(*users, 4, generator=generator, dtype=torch.float64)
-            assert_bags(table, ids, torch.tensor([0, int(ids.max())]), weights)
-            assert not seen.intersection({ids.data_ptr(), weights.data_ptr()})
-            seen |= {ids.data_ptr(), weights.data_ptr()}
-            del ids, weights
-
-
-@pytest.mark.parametrize("users", [(), (USERS,)], ids=["alone", "users"])
-@pytest.mark.parametrize("changed", ["ids", "weights", "offsets"])
-def test_what_changes_in_place_is_read_anew(changed: str, users: tuple[int, ...]) -> None:
-    table, ids, offsets = random(*users, V, D), random_ids(*users, 6), torch.tensor([0, 2])
-    weights = torch.ones(*users, 6, dtype=torch.float64)
-    with Intercept(Lookups().handlers):
-        assert_bags(table, ids, offsets, weights)
-        if changed == "ids":
-            ids.copy_(ids.flip(-1) * 2 % V)
-        elif changed == "weights":
-            weights[..., 1] += 1
-        else:
-            offsets[1] += 1
-        assert_bags(table, ids, offsets, weights)
-
-
-@pytest.mark.usefixtures("no_collector")
-@pytest.mark.parametrize("own", [False, True])
-def test_memory_is_given_back_with_the_results(own: bool) -> None:
-    memory = np.arange(USERS * 4).reshape(USERS, 4) % V
-    alive = weakref.ref(memory)
-    ids, table = torch.from_numpy(memory), random(V, D)
-    del memory
-
-    def lookup(ids: Tensor) -> Tensor:
-        bags = F.embedding_bag(ids.reshape(-1, 2), table, mode="mean", padding_idx=0)
-        return F.embedding(ids, table).sum() + bags.sum()
-
-    with Intercept(Lookups().handlers):
-        result = vmap(lookup)(ids) if own else lookup(ids)
-    first, second = derivatives(result, [table])
-    del ids
-    assert alive() is not None  # for the graph
-    del result, first, second
-    assert alive() is None
 
 
 REFUSED: list[tuple[str, dict[str, Any]]] = [

@@ -19,9 +19,8 @@ from metaselector.data.splitting.episodes import load_episodes
 from metaselector.evaluate.combiners import COMBINERS, OPTIONAL
 from metaselector.evaluate.losses import row_logloss
 from metaselector.evaluate.predictions import load_predictions
-from metaselector.meta.inner_steps import inner_steps
+from metaselector.meta.adapted import AdaptedModel
 from metaselector.meta.variants import make_adaptation
-from metaselector.models.losses import mean_loss
 from metaselector.runs.run import Run
 from metaselector.runs.stages.evaluate import evaluate
 from metaselector.runs.stages.explore import explore
@@ -97,12 +96,14 @@ def test_users_together_are_as_each_alone(run: Run) -> None:
     support[2, :-2], support[3] = -1, -1
     rows = replace(rows, support=support)
     batch = load_episodes(run.dataset, rows).to("cpu", dtype=next(mixture.parameters()).dtype)
-    together = inner_steps(mixture, alpha, adaptation, batch, mean_loss)
+    tasks = run.dataset.schema.tasks
+    model = AdaptedModel.of_settings(mixture, alpha, adaptation, tasks, run.config.adapt)
+    together = model.trace(batch)
     for user in range(4):
         one = load_episodes(run.dataset, rows.some(np.array([user]))).to(
             "cpu", batch.query.mask.dtype
         )
-        alone = inner_steps(mixture, alpha, adaptation, one, mean_loss)
+        alone = model.trace(one)
         for mine, theirs in (
             (together.support_loss, alone.support_loss),
             (together.weights, alone.weights),

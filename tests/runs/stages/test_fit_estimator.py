@@ -252,7 +252,7 @@ def test_a_run_with_lightgbm(write_world: WriteWorld, tmp_path: Path) -> None:
     learned = run.checkpoints.load_learned("metaselector", 0)
     assert any(key.startswith("base_models.lr.") for key in learned.theta_delta)
     assert not any("trees" in key for key in [*learned.theta_delta, *learned.alpha])
-    with pytest.raises(UserError, match="'trees' is an estimator, of which a run keeps only"):
+    with pytest.raises(UserError, match="'trees' is an estimator, for which a run keeps only"):
         TrainedModel.of_run(run)
     files = {p: p.stat().st_mtime_ns for p in run.directory.rglob("*.safetensors")}
     assert sum("base-trees" in path.name for path in files) == 3

@@ -28,9 +28,9 @@ from metaselector.data.encoded.batch import Batch
 from metaselector.data.planted import planted_world
 from metaselector.data.splitting.episodes import Episodes, Rows, window_episodes
 from metaselector.meta import outer_loop
+from metaselector.meta.adapted import AdaptedModel
 from metaselector.meta.outer_loop import MetaLearner
 from metaselector.meta.parameters import MetaParameters
-from metaselector.meta.predict import predict_episodes
 from metaselector.meta.train import meta_train
 from metaselector.meta.variants import make_adaptation
 from metaselector.models.build import make_mixture
@@ -190,7 +190,8 @@ def predicted() -> dict[str, Tensor]:
     adaptation = make_adaptation("metaselector", made, config.adapt)
     alpha = adaptation.initial_rates(dict(made.named_parameters()))
     episodes = window_episodes(DATA, (80, 90), 5)
-    found = predict_episodes(made, alpha, adaptation, DATA, episodes, config.adapt)
+    model = AdaptedModel.of_settings(made, alpha, adaptation, DATA.schema.tasks, config.adapt)
+    found = model.predict(DATA, episodes)
     logits = predict(models(1)["lr"], DATA, np.arange(len(DATA.labels)))
     parts = {name: torch.from_numpy(np.asarray(part)) for name, part in found._asdict().items()}
     return {"logits": logits, **parts}

@@ -1,13 +1,16 @@
-"""The engines, by name: each adapts all users of a meta-batch and predicts their query rows.
-
-Start with :mod:`~metaselector.meta.adapt.engines.func`, the default.
-"""
+"""Engines by name, and how those that need a library import it."""
 
 from __future__ import annotations
 
 import importlib
+import importlib.util
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
-from metaselector.common.errors import ConfigError, nearest
+from metaselector.common.errors import ConfigError, UserError, nearest
 from metaselector.meta.adapt.contract import Engine
 
 ENGINES = {
@@ -18,11 +21,11 @@ ENGINES = {
 
 
 def make_engine(name: str) -> Engine:
-    """The engine `name`; its library is imported only now.
+    """Import the engine `name` with its library.
 
     Raises:
-        ConfigError: there is none; names the nearest.
-        UserError: its library is not installed; says what installs it.
+        ConfigError: there is no such engine.
+        UserError: its library is not installed.
 
     Example:
         >>> type(make_engine("func")).__name__
@@ -33,3 +36,44 @@ def make_engine(name: str) -> Engine:
     module, attribute = ENGINES[name].split(":")
     engine: Engine = getattr(importlib.import_module(module), attribute)()
     return engine
+
+
+def import_library(name: str, install: str) -> Any:
+    """Import a module of an optional library.
+
+    Args:
+        name: full name of the module.
+        install: what installs the library.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SyntaxWarning)  # higher 0.2.1 says `is 1`
+            return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"adapt.engine={name.split('.')[0]}: there is no module {error.name}; install it with "
+            f"{install}, or leave adapt.engine at func"
+        ) from error
+
+
+@contextmanager
+def without_init(package: str) -> Iterator[None]:
+    """Let modules of `package` be imported without running its ``__init__``.
+
+    For a package whose ``__init__`` imports libraries that these modules do not need. When the
+    context ends, all of its modules are removed from ``sys.modules``, so that a later import gets
+    the complete package. A package that is already imported is left alone.
+    """
+    spec = None if package in sys.modules else importlib.util.find_spec(package)
+    if spec is None:  # imported already, or not installed
+        yield
+        return
+    sys.modules[package] = importlib.util.module_from_spec(spec)
+    try:
+        yield
+    finally:
+        for name in [name for name in sys.modules if name.split(".")[0] == package]:
+            del sys.modules[name]

@@ -1,10 +1,10 @@
-"""Linear layers whose weights are each user's own, without a matrix for each user.
+"""Linear layers with weights per user, without a matrix for each user.
 
 A step changes the weight W of a linear layer by a rate times its gradient, which is the sum of
-``d_n x_n^T`` over the rows n that the layer saw: its inputs x and the loss's derivatives d by its
-outputs. So a user's weight need not be formed: ``W x - rate * sum_n d_n <x_n, x>`` is one product
-with W for all users together and little more where a user's rows are fewer than W's, and nothing of
-the size of W is written for any user.
+``d_n x_n^T`` over the rows n that the layer saw, with its inputs x and the derivatives d of the
+loss with respect to its outputs. So a user's weight need not be formed:
+``W x - rate * sum_n d_n <x_n, x>`` is one product with W for all users together, and little more if
+a user has fewer rows than W, and nothing of the size of W is written for any user.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ class UserWeights:
     """One weight for each user.
 
     Attributes:
-        start: ``[out, in]``, where all users begin.
-        changes: what to subtract from it, each a sum of outer products given by its inputs
-            ``[U, N, in]`` and derivatives ``[U, N, out]``, the rate included.
+        start: ``[out, in]``, the initial weight of all users.
+        changes: sums of outer products to subtract from it, each given by its inputs
+            ``[U, N, in]`` and derivatives ``[U, N, out]``, times the rate.
     """
 
     start: Tensor
@@ -40,7 +40,7 @@ class UserWeights:
         return outputs
 
     def step(self, rate: Tensor, inputs: Tensor, derivatives: Tensor) -> UserWeights:
-        """The weights after a step of `rate` (one number) down the gradient."""
+        """The weights after one step down the gradient; `rate` is one number."""
         return UserWeights(self.start, (*self.changes, (inputs, rate * derivatives)))
 
     def formed(self, users: int) -> Tensor:
@@ -80,7 +80,7 @@ class FactoredLinears:
         return {F.linear: self.linear}
 
     def uses(self) -> list[Use]:
-        """All passes with gradients since the last call; outputs are without the bias."""
+        """Return and forget all passes with gradients; outputs exclude the bias."""
         uses, self._uses = self._uses, []
         return uses
 
@@ -117,10 +117,10 @@ class FactoredLinears:
 
 
 def factorable(model: nn.Module, rows: int) -> set[str]:
-    """Names of the linear layers' weights that are not small beside the factors of their changes.
+    """Names of the linear layers' weights that are large compared to the factors of their changes.
 
     Args:
-        rows: how many each change sums over, for all steps together.
+        rows: the support rows of a user, times the number of steps.
     """
     return {
         f"{name}.weight" if name else "weight"

@@ -1,14 +1,14 @@
 """The default engine: all users of a meta-batch at once, through torch.func.
 
-The model is written for one user; ``vmap`` gives every user parameters of their own. Because users
-are independent, the gradient of the summed support losses with respect to the stacked parameters is
-the stack of the users' gradients, so the inner gradient is an ordinary autograd call outside of
-``vmap``, and the outer one flows through it.
+The model is written for one user; ``vmap`` gives every user their own parameters. Because users are
+independent, the gradient of the summed support losses with respect to the stacked parameters is the
+stack of the users' gradients. So the inner gradient is an ordinary autograd call outside of
+``vmap``, and the outer gradient flows through it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, TypeVar
 
 import torch
@@ -17,12 +17,11 @@ from torch.func import functional_call, vmap
 
 from metaselector.data.encoded.batch import Batch
 from metaselector.data.splitting.episodes import Episodes
-from metaselector.meta.adapt.adaptation import Adaptation
-from metaselector.meta.adapt.contract import Loss, context_of
+from metaselector.meta.adapt.contract import Engine, InnerLoop, Step, context_of
 from metaselector.meta.adapt.engines.factored import FactoredLinears, UserWeights, factorable
 from metaselector.meta.adapt.rules import MAML, SHARED, MetaSGD, Tensors
 from metaselector.meta.adapt.touched import rows_of_users
-from metaselector.models.kernels.intercept import Intercept, UnexpectedUse
+from metaselector.models.kernels.intercept import Intercept, UnexpectedUse, has_private_names
 from metaselector.models.kernels.lookups import Lookups
 
 T = TypeVar("T")
@@ -32,11 +31,11 @@ class Adapted(NamedTuple):
     """The users' parameters after the inner loop.
 
     Attributes:
-        own: what each user has of their own, first axis U; a table holds the rows that the user
-            touches, ``[U, L, ...]``.
-        shared: what all users read.
-        rows: int64 ``[U, L]``, the ids behind the tables' rows; None where all tables are shared.
-        episodes: the episodes, with ids that index the tables of `own`, or of `shared`.
+        own: the parameters that differ between users, first axis U; a table holds the rows that
+            the user touches, ``[U, L, ...]``.
+        shared: the parameters that all users read.
+        rows: int64 ``[U, L]``, the ids of the tables' rows; None if all tables are shared.
+        episodes: the episodes, with ids that index the tables of `own` or `shared`.
     """
 
     own: dict[str, Tensor]
@@ -45,59 +44,39 @@ class Adapted(NamedTuple):
     episodes: Episodes
 
 
-class FuncEngine:
-    """See :class:`metaselector.meta.adapt.contract.Engine`."""
+class FuncEngine(Engine):
+    """Runs every rule."""
 
-    def __call__(
-        self,
-        model: nn.Module,
-        params: Tensors,
-        rates: Tensors,
-        adaptation: Adaptation,
-        episodes: Episodes,
-        loss: Loss,
-    ) -> Any:
-        def predict(factored: set[str]) -> Any:
-            users = _UserBatch(model, params, rates, adaptation, episodes, factored)
-            users.adapt(adaptation, loss)
-            return users.forward(users.episodes.query.batch)
+    def run(self, loop: InnerLoop, *, every_step: bool) -> list[Step]:
+        def take(users: _UserBatch) -> list[Step]:
+            if every_step:
+                return [Step(users.predict(), users.squares()) for _ in users.steps()]
+            users.adapt()
+            return [Step(users.predict(), {})]
 
-        return _with_factored(model, rates, adaptation, episodes, predict)
+        if not every_step:
+            return _with_factored(loop, take)
+        unadapted = loop._replace(adaptation=loop.adaptation.with_steps(0))
+        return self.run(unadapted, every_step=False) + _with_factored(loop, take)
 
-    def adapt(
-        self,
-        model: nn.Module,
-        params: Tensors,
-        rates: Tensors,
-        adaptation: Adaptation,
-        episodes: Episodes,
-        loss: Loss,
-    ) -> Adapted:
-        """Run the inner loop only; arguments as for the call."""
+    def adapt(self, loop: InnerLoop) -> Adapted:
+        """Run the inner loop only."""
 
-        def adapt(factored: set[str]) -> Adapted:
-            users = _UserBatch(model, params, rates, adaptation, episodes, factored)
-            users.adapt(adaptation, loss)
+        def adapt(users: _UserBatch) -> Adapted:
+            users.adapt()
             return users.adapted()
 
-        return _with_factored(model, rates, adaptation, episodes, adapt)
+        return _with_factored(loop, adapt)
 
 
 class _UserBatch:
     """The parameters of the users of a meta-batch, and the model that reads them."""
 
-    def __init__(
-        self,
-        model: nn.Module,
-        params: Tensors,
-        rates: Tensors,
-        adaptation: Adaptation,
-        episodes: Episodes,
-        factored: set[str],
-    ) -> None:
+    def __init__(self, loop: InnerLoop, factored: set[str]) -> None:
+        model, params, rates, adaptation, episodes, _ = loop
         tables: frozenset[str] = frozenset(model.tables)  # type: ignore[arg-type]
         names = adaptation.names if adaptation.steps else ()
-        self.model = model
+        self.loop, self.model = loop, model
         self.users = len(episodes.support.labels)
         self.tied = _shares_parameters(model)
         self.lookups = Lookups()
@@ -126,6 +105,7 @@ class _UserBatch:
             for name in names
             if name not in factored
         }
+        self.start = self.own
         if context := context_of(model):
             support = self.episodes.support
             with torch.no_grad():
@@ -140,8 +120,9 @@ class _UserBatch:
         flat = self.lookups.embedding(rows, table.reshape(len(table), -1))
         return flat.reshape(*rows.shape, *table.shape[1:])
 
-    def adapt(self, adaptation: Adaptation, loss: Loss) -> None:
-        """Take the inner steps."""
+    def steps(self) -> Iterator[int]:
+        """Take the inner steps, and stop after each to say which it was, counted from 0."""
+        adaptation, loss = self.loop.adaptation, self.loop.loss
         outer = torch.is_grad_enabled()
         support = self.episodes.support
         create_graph = outer and adaptation.rule.second_order
@@ -170,6 +151,26 @@ class _UserBatch:
                 inputs = use.inputs if create_graph else use.inputs.detach()
                 rate = rates[SHARED if SHARED in rates else use.name]
                 self.weights[use.name] = self.weights[use.name].step(rate, inputs, derivatives)
+            yield step
+
+    def adapt(self) -> None:
+        """Take all inner steps."""
+        for _ in self.steps():
+            pass
+
+    def predict(self) -> Any:
+        """Outputs on the query."""
+        return self.forward(self.episodes.query.batch)
+
+    @torch.no_grad()
+    def squares(self) -> dict[str, Tensor]:
+        """See :class:`Step`."""
+        own, start = self.adapted().own, {n: weight.start for n, weight in self.weights.items()}
+        start |= self.start
+        return {
+            name: (own[name] - start[name]).double().square().flatten(1).sum(1)
+            for name in self.loop.adaptation.names
+        }
 
     def forward(self, batch: Batch) -> Any:
         """Outputs with leading axes ``[U, R]`` for slots ``[U, R, C]``."""
@@ -194,22 +195,21 @@ class _UserBatch:
 
 
 def _shares_parameters(model: nn.Module) -> bool:
-    """Whether a parameter has several names; looking them up takes time in every pass."""
+    """Whether a parameter has several names, which takes time to look up in every pass."""
     names = [name for name, _ in model.named_parameters(remove_duplicate=False)]
     return len(names) > len(list(model.parameters()))
 
 
-def _with_factored(
-    model: nn.Module,
-    rates: Tensors,
-    adaptation: Adaptation,
-    episodes: Episodes,
-    run: Callable[[set[str]], T],
-) -> T:
-    """``run(names)`` with the weights that may be factored, which is found out by trying."""
+def _with_factored(loop: InnerLoop, run: Callable[[_UserBatch], T]) -> T:
+    """``run(users)``, where as many weights are factored as the model's use of them allows.
+
+    Which do is found out by trying.
+    """
+    model, rates, adaptation = loop.model, loop.rates, loop.adaptation
     factored: set[str] = set()
-    if type(adaptation.rule) in (MAML, MetaSGD):  # whose step is a rate times the gradient
-        rows = adaptation.steps * episodes.support.labels.shape[1]
+    # Only those rules make a step of a rate times the gradient.
+    if type(adaptation.rule) in (MAML, MetaSGD) and has_private_names():
+        rows = adaptation.steps * loop.episodes.support.labels.shape[1]
         factored = {
             name
             for name in factorable(model, rows).intersection(adaptation.names)
@@ -217,6 +217,6 @@ def _with_factored(
         }
     while True:
         try:
-            return run(factored)
+            return run(_UserBatch(loop, factored))
         except UnexpectedUse as use:
             factored = factored - {use.name}

@@ -8,27 +8,20 @@ patched once for all users: once a user, as usual, copies all parameters every t
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from metaselector.data.encoded.batch import Batch
-from metaselector.data.splitting.episodes import Episodes
-from metaselector.meta.adapt.adaptation import Adaptation
-from metaselector.meta.adapt.contract import Loss
-from metaselector.meta.adapt.engines.optional import import_library
-from metaselector.meta.adapt.engines.per_user import (
-    fill_context,
-    initial_parameters,
-    predict_users,
-    rates_by_name,
-)
-from metaselector.meta.adapt.rules import Tensors
+from metaselector.meta.adapt.contract import InnerLoop
+from metaselector.meta.adapt.engines import import_library
+from metaselector.meta.adapt.engines.per_user import Learner, PerUserEngine, rates_by_name
 
 
-class HigherEngine:
-    """See :class:`metaselector.meta.adapt.contract.Engine`; runs the rules MAML and MetaSGD.
+class HigherEngine(PerUserEngine):
+    """Runs the rules MAML and MetaSGD.
 
     Raises:
         UserError: higher is not installed.
@@ -37,50 +30,47 @@ class HigherEngine:
     def __init__(self) -> None:
         self._higher = import_library("higher", "`pip install 'metaselector[higher]'`")
 
-    def __call__(
-        self,
-        model: nn.Module,
-        params: Tensors,
-        rates: Tensors,
-        adaptation: Adaptation,
-        episodes: Episodes,
-        loss: Loss,
-    ) -> Any:
-        outer = torch.is_grad_enabled()
-        names = adaptation.names if adaptation.steps else ()
-        initial = initial_parameters(model, params, names)
-        own = dict(model.named_parameters())
+    @contextmanager
+    def learner(
+        self, loop: InnerLoop, names: tuple[str, ...], initial: list[Tensor]
+    ) -> Iterator[Learner]:
+        own = dict(loop.model.named_parameters())
         # A model of which nothing adapts still needs one group: an optimizer cannot be empty.
         groups = [{"params": [own[name]]} for name in names or list(own)[:1]]
-        overrides = [
-            {"lr": list(of_step.values())} for of_step in rates_by_name(adaptation, rates) if names
-        ]
-        callback = None if adaptation.rule.second_order else _detach
-
+        rates = rates_by_name(loop.adaptation, loop.rates) if names else []
         with self._higher.innerloop_ctx(
-            model,
+            loop.model,
             torch.optim.SGD(groups, lr=1.0),
             copy_initial_weights=False,
-            track_higher_grads=outer,
+            track_higher_grads=torch.is_grad_enabled(),
         ) as (patched, optimizer):
+            second_order = loop.adaptation.rule.second_order
+            yield _Patched(patched, optimizer, initial, rates, second_order)
 
-            def predict(support: Batch, labels: Tensor, mask: Tensor, query: Batch) -> Any:
-                del patched._fast_params[1:]  # it would keep every step of every user
-                patched.update_params(initial)
-                fill_context(patched, model, support, labels, mask)
-                if names and len(labels):
-                    with torch.enable_grad():
-                        for step, override in enumerate(overrides):
-                            weights = adaptation.support_weights(step, mask)
-                            support_loss = loss(patched(support), labels, weights)
-                            optimizer.step(
-                                adaptation.shrunk(support_loss, weights),
-                                override=override,
-                                grad_callback=callback,
-                            )
-                return patched(query)
 
-            return predict_users(episodes, predict)
+class _Patched(Learner):
+    """The patched model and its optimizer."""
+
+    def __init__(
+        self,
+        patched: Any,
+        optimizer: Any,
+        initial: list[Tensor],
+        rates: list[dict[str, Tensor]],
+        second_order: bool,
+    ) -> None:
+        self._patched, self._optimizer, self._initial = patched, optimizer, initial
+        self._overrides = [{"lr": list(of_step.values())} for of_step in rates]
+        self._callback = None if second_order else _detach
+
+    def start(self) -> nn.Module:
+        del self._patched._fast_params[1:]  # it would keep every step of every user
+        self._patched.update_params(self._initial)
+        module: nn.Module = self._patched
+        return module
+
+    def step(self, module: nn.Module, step: int, loss: Tensor) -> None:
+        self._optimizer.step(loss, override=self._overrides[step], grad_callback=self._callback)
 
 
 def _detach(grads: tuple[Tensor | None, ...]) -> list[Tensor | None]:

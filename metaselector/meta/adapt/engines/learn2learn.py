@@ -8,28 +8,22 @@ between the two are taken here: ``adapt`` knows no adapted set smaller than the 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from metaselector.common.errors import ConfigError
-from metaselector.data.encoded.batch import Batch
-from metaselector.data.splitting.episodes import Episodes
-from metaselector.meta.adapt.adaptation import Adaptation
-from metaselector.meta.adapt.contract import Loss
-from metaselector.meta.adapt.engines.optional import import_library, without_init
-from metaselector.meta.adapt.engines.per_user import (
-    fill_context,
-    initial_parameters,
-    predict_users,
-    rates_by_name,
-)
-from metaselector.meta.adapt.rules import MAML, InnerRule, Tensors
+from metaselector.meta.adapt.contract import InnerLoop
+from metaselector.meta.adapt.engines import import_library, without_init
+from metaselector.meta.adapt.engines.per_user import Learner, PerUserEngine, rates_by_name
+from metaselector.meta.adapt.rules import MAML, Tensors
 
 
-class Learn2learnEngine:
-    """See :class:`metaselector.meta.adapt.contract.Engine`; runs the rules MAML and MetaSGD.
+class Learn2learnEngine(PerUserEngine):
+    """Runs the rules MAML and MetaSGD.
 
     Raises:
         UserError: learn2learn is not installed.
@@ -41,46 +35,52 @@ class Learn2learnEngine:
             self._algorithms = import_library("learn2learn.algorithms", install)
             self._clone = import_library("learn2learn.utils", install).clone_module
 
-    def __call__(
+    @contextmanager
+    def learner(
+        self, loop: InnerLoop, names: tuple[str, ...], initial: list[Tensor]
+    ) -> Iterator[Learner]:
+        yield _Cloned(self._algorithms, self._clone, loop, names, initial)
+
+
+class _Cloned(Learner):
+    """A clone of the model for each user.
+
+    Raises:
+        ConfigError: Meta-SGD is to adapt a parameter that the model uses under two names.
+    """
+
+    def __init__(
         self,
-        model: nn.Module,
-        params: Tensors,
-        rates: Tensors,
-        adaptation: Adaptation,
-        episodes: Episodes,
-        loss: Loss,
-    ) -> Any:
-        outer, rule = torch.is_grad_enabled(), adaptation.rule
-        names = adaptation.names if adaptation.steps else ()
-        rates_of_steps = rates_by_name(adaptation, rates) if names else []
-        once = () if isinstance(rule, MAML) else names  # meta_sgd_update's own limit
-        initial = self._start(model, initial_parameters(model, params, names), once)
+        algorithms: Any,
+        clone: Any,
+        loop: InnerLoop,
+        names: tuple[str, ...],
+        initial: list[Tensor],
+    ) -> None:
+        self._algorithms, self._clone = algorithms, clone
+        self._names, self._rule = names, loop.adaptation.rule
+        self._rates = rates_by_name(loop.adaptation, loop.rates) if names else []
+        self._create_graph = torch.is_grad_enabled() and self._rule.second_order
+        once = () if isinstance(self._rule, MAML) else names  # meta_sgd_update's own limit
+        self._initial = self._filled(loop.model, initial, once)
 
-        def predict(support: Batch, labels: Tensor, mask: Tensor, query: Batch) -> Any:
-            with torch.enable_grad():
-                learner = self._clone(initial)
-                fill_context(learner, model, support, labels, mask)
-                for step, rate_of in enumerate(rates_of_steps if len(labels) else []):
-                    own = dict(learner.named_parameters())
-                    weights = adaptation.support_weights(step, mask)
-                    support_loss = loss(learner(support), labels, weights)
-                    grads = torch.autograd.grad(
-                        adaptation.shrunk(support_loss, weights),
-                        [own[name] for name in names],
-                        create_graph=outer and rule.second_order,
-                        materialize_grads=True,
-                    )
-                    self._update(rule, learner, rate_of, dict(zip(names, grads, strict=True)))
-            return learner(query)
+    def start(self) -> nn.Module:
+        with torch.enable_grad():
+            module: nn.Module = self._clone(self._initial)
+        return module
 
-        return predict_users(episodes, predict)
+    def step(self, module: nn.Module, step: int, loss: Tensor) -> None:
+        own = dict(module.named_parameters())
+        grads = torch.autograd.grad(
+            loss,
+            [own[name] for name in self._names],
+            create_graph=self._create_graph,
+            materialize_grads=True,
+        )
+        self._update(module, self._rates[step], dict(zip(self._names, grads, strict=True)))
 
-    def _start(self, model: nn.Module, tensors: list[Tensor], once: tuple[str, ...]) -> nn.Module:
-        """A clone of `model` that holds `tensors` themselves, so that gradients reach them.
-
-        Raises:
-            ConfigError: the model uses a parameter in `once` under another name too.
-        """
+    def _filled(self, model: nn.Module, tensors: list[Tensor], once: tuple[str, ...]) -> nn.Module:
+        """A clone of `model` that holds `tensors` themselves, so that gradients reach them."""
         named = zip(model.named_parameters(), tensors, strict=True)
         tensor_of = {id(own): (name, tensor) for (name, own), tensor in named}
         clone: nn.Module = self._clone(model)
@@ -94,17 +94,17 @@ class Learn2learnEngine:
             clone.get_submodule(module)._parameters[attribute] = tensor  # type: ignore[assignment]
         return clone
 
-    def _update(self, rule: InnerRule, learner: nn.Module, rates: Tensors, grads: Tensors) -> None:
-        """One step, in place on the user's clone."""
-        names = [name for name, _ in learner.named_parameters()]
-        if isinstance(rule, MAML):
+    def _update(self, module: nn.Module, rates: Tensors, grads: Tensors) -> None:
+        """Take one step, in place on the user's clone."""
+        names = [name for name, _ in module.named_parameters()]
+        if isinstance(self._rule, MAML):
             # It knows one rate only; ours may differ between theta and phi.
             scaled = [rates[name] * grads[name] if name in grads else None for name in names]
-            self._algorithms.maml_update(learner, 1.0, scaled)
+            self._algorithms.maml_update(module, 1.0, scaled)
             return
         with warnings.catch_warnings():
             # It asks every parameter for .grad, also those that do not adapt and have none.
             warnings.filterwarnings("ignore", message="The .grad attribute of a Tensor")
             self._algorithms.meta_sgd_update(
-                learner, [rates.get(name) for name in names], [grads.get(name) for name in names]
+                module, [rates.get(name) for name in names], [grads.get(name) for name in names]
             )

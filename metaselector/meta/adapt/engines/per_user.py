@@ -1,8 +1,10 @@
-"""What the engines share that loop over users through another library."""
+"""The loop over users that engines of other libraries share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -10,35 +12,114 @@ from torch import Tensor, nn
 
 from metaselector.common.errors import ConfigError
 from metaselector.data.encoded.batch import Batch
-from metaselector.data.splitting.episodes import Episodes, Rows
+from metaselector.data.splitting.episodes import Rows
 from metaselector.meta.adapt.adaptation import Adaptation
-from metaselector.meta.adapt.contract import context_of
+from metaselector.meta.adapt.contract import Engine, InnerLoop, Step, context_of
 from metaselector.meta.adapt.rules import MAML, SHARED, MetaSGD, Tensors
 from metaselector.models.kernels.intercept import Intercept
 from metaselector.models.kernels.lookups import Lookups
 
 
-def predict_users(
-    episodes: Episodes, predict: Callable[[Batch, Tensor, Tensor, Batch], Any]
-) -> Any:
-    """Call ``predict(support, labels, mask, query)`` for every user and stack what it returns.
+class Learner(ABC):
+    """How a library adapts the model to one user after another."""
 
-    Padding rows of the support are dropped, so that a user may have none at all; those of the query
-    are predicted and left to the caller's mask, as all users must have the same number.
+    @abstractmethod
+    def start(self) -> nn.Module:
+        """The model with the initial parameters, for the next user."""
 
-    Args:
-        predict: its arguments are one user's slots ``[R, C]``, labels ``[R]``, a mask of ones
-            ``[R]``, and slots ``[Q, C]``; it returns a tensor or a named tuple of tensors.
+    @abstractmethod
+    def step(self, module: nn.Module, step: int, loss: Tensor) -> None:
+        """Take one inner step down the gradient of a user's `loss`, in place.
+
+        Args:
+            module: what :meth:`start` returned.
+            step: counted from 0.
+        """
+
+
+class PerUserEngine(Engine):
+    """Adapts the users one by one, through a library.
+
+    Padding rows of the support are dropped, so a user may have no support at all. Padding rows of
+    the query are predicted and left to the caller's mask, as outputs of all users are stacked.
     """
-    outputs = []
-    for user in range(len(episodes.support.labels)):
-        support, labels = _real_rows(episodes.support, user)
-        query = Batch(*(slots[user] for slots in episodes.query.batch))
-        with Intercept(Lookups().handlers):
-            outputs.append(predict(support, labels, labels.new_ones(len(labels)), query))
+
+    @abstractmethod
+    def learner(
+        self, loop: InnerLoop, names: tuple[str, ...], initial: list[Tensor]
+    ) -> AbstractContextManager[Learner]:
+        """The library's own inner loop.
+
+        Args:
+            names: the parameters that adapt; none where no step is taken.
+            initial: where every user starts, in the order of ``model.parameters()``.
+
+        Raises:
+            ConfigError: the library cannot run the rule, or not for this model.
+        """
+
+    def run(self, loop: InnerLoop, *, every_step: bool) -> list[Step]:
+        names = loop.adaptation.names if loop.adaptation.steps else ()
+        initial = _initial_parameters(loop.model, loop.params, names)
+        users = []
+        with self.learner(loop, names, initial) as learner:
+            for user in range(len(loop.episodes.support.labels)):
+                with Intercept(Lookups().handlers):
+                    taken = _steps(loop, names, initial, learner, user, every_step)
+                    users.append(list(taken))
+        return [_stacked(of_step) for of_step in zip(*users, strict=True)]
+
+
+def _steps(
+    loop: InnerLoop,
+    names: tuple[str, ...],
+    initial: list[Tensor],
+    learner: Learner,
+    user: int,
+    every_step: bool,
+) -> Iterator[Step]:
+    """One user's steps, without the axis of users."""
+    support, labels = _real_rows(loop.episodes.support, user)
+    query = Batch(*(slots[user] for slots in loop.episodes.query.batch))
+    mask, adaptation = labels.new_ones(len(labels)), loop.adaptation
+    module = learner.start()
+    _fill_context(module, loop.model, support, labels, mask)
+    if every_step:
+        yield Step(module(query), {})
+    for step in range(adaptation.steps):
+        if names and len(labels):
+            with torch.enable_grad():
+                weights = adaptation.support_weights(step, mask)
+                loss = adaptation.shrunk(loop.loss(module(support), labels, weights), weights)
+                learner.step(module, step, loss)
+        if every_step:
+            yield Step(module(query), _squares(loop.model, module, initial, names))
+    if not every_step:
+        yield Step(module(query), {})
+
+
+@torch.no_grad()
+def _squares(
+    model: nn.Module, module: nn.Module, initial: list[Tensor], names: tuple[str, ...]
+) -> dict[str, Tensor]:
+    """See :class:`Step`; each a scalar."""
+    of = (name for name, _ in model.named_parameters())
+    now = zip(of, module.parameters(), initial, strict=True)
+    squares = {name: (own - start).double().square().sum() for name, own, start in now}
+    return {name: squares[name] for name in names}
+
+
+def _stacked(users: Sequence[Step]) -> Step:
+    """One step of all users."""
+    outputs = [user.output for user in users]
     if isinstance(outputs[0], Tensor):
-        return torch.stack(outputs)
-    return type(outputs[0])(*(torch.stack(part) for part in zip(*outputs, strict=True)))
+        output: Any = torch.stack(outputs)
+    else:
+        output = type(outputs[0])(*map(torch.stack, zip(*outputs, strict=True)))
+    squares = {
+        name: torch.stack([user.squares[name] for user in users]) for name in users[0].squares
+    }
+    return Step(output, squares)
 
 
 def _real_rows(rows: Rows, user: int) -> tuple[Batch, Tensor]:
@@ -46,10 +127,10 @@ def _real_rows(rows: Rows, user: int) -> tuple[Batch, Tensor]:
     return Batch(*(slots[user][keep] for slots in rows.batch)), rows.labels[user][keep]
 
 
-def initial_parameters(model: nn.Module, params: Tensors, names: tuple[str, ...]) -> list[Tensor]:
-    """The tensors that every user starts from, in the order of ``model.parameters()``.
+def _initial_parameters(model: nn.Module, params: Tensors, names: tuple[str, ...]) -> list[Tensor]:
+    """The initial tensors of every user, in the order of ``model.parameters()``.
 
-    What adapts asks for a gradient, whether or not the outer loop does.
+    Adapted parameters require gradients, whether or not the outer loop does.
     """
 
     def start(name: str, p: Tensor) -> Tensor:
@@ -60,14 +141,14 @@ def initial_parameters(model: nn.Module, params: Tensors, names: tuple[str, ...]
 
 
 @torch.no_grad()
-def fill_context(
+def _fill_context(
     user: nn.Module, model: nn.Module, support: Batch, labels: Tensor, mask: Tensor
 ) -> None:
     """Put the context of one user into the buffers of `user`, in place.
 
     Args:
-        user: a copy of `model` with buffers of its own and the user's initial parameters.
-        support, labels, mask: real rows; where there are none, buffers are those of `model`.
+        user: a copy of `model` with its own buffers and the user's initial parameters.
+        support, labels, mask: real rows; without any, the buffers are those of `model`.
     """
     context = context_of(model)
     for name in context:
@@ -84,12 +165,12 @@ def _set_buffer(module: nn.Module, name: str, value: Tensor) -> None:
 
 
 def rates_by_name(adaptation: Adaptation, rates: Tensors) -> list[dict[str, Tensor]]:
-    """By step, the rate of every adapted parameter.
+    """The rate of every adapted parameter, for each step.
 
     For libraries whose update is ``p - rate * gradient``.
 
     Raises:
-        ConfigError: the rule is another one.
+        ConfigError: the rule is neither MAML nor MetaSGD.
     """
     if not isinstance(adaptation.rule, MAML | MetaSGD):
         raise ConfigError(

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 import torch
 
+from metaselector.meta.adapt.adaptation import Adaptation
 from metaselector.meta.adapt.contract import Engine
 from metaselector.meta.adapt.rules import MAML, InnerRule, MetaSGD
 from metaselector.models.losses import MeanLoss
-from tests.meta.adapt.engine_runner import RATE, Runner, meta_gradients, named
+from tests.meta.adapt.engine_runner import RATE, Rates, Runner, meta_gradients, named
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=["float64", "float32"])
@@ -141,13 +142,9 @@ def test_losses_on_the_support_are_those_of_the_initial_parameters(
     assert torch.equal(world.model.selector.support_losses, torch.zeros(3).double())
 
 
-@pytest.mark.parametrize("granularity", ["tensor", "element"])
-def test_models_that_know_their_fields_equal_slow_loop(
-    runner: Runner, granularity: Any, world_of_fields: Any, make_adaptation: Any
+def assert_equals_slow_loop(
+    runner: Runner, world: Any, adaptation: Adaptation, rates: Rates
 ) -> None:
-    """Query losses, predictions, and meta-gradients of theta, phi, alpha."""
-    world = world_of_fields
-    adaptation, rates = make_adaptation(world, MetaSGD(RATE, granularity=granularity), 2)
     output = runner.output(world, adaptation, rates)
     losses = runner.losses_of(output, world)
     wanted_losses, wanted_predictions = runner.expected(world, adaptation, rates)
@@ -158,6 +155,16 @@ def test_models_that_know_their_fields_equal_slow_loop(
         torch.testing.assert_close(
             actual[name], value, rtol=0, atol=1e-10, msg=partial(named, name)
         )
+
+
+@pytest.mark.parametrize("granularity", ["tensor", "element"])
+def test_models_that_know_their_fields_equal_slow_loop(
+    runner: Runner, granularity: Any, world_of_fields: Any, make_adaptation: Any
+) -> None:
+    """Query losses, predictions, and meta-gradients of theta, phi, alpha."""
+    world = world_of_fields
+    adaptation, rates = make_adaptation(world, MetaSGD(RATE, granularity=granularity), 2)
+    assert_equals_slow_loop(runner, world, adaptation, rates)
 
 
 @pytest.mark.parametrize("granularity", ["tensor", "element"])
@@ -171,13 +178,4 @@ def test_models_of_several_tasks_equal_slow_loop(
     """Query losses, predictions, and meta-gradients; labels that are not observed count nothing."""
     world, runner = world_of_tasks, Runner(engine, reference, MeanLoss((1.0, 0.7)))
     adaptation, rates = make_adaptation(world, MetaSGD(RATE, granularity=granularity), 2)
-    output = runner.output(world, adaptation, rates)
-    losses = runner.losses_of(output, world)
-    wanted_losses, wanted_predictions = runner.expected(world, adaptation, rates)
-    predictions = output.log_positive[world.episodes.query.mask.bool()]
-    torch.testing.assert_close(predictions, wanted_predictions, rtol=0, atol=1e-10)
-    actual = meta_gradients(losses, world, rates)
-    for name, value in meta_gradients(wanted_losses, world, rates).items():
-        torch.testing.assert_close(
-            actual[name], value, rtol=0, atol=1e-10, msg=partial(named, name)
-        )
+    assert_equals_slow_loop(runner, world, adaptation, rates)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from metaselector.meta.adapt.adaptation import Adaptation
-from metaselector.meta.adapt.contract import Loss
+from metaselector.meta.adapt.contract import InnerLoop, Loss
 from metaselector.meta.adapt.engines.func import FuncEngine
 from metaselector.meta.adapt.rules import MAML, InnerRule
 from metaselector.models.losses import mean_loss
@@ -26,7 +26,7 @@ def test_adapted_parameters_equal_slow_loop(
 ) -> None:
     adaptation, rates = make_adaptation(world, rule, 2, patterns)
     arguments = (world.model, world.params, rates, adaptation, world.episodes, loss)
-    adapted = FuncEngine().adapt(*arguments)
+    adapted = FuncEngine().adapt(InnerLoop(*arguments))
     for user, (expected, _) in enumerate(reference.adapt_users(*arguments)):
         full = full_parameters(world, adapted, user)
         assert full.keys() == expected.keys()

@@ -1,0 +1,183 @@
+"""A trained model in a directory: save it, load it, and detect damage."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from torch import Tensor
+
+from metaselector import __version__
+from metaselector.common.errors import (
+    CheckpointError,
+    DamagedError,
+    DataError,
+)
+from metaselector.common.files import atomic_directory
+from metaselector.config import Config, load_config
+from metaselector.config.plugins.from_file import is_in_file
+from metaselector.config.plugins.registry import identity
+from metaselector.data.encoded.digests import add_digests, check_digests
+from metaselector.data.preparation.fitted_encoder import FittedEncoder
+from metaselector.meta.parameters import in_parts
+from metaselector.meta.variants import Variant
+from metaselector.models import registry
+from metaselector.models.build import make_mixture
+from metaselector.models.mixture import Mixture
+from metaselector.runs.environment import check_device
+from metaselector.training.checkpoint import read_checkpoint, save_checkpoint
+from metaselector.training.peer_learning.views import viewed
+from metaselector.training.tensors import Room, TooLarge, unfit
+
+STATE = "state.json"
+MODEL = "model.safetensors"
+_FORMAT = 3
+"""The format that is written and read. Earlier ones lack the digests that reveal damage."""
+SETTINGS = "config.yaml"
+_FILES = (STATE, MODEL, SETTINGS)
+_AGAIN = "save the model again"
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """The contents of the directory.
+
+    Attributes:
+        encoder: the data's schema, and the known users and items with their features.
+        config: the settings that the model was trained with.
+        variant: its row in the results table.
+        seed: the seed of its training.
+        mixture: base models trained on all rows before *test*, under the learned selector.
+        alpha: the inner learning rates, by name.
+    """
+
+    encoder: FittedEncoder
+    config: Config
+    variant: Variant
+    seed: int
+    mixture: Mixture
+    alpha: dict[str, Tensor]
+
+
+def save_model(directory: Path, model: SavedModel) -> None:
+    """Write the model to a directory, which appears complete or not at all."""
+    tensors = {f"mixture/{name}": t for name, t in model.mixture.state_dict().items()}
+    tensors |= {f"alpha/{name}": t for name, t in model.alpha.items()}
+    state = {
+        "format": _FORMAT,
+        "metaselector": __version__,
+        "variant": model.variant,
+        "seed": model.seed,
+        "files": _in_files(model.config),
+    }
+    with atomic_directory(directory) as target:
+        settings = yaml.safe_dump(model.config.model_dump(mode="json"), sort_keys=False)
+        (target / SETTINGS).write_text(settings, encoding="utf-8")
+        (target / STATE).write_text(json.dumps(state, indent=1) + "\n", encoding="utf-8")
+        (target / "data").mkdir()
+        model.encoder.save(target / "data")
+        copies = {name: t.detach().cpu().clone() for name, t in tensors.items()}
+        save_checkpoint(target / MODEL, copies, {}, {})
+        add_digests(target, _FILES)
+
+
+def load_model(
+    directory: Path, changes: Mapping[str, Any] = {}, *, allow_code: bool = False
+) -> SavedModel:
+    """Read what :func:`save_model` wrote.
+
+    Args:
+        changes: new values of settings that do not change results: ``device``, ``threads``.
+        allow_code: whether the settings may name Python code, which then runs.
+
+    Raises:
+        CheckpointError: the model is missing or damaged, or a file with its code has changed.
+        ConfigError: a base model is not available (its plug-in is not installed), or the settings
+            name code that may not run.
+    """
+    try:
+        state = _State.read(directory / STATE)
+        if state.format == _FORMAT:
+            check_digests(directory, _FILES)
+            tensors = read_checkpoint(directory / MODEL).tensors
+    except (OSError, ValueError, DataError, DamagedError) as error:
+        raise _damaged(directory, error) from error
+    if state.format != _FORMAT:
+        raise CheckpointError(
+            f"{directory}: has format {state.format}, this version reads format {_FORMAT}; "
+            f"use the version of MetaSelector that saved it, or {_AGAIN}"
+        )
+    config = load_config(directory / SETTINGS, changes=changes, allow_code=allow_code)
+    check_device(config.device)
+    now = _in_files(config)
+    for key, said in state.files.items():
+        if said != now.get(key):
+            raise CheckpointError(
+                f"{directory}: {key}: the file has changed since the model was saved; bring "
+                f"back the one it was saved with, or {_AGAIN}"
+            )
+    encoder = FittedEncoder.load(directory / "data")
+    try:
+        of_mixture, alpha = in_parts(tensors, ("mixture", "alpha"), config.device)
+    except ValueError as error:
+        raise _damaged(directory, error) from error
+    try:
+        with Room(of_mixture):
+            mixture = _untrained(encoder, config, state.seed)
+        problem = unfit(of_mixture, mixture)
+    except TooLarge as error:
+        problem = str(error)
+    if problem:  # or a plug-in's class has changed under the same options
+        raise CheckpointError(
+            f"{directory}: its tensors do not fit its base models and selector: {problem}; {_AGAIN}"
+        )
+    mixture.load_state_dict(of_mixture)
+    return SavedModel(encoder, config, state.variant, state.seed, mixture, alpha)
+
+
+class _State(BaseModel):
+    """The file :data:`STATE`."""
+
+    model_config = ConfigDict(strict=True)
+
+    format: int
+    variant: Variant
+    seed: int = Field(ge=0)
+    files: dict[str, str] = {}  # older ones have none
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read the file; raises :class:`ValueError` with a short message, or :class:`OSError`."""
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            raise ValueError(f"{path.name}: {where}: {first['msg']}") from error
+
+
+def _damaged(directory: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(f"{directory}: no saved model, or a damaged one ({error}); {_AGAIN}")
+
+
+def _untrained(encoder: FittedEncoder, config: Config, seed: int) -> Mixture:
+    """Untrained base models and selector, as the settings ask for."""
+    models = {
+        name: viewed(
+            registry.create_for(name, settings, encoder.schema, seed), name, config, encoder.schema
+        )
+        for name, settings in config.base_models.items()
+    }
+    return make_mixture(models, encoder, config, seed)
+
+
+def _in_files(config: Config) -> dict[str, str]:
+    """The files with code that the settings name, and a digest of each."""
+    named = {f"base_models.{name}.model": m.model for name, m in config.base_models.items()}
+    named |= {"selector.kind": config.selector.kind, "adapt.rule": config.adapt.rule}
+    return {key: identity(name) for key, name in named.items() if name and is_in_file(name)}

@@ -1,0 +1,183 @@
+"""A trained mixture that adapts to users, predicts their next rows and shows its inner steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from metaselector.config import AdaptConfig
+from metaselector.data.encoded.dataset import EncodedDataset
+from metaselector.data.splitting.episodes import EpisodeRows, Episodes, load_episodes
+from metaselector.data.splitting.protocol import EvaluationProtocol
+from metaselector.meta.adapt.adaptation import Adaptation
+from metaselector.meta.adapt.contract import Engine, InnerLoop
+from metaselector.meta.adapt.engines import make_engine
+from metaselector.meta.adapt.rules import Tensors
+from metaselector.meta.inner_steps import InnerSteps, inner_steps, with_support_in_query
+from metaselector.meta.parameters import MetaParameters, parameters_of
+from metaselector.models.losses import MeanLoss, make_loss
+from metaselector.models.mixture import Mixture, MixtureOutput
+from metaselector.training.distributed import workers
+
+
+class WindowPredictions(NamedTuple):
+    """Predictions for the query rows of episodes, in the order of the data set.
+
+    Attributes:
+        rows: int64 ``[n]``, positions in the data set.
+        probabilities: float64 ``[n]``, or ``[n, T]`` with several tasks.
+        weights: float32 ``[n, K]`` or ``[n, K, T]``.
+        losses: float64 ``[n]``, in nats: the logloss of each row, or the weighted sum over its
+            observed tasks.
+    """
+
+    rows: NDArray[np.int64]
+    probabilities: NDArray[np.float64]
+    weights: NDArray[np.float32]
+    losses: NDArray[np.float64]
+
+    def loss(self) -> float:
+        """Mean over all rows."""
+        return float(self.losses.mean())
+
+
+@dataclass(frozen=True)
+class AdaptedModel:
+    """A mixture that adapts to each user on their support before it predicts their query.
+
+    Attributes:
+        mixture: the base models under the selector, with the initial parameters.
+        alpha: the inner learning rates, by name.
+        adaptation: what the inner loop does.
+        loss: mean loss of a user's rows.
+        engine: what runs the inner loop.
+        users_at_once: how many users of :meth:`predict` share a chunk.
+    """
+
+    mixture: Mixture
+    alpha: Tensors
+    adaptation: Adaptation
+    loss: MeanLoss
+    engine: Engine
+    users_at_once: int
+
+    @classmethod
+    def of_settings(
+        cls,
+        mixture: Mixture,
+        alpha: Tensors,
+        adaptation: Adaptation,
+        tasks: Sequence[str],
+        config: AdaptConfig,
+    ) -> Self:
+        """The model with the engine, loss and chunk size that the settings name.
+
+        Raises:
+            ConfigError: there is no such engine.
+            UserError: the engine's library is not installed.
+        """
+        loss = make_loss(tasks, config.task_weights)
+        engine = make_engine(config.engine)
+        return cls(mixture, alpha, adaptation, loss, engine, config.max_users_per_chunk)
+
+    def with_steps(self, steps: int) -> Self:
+        """The same model with another number of inner steps; see :meth:`Adaptation.with_steps`."""
+        return replace(self, adaptation=self.adaptation.with_steps(steps))
+
+    @torch.no_grad()
+    def predict(self, dataset: EncodedDataset, episodes: EpisodeRows) -> WindowPredictions:
+        """Adapt each user on the support, then predict the query.
+
+        Several workers share the users, and all of them must call it.
+        """
+        device = next(self.mixture.parameters()).device
+        sizes = (episodes.query >= 0).sum(axis=1)
+        order = np.argsort(sizes, kind="stable")  # similar sizes share a chunk: less padding
+        parts: list[WindowPredictions] = []
+        empty = _empty(self.mixture, len(dataset.schema.tasks))
+        for i in range(0, len(order), self.users_at_once):
+            rows = episodes.some(order[i : i + self.users_at_once])
+            if i // self.users_at_once % workers.count() == workers.rank():
+                batch = load_episodes(dataset, rows).to(device)
+                output = self.output(batch)
+                parts.append(_unpad(output, self.loss.rows(output, batch.query.labels), rows.query))
+            else:
+                parts.append(empty(rows.query[rows.query >= 0]))
+        by_row = np.argsort(np.concatenate([part.rows for part in parts]))
+        found = (np.concatenate(column)[by_row] for column in zip(*parts, strict=True))
+        rows_found, *outputs = found
+        # Predictions of other workers are 0 here, and a sum with zeros is exact.
+        return WindowPredictions(rows_found, *map(workers.summed, outputs))
+
+    @torch.no_grad()
+    def output(self, episodes: Episodes) -> MixtureOutput:
+        """Adapt all users at once and return the outputs on the query, ``[U, Q, ...]``."""
+        output: MixtureOutput = self.engine(*self._loop(episodes))
+        return output
+
+    @torch.no_grad()
+    def trace(self, episodes: Episodes) -> InnerSteps:
+        """What each inner step does to the users; all adapt at once, in one pass of the loop."""
+        steps = self.engine.steps(self._loop(with_support_in_query(episodes)))
+        return inner_steps(self.mixture, steps, episodes, self.loss)
+
+    def _loop(self, episodes: Episodes) -> InnerLoop:
+        params = dict(self.mixture.named_parameters())
+        return InnerLoop(self.mixture, params, self.alpha, self.adaptation, episodes, self.loss)
+
+
+def _empty(mixture: Mixture, tasks: int) -> Callable[[NDArray[np.int64]], WindowPredictions]:
+    """Zeros in place of what another worker predicts."""
+    of_row = () if tasks == 1 else (tasks,)
+    weights = (len(mixture.base_models), *of_row)
+
+    def zeros(rows: NDArray[np.int64]) -> WindowPredictions:
+        n = len(rows)
+        return WindowPredictions(
+            rows, np.zeros((n, *of_row)), np.zeros((n, *weights), np.float32), np.zeros(n)
+        )
+
+    return zeros
+
+
+def _unpad(
+    output: MixtureOutput, losses: torch.Tensor, query: NDArray[np.int64]
+) -> WindowPredictions:
+    present = query >= 0
+    return WindowPredictions(
+        query[present],
+        output.log_positive.exp().double().cpu().numpy()[present],
+        output.weights.cpu().numpy()[present],
+        losses.double().cpu().numpy()[present],
+    )
+
+
+def valid_loss(
+    candidate: MetaParameters,
+    mixture: Mixture,
+    adaptation: Adaptation,
+    protocol: EvaluationProtocol,
+) -> float:
+    """Mean logloss of the queries of *valid*, averaged over the evaluation splits.
+
+    Args:
+        candidate: parameters to attach to the mixture.
+        mixture: on base models trained on *train*; restored afterwards.
+    """
+    before = parameters_of(mixture)
+    candidate.attach(mixture)
+    tasks, config = protocol.dataset.schema.tasks, protocol.config.adapt
+    model = AdaptedModel.of_settings(mixture, candidate.alpha, adaptation, tasks, config)
+    losses = [
+        model.predict(protocol.dataset, evaluation_split.valid).loss()
+        for evaluation_split in protocol.evaluation_splits
+    ]
+    with torch.no_grad():
+        for name, parameter in mixture.named_parameters():
+            parameter.copy_(before[name])
+    return float(np.mean(losses))

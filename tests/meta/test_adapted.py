@@ -1,0 +1,86 @@
+"""Validation on later base models, predictions and traces."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from metaselector.data.encoded.dataset import EncodedDataset
+from metaselector.data.splitting.episodes import EpisodeRows, load_episodes, window_episodes
+from metaselector.meta import adapted as module
+from metaselector.meta.adapt.contract import InnerLoop, Step
+from metaselector.meta.adapt.engines.func import FuncEngine
+from metaselector.meta.adapted import AdaptedModel
+from metaselector.meta.variants import make_adaptation
+from tests.meta.outer_world import CONFIG, EPOCHS, equal, mixture, parameters, planted, train
+
+
+@pytest.fixture(scope="module")
+def dataset() -> EncodedDataset:
+    return planted()
+
+
+def test_the_later_mixture_is_restored(dataset: EncodedDataset) -> None:
+    later = mixture(dataset, 2)
+    before = parameters(later)
+    train("metaselector", dataset, later=later)
+    assert equal(parameters(later), before)
+
+
+def test_validation_reads_the_later_base_models_with_phi_and_shift(
+    dataset: EncodedDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    early, later = mixture(dataset, 1), mixture(dataset, 2)
+    early_before, later_before = parameters(early), parameters(later)
+    judged: list[tuple[dict[str, Tensor], dict[str, Tensor]]] = []
+    predict = AdaptedModel.predict
+
+    def spy(model: AdaptedModel, dataset: EncodedDataset, episodes: EpisodeRows) -> Any:
+        valid = window_episodes(dataset, (80, 90), CONFIG.adapt.support_size)
+        assert np.array_equal(episodes.query, valid.query)
+        judged.append((parameters(model.mixture), parameters(early)))
+        return predict(model, dataset, episodes)
+
+    monkeypatch.setattr(AdaptedModel, "predict", spy)
+    train("metaselector", dataset, early=early, later=later)
+    assert len(judged) == EPOCHS + 1
+    for seen, learned in judged:
+        for name, p in seen.items():
+            if name.startswith("selector."):
+                assert torch.equal(p, learned[name])
+            else:
+                assert torch.equal(p, later_before[name] + (learned[name] - early_before[name]))
+
+
+def test_predictions_and_traces_run_on_the_engine_of_the_settings(
+    dataset: EncodedDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And end in the same weights, after a single inner loop each."""
+    loops: list[bool] = []
+
+    class Spy(FuncEngine):
+        def run(self, loop: InnerLoop, *, every_step: bool) -> list[Step]:
+            if loop.adaptation.steps:
+                loops.append(every_step)
+            return super().run(loop, every_step=every_step)
+
+    monkeypatch.setattr(module, "make_engine", {"higher": Spy()}.__getitem__)
+    model, config = mixture(dataset, 1), CONFIG.adapt.model_copy(update={"engine": "higher"})
+    adaptation = make_adaptation("metaselector", model, config)
+    alpha = adaptation.initial_rates(parameters(model))
+    adapted = AdaptedModel.of_settings(model, alpha, adaptation, dataset.schema.tasks, config)
+    rows = window_episodes(dataset, (80, 90), config.support_size).some(np.arange(3))
+    found = adapted.predict(dataset, rows)
+    assert loops == [False]
+    trace = adapted.trace(load_episodes(dataset, rows))
+    assert loops == [False, True]
+    assert len(trace.weights) == config.steps + 1
+    users = dataset.users[found.rows]
+    means = [found.weights[users == user].mean(0) for user in rows.users]
+    np.testing.assert_allclose(trace.weights[-1], means, atol=1e-6)
+    none = adapted.with_steps(0).trace(load_episodes(dataset, rows))
+    assert np.array_equal(none.weights, trace.weights[:1])
