@@ -8,6 +8,7 @@
 #   make multitask          multi-task models beside single-task ones, into benchmarks/results/multitask/
 #   make test               the test suite; skips tests whose requirements are missing, with the reason
 #   make test-all           the slow tests too, after installing what make browser and make peers install
+#   make test-oldest-torch  engines and kernels on the oldest supported torch, in .venv-oldest-torch (6 GB)
 #   make browser            Chromium, in which the tests open the HTML report
 #   make peers              the libraries that engines and multi-task models are compared with
 #   make docs               the documentation as a site, into docs/_build/html/
@@ -35,7 +36,7 @@ reproduce_options += --config benchmarks/configs/smoke.yaml
 reproduce_options += --run runs/movielens-100k$(if $(filter cold,$(PROTOCOL)),-cold)-smoke
 endif
 
-.PHONY: help setup reproduce publish tables multitask test test-all browser peers
+.PHONY: help setup reproduce publish tables multitask test test-all test-oldest-torch browser peers
 .PHONY: benchmark fuzz benchmark-peers notebooks notebooks-check check docs format clean
 .DEFAULT_GOAL := help
 
@@ -70,6 +71,9 @@ test: $(STAMP)
 
 test-all: peers browser
 	$(PYTEST)
+
+test-oldest-torch:
+	scripts/test_oldest_torch.sh
 
 browser:
 	@scripts/install_browser.sh

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the tests of the engines and kernels on the oldest torch that setup.cfg allows.
 #
-#   tests/oldest_torch.sh [FOLDER]     a virtual environment, by default .venv-oldest-torch
+#   scripts/test_oldest_torch.sh [FOLDER]     a virtual environment, by default .venv-oldest-torch
 #
 # PyPI's torch for Linux brings CUDA: the folder takes 6 GB. Everything else is the newest there is, as
 # constraints.txt pins what the newest torch needs.
