@@ -28,6 +28,7 @@ SHOWN_BY_OTHERS = {
     "EvaluationSplit",
     "Explanation",
     "FuncEngine",
+    "InnerLoop",
     "LogSchema",
     "MetaLearner",
     "MetaParameters",
@@ -35,8 +36,10 @@ SHOWN_BY_OTHERS = {
     "PlantedWorld",
     "Plugin",
     "Pretrained",
+    "Step",
     "TrainedModel",
     "UserPredictions",
+    "WindowPredictions",
     "load_predictions",
     "register_storage",
 }

@@ -46,7 +46,7 @@ def explain(
     """
     if groups := _nonfinite_groups(trainable, gradients=False):
         what = (
-            f"non-finite parameters of {', '.join(groups)} after step {position.global_step} "
+            f"non-finite values in {', '.join(groups)} after step {position.global_step} "
             f"(epoch {position.epoch})"
         )
         if previous is not None:

@@ -232,7 +232,7 @@ def test_teaching_can_be_tuned(new_run: Callable[..., Run], tmp_path: Path) -> N
             {"peer_learning": {**VIEWS, "fields": FIELDS | {"fm": ["genre"]}}},
             "did you mean 'genres'",
         ),
-        ({"base_models.fm.pretrain.batch_size": 7}, "batch_size is 512 of lr, 7 of fm"),
+        ({"base_models.fm.pretrain.batch_size": 7}, "batch_size, but it is 512 for lr, 7 for fm"),
     ],
 )
 def test_settings_that_the_data_refuse(
