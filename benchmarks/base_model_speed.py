@@ -28,7 +28,7 @@ from metaselector.data.splitting.windows import window_rows
 from metaselector.meta.adapted import AdaptedModel
 from metaselector.meta.variants import make_adaptation
 from metaselector.models import registry
-from metaselector.models.build import make_mixture
+from metaselector.models.build import build_mixture
 from metaselector.training.predict import predict
 
 OURS = ("lr", "fm", "deepfm")
@@ -45,7 +45,7 @@ TARGETS = {"deepfm_over_best_peer": "≥ 3", "evaluate_users_seconds": "≤ 2"}
 def new_models(dataset: EncodedDataset, device: str) -> dict[str, nn.Module]:
     """Our untrained base models."""
     return {
-        name: registry.create(name, dataset.schema, OPTIONS[name], seed=0).to(device)
+        name: registry.build_base_model(name, dataset.schema, OPTIONS[name], seed=0).to(device)
         for name in OURS
     }
 
@@ -61,7 +61,7 @@ def contender(
 
 def evaluation(dataset: EncodedDataset, config: Config) -> Callable[[], object]:
     """A task that adapts untrained joint MetaSelector to every user and predicts *test*."""
-    mixture = make_mixture(new_models(dataset, config.device), dataset, config, seed=0)
+    mixture = build_mixture(new_models(dataset, config.device), dataset.schema, config, seed=0)
     adaptation = make_adaptation("metaselector", mixture, config.adapt)
     start = dict(mixture.named_parameters())
     alpha = adaptation.rule.init({name: start[name].detach() for name in adaptation.names})

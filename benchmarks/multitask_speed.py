@@ -79,7 +79,7 @@ def contender(
     own = for_model(name, dataset)
     tasks = [Task(parent) for parent in own.schema.parents]
     options = our_options(Sizes(), EMBEDDING_SIZE)[name]
-    model = registry.create(name, own.schema, options, seed=0).to(device)
+    model = registry.build_base_model(name, own.schema, options, seed=0).to(device)
 
     def probabilities() -> Tensor:
         return log_probabilities(predict(model, own, rows), tasks)[0].exp()

@@ -23,7 +23,7 @@ from metaselector.meta.adapt.adaptation import Adaptation
 from metaselector.meta.adapt.engines.func import FuncEngine
 from metaselector.meta.adapt.rules import MetaSGD
 from metaselector.models import registry
-from metaselector.models.build import make_mixture
+from metaselector.models.build import build_mixture
 from metaselector.models.losses import mean_loss
 from metaselector.testing import check_base_model
 from metaselector.training.predict import logloss
@@ -57,7 +57,7 @@ def dataset() -> EncodedDataset:
 
 
 def create(dataset: EncodedDataset) -> nn.Module:
-    return registry.create(NAME, dataset.schema, OPTIONS, 0)
+    return registry.build_base_model(NAME, dataset.schema, OPTIONS, 0)
 
 
 def fit(model: nn.Module, dataset: EncodedDataset) -> None:
@@ -104,8 +104,8 @@ def test_it_reads_only_the_fields_it_is_given(dataset: EncodedDataset) -> None:
 
 @pytest.mark.usefixtures("registered")
 def test_it_adapts_in_a_mixture(dataset: EncodedDataset) -> None:
-    models = {NAME: create(dataset), "lr": registry.create("lr", dataset.schema, {}, 0)}
-    mixture = make_mixture(models, dataset, Config(), 0)
+    models = {NAME: create(dataset), "lr": registry.build_base_model("lr", dataset.schema, {}, 0)}
+    mixture = build_mixture(models, dataset.schema, Config(), 0)
     params = dict(mixture.named_parameters())
     assert f"base_models.{NAME}.effect" in mixture.tables
     rule = MetaSGD(0.5)

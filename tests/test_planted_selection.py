@@ -31,7 +31,7 @@ from metaselector.meta.adapted import AdaptedModel
 from metaselector.meta.train import meta_train
 from metaselector.meta.variants import make_adaptation
 from metaselector.models import registry
-from metaselector.models.build import make_mixture
+from metaselector.models.build import build_mixture
 from metaselector.models.mixture import Mixture
 from metaselector.training.predict import predict
 from metaselector.training.pretrain import pretrain
@@ -90,7 +90,7 @@ def pretrained(world: PlantedWorld, end: int) -> Mixture:
     dataset, split = world.dataset, CONFIG.split
     models: dict[str, nn.Module] = {}
     for name, config in CONFIG.base_models.items():
-        models[name] = registry.create(name, dataset.schema, config.options, SEED)
+        models[name] = registry.build_base_model(name, dataset.schema, config.options, SEED)
         pretrain(
             models[name],
             dataset,
@@ -102,7 +102,7 @@ def pretrained(world: PlantedWorld, end: int) -> Mixture:
             description=name,
             progress=Silent(),
         )
-    return make_mixture(models, dataset, CONFIG, SEED)
+    return build_mixture(models, dataset.schema, CONFIG, SEED)
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,7 @@ from metaselector.data.preparation.fitted_encoder import FittedEncoder
 from metaselector.meta.parameters import in_parts
 from metaselector.meta.variants import Variant
 from metaselector.models import registry
-from metaselector.models.build import make_mixture
+from metaselector.models.build import build_mixture
 from metaselector.models.mixture import Mixture
 from metaselector.runs.environment import check_device
 from metaselector.training.checkpoint import read_checkpoint, save_checkpoint
@@ -169,11 +169,16 @@ def _untrained(encoder: FittedEncoder, config: Config, seed: int) -> Mixture:
     """Untrained base models and selector, as the settings ask for."""
     models = {
         name: viewed(
-            registry.create_for(name, settings, encoder.schema, seed), name, config, encoder.schema
+            registry.build_base_model(
+                settings.model or name, encoder.schema, settings.options, seed, called=name
+            ),
+            name,
+            config,
+            encoder.schema,
         )
         for name, settings in config.base_models.items()
     }
-    return make_mixture(models, encoder, config, seed)
+    return build_mixture(models, encoder.schema, config, seed)
 
 
 def _in_files(config: Config) -> dict[str, str]:

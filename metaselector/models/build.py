@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from typing import Protocol
 
 import torch
 from torch import nn
@@ -18,7 +17,7 @@ from metaselector.data.encoded.schema import Schema
 from metaselector.models.mixture import Mixture
 
 
-def make_selector(config: SelectorConfig, schema: Schema, num_models: int, seed: int) -> nn.Module:
+def build_selector(config: SelectorConfig, schema: Schema, num_models: int, seed: int) -> nn.Module:
     """A fresh selector over `num_models` base models, initialised from `seed`.
 
     Its constructor gets those of the following that it takes as keyword arguments: ``num_ids``,
@@ -88,20 +87,11 @@ def _check_weights(kind: str, selector: nn.Module, schema: Schema, num_models: i
         )
 
 
-class HasSchema(Protocol):
-    """A data set or an encoder."""
-
-    @property
-    def schema(self) -> Schema:
-        """The meaning of its ids."""
-
-
-def make_mixture(
-    base_models: Mapping[str, nn.Module], dataset: HasSchema, config: Config, seed: int
+def build_mixture(
+    base_models: Mapping[str, nn.Module], schema: Schema, config: Config, seed: int
 ) -> Mixture:
     """The base models under a fresh selector, in evaluation mode."""
-    selector = make_selector(config.selector, dataset.schema, len(base_models), seed)
-    schema = dataset.schema
+    selector = build_selector(config.selector, schema, len(base_models), seed)
     scored = any(model.gives_scores for model in config.base_models.values())
     slots = schema.num_slots if scored else None  # scores stand behind these
     mixture = Mixture(base_models, selector, len(schema.tasks), slots)

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from metaselector.common.errors import ConfigError, mishap, nearest
-from metaselector.config import BaseModelConfig, Config, change_config
+from metaselector.config import Config, change_config
 from metaselector.config.plugins.from_file import is_in_file
 from metaselector.config.plugins.kinds import ESTIMATORS
 from metaselector.config.plugins.registry import Plugin, Plugins, load_target
@@ -65,11 +65,6 @@ def names() -> list[str]:
     return MODELS.names()
 
 
-def create_for(name: str, settings: BaseModelConfig, schema: Schema, seed: int) -> nn.Module:
-    """:func:`create` what the settings of the base model called `name` ask for."""
-    return create(settings.model or name, schema, settings.options, seed, called=name)
-
-
 def model_class(name: str) -> type[nn.Module]:
     """The class behind `name`, which may be ``path/to/file.py:Class``.
 
@@ -113,7 +108,7 @@ def in_files(config: Config) -> list[Plugin]:
     ]
 
 
-def create(
+def build_base_model(
     name: str, schema: Schema, options: Mapping[str, Any], seed: int, called: str | None = None
 ) -> nn.Module:
     """Build the base model `name` for the data of `schema`, initialised from `seed`.
@@ -136,12 +131,12 @@ def create(
         >>> import numpy as np
         >>> from metaselector.data.planted import planted_world
         >>> schema = planted_world(2, 5, 4, np.random.default_rng(0)).dataset.schema
-        >>> type(create("fm", schema, {"embedding_size": 4}, seed=0)).__name__
+        >>> type(build_base_model("fm", schema, {"embedding_size": 4}, seed=0)).__name__
         'FM'
     """
     cls, called = model_class(name), called or name
     try:
-        model = build(cls, schema, options, seed, called)
+        model = construct(cls, schema, options, seed, called)
     except ConfigError:
         raise
     except Exception as error:  # whatever a plug-in does, or an option of the wrong type
@@ -175,10 +170,10 @@ def _check_logits(model: nn.Module, schema: Schema, called: str) -> None:
         )
 
 
-def build(
+def construct(
     cls: type[nn.Module], schema: Schema, options: Mapping[str, Any], seed: int, called: str
 ) -> nn.Module:
-    """:func:`create` a model of the class `cls`."""
+    """Build a model of the class `cls`; see :func:`build_base_model`."""
     parameters = set(inspect.signature(cls).parameters)
     valid = parameters - {"num_ids", "slot_fields", "tasks"}
     for option in options:

@@ -25,7 +25,7 @@ from metaselector.meta.adapted import AdaptedModel
 from metaselector.meta.parameters import MetaParameters
 from metaselector.meta.variants import Variant, check_rates, make_adaptation, variants_of
 from metaselector.models import registry
-from metaselector.models.build import make_mixture
+from metaselector.models.build import build_mixture
 from metaselector.models.mixture import Mixture
 from metaselector.models.precomputed import Scored, scores_column
 from metaselector.runs.checkpoint_settings import CheckpointSettings
@@ -81,7 +81,10 @@ class Checkpoints:
     def new_base(self, name: str, seed: int) -> nn.Module:
         """Return an untrained base model on the run's device."""
         schema = self.dataset.schema
-        model = registry.create_for(name, self.config.base_models[name], schema, seed)
+        settings = self.config.base_models[name]
+        model = registry.build_base_model(
+            settings.model or name, schema, settings.options, seed, called=name
+        )
         return viewed(model, name, self.config, schema).to(self.config.device)
 
     def start_base(
@@ -211,7 +214,7 @@ class Checkpoints:
         """
         self.fill_scores(window, seed)
         models = {name: self.load_base(name, window, seed) for name in self.config.base_models}
-        return make_mixture(models, self.dataset, self.config, seed)
+        return build_mixture(models, self.dataset.schema, self.config, seed)
 
     def load_adapted(self, variant: Variant, seed: int, window: Window = "full") -> AdaptedModel:
         """What was learned for a variant, attached to the base models trained on `window`."""

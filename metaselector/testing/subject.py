@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from metaselector.data.encoded.batch import Batch
 from metaselector.data.encoded.schema import Field, Kind, Schema
-from metaselector.models.registry import build
+from metaselector.models.registry import construct
 
 ROWS = 6
 RTOL, ATOL = 1e-7, 1e-9
@@ -47,7 +47,7 @@ class Subject:
         """A new model, built as in a run, in evaluation mode."""
         seed = self.seed if seed is None else seed
         try:
-            return build(self.cls, self.schema, self.options, seed, self.cls.__name__).eval()
+            return construct(self.cls, self.schema, self.options, seed, self.cls.__name__).eval()
         except TypeError as error:
             self.fail(
                 f"its constructor fails ({error}); it is called as Class(num_ids, slot_fields, "

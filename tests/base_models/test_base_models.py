@@ -70,7 +70,7 @@ def make_schema(name: str, slots: int = 2) -> Schema:
 
 def build(name: str, seed: int = 0, slots: int = 2) -> nn.Module:
     """A float64 model with all parameters far from 0."""
-    model = registry.create(name, make_schema(name, slots), OPTIONS[name], seed).double()
+    model = registry.build_base_model(name, make_schema(name, slots), OPTIONS[name], seed).double()
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for p in model.parameters():

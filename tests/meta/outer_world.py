@@ -19,7 +19,7 @@ from metaselector.meta.adapted import AdaptedModel
 from metaselector.meta.parameters import MetaParameters
 from metaselector.meta.train import meta_train
 from metaselector.meta.variants import Variant
-from metaselector.models.build import make_mixture
+from metaselector.models.build import build_mixture
 from metaselector.models.mixture import Mixture
 
 VARIANTS: tuple[Variant, ...] = tuple(v for v in get_args(Variant) if v != "user-finetuned")
@@ -54,7 +54,7 @@ def mixture(dataset: EncodedDataset, seed: int) -> Mixture:
         for model in models.values():
             for p in model.parameters():
                 nn.init.normal_(p, std=0.5)
-    return make_mixture(models, dataset, CONFIG, 0)
+    return build_mixture(models, dataset.schema, CONFIG, 0)
 
 
 def parameters(model: Mixture) -> dict[str, Tensor]:

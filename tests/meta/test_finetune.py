@@ -16,7 +16,7 @@ from metaselector.meta.adapt.rules import MAML
 from metaselector.meta.adapted import AdaptedModel
 from metaselector.meta.finetune import choose_rate
 from metaselector.meta.variants import make_adaptation
-from metaselector.models.build import make_mixture
+from metaselector.models.build import build_mixture
 from metaselector.models.mixture import Mixture
 
 RATES = (1e-6, 1.0, 1e3)
@@ -32,7 +32,7 @@ def warm() -> Warm:
 def mixture(warm: Warm) -> Mixture:
     schema = warm.dataset.schema
     models = {name: LR(schema.num_ids, schema.slot_fields) for name in ("a", "b")}
-    return make_mixture(models, warm.dataset, warm.config, seed=0)
+    return build_mixture(models, warm.dataset.schema, warm.config, seed=0)
 
 
 def adapted(

@@ -16,7 +16,7 @@ from metaselector.meta.adapt.contract import Engine
 from metaselector.meta.adapt.engines import make_engine
 from metaselector.meta.adapt.engines.func import FuncEngine
 from metaselector.meta.variants import Variant, make_adaptation
-from metaselector.models.build import make_mixture
+from metaselector.models.build import build_mixture
 from tests.meta.outer_world import (
     CONFIG,
     VARIANTS,
@@ -112,7 +112,7 @@ def test_a_selector_without_fields_learns(
     blind = CONFIG.selector.model_copy(update={"inputs": sees})
     config = CONFIG.model_copy(update={"selector": blind})
     early, later = (
-        make_mixture(dict(mixture(dataset, seed).base_models.items()), dataset, config, 0)
+        build_mixture(dict(mixture(dataset, seed).base_models.items()), dataset.schema, config, 0)
         for seed in (1, 2)
     )
     before = parameters(early)

@@ -8,7 +8,7 @@ from torch import nn
 from base_models import LR
 from metaselector.config import SelectorConfig
 from metaselector.data.encoded.dataset import EncodedDataset
-from metaselector.models.build import make_mixture
+from metaselector.models.build import build_mixture
 from tests.meta.outer_world import CONFIG, equal, parameters, planted
 
 
@@ -21,7 +21,7 @@ def test_a_new_selector_comes_from_the_seed(dataset: EncodedDataset) -> None:
     models: dict[str, nn.Module] = {}
     schema = dataset.schema
     models["lr"] = LR(schema.num_ids, schema.slot_fields)
-    first, same, other = (make_mixture(models, dataset, CONFIG, seed) for seed in (0, 0, 1))
+    first, same, other = (build_mixture(models, dataset.schema, CONFIG, seed) for seed in (0, 0, 1))
     assert equal(parameters(first), parameters(same))
     assert not equal(parameters(first), parameters(other))
     assert not first.training
@@ -30,7 +30,9 @@ def test_a_new_selector_comes_from_the_seed(dataset: EncodedDataset) -> None:
 def test_the_selector_is_the_one_in_the_settings(dataset: EncodedDataset) -> None:
     settings = SelectorConfig(inputs=("disagreement",), temperature=2.0, uniform_mixing=0.1)
     models = {"lr": LR(dataset.schema.num_ids, dataset.schema.slot_fields)}
-    made = make_mixture(models, dataset, CONFIG.model_copy(update={"selector": settings}), 0)
+    made = build_mixture(
+        models, dataset.schema, CONFIG.model_copy(update={"selector": settings}), 0
+    )
     selector = made.selector
     assert (selector.inputs, selector.temperature, selector.uniform_mixing) == (
         {"disagreement"},

@@ -23,7 +23,7 @@ from metaselector.data.splitting.protocol import WINDOWS
 from metaselector.evaluate.predictions import load_predictions
 from metaselector.meta.adapted import AdaptedModel
 from metaselector.meta.variants import make_adaptation
-from metaselector.models.build import make_mixture
+from metaselector.models.build import build_mixture
 from metaselector.models.precomputed import Scored, scores_column, with_scores
 from metaselector.models.score_files import read_scores, scores_digest
 from metaselector.runs.run import Run
@@ -148,7 +148,9 @@ def test_only_scored_models_see_scores(
     config = Config(
         base_models={"lr": BaseModelConfig(), "theirs": BaseModelConfig(scores=settings)}
     )
-    mixture = make_mixture({"lr": lr, "theirs": Scored(schema.num_slots)}, scored, config, 0)
+    mixture = build_mixture(
+        {"lr": lr, "theirs": Scored(schema.num_slots)}, scored.schema, config, 0
+    )
     output = mixture(load_rows(scored, rows).batch)
     p = torch.from_numpy((dataset.source_rows[rows] + 0.5) / len(dataset)).float()
     torch.testing.assert_close(output.base_probabilities[..., 1], p)
@@ -163,7 +165,7 @@ def test_where_all_are_scores_there_is_nothing_to_finetune(
     settings = written(table, tmp_path / "scores.csv")
     config = Config(base_models={"theirs": BaseModelConfig(scores=settings)})
     scored = with_scores(dataset, config.base_models)
-    mixture = make_mixture({"theirs": Scored(dataset.schema.num_slots)}, scored, config, 0)
+    mixture = build_mixture({"theirs": Scored(dataset.schema.num_slots)}, scored.schema, config, 0)
     made = {
         variant: make_adaptation(variant, mixture, config.adapt)
         for variant in ("user-finetuned", "metaselector-simplified", "metaselector")

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from base_models import LR
 from metaselector.common.errors import ConfigError
-from metaselector.config import BaseModelConfig
 from metaselector.config.plugins import registry as plugins
 from metaselector.data.encoded.batch import Batch
 from metaselector.data.encoded.schema import Field, Schema
@@ -43,7 +42,7 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("name", sorted(registry.BUILT_IN))
 def test_the_seed_decides_the_weights(name: str) -> None:
-    first, same, other = (registry.create(name, FUNNEL, {}, seed) for seed in (1, 1, 2))
+    first, same, other = (registry.build_base_model(name, FUNNEL, {}, seed) for seed in (1, 1, 2))
     for a, b in zip(first.parameters(), same.parameters(), strict=True):
         assert torch.equal(a, b)
     if name != "lr":  # starts at 0
@@ -56,7 +55,7 @@ def test_the_seed_decides_the_weights(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(registry.BUILT_IN))
 def test_creation_leaves_the_global_generator_alone(name: str) -> None:
     before = torch.get_rng_state()
-    registry.create(name, FUNNEL, {}, 1)
+    registry.build_base_model(name, FUNNEL, {}, 1)
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -65,28 +64,26 @@ def test_creation_leaves_the_generators_of_devices_alone(monkeypatch: pytest.Mon
         raise AssertionError("seeded the devices")
 
     monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded)
-    registry.create("fm", SCHEMA, {}, 1)
+    registry.build_base_model("fm", SCHEMA, {}, 1)
 
 
 def test_options_reach_the_model() -> None:
-    model = registry.create("fm", SCHEMA, {"embedding_size": 5}, 0)
+    model = registry.build_base_model("fm", SCHEMA, {"embedding_size": 5}, 0)
     assert model.get_parameter("embedding.weight").shape == (SCHEMA.num_ids, 5)
 
 
 def test_a_multi_task_model_needs_data_of_several_tasks() -> None:
     with pytest.raises(ConfigError, match=r"base_models\.mine: PLE .*have one, rating"):
-        registry.create("ple", SCHEMA, {}, 0, called="mine")
+        registry.build_base_model("ple", SCHEMA, {}, 0, called="mine")
 
 
-def test_models_of_one_kind_may_have_names_of_their_own() -> None:
-    small = BaseModelConfig(model="fm", options={"embedding_size": 2})
-    model = registry.create_for("small", small, SCHEMA, 0)
-    assert model.get_parameter("embedding.weight").shape == (SCHEMA.num_ids, 2)
-    wrong = BaseModelConfig(model="fm", options={"embeding_size": 2})
+def test_a_model_may_have_a_name_of_its_own() -> None:
+    small = registry.build_base_model("fm", SCHEMA, {"embedding_size": 2}, 0, called="small")
+    assert small.get_parameter("embedding.weight").shape == (SCHEMA.num_ids, 2)
     with pytest.raises(ConfigError, match=r"base_models\.small\.options\.embeding_size"):
-        registry.create_for("small", wrong, SCHEMA, 0)
+        registry.build_base_model("fm", SCHEMA, {"embeding_size": 2}, 0, called="small")
     with pytest.raises(ConfigError, match=r"unknown base model 'fmm'.*fm"):
-        registry.create_for("small", BaseModelConfig(model="fmm"), SCHEMA, 0)
+        registry.build_base_model("fmm", SCHEMA, {}, 0, called="small")
 
 
 def test_built_in_models_are_listed() -> None:
@@ -95,27 +92,27 @@ def test_built_in_models_are_listed() -> None:
 
 def test_unknown_model_names_the_nearest() -> None:
     with pytest.raises(ConfigError, match="unknown base model 'depfm'; did you mean 'deepfm'"):
-        registry.create("depfm", SCHEMA, {}, 0)
+        registry.build_base_model("depfm", SCHEMA, {}, 0)
 
 
 def test_unknown_option_names_the_nearest() -> None:
     with pytest.raises(
         ConfigError, match=r"fm.options.embeding_size.*did you mean 'embedding_size'"
     ):
-        registry.create("fm", SCHEMA, {"embeding_size": 5}, 0)
+        registry.build_base_model("fm", SCHEMA, {"embeding_size": 5}, 0)
 
 
 def test_unknown_option_of_a_model_without_any() -> None:
     with pytest.raises(
         ConfigError, match=r"lr.options.embedding_size: unknown option; this model has none"
     ):
-        registry.create("lr", SCHEMA, {"embedding_size": 5}, 0)
+        registry.build_base_model("lr", SCHEMA, {"embedding_size": 5}, 0)
 
 
 @pytest.mark.parametrize("option", ["num_ids", "slot_fields"])
 def test_what_the_data_decides_is_no_option(option: str) -> None:
     with pytest.raises(ConfigError, match="unknown option"):
-        registry.create("fm", SCHEMA, {option: 5}, 0)
+        registry.build_base_model("fm", SCHEMA, {option: 5}, 0)
 
 
 class Reader(LR):
@@ -142,7 +139,7 @@ class Reader(LR):
 def test_names_of_fields_become_indices(options: dict[str, str], indices: tuple[int, int]) -> None:
     registry.register("reader", Reader)
     given = dict(options)
-    model: Any = registry.create("reader", SCHEMA, options, 0)
+    model: Any = registry.build_base_model("reader", SCHEMA, options, 0)
     assert model.found == indices
     assert options == given
 
@@ -159,13 +156,13 @@ def test_a_field_that_the_data_has_not_names_the_nearest(
 ) -> None:
     expected = rf"base_models.itemknn.options.{option}: the data has no field '{field}'; {problem}"
     with pytest.raises(ConfigError, match=expected):
-        registry.create("itemknn", SCHEMA, {option: field}, 0)
+        registry.build_base_model("itemknn", SCHEMA, {option: field}, 0)
 
 
 def test_the_usual_field_may_be_missing_in_the_data() -> None:
     plain = SCHEMA.model_copy(update={"fields": SCHEMA.fields[:2]})
     with pytest.raises(ConfigError, match=r"sequence.*'history_items'; valid names: item, user"):
-        registry.create("sequence", plain, {}, 0)
+        registry.build_base_model("sequence", plain, {}, 0)
 
 
 @pytest.mark.usefixtures("registered")
@@ -175,7 +172,7 @@ def test_registered_model_is_created() -> None:
 
     registry.register("mine", Mine)
     assert "mine" in registry.names()
-    assert isinstance(registry.create("mine", SCHEMA, {}, 0), Mine)
+    assert isinstance(registry.build_base_model("mine", SCHEMA, {}, 0), Mine)
 
 
 @pytest.mark.usefixtures("registered")
@@ -192,7 +189,7 @@ def test_entry_points_of_other_packages_are_found(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(plugins, "entry_points", entry_points)
     assert "other" in registry.names()
-    model: nn.Module = registry.create("other", SCHEMA, {}, 0)
+    model: nn.Module = registry.build_base_model("other", SCHEMA, {}, 0)
     assert isinstance(model, LR)
 
 
@@ -217,13 +214,13 @@ class Tasked(LR):
 @pytest.mark.usefixtures("registered")
 def test_a_model_that_takes_tasks_gets_those_of_the_data(schema: Schema, tasks: Any) -> None:
     registry.register("tasked", Tasked)
-    model: Any = registry.create("tasked", schema, {"width": 5}, 0)
+    model: Any = registry.build_base_model("tasked", schema, {"width": 5}, 0)
     assert model.found == (tasks, 5)
 
 
 def test_tasks_are_no_option() -> None:
     with pytest.raises(ConfigError, match=r"mmoe.options.tasks: unknown option"):
-        registry.create("mmoe", FUNNEL, {"tasks": [(None, False)]}, 0)
+        registry.build_base_model("mmoe", FUNNEL, {"tasks": [(None, False)]}, 0)
 
 
 BATCH = torch.ones(5, 6, dtype=torch.int64), torch.ones(5, 6)
@@ -231,7 +228,9 @@ BATCH = torch.ones(5, 6, dtype=torch.int64), torch.ones(5, 6)
 
 @pytest.mark.parametrize("name", ["lr", "fm", "deepfm", "additive", "itemknn", "sequence"])
 def test_a_single_task_model_is_made_for_each_task(name: str) -> None:
-    single, several = (registry.create(name, schema, {}, 0) for schema in (SCHEMA, FUNNEL))
+    single, several = (
+        registry.build_base_model(name, schema, {}, 0) for schema in (SCHEMA, FUNNEL)
+    )
     assert single(BATCH).shape == (5,)
     assert several(BATCH).shape == (5, 2)
     names = {key for key, _ in single.named_parameters()}
@@ -257,4 +256,4 @@ def test_what_a_model_refuses_is_a_mistake_of_the_configuration(
     name: str, options: dict[str, Any], problem: str
 ) -> None:
     with pytest.raises(ConfigError, match=problem):
-        registry.create(name, UNRELATED, options, 0)
+        registry.build_base_model(name, UNRELATED, options, 0)

@@ -39,12 +39,12 @@ def test_nothing_is_allocated_for_what_a_file_does_not_hold(name: str) -> None:
     several = issubclass(registry.model_class(name), MultiTaskModel)
     of = schema(("click", "buy") if several else ("click",))
     options: dict[str, Any] = {"length": 2} if name == "sequence" else {}
-    state = registry.create(name, of, options, 0).state_dict()
+    state = registry.build_base_model(name, of, options, 0).state_dict()
     with Room(state):
-        assert unfit(state, registry.create(name, of, options, 0)) is None
+        assert unfit(state, registry.build_base_model(name, of, options, 0)) is None
     options["embedding_size"] = 10**12
     with pytest.raises(TooLarge, match="1000000000000"), Room(state):
-        registry.create(name, of, options, 0)
+        registry.build_base_model(name, of, options, 0)
 
 
 def test_the_selector_has_no_more_room_either() -> None:

@@ -37,7 +37,7 @@ SELECTORS = Plugins(
     "selector", "metaselector.selectors", {"gated": "metaselector.models.selector:GatedSelector"}
 )
 """Selector modules for :class:`~metaselector.models.mixture.Mixture`, constructed as described in
-:func:`~metaselector.models.build.make_selector`."""
+:func:`~metaselector.models.build.build_selector`."""
 
 METRICS = Plugins(
     "metric",

@@ -37,8 +37,8 @@ class Cold(EvaluationProtocol):
         super().__init__(dataset, config)
         self._places = user_places(dataset.user_names, config.cold.split_seed)
         self._sizes = np.array(config.cold.support_sizes)
-        liked = np.cumsum(dataset.labels == 1, dtype=np.int64)
-        self._liked_before = np.concatenate([[0], liked])
+        positives = np.cumsum(dataset.labels == 1, dtype=np.int64)
+        self._positives_before = np.concatenate([[0], positives])
 
     @cached_property
     def fitting_dataset(self) -> EncodedDataset:
@@ -46,7 +46,7 @@ class Cold(EvaluationProtocol):
         first, stop = dataset.user_offsets[dataset.users], dataset.user_offsets[dataset.users + 1]
         cut = np.minimum(first + generator.choice(self._sizes, len(dataset)), stop)
         shown = np.minimum(
-            dataset.history_sizes, self._liked_before[cut] - self._liked_before[first]
+            dataset.history_sizes, self._positives_before[cut] - self._positives_before[first]
         )
         return replace(dataset, history_sizes=shown.astype(dataset.history_sizes.dtype))
 
@@ -123,7 +123,7 @@ class Cold(EvaluationProtocol):
         first, stop = self.dataset.user_offsets[users], self.dataset.user_offsets[users + 1]
         cut = first + sizes
         rows = rows_around(users, first, cut, stop, int(sizes.max(initial=1)), None)
-        limits = self._liked_before[cut] - self._liked_before[first]
+        limits = self._positives_before[cut] - self._positives_before[first]
         return replace(rows, history_limits=limits)
 
     def _num_rows(self, users: Ints) -> Ints:

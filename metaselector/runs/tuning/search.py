@@ -82,7 +82,13 @@ def _check_space(run: Run, space: SearchSpace, target: str) -> None:
                 settings = config.base_models[name]
                 try:
                     if settings.estimator is None:
-                        registry.create_for(name, settings, run.dataset.schema, 0)
+                        registry.build_base_model(
+                            settings.model or name,
+                            run.dataset.schema,
+                            settings.options,
+                            0,
+                            called=name,
+                        )
                     else:
                         create_estimator(name, settings, 0)
                 except ConfigError as error:

@@ -54,7 +54,7 @@ import numpy as np
 from metaselector.models import registry
 from metaselector.data.planted import planted_world
 schema = planted_world(2, 10, 4, np.random.default_rng(0)).dataset.schema
-model = registry.create("taste", schema, {"user_field": "mood", "size": 2}, 0)
+model = registry.build_base_model("taste", schema, {"user_field": "mood", "size": 2}, 0)
 print(type(model).__module__, *model.taste.shape, schema.num_ids)
 import runpy
 runpy.run_path("tests/test_taste.py")["test_it_is_a_base_model"]()

@@ -24,7 +24,7 @@ from metaselector.meta.parameters import MetaParameters
 from metaselector.meta.train import meta_train
 from metaselector.meta.variants import Variant, make_adaptation
 from metaselector.models import registry
-from metaselector.models.build import make_mixture
+from metaselector.models.build import build_mixture
 from metaselector.models.mixture import Mixture
 from metaselector.runs.run import Run
 
@@ -95,9 +95,12 @@ def train(
 ) -> tuple[Mixture, MetaParameters, WindowPredictions]:
     """Meta-train on untrained base models, and predict the last rows."""
     early, later = (
-        make_mixture(
-            {name: registry.create(name, dataset.schema, {}, seed) for name in ("lr", "fm")},
-            dataset,
+        build_mixture(
+            {
+                name: registry.build_base_model(name, dataset.schema, {}, seed)
+                for name in ("lr", "fm")
+            },
+            dataset.schema,
             config,
             0,
         )

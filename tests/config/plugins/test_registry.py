@@ -25,7 +25,7 @@ from metaselector.data.planted import planted_world
 from metaselector.data.registry import DATASETS
 from metaselector.meta.adapt.rules import MAML
 from metaselector.meta.variants import make_rule
-from metaselector.models.build import make_selector
+from metaselector.models.build import build_selector
 from metaselector.models.registry import MODELS
 from metaselector.runs.run import Run
 from metaselector.runs.stages.prepare import prepare_run
@@ -128,14 +128,14 @@ def test_a_selector_gets_what_its_constructor_asks_for(monkeypatch: pytest.Monke
     monkeypatch.setitem(SELECTORS.registered, "fixed", Fixed)
     schema = planted_world(2, 10, 4, np.random.default_rng(0)).dataset.schema
     config = SelectorConfig(kind="fixed", hidden_size=7, options={"first": 0.25})
-    assert make_selector(config, schema, 3, seed=0).given == (3, 7, 0.25)
+    assert build_selector(config, schema, 3, seed=0).given == (3, 7, 0.25)
     for options, problem in (
         ({"frst": 1}, r"selector\.options\.frst: unknown option; did you mean 'first'"),
         ({"hidden_size": 1}, r"selector\.options\.hidden_size: unknown option"),
         ({"first": 2}, r"selector\.kind=fixed: first must be in 0 to 1, got 2"),
     ):
         with pytest.raises(ConfigError, match=problem):
-            make_selector(SelectorConfig(kind="fixed", options=options), schema, 3, seed=0)
+            build_selector(SelectorConfig(kind="fixed", options=options), schema, 3, seed=0)
 
 
 def test_a_dataset_of_a_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

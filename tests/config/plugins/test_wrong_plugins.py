@@ -22,7 +22,7 @@ from metaselector.evaluate.plugin_metric import metric_of_plugin
 from metaselector.meta.adapt.rule_contract import check_rule, made_rule
 from metaselector.meta.adapt.rules import MAML
 from metaselector.models import registry
-from metaselector.models.build import make_selector
+from metaselector.models.build import build_selector
 
 PARAMS = {"selector.a": torch.ones(2, 3), "selector.b": torch.ones(4)}
 SCHEMA = planted_world(2, 10, 4, np.random.default_rng(0)).dataset.schema
@@ -128,7 +128,7 @@ def test_a_selector_that_does_not_weigh(
 ) -> None:
     monkeypatch.setitem(SELECTORS.registered, "own", giving(given))
     with pytest.raises(ConfigError, match=problem):
-        make_selector(SelectorConfig(kind="own"), SCHEMA, 3, seed=0)
+        build_selector(SelectorConfig(kind="own"), SCHEMA, 3, seed=0)
 
 
 @pytest.mark.parametrize(
@@ -144,12 +144,12 @@ def test_a_base_model_that_does_not_score(
 ) -> None:
     monkeypatch.setitem(registry.MODELS.registered, "own", giving(given))
     with pytest.raises(ConfigError, match=problem):
-        registry.create("own", SCHEMA, {}, 0, called="mine")
+        registry.build_base_model("own", SCHEMA, {}, 0, called="mine")
 
 
 def test_an_option_of_the_wrong_type() -> None:
     with pytest.raises(ConfigError, match=r"^base_models.fm: FM cannot be built \(TypeError: "):
-        registry.create("fm", SCHEMA, {"embedding_size": "wide"}, 0)
+        registry.build_base_model("fm", SCHEMA, {"embedding_size": "wide"}, 0)
 
 
 # Metrics and data sets

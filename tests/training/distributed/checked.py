@@ -33,7 +33,7 @@ from metaselector.meta.outer_loop import MetaLearner
 from metaselector.meta.parameters import MetaParameters
 from metaselector.meta.train import meta_train
 from metaselector.meta.variants import make_adaptation
-from metaselector.models.build import make_mixture
+from metaselector.models.build import build_mixture
 from metaselector.models.mixture import Mixture
 from metaselector.training.distributed import workers
 from metaselector.training.distributed.agreement import Agreement
@@ -82,7 +82,7 @@ def models(seed: int) -> dict[str, nn.Module]:
 
 
 def mixture(seed: int, config: Config) -> Mixture:
-    return make_mixture(models(seed), DATA, config, 0)
+    return build_mixture(models(seed), DATA.schema, config, 0)
 
 
 def gradients_of(trainable: Any) -> dict[str, Tensor]:

@@ -21,7 +21,7 @@ from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.planted import planted_world
 from metaselector.meta.parameters import MetaParameters
 from metaselector.meta.train import meta_train
-from metaselector.models.build import make_mixture
+from metaselector.models.build import build_mixture
 from metaselector.training.loop.divergence import Diverged
 from metaselector.training.loop.snapshot_manager import SnapshotDirectory
 from metaselector.training.pretrain import pretrain
@@ -92,8 +92,8 @@ def learn(
     return meta_train(
         "metaselector",
         dataset,
-        make_mixture(made, dataset, config, 0),
-        make_mixture(made, dataset, config, 0),
+        build_mixture(made, dataset.schema, config, 0),
+        build_mixture(made, dataset.schema, config, 0),
         config,
         np.random.default_rng(0),
         description="learn",
