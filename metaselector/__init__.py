@@ -20,13 +20,14 @@ The rooms, lowest first; each imports only those above it in this list:
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from metaselector.common import __version__ as __version__
+
 if TYPE_CHECKING:
     from metaselector.api import MetaSelector
     from metaselector.common.errors import UserError
     from metaselector.inference.adapted_user import AdaptedUser
 
 __all__ = ["AdaptedUser", "MetaSelector", "UserError"]
-__version__ = "0.1.0"
 
 _MODULES = {
     "AdaptedUser": "metaselector.inference.adapted_user",

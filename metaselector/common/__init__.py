@@ -2,3 +2,5 @@
 
 Start with :mod:`~metaselector.common.errors`.
 """
+
+__version__ = "0.1.0"

@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
-from metaselector import __version__
+from metaselector.common import __version__
 from metaselector.common.errors import (
     CheckpointError,
     DamagedError,

@@ -161,9 +161,9 @@ def test_an_option_of_the_wrong_type() -> None:
         (raises, r"^evaluate.metrics: own fails \(KeyError: "),
         (lambda y: 1.0, r"own fails \(TypeError: .*called as metric\(y, p, users\)"),
         (None, "own fails"),
-        (lambda y, p, users: None, "own gives NoneType, not a number"),
-        (lambda y, p, users: "0.5", "own gives str, not a number"),
-        (lambda y, p, users: p, "own gives ndarray, not a number"),
+        (lambda y, p, users: None, "own returns NoneType; it must return a number"),
+        (lambda y, p, users: "0.5", "own returns str; it must return a number"),
+        (lambda y, p, users: p, "own returns ndarray; it must return a number"),
     ],
 )
 def test_metrics_must_return_a_number(function: Any, problem: str) -> None:
