@@ -69,7 +69,9 @@ def test_mistakes_are_named(fitted: MetaSelector, raw: pd.DataFrame) -> None:
     history = raw[raw["user"] == "u1"]
     with pytest.raises(DataError, match=r"history \(column user\): has rows of 40 users"):
         fitted.adapt(raw)
-    with pytest.raises(DataError, match=r"candidates.*is of user 'u2', and the history of 'u1'"):
+    with pytest.raises(
+        DataError, match=r"candidates.*belongs to user 'u2', but the history to 'u1'"
+    ):
         fitted.adapt(history).predict(raw[raw["user"] == "u2"])
     with pytest.raises(DataError, match=r"history \(column rating\): there is no such column"):
         fitted.adapt(history.drop(columns="rating"))

@@ -38,14 +38,14 @@ def test_full_output(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(sys, "stdout", full)
         done = invoke("config")
     assert done.lone_error == (
-        "standard output: cannot be written (No space left on device); files that the command "
-        "writes are complete"
+        "standard output: cannot be written (No space left on device); the command's output "
+        "files are complete"
     )
 
 
 def test_closed_output(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdout", None)
-    assert invoke("config").lone_error.startswith("standard output is closed; name a file")
+    assert invoke("config").lone_error.startswith("standard output is closed; write to a file")
 
 
 def test_an_option_that_steers_the_terminal(invoke: Invoke) -> None:

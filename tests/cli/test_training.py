@@ -33,7 +33,7 @@ def test_a_base_model_from_a_file(invoke: Invoke, prepared: Path, tmp_path: Path
 @pytest.mark.parametrize(
     ("text", "attribute", "problem"),
     [
-        (None, ":Mine", "cannot be read"),
+        (None, ":Mine", "cannot read the file of Mine"),
         ("", "", "--base-model mine: expected path/to/file.py:Class"),
         ("", ":Mine", "no class 'Mine' in this file"),
         ("from base_models import LR\n", ":LR", "another base model is called 'lr'"),

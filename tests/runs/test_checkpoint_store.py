@@ -28,7 +28,7 @@ def store(request: pytest.FixtureRequest) -> CheckpointStore:
 def test_what_is_saved_is_found_again(store: CheckpointStore, tmp_path: Path) -> None:
     path = tmp_path / "part.safetensors"
     assert not store.matches(path, SETTINGS)
-    with pytest.raises(CheckpointError, match="no such checkpoint"):
+    with pytest.raises(CheckpointError, match="checkpoint not found"):
         store.load(path, SETTINGS)
     store.save(path, {"weight": torch.arange(3.0)}, SETTINGS, RECORD)
     assert store.matches(path, SETTINGS)

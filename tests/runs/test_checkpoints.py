@@ -48,7 +48,7 @@ def test_records_are_read_without_building_a_model(
 ) -> None:
     monkeypatch.setattr(Checkpoints, "new_base", None)
     assert run.checkpoints.base_record("fm", "full", 0) == Pretrained(**RECORD)
-    with pytest.raises(CheckpointError, match="no such checkpoint"):
+    with pytest.raises(CheckpointError, match="checkpoint not found"):
         run.checkpoints.training_seconds()  # *early* and *train* are missing
 
 

@@ -155,7 +155,7 @@ def test_frozen_parameters_stay_what_the_source_had(folder: Path) -> None:
     [
         ({"freeze": ["fm.embeding.weight"]}, "did you mean 'fm.embedding.weight'"),
         ({"freeze": ["lr.*"]}, "freezes every parameter of base model 'lr'"),
-        ({"init_from": "{folder}/target"}, "is this run itself; name another one"),
+        ({"init_from": "{folder}/target"}, "is this run itself; name another run"),
     ],
 )
 def test_settings_that_cannot_be(

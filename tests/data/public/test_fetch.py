@@ -104,7 +104,7 @@ def test_a_full_disk_is_noticed_before_unpacking(
     (tmp_path / "ml-1m.zip").write_bytes(server.content)
     usage = SimpleNamespace(free=sum(map(len, FILES.values())) - 1)
     monkeypatch.setattr("metaselector.common.files.shutil.disk_usage", lambda path: usage)
-    with pytest.raises(UserError, match=r"what is in ml-1m\.zip, but only about .* free"):
+    with pytest.raises(UserError, match=r"needed for unpacking ml-1m\.zip, but only about .* free"):
         fetch(NAME, tmp_path, sources=[server.zip], progress=False)
     assert [entry.name for entry in tmp_path.iterdir()] == ["ml-1m.zip"]
 
