@@ -18,6 +18,8 @@ from metaselector.data.microseconds import TimePart, as_seconds
 
 Ints = NDArray[np.int64]
 """Counts, times, or positions of rows, users and items."""
+Floats = NDArray[np.float64]
+"""Labels, probabilities, losses or weights."""
 
 FeatureKind = Literal["categorical", "multivalued", "numeric"]
 Sampling = Literal["uniform", "popularity"]

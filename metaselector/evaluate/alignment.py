@@ -11,8 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from metaselector.common.errors import UserError, nearest
+from metaselector.data.interactions import Floats
 from metaselector.evaluate.checks import checked_rows, checked_users
-from metaselector.evaluate.losses import Floats
 
 
 @dataclass(frozen=True)

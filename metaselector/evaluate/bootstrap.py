@@ -18,10 +18,10 @@ from numpy.typing import ArrayLike
 
 from metaselector.common.errors import UserError, nearest
 from metaselector.common.progress import Progress, Silent
-from metaselector.data.interactions import Ints
+from metaselector.data.interactions import Floats, Ints
 from metaselector.evaluate.alignment import by_seed
 from metaselector.evaluate.checks import checked_rows
-from metaselector.evaluate.losses import Floats, row_logloss, user_codes
+from metaselector.evaluate.losses import row_logloss, user_codes
 
 LEVEL = 95
 """Confidence level in percent."""

@@ -9,17 +9,16 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from metaselector.common.errors import UserError
+from metaselector.data.interactions import Floats
 
-_Floats = NDArray[np.float64]
 
-
-def checked_labels(y: ArrayLike) -> _Floats:
+def checked_labels(y: ArrayLike) -> Floats:
     """Labels of any shape as float64; raises :class:`UserError` for a label other than 0 or 1."""
     labels = _numbers(y, "labels")
     return _all_of(labels, (labels == 0) | (labels == 1), "labels", "neither 0 nor 1")
 
 
-def checked_probabilities(p: ArrayLike) -> _Floats:
+def checked_probabilities(p: ArrayLike) -> Floats:
     """Predictions of any shape as float64; raises :class:`UserError` outside of [0, 1]."""
     predicted = _numbers(p, "predictions")
     right = (predicted >= 0) & (predicted <= 1)  # nan is neither
@@ -28,7 +27,7 @@ def checked_probabilities(p: ArrayLike) -> _Floats:
 
 def checked_rows(
     y: ArrayLike, p: ArrayLike, users: ArrayLike | None = None
-) -> tuple[_Floats, _Floats]:
+) -> tuple[Floats, Floats]:
     """Labels and predictions ``[N]`` as float64.
 
     Raises:
@@ -75,7 +74,7 @@ def checked_value(name: str, value: Any, what: str) -> float:
     return float(value)
 
 
-def _numbers(values: ArrayLike, name: str) -> _Floats:
+def _numbers(values: ArrayLike, name: str) -> Floats:
     try:
         return np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError) as error:
@@ -83,7 +82,7 @@ def _numbers(values: ArrayLike, name: str) -> _Floats:
         raise UserError(f"{name} are not an array of numbers ({reason[:80]})") from error
 
 
-def _all_of(values: _Floats, right: NDArray[np.bool_], name: str, problem: str) -> _Floats:
+def _all_of(values: Floats, right: NDArray[np.bool_], name: str, problem: str) -> Floats:
     if right.all():
         return values
     wrong = np.argwhere(~right)

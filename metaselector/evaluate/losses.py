@@ -9,10 +9,8 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from metaselector.common.errors import UserError
-from metaselector.data.interactions import Ints
+from metaselector.data.interactions import Floats, Ints
 from metaselector.evaluate.checks import checked_labels, checked_probabilities, checked_users
-
-Floats = NDArray[np.float64]
 
 _EPS = np.finfo(np.float64).eps
 

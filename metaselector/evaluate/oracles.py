@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from metaselector.data.interactions import Ints
-from metaselector.evaluate.losses import Floats, row_logloss, take, user_codes, user_losses
+from metaselector.data.interactions import Floats, Ints
+from metaselector.evaluate.losses import row_logloss, take, user_codes, user_losses
 
 
 def oracle_sample(y: ArrayLike, base: ArrayLike) -> tuple[Floats, Ints]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.encoded.schema import PADDING_ID, Field, Schema
-from metaselector.evaluate.losses import Floats
+from metaselector.data.interactions import Floats
 
 MOST_WORDS = 64
 """Multi-valued fields with at most this many words get one column per word."""

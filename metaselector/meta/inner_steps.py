@@ -8,18 +8,16 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.func import vmap
 
 from metaselector.data.encoded.batch import Batch
+from metaselector.data.interactions import Floats
 from metaselector.data.splitting.episodes import Episodes, Rows
 from metaselector.meta.adapt.contract import Step
 from metaselector.meta.parameters import PHI
 from metaselector.models.losses import MeanLoss
 from metaselector.models.mixture import Mixture, MixtureOutput
-
-Floats = NDArray[np.float64]
 
 
 class InnerSteps(NamedTuple):

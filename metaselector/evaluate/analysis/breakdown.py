@@ -10,11 +10,12 @@ import pandas as pd
 from scipy.stats import bootstrap
 
 from metaselector.common.errors import UserError
+from metaselector.data.interactions import Floats
 from metaselector.evaluate.alignment import by_seed
 from metaselector.evaluate.analysis.bins import quantile_bins
 from metaselector.evaluate.analysis.row_facts import FACTS, USER_FACTS
 from metaselector.evaluate.bootstrap import LEVEL
-from metaselector.evaluate.losses import Floats, row_logloss
+from metaselector.evaluate.losses import row_logloss
 from metaselector.evaluate.metrics import logloss
 
 BINS = 5

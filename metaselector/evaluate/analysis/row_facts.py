@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from metaselector.config import SplitConfig
 from metaselector.data.encoded.dataset import EncodedDataset
+from metaselector.data.interactions import Floats
 from metaselector.data.microseconds import DAY
 from metaselector.data.splitting.windows import boundaries, window_rows
-from metaselector.evaluate.losses import Floats
 
 USER_FACTS = ("history_rows", "rows_per_active_day", "drift")
 FACTS = (*USER_FACTS, "item_train_rows")

@@ -10,9 +10,8 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import logit
 
-from metaselector.data.interactions import Ints
+from metaselector.data.interactions import Floats, Ints
 from metaselector.evaluate.checks import checked_labels, checked_probabilities, checked_users
-from metaselector.evaluate.losses import Floats
 
 _EPS = 1e-6
 

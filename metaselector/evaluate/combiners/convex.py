@@ -8,8 +8,8 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import softmax
 
+from metaselector.data.interactions import Floats
 from metaselector.evaluate.combiners.contract import Predictions, labelled
-from metaselector.evaluate.losses import Floats
 
 _EPS = np.finfo(np.float64).eps
 

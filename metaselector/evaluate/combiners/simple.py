@@ -6,8 +6,9 @@ from typing import Self
 
 import numpy as np
 
+from metaselector.data.interactions import Floats
 from metaselector.evaluate.combiners.contract import Predictions, labelled, positions
-from metaselector.evaluate.losses import Floats, take, user_codes, user_losses
+from metaselector.evaluate.losses import take, user_codes, user_losses
 
 
 class Uniform:

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, GroupKFold
 
+from metaselector.data.interactions import Floats
 from metaselector.evaluate.combiners.contract import Predictions, labelled, logits
-from metaselector.evaluate.losses import Floats, row_logloss
+from metaselector.evaluate.losses import row_logloss
 
 FOLDS = 5
 CS = tuple(10.0**power for power in range(-4, 4))

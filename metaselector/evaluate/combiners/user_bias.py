@@ -7,10 +7,10 @@ from typing import Self
 import numpy as np
 from scipy.special import expit
 
-from metaselector.data.interactions import Ints
+from metaselector.data.interactions import Floats, Ints
 from metaselector.evaluate.combiners.contract import Predictions, logits, positions
 from metaselector.evaluate.combiners.halves import choose, given_or_chosen
-from metaselector.evaluate.losses import Floats, user_codes
+from metaselector.evaluate.losses import user_codes
 
 VARIANCES = (0.0, *(2.0**power for power in range(-8, 4)))
 """Candidates for the prior's variance."""

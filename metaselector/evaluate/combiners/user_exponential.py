@@ -7,9 +7,10 @@ from typing import Self
 import numpy as np
 from scipy.special import softmax
 
+from metaselector.data.interactions import Floats
 from metaselector.evaluate.combiners.contract import Predictions, positions
 from metaselector.evaluate.combiners.halves import choose, given_or_chosen
-from metaselector.evaluate.losses import Floats, user_codes, user_losses
+from metaselector.evaluate.losses import user_codes, user_losses
 
 ETAS = (0.0, *(2.0**power for power in range(-6, 7)))
 """Candidates for eta."""

@@ -11,8 +11,9 @@ from threadpoolctl import threadpool_limits
 
 from metaselector.common.errors import ConfigError
 from metaselector.data.encoded.dataset import EncodedDataset
+from metaselector.data.interactions import Floats
 from metaselector.data.splitting.protocol import Window
-from metaselector.evaluate.losses import Floats, row_logloss
+from metaselector.evaluate.losses import row_logloss
 from metaselector.evaluate.row_features import row_table
 from metaselector.models.estimators import Estimator, create_estimator, fit, refused
 from metaselector.models.precomputed import FittedScores

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from metaselector.config import TABLE_ROWS
+from metaselector.data.interactions import Floats
 from metaselector.evaluate.combiners import COMBINERS, OPTIONAL, Predictions, usable_combiners
-from metaselector.evaluate.losses import Floats
 from metaselector.report.groups import COMBINATION, group_of
 
 USERS, ROWS, K = 12, 8, 3
