@@ -156,4 +156,3 @@ def selection_gain(mean: Floats, covariance: Floats, basis: Floats, draws: Float
         gains[part] = (chosen - losses.min(axis=1)).mean(axis=1)
     gains[np.isnan(covariance).any(axis=(1, 2))] = np.nan
     return gains
-
