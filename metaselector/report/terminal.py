@@ -1,10 +1,12 @@
-"""Print tables on the terminal: safe cells, plug-ins and transferred parameters."""
+"""Print tables on the terminal: safe cells, plug-ins, transferred parameters and headroom."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -52,3 +54,49 @@ def print_transfer(run_dir: Path, console: Console) -> None:
         shown.add_row(cell(f"{line.model}.{line.parameter}"), cell(line.how), rows)
     console.print(shown)
     console.print(cell(run_dir / TRANSFER_FILE), highlight=False, soft_wrap=True)
+
+
+_FIGURES = {
+    "best-single": "best single model (logloss)",
+    "oracle": "oracle",
+    "chance": "oracle by chance",
+    "chance-sd": "standard deviation of chance",
+    "chance-p": "p-value of the oracle against chance",
+    "split-half": "split-half",
+    "between-share": "share of variance between users",
+}
+
+
+def print_headroom(table: pd.DataFrame, console: Console) -> None:
+    """Print a table of :func:`metaselector.evaluate.headroom_table.headroom_table` by window."""
+    for window, part in table.groupby("window", sort=False):
+        every = part["models"].iloc[0]
+        title = f"{window}: what choosing among {every.replace('+', ', ')} can win"
+        shown = Table(title=cell(title), title_justify="left")
+        shown.add_column("gain in logloss on the best single model", overflow="fold")
+        shown.add_column("value", justify="right")
+        shown.add_column("95 % interval", justify="right", no_wrap=True)
+        sizes = part["figure"].str.startswith("support-size")
+        for line in part[~sizes].itertuples():
+            interval = "" if pd.isna(line.low) else f"{line.low:.4f} to {line.high:.4f}"
+            name = cell(_headroom_name(line, every))
+            shown.add_row(name, f"{line.value:.4f}", interval)
+        console.print(shown)
+        marks = [
+            f"{line.figure.removeprefix('support-size-')} of users have at most {line.value:.0f}"
+            for line in part[sizes].itertuples()
+        ]
+        if marks:
+            text = cell(f"support rows: {', '.join(marks)}")
+            console.print(text, highlight=False, soft_wrap=True)
+
+
+def _headroom_name(line: Any, every: str) -> str:
+    if line.figure == "evidence":
+        return f"with {line.n} {'row' if line.n == 1 else 'rows'} of evidence"
+    if line.figure == "added":
+        return f"added by {line.models}"
+    if line.figure == "perfect-knowledge":
+        among = "" if line.models == every else f" among {line.models.replace('+', ', ')}"
+        return f"perfect knowledge{among}"
+    return _FIGURES[line.figure]
