@@ -86,7 +86,7 @@ WORLDS = {
     "two models": World(means=(0.53, 0.54)),
     "heavy-tailed rows": World(row_tail=3),
     "heavy-tailed users": World(user_tail=3),
-    "1 to 5 rows": World(rows=2, fewest=1),
+    "2 rows on average": World(rows=2, fewest=1),
     "100 users": World(users=100),
     "uneven noise": World(uneven=True),
 }

@@ -240,7 +240,9 @@ def _modelled(
     basis, every = contrasts(k), tuple(range(k))
     found = moments(user_sums(values @ basis, codes), weights)
     draws = rng.standard_normal((_DRAWS, k - 1))
-    draws = np.stack([draws, -draws], axis=1).reshape(-1, k - 1)  # pairs, so that means are 0
+    draws = np.stack([draws, -draws], axis=1).reshape(
+        2 * _DRAWS, k - 1
+    )  # pairs, so that means are 0
     more, less = parts(found.between)
 
     def gain(more: Floats, less: Floats, models: tuple[int, ...] = every) -> Floats:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -11,15 +12,15 @@ import pyarrow as pa
 from numpy.typing import ArrayLike
 
 from metaselector.common.errors import DataError, UserError
-from metaselector.data.interactions import Floats
 from metaselector.data.raw.expansion import read_whole
 from metaselector.evaluate.alignment import Aligned
-from metaselector.evaluate.checks import checked_rows, checked_users
+from metaselector.evaluate.checks import checked_labels, checked_probabilities, checked_users
 from metaselector.evaluate.headroom import headroom
 from metaselector.evaluate.losses import row_logloss
 
 COLUMNS = ("window", "figure", "models", "n", "value", "low", "high")
 QUANTILES = (10, 25, 50, 75, 90)
+Checked = TypeVar("Checked")
 _SUFFIXES = (".csv", ".parquet")
 
 
@@ -114,17 +115,16 @@ def read_wide(path: Path) -> Aligned:
         raise DataError(path, "has no column of probabilities besides user and label")
     if frame.empty:
         raise DataError(path, "has no rows")
-    predicted: Mapping[str, Floats] = {name: _checked(path, frame, name) for name in models}
-    return Aligned(
-        users=frame["user"].to_numpy(dtype=object),
-        y=frame["label"].to_numpy(np.float64),
-        p=dict(predicted),
-    )
+    _checked(path, frame, "user", checked_users)
+    y = _checked(path, frame, "label", checked_labels)
+    p = {name: _checked(path, frame, name, checked_probabilities) for name in models}
+    return Aligned(frame["user"].to_numpy(dtype=object), y, p)
 
 
-def _checked(path: Path, frame: pd.DataFrame, name: str) -> Floats:
+def _checked(
+    path: Path, frame: pd.DataFrame, name: str, check: Callable[[pd.Series], Checked]
+) -> Checked:
     try:
-        checked_users(frame["user"])
-        return checked_rows(frame["label"], frame[name])[1]
+        return check(frame[name])
     except UserError as error:
         raise DataError(path, str(error), column=name) from error

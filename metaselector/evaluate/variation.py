@@ -69,9 +69,9 @@ def moments(users: UserSums, weights: Floats) -> Moments:
 
     User u has n_u rows, mean x_u and sample covariance C_u; N is the number of rows and m their
     mean. Then E[sum_u n_u (x_u - m)(x_u - m)'] = (N - sum n_u^2 / N) between
-    + sum_u (1 - n_u / N) C_u, whether or not users vary equally within themselves. Solving for
-    ``between`` is unbiased. Source: Searle, Casella and McCulloch, "Variance Components", 1992,
-    chapter 3, where C_u is the same for all users.
+    + sum_u (1 - n_u / N) C_u, whether or not users vary equally within themselves. Solved for
+    ``between``, the estimate is unbiased. Source: Searle, Casella and McCulloch, "Variance
+    Components", 1992, chapter 3, where C_u is the same for all users.
 
     Args:
         users: of U users.
@@ -88,7 +88,7 @@ def moments(users: UserSums, weights: Floats) -> Moments:
     mean = sums / total[:, None]
     within = weights @ (n[:, None] * flat) / total[:, None]  # [R, P * P]
     squares = weights @ (outer / n[:, None])
-    squares -= (sums[:, :, None] * mean[:, None, :]).reshape(-1, p * p)
+    squares -= (sums[:, :, None] * mean[:, None, :]).reshape(len(weights), p * p)
     scale = total - weights @ n**2 / total
     with np.errstate(divide="ignore", invalid="ignore"):
         between = (squares - (weights @ flat - within)) / scale[:, None]
