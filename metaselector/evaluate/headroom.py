@@ -256,8 +256,8 @@ def _modelled(
     share = np.divide(spread, row_spread, out=np.zeros_like(spread), where=row_spread != 0)
     yield _figure("between-share", every, share)
     for n in rows:
-        known = (evidence(part, found.within, n) for part in (more, less))
-        yield _figure("evidence", every, gain(*known), n)
+        gained = gain(evidence(more, found.within, n), evidence(less, found.within, n))
+        yield _figure("evidence", every, gained, n)
     centre = found.mean @ basis.T  # [1 + R, K]
     for left_out in range(k) if k > 2 else ():
         kept = tuple(model for model in every if model != left_out)

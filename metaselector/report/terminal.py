@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -77,26 +77,28 @@ def print_headroom(table: pd.DataFrame, console: Console) -> None:
         shown.add_column("value", justify="right")
         shown.add_column("95 % interval", justify="right", no_wrap=True)
         sizes = part["figure"].str.startswith("support-size")
-        for line in part[~sizes].itertuples():
-            interval = "" if pd.isna(line.low) else f"{line.low:.4f} to {line.high:.4f}"
-            name = cell(_headroom_name(line, every))
-            shown.add_row(name, f"{line.value:.4f}", interval)
+        for line in part[~sizes].to_dict("records"):
+            low, high = line["low"], line["high"]
+            interval = "" if pd.isna(low) else f"{low:.4f} to {high:.4f}"
+            shown.add_row(cell(_headroom_name(line, every)), f"{line['value']:.4f}", interval)
         console.print(shown)
         marks = [
-            f"{line.figure.removeprefix('support-size-')} of users have at most {line.value:.0f}"
-            for line in part[sizes].itertuples()
+            f"{line['figure'].removeprefix('support-size-')} of users have at most "
+            f"{line['value']:.0f}"
+            for line in part[sizes].to_dict("records")
         ]
         if marks:
             text = cell(f"support rows: {', '.join(marks)}")
             console.print(text, highlight=False, soft_wrap=True)
 
 
-def _headroom_name(line: Any, every: str) -> str:
-    if line.figure == "evidence":
-        return f"with {line.n} {'row' if line.n == 1 else 'rows'} of evidence"
-    if line.figure == "added":
-        return f"added by {line.models}"
-    if line.figure == "perfect-knowledge":
-        among = "" if line.models == every else f" among {line.models.replace('+', ', ')}"
+def _headroom_name(line: Mapping[Hashable, Any], every: str) -> str:
+    figure, models = line["figure"], line["models"]
+    if figure == "evidence":
+        return f"with {line['n']} {'row' if line['n'] == 1 else 'rows'} of evidence"
+    if figure == "added":
+        return f"added by {models}"
+    if figure == "perfect-knowledge":
+        among = "" if models == every else f" among {models.replace('+', ', ')}"
         return f"perfect knowledge{among}"
-    return _FIGURES[line.figure]
+    return _FIGURES[figure]
