@@ -52,6 +52,12 @@ class Figure(NamedTuple):
         value: in the unit of the losses.
         low, high: percentile interval of a bootstrap over users; for ``chance``, the middle 95 %
             of the permutations; nan where a figure has none.
+
+    Example:
+        >>> losses = [[0.1, 0.3], [0.2, 0.6], [0.7, 0.4]]
+        >>> figure = headroom(losses, ["ann", "ann", "bob"], np.random.default_rng(0))[1]
+        >>> figure.name, round(figure.value, 2)
+        ('oracle', 0.1)
     """
 
     name: str
@@ -84,9 +90,9 @@ def headroom(
     - ``split-half``: mean gain over random splits. A user with n rows chooses on floor(n / 2) of
       them, or takes the best single model if n = 1, is scored on the rest and counts n times. The
       best single model is chosen on the same halves, so that neither choice is scored on its rows;
-    - ``perfect-knowledge``: ``min_k m_k - E[min_k (m + b)_k]`` with b ~ N(0, between), see
-      :func:`metaselector.evaluate.variation.moments`; ``between-share``: the share of the
-      variance between users in that of a row;
+    - ``perfect-knowledge``: ``min_k m_k - E[min_k (m + b)_k]`` with b ~ N(0, between), the
+      covariance between users by the method of moments (``variation.moments``);
+    - ``between-share``: trace of that covariance, as a share of the trace for a row;
     - ``evidence``: the same where the posterior mean after n rows chooses, so that b has the
       covariance ``between (between + within / n)^-1 between``;
     - for K > 2, ``perfect-knowledge`` of each set without one model, and ``added``: how much lower

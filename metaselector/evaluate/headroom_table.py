@@ -93,6 +93,14 @@ def read_wide(path: Path) -> Aligned:
         DataError: the file is missing or damaged, a column is missing, there is no model, or a
             user, label or probability is invalid.
         UserError: the file has another suffix.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "theirs.csv")
+        ...     _ = path.write_text("user,label,lr,fm\\nann,1,0.6,0.9\\nbob,0,0.4,0.2\\n")
+        ...     read_wide(path).of("fm").tolist()
+        [0.9, 0.2]
     """
     if path.suffix.lower() not in _SUFFIXES:
         raise UserError(f"{path}: choose a file that ends in {' or '.join(_SUFFIXES)}")
