@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 
 from metaselector.cli.data import data_app
 from metaselector.cli.evaluation import analyse, evaluate
+from metaselector.cli.headroom import headroom
 from metaselector.cli.inference import explain, predict
 from metaselector.cli.notes import noted
 from metaselector.cli.report import report
@@ -73,6 +74,7 @@ app.command("meta-train")(meta_train)
 app.command()(tune)
 app.command()(evaluate)
 app.command()(analyse)
+app.command()(headroom)
 app.command()(reproduce)
 
 

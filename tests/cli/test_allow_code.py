@@ -11,6 +11,7 @@ from .conftest import Invoke
 COMMANDS: dict[str, list[str]] = {
     "evaluate": ["--run", "RUN"],
     "analyse": ["--run", "RUN"],
+    "headroom": ["--run", "RUN"],
     "meta-train": ["--run", "RUN"],
     "pretrain": ["--run", "RUN", "--resume"],
     "reproduce": ["--run", "RUN", "--resume"],

@@ -47,6 +47,7 @@ def test_the_commands_are_those_of_the_readme() -> None:
         "tune",
         "evaluate",
         "analyse",
+        "headroom",
         "predict",
         "explain",
         "report",

@@ -1,0 +1,82 @@
+"""The command that measures how much selecting a base model per user can win."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from metaselector.cli.declare import Options, with_options
+from metaselector.cli.opening import open_run
+from metaselector.cli.options import ALLOW_CODE, RUN
+from metaselector.common.errors import UserError
+from metaselector.common.streams import console, say
+
+HEADROOM_FILE = "headroom.csv"
+
+
+@with_options(RUN, "predictions", "output", "seed", "resamples", ALLOW_CODE)
+def headroom(
+    options: Options,
+    predictions: Annotated[
+        Path | None,
+        typer.Option(
+            help="Predictions of any system instead of a run: .csv or .parquet with the columns "
+            "user and label (0 or 1), and one column of probabilities per model.",
+            show_default="those of the run",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV file to write, for --predictions.",
+            show_default="headroom.csv beside the predictions",
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Seed of the run's models, and of the random draws.",
+            show_default="the run's first; 0 for --predictions",
+        ),
+    ] = None,
+    resamples: Annotated[
+        int, typer.Option(min=1, help="Resamples of users for the intervals.")
+    ] = 1000,
+) -> None:
+    """Measure how much choosing one base model per user can win, before meta-training anything.
+
+    Needs only predictions: those of an evaluated run's base models for test and valid, or a table
+    of any system's. Prints gains in logloss on the best single model with 95 % intervals: of the
+    oracle, by chance, with half of each user's rows, with perfect knowledge, and with n rows.
+
+    Writes headroom.csv beside the results.
+    """
+    import numpy as np
+
+    from metaselector.common.files import write_text
+    from metaselector.common.progress import Bars
+    from metaselector.evaluate.headroom_table import headroom_table, read_wide
+    from metaselector.report.terminal import print_headroom
+    from metaselector.runs.stages.headroom import measure_headroom
+
+    if predictions is None:
+        if output is not None:
+            raise UserError("--output is for --predictions; a run's headroom.csv is kept in it")
+        this = open_run(options)
+        found = [
+            (folder / HEADROOM_FILE, table)
+            for folder, table in measure_headroom(this, seed, resamples, Bars())
+        ]
+    else:
+        if options.run is not None:
+            raise UserError("pass either --run or --predictions")
+        generator = np.random.default_rng(seed or 0)
+        table = headroom_table(read_wide(predictions), predictions.stem, generator, resamples)
+        found = [(output or predictions.parent / HEADROOM_FILE, table)]
+    for path, table in found:
+        print_headroom(table, console())
+        write_text(path, table.to_csv(index=False, float_format="%.6g"))
+        say(path)
