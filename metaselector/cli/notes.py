@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TextIO
+from typing import Literal, TextIO
 
 from metaselector.common.errors import (
     CandidateWarning,
@@ -40,5 +40,7 @@ def noted() -> Iterator[None]:
     with warnings.catch_warnings():
         before, warnings.showwarning = warnings.showwarning, show
         for category in (CandidateWarning, *_NOTES):
-            warnings.simplefilter("always", category)
+            # A command may read a file of settings twice.
+            often: Literal["once", "always"] = "once" if category is RenamedWarning else "always"
+            warnings.simplefilter(often, category)
         yield

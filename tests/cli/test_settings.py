@@ -19,6 +19,18 @@ def test_settings_are_printed(invoke: Invoke, settings: Path) -> None:
     assert "deepfm" not in done.out
 
 
+def test_former_names_of_settings_are_noted_once(
+    invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without --run, the file is read once to name the run and once to open it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "old.yaml").write_text("adapt: {theta_rate: 0.25}\n")
+    done = invoke("pretrain", "--config", "old.yaml")
+    assert "no prepared data" in done.error
+    note = "note: old.yaml: settings were renamed: adapt.theta_rate is now adapt.inner_lr_theta"
+    assert done.err.splitlines()[:-1] == [note]
+
+
 def test_plugins_are_listed(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     done = invoke("plugins", "--set", f"base_models.mine.model={POPULARITY}:Popularity")
