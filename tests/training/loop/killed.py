@@ -33,6 +33,8 @@ def train(directory: Path) -> None:
 
 def main(directory: Path, kills: int, seconds: float) -> None:
     torch.set_num_threads(1)
+    # The first optimizer makes torch import much more: here, and not in every process anew.
+    torch.optim.Adam([torch.zeros(1, requires_grad=True)])
     moments, killed, done = random.Random(0), 0, False
     while killed < kills or not done or _resumed(directory) < kills // 2:
         if done:
