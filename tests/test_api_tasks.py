@@ -1,4 +1,4 @@
-"""The Python API on data of several tasks, and on new users' protocol."""
+"""The Python API on multi-task data and in the cold protocol."""
 
 from __future__ import annotations
 

@@ -196,8 +196,8 @@ def construct(
     tasks = [(parent, False) for parent in schema.parents]
     if "tasks" in parameters and len(tasks) == 1:
         raise ConfigError(
-            f"base_models.{called}: {cls.__name__} is a model of several tasks, and the data have "
-            f"one, {schema.tasks[0]}; use a single-task model"
+            f"base_models.{called}: {cls.__name__} is a multi-task model, but the data has only "
+            f"one task, {schema.tasks[0]}; use a single-task model"
         )
     # The global generator is used by torch's initialisers; fork it, so that ours leaves no trace.
     # torch.manual_seed would also seed every device.

@@ -171,7 +171,7 @@ def test_untrained_selector_mixes_evenly() -> None:
 
 
 class Tasks(nn.Module):
-    """Several constant models of one task each, as one of several tasks, or a selector of them."""
+    """Constant single-task models combined into one multi-task model or selector."""
 
     tables: tuple[str, ...] = ()
 

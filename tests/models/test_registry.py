@@ -73,7 +73,7 @@ def test_options_reach_the_model() -> None:
 
 
 def test_a_multi_task_model_needs_data_of_several_tasks() -> None:
-    with pytest.raises(ConfigError, match=r"base_models\.mine: PLE .*have one, rating"):
+    with pytest.raises(ConfigError, match=r"base_models\.mine: PLE .*only one task, rating"):
         registry.build_base_model("ple", SCHEMA, {}, 0, called="mine")
 
 

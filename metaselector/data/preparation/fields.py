@@ -98,7 +98,7 @@ class Fields:
         return ids[table].astype(np.int32)
 
     def numeric(self, name: str, of: Owner, numbers: Numbers, buckets: int | None) -> Field:
-        """Create a numeric or bucketed field, with an empty vocabulary if *train* has no numbers.
+        """Create a numeric or bucketed field, with an empty vocabulary if *train* has no values.
 
         :func:`~metaselector.data.preparation.numbers.number_cells` encodes its values.
         """

@@ -1,4 +1,4 @@
-"""Training on several tasks: how their losses and gradients are balanced.
+"""Multi-task training: how task losses and gradients are balanced.
 
 Start with :mod:`~metaselector.training.multi_task.objective`.
 """

@@ -1,4 +1,4 @@
-"""Balance the losses of several tasks in one training step."""
+"""Weight the task losses of a multi-task model."""
 
 from __future__ import annotations
 

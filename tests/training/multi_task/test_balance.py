@@ -1,4 +1,4 @@
-"""How the losses of several tasks become one step."""
+"""Weights of the task losses of a multi-task model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Metrics of several tasks, each where it is observed."""
+"""Validation metrics per task, on the rows where the task is observed."""
 
 from __future__ import annotations
 

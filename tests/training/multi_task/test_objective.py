@@ -1,4 +1,4 @@
-"""Training a model of several tasks."""
+"""Training multi-task models."""
 
 from __future__ import annotations
 
