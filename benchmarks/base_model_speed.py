@@ -62,7 +62,7 @@ def contender(
 def evaluation(dataset: EncodedDataset, config: Config) -> Callable[[], object]:
     """A task that adapts untrained joint MetaSelector to every user and predicts *test*."""
     mixture = build_mixture(new_models(dataset, config.device), dataset.schema, config, seed=0)
-    adaptation = make_adaptation("metaselector", mixture, config.adapt)
+    adaptation = make_adaptation("metaselector", mixture, config)
     start = dict(mixture.named_parameters())
     alpha = adaptation.rule.init({name: start[name].detach() for name in adaptation.names})
     window = (config.split.valid, 100)

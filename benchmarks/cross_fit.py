@@ -121,7 +121,7 @@ def meta_train(
     bases = [_theta(run.checkpoints.load_mixture(fold.base_models, seed)) for fold in folds]
     if start_from is not None:
         start_from.attach(mixture)
-    adaptation = make_adaptation(variant, mixture, config.adapt)
+    adaptation = make_adaptation(variant, mixture, config)
     joint = kind_of(variant) == "metaselector"
     for each in (mixture, later):
         each.base_models.requires_grad_(joint)

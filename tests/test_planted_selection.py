@@ -121,7 +121,7 @@ def outcome() -> Outcome:
         progress=Silent(),
     )
     mixture = learned.attach(later)
-    adaptation = make_adaptation(VARIANT, mixture, CONFIG.adapt)
+    adaptation = make_adaptation(VARIANT, mixture, CONFIG)
     model = AdaptedModel.of_settings(
         mixture, learned.alpha, adaptation, dataset.schema.tasks, CONFIG.adapt
     )

@@ -11,7 +11,7 @@ from pydantic import Field, field_validator
 from metaselector.common.text import shown
 from metaselector.config.data import ColdConfig, DataConfig, SplitConfig
 from metaselector.config.evaluate import EvaluateConfig
-from metaselector.config.meta import AdaptConfig, MetaTrainConfig, SelectorConfig
+from metaselector.config.meta import AdaptConfig, MetaTrainConfig, PaperConfig, SelectorConfig
 from metaselector.config.models import BaseModelConfig, default_base_models
 from metaselector.config.plugins.kinds import TRACKERS
 from metaselector.config.plugins.registry import checked
@@ -32,7 +32,12 @@ TABLE_ROWS = (
     "user-best",
     "user-exponential",
     "user-bias",
+    "user-finetuned-plain",
     "user-finetuned",
+    "user-finetuned-residuals",
+    "metaselector-paper-simplified",
+    "metaselector-paper",
+    "metaselector-untrained",
     "metaselector-simplified-maml",
     "metaselector-simplified-first-order-maml",
     "metaselector-simplified",
@@ -79,6 +84,7 @@ class Config(Section):
     selector: SelectorConfig = Field(default_factory=SelectorConfig)
     adapt: AdaptConfig = Field(default_factory=AdaptConfig)
     meta_train: MetaTrainConfig = Field(default_factory=MetaTrainConfig)
+    paper: PaperConfig = Field(default_factory=PaperConfig)
     evaluate: EvaluateConfig = Field(default_factory=EvaluateConfig)
     checkpoint: CheckpointConfig = Field(default_factory=CheckpointConfig)
     tracking: tuple[str, ...] = Field(

@@ -45,6 +45,23 @@ class SelectorConfig(Section):
         description="Adam's learning rate for the sample-level selector, from which phi is "
         "initialized",
     )
+    epochs: int = Field(
+        10, ge=1, description="maximum passes over the users for the sample-level selector"
+    )
+    query_size: int = Field(
+        100, ge=1, description="maximum rows per user and pass for the sample-level selector"
+    )
+
+    @property
+    def of_training(self) -> dict[str, Any]:
+        """The settings of the outer loop that trains the sample-level selector."""
+        return {
+            "outer_lr_phi": self.learning_rate,
+            "epochs": self.epochs,
+            "query_size": self.query_size,
+            "support_boundary": "start",
+            "averaging": 0.0,
+        }
 
     @field_validator("kind")
     @classmethod
@@ -57,6 +74,30 @@ class SelectorConfig(Section):
         if len(set(inputs)) < len(inputs):
             raise ValueError("an input is listed twice; list each once")
         return tuple(kind for kind in get_args(SelectorInput) if kind in inputs)
+
+
+class ResidualsConfig(Section):
+    """The correction by the residuals of similar support rows; numbers start here."""
+
+    enabled: bool = Field(True, description="correct predictions by the residuals of support rows")
+    similarities: tuple[str, ...] = Field(
+        ("features", "embeddings", "co-residuals"),
+        description="measures of how alike two rows are: features (cosine of the items' lists, "
+        "such as genres), embeddings (cosine of the items' vectors in a base model), "
+        "co-residuals (how alike training users' residuals of the two items are), a "
+        "plug-in, or path/to/file.py:Class; those that the data lack are left out",
+    )
+    strength: float = Field(0.5, gt=0, description="initial strength of the correction")
+    prior: float = Field(
+        1.0, gt=0, description="initial variance of the prior, which few rows do not outweigh"
+    )
+    half_life: float = Field(
+        20.0, gt=0, description="initial number of later rows that halve a support row's weight"
+    )
+    time_decay: float = Field(
+        0.2, gt=0, description="initial exponent of the decay with the hours between two rows"
+    )
+    gamma: float = Field(1.0, description="how much each similarity counts at the start")
 
 
 class AdaptConfig(Section):
@@ -77,17 +118,34 @@ class AdaptConfig(Section):
         True, description="learn separate rates for each inner step (granularity scalar or tensor)"
     )
     half_lives: tuple[float | None, ...] = Field(
-        (2.0,),
+        (20.0, 2.0),
         description="recency weighting in the last inner steps, one value per step: number of "
         "later rows that halve a support row's weight; null: equal weights, as in "
         "all earlier steps",
     )
-    prior_rows: float = Field(
-        0.0,
+    time_decay: float = Field(
+        0.5,
         ge=0,
-        description="scales a user's support loss by n / (n + this), where n is their number of "
-        "support rows, so that few rows move the parameters less",
+        description="a support row g hours before the first row to predict has the weight "
+        "(1 + g) to the power of minus this; 0: none",
     )
+    prior_rows: float = Field(
+        10.0,
+        ge=0,
+        description="scales a user's support loss by n / (n + this), where n is the sum of their "
+        "support rows' weights, so that few rows move the parameters less",
+    )
+    learned_weights: bool = Field(
+        True,
+        description="let the outer loop learn half_lives, time_decay and prior_rows, one of each "
+        "per step; they start at these settings, and null at 1000 rows",
+    )
+    support_sizes: tuple[int, ...] = Field(
+        (1, 2, 3, 5, 10, 20),
+        description="numbers of support rows that meta-training also shows: half of the users get "
+        "one of these at random, the others all; none: always all",
+    )
+    residuals: ResidualsConfig = Field(default_factory=ResidualsConfig)
     engine: Literal["func", "higher", "learn2learn"] = Field(
         "func",
         description="implementation of the inner loop; all give equal results, and func adapts "
@@ -166,23 +224,43 @@ class MetaTrainConfig(Section):
     """The outer loop: meta-training of theta, phi and alpha."""
 
     users_per_batch: int = Field(32, ge=1, description="users per meta-batch")
-    query_size: int = Field(100, ge=1, description="maximum query rows per user in training")
+    query_size: int = Field(15, ge=1, description="maximum query rows per user in training")
     support_boundary: Literal["random", "start"] = Field(
-        "start",
+        "random",
         description="warm: where an episode's support set ends within the window early to "
         "train: random (at a random row) or start (where the window starts, so that "
         "the base models were trained on the whole support set)",
     )
-    epochs: int = Field(10, ge=1, description="maximum passes over the users")
+    epochs: int = Field(6, ge=1, description="maximum passes over the users")
     patience: int = Field(
         3, ge=1, description="epochs without a lower valid loss before stopping early"
     )
     outer_lr_theta: float = Field(
-        1e-4, ge=0, description="Adam's outer learning rate for theta (joint)"
+        0.0,
+        ge=0,
+        description="Adam's outer learning rate for theta (joint); 0: theta starts as pretrained",
     )
-    outer_lr_phi: float = Field(5e-4, ge=0, description="Adam's outer learning rate for phi")
+    outer_lr_phi: float = Field(
+        0.0,
+        ge=0,
+        description="Adam's outer learning rate for phi; 0: phi starts as the sample-level "
+        "selector's",
+    )
     outer_lr_alpha: float = Field(
-        5e-2, ge=0, description="Adam's outer learning rate for alpha, the inner rates"
+        5e-2,
+        ge=0,
+        description="Adam's outer learning rate for alpha: the inner rates and the other numbers "
+        "of the inner loop and of the residuals",
+    )
+    keep_sign: bool = Field(
+        True, description="learn each inner rate as its start times exp(s), which keeps its sign"
+    )
+    averaging: float = Field(
+        0.95,
+        ge=0,
+        lt=1,
+        description="decay of the moving average, over steps, of all that is learned, which is "
+        "validated and kept; 0: no averaging",
     )
     weight_decay: float = Field(
         0.0,
@@ -218,3 +296,42 @@ class MetaTrainConfig(Section):
         if bounds is not None and not bounds[0] <= bounds[1]:  # neither is nan
             raise ValueError(f"rate_bounds: expected [minimum, maximum], got {list(bounds)}")
         return bounds
+
+
+class PaperConfig(Section):
+    """The rows metaselector-paper: the published algorithm, without what this project added.
+
+    One rule, plain gradient steps on equally weighted support rows, and an outer loop that learns
+    theta, phi and alpha. The paper does not state its settings; these are this project's.
+    """
+
+    steps: int = Field(1, ge=1, description="inner gradient steps")
+    granularity: Literal["scalar", "tensor", "element"] = Field(
+        "tensor", description="as adapt.granularity"
+    )
+    inner_lr_theta: float = Field(0.1, description="initial inner learning rate of theta")
+    inner_lr_phi: float = Field(0.5, description="initial inner learning rate of phi")
+    query_size: int = Field(100, ge=1, description="maximum query rows per user in training")
+    support_boundary: Literal["random", "start"] = Field(
+        "start", description="as meta_train.support_boundary"
+    )
+    epochs: int = Field(10, ge=1, description="maximum passes over the users")
+    outer_lr_theta: float = Field(1e-4, ge=0, description="Adam's outer learning rate for theta")
+    outer_lr_phi: float = Field(5e-4, ge=0, description="Adam's outer learning rate for phi")
+    outer_lr_alpha: float = Field(5e-2, ge=0, description="Adam's outer learning rate for alpha")
+
+    @property
+    def of_adapt(self) -> dict[str, Any]:
+        """The settings of the inner loop."""
+        plain = {"half_lives": (), "time_decay": 0.0, "prior_rows": 0.0, "learned_weights": False}
+        own = self.model_dump(include={"steps", "granularity", "inner_lr_theta", "inner_lr_phi"})
+        none = ResidualsConfig(enabled=False, similarities=())
+        rule = {"rule": "meta-sgd", "per_step": False, "support_sizes": (), "residuals": none}
+        return plain | own | rule
+
+    @property
+    def of_meta_train(self) -> dict[str, Any]:
+        """The settings of the outer loop."""
+        shared = {"query_size", "support_boundary", "epochs"}
+        rates = {"outer_lr_theta", "outer_lr_phi", "outer_lr_alpha"}
+        return self.model_dump(include=shared | rates) | {"keep_sign": False, "averaging": 0.0}

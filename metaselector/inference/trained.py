@@ -118,7 +118,7 @@ class TrainedModel(SavedModel):
     @property
     def adaptation(self) -> Adaptation:
         """The settings of the inner loop."""
-        return make_adaptation(self.variant, self.mixture, self.config.adapt)
+        return make_adaptation(self.variant, self.mixture, self.config, self.alpha)
 
     @property
     def adapted(self) -> AdaptedModel:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from metaselector.config import AdaptConfig
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.splitting.episodes import EpisodeRows, Episodes, load_episodes
-from metaselector.data.splitting.protocol import EvaluationProtocol
+from metaselector.data.splitting.protocol import EvaluationProtocol, EvaluationSplit
 from metaselector.meta.adapt.adaptation import Adaptation
 from metaselector.meta.adapt.contract import Engine, InnerLoop
 from metaselector.meta.adapt.engines import make_engine
@@ -96,6 +96,7 @@ class AdaptedModel:
         Several workers share the users, and all of them must call it.
         """
         device = next(self.mixture.parameters()).device
+        similarity = self.mixture.similarity if self.adaptation.residuals else None
         sizes = (episodes.query >= 0).sum(axis=1)
         order = np.argsort(sizes, kind="stable")  # similar sizes share a chunk: less padding
         parts: list[WindowPredictions] = []
@@ -103,7 +104,7 @@ class AdaptedModel:
         for i in range(0, len(order), self.users_at_once):
             rows = episodes.some(order[i : i + self.users_at_once])
             if i // self.users_at_once % workers.count() == workers.rank():
-                batch = load_episodes(dataset, rows).to(device)
+                batch = load_episodes(dataset, rows, similarity).to(device)
                 output = self.output(batch)
                 parts.append(_unpad(output, self.loss.rows(output, batch.query.labels), rows.query))
             else:
@@ -162,12 +163,14 @@ def valid_loss(
     mixture: Mixture,
     adaptation: Adaptation,
     protocol: EvaluationProtocol,
+    splits: Sequence[EvaluationSplit] = (),
 ) -> float:
     """Mean logloss of the queries of *valid*, averaged over the evaluation splits.
 
     Args:
         candidate: parameters to attach to the mixture.
         mixture: on base models trained on *train*; restored afterwards.
+        splits: the evaluation splits to average over, by default all.
     """
     before = parameters_of(mixture)
     candidate.attach(mixture)
@@ -175,7 +178,7 @@ def valid_loss(
     model = AdaptedModel.of_settings(mixture, candidate.alpha, adaptation, tasks, config)
     losses = [
         model.predict(protocol.dataset, evaluation_split.valid).loss()
-        for evaluation_split in protocol.evaluation_splits
+        for evaluation_split in splits or protocol.evaluation_splits
     ]
     with torch.no_grad():
         for name, parameter in mixture.named_parameters():

@@ -1,27 +1,202 @@
-"""Fine-tuning for each user without meta-learning, the baseline for what MetaSelector adds.
+"""Fine-tuning for each user without meta-learning: the rivals of MetaSelector.
 
-The base models' plain average takes steps of gradient descent on the user's support, with one
-learning rate for all parameters: the candidate that is best on *valid*.
+The base models take steps of gradient descent on the user's support. What a rival needs is chosen
+on *valid*. The plain one has one learning rate. The fair one has every setting that the outer loop
+does not learn: where it starts, how many steps it takes, a rate for the embedding tables, one for
+the other parameters of the base models and one for the selector, the weights of recent rows, and
+the shrinkage for few rows.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 
 from metaselector.common.progress import Progress
-from metaselector.data.splitting.protocol import EvaluationProtocol
+from metaselector.data.splitting.protocol import EvaluationProtocol, EvaluationSplit
+from metaselector.meta.adapt.adaptation import HALF_LIFE, LONG, PRIOR_ROWS, TIME_DECAY
 from metaselector.meta.adapted import valid_loss
-from metaselector.meta.parameters import MetaParameters
-from metaselector.meta.variants import make_adaptation
+from metaselector.meta.parameters import PHI, MetaParameters
+from metaselector.meta.variants import finetuning, make_adaptation
 from metaselector.models.mixture import Mixture
+
+PASSES = 3
+"""Most passes over all settings of a :class:`Choice`."""
+
+
+class Choice(NamedTuple):
+    """The settings of the fair rival.
+
+    Attributes:
+        steps: gradient steps.
+        tables, others, selector: learning rates of the base models' embedding tables, of their
+            other parameters, and of the selector.
+        half_life: how many later rows halve the weight of a support row.
+        time_decay: exponent of the decay with the hours before the first query row.
+        prior_rows: see :class:`~metaselector.meta.adapt.adaptation.Adaptation`.
+    """
+
+    steps: float = 2
+    tables: float = 0.3
+    others: float = 0.1
+    selector: float = 0.3
+    half_life: float = 10.0
+    time_decay: float = 0.25
+    prior_rows: float = 3.0
+
+    def alpha(self, mixture: Mixture) -> dict[str, Tensor]:
+        """What the inner loop is given for these settings, by name, each ``[steps]``."""
+        device, steps = next(mixture.parameters()).device, int(self.steps)
+        given = {name: self._rate(name, mixture) for name, _ in mixture.named_parameters()}
+        given |= {HALF_LIFE: self.half_life, TIME_DECAY: self.time_decay}
+        given |= {PRIOR_ROWS: self.prior_rows}
+        return {name: torch.full([steps], value, device=device) for name, value in given.items()}
+
+    def _rate(self, name: str, mixture: Mixture) -> float:
+        if name.startswith(PHI):
+            return self.selector
+        return self.tables if name in mixture.tables else self.others
+
+    @classmethod
+    def of_alpha(cls, alpha: Mapping[str, Tensor], mixture: Mixture) -> Choice:
+        """The settings behind :meth:`alpha`."""
+        parts: dict[str, Any] = {"steps": len(alpha[HALF_LIFE])}
+        for name, rate in alpha.items():
+            if name.startswith(PHI):
+                parts["selector"] = rate[0].item()
+            elif name in mixture.tables:
+                parts["tables"] = rate[0].item()
+            elif name.startswith("base_models."):
+                parts["others"] = rate[0].item()
+        numbers = {"half_life": HALF_LIFE, "time_decay": TIME_DECAY, "prior_rows": PRIOR_ROWS}
+        return cls(**parts, **{key: alpha[name][0].item() for key, name in numbers.items()})
+
+
+_RATES = (0.0, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
+LADDERS = Choice(
+    steps=(1, 2, 3, 5, 8, 13),  # type: ignore[arg-type]
+    tables=_RATES,  # type: ignore[arg-type]
+    others=_RATES,  # type: ignore[arg-type]
+    selector=_RATES,  # type: ignore[arg-type]
+    half_life=(0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 100.0, LONG),  # type: ignore[arg-type]
+    time_decay=(0.0, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0),  # type: ignore[arg-type]
+    prior_rows=(0.0, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0),  # type: ignore[arg-type]
+)
+"""The values to choose from; too many for one at the end to be chosen, unless it is a bound."""
+
+
+def search(loss: Callable[[Choice], float], start: Choice) -> tuple[Choice, float]:
+    """Climb down from `start`, one setting and one value at a time, until nothing helps.
+
+    Returns:
+        the best choice and its loss.
+    """
+    known: dict[Choice, float] = {}
+
+    def of(choice: Choice) -> float:
+        if choice not in known:
+            known[choice] = loss(choice)
+        return known[choice]
+
+    best = start
+    for _ in range(PASSES):
+        before = best
+        for field, ladder in LADDERS._asdict().items():
+            for direction in (1, -1):
+                moved = best
+                while True:
+                    place = ladder.index(getattr(best, field)) + direction
+                    if not 0 <= place < len(ladder):
+                        break
+                    candidate = best._replace(**{field: ladder[place]})
+                    if of(candidate) >= of(best):
+                        break
+                    best = candidate
+                if best != moved:
+                    break  # the other direction was worse
+        if best == before:
+            break
+    return best, of(best)
+
+
+def choose_finetuning(
+    protocol: EvaluationProtocol,
+    mixture: Mixture,
+    selector: MetaParameters,
+    *,
+    description: str,
+    progress: Progress,
+) -> MetaParameters:
+    """Choose everything that the fair rival needs on *valid*.
+
+    It starts from the plain average or from the trained selector, whichever ends better. The other
+    settings are chosen for each evaluation split.
+
+    Args:
+        mixture: base models trained on *train*, under an untrained selector.
+        selector: the trained sample-level selector.
+
+    Returns:
+        ``phi`` is empty for the plain average. ``alpha`` is that of each split, see
+        :func:`alpha_of`. ``history`` holds the losses of all candidates in the order of the search,
+        and ``best_epoch`` the position of the best one of the last split.
+    """
+    started = time.perf_counter()
+    found: list[tuple[float, MetaParameters]] = []
+    history: list[dict[str, Any]] = []
+    splits = protocol.evaluation_splits
+    with progress.task(description, 2 * len(splits)) as advance:
+        for phi in (selector.phi, {}):
+            alpha: dict[str, Tensor] = {}
+            total = 0.0
+            for split in splits:
+                choice, lost = _choose(protocol, split, mixture, phi, history)
+                prefix = f"{split.folder}:" if len(splits) > 1 else ""
+                alpha |= {prefix + name: rate for name, rate in choice.alpha(mixture).items()}
+                total += lost
+                advance()
+            found.append((total, MetaParameters(phi=phi, theta_delta={}, alpha=alpha)))
+    chosen = min(found, key=lambda pair: pair[0])[1]
+    chosen.history = history
+    chosen.best_epoch = min(range(len(history)), key=lambda i: history[i]["valid_loss"])
+    chosen.seconds = time.perf_counter() - started
+    return chosen
+
+
+def alpha_of(alpha: Mapping[str, Tensor], split: EvaluationSplit) -> dict[str, Tensor]:
+    """What was chosen for one evaluation split; what was learned holds for all of them."""
+    prefix = f"{split.folder}:"
+    own = {n.removeprefix(prefix): rate for n, rate in alpha.items() if n.startswith(prefix)}
+    return own or dict(alpha)
+
+
+def _choose(
+    protocol: EvaluationProtocol,
+    split: EvaluationSplit,
+    mixture: Mixture,
+    phi: dict[str, Tensor],
+    history: list[dict[str, Any]],
+) -> tuple[Choice, float]:
+    names = tuple(name for name, _ in mixture.named_parameters())
+
+    def loss(choice: Choice) -> float:
+        candidate = MetaParameters(phi=phi, theta_delta={}, alpha=choice.alpha(mixture))
+        adaptation = finetuning(names, int(choice.steps))
+        lost = valid_loss(candidate, mixture, adaptation, protocol, (split,))
+        history.append({"epoch": len(history), "train_loss": None, "valid_loss": lost})
+        return lost
+
+    return search(loss, Choice())
 
 
 def choose_rate(
     protocol: EvaluationProtocol, mixture: Mixture, *, description: str, progress: Progress
 ) -> MetaParameters:
-    """Choose the rate with the lowest loss on *valid*; the first one in a tie.
+    """Choose the rate of the plain rival with the lowest loss on *valid*; the first one in a tie.
 
     Args:
         mixture: base models trained on *train* under an untrained selector, which weights
@@ -32,7 +207,7 @@ def choose_rate(
         losses, where ``epoch`` is the position of the rate in ``config.adapt.finetune_rates``.
     """
     started, config = time.perf_counter(), protocol.config
-    adaptation = make_adaptation("user-finetuned", mixture, config.adapt)
+    adaptation = make_adaptation("user-finetuned-plain", mixture, config)
     candidates: list[MetaParameters] = []
     losses: list[float] = []
     with progress.task(description, len(config.adapt.finetune_rates)) as advance:

@@ -18,11 +18,13 @@ from metaselector.data.splitting import make_protocol
 from metaselector.data.splitting.episodes import EpisodeRows, Episodes, load_episodes
 from metaselector.meta.adapt.engines import make_engine
 from metaselector.meta.adapt.episode_loss import EpisodeLoss
+from metaselector.meta.adapt.rules import Tensors
 from metaselector.meta.adapt.touched import rows_of_batch
 from metaselector.meta.adapted import valid_loss
+from metaselector.meta.averaging import AVERAGE, MovingAverage
 from metaselector.meta.optimizers import outer_optimizers, row_sparse_ids
 from metaselector.meta.parameters import PHI, MetaParameters, parameters_of
-from metaselector.meta.variants import Variant, kind_of, make_adaptation
+from metaselector.meta.variants import Variant, config_of, kind_of, make_adaptation
 from metaselector.models.losses import make_loss
 from metaselector.models.mixture import Mixture
 from metaselector.training.distributed import workers
@@ -47,22 +49,30 @@ class MetaLearner(Trainable):
         config: Config,
         generator: np.random.Generator,
         traffic: Traffic | None = None,
+        alpha: Tensors | None = None,
     ) -> None:
+        config = config_of(variant, config)
         self._config, self.generator, self._later = config, generator, later
         self._traffic = traffic
         self._mixture, self._joint = early, kind_of(variant) == "metaselector"
-        self._adaptation = make_adaptation(variant, early, config.adapt)
+        self._adaptation = make_adaptation(variant, early, config, alpha)
         self._start = parameters_of(early)
+        settings = config.meta_train
         for mixture in (early, later):
-            mixture.base_models.requires_grad_(self._joint)
-        alpha = self._adaptation.initial_rates(self._start)
+            mixture.base_models.requires_grad_(self._joint and settings.outer_lr_theta > 0)
+            mixture.selector.requires_grad_(settings.outer_lr_phi > 0)
+        alpha = self._adaptation.initial_rates(self._start) | dict(alpha or {})
         loss = make_loss(dataset.schema.tasks, config.adapt.task_weights)
         engine = make_engine(config.adapt.engine)
-        self._episode = EpisodeLoss(early, alpha, self._adaptation, engine, loss)
-        settings = config.meta_train
-        if variant == "sample-selector":
-            rate = config.selector.learning_rate
-            settings = settings.model_copy(update={"outer_lr_phi": rate})
+        self._episode = EpisodeLoss(
+            early,
+            alpha,
+            self._adaptation,
+            engine,
+            loss,
+            keep_sign=settings.keep_sign,
+            residuals_only=variant == "user-finetuned-residuals",
+        )
         self.optimizers = outer_optimizers(early, self._episode, settings)
         self._protocol = make_protocol(dataset, config)
         self.batches = -(-len(self._protocol.learners) // settings.users_per_batch)
@@ -70,7 +80,11 @@ class MetaLearner(Trainable):
         self.parameters: dict[str, Tensor] = {
             name: p for name, p in early.named_parameters() if p.requires_grad
         }
-        self.parameters |= {f"{_ALPHA}{name}": p for name, p in self._episode.rates.items()}
+        self.parameters |= {
+            f"{_ALPHA}{name}": p for name, p in self._episode.learned.items() if p.requires_grad
+        }
+        self._average = MovingAverage(self.parameters, settings.averaging)
+        self.parameters |= self._average.tensors
         self._last: EpisodeRows | None = None
         self._parallel = self._shared_out() if workers.count() > 1 else None
 
@@ -142,11 +156,10 @@ class MetaLearner(Trainable):
         for optimizer in self.optimizers:
             optimizer.step()
         if settings.rate_bounds is not None and self._adaptation.rule.learnable:
-            with torch.no_grad():
-                for rate in self._episode.rates.values():
-                    rate.clamp_(*settings.rate_bounds)
+            self._episode.clamp_rates(*settings.rate_bounds)
         if self._parallel is not None:
             self._parallel.communication.after_update()
+        self._average.update()
 
     @property
     def in_step(self) -> bool:
@@ -155,6 +168,7 @@ class MetaLearner(Trainable):
     def synchronize(self) -> None:
         if self._parallel is not None:
             self._parallel.communication.synchronize()
+            self._average.synchronize()
 
     def shared_state(self) -> dict[str, Tensor]:
         return {} if self._parallel is None else self._parallel.communication.state()
@@ -175,11 +189,13 @@ class MetaLearner(Trainable):
 
     def candidate(self) -> dict[str, Tensor]:
         now, start = parameters_of(self._mixture), self._start
-        phi = {name: p for name, p in now.items() if name.startswith(PHI)}
+        learned = self._average.values
+        phi = {n: learned.get(n, p).clone() for n, p in now.items() if n.startswith(PHI)}
         theta_delta = {
-            n: p - start[n] for n, p in now.items() if self._joint and not n.startswith(PHI)
+            n: p - start[n] for n, p in learned.items() if n in now and not n.startswith(PHI)
         }
-        alpha = {name: rate.detach().clone() for name, rate in self._episode.rates.items()}
+        raw = {name: learned.get(f"{_ALPHA}{name}", p) for name, p in self._episode.learned.items()}
+        alpha = {name: rate.clone() for name, rate in self._episode.values(raw).items()}
         return MetaParameters(phi, theta_delta, alpha).tensors()
 
     def users(self, batch: NDArray[np.int64]) -> list[str]:
@@ -195,6 +211,7 @@ class MetaLearner(Trainable):
         return self.users(rows.users[bad])
 
     def group_of(self, name: str) -> str:
+        name = name.removeprefix(AVERAGE)
         if name.startswith(_ALPHA):
             return "the inner learning rates (alpha)"
         return (
@@ -202,7 +219,8 @@ class MetaLearner(Trainable):
         )
 
     def _load(self, rows: EpisodeRows) -> Episodes:
-        return load_episodes(self._protocol.dataset, rows).to(self._config.device)
+        similarity = self._mixture.similarity if self._adaptation.residuals else None
+        return load_episodes(self._protocol.dataset, rows, similarity).to(self._config.device)
 
 
 def _describe(alpha: Mapping[str, Tensor]) -> list[dict[str, Any]]:

@@ -13,9 +13,11 @@ import numpy as np
 from metaselector.common.progress import Progress
 from metaselector.config import Config
 from metaselector.data.encoded.dataset import EncodedDataset
+from metaselector.data.splitting import make_protocol
+from metaselector.meta.finetune import alpha_of
 from metaselector.meta.outer_loop import MetaLearner
 from metaselector.meta.parameters import MetaParameters
-from metaselector.meta.variants import Variant
+from metaselector.meta.variants import Variant, config_of
 from metaselector.models.mixture import Mixture
 from metaselector.training.distributed.wire import Traffic
 from metaselector.training.loop.snapshot_manager import SnapshotManager
@@ -44,7 +46,8 @@ def meta_train(
         early: mixture on base models trained on the early window; changed in place.
         later: mixture on base models trained on *train*, for validation; restored afterwards.
         generator: draws users and support boundaries.
-        start_from: the result of ``sample-selector``, from which phi starts; untrained by default.
+        start_from: the result of ``sample-selector``, from which phi starts, or that of
+            ``user-finetuned``, whose alpha is kept; untrained by default.
         description: label of the progress bar.
         snapshots: saves snapshots and resumes from the last one; by default, none.
         traffic: logs what this worker sends, if there are several.
@@ -55,8 +58,14 @@ def meta_train(
     """
     if start_from is not None:
         start_from.attach(early)
-    trainable = MetaLearner(variant, dataset, early, later, config, generator, traffic)
+    config = config_of(variant, config)
+    chosen = None
+    if variant == "user-finetuned-residuals" and start_from is not None:
+        chosen = alpha_of(start_from.alpha, make_protocol(dataset, config).evaluation_splits[-1])
+    trainable = MetaLearner(variant, dataset, early, later, config, generator, traffic, chosen)
     untrained = trainable.candidate()
+    if variant == "metaselector-untrained":
+        return MetaParameters.of_tensors(untrained, config.device)
     settings = config.meta_train
     plan = Plan(
         first=0,  # the untrained selector is a candidate like any other

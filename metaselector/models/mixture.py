@@ -56,6 +56,8 @@ class Mixture(nn.Module):
     base_models: nn.ModuleDict
     selector: nn.Module
     tables: frozenset[str]
+    similarity: Any
+    """How alike rows are, by the base models and their training rows; None if nothing asks."""
 
     def __init__(
         self,
@@ -66,6 +68,7 @@ class Mixture(nn.Module):
     ) -> None:
         super().__init__()
         self.num_slots = num_slots
+        self.similarity = None
         self.models_axis = -1 if num_tasks == 1 else -2
         self.base_models = nn.ModuleDict(dict(base_models))
         self.selector = selector

@@ -8,7 +8,7 @@ from typing import Any
 from metaselector.config import Config
 from metaselector.config.plugins.registry import identity
 from metaselector.data.splitting.protocol import Window
-from metaselector.meta.variants import Variant, settings_of
+from metaselector.meta.variants import FINETUNED, Variant, config_of
 from metaselector.models.precomputed import scored_names
 from metaselector.models.score_files import scores_digest
 from metaselector.training.transfer import TransferSource
@@ -34,20 +34,35 @@ class CheckpointSettings:
 
     def learned(self, variant: Variant, seed: int) -> dict[str, Any]:
         """Return what the result of meta-training depends on."""
-        adapt = settings_of(variant, self.config.adapt)
-        finetuning = {"finetune_steps", "finetune_rates"}
-        if variant == "user-finetuned":
-            included = finetuning | {"support_size"}
+        of_variant = config_of(variant, self.config)
+        adapt, finetuning = of_variant.adapt, {"finetune_steps", "finetune_rates"}
+        if variant in FINETUNED:
+            plain = variant == "user-finetuned-plain"
+            included = {"support_size"} | (finetuning if plain else set())
             config = {"adapt": adapt.model_dump(mode="json", include=included)}
+            if not plain:  # it may start from the sample-level selector
+                config |= {"selector": self._learned("sample-selector", of_variant)}
         else:
-            no_effect = {"engine", "max_users_per_chunk", "compared_rules", *finetuning}
-            config = self.config.model_dump(mode="json", include={"selector", "meta_train"})
-            config |= {"adapt": adapt.model_dump(mode="json", exclude=no_effect)}
-            for section, key in (("selector", "kind"), ("adapt", "rule")):
-                named = config[section][key]
-                config[section][key] = named and identity(named)
+            config = self._learned(variant, of_variant)
         shared = self._shared(seed, tuple(self.config.base_models), ("early", "train"))
         return shared | config | {"variant": variant}
+
+    def _learned(self, variant: Variant, config: Config) -> dict[str, Any]:
+        """Return the settings of meta-training."""
+        no_effect = {"engine", "max_users_per_chunk", "compared_rules"}
+        no_effect |= {"finetune_steps", "finetune_rates"}
+        found = config.model_dump(mode="json", include={"selector", "meta_train"})
+        adapt = config.adapt.model_dump(mode="json", exclude=no_effect)
+        if variant == "sample-selector":  # without an inner loop
+            adapt = {key: adapt[key] for key in ("support_size", "inner_dropout", "task_weights")}
+            for key in ("outer_lr_theta", "outer_lr_alpha", "keep_sign", "rate_bounds"):
+                del found["meta_train"][key]
+        found["adapt"] = adapt
+        for section, key in (("selector", "kind"), ("adapt", "rule")):
+            named = found[section].get(key)
+            if named:
+                found[section][key] = identity(named)
+        return found
 
     def _shared(
         self, seed: int, models: tuple[str, ...], windows: tuple[Window, ...]

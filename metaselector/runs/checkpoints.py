@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from metaselector.common.errors import CheckpointError, DamagedError
 from metaselector.config import Config
 from metaselector.data.encoded.dataset import EncodedDataset
-from metaselector.data.splitting.protocol import WINDOWS, Window
+from metaselector.data.splitting.protocol import WINDOWS, EvaluationSplit, Window
 from metaselector.meta.adapted import AdaptedModel
+from metaselector.meta.finetune import alpha_of
 from metaselector.meta.parameters import MetaParameters
 from metaselector.meta.variants import Variant, check_rates, make_adaptation, variants_of
 from metaselector.models import registry
@@ -216,14 +217,25 @@ class Checkpoints:
         models = {name: self.load_base(name, window, seed) for name in self.config.base_models}
         return build_mixture(models, self.dataset.schema, self.config, seed)
 
-    def load_adapted(self, variant: Variant, seed: int, window: Window = "full") -> AdaptedModel:
-        """What was learned for a variant, attached to the base models trained on `window`."""
-        learned, config = self.load_learned(variant, seed), self.config.adapt
+    def load_adapted(
+        self,
+        variant: Variant,
+        seed: int,
+        window: Window = "full",
+        split: EvaluationSplit | None = None,
+    ) -> AdaptedModel:
+        """What was learned for a variant, attached to the base models trained on `window`.
+
+        Args:
+            split: the evaluation split to predict, for which rivals have settings of their own.
+        """
+        learned = self.load_learned(variant, seed)
+        alpha = learned.alpha if split is None else alpha_of(learned.alpha, split)
         mixture = learned.attach(self.load_mixture(window, seed))
-        adaptation = make_adaptation(variant, mixture, config)
-        check_rates(learned.alpha, adaptation, mixture, self.directory)
+        adaptation = make_adaptation(variant, mixture, self.config, alpha)
+        check_rates(alpha, adaptation, mixture, self.directory)
         tasks = self.dataset.schema.tasks
-        return AdaptedModel.of_settings(mixture, learned.alpha, adaptation, tasks, config)
+        return AdaptedModel.of_settings(mixture, alpha, adaptation, tasks, self.config.adapt)
 
     def save_learned(self, variant: Variant, seed: int, learned: MetaParameters) -> None:
         """Save what meta-training learned."""

@@ -47,7 +47,7 @@ def saved(write_world: Callable[..., Path], tmp_path_factory: pytest.TempPathFac
     prepare_run(run, write_world(folder / "raw"), folder)
     encoder = FittedEncoder.load(run.data_directory)
     mixture = _untrained(encoder, run.config, 0)
-    adaptation = make_adaptation("metaselector", mixture, run.config.adapt)
+    adaptation = make_adaptation("metaselector", mixture, run.config)
     alpha = adaptation.initial_rates(dict(mixture.named_parameters()))
     alpha = {name: rate.detach() for name, rate in alpha.items()}
     TrainedModel(encoder, run.config, "metaselector", 0, mixture, alpha).save(folder / "model")

@@ -28,7 +28,7 @@ def test_the_first_step_equals_dense_adams_on_touched_rows(dataset: EncodedDatas
     results = []
     for dense in (False, True):
         model = mixture(dataset, 1)
-        adaptation = make_adaptation("metaselector", model, CONFIG.adapt)
+        adaptation = make_adaptation("metaselector", model, CONFIG)
         rates = adaptation.rule.init(
             {name: p for name, p in model.named_parameters() if name in adaptation.names}
         )
@@ -53,7 +53,7 @@ def test_the_first_step_equals_dense_adams_on_touched_rows(dataset: EncodedDatas
 def step_outer(dataset: EncodedDataset, steps: int = 3, **changes: Any) -> dict[str, Tensor]:
     """The parameters of the joint episode, theta, phi and alpha, after some outer steps."""
     model = mixture(dataset, 1)
-    adaptation = make_adaptation("metaselector", model, CONFIG.adapt)
+    adaptation = make_adaptation("metaselector", model, CONFIG)
     rates = adaptation.initial_rates(parameters(model))
     episode = EpisodeLoss(model, rates, adaptation, FuncEngine(), mean_loss)
     batch = load_episodes(dataset, window_episodes(dataset, (60, 80), 5))

@@ -67,7 +67,7 @@ def test_joint_training_moves_the_base_models(
 
 def test_a_selector_without_an_inner_loop_has_no_rates(dataset: EncodedDataset) -> None:
     early = mixture(dataset, 1)
-    adaptation = make_adaptation("sample-selector", early, CONFIG.adapt)
+    adaptation = make_adaptation("sample-selector", early, CONFIG)
     assert (adaptation.steps, adaptation.names) == (0, ())
     learned = train("sample-selector", dataset, early=early)
     assert learned.alpha == {}

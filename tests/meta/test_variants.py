@@ -31,8 +31,8 @@ def dataset() -> EncodedDataset:
 def test_what_adapts(dataset: EncodedDataset) -> None:
     early = mixture(dataset, 1)
     names = list(parameters(early))
-    simplified = make_adaptation("metaselector-simplified", early, CONFIG.adapt)
-    joint = make_adaptation("metaselector", early, CONFIG.adapt)
+    simplified = make_adaptation("metaselector-simplified", early, CONFIG)
+    joint = make_adaptation("metaselector", early, CONFIG)
     assert list(simplified.names) == [name for name in names if name.startswith("selector.")]
     assert list(joint.names) == names
 

@@ -167,7 +167,7 @@ def test_where_all_are_scores_there_is_nothing_to_finetune(
     scored = with_scores(dataset, config.base_models)
     mixture = build_mixture({"theirs": Scored(dataset.schema.num_slots)}, scored.schema, config, 0)
     made = {
-        variant: make_adaptation(variant, mixture, config.adapt)
+        variant: make_adaptation(variant, mixture, config)
         for variant in ("user-finetuned", "metaselector-simplified", "metaselector")
     }
     assert made["user-finetuned"].steps == 0

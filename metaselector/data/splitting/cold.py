@@ -80,9 +80,10 @@ class Cold(EvaluationProtocol):
         return np.repeat(users, len(self._sizes))
 
     def sample(self, users: Ints, generator: np.random.Generator) -> EpisodeRows:
-        possible = self._sizes.searchsorted(self._num_rows(users))  # sizes that leave a query
+        sizes = np.union1d(self._sizes, np.array(self.config.adapt.support_sizes, dtype=np.int64))
+        possible = sizes.searchsorted(self._num_rows(users))  # sizes that leave a query
         users, possible = users[possible > 0], possible[possible > 0]
-        episodes = self._episodes(users, self._sizes[generator.integers(possible)])
+        episodes = self._episodes(users, sizes[generator.integers(possible)])
         later = episodes.query
         keys = np.where(later >= 0, generator.random(later.shape), np.inf)
         drawn = np.sort(keys.argsort(axis=1)[:, : self.config.meta_train.query_size], axis=1)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -12,6 +13,7 @@ from torch import Tensor
 from metaselector.data.encoded.batch import Batch
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.interactions import Ints
+from metaselector.data.microseconds import HOUR
 from metaselector.data.splitting.windows import boundaries
 
 NO_ROW = -1
@@ -41,6 +43,17 @@ class EpisodeRows:
         limits = None if self.history_limits is None else self.history_limits[index]
         return EpisodeRows(self.users[index], self.support[index], query[:, :width], limits)
 
+    def most_recent(self, sizes: Ints | int) -> EpisodeRows:
+        """The episodes with only the most recent support rows of each user.
+
+        Args:
+            sizes: how many, 0 or more: one number, or int64 ``[U]``.
+        """
+        places = np.arange(self.support.shape[1], 0, -1)  # the most recent row is in place 1
+        kept = np.where(places <= np.reshape(sizes, (-1, 1)), self.support, NO_ROW)
+        width = max(int(np.max(sizes, initial=0)), 1)
+        return replace(self, support=kept[:, -width:])
+
     def flat(self, part: Literal["support", "query"]) -> tuple[Ints, Ints | None]:
         """All rows of one part, int64 ``[n]``, without padding, and the history limit of each."""
         rows: Ints = getattr(self, part)
@@ -48,6 +61,9 @@ class EpisodeRows:
         if self.history_limits is None:
             return rows[present], None
         return rows[present], np.repeat(self.history_limits, present.sum(axis=1))
+
+
+Similarity = Callable[[EncodedDataset, EpisodeRows], Tensor]
 
 
 @dataclass(frozen=True)
@@ -59,38 +75,56 @@ class Rows:
         labels: float ``[U, R]``, 0 in padding rows; with several tasks ``[U, R, T]``, nan in
             padding rows and if not observed.
         mask: float ``[U, R]``, 1 for a row, 0 for padding.
+        hours: float ``[U, R]``, time since the user's first query row; support rows lie before it,
+            at 0 or less. None counts as 0 everywhere.
     """
 
     batch: Batch
     labels: Tensor
     mask: Tensor
+    hours: Tensor | None = None
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Rows:
-        return Rows(
-            self.batch.to(device, dtype), self.labels.to(device, dtype), self.mask.to(device, dtype)
-        )
+        hours = None if self.hours is None else self.hours.to(device, dtype)
+        batch, labels = self.batch.to(device, dtype), self.labels.to(device, dtype)
+        return Rows(batch, labels, self.mask.to(device, dtype), hours)
 
     def split(self, users: int) -> list[Rows]:
         """At most `users` users at a time."""
         parts = zip(*(t.split(users) for t in (*self.batch, self.labels, self.mask)), strict=True)
-        return [Rows(Batch(ids, values), labels, mask) for ids, values, labels, mask in parts]
+        found = [Rows(Batch(ids, values), labels, mask) for ids, values, labels, mask in parts]
+        if self.hours is None:
+            return found
+        hours = self.hours.split(users)
+        return [replace(rows, hours=of) for rows, of in zip(found, hours, strict=True)]
 
 
 @dataclass(frozen=True)
 class Episodes:
-    """Support and query rows of U users."""
+    """Support and query rows of U users.
+
+    Attributes:
+        similarity: float ``[U, Q, S, M]``, how alike a query row and a support row are, by each of
+            M measures; None if nothing asks for it.
+    """
 
     support: Rows
     query: Rows
+    similarity: Tensor | None = None
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Episodes:
         """Move to `device`, and everything but the ids to `dtype`."""
-        return Episodes(self.support.to(device, dtype), self.query.to(device, dtype))
+        similarity = None if self.similarity is None else self.similarity.to(device, dtype)
+        return Episodes(self.support.to(device, dtype), self.query.to(device, dtype), similarity)
 
     def split(self, users: int) -> list[Episodes]:
         """At most `users` users at a time."""
         pairs = zip(self.support.split(users), self.query.split(users), strict=True)
-        return [Episodes(support, query) for support, query in pairs]
+        found = [Episodes(support, query) for support, query in pairs]
+        if self.similarity is None:
+            return found
+        parts = self.similarity.split(users)
+        return [replace(some, similarity=of) for some, of in zip(found, parts, strict=True)]
 
 
 def rows_around(
@@ -112,6 +146,27 @@ def rows_around(
         np.where(support >= first[:, None], support, NO_ROW),
         np.where(query < stop[:, None], query, NO_ROW),
     )
+
+
+def with_random_supports(
+    rows: EpisodeRows, sizes: Sequence[int], generator: np.random.Generator
+) -> EpisodeRows:
+    """Give half of the users, at random, only so many of their most recent support rows.
+
+    Args:
+        sizes: the numbers to draw from; none leaves all supports as they are.
+
+    Example:
+        >>> support = np.arange(10).reshape(2, 5)
+        >>> rows = EpisodeRows(np.array([0, 1]), support, np.array([[10], [11]]))
+        >>> with_random_supports(rows, (1,), np.random.default_rng(0)).support.tolist()
+        [[0, 1, 2, 3, 4], [-1, -1, -1, -1, 9]]
+    """
+    if not len(sizes):
+        return rows
+    users, width = rows.support.shape
+    drawn = generator.choice(np.asarray(sizes), users)
+    return rows.most_recent(np.where(generator.random(users) < 0.5, drawn, width))
 
 
 def window_episodes(
@@ -190,8 +245,13 @@ def load_rows(dataset: EncodedDataset, rows: Ints, history_limits: Ints | None =
     )
 
 
-def load_episodes(dataset: EncodedDataset, rows: EpisodeRows) -> Episodes:
+def load_episodes(
+    dataset: EncodedDataset, rows: EpisodeRows, similarity: Similarity | None = None
+) -> Episodes:
     """Read the support and query rows of episodes.
+
+    Args:
+        similarity: how alike rows are, float32 ``[U, Q, S, M]``, if that is needed.
 
     Example:
         >>> from metaselector.data.planted import planted_world
@@ -201,6 +261,25 @@ def load_episodes(dataset: EncodedDataset, rows: EpisodeRows) -> Episodes:
         torch.Size([4, 3, 4])
     """
     limits = rows.history_limits
-    return Episodes(
-        load_rows(dataset, rows.support, limits), load_rows(dataset, rows.query, limits)
-    )
+    support, query = (load_rows(dataset, part, limits) for part in (rows.support, rows.query))
+    hours = hours_of(dataset, rows)
+    alike = None if similarity is None else similarity(dataset, rows)
+    return Episodes(replace(support, hours=hours[0]), replace(query, hours=hours[1]), alike)
+
+
+def hours_of(dataset: EncodedDataset, rows: EpisodeRows) -> tuple[Tensor, Tensor]:
+    """Hours of the support and query rows since each user's first query row, 0 for padding.
+
+    Rows of tabular data are a microsecond apart, so their times hardly count.
+
+    Returns:
+        float32 ``[U, S]`` and ``[U, Q]``.
+    """
+    asked = np.where(rows.query >= 0, rows.query, len(dataset))
+    first = np.minimum(asked.min(axis=1, initial=len(dataset)), len(dataset) - 1)[:, None]
+
+    def since(of: Ints) -> Tensor:
+        passed = dataset.timestamps[np.where(of >= 0, of, first)] - dataset.timestamps[first]
+        return torch.from_numpy((passed / HOUR).astype(np.float32))
+
+    return since(rows.support), since(rows.query)

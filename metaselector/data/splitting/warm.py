@@ -12,6 +12,7 @@ from metaselector.data.splitting.episodes import (
     EpisodeRows,
     sample_episodes,
     window_episodes,
+    with_random_supports,
 )
 from metaselector.data.splitting.protocol import EvaluationProtocol, EvaluationSplit, Window
 from metaselector.data.splitting.windows import window_rows
@@ -38,8 +39,11 @@ class Warm(EvaluationProtocol):
         window, settings = (split.early, split.train), self.config.meta_train
         if settings.support_boundary == "start":
             found = window_episodes(self.dataset, window, size, users)
-            return replace(found, query=found.query[:, : settings.query_size])
-        return sample_episodes(self.dataset, window, size, settings.query_size, users, generator)
+            found = replace(found, query=found.query[:, : settings.query_size])
+        else:
+            query_size = settings.query_size
+            found = sample_episodes(self.dataset, window, size, query_size, users, generator)
+        return with_random_supports(found, self.config.adapt.support_sizes, generator)
 
     @property
     def nothing_to_learn(self) -> str:

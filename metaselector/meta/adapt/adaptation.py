@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from metaselector.common.errors import ConfigError, nearest
+from metaselector.meta.adapt.residuals import ResidualAttention
 from metaselector.meta.adapt.rules import InnerRule, Tensors
+
+HALF_LIFE, TIME_DECAY, PRIOR_ROWS = "support/half_life", "support/time_decay", "support/prior_rows"
+"""Names of the learned numbers; no parameter's name has a slash."""
+NOTHING: Tensors = MappingProxyType({})
+LONG = 1000.0
+"""Where a learned half-life starts that is infinite otherwise."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +34,14 @@ class Adaptation:
             loss, or None for equal weights; empty means equal weights in every step.
         per_step: whether every step has its own rates (Antoniou et al., "How to train your
             MAML", ICLR 2019, section 4). Each tensor then has one rate per step, ``[steps]``.
-        prior_rows: multiplies a user's support loss by ``n / (n + prior_rows)``, with n the sum of
-            the weights of their support rows, so that few rows move the parameters less.
+        time_decay: beta of the weight ``(1 + g)^-beta`` that a support row also has, g the hours
+            from the row to the user's first query row.
+        prior_rows: kappa of the support loss ``sum_i m_i l_i / max(n + kappa, 1)``, with m_i the
+            weights of a user's support rows and n their sum: few rows move the parameters less.
+        learned: whether the outer loop learns the half-lives, the decay by time and the prior rows,
+            one of each for every step. The settings above are then where they start; an infinite
+            half-life starts at :data:`LONG` rows.
+        residuals: the correction by the support's residuals, if any.
 
     Example:
         >>> from metaselector.meta.adapt.rules import MAML
@@ -42,13 +56,33 @@ class Adaptation:
     half_lives: tuple[float | None, ...] = ()
     per_step: bool = False
     prior_rows: float = 0.0
+    time_decay: float = 0.0
+    learned: bool = False
+    residuals: ResidualAttention | None = None
 
     def initial_rates(self, params: Tensors) -> dict[str, Tensor]:
-        """Initial rates of the adapted `params`.
+        """Where everything starts that the inner loop is given besides the parameters.
+
+        Returns:
+            the rates of the adapted `params`, by their names; if :attr:`learned`, the numbers
+            :data:`HALF_LIFE`, :data:`TIME_DECAY` and :data:`PRIOR_ROWS`, each ``[steps]``; and
+            those of :attr:`residuals`.
 
         Raises:
             ConfigError: ``per_step`` with a rate for each element of a tensor.
         """
+        rates = self._initial_rates(params)
+        like = next(iter(params.values()), torch.zeros(()))
+        if self.learned and self.steps:
+            half_lives = [half_life or LONG for half_life in self.half_lives] or [LONG] * self.steps
+            rates[HALF_LIFE] = _plain(like, half_lives)
+            rates[TIME_DECAY] = _plain(like, [self.time_decay] * self.steps)
+            rates[PRIOR_ROWS] = _plain(like, [self.prior_rows] * self.steps)
+        if self.residuals is not None:
+            rates |= {name: _plain(like, of) for name, of in self.residuals.start().items()}
+        return rates
+
+    def _initial_rates(self, params: Tensors) -> dict[str, Tensor]:
         rates = self.rule.init({name: params[name] for name in self.names})
         if not self.per_step:
             return rates
@@ -62,32 +96,68 @@ class Adaptation:
 
     def rates_at(self, step: int, rates: Tensors) -> dict[str, Tensor]:
         """The rates of one step, counted from 0; steps beyond the learned ones repeat the last."""
+        of_rule = {name: rate for name, rate in rates.items() if not is_number(name)}
         if not self.per_step:
-            return dict(rates)
-        return {name: rate[: step + 1][-1:] for name, rate in rates.items()}
+            return of_rule
+        return {name: _at(step, rate) for name, rate in of_rule.items()}
 
     def with_steps(self, steps: int) -> Adaptation:
         """The same adaptation with fewer steps, or with the last one repeated."""
         half_lives = (*self.half_lives, *self.half_lives[-1:] * (steps - self.steps))[:steps]
         return replace(self, steps=steps, half_lives=half_lives)
 
-    def support_weights(self, step: int, mask: Tensor) -> Tensor:
-        """Weights ``[..., S]`` of support rows, oldest first, in the loss of one step.
+    def support_weights(
+        self, step: int, mask: Tensor, hours: Tensor | None = None, rates: Tensors = NOTHING
+    ) -> Tensor:
+        """Weights of support rows in the loss of one step.
 
-        The most recent row has weight 1, padding 0.
+        The most recent row has weight 1 before the decay by time, padding 0.
+
+        Args:
+            mask: ``[..., S]``, oldest first.
+            hours: ``[..., S]``, from the first query row, so 0 or less; None counts as 0.
+            rates: holds the learned numbers.
+
+        Returns:
+            ``[..., S]``.
         """
-        half_life = self.half_lives[step] if self.half_lives else None
-        if half_life is None:
+        half_life: Tensor | float | None = self.half_lives[step] if self.half_lives else None
+        decay: Tensor | float = self.time_decay
+        if self.learned:
+            half_life, decay = _at(step, rates[HALF_LIFE]), _at(step, rates[TIME_DECAY])
+        if half_life is not None:
+            later = mask.flip(-1).cumsum(-1).flip(-1) - mask
+            mask = mask * torch.exp2(-later / half_life)
+        if hours is None or (not self.learned and not decay):
             return mask
-        later = mask.flip(-1).cumsum(-1).flip(-1) - mask
-        return mask * torch.exp2(-later / half_life)
+        return mask * torch.exp(-decay * torch.log1p(-hours.clamp_max(0)))
 
-    def shrunk(self, losses: Tensor, weights: Tensor) -> Tensor:
-        """Scale the support losses ``[...]`` by :attr:`prior_rows`; `weights` are ``[..., S]``."""
-        if not self.prior_rows:
+    def shrunk(
+        self, losses: Tensor, weights: Tensor, step: int = 0, rates: Tensors = NOTHING
+    ) -> Tensor:
+        """Scale mean support losses ``[...]`` by :attr:`prior_rows`; `weights` are ``[..., S]``."""
+        if not self.learned and not self.prior_rows:
             return losses
+        prior = _at(step, rates[PRIOR_ROWS]).squeeze() if self.learned else self.prior_rows
         rows = weights.sum(-1)
-        return losses * (rows / (rows + self.prior_rows))
+        # The mean loss divides by 1 where there is less than a row.
+        counted = rows.clamp_min(1) * (rows > 0)
+        return losses * (counted / (rows + prior).clamp_min(1))
+
+
+def is_number(name: str) -> bool:
+    """Whether this is the name of a learned number, and not of a rate."""
+    return "/" in name
+
+
+def _at(step: int, numbers: Tensor) -> Tensor:
+    """``[1]``."""
+    return numbers[: step + 1][-1:]
+
+
+def _plain(like: Tensor, values: Sequence[float]) -> Tensor:
+    """An ordinary tensor, which ``like.new_tensor`` of a sharded table is not."""
+    return torch.tensor(values, dtype=like.dtype, device=like.device)
 
 
 def select_names(names: Mapping[str, Any], patterns: tuple[str, ...]) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
+import torch
 from torch import Tensor, nn
 
 from metaselector.data.splitting.episodes import Episodes
@@ -92,13 +93,30 @@ class Engine(ABC):
     ) -> Any:
         """Model outputs on the query, each tensor with leading axes ``[U, Q]``.
 
+        Where the adaptation asks for it, they are corrected by the support's residuals.
         Differentiable with respect to `params` and `rates` where gradients are enabled.
         """
         loop = InnerLoop(model, params, rates, adaptation, episodes, loss)
-        return self.run(loop, every_step=False)[-1].output
+        output = self.run(loop, every_step=False)[-1].output
+        if adaptation.residuals is None:
+            return output
+        unadapted = self._unadapted_support(loop)
+        return adaptation.residuals.correct(output, unadapted, episodes, rates)
+
+    @torch.no_grad()
+    def _unadapted_support(self, loop: InnerLoop) -> Any:
+        """Outputs on the support at the initial parameters."""
+        support = loop.episodes.support
+        as_query = loop._replace(
+            adaptation=loop.adaptation.with_steps(0), episodes=Episodes(support, support)
+        )
+        return self.run(as_query, every_step=False)[-1].output
 
     def steps(self, loop: InnerLoop) -> list[Step]:
-        """What each inner step gives, from 0 steps to all of them, in one pass of the loop."""
+        """What each inner step gives, from 0 steps to all of them, in one pass of the loop.
+
+        Outputs are those of the inner loop alone, without the correction by residuals.
+        """
         return self.run(loop, every_step=True)
 
     @abstractmethod

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from metaselector.data.splitting.episodes import Episodes
-from metaselector.meta.adapt.adaptation import Adaptation
+from metaselector.meta.adapt.adaptation import Adaptation, is_number
 from metaselector.meta.adapt.contract import Engine, Loss
+from metaselector.meta.adapt.residuals import RESIDUALS, SIMILARITY
 from metaselector.meta.adapt.rules import Tensors
 from metaselector.meta.adapt.touched import rows_of_batch
 from metaselector.models.kernels.rows import index_rows, take_tables
@@ -27,18 +28,29 @@ class EpisodeLoss(nn.Module):
 
     Args:
         model: the network that adapts.
-        rates: the inner learning rates, by name.
+        rates: where the inner learning rates and the other learned numbers start, by name.
         adaptation: what the inner loop does.
         engine: what runs the inner loop.
         loss: mean loss of rows: of one user in the inner loop, of all query rows together in the
             outer loop.
+        keep_sign: whether rates are learned as ``start * exp(s)``, so that no step changes their
+            sign. Rates shaped like a table are learned as they are.
+        residuals_only: whether only the numbers of the correction by residuals are learned.
 
     Attributes:
         row_sparse: whether tables get sparse gradients, with the touched rows only.
     """
 
     def __init__(
-        self, model: nn.Module, rates: Tensors, adaptation: Adaptation, engine: Engine, loss: Loss
+        self,
+        model: nn.Module,
+        rates: Tensors,
+        adaptation: Adaptation,
+        engine: Engine,
+        loss: Loss,
+        *,
+        keep_sign: bool = False,
+        residuals_only: bool = False,
     ) -> None:
         super().__init__()
         self.row_sparse = True
@@ -46,16 +58,50 @@ class EpisodeLoss(nn.Module):
         self.adaptation = adaptation
         self.engine = engine
         self.loss = loss
-        self._rate_names = tuple(rates)
+        self._start = {name: rate.detach() for name, rate in rates.items()}
+        rows = {n: p.shape for n, p in model.named_parameters() if n in model.tables}  # type: ignore[operator]
+        self._by_log = {
+            name
+            for name, rate in rates.items()
+            if name != SIMILARITY  # the only number of which 0 is no bound
+            and (is_number(name) or (keep_sign and rate.shape != rows.get(name)))
+        }
         # A ParameterDict would refuse the dots in parameter names.
         self.alpha = nn.ParameterList(
-            nn.Parameter(rate.detach().clone(), requires_grad=adaptation.rule.learnable)
-            for rate in rates.values()
+            nn.Parameter(
+                torch.zeros_like(rate) if name in self._by_log else rate.detach().clone(),
+                requires_grad=name.startswith(RESIDUALS)
+                or (not residuals_only and (is_number(name) or adaptation.rule.learnable)),
+            )
+            for name, rate in rates.items()
         )
 
     @property
+    def learned(self) -> dict[str, Tensor]:
+        """The parameters behind :attr:`rates`, by name."""
+        return dict(zip(self._start, self.alpha, strict=True))
+
+    @property
     def rates(self) -> dict[str, Tensor]:
-        return dict(zip(self._rate_names, self.alpha, strict=True))
+        """The inner learning rates and the other learned numbers, by name."""
+        return self.values(self.learned)
+
+    def values(self, learned: Tensors) -> dict[str, Tensor]:
+        """What :attr:`rates` is for other values of :attr:`learned`."""
+        return {
+            name: self._start[name] * p.exp() if name in self._by_log else p
+            for name, p in learned.items()
+        }
+
+    @torch.no_grad()
+    def clamp_rates(self, low: float, high: float) -> None:
+        """Keep the inner learning rates within bounds."""
+        for name, p in self.learned.items():
+            if name in self._by_log and not is_number(name):
+                bounded = (self._start[name] * p.exp()).clamp(low, high)
+                p.copy_((bounded / self._start[name]).clamp_min(torch.finfo(p.dtype).tiny).log())
+            elif not is_number(name):
+                p.clamp_(low, high)
 
     def forward(self, episodes: Episodes) -> Tensor:
         """Mean loss over all query rows of the meta-batch, a scalar.

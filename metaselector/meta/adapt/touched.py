@@ -9,6 +9,7 @@ Every user touches id 0, so that the padding id stays 0.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import pandas as pd
@@ -66,15 +67,14 @@ def _ids(episodes: Episodes) -> Tensor:
 def _with_ids(episodes: Episodes, ids: Tensor) -> Episodes:
     """The episodes with ids as :func:`_ids` lays them out."""
 
-    def replace(rows: Rows, ids: Tensor) -> Rows:
-        return Rows(
-            Batch(ids.reshape(rows.batch.ids.shape), rows.batch.values), rows.labels, rows.mask
-        )
+    def local(rows: Rows, ids: Tensor) -> Rows:
+        return replace(rows, batch=Batch(ids.reshape(rows.batch.ids.shape), rows.batch.values))
 
     support = episodes.support.batch.ids[0].numel()
-    return Episodes(
-        replace(episodes.support, ids[:, 1 : 1 + support]),
-        replace(episodes.query, ids[:, 1 + support :]),
+    return replace(
+        episodes,
+        support=local(episodes.support, ids[:, 1 : 1 + support]),
+        query=local(episodes.query, ids[:, 1 + support :]),
     )
 
 

@@ -19,7 +19,7 @@ from metaselector.evaluate.losses import row_logloss
 from metaselector.evaluate.predictions import long_table
 from metaselector.evaluate.row_features import RowFeatures, row_features
 from metaselector.meta.adapted import WindowPredictions
-from metaselector.meta.variants import Variant
+from metaselector.meta.variants import Variant, kind_of
 from metaselector.runs.run import Run
 from metaselector.training.predict import predict
 
@@ -123,7 +123,8 @@ def _adapted(
     run: Run, evaluation_split: EvaluationSplit, seed: int, variant: Variant
 ) -> WindowPredictions:
     """Return the predictions of *test* by a variant."""
-    return run.checkpoints.load_adapted(variant, seed).predict(run.dataset, evaluation_split.test)
+    model = run.checkpoints.load_adapted(variant, seed, split=evaluation_split)
+    return model.predict(run.dataset, evaluation_split.test)
 
 
 def _evaluate_task(
@@ -147,7 +148,7 @@ def _evaluate_task(
         seen = np.isin(found.rows, test)  # where the task is observed
         several = found.probabilities.ndim > 1
         columns[variant] = found.probabilities[seen, task] if several else found.probabilities
-        if variant != "user-finetuned":  # its weights are uniform
+        if kind_of(variant) != "user-finetuned":  # rivals hardly change weights
             of_task = found.weights[seen, :, task] if several else found.weights
             weights.append(_weights_table(run, seed, variant, test, of_task))
     columns["oracle-sample"] = oracles.oracle_sample(y, full)[0]

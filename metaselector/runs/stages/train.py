@@ -5,16 +5,17 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from metaselector.common.progress import Progress
 from metaselector.data.splitting.protocol import WINDOWS, Window
-from metaselector.meta.finetune import choose_rate
+from metaselector.meta.finetune import choose_finetuning, choose_rate
 from metaselector.meta.parameters import MetaParameters
 from metaselector.meta.train import meta_train
-from metaselector.meta.variants import Variant
+from metaselector.meta.variants import FINETUNED, Variant
 from metaselector.runs.run import Run
 from metaselector.runs.stages.fit_estimator import check_estimators, fit_estimator
 from metaselector.runs.stages.teach import check_teaching, teach
@@ -150,9 +151,13 @@ def meta_train_selectors(
 def _learn(
     run: Run, variant: Variant, seed: int, description: str, progress: Progress
 ) -> MetaParameters:
-    if variant == "user-finetuned":
+    if variant in FINETUNED:
         later = run.checkpoints.load_mixture("train", seed)
-        return choose_rate(run.protocol, later, description=description, progress=progress)
+        told: dict[str, Any] = {"description": description, "progress": progress}
+        if variant == "user-finetuned-plain":
+            return choose_rate(run.protocol, later, **told)
+        selector = run.checkpoints.load_learned("sample-selector", seed)
+        return choose_finetuning(run.protocol, later, selector, **told)
     traffic = Traffic()
     learned = train_variant(
         run,
@@ -196,6 +201,7 @@ def train_variant(
         traffic: counts what workers send each other.
     """
     checkpoints = run.checkpoints
+    start = "user-finetuned" if variant == "user-finetuned-residuals" else "sample-selector"
     warm_start = warm_start and variant != "sample-selector"
     return meta_train(
         variant,
@@ -204,7 +210,7 @@ def train_variant(
         checkpoints.load_mixture("train", seed),
         run.config,
         np.random.default_rng(seed),
-        start_from=checkpoints.load_learned("sample-selector", seed) if warm_start else None,
+        start_from=checkpoints.load_learned(start, seed) if warm_start else None,
         description=description,
         progress=progress,
         snapshots=snapshots,

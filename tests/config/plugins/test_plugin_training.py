@@ -111,7 +111,7 @@ def train(
         variant, dataset, early, later, config, generator, description="", progress=Silent()
     )
     mixture = learned.attach(later)
-    adaptation = make_adaptation(variant, mixture, config.adapt)
+    adaptation = make_adaptation(variant, mixture, config)
     model = AdaptedModel.of_settings(
         mixture, learned.alpha, adaptation, dataset.schema.tasks, config.adapt
     )

@@ -152,6 +152,30 @@ def world() -> World:
 
 
 @pytest.fixture
+def world_with_times() -> World:
+    """As `world`, with the hours of rows and how alike they are."""
+    return with_times(build_world(torch.float64))
+
+
+def with_times(world: World) -> World:
+    generator, episodes = torch.Generator().manual_seed(2), world.episodes
+    support, query = (
+        torch.rand(rows.mask.shape, generator=generator, dtype=torch.float64)
+        for rows in (episodes.support, episodes.query)
+    )
+    hours = -30 * support.sort(descending=True).values, (5 * query).sort().values
+    alike = 2 * torch.rand(3, 3, 4, 2, generator=generator, dtype=torch.float64) - 1
+    return replace(
+        world,
+        episodes=Episodes(
+            replace(episodes.support, hours=hours[0]),
+            replace(episodes.query, hours=hours[1]),
+            alike,
+        ),
+    )
+
+
+@pytest.fixture
 def world_of_fields() -> World:
     """As `world`, of the models that know which field is the user, the item and the history."""
     return build_world(torch.float64, [0, 1, 2, 2], models_of_fields)

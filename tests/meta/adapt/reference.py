@@ -67,14 +67,25 @@ def _adapt_users(loop: InnerLoop) -> list[UserResult]:
         for step in range(adaptation.steps):
             if not len(labels):
                 break  # nothing to learn from
+            half_life = adaptation.half_lives[step] if adaptation.half_lives else None
+            decay, prior = adaptation.time_decay, adaptation.prior_rows
+            if adaptation.learned:
+                half_life, decay, prior = (
+                    rates[f"support/{name}"][step]
+                    for name in ("half_life", "time_decay", "prior_rows")
+                )
+            hours = _hours(episodes.support, user)
             weights = labels.new_ones(len(labels))
-            if adaptation.half_lives and adaptation.half_lives[step] is not None:
-                for age in range(len(labels)):
-                    weights[len(labels) - 1 - age] = 0.5 ** (age / adaptation.half_lives[step])
-            share = float(weights.sum()) / (float(weights.sum()) + adaptation.prior_rows)
-            now = rates
+            for age in range(len(labels)):
+                place = len(labels) - 1 - age
+                halved = 1.0 if half_life is None else 0.5 ** (age / half_life)
+                aged = (1 - hours[place]) ** -decay
+                weights = weights.index_put((torch.tensor(place),), halved * aged)
+            total = weights.sum()
+            share = total.clamp_min(1) / (total + prior).clamp_min(1)
+            now = {name: rate for name, rate in rates.items() if "/" not in name}
             if adaptation.per_step:
-                now = {name: rate[step].unsqueeze(0) for name, rate in rates.items()}
+                now = {name: rate[step].unsqueeze(0) for name, rate in now.items()}
             output = functional_call(model, {**params, **adapted}, (batch,))
             grads = torch.autograd.grad(
                 share * loss(output, labels, weights),
@@ -87,8 +98,53 @@ def _adapt_users(loop: InnerLoop) -> list[UserResult]:
             adapted = adaptation.rule.update(adapted, dict(zip(adapted, grads, strict=True)), now)
         own = {**params, **adapted}
         query, _ = _real_rows(episodes.query, user)
-        results.append(UserResult(own, functional_call(model, own, (query,))))
+        output = functional_call(model, own, (query,))
+        if adaptation.residuals is not None:
+            output = _corrected(loop, params, output, user)
+        results.append(UserResult(own, output))
     return results
+
+
+def _hours(rows: Rows, user: int) -> Tensor:
+    keep = rows.mask[user].bool()
+    return torch.zeros(int(keep.sum())) if rows.hours is None else rows.hours[user][keep]
+
+
+def _corrected(loop: InnerLoop, params: Tensors, output: Any, user: int) -> Any:
+    """Each logit grows by what the support's residuals say, one pair of rows at a time."""
+    rates, episodes = loop.rates, loop.episodes
+    support, labels = _real_rows(episodes.support, user)
+    kept, asked = (part.mask[user].bool() for part in (episodes.support, episodes.query))
+    if not len(labels):
+        return output
+    with torch.no_grad():
+        unadapted = functional_call(loop.model, dict(params), (support,)).log_positive.exp()
+    several = labels.ndim > 1
+    y, p = (t if several else t.unsqueeze(1) for t in (labels, unadapted))  # [S, T]
+    before, after = _hours(episodes.support, user), _hours(episodes.query, user)
+    rows = []
+    for q in range(int(asked.sum())):
+        of_tasks = []
+        for task in range(y.shape[1]):
+            pulled, known = torch.zeros(()).double(), torch.zeros(()).double()
+            for i in range(len(y)):
+                if y[i, task].isnan():
+                    continue
+                weight = 0.5 ** ((len(y) - 1 - i) / rates["residuals/half_life"])
+                hours = max(float(after[q] - before[i]), 0.0)
+                weight = weight * (1 + hours) ** -rates["residuals/time_decay"]
+                if episodes.similarity is not None:
+                    alike = episodes.similarity[user][asked][q][kept][i]
+                    weight = weight * (alike * rates["residuals/similarity"]).sum().exp()
+                pulled = pulled + weight * (y[i, task] - p[i, task])
+                known = known + weight * p[i, task] * (1 - p[i, task])
+            of_tasks.append(
+                rates["residuals/strength"] * pulled / (rates["residuals/prior"] + known)
+            )
+        rows.append(torch.cat(of_tasks))
+    grow = torch.stack(rows)
+    odds = output.log_positive - output.log_negative + (grow if several else grow.squeeze(1))
+    return output._replace(log_positive=F.logsigmoid(odds), log_negative=F.logsigmoid(-odds))
 
 
 def _context(model: nn.Module, params: Tensors, batch: Batch, labels: Tensor) -> dict[str, Tensor]:

@@ -89,7 +89,7 @@ def test_users_together_are_as_each_alone(run: Run) -> None:
     learned = run.checkpoints.load_learned("metaselector", 0)
     mixture = learned.attach(run.checkpoints.load_mixture("full", 0)).double()
     alpha = {name: rate.double() for name, rate in learned.alpha.items()}
-    adaptation = make_adaptation("metaselector", mixture, run.config.adapt)
+    adaptation = make_adaptation("metaselector", mixture, run.config)
     rows = run.protocol.evaluation_splits[-1].test.some(np.arange(4))
     # Of unequal length: the third has two support rows, the last none.
     support = rows.support.copy()

@@ -187,7 +187,7 @@ def predicted() -> dict[str, Tensor]:
     """Of many chunks, so that every worker has some."""
     config = configure(adapt={"max_users_per_chunk": 1})
     made = mixture(1, config)
-    adaptation = make_adaptation("metaselector", made, config.adapt)
+    adaptation = make_adaptation("metaselector", made, config)
     alpha = adaptation.initial_rates(dict(made.named_parameters()))
     episodes = window_episodes(DATA, (80, 90), 5)
     model = AdaptedModel.of_settings(made, alpha, adaptation, DATA.schema.tasks, config.adapt)

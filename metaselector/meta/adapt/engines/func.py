@@ -128,7 +128,7 @@ class _UserBatch:
         create_graph = outer and adaptation.rule.second_order
         for step in range(adaptation.steps):
             rates = adaptation.rates_at(step, self.rates)
-            weights = adaptation.support_weights(step, support.mask)
+            weights = adaptation.support_weights(step, support.mask, support.hours, self.rates)
             with torch.enable_grad():
                 own = {
                     name: p if outer and p.requires_grad else p.detach().requires_grad_()
@@ -138,7 +138,7 @@ class _UserBatch:
                 output = self.forward(support.batch)
                 uses = self.linears.uses()
                 losses = vmap(loss)(output, support.labels, weights)
-                total = adaptation.shrunk(losses, weights).sum()
+                total = adaptation.shrunk(losses, weights, step, self.rates).sum()
                 grads = torch.autograd.grad(
                     total,
                     [*own.values(), *(use.outputs for use in uses)],

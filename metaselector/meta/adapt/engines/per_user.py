@@ -79,7 +79,9 @@ def _steps(
     every_step: bool,
 ) -> Iterator[Step]:
     """One user's steps, without the axis of users."""
-    support, labels = _real_rows(loop.episodes.support, user)
+    rows = loop.episodes.support
+    support, labels = _real_rows(rows, user)
+    hours = None if rows.hours is None else rows.hours[user][rows.mask[user].bool()]
     query = Batch(*(slots[user] for slots in loop.episodes.query.batch))
     mask, adaptation = labels.new_ones(len(labels)), loop.adaptation
     module = learner.start()
@@ -89,9 +91,9 @@ def _steps(
     for step in range(adaptation.steps):
         if names and len(labels):
             with torch.enable_grad():
-                weights = adaptation.support_weights(step, mask)
-                loss = adaptation.shrunk(loop.loss(module(support), labels, weights), weights)
-                learner.step(module, step, loss)
+                weights = adaptation.support_weights(step, mask, hours, loop.rates)
+                loss = loop.loss(module(support), labels, weights)
+                learner.step(module, step, adaptation.shrunk(loss, weights, step, loop.rates))
         if every_step:
             yield Step(module(query), _squares(loop.model, module, initial, names))
     if not every_step:
