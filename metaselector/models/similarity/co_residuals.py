@@ -7,7 +7,6 @@ from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 from torch import Tensor, nn
 
 from metaselector.data.encoded.dataset import EncodedDataset
@@ -15,14 +14,16 @@ from metaselector.data.interactions import Ints
 from metaselector.data.splitting.episodes import EpisodeRows
 from metaselector.models.similarity.pairs import (
     MOST_PAIRS,
+    cost_of_pairs,
     item_field,
     item_ids,
     item_of,
     over_pairs,
 )
+from metaselector.models.similarity.residuals import ResidualMatrix, mean_residuals
 
 CACHED_ITEMS = 4096
-"""Catalogues of up to this many items keep the similarities that were computed: 64 MiB."""
+"""Similarities among this many items, the most frequent, are kept once computed: 64 MiB."""
 
 
 class CoResiduals:
@@ -38,8 +39,9 @@ class CoResiduals:
     ("Scalable Collaborative Filtering with Jointly Derived Neighborhood Interpolation Weights",
     ICDM 2007, section 3.1). Items that are not in the vocabulary have similarity 0.
 
-    Memory is that of a few copies of the training rows, and never grows with the square of the
-    catalogue beyond :data:`CACHED_ITEMS`.
+    Only pairs that occur together in episodes are computed, from sparse residuals, and those among
+    the most frequent items are kept. So memory is that of a few copies of the training rows,
+    however many items there are.
 
     Args:
         dataset: with labels of 0 and 1; with several tasks, the first one counts.
@@ -47,7 +49,7 @@ class CoResiduals:
         training_rows: int64 ``[n]``; labels of other rows are not read.
         probabilities: ``[n]``, what is predicted for them, such as the base models' mean.
         shrink: number of common users at which the correlation is halved, 0 or more.
-        cached_items: replaces :data:`CACHED_ITEMS`; results do not depend on it.
+        cached_items: 0 or more, in place of :data:`CACHED_ITEMS`; results do not depend on it.
 
     Attributes:
         names: ``("co-residuals",)``; empty in tabular data.
@@ -73,81 +75,60 @@ class CoResiduals:
         self.names = () if field is None else ("co-residuals",)
         if field is None:
             return
-        self._shrink = shrink
-        items = len(field.vocabulary)
-        self._residuals = _mean_residuals(dataset, training_rows, probabilities, items)
-        self._raters = np.diff(self._residuals.indptr)
-        self._cache = _Cache(items) if items <= cached_items else None
+        residuals = mean_residuals(
+            dataset, training_rows, np.asarray(probabilities, np.float64), len(field.vocabulary)
+        )
+        self._matrix = ResidualMatrix(residuals, shrink)
+        self._cached = _Cached(self._matrix, cached_items)
 
     def __call__(self, dataset: EncodedDataset, episodes: EpisodeRows) -> Tensor:
         support, query = (
             item_ids(dataset, item_of(dataset, rows)) for rows in (episodes.support, episodes.query)
         )
-        if self._cache is None:
-            return over_pairs(support, query, self._computed, self._cost).unsqueeze(-1)
-        return over_pairs(support, query, self._cached).unsqueeze(-1)
+        return over_pairs(support, query, self._block, self._cost).unsqueeze(-1)
 
-    def _cached(self, support: Ints, query: Ints) -> NDArray[np.float32]:
-        assert self._cache is not None
-        known, values = self._cache.known, self._cache.values
-        missing = support[~known[support]]
-        most = max(MOST_PAIRS // len(known), 1)
-        for start in range(0, len(missing), most):
-            some = missing[start : start + most]
-            values[some] = self._computed(some, np.arange(len(known)))
-            known[some] = True
-        return values[np.ix_(support, query)]
-
-    def _computed(self, support: Ints, query: Ints) -> NDArray[np.float64]:
-        a, b = self._residuals[support], self._residuals[query].T.tocsr()
-        squares = _product(a, a.data**2, b, 1) * _product(a, 1, b, b.data**2)
-        common = _product(a, 1, b, 1)
-        correlations = _product(a, a.data, b, b.data) / np.sqrt(np.where(squares > 0, squares, 1))
-        weights = common / np.where(common > 0, common + self._shrink, 1)
-        return np.clip(weights * correlations, -1, 1)
+    def _block(self, support: Ints, query: Ints) -> NDArray[np.float64]:
+        often, queried_often = self._cached.has(support), self._cached.has(query)
+        a, b, rare, queried_rarely = (
+            support[often], query[queried_often], support[~often], query[~queried_often]
+        )  # fmt: skip
+        found = np.empty((len(support), len(query)))
+        found[np.ix_(often, queried_often)] = self._cached.between(a, b)
+        found[~often] = self._matrix.between(rare, query)
+        found[np.ix_(often, ~queried_often)] = self._matrix.between(queried_rarely, a).T
+        return found
 
     def _cost(self, support: Ints, query: Ints) -> float:
-        """Rough number of operations of :meth:`_computed`."""
-        users = self._residuals.shape[1]
-        a, b = (float(self._raters[items].sum()) for items in (support, query))
-        return 8 * a * b / users + 10 * (a + b + len(support) * len(query)) + users + 500_000
-
-
-class _Cache:
-    """Rows of the similarities of all items, float32 ``[I, I]``, and whether they are known."""
-
-    def __init__(self, items: int) -> None:
-        self.values = np.empty((items, items), dtype=np.float32)
-        self.known = np.zeros(items, dtype=bool)
-
-
-def _mean_residuals(
-    dataset: EncodedDataset, rows: Ints, probabilities: NDArray[np.floating], items: int
-) -> sparse.csr_array:
-    """Mean residual of each item and user, float64 ``[I, users]``, where there is one."""
-    item = item_ids(dataset, item_of(dataset, rows))
-    user = np.searchsorted(dataset.user_offsets, rows, side="right") - 1
-    residual = dataset.labels[rows].astype(np.float64) - probabilities
-    known = item >= 0
-    place, shape = (item[known], user[known]), (items, dataset.num_users)
-    sums = sparse.coo_array((residual[known], place), shape=shape).tocsr()
-    counts = sparse.coo_array((np.ones(len(place[0])), place), shape=shape).tocsr()
-    sums.data /= counts.data
-    return sums
-
-
-def _product(
-    a: sparse.csr_array,
-    of_a: NDArray[np.float64] | int,
-    b: sparse.csr_array,
-    of_b: NDArray[np.float64] | int,
-) -> NDArray[np.float64]:
-    """Dense product of matrices with the entries of `a` and `b`, but other values there."""
-    left, right = (
-        sparse.csr_array(
-            (np.broadcast_to(values, m.data.shape).astype(np.float64), m.indices, m.indptr), m.shape
+        often, queried_often = self._cached.has(support), self._cached.has(query)
+        rare = self._matrix.cost(support[~often], query)
+        return (
+            cost_of_pairs(support, query)
+            + rare
+            + self._matrix.cost(query[~queried_often], support[often])
         )
-        for m, values in ((a, of_a), (b, of_b))
-    )
-    dense: NDArray[np.float64] = (left @ right).toarray()
-    return dense
+
+
+class _Cached:
+    """Correlations among the most frequent items, by rows, computed when first needed."""
+
+    def __init__(self, matrix: ResidualMatrix, items: int) -> None:
+        self._matrix = matrix
+        self._items = np.argsort(-matrix.raters, kind="stable")[:items]
+        self._place = np.full(len(matrix.raters), -1)
+        self._place[self._items] = np.arange(len(self._items))
+        self._columns = matrix.columns(self._items)
+        self._values = np.empty((len(self._items), len(self._items)), dtype=np.float32)
+        self._known = np.zeros(len(self._items), dtype=bool)
+
+    def has(self, items: Ints) -> NDArray[np.bool_]:
+        return self._place[items] >= 0
+
+    def between(self, rows: Ints, columns: Ints) -> NDArray[np.float32]:
+        places = self._place[rows]
+        missing = places[~self._known[places]]
+        most = MOST_PAIRS // max(len(self._items), 1)
+        for start in range(0, len(missing), most):
+            some = missing[start : start + most]
+            self._values[some] = self._matrix.among(self._items[some], self._columns)
+            self._known[some] = True
+        return self._values[np.ix_(places, self._place[columns])]

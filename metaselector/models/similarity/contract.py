@@ -64,7 +64,7 @@ class Similarities:
         ...         return torch.from_numpy(np.float32(query == support)).unsqueeze(-1)
         >>> from metaselector.data.planted import planted_world
         >>> dataset = planted_world(2, 10, 4, np.random.default_rng(0)).dataset
-        >>> rows = EpisodeRows(np.array([0]), support=np.array([[-1, 4]]), query=np.array([[4, -1]]))
+        >>> rows = EpisodeRows(np.array([0]), np.array([[-1, 4]]), np.array([[4, -1]]))
         >>> Similarities({"same": Same()})(dataset, rows).squeeze(-1).tolist()
         [[[0.0, 1.0], [0.0, 0.0]]]
     """
@@ -125,6 +125,9 @@ def make_similarity(
     if given[3].shape != training_rows.shape:
         raise ValueError(f"{given[3].shape} probabilities for {training_rows.shape} training rows")
     names = list(names)
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"similarity '{name}' is listed twice; remove one")
     for name in options:
         if name not in names:
             raise ConfigError(f"options of similarity '{name}', which is not used; remove them")
