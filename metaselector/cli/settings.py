@@ -22,12 +22,18 @@ def plugins(options: Options) -> None:
 
     Shows the source of each: built in, a package, or, for base models in the settings, a file.
     """
-    from metaselector.config.plugins.kinds import ESTIMATORS, METRICS, RULES, SELECTORS
+    from metaselector.config.plugins.kinds import (
+        ESTIMATORS,
+        METRICS,
+        RULES,
+        SELECTORS,
+        SIMILARITIES,
+    )
     from metaselector.data import registry as data_registry
     from metaselector.models.registry import MODELS, in_files
     from metaselector.report.terminal import print_plugins
 
-    kinds = (MODELS, ESTIMATORS, SELECTORS, RULES, data_registry.PLUGINS, METRICS)
+    kinds = (MODELS, ESTIMATORS, SELECTORS, RULES, SIMILARITIES, data_registry.PLUGINS, METRICS)
     lines = [line for kind in kinds for line in kind.listing()]
     settings = load(options, options.config)
     print_plugins([*in_files(settings), *lines], console())

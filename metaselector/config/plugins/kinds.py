@@ -39,6 +39,18 @@ SELECTORS = Plugins(
 """Selector modules for :class:`~metaselector.models.mixture.Mixture`, constructed as described in
 :func:`~metaselector.models.build.build_selector`."""
 
+SIMILARITIES = Plugins(
+    "similarity",
+    "metaselector.similarities",
+    {
+        "features": "metaselector.models.similarity.features:Features",
+        "embeddings": "metaselector.models.similarity.embeddings:Embeddings",
+        "co-residuals": "metaselector.models.similarity.co_residuals:CoResiduals",
+    },
+)
+"""Classes that satisfy :class:`~metaselector.models.similarity.contract.RowSimilarity`, constructed
+as described there."""
+
 METRICS = Plugins(
     "metric",
     "metaselector.metrics",

@@ -16,7 +16,7 @@ from base_models import LR, Batch
 from metaselector.common.errors import ConfigError, DataError, UserError
 from metaselector.config import AdaptConfig, SelectorConfig, load_config
 from metaselector.config.plugins import registry as plugins
-from metaselector.config.plugins.kinds import ESTIMATORS, METRICS, RULES, SELECTORS
+from metaselector.config.plugins.kinds import ESTIMATORS, METRICS, RULES, SELECTORS, SIMILARITIES
 from metaselector.config.plugins.registry import Plugins, identity
 from metaselector.data import registry as data_registry
 from metaselector.data.fetch import fetch
@@ -30,7 +30,7 @@ from metaselector.models.registry import MODELS
 from metaselector.runs.run import Run
 from metaselector.runs.stages.prepare import prepare_run
 
-KINDS = [MODELS, ESTIMATORS, SELECTORS, RULES, METRICS, data_registry.PLUGINS]
+KINDS = [MODELS, ESTIMATORS, SELECTORS, RULES, SIMILARITIES, METRICS, data_registry.PLUGINS]
 GROUP = "metaselector.tests"
 
 

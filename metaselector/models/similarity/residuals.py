@@ -1,0 +1,121 @@
+"""Correlations of the residuals of items, for some pairs of a large sparse matrix at a time."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from metaselector.data.encoded.dataset import EncodedDataset
+from metaselector.data.interactions import Ints
+from metaselector.models.similarity.pairs import item_ids, item_of
+
+_MULTIPLY, _ENTRY, _CALL = 8, 10, 500_000
+"""Rough relative costs: of a product of two residuals, of an entry or pair that is copied, and of
+a call."""
+_MOST_PRODUCTS = 2**23
+"""Products of residuals that may become entries of a sparse result: about 100 MB."""
+
+
+class _Three(NamedTuple):
+    """Sparse matrices with the residuals, their squares, and ones, at the same places."""
+
+    residuals: sparse.csr_array
+    squares: sparse.csr_array
+    ones: sparse.csr_array
+
+    @classmethod
+    def of(cls, matrix: sparse.csr_array) -> _Three:
+        values = matrix.data, matrix.data**2, np.ones_like(matrix.data)
+        return cls(
+            *(sparse.csr_array((of, matrix.indices, matrix.indptr), matrix.shape) for of in values)
+        )
+
+
+class ResidualMatrix:
+    """Mean residuals of I items and all users, and the correlations of items.
+
+    See :class:`~metaselector.models.similarity.co_residuals.CoResiduals` for the formula.
+
+    Args:
+        residuals: float64 ``[I, users]``, sparse; an explicit 0 counts as a residual.
+        shrink: number of common users at which a correlation is halved.
+    """
+
+    def __init__(self, residuals: sparse.csr_array, shrink: float) -> None:
+        self._shrink = shrink
+        self._by_item = residuals
+        by_user = residuals.T.tocsr()
+        self._all = _Three.of(by_user)
+        self.raters = np.diff(residuals.indptr)
+        """Users with each item, ``[I]``."""
+        # Residuals of these users, of any item: the products of an item with all others.
+        self._reach = _Three.of(residuals).ones @ np.diff(by_user.indptr).astype(np.float64)
+
+    def between(self, rows: Ints, columns: Ints) -> NDArray[np.float64]:
+        """Correlations of items, ``[len(rows), len(columns)]``; `columns` are distinct."""
+        if not len(rows) or not len(columns):
+            return np.zeros((len(rows), len(columns)))
+        if self._among_all(rows) < self._among(rows, columns):
+            return self.among(rows, self._all, columns)
+        return self.among(rows, self.columns(columns))
+
+    def columns(self, items: Ints) -> _Three:
+        """The residuals of some items by user."""
+        return _Three.of(self._by_item[items].T.tocsr())
+
+    def among(self, rows: Ints, others: _Three, columns: Ints | None = None) -> NDArray[np.float64]:
+        """Correlations of items with `others`, or with `columns` of them."""
+        own = _Three.of(self._by_item[rows])
+
+        def total(a: sparse.csr_array, b: sparse.csr_array) -> NDArray[np.float64]:
+            sums = a @ b  # over users, in the same order whatever the rows and columns
+            dense: NDArray[np.float64] = (sums if columns is None else sums[:, columns]).toarray()
+            return dense
+
+        squares = total(own.squares, others.ones) * total(own.ones, others.squares)
+        common = total(own.ones, others.ones)
+        correlations = total(own.residuals, others.residuals)
+        correlations /= np.sqrt(np.where(squares > 0, squares, 1))
+        correlations *= common / np.where(common > 0, common + self._shrink, 1)
+        return np.clip(correlations, -1, 1)
+
+    def cost(self, rows: Ints, columns: Ints) -> float:
+        """What :meth:`between` costs, relative to other calls."""
+        if not len(rows) or not len(columns):
+            return 0
+        return min(self._among_all(rows), self._among(rows, columns))
+
+    def _among_all(self, rows: Ints) -> float:
+        """Cost of multiplying with all items, without copying any column."""
+        products = float(self._reach[rows].sum())
+        if products > _MOST_PRODUCTS:
+            return np.inf
+        return _MULTIPLY * products + _ENTRY * len(self.raters) + _CALL
+
+    def _among(self, rows: Ints, columns: Ints) -> float:
+        """Cost of copying the columns and multiplying with them, if users rate independently."""
+        users = self._by_item.shape[1]
+        a, b = (float(self.raters[items].sum()) for items in (rows, columns))
+        entries = a + b + users + len(rows) * len(columns)
+        return _MULTIPLY * a * b / users + _ENTRY * entries + _CALL
+
+
+def mean_residuals(
+    dataset: EncodedDataset, rows: Ints, probabilities: NDArray[np.float64], items: int
+) -> sparse.csr_array:
+    """Mean of ``y - p`` over the rows of each item and user, float64 ``[items, users]``.
+
+    Items are in the order of the vocabulary.
+    """
+    item = item_ids(dataset, item_of(dataset, rows))
+    user = np.searchsorted(dataset.user_offsets, rows, side="right") - 1
+    residual = dataset.labels[rows].astype(np.float64) - probabilities
+    known = item >= 0
+    place, shape = (item[known], user[known]), (items, dataset.num_users)
+    sums = sparse.coo_array((residual[known], place), shape=shape).tocsr()
+    counts = sparse.coo_array((np.ones(len(place[0])), place), shape=shape).tocsr()
+    sums.data /= counts.data
+    return sums

@@ -1,0 +1,63 @@
+"""The two ways to multiply a sparse matrix, and what each costs."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from metaselector.models.similarity import residuals
+from metaselector.models.similarity.residuals import ResidualMatrix, mean_residuals
+
+from .catalogue import UNSEEN, catalogue
+
+
+def matrix(items: int, users: int, density: float) -> ResidualMatrix:
+    generator = np.random.default_rng(0)
+    values = generator.normal(size=(items, users)) * (generator.random((items, users)) < density)
+    return ResidualMatrix(sparse.csr_array(values), shrink=5.0)
+
+
+def test_means_of_repeated_rows() -> None:
+    rows = [(0, 0, 1), (0, 0, 0), (0, 1, 1), (1, 2, 1), (1, 0, 1), (1, 0, 1)]
+    dataset = catalogue(rows, [2, UNSEEN, 1])
+    p = np.array([0.5, 0.25, 0.5, 0.75, 0.5])
+    found = mean_residuals(dataset, np.array([0, 1, 2, 3, 4]), p, items=2)  # not the last row
+    assert found.toarray().tolist() == [[0, 0.25], [0.125, 0.5]]
+    assert found.nnz == 3
+
+
+@pytest.mark.parametrize("density", [0.05, 0.5])
+def test_both_ways_give_the_same_numbers(density: float) -> None:
+    of = matrix(40, 60, density)
+    rows, columns = np.array([3, 8, 20]), np.array([0, 8, 21, 39])
+    copied = of.among(rows, of.columns(columns))
+    assert np.array_equal(of.among(rows, of._all, columns), copied)
+    assert np.array_equal(of.between(columns, rows), copied.T)
+    assert copied.any()
+
+
+def test_the_cheaper_way_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All items if there are few raters, otherwise copied columns; never too many products."""
+    ways = []
+    take = ResidualMatrix.columns
+    monkeypatch.setattr(
+        ResidualMatrix, "columns", lambda of, items: ways.append("copied") or take(of, items)
+    )
+    rare = matrix(200, 400, 0.005)
+    often = np.argsort(-rare.raters)[:100]
+    rare.between(np.arange(2), np.sort(often))
+    assert ways == []
+    common = matrix(200, 400, 0.5)
+    common.between(np.arange(2), np.arange(2))
+    assert ways == ["copied"]
+    monkeypatch.setattr(residuals, "_MOST_PRODUCTS", 0)
+    rare.between(np.arange(2), np.sort(often))
+    assert ways == ["copied", "copied"]
+
+
+def test_the_cost_of_nothing_is_nothing() -> None:
+    of, none = matrix(5, 6, 0.5), np.zeros(0, dtype=np.int64)
+    assert of.cost(none, np.arange(3)) == of.cost(np.arange(3), none) == 0
+    assert of.cost(np.arange(1), np.arange(1)) < of.cost(np.arange(4), np.arange(5))
+    assert of.between(none, np.arange(3)).shape == (0, 3)
