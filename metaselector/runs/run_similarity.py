@@ -1,0 +1,77 @@
+"""How alike rows are, by the base models of a run and the rows they were trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from metaselector.config import Config
+from metaselector.data.encoded.dataset import EncodedDataset
+from metaselector.data.interactions import Floats, Ints
+from metaselector.data.splitting import make_protocol
+from metaselector.data.splitting.episodes import EpisodeRows
+from metaselector.data.splitting.protocol import Window
+from metaselector.models.precomputed import Scored
+from metaselector.models.similarity.contract import RowSimilarity, make_similarity
+from metaselector.training.predict import predict
+
+
+class LateSimilarity:
+    """A similarity that is built when it is first asked for; most commands never ask.
+
+    Args:
+        build: builds it.
+    """
+
+    def __init__(self, build: Callable[[], RowSimilarity]) -> None:
+        self._build = build
+
+    @cached_property
+    def _built(self) -> RowSimilarity:
+        return self._build()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self._built.names
+
+    def __call__(self, dataset: EncodedDataset, episodes: EpisodeRows) -> Tensor:
+        return self._built(dataset, episodes)
+
+
+def similarity_of_window(
+    base_models: Mapping[str, nn.Module], dataset: EncodedDataset, config: Config, window: Window
+) -> RowSimilarity:
+    """Build what ``adapt.residuals.similarities`` names.
+
+    Args:
+        base_models: those trained on `window`.
+        dataset: with the scores of estimators of this window.
+    """
+    protocol = make_protocol(dataset, config)
+    rows = protocol.fitting_rows(window)
+    names = config.adapt.residuals.similarities
+    mean = _mean_probability(base_models, protocol.fitting_dataset, rows)
+    return make_similarity(names, dataset, base_models, rows, mean)
+
+
+def _mean_probability(
+    base_models: Mapping[str, nn.Module], dataset: EncodedDataset, rows: Ints
+) -> Floats:
+    """Of the first task, float64 ``[n]``."""
+    total = torch.zeros(len(rows), dtype=torch.float64)
+    for model in base_models.values():
+        logits = _scores(model, dataset, rows) if isinstance(model, Scored) else None
+        found = predict(model, dataset, rows) if logits is None else torch.from_numpy(logits)
+        total += torch.sigmoid(found.reshape(len(rows), -1)[:, 0].double())
+    mean: Floats = (total / len(base_models)).numpy()
+    return mean
+
+
+def _scores(model: Scored, dataset: EncodedDataset, rows: Ints) -> NDArray[Any]:
+    assert dataset.scores is not None
+    column = model.slot - dataset.schema.num_slots
+    return dataset.scores[rows, column]
