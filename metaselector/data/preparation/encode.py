@@ -119,7 +119,9 @@ def _cleaned(
 ) -> Iterator[StagedRows]:
     """Yield cleaned records of whole users, the same every time; extend `repairs` and `notes`."""
     # Groups of tabular data are derived, so their owner could not repair short ones.
-    cleaning = Cleaning(table.source, settings.drop_short_users or table.tabular)
+    cleaning = Cleaning(
+        table.source, settings.drop_short_users or table.tabular, settings.min_user_rows
+    )
     sampler = NegativeSampler(table.negatives, staged.item_rows) if table.negatives else None
     for records in whole_users(staged):
         records = cleaning.clean(records)

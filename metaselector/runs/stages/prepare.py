@@ -58,6 +58,7 @@ def prepare(config: Config, source: Path, directory: Path) -> None:
         history_length=config.data.history_length,
         min_count=config.data.min_count,
         drop_short_users=config.data.drop_short_users,
+        min_user_rows=config.data.min_user_rows,
         cold_seed=config.cold_seed,
     )
     with atomic_directory(directory) as target:
