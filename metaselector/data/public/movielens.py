@@ -15,6 +15,7 @@ import re
 from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -58,9 +59,20 @@ RATING_COLUMNS = (
 ITEM_COLUMNS = (Column("item", "key"), Column("title"), Column("genres"))
 USER_FEATURES = (Feature("age"), Feature("gender"), Feature("occupation"))
 ITEM_FEATURES = (Feature("genres", "multivalued", profile=True), Feature("release_year"))
-BEST = 5.0
 _TITLE_YEAR = re.compile(r"\(([0-9]{4})\)")
 _RELEASE_DATE = re.compile(r"[0-9]{1,2}-[A-Z][a-z]{2}-([0-9]{4})")
+
+
+class Scale(NamedTuple):
+    """Allowed ratings: from the lowest to the highest in steps, and what they are called."""
+
+    low: float
+    high: float
+    step: float
+    what: str
+
+
+WHOLE_STARS, HALF_STARS = Scale(1, 5, 1, "whole stars"), Scale(0.5, 5, 0.5, "half stars")
 
 
 def read_movielens_100k(directory: Path) -> InteractionTable:
@@ -110,7 +122,7 @@ def _table(
     return InteractionTable(
         name=name,
         source=source,
-        read=partial(read_ratings, source, layout, step=1.0),
+        read=partial(read_ratings, source, layout, WHOLE_STARS),
         users=users[["age", "gender", "occupation"]],
         describe_items=lambda names: items,
         user_features=USER_FEATURES,
@@ -118,30 +130,32 @@ def _table(
     )
 
 
-def read_ratings(path: Path, layout: TextLayout, step: float) -> Iterator[Interactions]:
+def read_ratings(path: Path, layout: TextLayout, scale: Scale) -> Iterator[Interactions]:
     """Read a file with the :data:`RATING_COLUMNS`.
 
     Args:
         path: the file.
         layout: its columns and format.
-        step: lowest rating, and distance between ratings.
+        scale: the ratings that are allowed.
 
     Raises:
         DataError: as :func:`read_rows`, or a rating is not on the scale.
     """
-    scale = f"a rating in {'whole' if step == 1 else 'half'} stars, {step:g} to {BEST:g}"
+    low, high, step, what = scale
+    expected = f"a rating in {what}, {low:g} to {high:g}"
     for records in read_rows(path, layout):
         ratings = records.numbers("rating")
-        right = (ratings >= step) & (ratings <= BEST) & (ratings % step == 0)
-        records.require(right, path, "rating", scale)
+        right = (ratings >= low) & (ratings <= high) & (ratings % step == 0)
+        records.require(right, path, "rating", expected)
         yield records.interactions("user", "item", "rating", records.times("timestamp"))
 
 
-def described(path: Path, layout: TextLayout, genres: Iterable[str]) -> pd.DataFrame:
-    """Read a file of items with titles and genres, which must be among `genres`."""
+def described(path: Path, layout: TextLayout, genres: Iterable[str] | None) -> pd.DataFrame:
+    """Read a file of items with titles and genres, which must be among `genres` unless None."""
     items = read_table(path, layout)
     listed = [tuple(filter(None, entry.split("|"))) for entry in items["genres"]]
-    check_genres(path, items["line"], listed, genres)
+    if genres is not None:
+        check_genres(path, items["line"], listed, genres)
     items = items.assign(
         release_year=[year_in_title(title) for title in items["title"]],
         genres=pd.Series(listed, dtype=object),
