@@ -13,6 +13,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -21,6 +22,7 @@ import pandas as pd
 
 from metaselector.common.errors import DataError, nearest
 from metaselector.data.interactions import Feature, Interactions, InteractionTable
+from metaselector.data.public.movielens_copies import origin_of
 from metaselector.data.raw.tabular import TextLayout, index_by, read_rows, read_table
 from metaselector.data.raw.values import Column
 
@@ -94,6 +96,8 @@ def read_movielens_100k(directory: Path) -> InteractionTable:
 def read_movielens_1m(directory: Path) -> InteractionTable:
     """Read ``ratings.dat``, ``users.dat`` and ``movies.dat``; age and occupation are codes.
 
+    The table's ``origin`` tells GroupLens' file from other copies.
+
     Args:
         directory: the folder of these files, or one that contains it as ``ml-1m``.
 
@@ -103,7 +107,8 @@ def read_movielens_1m(directory: Path) -> InteractionTable:
     source, user_path, item_path = _paths(directory, "ml-1m", FILES_1M)
     users = _users(user_path, ("gender", "age", "occupation", "zip"), "::")
     items = described(item_path, TextLayout(ITEM_COLUMNS, "::", "latin-1"), GENRES_100K)
-    return _table("movielens-1m", source, TextLayout(RATING_COLUMNS, "::"), users, items)
+    table = _table("movielens-1m", source, TextLayout(RATING_COLUMNS, "::"), users, items)
+    return replace(table, origin=origin_of(source))
 
 
 def _paths(directory: Path, name: str, files: tuple[str, ...]) -> Iterator[Path]:

@@ -67,6 +67,8 @@ def prepare(config: Config, source: Path, directory: Path) -> None:
             tell(f"warning: {repair}")
         for note in table.notes:
             tell(f"note: {note}")
+        if table.origin is not None:
+            tell(f"note: {table.origin.title}: {table.origin.limit}")
         dataset = EncodedDataset.load(target)
         _check_labels(table, dataset, settings)
         if config.protocol == "cold":
