@@ -47,10 +47,10 @@ def _overview(profile: LogProfile) -> Table:
     users = f"{profile.users:,}{_unknown(profile.users_unknown)}"
     lines = {"file": profile.source, "rows": f"{profile.rows:,}"}
     if profile.left_out is not None:
-        fewest, n_users, n_rows = profile.left_out
+        out = profile.left_out
         lines["left out"] = (
-            f"{n_users:,} users with fewer than {fewest:,} rows, with {n_rows:,} rows "
-            "(data.min_user_rows)"
+            f"{out.users:,} users with fewer than {out.min_user_rows:,} rows, with {out.rows:,} "
+            "rows (data.min_user_rows)"
         )
     if profile.sampled:
         lines["sampled"] = f"preparation adds {profile.sampled} negatives to every row"

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
-from typing import NamedTuple
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +14,8 @@ from metaselector.data.preparation.codes import Codes, Tally
 from metaselector.data.profile.row_log import RowLog
 
 
-class LeftOut(NamedTuple):
+@dataclass(frozen=True)
+class LeftOut:
     """Users with fewer rows than `min_user_rows`, and their rows, repeats included."""
 
     min_user_rows: int
