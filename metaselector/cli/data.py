@@ -55,8 +55,8 @@ def data_describe(
 ) -> None:
     """Describe raw data: counts, labels, times, features, and warnings.
 
-    Of the settings, only dataset, data.label_threshold, protocol and its split matter. Features are
-    judged on the training rows, as in training.
+    Of the settings, only dataset, data.label_threshold, data.min_user_rows, protocol and its split
+    matter. Features are judged on the training rows, as in training.
     """
     from metaselector.data.fetch import fetch
     from metaselector.data.profile.describe import describe
@@ -72,6 +72,7 @@ def data_describe(
         settings.data.label_threshold,
         windows=Windows(split.early, split.train, split.valid),
         cold_seed=settings.cold_seed,
+        min_user_rows=settings.data.min_user_rows,
     )
     print_profile(profile, console())
     if json is not None:

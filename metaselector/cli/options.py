@@ -12,7 +12,8 @@ from metaselector.training.distributed import launch
 # Named here too, because the registry is slow to import; a test compares the two.
 FETCHED = (
     "movielens-100k, movielens-100k-funnel, movielens-1m, movielens-10m, movielens-20m, "
-    "movielens-25m, movielens-32m, census-income, amazon-electronics or amazon-musical-instruments"
+    "movielens-25m, movielens-32m, movietweetings, census-income, amazon-electronics or "
+    "amazon-musical-instruments"
 )
 DATASETS = (
     f"{FETCHED}; amazon for any other file of Amazon reviews, given with --data; or a .yaml "

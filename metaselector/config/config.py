@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 
 from metaselector.common.text import shown
-from metaselector.config.data import ColdConfig, DataConfig, SplitConfig
+from metaselector.config.data import ColdConfig, DataConfig, SplitConfig, default_data
 from metaselector.config.evaluate import EvaluateConfig
 from metaselector.config.meta import AdaptConfig, MetaTrainConfig, PaperConfig, SelectorConfig
 from metaselector.config.models import BaseModelConfig, default_base_models
@@ -72,7 +72,7 @@ class Config(Section):
     )
     device: str = Field("cpu", description="torch device, such as cpu or cuda")
     threads: int = Field(2, ge=1, le=1024, description="number of CPU threads that torch uses")
-    data: DataConfig = Field(default_factory=DataConfig)
+    data: DataConfig = Field(default_factory=lambda given: default_data(given["dataset"]))
     split: SplitConfig = Field(default_factory=SplitConfig)
     cold: ColdConfig = Field(default_factory=ColdConfig)
     base_models: dict[str, BaseModelConfig] = Field(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 from pydantic import Field, field_validator, model_validator
 
@@ -22,6 +23,20 @@ class DataConfig(Section):
     drop_short_users: bool = Field(
         False, description="drop users with a single row instead of stopping with an error"
     )
+    min_user_rows: int = Field(
+        1, ge=1, description="drop users with fewer rows than this, counted without repeated rows"
+    )
+
+
+OF_DATASETS: dict[str, dict[str, Any]] = {
+    "movietweetings": {"label_threshold": 8.0, "min_user_rows": 20}
+}
+"""Defaults of data sets that differ from those of :class:`DataConfig`, by name."""
+
+
+def default_data(dataset: str) -> DataConfig:
+    """Default settings of the data for the data set called `dataset`."""
+    return DataConfig.model_validate(OF_DATASETS.get(dataset, {}))
 
 
 class SplitConfig(Section):

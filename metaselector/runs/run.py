@@ -60,6 +60,7 @@ class Run:
             ("data.label_threshold", schema.label_threshold, config.data.label_threshold),
             ("data.history_length", schema.history_length, config.data.history_length),
             ("data.min_count", schema.min_count, config.data.min_count),
+            ("data.min_user_rows", schema.min_user_rows or 1, config.data.min_user_rows),
             ("protocol", schema.protocol, config.protocol),
             (
                 "split" if config.protocol == "warm" else "cold",

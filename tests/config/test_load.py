@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from metaselector.common.errors import ConfigError
-from metaselector.config import BaseModelConfig, Config, load_config
+from metaselector.config import BaseModelConfig, Config, DataConfig, load_config
 
 
 @pytest.fixture
@@ -28,6 +28,19 @@ def test_data_of_several_tasks_have_base_models_of_their_own(tmp_path: Path) -> 
     file.write_text("dataset: census-income\nbase_models: {deepfm: }\n")
     deepfm = Config().base_models["deepfm"]
     assert load_config(file).base_models == {"deepfm": deepfm}, "chosen, from its own defaults"
+
+
+def test_a_data_set_may_have_defaults_of_its_own(tmp_path: Path) -> None:
+    defaults = load_config(changes={"dataset": "movietweetings"}).data
+    assert (defaults.label_threshold, defaults.min_user_rows) == (8, 20)
+    assert defaults == Config(dataset="movietweetings").data
+    path = tmp_path / "config.yaml"
+    path.write_text("dataset: movietweetings\ndata: {label_threshold: 7}\n")
+    changed = load_config(path, ["data.min_user_rows=1"]).data
+    assert (changed.label_threshold, changed.min_user_rows) == (7, 1)
+    others = load_config(path, changes={"dataset": "movielens-1m"}).data
+    assert (others.label_threshold, others.min_user_rows) == (7, 1)
+    assert DataConfig().min_user_rows == 1
 
 
 def test_defaults() -> None:

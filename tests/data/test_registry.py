@@ -35,6 +35,10 @@ FILES = {
         "movies.dat": "10::Kolya (1996)::Comedy\n",
     },
     ("movielens-10m", "atomic"): {"ml-10m.inter": _INTER + "1\t10\t3\t7\n"},
+    ("movietweetings", "official"): {
+        "ratings.dat": "1::10::3::7\n",
+        "movies.dat": "10::Kolya (1996)::Comedy\n",
+    },
     **{
         (f"movielens-{size}", "official"): {
             "ratings.csv": "userId,movieId,rating,timestamp\n1,10,3.0,7\n",

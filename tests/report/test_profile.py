@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from metaselector.data.interactions import Origin
 from metaselector.data.profile.figures import (
     FeatureProfile,
     LogProfile,
@@ -16,6 +17,7 @@ from metaselector.data.profile.figures import (
     Spread,
     TaskProfile,
 )
+from metaselector.data.profile.long_users import LeftOut
 from metaselector.report.profile import print_profile, write_profile
 
 PROFILE = LogProfile(
@@ -97,6 +99,19 @@ def test_nothing_to_say() -> None:
     text = shown(replace(PROFILE, warnings=(), repairs=(), features=()))
     assert text.endswith("No warnings.\n")
     assert "feature" not in text
+
+
+def test_what_was_left_out_and_what_the_copy_lacks(tmp_path: Path) -> None:
+    origin = Origin("Tiny (copy)", "It has no times.", true_times=False)
+    profile = replace(PROFILE, left_out=LeftOut(20, 1_234, 5_678), origin=origin)
+    text = " ".join(shown(profile, 200).split())
+    assert text.startswith("Tiny (copy) ")
+    assert "1,234 users with fewer than 20 rows, with 5,678 rows (data.min_user_rows)" in text
+    assert " note: It has no times. " in text
+    write_profile(profile, tmp_path / "profile.json")
+    found = json.loads((tmp_path / "profile.json").read_text(encoding="utf-8"))
+    assert found["left_out"] == {"min_user_rows": 20, "users": 1_234, "rows": 5_678}
+    assert found["origin"]["title"] == "Tiny (copy)"
 
 
 def test_json(tmp_path: Path) -> None:

@@ -36,6 +36,13 @@ def test_a_column_for_each_size(run_dir: Path) -> None:
     assert "same 1,234 rows of 7 users, the rows after a user's first 20" in summary.notes[1]
 
 
+def test_a_copy_is_named(run_dir: Path) -> None:
+    made_with = {"command": "x", "data_title": "Tiny (copy)", "data_limit": "It has no times."}
+    (run_dir / "environment.json").write_text(json.dumps(made_with))
+    summary = read_support(run_dir)
+    assert (summary.name, summary.notes[0]) == ("Tiny (copy), cold-start users", "It has no times.")
+
+
 def test_deviations_over_seeds(run_dir: Path, make_support: MakeSupport) -> None:
     make_support([0, 1]).to_csv(run_dir / "support.csv", index=False)
     summary = read_support(run_dir)

@@ -120,6 +120,18 @@ def test_markdown(tmp_path: Path) -> None:
     assert groups == ["single models", "combinations", "MetaSelector", "oracles"]
 
 
+def test_a_copy_is_named_in_title_and_caption(tmp_path: Path) -> None:
+    path = _write(tmp_path, [0]) / "environment.json"
+    copy = {"data_title": "MovieLens-1M (copy)", "data_limit": "Its times are wrong."}
+    path.write_text(json.dumps(json.loads(path.read_text()) | copy), encoding="utf-8")
+    write_tables(tmp_path)
+    text = (tmp_path / "summary.md").read_text(encoding="utf-8")
+    assert "## MovieLens-1M (copy), warm\n\nIts times are wrong.\nSeed 0;" in text
+    caption = r"\caption{MovieLens-1M (copy), warm. Its times are wrong. Seed 0;"
+    assert caption in (tmp_path / "summary.tex").read_text(encoding="utf-8")
+    assert set(pd.read_csv(tmp_path / "results.csv")["dataset"]) == {"tiny"}
+
+
 def test_markdown_over_seeds_without_differences(tmp_path: Path) -> None:
     write_tables(_write(tmp_path, [0, 2], differences=False))
     text = (tmp_path / "summary.md").read_text(encoding="utf-8")

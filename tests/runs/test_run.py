@@ -39,6 +39,12 @@ def test_data_prepared_with_different_settings_is_refused(prepared: Run, tmp_pat
         assert other.checkpoints
 
 
+def test_data_prepared_with_another_minimum_are_refused(prepared: Run) -> None:
+    other = Run(prepared.directory, change_config(prepared.config, {"data.min_user_rows": 3}))
+    with pytest.raises(CheckpointError, match=r"prepared with data\.min_user_rows=1, .* has 3"):
+        assert other.dataset
+
+
 def test_a_run_cannot_start_from_itself(prepared: Run) -> None:
     changes = {"transfer.init_from": str(prepared.directory)}
     run = Run(prepared.directory, change_config(prepared.config, changes))

@@ -89,6 +89,7 @@ class Schema(BaseModel):
         label_threshold: threshold of tasks that set none.
         history_length: slots of the history field.
         min_count: words in fewer rows of *train* count as unseen.
+        min_user_rows: users with fewer rows were dropped; None if the setting was off.
         windows: percentages that split each user's rows, or the users.
         cold_seed: random seed of the split of users; None if each user's rows are split.
         fields: the fields.
@@ -113,6 +114,7 @@ class Schema(BaseModel):
     label_threshold: float
     history_length: int
     min_count: int = 1
+    min_user_rows: int | None = None
     windows: tuple[int, int, int]
     cold_seed: int | None = None
     fields: tuple[Field, ...]

@@ -21,10 +21,12 @@ class Cleaning:
     Attributes:
         source: file of the interactions, for messages.
         drop_short_users: drop users with a single row instead of raising an error.
+        min_user_rows: drop users with fewer rows than this, repeats not counted.
     """
 
     source: Path
     drop_short_users: bool
+    min_user_rows: int = 1
     _repeats: int = 0
     _first_repeat: int | None = None
     """Position in the source."""
@@ -36,6 +38,9 @@ class Cleaning:
     _short: int = 0
     _first_short: tuple[int, int] | None = None
     """Position in the source, and user code."""
+
+    _users_below: int = 0
+    _rows_below: int = 0
 
     def clean(self, records: StagedRows) -> StagedRows:
         """Clean records of whole users, sorted as by :func:`whole_users`.
@@ -50,6 +55,9 @@ class Cleaning:
             first = int(records["row"][repeated].min())
             self._first_repeat = min(self._first_repeat or first, first)
             records = records[~repeated]
+            tied = tied_rows(records)
+        if self.min_user_rows > 1:
+            records = self._long_enough(records)
             tied = tied_rows(records)
         self._rows += len(records)
         self._tied += int(tied.sum())
@@ -66,6 +74,13 @@ class Cleaning:
             records = np.delete(records, short)
         return records
 
+    def _long_enough(self, records: StagedRows) -> StagedRows:
+        _, place, counts = np.unique(records["user"], return_inverse=True, return_counts=True)
+        kept = (counts >= self.min_user_rows)[place]
+        self._users_below += int((counts < self.min_user_rows).sum())
+        self._rows_below += int((~kept).sum())
+        return records[kept]
+
     def notes(self) -> list[str]:
         """Notes about the times of the remaining rows."""
         order = TimeOrder(self._rows, self._tied, self._early, self._dates)
@@ -80,7 +95,8 @@ class Cleaning:
             lines: maps a record to its line in the source.
 
         Raises:
-            DataError: there are users with a single row, and `drop_short_users` is not set.
+            DataError: there are users with a single row, and neither `drop_short_users` nor
+                `min_user_rows` drops them; or `min_user_rows` drops everybody.
         """
         said = []
         if self._first_repeat is not None:
@@ -88,6 +104,18 @@ class Cleaning:
             said.append(
                 f"{self.source}: {rows} the user, item and time of an earlier row "
                 f"(the first in line {lines.of(self._first_repeat)}); dropped"
+            )
+        if self._users_below:
+            if not self._rows:
+                problem = (
+                    f"no user has {self.min_user_rows:,} rows or more; set data.min_user_rows lower"
+                )
+                raise DataError(self.source, problem)
+            who = "1 user" if self._users_below == 1 else f"{self._users_below:,} users"
+            rows = "1 row" if self._rows_below == 1 else f"{self._rows_below:,} rows"
+            said.append(
+                f"{self.source}: {who} with fewer than {self.min_user_rows:,} rows dropped, with "
+                f"{rows} (data.min_user_rows)"
             )
         if self._first_short and not self.drop_short_users:
             row, user = self._first_short

@@ -24,6 +24,7 @@ from metaselector.data.interactions import InteractionTable, Ints
 from metaselector.data.preparation.cleaning import Cleaning
 from metaselector.data.preparation.fitted_encoder import FittedEncoder
 from metaselector.data.preparation.negatives import NegativeSampler
+from metaselector.data.preparation.origin import save_origin
 from metaselector.data.preparation.parts import DEFAULT_SETTINGS, Parts, Settings
 from metaselector.data.preparation.plan import EncodingPlan, write_rows
 from metaselector.data.preparation.prefetch import ahead
@@ -91,6 +92,8 @@ def encode_to(
     FittedEncoder.of(plan.schema, table, staged.items).save(directory)
     if not table.tabular:
         save_titles(table.describe_items(staged.items), directory)
+    if table.origin is not None:
+        save_origin(table.origin, directory)
     shutil.rmtree(scratch)
 
 
@@ -119,7 +122,9 @@ def _cleaned(
 ) -> Iterator[StagedRows]:
     """Yield cleaned records of whole users, the same every time; extend `repairs` and `notes`."""
     # Groups of tabular data are derived, so their owner could not repair short ones.
-    cleaning = Cleaning(table.source, settings.drop_short_users or table.tabular)
+    cleaning = Cleaning(
+        table.source, settings.drop_short_users or table.tabular, settings.min_user_rows
+    )
     sampler = NegativeSampler(table.negatives, staged.item_rows) if table.negatives else None
     for records in whole_users(staged):
         records = cleaning.clean(records)

@@ -84,6 +84,7 @@ class Settings:
         history_length: positives kept in the history field.
         min_count: words in fewer rows of *train* count as unseen.
         drop_short_users: drop users with a single row instead of raising an error.
+        min_user_rows: drop users with fewer rows, repeats not counted.
     """
 
     windows: Windows = DEFAULT_WINDOWS
@@ -91,6 +92,7 @@ class Settings:
     history_length: int = HISTORY_LENGTH
     min_count: int = 1
     drop_short_users: bool = False
+    min_user_rows: int = 1
     cold_seed: int | None = None
 
 

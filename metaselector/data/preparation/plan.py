@@ -92,6 +92,7 @@ class EncodingPlan:
             label_threshold=settings.label_threshold,
             history_length=settings.history_length,
             min_count=settings.min_count,
+            min_user_rows=settings.min_user_rows if settings.min_user_rows > 1 else None,
             windows=(*settings.windows,),
             cold_seed=settings.cold_seed,
             fields=tuple(fields.made),

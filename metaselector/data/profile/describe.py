@@ -24,6 +24,7 @@ from metaselector.data.profile.advice import advice
 from metaselector.data.profile.features import Summary, side_table, summary_of
 from metaselector.data.profile.figures import SHORT, LogProfile, Spread
 from metaselector.data.profile.labels import LabelSummary
+from metaselector.data.profile.long_users import long_users
 from metaselector.data.profile.row_log import RowLog
 from metaselector.data.profile.train_rows import LATER, TRAIN, train_rows
 from metaselector.data.raw.spelling import doubts_of_names
@@ -38,6 +39,7 @@ def describe(
     *,
     windows: Windows = DEFAULT_WINDOWS,
     cold_seed: int | None = None,
+    min_user_rows: int = 1,
     now: float | None = None,
 ) -> LogProfile:
     """Profile the rows of `table`, its users and its items.
@@ -47,11 +49,15 @@ def describe(
         label_threshold: threshold of tasks that set none.
         windows: ends of the windows, in percent of each user's rows or of the users.
         cold_seed: random seed of the split of users; None splits each user's rows instead.
+        min_user_rows: leave out users with fewer rows, which takes another pass.
         now: seconds since 1970 UTC from which times are in the future; by default the clock's.
 
     Raises:
         DataError: there are no rows, or reading the table fails.
     """
+    left_out = None
+    if min_user_rows > 1:
+        table, left_out = long_users(table, min_user_rows)
     latest = (time.time() if now is None else now) * SECOND
     users, items = Codes(), Codes()
     user_rows, item_rows, log = Tally(), Tally(), RowLog()
@@ -121,6 +127,8 @@ def describe(
         early_rows=sharing.early,
         dates=dates,
         repairs=tuple(table.repairs),
+        left_out=left_out,
+        origin=table.origin,
         doubtful_names=tuple(
             (table.columns.get(what, what), doubt)
             for what, codes, rows in (("user", users, per_user), ("item", items, per_item))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from metaselector.data.interactions import FeatureKind
+from metaselector.data.interactions import FeatureKind, Origin
+from metaselector.data.profile.long_users import LeftOut
 from metaselector.data.time_order import TimeOrder
 
 Side = Literal["row", "user", "item"]
@@ -134,6 +135,8 @@ class LogProfile:
         repairs: repairs made while reading.
         doubtful_names: a column of users or items, and a warning about its names.
         warnings: one line each, with a remedy.
+        left_out: users with few rows, whom no other figure counts; None if none are left out.
+        origin: what to say of a copy that is not the official one.
     """
 
     dataset: str
@@ -165,6 +168,8 @@ class LogProfile:
     repairs: tuple[str, ...] = ()
     doubtful_names: tuple[tuple[str, str], ...] = ()
     warnings: tuple[str, ...] = ()
+    left_out: LeftOut | None = None
+    origin: Origin | None = None
 
     @property
     def order(self) -> TimeOrder:

@@ -56,6 +56,18 @@ class RowLog:
             total = Sharing(*(a + b for a, b in zip(total, part, strict=True)))
         return total
 
+    def distinct_rows(self, rows_per_user: Ints) -> Ints:
+        """Count the rows of each user that differ in item or time, int64 ``[n_users]``."""
+        found = np.zeros(len(rows_per_user), dtype=np.int64)
+        for low, high, user, item, time, _ in self.of_users(rows_per_user):
+            order = np.lexsort((time, item, user))
+            new = np.ones(len(order), dtype=bool)
+            new[1:] = False
+            for values in (user, item, time):
+                new[1:] |= values[order][1:] != values[order][:-1]
+            found[low:high] = np.bincount(user[order][new], minlength=high - low)
+        return found
+
     def occurring(
         self, rows: NDArray[np.bool_], n_users: int, n_items: int
     ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

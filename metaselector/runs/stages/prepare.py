@@ -58,6 +58,7 @@ def prepare(config: Config, source: Path, directory: Path) -> None:
         history_length=config.data.history_length,
         min_count=config.data.min_count,
         drop_short_users=config.data.drop_short_users,
+        min_user_rows=config.data.min_user_rows,
         cold_seed=config.cold_seed,
     )
     with atomic_directory(directory) as target:
@@ -66,6 +67,8 @@ def prepare(config: Config, source: Path, directory: Path) -> None:
             tell(f"warning: {repair}")
         for note in table.notes:
             tell(f"note: {note}")
+        if table.origin is not None:
+            tell(f"note: {table.origin.title}: {table.origin.limit}")
         dataset = EncodedDataset.load(target)
         _check_labels(table, dataset, settings)
         if config.protocol == "cold":

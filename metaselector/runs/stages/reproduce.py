@@ -12,6 +12,7 @@ from metaselector.common.files import write_text
 from metaselector.common.progress import Progress
 from metaselector.common.streams import console, say
 from metaselector.config.plugins.consent import named_code
+from metaselector.data.preparation.origin import load_origin
 from metaselector.report.figures.run import write_figures
 from metaselector.report.support import SUPPORT_FILE
 from metaselector.report.tables import print_summary, write_tables
@@ -45,6 +46,8 @@ def evaluate_and_report(run: Run, progress: Progress, started: float | None = No
         device=run.config.device,
         data_sha256=run.dataset.digest(),
     )
+    if origin := load_origin(run.data_directory):
+        made_with |= {"data_title": origin.title, "data_limit": origin.limit}
     save_config(run)
     folders = _folders(run)
     with progress.task("tables and figures", 2 * len(folders)) as advance:

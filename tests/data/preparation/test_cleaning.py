@@ -61,6 +61,27 @@ def test_a_user_of_a_single_row_is_named() -> None:
         cleaning.repairs(USERS, LINES)
 
 
+def test_users_below_a_minimum_are_counted() -> None:
+    cleaning = Cleaning(SOURCE, drop_short_users=False, min_user_rows=3)
+    rows = [(0, 1, 7), (0, 2, 8), (0, 2, 8), (1, 1, 5), (1, 1, 6), (1, 2, 4), (2, 1, 7)]
+    assert cleaning.clean(records_of(rows))["row"].tolist() == [5, 3, 4]
+    _, dropped = cleaning.repairs(USERS, LINES)
+    assert dropped == (
+        "tiny.csv: 2 users with fewer than 3 rows dropped, with 3 rows (data.min_user_rows)"
+    )
+    assert cleaning.notes() == [  # of the rows that are left
+        "tiny.csv: 1 of 3 rows come in the file before an older row of their user; this does no "
+        "harm, because each user's rows are sorted by time"
+    ]
+
+
+def test_a_minimum_that_drops_everybody_is_an_error() -> None:
+    cleaning = Cleaning(SOURCE, drop_short_users=False, min_user_rows=1_000)
+    assert not len(cleaning.clean(records_of([(0, 1, 7), (0, 2, 8)])))
+    with pytest.raises(DataError, match=r"no user has 1,000 rows or more; set data\.min_user"):
+        cleaning.repairs(USERS, LINES)
+
+
 def notes_of(*groups: list[Row]) -> list[str]:
     cleaning = Cleaning(SOURCE, drop_short_users=True)
     for rows in groups:
@@ -98,14 +119,17 @@ def test_without_any_nothing_changes(rows: list[Row]) -> None:
     assert cleaning.repairs(USERS, LINES) == []
 
 
-@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2), st.integers(0, 2)), max_size=14))
-def test_equals_a_look_at_every_earlier_row(rows: list[Row]) -> None:
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2), st.integers(0, 2)), max_size=14),
+    st.integers(1, 5),
+)
+def test_equals_a_look_at_every_earlier_row(rows: list[Row], fewest: int) -> None:
     first: dict[Row, int] = {}
     for position, row in enumerate(rows):
         first.setdefault(row, position)
     users = [user for user, *_ in first]
-    expected = {i for row, i in first.items() if users.count(row[0]) > 1}
-    cleaning = Cleaning(SOURCE, drop_short_users=True)
+    expected = {i for row, i in first.items() if users.count(row[0]) >= max(fewest, 2)}
+    cleaning = Cleaning(SOURCE, drop_short_users=True, min_user_rows=fewest)
     kept = cleaning.clean(records_of(rows))
     assert set(kept["row"].tolist()) == expected
     assert kept["row"].tolist() == [i for i in records_of(rows)["row"] if i in expected]

@@ -1,4 +1,4 @@
-"""The same tiny world in every format of MovieLens."""
+"""The same tiny world in every format of films' ratings."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from metaselector.data.interactions import InteractionTable
 from metaselector.data.public.atomic import read_atomic
 from metaselector.data.public.movielens import GENRES_100K, read_movielens_1m, read_movielens_100k
 from metaselector.data.public.movielens_large import read_movielens_10m, read_movielens_csv
+from metaselector.data.public.movietweetings import read_movietweetings
 
 RATINGS = [
     ("1", "10", "5", "881250949"),
@@ -101,6 +102,9 @@ FORMATS = {
         write_1m, read_movielens_1m, ("ratings.dat", "users.dat", "movies.dat"), "::", 0, COLUMNS
     ),
     "10m": Format(write_10m, read_movielens_10m, ("ratings.dat", "movies.dat"), "::", 0, COLUMNS),
+    "tweetings": Format(  # written like MovieLens-10M
+        write_10m, read_movietweetings, ("ratings.dat", "movies.dat"), "::", 0, COLUMNS
+    ),
     "20m": Format(
         write_csv,
         partial(read_movielens_csv, name="movielens-20m"),

