@@ -134,7 +134,6 @@ def make_adaptation(
     """
     kind, config = kind_of(variant), config_of(variant, config)
     settings, params = config.adapt, dict(mixture.named_parameters())
-    residuals = _residuals(mixture, config)
     if variant == "user-finetuned-plain":
         theta = tuple(name for name in params if not name.startswith(PHI))
         steps = settings.finetune_steps if theta else 0  # base models that are scores have no theta
@@ -144,7 +143,7 @@ def make_adaptation(
         return finetuning(
             tuple(params),
             len(given[0]) if given else 0,
-            residuals if variant == "user-finetuned-residuals" else None,
+            _residuals(mixture, config) if variant == "user-finetuned-residuals" else None,
         )
     names = select_names(params, settings.parameters)
     if kind != "metaselector":
@@ -166,7 +165,7 @@ def make_adaptation(
         prior_rows=settings.prior_rows,
         time_decay=settings.time_decay,
         learned=settings.learned_weights and steps > 0,
-        residuals=None if kind == "sample-selector" else residuals,
+        residuals=None if kind == "sample-selector" else _residuals(mixture, config),
     )
 
 

@@ -57,7 +57,7 @@ class Mixture(nn.Module):
     selector: nn.Module
     tables: frozenset[str]
     similarity: Any
-    """How alike rows are, by the base models and their training rows; None if nothing asks."""
+    """The base models' :class:`~metaselector.models.similarity.contract.RowSimilarity`, or None."""
 
     def __init__(
         self,

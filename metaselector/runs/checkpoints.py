@@ -6,9 +6,10 @@ only in meta-training share them.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,10 @@ from metaselector.models import registry
 from metaselector.models.build import build_mixture
 from metaselector.models.mixture import Mixture
 from metaselector.models.precomputed import Scored, scores_column
+from metaselector.models.similarity.contract import RowSimilarity
 from metaselector.runs.checkpoint_settings import CheckpointSettings
 from metaselector.runs.checkpoint_store import CheckpointStore
+from metaselector.runs.run_similarity import LateSimilarity, similarity_of_window
 from metaselector.training.checkpoint import checkpoint_path
 from metaselector.training.loop.snapshot_manager import SnapshotManager
 from metaselector.training.peer_learning.views import viewed
@@ -78,6 +81,7 @@ class Checkpoints:
     dataset: EncodedDataset
     source: TransferSource | None
     store: CheckpointStore
+    _similarities: dict[tuple[Window, int], RowSimilarity] = field(default_factory=dict, repr=False)
 
     def new_base(self, name: str, seed: int) -> nn.Module:
         """Return an untrained base model on the run's device."""
@@ -215,7 +219,19 @@ class Checkpoints:
         """
         self.fill_scores(window, seed)
         models = {name: self.load_base(name, window, seed) for name in self.config.base_models}
-        return build_mixture(models, self.dataset.schema, self.config, seed)
+        mixture = build_mixture(models, self.dataset.schema, self.config, seed)
+        mixture.similarity = self._similarity(models, window, seed)
+        return mixture
+
+    def _similarity(self, models: dict[str, nn.Module], window: Window, seed: int) -> RowSimilarity:
+        key = (window, seed)
+        if key not in self._similarities:
+            while len(self._similarities) >= len(WINDOWS):  # those of one seed
+                del self._similarities[next(iter(self._similarities))]
+            of = copy.deepcopy(models)  # those of the mixture may change
+            build = partial(similarity_of_window, of, self.dataset, self.config, window)
+            self._similarities[key] = LateSimilarity(build)
+        return self._similarities[key]
 
     def load_adapted(
         self,

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from metaselector.config import Config
@@ -64,14 +63,12 @@ def _mean_probability(
     """Of the first task, float64 ``[n]``."""
     total = torch.zeros(len(rows), dtype=torch.float64)
     for model in base_models.values():
-        logits = _scores(model, dataset, rows) if isinstance(model, Scored) else None
-        found = predict(model, dataset, rows) if logits is None else torch.from_numpy(logits)
-        total += torch.sigmoid(found.reshape(len(rows), -1)[:, 0].double())
+        if isinstance(model, Scored):
+            assert dataset.scores is not None
+            column = model.slot - dataset.schema.num_slots
+            logits = torch.from_numpy(dataset.scores[rows, column])
+        else:
+            logits = predict(model, dataset, rows)
+        total += torch.sigmoid(logits.reshape(len(rows), -1)[:, 0].double())
     mean: Floats = (total / len(base_models)).numpy()
     return mean
-
-
-def _scores(model: Scored, dataset: EncodedDataset, rows: Ints) -> NDArray[Any]:
-    assert dataset.scores is not None
-    column = model.slot - dataset.schema.num_slots
-    return dataset.scores[rows, column]
