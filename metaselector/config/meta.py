@@ -51,6 +51,12 @@ class SelectorConfig(Section):
     query_size: int = Field(
         100, ge=1, description="maximum rows per user and pass for the sample-level selector"
     )
+    patience: int = Field(
+        3,
+        ge=1,
+        description="epochs of the sample-level selector without a lower valid loss before "
+        "stopping early",
+    )
 
     @property
     def of_training(self) -> dict[str, Any]:
@@ -58,6 +64,7 @@ class SelectorConfig(Section):
         return {
             "outer_lr_phi": self.learning_rate,
             "epochs": self.epochs,
+            "patience": self.patience,
             "query_size": self.query_size,
             "support_boundary": "start",
             "averaging": 0.0,
@@ -87,17 +94,17 @@ class ResidualsConfig(Section):
         "co-residuals (how alike training users' residuals of the two items are), a "
         "plug-in, or path/to/file.py:Class; those that the data lack are left out",
     )
-    strength: float = Field(0.5, gt=0, description="initial strength of the correction")
+    strength: float = Field(0.65, gt=0, description="initial strength of the correction")
     prior: float = Field(
-        1.0, gt=0, description="initial variance of the prior, which few rows do not outweigh"
+        20.0, gt=0, description="initial variance of the prior, which few rows do not outweigh"
     )
     half_life: float = Field(
-        20.0, gt=0, description="initial number of later rows that halve a support row's weight"
+        100.0, gt=0, description="initial number of later rows that halve a support row's weight"
     )
     time_decay: float = Field(
-        0.2, gt=0, description="initial exponent of the decay with the hours between two rows"
+        0.05, gt=0, description="initial exponent of the decay with the hours between two rows"
     )
-    gamma: float = Field(1.0, description="how much each similarity counts at the start")
+    gamma: float = Field(2.0, description="how much each similarity counts at the start")
 
 
 class AdaptConfig(Section):
@@ -118,7 +125,7 @@ class AdaptConfig(Section):
         True, description="learn separate rates for each inner step (granularity scalar or tensor)"
     )
     half_lives: tuple[float | None, ...] = Field(
-        (20.0, 2.0),
+        (20.0, 5.0),
         description="recency weighting in the last inner steps, one value per step: number of "
         "later rows that halve a support row's weight; null: equal weights, as in "
         "all earlier steps",
@@ -231,9 +238,9 @@ class MetaTrainConfig(Section):
         "train: random (at a random row) or start (where the window starts, so that "
         "the base models were trained on the whole support set)",
     )
-    epochs: int = Field(6, ge=1, description="maximum passes over the users")
+    epochs: int = Field(10, ge=1, description="maximum passes over the users")
     patience: int = Field(
-        3, ge=1, description="epochs without a lower valid loss before stopping early"
+        5, ge=1, description="epochs without a lower valid loss before stopping early"
     )
     outer_lr_theta: float = Field(
         0.0,
@@ -247,7 +254,7 @@ class MetaTrainConfig(Section):
         "selector's",
     )
     outer_lr_alpha: float = Field(
-        5e-2,
+        0.1,
         ge=0,
         description="Adam's outer learning rate for alpha: the inner rates and the other numbers "
         "of the inner loop and of the residuals",
@@ -316,6 +323,7 @@ class PaperConfig(Section):
         "start", description="as meta_train.support_boundary"
     )
     epochs: int = Field(10, ge=1, description="maximum passes over the users")
+    patience: int = Field(3, ge=1, description="as meta_train.patience")
     outer_lr_theta: float = Field(1e-4, ge=0, description="Adam's outer learning rate for theta")
     outer_lr_phi: float = Field(5e-4, ge=0, description="Adam's outer learning rate for phi")
     outer_lr_alpha: float = Field(5e-2, ge=0, description="Adam's outer learning rate for alpha")
@@ -332,6 +340,6 @@ class PaperConfig(Section):
     @property
     def of_meta_train(self) -> dict[str, Any]:
         """The settings of the outer loop."""
-        shared = {"query_size", "support_boundary", "epochs"}
+        shared = {"query_size", "support_boundary", "epochs", "patience"}
         rates = {"outer_lr_theta", "outer_lr_phi", "outer_lr_alpha"}
         return self.model_dump(include=shared | rates) | {"keep_sign": False, "averaging": 0.0}

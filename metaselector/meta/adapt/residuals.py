@@ -51,7 +51,7 @@ class ResidualAttention:
         gamma: how much similarity counts, the same for all measures at the start.
 
     Example:
-        >>> attention = ResidualAttention(("features",), strength=1.0, gamma=0.0, time_decay=0.0)
+        >>> attention = ResidualAttention(("features",), strength=1.0, prior=1.0)
         >>> numbers = {name: torch.tensor(value) for name, value in attention.start().items()}
         >>> attention.logits(
         ...     numbers,
@@ -65,11 +65,11 @@ class ResidualAttention:
     """
 
     similarities: tuple[str, ...] = ()
-    strength: float = 0.5
-    prior: float = 1.0
-    half_life: float = 20.0
-    time_decay: float = 0.2
-    gamma: float = 1.0
+    strength: float = 0.65
+    prior: float = 20.0
+    half_life: float = 100.0
+    time_decay: float = 0.05
+    gamma: float = 2.0
 
     def start(self) -> dict[str, list[float]]:
         """Where the learned numbers start, by name."""

@@ -29,6 +29,7 @@ from metaselector.evaluate.results import best_model_counts, score, with_common_
 from metaselector.meta.parameters import PHI
 from metaselector.runs.run import Run
 from metaselector.runs.stages.evaluate_seed import SeedEvaluation, evaluate_seed, predict_seed
+from metaselector.runs.stages.rivals import rivals
 
 
 def evaluate(run: Run, progress: Progress) -> None:
@@ -52,6 +53,7 @@ def evaluate(run: Run, progress: Progress) -> None:
         _write_csv(run, "tasks", pd.concat([table.assign(task=name) for name, table in named]))
     _write_csv(run, "history", _history(run))
     _write_csv(run, "rates", _rates(run))
+    _write_csv(run, "rivals", rivals(run))
 
 
 def own_metrics(config: Config) -> dict[str, Metric]:
