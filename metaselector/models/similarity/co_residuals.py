@@ -55,7 +55,7 @@ class CoResiduals:
         names: ``("co-residuals",)``; empty in tabular data.
 
     Raises:
-        ValueError: `shrink` is negative or non-finite.
+        ValueError: `shrink` is negative or non-finite, or `cached_items` is negative.
     """
 
     names: tuple[str, ...]
@@ -71,6 +71,8 @@ class CoResiduals:
     ) -> None:
         if not (math.isfinite(shrink) and shrink >= 0):
             raise ValueError(f"shrink must be a number of at least 0, got {shrink}")
+        if cached_items < 0:
+            raise ValueError(f"cached_items must be at least 0, got {cached_items}")
         field = item_field(dataset.schema)
         self.names = () if field is None else ("co-residuals",)
         if field is None:
@@ -88,24 +90,17 @@ class CoResiduals:
         return over_pairs(support, query, self._block, self._cost).unsqueeze(-1)
 
     def _block(self, support: Ints, query: Ints) -> NDArray[np.float64]:
-        often, queried_often = self._cached.has(support), self._cached.has(query)
-        a, b, rare, queried_rarely = (
-            support[often], query[queried_often], support[~often], query[~queried_often]
-        )  # fmt: skip
+        s, q = self._cached.has(support), self._cached.has(query)  # bool [a], [b]
         found = np.empty((len(support), len(query)))
-        found[np.ix_(often, queried_often)] = self._cached.between(a, b)
-        found[~often] = self._matrix.between(rare, query)
-        found[np.ix_(often, ~queried_often)] = self._matrix.between(queried_rarely, a).T
+        found[np.ix_(s, q)] = self._cached.between(support[s], query[q])
+        found[~s] = self._matrix.between(support[~s], query)
+        found[np.ix_(s, ~q)] = self._matrix.between(query[~q], support[s]).T
         return found
 
     def _cost(self, support: Ints, query: Ints) -> float:
-        often, queried_often = self._cached.has(support), self._cached.has(query)
-        rare = self._matrix.cost(support[~often], query)
-        return (
-            cost_of_pairs(support, query)
-            + rare
-            + self._matrix.cost(query[~queried_often], support[often])
-        )
+        s, q = self._cached.has(support), self._cached.has(query)
+        computed = self._matrix.cost(support[~s], query) + self._matrix.cost(query[~q], support[s])
+        return cost_of_pairs(support, query) + computed
 
 
 class _Cached:
@@ -126,7 +121,7 @@ class _Cached:
     def between(self, rows: Ints, columns: Ints) -> NDArray[np.float32]:
         places = self._place[rows]
         missing = places[~self._known[places]]
-        most = MOST_PAIRS // max(len(self._items), 1)
+        most = max(MOST_PAIRS // len(self._items), 1) if len(missing) else 1
         for start in range(0, len(missing), most):
             some = missing[start : start + most]
             self._values[some] = self._matrix.among(self._items[some], self._columns)

@@ -33,8 +33,8 @@ class RowSimilarity(Protocol):
     - ``probabilities``, float64 ``[n]``, the base models' mean prediction for these rows;
     - its options, as keywords.
 
-    It may later be called with another data set of the same schema, whose items and users have
-    other indices: what it remembers of an item goes by the item's id.
+    Later calls may pass another data set of the same schema, in which items and users have other
+    indices, so remember an item by its id.
 
     Attributes:
         names: names of the M numbers; none if the similarity does not apply to the data.

@@ -67,7 +67,8 @@ class Embeddings:
     def __call__(self, dataset: EncodedDataset, episodes: EpisodeRows) -> Tensor:
         def block(support: Ints, query: Ints) -> NDArray[np.float64]:
             a, b = (self._directions(item_ids(dataset, items)) for items in (support, query))
-            found = np.clip(a @ b.T, -1, 1)
+            # Not BLAS, whose sums depend on which other items there are.
+            found = np.clip(np.einsum("ad,bd->ab", a, b), -1, 1)
             found[support[:, None] == query] = 1
             return found
 

@@ -13,6 +13,7 @@ import torch
 from metaselector.common.errors import ConfigError
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.interactions import Ints
+from metaselector.models.similarity import co_residuals
 from metaselector.models.similarity.contract import Similarities, make_similarity
 
 from .catalogue import UNSEEN, all_pairs, catalogue, random_catalogue, random_episodes
@@ -88,7 +89,11 @@ def test_equal_to_a_double_loop(seed: int, cached: int) -> None:
 
 
 @pytest.mark.parametrize("cached", [0, 1, 4, 7])
-def test_what_is_cached_changes_nothing(cached: int) -> None:
+@pytest.mark.parametrize("most", [1, 30, 2**21])
+def test_what_is_cached_changes_nothing(
+    cached: int, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(co_residuals, "MOST_PAIRS", most)  # rows of the cache at a time
     generator = np.random.default_rng(5)
     dataset = random_catalogue(generator, users=40)
     rows = np.arange(0, len(dataset), 2)
@@ -158,5 +163,7 @@ def test_edges() -> None:
     assert not made(unseen, np.arange(1), np.array([0.5]))(unseen, all_pairs(1)).any()
     with pytest.raises(ConfigError, match="'co-residuals': shrink must be a number of at least 0"):
         made(one, np.arange(2), np.array([0.5, 0.5]), shrink=-1.0)
+    with pytest.raises(ConfigError, match="'co-residuals': cached_items must be at least 0"):
+        made(one, np.arange(2), np.array([0.5, 0.5]), cached_items=-1)
     with pytest.raises(ValueError, match=r"\(1,\) probabilities for \(2,\) training rows"):
         made(one, np.arange(2), np.array([0.5]))

@@ -54,6 +54,18 @@ def test_numbers_are_within_bounds_and_0_for_padding() -> None:
     assert (found != 0).any(0).any(0).any(0).all()
 
 
+def test_a_user_has_the_same_numbers_alone_and_among_others() -> None:
+    generator = np.random.default_rng(3)
+    dataset = random_catalogue(generator, users=100)
+    episodes = random_episodes(dataset, generator, 40, 6, 5)
+    base_models = {"fm": FM(dataset.schema.num_ids, dataset.schema.slot_fields, 11)}
+    similarity = make_similarity(ALL, dataset, base_models, ROWS, P)
+    together = similarity(dataset, episodes)
+    for user in range(40):
+        alone = similarity(dataset, episodes.some(np.array([user])))
+        assert torch.equal(alone[0], together[user, : alone.shape[1]])
+
+
 def test_tabular_data_have_no_similarities() -> None:
     dataset = planted_world(2, 10, 4, np.random.default_rng(0)).dataset
     similarity = make_similarity(ALL, dataset, models(dataset), ROWS, P)
