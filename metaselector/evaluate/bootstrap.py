@@ -43,7 +43,7 @@ class Difference(NamedTuple):
 
 
 Weighted = Callable[[Floats], Floats]
-"""Maps user weights ``[U, R]`` to a metric of fixed predictions, ``[R]``, or ``[M, R]`` for several."""
+"""Maps user weights ``[U, R]`` to a metric of fixed predictions, ``[R]`` or ``[models, R]``."""
 
 Resampled = Mapping[tuple[int, str], Floats]
 """By seed and model, a metric ``[1 + R]``: on the original users, then on every resample."""
