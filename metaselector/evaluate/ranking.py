@@ -33,6 +33,11 @@ class UserRankings(NamedTuple):
             ``1 / log2(1 + rank)``. Source: Järvelin and Kekäläinen, "Cumulated Gain-Based
             Evaluation of IR Techniques", ACM TOIS 20, 2002.
         mrr: ``1 / rank`` of the first positive row.
+
+    Example:
+        >>> found = user_rankings([1, 0, 1], [0.9, 0.2, 0.4], np.array([0, 0, 1]), n_users=2)
+        >>> found.mean("mrr")  # of the one user with both classes
+        (1.0, 1)
     """
 
     rows: Floats
