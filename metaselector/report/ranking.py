@@ -23,11 +23,7 @@ from metaselector.report.summary import (
 
 _COMPARED = {"auc": "AUC", "gauc": "GAUC", "ndcg_10": "NDCG@10", "mrr": "MRR"}
 _FAMILIES = {
-    TARGET: (
-        "baseline",
-        f"{TARGET} − row",
-        f"{TARGET} minus this row",
-    ),
+    TARGET: ("baseline", f"{TARGET} − row", f"{TARGET} minus this row"),
     BEST_SINGLE: ("model", "row − best single", "this row minus the best single model on valid"),
 }
 
@@ -54,14 +50,10 @@ def ranking_table(results: pd.DataFrame, differences: pd.DataFrame | None) -> Su
         found = differences[differences["family"] == family].set_index([row, "metric"])
         for metric, name in _COMPARED.items():
             if metric in found.index.get_level_values("metric"):
-                lines = found.xs(metric, level="metric")[list(DIFFERENCE)].reindex(frame.index)
+                of_metric = found.xs(metric, level="metric")[list(DIFFERENCE)]
+                values = of_metric.reindex(frame.index).to_numpy(np.float64)
                 titles.append(f"{name}: {title}, 95 %, Holm's p")
-                columns.append(
-                    [
-                        Cell(difference_text(*line, with_p=True))
-                        for line in lines.to_numpy(np.float64)
-                    ]
-                )
+                columns.append([Cell(difference_text(*line, with_p=True)) for line in values])
         notes.append(
             f"Differences: {words}, so that a positive one is a gain; intervals, p-values and "
             "their correction are as above."

@@ -205,7 +205,7 @@ def mean_cells(results: pd.DataFrame, models: Sequence[str], metric: str) -> lis
         metric: a column whose name ends in ``auc`` or ``logloss``.
     """
     values = results.groupby("model")[metric]
-    mean, std = (each.reindex(models) for each in (values.mean(), values.std()))
+    mean, std = (each.reindex(list(models)) for each in (values.mean(), values.std()))
     shown = {model: f"{mean[model]:.4f}" for model in models}
     eligible = [t for model, t in shown.items() if group_of(model) != ORACLE and t != "nan"]
     best = (min if metric.endswith("logloss") else max)(eligible, default=None)

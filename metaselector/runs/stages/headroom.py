@@ -11,7 +11,7 @@ import pandas as pd
 from metaselector.common.errors import UserError, nearest
 from metaselector.common.progress import Progress
 from metaselector.data.splitting.episodes import NO_ROW
-from metaselector.data.splitting.protocol import EvaluationSplit
+from metaselector.data.splitting.protocol import EvaluationSplit, Window
 from metaselector.evaluate.alignment import Aligned, align
 from metaselector.evaluate.headroom_table import headroom_table, over_seeds, support_quantiles
 from metaselector.evaluate.predictions import load_predictions
@@ -81,7 +81,9 @@ def _predictions(
     if path.exists():
         table = load_predictions(path)
         return align(table[(table["seed"] == seed) & table["model"].isin(names)])
-    episodes, trained_on = (split.test, "full") if window == "test" else (split.valid, "train")
+    on_test = window == "test"
+    trained_on: Window = "full" if on_test else "train"
+    episodes = split.test if on_test else split.valid
     rows, limits = episodes.flat("query")
     labels = run.dataset.task_labels[rows, task]
     seen = ~np.isnan(labels)
