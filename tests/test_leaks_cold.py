@@ -168,4 +168,5 @@ def test_every_table_has_all_rows(runs: dict[str, Run]) -> None:
     support = pd.read_csv(directory / "support.csv")
     assert set(support["common_test"]) == {TEST.sum() * (30 - SIZES[-1])}
     last = support[support["support_size"] == SIZES[-1]]
-    assert np.array_equal(last["auc"], last["common_auc"])
+    assert np.array_equal(last["auc"], last["common_auc"], equal_nan=True)
+    assert np.array_equal(last["logloss"], last["common_logloss"])
