@@ -46,6 +46,7 @@ def main(json: JsonOption = RESULT, data: DataOption = None) -> None:
         run = Run(Path(directory), settings)
         reproduce(run, movielens.files(data), Path("data"), Bars())
         results = pd.read_csv(run.directory / "results.csv").set_index("model")[list(METRICS)]
+        results = results.dropna()  # bounds have no AUC
         digest = run.dataset.digest()
     rows = {str(model): dict(row.round(6)) for model, row in results.iterrows()}
     figures = {"tolerance": TOLERANCE, "reason": REASON, "rows": rows, "data_sha256": digest}

@@ -164,8 +164,9 @@ def test_every_table_has_all_rows(runs: dict[str, Run]) -> None:
         results = pd.read_csv(directory / f"support-{size}" / "results.csv")
         assert set(results["protocol"]) == {f"cold-{size}"}
         assert set(results["n_test"]) == {TEST.sum() * (30 - size)}
-        assert len(results) == 3 + 3 + 14
+        assert len(results) == 3 + 3 + 14 + 2
     support = pd.read_csv(directory / "support.csv")
     assert set(support["common_test"]) == {TEST.sum() * (30 - SIZES[-1])}
     last = support[support["support_size"] == SIZES[-1]]
-    assert np.array_equal(last["auc"], last["common_auc"])
+    assert np.array_equal(last["auc"], last["common_auc"], equal_nan=True)
+    assert np.array_equal(last["logloss"], last["common_logloss"])

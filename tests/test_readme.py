@@ -65,7 +65,7 @@ def test_the_walk_through_runs_from_raw_files_to_the_table(shop: Path) -> None:
     results = pd.read_csv(shop / "runs" / "shop" / "results.csv")
     assert set(results["dataset"]) == {"shop"}
     auc = results.set_index("model")["auc"]
-    assert auc.between(0.5, 1).all()
+    assert auc.drop(index=["headroom", "chance"]).between(0.5, 1).all()
     assert (shop / "runs" / "shop" / "figures" / "comparison.png").exists()
 
 

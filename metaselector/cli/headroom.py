@@ -39,7 +39,7 @@ def headroom(
         typer.Option(
             min=0,
             help="Seed of the run's models, and of the random draws.",
-            show_default="the run's first; 0 for --predictions",
+            show_default="all of the run's, and their mean; 0 for --predictions",
         ),
     ] = None,
     resamples: Annotated[
@@ -48,9 +48,10 @@ def headroom(
 ) -> None:
     """Measure how much choosing one base model per user can win, before meta-training anything.
 
-    Needs only predictions: those of an evaluated run's base models for test and valid, or a table
-    of any system's. Prints gains in logloss on the best single model with 95 % intervals: of the
-    oracle, by chance, with half of each user's rows, with perfect knowledge, and with n rows.
+    Needs only predictions for test and valid: of a run's base models, which must be trained or be
+    files of scores, or a table of any system's. Prints gains in logloss on the best single model
+    with 95 % intervals: of the oracle, by chance, with half of each user's rows, with perfect
+    knowledge, and with n rows. With several seeds, the value is their mean.
 
     Writes headroom.csv beside the results.
     """

@@ -46,6 +46,8 @@ TABLE_ROWS = (
     "metaselector",
     "oracle-sample",
     "oracle-user",
+    "headroom",
+    "chance",
 )
 """Rows of the results table that combine base models, in table order."""
 

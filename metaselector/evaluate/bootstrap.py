@@ -19,9 +19,11 @@ from numpy.typing import ArrayLike
 from metaselector.common.errors import UserError, nearest
 from metaselector.common.progress import Progress, Silent
 from metaselector.data.interactions import Floats, Ints
-from metaselector.evaluate.alignment import by_seed
+from metaselector.evaluate.alignment import Aligned, by_seed
 from metaselector.evaluate.checks import checked_rows
 from metaselector.evaluate.losses import row_logloss, user_codes
+from metaselector.evaluate.ranking import METRICS as RANKINGS
+from metaselector.evaluate.ranking import user_rankings
 
 LEVEL = 95
 """Confidence level in percent."""
@@ -41,7 +43,7 @@ class Difference(NamedTuple):
 
 
 Weighted = Callable[[Floats], Floats]
-"""Maps user weights ``[U, R]`` to a metric ``[R]`` of fixed predictions."""
+"""Maps user weights ``[U, R]`` to a metric of fixed predictions, ``[R]`` or ``[models, R]``."""
 
 Resampled = Mapping[tuple[int, str], Floats]
 """By seed and model, a metric ``[1 + R]``: on the original users, then on every resample."""
@@ -58,7 +60,7 @@ def resample(
 
     Args:
         predictions: the long table, any number of seeds, one task.
-        metrics: ``"auc"``, ``"logloss"`` or both.
+        metrics: of ``"auc"``, ``"logloss"`` and :data:`metaselector.evaluate.ranking.METRICS`.
         n_resamples: R; use 10,000 or more for p-values that are to be corrected.
         generator: draws the users.
         progress: counts resamples.
@@ -75,16 +77,15 @@ def resample(
         (101,)
     """
     for metric in metrics:
-        if metric not in _WEIGHTED:
-            raise UserError(f"no bootstrap for metric '{metric}'; {nearest(metric, _WEIGHTED)}")
+        if metric not in METRICS:
+            raise UserError(f"no bootstrap for metric '{metric}'; {nearest(metric, METRICS)}")
     seeds = dict(by_seed(predictions))
     codes, names = user_codes(np.concatenate([aligned.users for aligned in seeds.values()]))
     ends = np.cumsum([len(aligned.users) for aligned in seeds.values()])[:-1]
     scorers = {
-        (metric, seed, model): _WEIGHTED[metric](aligned.y, p, users, len(names))
+        (metric, seed): scorer
         for (seed, aligned), users in zip(seeds.items(), np.split(codes, ends), strict=True)
-        for model, p in aligned.p.items()
-        for metric in metrics
+        for metric, scorer in _scorers(aligned, users, len(names), metrics).items()
     }
     n_users, original = len(names), np.ones((len(names), 1))
     scores = {key: [scorer(original)] for key, scorer in scorers.items()}
@@ -97,10 +98,11 @@ def resample(
                 scores[key].append(scorer(weights))
             for _ in range(size):
                 advance()
-    return {
-        metric: {key[1:]: np.concatenate(scores[key]) for key in scores if key[0] == metric}
-        for metric in metrics
-    }
+    found: dict[str, dict[tuple[int, str], Floats]] = {metric: {} for metric in metrics}
+    for metric, seed in scores:
+        values = np.concatenate(scores[metric, seed], axis=1)  # [M, 1 + R]
+        found[metric] |= {(seed, m): v for m, v in zip(seeds[seed].p, values, strict=True)}
+    return dict(found)
 
 
 def difference(scores: Resampled, pairs: Mapping[int, tuple[str, str]]) -> Difference:
@@ -108,9 +110,9 @@ def difference(scores: Resampled, pairs: Mapping[int, tuple[str, str]]) -> Diffe
 
     The interval is the percentile interval of R resampled differences d, and the two-sided p-value
     is ``min(1, 2 (1 + min(#{d <= 0}, #{d >= 0})) / (R + 1))``; adding 1 keeps p above 0. Resamples
-    with rows of a single class have no AUC and are left out. Sources: Efron and Tibshirani, "An
-    Introduction to the Bootstrap", 1993, chapter 13; Davison and Hinkley, "Bootstrap Methods and
-    their Application", 1997, chapter 4.
+    without the metric, such as AUC of rows of a single class, are left out. Sources: Efron and
+    Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13; Davison and Hinkley,
+    "Bootstrap Methods and their Application", 1997, chapter 4.
 
     Args:
         scores: one metric of :func:`resample`.
@@ -195,7 +197,51 @@ def weighted_auc(y: ArrayLike, p: ArrayLike, codes: Ints, n_users: int) -> Weigh
     return area
 
 
-_WEIGHTED: dict[str, Callable[[ArrayLike, ArrayLike, Ints, int], Weighted]] = {
+def weighted_mean(values: Floats, sizes: Floats) -> Weighted:
+    """Mean of users' values, whose own weights are `sizes`, under further user weights.
+
+    A resample costs no pass over rows: it is a product of the users' weights with one sum per user.
+
+    Args:
+        values: ``[M, U]``.
+        sizes: ``[U]``.
+    """
+    sums = values * sizes
+
+    def mean(weights: Floats) -> Floats:
+        with np.errstate(invalid="ignore"):  # nan if no user with a value was drawn
+            return sums @ weights / (sizes @ weights)
+
+    return mean
+
+
+_BY_ROW: dict[str, Callable[[ArrayLike, ArrayLike, Ints, int], Weighted]] = {
     "auc": weighted_auc,
     "logloss": weighted_logloss,
 }
+METRICS = (*_BY_ROW, *RANKINGS)
+"""Metrics with intervals."""
+
+
+def _scorers(
+    aligned: Aligned, codes: Ints, n_users: int, metrics: Sequence[str]
+) -> dict[str, Weighted]:
+    """One function by metric, of all M models of a seed: user weights ``[U, R]`` to ``[M, R]``."""
+    found: dict[str, Weighted] = {}
+    for metric in metrics:
+        if metric in _BY_ROW:
+            make = _BY_ROW[metric]
+            found[metric] = _stacked(
+                [make(aligned.y, p, codes, n_users) for p in aligned.p.values()]
+            )
+    wanted = [metric for metric in metrics if metric in RANKINGS]
+    if wanted:
+        ranked = [user_rankings(aligned.y, p, codes, n_users) for p in aligned.p.values()]
+        for metric in wanted:
+            values, sizes = zip(*(each.weighted(metric) for each in ranked), strict=True)
+            found[metric] = weighted_mean(np.stack(values), sizes[0])  # sizes follow from labels
+    return found
+
+
+def _stacked(scorers: Sequence[Weighted]) -> Weighted:
+    return lambda weights: np.stack([scorer(weights) for scorer in scorers])

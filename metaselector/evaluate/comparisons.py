@@ -9,9 +9,8 @@ import numpy as np
 import pandas as pd
 
 from metaselector.common.progress import Progress
-from metaselector.evaluate.bootstrap import difference, resample
+from metaselector.evaluate.bootstrap import METRICS, difference, resample
 
-METRICS = ("auc", "logloss")
 TARGET = "metaselector"
 """Joint MetaSelector, which is compared with every other row."""
 
@@ -91,10 +90,10 @@ def compare(
         >>> table = pd.DataFrame({"user": ["ann", "bob"] * 2, "row": [0, 1] * 2, "y": [1, 0] * 2})
         >>> table = table.assign(seed=0, task="label", model=["lr", "lr", "fm", "fm"])
         >>> table = table.assign(p=[0.6, 0.4, 0.9, 0.2])
-        >>> compare(table, best_single={0: "lr"}, n_resamples=100)[["model", "baseline", "metric"]]
-          model baseline   metric
-        0    fm       lr      auc
-        1    fm       lr  logloss
+        >>> found = compare(table, best_single={0: "lr"}, n_resamples=100)
+        >>> found.loc[found["metric"] == "logloss", ["model", "baseline", "difference"]].round(2)
+          model baseline  difference
+        1    fm       lr       -0.35
     """
     rows = [str(m) for m in predictions["model"].unique() if not m.startswith("oracle-")]
     compared = _comparisons(rows, best_single)

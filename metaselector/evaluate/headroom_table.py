@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,7 +18,7 @@ from metaselector.evaluate.checks import checked_labels, checked_probabilities, 
 from metaselector.evaluate.headroom import headroom
 from metaselector.evaluate.losses import row_logloss
 
-COLUMNS = ("window", "figure", "models", "n", "value", "low", "high")
+COLUMNS = ("window", "seed", "figure", "models", "n", "value", "low", "high")
 QUANTILES = (10, 25, 50, 75, 90)
 Checked = TypeVar("Checked")
 _SUFFIXES = (".csv", ".parquet")
@@ -29,7 +29,8 @@ def headroom_table(
 ) -> pd.DataFrame:
     """Headroom in logloss as a table with the columns :data:`COLUMNS`.
 
-    ``models`` is a list of names, joined by ``+``; ``n`` is empty but for ``evidence``.
+    ``models`` is a list of names, joined by ``+``; ``n`` is empty but for ``evidence``, and
+    ``seed`` is empty.
 
     Args:
         predictions: of the base models alone.
@@ -53,6 +54,7 @@ def headroom_table(
         [
             (
                 window,
+                None,
                 figure.name,
                 "+".join(names[model] for model in figure.models),
                 figure.n,
@@ -63,7 +65,34 @@ def headroom_table(
             for figure in headroom(losses, predictions.users, generator, n_resamples=n_resamples)
         ],
         columns=list(COLUMNS),
-    ).astype({"n": "Int64"})
+    ).astype({"n": "Int64", "seed": "Int64"})
+
+
+def over_seeds(tables: Mapping[int, pd.DataFrame]) -> pd.DataFrame:
+    """The tables of each seed, with ``seed``, after their mean, whose ``seed`` is empty.
+
+    The interval of a mean has the mean ends of the seeds' intervals. Seeds share their users, so
+    their errors have much in common, and the interval is rather too wide than too narrow. A mean
+    has no p-value. A single table has no mean.
+
+    Args:
+        tables: by seed, of the same models and window.
+
+    Example:
+        >>> p = {"lr": np.array([0.6, 0.4, 0.7]), "fm": np.array([0.9, 0.2, 0.4])}
+        >>> aligned = Aligned(np.array(["ann", "ann", "bob"]), np.array([1.0, 0.0, 1.0]), p)
+        >>> one = headroom_table(aligned, "test", np.random.default_rng(0), 10)
+        >>> over_seeds({0: one, 1: one})["seed"].unique().tolist()
+        [<NA>, 0, 1]
+    """
+    of_seeds = [table.assign(seed=seed).astype({"seed": "Int64"}) for seed, table in tables.items()]
+    if len(tables) == 1:
+        return of_seeds[0]
+    mean = next(iter(tables.values())).copy()
+    for name in ("value", "low", "high"):
+        mean[name] = np.mean([table[name].to_numpy() for table in tables.values()], axis=0)
+    mean.loc[mean["figure"] == "chance-p", "value"] = np.nan
+    return pd.concat([mean, *of_seeds], ignore_index=True)
 
 
 def support_quantiles(sizes: ArrayLike, window: str, models: str) -> pd.DataFrame:
@@ -72,6 +101,7 @@ def support_quantiles(sizes: ArrayLike, window: str, models: str) -> pd.DataFram
     return pd.DataFrame(
         {
             "window": window,
+            "seed": pd.array([pd.NA] * len(QUANTILES), dtype="Int64"),
             "figure": [f"support-size-{q}%" for q in QUANTILES],
             "models": models,
             "n": pd.array([pd.NA] * len(QUANTILES), dtype="Int64"),

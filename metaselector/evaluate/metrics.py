@@ -1,4 +1,4 @@
-"""AUC, logloss, GAUC, RelaImpr, and the share of the gap to the oracle that a model closes.
+"""AUC, logloss, ranking metrics by user, RelaImpr, and the share of a gap that a model closes.
 
 ``y`` is 0 or 1, ``[N]``; ``p`` is the predicted probability of 1, ``[N]``; ``users`` is the user of
 every row, ``[N]``. Other values raise :class:`~metaselector.common.errors.UserError`: labels other
@@ -11,13 +11,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.metrics import log_loss, roc_auc_score
 
 from metaselector.common.errors import UserError
 from metaselector.evaluate.checks import checked_rows
 from metaselector.evaluate.losses import user_codes
+from metaselector.evaluate.ranking import user_rankings
 
 
 def auc(y: ArrayLike, p: ArrayLike) -> float:
@@ -60,27 +60,49 @@ def gauc(y: ArrayLike, p: ArrayLike, users: ArrayLike) -> tuple[float, int]:
         >>> gauc([0, 1, 0, 1, 1], [0.1, 0.8, 0.6, 0.4, 0.5], users)
         (0.5, 2)
     """
+    return _mean_of_users(y, p, users, "gauc")
+
+
+def ndcg(y: ArrayLike, p: ArrayLike, users: ArrayLike) -> tuple[float, int]:
+    """Mean NDCG@10 of users; every user counts once.
+
+    A user's rows are ranked by `p`, and positive rows are relevant; ties have their expected value
+    (:mod:`metaselector.evaluate.ranking`, with sources). Users with rows of one class are left out:
+    no order of their rows is better than another.
+
+    Returns:
+        NDCG@10, nan if no user has both classes; and the number of users with both classes.
+
+    Example:
+        >>> users = ["ann", "ann", "bob", "bob", "cem"]  # cem has rows of one class only
+        >>> value, n_users = ndcg([0, 1, 0, 1, 1], [0.1, 0.8, 0.6, 0.4, 0.5], users)
+        >>> round(value, 4), n_users
+        (0.8155, 2)
+    """
+    return _mean_of_users(y, p, users, "ndcg_10")
+
+
+def mrr(y: ArrayLike, p: ArrayLike, users: ArrayLike) -> tuple[float, int]:
+    """Mean reciprocal rank: the mean over users of 1 / rank of their first positive row.
+
+    Ties and users with rows of one class are treated as in :func:`ndcg`. Source: Voorhees, "The
+    TREC-8 Question Answering Track Report", 1999.
+
+    Returns:
+        MRR, nan if no user has both classes; and the number of users with both classes.
+
+    Example:
+        >>> users = ["ann", "ann", "bob", "bob", "cem"]  # cem has rows of one class only
+        >>> mrr([0, 1, 0, 1, 1], [0.1, 0.8, 0.6, 0.4, 0.5], users)
+        (0.75, 2)
+    """
+    return _mean_of_users(y, p, users, "mrr")
+
+
+def _mean_of_users(y: ArrayLike, p: ArrayLike, users: ArrayLike, metric: str) -> tuple[float, int]:
     labels, scores = checked_rows(y, p, users)
-    codes, _ = user_codes(users)
-    order = np.lexsort((scores, codes))
-    labels, scores, codes = labels[order], scores[order], codes[order]
-    size = np.bincount(codes)
-    first_of_user = np.cumsum(size) - size
-    # Rows of one user with one score share the mean of their ranks.
-    starts = np.ones(len(codes), dtype=bool)
-    starts[1:] = (np.diff(codes) != 0) | (np.diff(scores) != 0)
-    first = np.flatnonzero(starts)
-    tied = np.diff(first, append=len(codes))
-    rank = np.repeat(first + (tied + 1) / 2, tied) - first_of_user[codes]  # 1 to n_u
-    positive = np.bincount(codes, weights=labels)
-    both = (positive > 0) & (positive < size)
-    if not both.any():
-        return math.nan, 0
-    rank_sum = np.bincount(codes, weights=labels * rank)[both]
-    positive, size = positive[both], size[both]
-    # Mann and Whitney: pairs in the right order over all pairs.
-    areas = (rank_sum - positive * (positive + 1) / 2) / (positive * (size - positive))
-    return float(np.average(areas, weights=size)), int(both.sum())
+    codes, names = user_codes(users)
+    return user_rankings(labels, scores, codes, len(names)).mean(metric)
 
 
 def rela_impr(auc: float, base_auc: float) -> float:
@@ -130,5 +152,7 @@ METRICS: dict[str, Metric] = {
     "auc": lambda y, p, users: auc(y, p),
     "logloss": lambda y, p, users: logloss(y, p),
     "gauc": lambda y, p, users: gauc(y, p, users)[0],
+    "ndcg_10": lambda y, p, users: ndcg(y, p, users)[0],
+    "mrr": lambda y, p, users: mrr(y, p, users)[0],
 }
 """All metrics of predictions, by name."""

@@ -11,10 +11,13 @@ from numpy.typing import NDArray
 
 from metaselector.common.errors import UserError
 from metaselector.evaluate.alignment import Aligned, by_seed
+from metaselector.evaluate.bounds import HEADROOM, selection_bounds
 from metaselector.evaluate.checks import checked_value
 from metaselector.evaluate.losses import user_codes
-from metaselector.evaluate.metrics import Metric, auc, gap_closed, gauc, logloss, rela_impr
+from metaselector.evaluate.metrics import Metric, auc, gap_closed, logloss, rela_impr
 from metaselector.evaluate.oracles import oracle_user
+from metaselector.evaluate.ranking import METRICS as RANKINGS
+from metaselector.evaluate.ranking import user_rankings
 
 COLUMNS = (
     "dataset",
@@ -25,12 +28,19 @@ COLUMNS = (
     "logloss",
     "rela_impr",
     "gauc",
+    "ndcg_10",
+    "mrr",
     "gap_closed_auc",
     "gap_closed_logloss",
+    "gap_closed_headroom",
     "n_users",
     "n_test",
     "gauc_users",
 )
+ADDED = ("ndcg_10", "mrr", "gap_closed_headroom")
+"""Columns that results of earlier versions lack."""
+
+REQUIRED = tuple(name for name in COLUMNS if name not in ADDED)
 ORACLE = "oracle-user"
 
 
@@ -40,6 +50,7 @@ def score(
     dataset: str,
     protocol: str,
     best_single: Mapping[int, str],
+    base_models: Sequence[str] = (),
     metrics: Mapping[str, Metric] = {},
 ) -> pd.DataFrame:
     """Compute all metrics of all models.
@@ -50,12 +61,16 @@ def score(
         protocol: name for the column ``protocol``.
         best_single: by seed, the best single model on *valid*, the baseline of RelaImpr and gap
             closed.
+        base_models: what was selected from. With them, each seed has rows ``headroom`` and
+            ``chance``, which have a logloss only (:mod:`metaselector.evaluate.bounds`), unless
+            there are too few users or rows to measure them.
         metrics: additional metrics, by column name.
 
     Returns:
         One row per (seed, model) in order of first appearance, with the columns :data:`COLUMNS` and
         those of `metrics`. ``rela_impr`` is in percent; gaps are fractions, nan if the seed has no
-        ``oracle-user``; ``gauc_users`` is the number of users in GAUC.
+        ``oracle-user``, or for ``gap_closed_headroom`` no headroom; ``gauc_users`` is the number of
+        users in GAUC, NDCG@10 and MRR.
 
     Raises:
         UserError: models of a seed predict different rows or labels, a seed has no best single
@@ -73,7 +88,8 @@ def score(
         1    fm  1.0    0.164
     """
     tables = [
-        _score_seed(seed, aligned, best_single, metrics) for seed, aligned in by_seed(predictions)
+        _score_seed(seed, aligned, best_single, base_models, metrics)
+        for seed, aligned in by_seed(predictions)
     ]
     if not tables:
         raise UserError("the table of predictions is empty")
@@ -86,20 +102,23 @@ def with_common_rows(
     predictions: pd.DataFrame,
     rows: NDArray[np.int64],
     best_single: Mapping[int, str],
+    base_models: Sequence[str] = (),
 ) -> pd.DataFrame:
     """Add metrics on the given rows only, so that tables of different rows can be compared.
 
     Args:
         results: output of :func:`score` for `predictions`.
         rows: int64 ``[n]``, positions in the source, as in the column ``row``.
-        best_single: as in :func:`score`.
+        best_single, base_models: as in :func:`score`.
 
     Returns:
         `results` with the columns ``common_auc``, ``common_logloss``, ``common_users`` and
-        ``common_test``.
+        ``common_test``. A bound that cannot be measured on these rows is left out.
     """
     chosen = predictions[predictions["row"].isin(rows)]
-    common = score(chosen, dataset="", protocol="", best_single=best_single)
+    common = score(
+        chosen, dataset="", protocol="", best_single=best_single, base_models=base_models
+    )
     wanted = {"auc": "auc", "logloss": "logloss", "n_users": "users", "n_test": "test"}
     common = common[["seed", "model", *wanted]].rename(
         columns={name: f"common_{new}" for name, new in wanted.items()}
@@ -111,6 +130,7 @@ def _score_seed(
     seed: int,
     aligned: Aligned,
     best_single: Mapping[int, str],
+    base_models: Sequence[str],
     metrics: Mapping[str, Metric],
 ) -> pd.DataFrame:
     if seed not in best_single:
@@ -119,30 +139,42 @@ def _score_seed(
     oracle_auc, oracle_loss = (
         _auc_and_logloss(aligned, ORACLE) if ORACLE in aligned.p else (math.nan, math.nan)
     )
+    codes, names = user_codes(aligned.users)
+    bounds = selection_bounds(aligned, base_models, seed) if base_models else {}
+    lowest = bounds.get(HEADROOM, math.nan)
+
+    def gaps(loss: float) -> dict[str, float]:
+        return {
+            "logloss": loss,
+            "gap_closed_logloss": gap_closed(loss, base_loss, oracle_loss),
+            "gap_closed_headroom": gap_closed(loss, base_loss, lowest)
+            if lowest < base_loss
+            else math.nan,
+        }
+
     records = []
     for model, p in aligned.p.items():
         model_auc, model_loss = _auc_and_logloss(aligned, model)
-        user_auc, gauc_users = gauc(aligned.y, p, aligned.users)
+        ranked = user_rankings(aligned.y, p, codes, len(names))
+        _, gauc_users = ranked.mean("gauc")
         records.append(
             {
-                "seed": seed,
                 "model": model,
                 "auc": model_auc,
-                "logloss": model_loss,
                 "rela_impr": rela_impr(model_auc, base_auc),
-                "gauc": user_auc,
                 "gap_closed_auc": gap_closed(model_auc, base_auc, oracle_auc),
-                "gap_closed_logloss": gap_closed(model_loss, base_loss, oracle_loss),
-                "n_users": pd.unique(aligned.users).size,
-                "n_test": aligned.y.size,
-                "gauc_users": gauc_users,
+                **gaps(model_loss),
+                **{metric: ranked.mean(metric)[0] for metric in RANKINGS},
                 **{
                     name: _of_plugin(name, metric, aligned, model)
                     for name, metric in metrics.items()
                 },
             }
         )
-    return pd.DataFrame(records)
+    records += [{"model": name, **gaps(loss)} for name, loss in bounds.items()]
+    return pd.DataFrame(records).assign(
+        seed=seed, n_users=len(names), n_test=aligned.y.size, gauc_users=gauc_users
+    )
 
 
 def _of_plugin(name: str, metric: Metric, aligned: Aligned, model: str) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from metaselector.config import TABLE_ROWS
+from metaselector.evaluate.bounds import BOUNDS
 
 SINGLE, COMBINATION, METASELECTOR, ORACLE = GROUPS = (
     "single models",
@@ -17,7 +18,7 @@ SINGLE, COMBINATION, METASELECTOR, ORACLE = GROUPS = (
 
 def group_of(model: str) -> str:
     """The group of a model; unknown names are single models."""
-    if model.startswith("oracle-"):
+    if model.startswith("oracle-") or model in BOUNDS:
         return ORACLE
     if model == "metaselector" or model.startswith("metaselector-"):
         return METASELECTOR

@@ -20,19 +20,23 @@ _COUNTS = frozenset(
     ("seed", "n_users", "n_test", "gauc_users", "common_users", "common_test", "support_size")
 )
 _NUMBERS = frozenset((
-    "auc", "logloss", "rela_impr", "gauc", "gap_closed_auc", "gap_closed_logloss", "common_auc",
-    "common_logloss", "users", "share", "weight", "epoch", "train_loss", "valid_loss", "mean",
-    "low", "high", "difference", "p_holm", "rows", "of", "steps", "trained_steps", "predicted",
-    "observed", "improvement", "entropy", "spearman", "seconds", "best_so_far",
+    "auc", "logloss", "rela_impr", "gauc", "ndcg_10", "mrr", "gap_closed_auc",
+    "gap_closed_logloss", "gap_closed_headroom", "common_auc", "common_logloss", "users", "share",
+    "weight", "epoch", "train_loss", "valid_loss", "mean", "low", "high", "difference", "p_holm",
+    "rows", "of", "steps", "trained_steps", "predicted", "observed", "improvement", "entropy",
+    "spearman", "seconds", "best_so_far",
 ))  # fmt: skip
 
 
-def read_table(path: Path, columns: Collection[str], mend: str = _MEND) -> pd.DataFrame:
+def read_table(
+    path: Path, columns: Collection[str], mend: str = _MEND, *, optional: Collection[str] = ()
+) -> pd.DataFrame:
     """Read a ``.csv`` or ``.parquet`` file.
 
     Args:
         columns: columns that must be present.
         mend: what to do about an error, for its message.
+        optional: columns that are checked if they are present.
 
     Raises:
         DataError: the file is missing or damaged, lacks a column, or has text instead of numbers.
@@ -57,7 +61,8 @@ def read_table(path: Path, columns: Collection[str], mend: str = _MEND) -> pd.Da
     missing = [column for column in columns if column not in frame]
     if missing:
         raise DataError(path, f"column is missing; {mend}", column=missing[0])
-    for column in columns if len(frame) else ():
+    present = [*columns, *(column for column in optional if column in frame)]
+    for column in present if len(frame) else ():
         problem = _problem(column, frame[column])
         if problem:
             raise DataError(path, f"{problem}; {mend}", column=column)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from metaselector.evaluate.comparisons import BEST_SINGLE, SIMPLIFIED, TARGET
+from metaselector.evaluate.results import ADDED
 from metaselector.report.groups import ORACLE, SINGLE, group_of, in_groups
 
 OVER_SEEDS = "Mean ± standard deviation over seeds."
@@ -40,7 +41,9 @@ SHOWN = (
     Shown("rela_impr", "RelaImpr %", "{:+.2f}"),
     Shown("gauc", "GAUC"),
     Shown("gap_closed_logloss", "gap closed %", "{:.1f}", scale=100.0),
+    Shown("gap_closed_headroom", "headroom closed %", "{:.1f}", scale=100.0),
 )
+RANKING = (Shown("ndcg_10", "NDCG@10"), Shown("mrr", "MRR"))
 
 
 class Compared(NamedTuple):
@@ -64,7 +67,7 @@ COMPARED = (
     Compared(TARGET, "baseline", f"{TARGET} − row, 95 %, Holm's p", with_p=True),
     Compared(SIMPLIFIED, "baseline", "simplified − row, 95 %, Holm's p", with_p=True),
 )
-_DIFFERENCE = ("difference", "low", "high", "p_holm")
+DIFFERENCE = ("difference", "low", "high", "p_holm")
 
 
 class Cell(NamedTuple):
@@ -85,14 +88,16 @@ class Summary(NamedTuple):
         notes: sentences that explain the table.
         titles: titles of the columns after the model.
         groups: lines by group: the group's name, and model and cells of each line.
-        command: the command that created the run.
+        command: the command that created the run; empty in a further table.
+        further: further tables of the same rows.
     """
 
     name: str
     notes: list[str]
     titles: list[str]
     groups: Groups
-    command: str
+    command: str = ""
+    further: tuple[Summary, ...] = ()
 
 
 def seed_list(results: pd.DataFrame) -> str:
@@ -122,23 +127,31 @@ def summary_frame(results: pd.DataFrame, differences: pd.DataFrame | None = None
 
     Returns:
         Indexed by model and sorted by group, with the columns ``group``; mean and sample standard
-        deviation ``<column>_std`` (nan for one seed) of every column of :data:`SHOWN`, scaled as
-        shown; and ``<family>_difference``, ``_low`` and ``_high`` of the 95 % interval and
-        ``_p_holm`` of every family of :data:`COMPARED`, nan without a comparison.
+        deviation ``<column>_std`` (nan for one seed) of every column of :data:`SHOWN` that the
+        results have, scaled as shown; and ``<family>_difference``, ``_low`` and ``_high`` of the
+        95 % interval and ``_p_holm`` of every family of :data:`COMPARED`, nan without a comparison.
     """
-    by_model = results.groupby("model")
-    columns: dict[str, pd.Series] = {}
-    for shown in SHOWN:
-        columns[shown.name] = by_model[shown.name].mean() * shown.scale
-        columns[f"{shown.name}_std"] = by_model[shown.name].std() * shown.scale
-    frame = pd.DataFrame(columns).reindex(in_groups(results["model"]))
-    frame.insert(0, "group", [group_of(model) for model in frame.index])
+    frame = means(results, SHOWN)
     if differences is None:
         return frame
     for family, row, *_ in COMPARED:
         of_family = (differences["family"] == family) & (differences["metric"] == "logloss")
-        values = differences[of_family].set_index(row)[list(_DIFFERENCE)]
+        values = differences[of_family].set_index(row)[list(DIFFERENCE)]
         frame = frame.join(values.add_prefix(f"{family}_"))
+    return frame
+
+
+def means(results: pd.DataFrame, wanted: Sequence[Shown]) -> pd.DataFrame:
+    """The columns of :func:`summary_frame` without comparisons; older results lack some."""
+    by_model = results.groupby("model")
+    columns: dict[str, pd.Series] = {}
+    for shown in wanted:
+        if shown.name in ADDED and (shown.name not in results or results[shown.name].isna().all()):
+            continue
+        columns[shown.name] = by_model[shown.name].mean() * shown.scale
+        columns[f"{shown.name}_std"] = by_model[shown.name].std() * shown.scale
+    frame = pd.DataFrame(columns, index=in_groups(results["model"]))
+    frame.insert(0, "group", [group_of(model) for model in frame.index])
     return frame
 
 
@@ -153,9 +166,20 @@ def compared(frame: pd.DataFrame) -> list[Compared]:
 
 def cells(frame: pd.DataFrame) -> dict[str, list[Cell]]:
     """Cells of every line of a :func:`summary_frame` by model; oracles are never marked as best."""
+    columns = mean_columns(frame, SHOWN)
+    for family, _, _, with_p in compared(frame):
+        values = frame[[f"{family}_{name}" for name in DIFFERENCE]].to_numpy(np.float64)
+        columns.append([Cell(difference_text(*line, with_p=with_p)) for line in values])
+    return dict(zip(frame.index, map(list, zip(*columns, strict=True)), strict=True))
+
+
+def mean_columns(frame: pd.DataFrame, wanted: Sequence[Shown]) -> list[list[Cell]]:
+    """Cells of each column of `wanted` that a frame of :func:`means` has."""
     columns: list[list[Cell]] = []
     candidates = (frame["group"] != ORACLE).to_numpy()
-    for shown in SHOWN:
+    for shown in wanted:
+        if shown.name not in frame:
+            continue
         means = [shown.pattern.format(value) for value in frame[shown.name]]
         # Compared as formatted, so that of two lines that look equal, both are marked.
         numbers = pd.Series([float(text) for text in means])
@@ -170,35 +194,35 @@ def cells(frame: pd.DataFrame) -> dict[str, list[Cell]]:
                 )
             ]
         )
-    for family, _, _, with_p in compared(frame):
-        values = frame[[f"{family}_{name}" for name in _DIFFERENCE]].to_numpy(np.float64)
-        columns.append([Cell(_difference(*line, with_p=with_p)) for line in values])
-    return dict(zip(frame.index, map(list, zip(*columns, strict=True)), strict=True))
+    return columns
 
 
 def mean_cells(results: pd.DataFrame, models: Sequence[str], metric: str) -> list[Cell]:
     """Cells of a metric of `models`, averaged over seeds; oracles are never marked as best.
 
     Args:
+        models: a model without results has an empty cell.
         metric: a column whose name ends in ``auc`` or ``logloss``.
     """
     values = results.groupby("model")[metric]
-    means, stds = values.mean(), values.std()
-    shown = {model: f"{means[model]:.4f}" for model in models}
-    eligible = [text for model, text in shown.items() if group_of(model) != ORACLE]
-    best = (min if metric.endswith("logloss") else max)(eligible)
+    mean, std = (each.reindex(list(models)) for each in (values.mean(), values.std()))
+    shown = {model: f"{mean[model]:.4f}" for model in models}
+    eligible = [t for model, t in shown.items() if group_of(model) != ORACLE and t != "nan"]
+    best = (min if metric.endswith("logloss") else max)(eligible, default=None)
     return [
-        Cell(
-            text if pd.isna(stds[model]) else f"{text} ± {stds[model]:.4f}",
-            text == best and group_of(model) != ORACLE,
-        )
+        Cell(_with_std(text, std[model], "{:.4f}"), text == best and group_of(model) != ORACLE)
         for model, text in shown.items()
     ]
 
 
 def titles(frame: pd.DataFrame) -> list[str]:
     """Titles of the columns of :func:`cells`."""
-    return [shown.title for shown in SHOWN] + [each.title for each in compared(frame)]
+    return mean_titles(frame, SHOWN) + [each.title for each in compared(frame)]
+
+
+def mean_titles(frame: pd.DataFrame, wanted: Sequence[Shown]) -> list[str]:
+    """Titles of the columns of :func:`mean_columns`."""
+    return [shown.title for shown in wanted if shown.name in frame]
 
 
 def _with_std(mean: str, std: float, pattern: str) -> str:
@@ -207,7 +231,8 @@ def _with_std(mean: str, std: float, pattern: str) -> str:
     return mean if pd.isna(std) else f"{mean} ± {pattern.format(std)}"
 
 
-def _difference(difference: float, low: float, high: float, p: float, *, with_p: bool) -> str:
+def difference_text(difference: float, low: float, high: float, p: float, *, with_p: bool) -> str:
+    """``+0.0100 [+0.0050, +0.0150], p = 0.010``; empty without an interval."""
     if math.isnan(low):
         return ""
     text = f"{difference:+.4f} [{low:+.4f}, {high:+.4f}]"

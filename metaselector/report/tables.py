@@ -13,10 +13,11 @@ from metaselector.common.files import write_text
 from metaselector.common.text import printable
 from metaselector.evaluate.comparisons import BEST_SINGLE, SIMPLIFIED, TARGET
 from metaselector.evaluate.comparisons import COLUMNS as DIFFERENCE_COLUMNS
-from metaselector.evaluate.results import COLUMNS as RESULT_COLUMNS
+from metaselector.evaluate.results import ADDED, REQUIRED
 from metaselector.report.groups import group_of
 from metaselector.report.inputs import only_value, read_command, read_origin, read_table
 from metaselector.report.markdown import code, escaped, table_row
+from metaselector.report.ranking import ranking_table
 from metaselector.report.summary import (
     OVER_SEEDS,
     Summary,
@@ -44,7 +45,11 @@ def write_tables(run_dir: Path) -> list[Path]:
         DataError: ``results.csv`` or ``environment.json`` is missing, or a file is damaged.
     """
     summary = read_summary(run_dir)
-    forms = {"summary.md": _markdown(summary), "summary.tex": _latex(summary)}
+    parts = (summary, *summary.further)
+    forms = {
+        "summary.md": "\n".join(map(_markdown, parts)),
+        "summary.tex": "\n".join(map(_latex, parts)),
+    }
     for name, text in forms.items():
         write_text(run_dir / name, text)
     return [run_dir / name for name in forms]
@@ -53,6 +58,11 @@ def write_tables(run_dir: Path) -> list[Path]:
 def print_summary(run_dir: Path, console: Console) -> None:
     """Print as many columns of a run's summary as fit; raises as :func:`write_tables`."""
     summary = read_summary(run_dir)
+    for part in (summary, *summary.further):
+        _print(part, console)
+
+
+def _print(summary: Summary, console: Console) -> None:
     # A narrow terminal shows fewer columns instead of wrapped numbers; the files hold all.
     unlimited = console.options.update(max_width=_UNLIMITED)
     for width in range(len(summary.titles), 0, -1):
@@ -89,7 +99,7 @@ def read_summary(run_dir: Path, environment: Path | None = None) -> Summary:
     if (run_dir / SUPPORT_FILE).exists():
         return read_support(run_dir)
     path = run_dir / "results.csv"
-    results = read_table(path, RESULT_COLUMNS)
+    results = read_table(path, REQUIRED, optional=ADDED)
     made_with = environment or run_dir / "environment.json"
     title, about_copy = read_origin(made_with, only_value(results, "dataset", path))
     name = f"{title}, {only_value(results, 'protocol', path)}"
@@ -102,8 +112,10 @@ def read_summary(run_dir: Path, environment: Path | None = None) -> Summary:
         for group, models in groupby(lines, key=group_of)
     ]
     families = {each.family for each in compared(frame)}
+    ranking = ranking_table(results, differences)
+    further = () if ranking is None else (ranking,)
     notes = [*about_copy, *_notes(results, families)]
-    return Summary(name, notes, titles(frame), groups, read_command(made_with))
+    return Summary(name, notes, titles(frame), groups, read_command(made_with), further)
 
 
 def _notes(results: pd.DataFrame, families: set[str]) -> list[str]:
@@ -120,6 +132,12 @@ def _notes(results: pd.DataFrame, families: set[str]) -> list[str]:
         f"RelaImpr and gap closed (in logloss; 100 % is oracle-user) are relative to {singles}, "
         "the best single model on valid."
     )
+    if "headroom" in set(results["model"]):
+        notes.append(
+            "headroom: estimate for a choice that knows each user's truly best base model; a model "
+            "may honestly close more than 100 % of it, because adapting and mixing do more than "
+            "choose. chance: the user-level oracle with rows dealt to users at random."
+        )
     averaged = "; averaged over seeds, with the same draws for every seed" if several else ""
     if BEST_SINGLE in families:
         notes.append(
@@ -154,7 +172,7 @@ def _markdown(summary: Summary) -> str:
             texts = [f"**{each.text}**" if each.best else each.text for each in line]
             rows.append([escaped(model), *texts])
     head = [f"## {escaped(summary.name)}", "", *map(escaped, summary.notes), ""]
-    head += [f"Command: {code(summary.command)}", ""]
+    head += [f"Command: {code(summary.command)}", ""] if summary.command else []
     return "\n".join([*head, *map(table_row, rows), ""])
 
 
@@ -172,7 +190,7 @@ def _latex(summary: Summary) -> str:
     caption = _tex(f"{summary.name}. {' '.join(summary.notes)}", minus="-")
     return "\n".join(
         [
-            f"% Command: {printable(summary.command)}",
+            *([f"% Command: {printable(summary.command)}"] if summary.command else []),
             r"\begin{table}",
             r"\centering",
             rf"\caption{{{caption}}}",

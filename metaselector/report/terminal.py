@@ -74,13 +74,22 @@ def print_headroom(table: pd.DataFrame, console: Console) -> None:
         title = f"{window}: what choosing among {every.replace('+', ', ')} can win"
         shown = Table(title=cell(title), title_justify="left")
         shown.add_column("gain in logloss on the best single model", overflow="fold")
-        shown.add_column("value", justify="right")
-        shown.add_column("95 % interval", justify="right", no_wrap=True)
         sizes = part["figure"].str.startswith("support-size")
-        for line in part[~sizes].to_dict("records"):
+        figures = part[~sizes]
+        seeds = figures["seed"].dropna().unique()
+        several = len(seeds) > 1
+        shown.add_column("mean" if several else "value", justify="right")
+        shown.add_column("95 % interval", justify="right", no_wrap=True)
+        columns = [figures.loc[figures["seed"] == seed, "value"] for seed in seeds if several]
+        for seed in seeds if several else ():
+            shown.add_column(f"seed {seed}", justify="right")
+        main = figures[figures["seed"].isna()] if several else figures
+        for place, line in enumerate(main.to_dict("records")):
             low, high = line["low"], line["high"]
             interval = "" if pd.isna(low) else f"{low:.4f} to {high:.4f}"
-            shown.add_row(cell(_headroom_name(line, every)), f"{line['value']:.4f}", interval)
+            value = "" if pd.isna(line["value"]) else f"{line['value']:.4f}"
+            of_seeds = [f"{values.iloc[place]:.4f}" for values in columns]
+            shown.add_row(cell(_headroom_name(line, every)), value, interval, *of_seeds)
         console.print(shown)
         marks = [
             f"{line['figure'].removeprefix('support-size-')} of users have at most "

@@ -8,7 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from .conftest import Invoke, contents
+from metaselector.config import load_config
+from metaselector.data.splitting.protocol import WINDOWS
+from metaselector.evaluate.metrics import logloss
+from metaselector.runs.run import Run
+
+from .conftest import Invoke, contents, prepare
 
 
 @pytest.fixture
@@ -42,7 +47,9 @@ def test_of_a_run(invoke: Invoke, pretrained: Path) -> None:
     assert set(after) - set(before) == {"headroom.csv"}
     assert {name: after[name] for name in before} == before
     found = _read(pretrained / "headroom.csv")
-    assert list(found.columns) == ["window", "figure", "models", "n", "value", "low", "high"]
+    assert list(found.columns) == [
+        "window", "seed", "figure", "models", "n", "value", "low", "high",
+    ]  # fmt: skip
     assert set(found["window"]) == {"test", "valid"}
     assert set(found["models"]) == {"lr+fm"}
     results = pd.read_csv(pretrained / "results.csv").set_index("model")["logloss"]
@@ -55,6 +62,73 @@ def test_of_a_run(invoke: Invoke, pretrained: Path) -> None:
     assert contents(pretrained) == after
 
     assert "seed 3" in invoke("headroom", "--run", pretrained, "--seed", 3).error
+
+
+def test_before_evaluation_the_base_models_predict(invoke: Invoke, pretrained: Path) -> None:
+    """Headroom is the same as from the predictions of an evaluated run."""
+    assert invoke("headroom", "--run", pretrained, "--resamples", 5).code == 0
+    before = (pretrained / "headroom.csv").read_bytes()
+    assert invoke("meta-train", "--run", pretrained).code == 0
+    assert invoke("evaluate", "--run", pretrained).code == 0
+    assert invoke("headroom", "--run", pretrained, "--resamples", 5).code == 0
+    assert (pretrained / "headroom.csv").read_bytes() == before
+
+
+def test_of_files_of_scores(invoke: Invoke, raw: Path, tmp_path: Path) -> None:
+    """Only the data is prepared; nothing is trained."""
+    rng, n = np.random.default_rng(0), len(pd.read_csv(raw / "ml-100k.inter", sep="\t"))
+    lines, scores = ["seeds: [0, 1]", "base_models:"], {}
+    for name in ("mine", "theirs"):
+        scores[name] = {window: rng.uniform(0.05, 0.95, n) for window in WINDOWS}
+        for window, values in scores[name].items():
+            table = pd.DataFrame({"row": np.arange(n), "score": values})
+            table.to_csv(tmp_path / f"{name}-{window}.csv", index=False)
+        lines.append(f"  {name}: {{scores: {{file: '{tmp_path}/{name}-{{window}}.csv'}}}}")
+    config, run = tmp_path / "scores.yaml", tmp_path / "run"
+    config.write_text("\n".join(lines))
+    assert prepare(invoke, raw, run, "--config", config).code == 0
+    done = invoke("headroom", "--run", run, "--resamples", 5)
+    assert done.code == 0, done.err
+    assert not (run / "checkpoints").exists()
+    found = _read(run / "headroom.csv")
+    assert set(found["models"]) == {"mine+theirs"}
+    assert set(found["seed"].dropna()) == {0}, "files have the same scores for all seeds"
+    this = Run(run, load_config(run / "config.yaml"))
+    (split,) = this.protocol.evaluation_splits
+    for window, episodes, trained_on in (
+        ("valid", split.valid, "train"),
+        ("test", split.test, "full"),
+    ):
+        rows, _ = episodes.flat("query")
+        places, y = this.dataset.source_rows[rows], this.dataset.labels[rows]
+        losses = [logloss(y, of[trained_on][places]) for of in scores.values()]
+        best = found[(found["window"] == window) & (found["figure"] == "best-single")]
+        assert best["value"].item() == pytest.approx(min(losses), abs=1e-5)
+
+
+def test_of_several_seeds(invoke: Invoke, raw: Path, settings: Path, tmp_path: Path) -> None:
+    run, config = tmp_path / "run", tmp_path / "seeds.yaml"
+    config.write_text(settings.read_text() + "seeds: [3, 1]\n")
+    assert prepare(invoke, raw, run, "--config", config).code == 0
+    assert invoke("pretrain", "--run", run).code == 0
+    done = invoke("headroom", "--run", run, "--resamples", 5)
+    assert done.code == 0, done.err
+    assert "seed 3" in done.out
+    assert "seed 1" in done.out
+    found = _read(run / "headroom.csv")
+    found = found[~found["figure"].str.startswith("support")]
+    keys = ["window", "figure", "models", "n"]
+    mean = found[found["seed"].isna()].set_index(keys)
+    three, one = (found[found["seed"] == seed].set_index(keys) for seed in (3, 1))
+    no_p = mean.index.get_level_values("figure") != "chance-p"
+    for column in ("value", "low", "high"):
+        expected = (three[column] + one[column])[no_p] / 2
+        np.testing.assert_allclose(mean[column][no_p], expected, atol=2e-6)
+    assert mean["value"][~no_p].isna().all()
+    assert not three["value"].equals(one["value"])
+    assert invoke("headroom", "--run", run, "--resamples", 5, "--seed", 1).code == 0
+    alone = _read(run / "headroom.csv").query("seed == 1").set_index(keys)
+    pd.testing.assert_frame_equal(alone, one)
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
@@ -128,6 +202,6 @@ def test_options_that_exclude_each_other(invoke: Invoke, tmp_path: Path) -> None
     assert done.lone_error == "--output is for --predictions; a run's headroom.csv is kept in it"
 
 
-def test_a_run_that_was_not_evaluated(invoke: Invoke, prepared: Path) -> None:
+def test_a_run_whose_base_models_are_not_trained(invoke: Invoke, prepared: Path) -> None:
     error = invoke("headroom", "--run", prepared).error
-    assert "predictions.parquet: file not found; run `metaselector evaluate` again" in error
+    assert "base-lr-full.safetensors: checkpoint not found; run the training step" in error

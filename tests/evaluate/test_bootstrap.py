@@ -21,8 +21,10 @@ from metaselector.evaluate.bootstrap import (
     weighted_auc,
     weighted_logloss,
 )
+from metaselector.evaluate.metrics import METRICS
 
 SCORE = {"auc": roc_auc_score, "logloss": log_loss}
+RANKINGS = ("gauc", "ndcg_10", "mrr")
 
 
 def _predictions(n: int, n_users: int, gain: float, seed: int = 0) -> pd.DataFrame:
@@ -77,6 +79,47 @@ def test_user_weights_equal_copied_rows(seed: int) -> None:
             assert math.isnan(found["auc"][i])
         else:
             assert found["auc"][i] == pytest.approx(roc_auc_score(y[rows], p[rows]), abs=1e-12)
+
+
+@pytest.mark.parametrize("metric", RANKINGS)
+@pytest.mark.parametrize("seed", range(3))
+def test_rankings_equal_those_of_users_that_are_really_copied(metric: str, seed: int) -> None:
+    """All models at once, against one pass over rows for each resample and model."""
+    predictions = _predictions(90, 15, gain=0.5, seed=seed)
+    found = resample(predictions, RANKINGS, 20, np.random.default_rng(5))[metric]
+    generator, names = np.random.default_rng(5), list(dict.fromkeys(predictions["user"]))
+    draws = [np.ones(len(names), dtype=np.int64)]
+    draws += list(generator.multinomial(len(names), np.full(len(names), 1 / len(names)), 20))
+    for model, table in predictions.groupby("model"):
+        for i, counts in enumerate(draws):
+            copies = [
+                table[table["user"] == user].assign(user=f"{user}, copy {copy}")
+                for user, count in zip(names, counts, strict=True)
+                for copy in range(count)
+            ]
+            drawn = pd.concat(copies)
+            expected = METRICS[metric](drawn["y"], drawn["p"], drawn["user"])
+            assert found[seed, str(model)][i] == pytest.approx(expected, abs=1e-12)
+
+
+def test_more_metrics_leave_the_draws_alone() -> None:
+    predictions = _predictions(90, 15, gain=0.5)
+    alone, beside = (
+        resample(predictions, metrics, 40, np.random.default_rng(5))
+        for metrics in (["logloss"], ["gauc", "logloss", "mrr"])
+    )
+    for key, values in alone["logloss"].items():
+        np.testing.assert_array_equal(values, beside["logloss"][key])
+
+
+def test_rankings_of_users_of_one_class_are_nan() -> None:
+    predictions = _predictions(30, 5, gain=0.5).assign(y=1.0)
+    assert np.isnan(
+        resample(predictions, ["mrr"], 5, np.random.default_rng(0))["mrr"][0, "same"]
+    ).all()
+    found = _difference(predictions, "better", "worse", "gauc", 5)
+    assert all(map(math.isnan, found[:3]))
+    assert found.p == 1
 
 
 @pytest.mark.parametrize("metric", ["auc", "logloss"])
@@ -139,7 +182,7 @@ def test_a_clear_difference_excludes_zero_on_the_right_side() -> None:
     assert of["auc"].p == of["logloss"].p == 2 / 201  # as small as 200 resamples can show
 
 
-@pytest.mark.parametrize("metric", ["auc", "logloss"])
+@pytest.mark.parametrize("metric", ["auc", "logloss", *RANKINGS])
 def test_equal_predictions_differ_by_nothing(metric: str) -> None:
     predictions = _predictions(200, 10, gain=0.5)
     assert _difference(predictions, "same", "worse", metric, 20) == (0, 0, 0, 1)

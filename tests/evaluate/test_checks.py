@@ -16,7 +16,8 @@ from metaselector.evaluate.alignment import align
 from metaselector.evaluate.analysis.calibration import reliability, slope_and_intercept
 from metaselector.evaluate.bootstrap import weighted_auc, weighted_logloss
 from metaselector.evaluate.losses import row_logloss, user_codes, user_losses
-from metaselector.evaluate.metrics import METRICS, auc, gap_closed, gauc, logloss, rela_impr
+from metaselector.evaluate.metrics import METRICS, gap_closed, gauc, rela_impr
+from metaselector.evaluate.ranking import user_rankings
 from metaselector.evaluate.results import score
 
 Y, P, USERS = [1.0, 0.0, 1.0, 0.0], [0.9, 0.1, 0.2, 0.6], ["a", "a", "b", "b"]
@@ -35,6 +36,7 @@ OF_ROWS: dict[str, Callable[[Any, Any], Any]] = {
     "oracle_user": lambda y, p: oracles.oracle_user(y, _columns(p), USERS),
     "weighted_auc": lambda y, p: weighted_auc(y, p, CODES, 2),
     "weighted_logloss": lambda y, p: weighted_logloss(y, p, CODES, 2),
+    "user_rankings": lambda y, p: user_rankings(y, p, CODES, 2),
     "reliability": reliability,
     "slope_and_intercept": slope_and_intercept,
 }
@@ -83,9 +85,8 @@ def test_missing_users(missing: Any) -> None:
 
 
 def test_metrics_without_rows_are_nan() -> None:
-    assert math.isnan(auc([], []))
-    assert math.isnan(logloss([], []))
-    assert math.isnan(gauc([], [], [])[0])
+    for metric in METRICS.values():
+        assert math.isnan(metric([], [], []))
 
 
 def test_figures_of_figures() -> None:

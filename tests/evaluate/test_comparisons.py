@@ -6,14 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from metaselector.evaluate.comparisons import (
-    BEST_SINGLE,
-    COLUMNS,
-    METRICS,
-    SIMPLIFIED,
-    TARGET,
-    compare,
-)
+from metaselector.evaluate.bootstrap import METRICS
+from metaselector.evaluate.comparisons import BEST_SINGLE, COLUMNS, SIMPLIFIED, TARGET, compare
 from metaselector.evaluate.results import score
 
 GAIN = {"lr": 0.0, "fm": 0.02, "uniform": 0.05, "metaselector": 0.15, "oracle-user": 1.0}

@@ -100,9 +100,7 @@ def test_gauc_of_one_user_is_auc() -> None:
 
 @pytest.mark.parametrize("name", METRICS)
 @given(seed=st.integers(0, 1000))
-def test_every_metric_ignores_row_order_user_names_repetition_and_relabelling(
-    name: str, seed: int
-) -> None:
+def test_every_metric_ignores_row_order_and_user_names(name: str, seed: int) -> None:
     metric = METRICS[name]
     y, p, users = _rows(seed, n=60)
     value = metric(y, p, users)
@@ -110,12 +108,20 @@ def test_every_metric_ignores_row_order_user_names_repetition_and_relabelling(
     assert metric(y[order], p[order], users[order]) == pytest.approx(value, abs=1e-12)
     renamed = np.array([user[::-1] + "x" for user in users], dtype=object)
     assert metric(y, p, renamed) == pytest.approx(value, abs=1e-12)
+
+
+@pytest.mark.parametrize("name", ["auc", "logloss", "gauc"])
+@given(seed=st.integers(0, 1000))
+def test_metrics_of_pairs_and_rows_ignore_repetition_and_relabelling(name: str, seed: int) -> None:
+    metric = METRICS[name]
+    y, p, users = _rows(seed, n=60)
+    value = metric(y, p, users)
     twice = (np.tile(column, 2) for column in (y, p, users))
     assert metric(*twice) == pytest.approx(value, abs=1e-12)
     assert metric(1 - y, 1 - p, users) == pytest.approx(value, abs=1e-12)
 
 
-@pytest.mark.parametrize("name", ["auc", "gauc"])
+@pytest.mark.parametrize("name", ["auc", "gauc", "ndcg_10", "mrr"])
 def test_ranking_metrics_ignore_a_monotone_map(name: str) -> None:
     y, p, users = _rows(3)
     assert METRICS[name](y, p**3 / 2, users) == pytest.approx(METRICS[name](y, p, users))

@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from metaselector.common.errors import UserError
-from metaselector.evaluate.metrics import auc, gauc, logloss
+from metaselector.evaluate.bounds import BOUNDS
+from metaselector.evaluate.metrics import auc, gauc, logloss, mrr, ndcg
 from metaselector.evaluate.oracles import oracle_user
 from metaselector.evaluate.results import COLUMNS, best_model_counts, score, with_common_rows
 
@@ -84,7 +85,9 @@ def test_values(predictions: pd.DataFrame) -> None:
     )
     assert row["auc"] == auc(fm["y"], fm["p"])
     assert row["logloss"] == logloss(fm["y"], fm["p"])
-    assert (row["gauc"], row["gauc_users"]) == gauc(fm["y"], fm["p"], fm["user"])
+    rows = fm["y"], fm["p"], fm["user"]
+    assert (row["gauc"], row["gauc_users"]) == gauc(*rows)
+    assert (row["ndcg_10"], row["mrr"]) == (ndcg(*rows)[0], mrr(*rows)[0])
     base = auc(single["y"], single["p"])
     assert row["rela_impr"] == pytest.approx(100 * ((row["auc"] - 0.5) / (base - 0.5) - 1))
     best, bound = logloss(single["y"], single["p"]), logloss(oracle["y"], oracle["p"])
@@ -98,6 +101,48 @@ def test_best_single_model_and_oracle_are_the_ends_of_the_scale(predictions: pd.
         assert (table.loc[key, ["rela_impr", "gap_closed_auc", "gap_closed_logloss"]] == 0).all()
     oracle = table.xs("oracle-user", level="model")
     assert (oracle[["gap_closed_auc", "gap_closed_logloss"]] == 1).all(axis=None)
+
+
+def test_bounds_have_a_logloss_and_gaps(predictions: pd.DataFrame) -> None:
+    best = {7: "lr", 2: "fm"}
+    plain = score(predictions, dataset="tiny", protocol="warm", best_single=best)
+    table = score(
+        predictions, dataset="tiny", protocol="warm", best_single=best, base_models=["lr", "fm"]
+    )
+    rows = table["model"].isin(BOUNDS)
+    assert table["model"].tolist() == ["fm", "lr", "oracle-user", *BOUNDS] * 2
+    gap = "gap_closed_headroom"
+    kept = table[~rows].reset_index(drop=True).drop(columns=gap)
+    pd.testing.assert_frame_equal(kept, plain.drop(columns=gap))
+    assert plain[gap].isna().all()
+    metrics = ["auc", "rela_impr", "gauc", "ndcg_10", "mrr", "gap_closed_auc"]
+    assert table.loc[rows, metrics].isna().all(axis=None)
+    assert table.loc[rows, "logloss"].notna().all()
+    assert (table.loc[rows, ["n_users", "n_test"]] == [12, 60]).all(axis=None)
+    for seed, of_seed in table.set_index("model").groupby("seed"):
+        loss, lowest = of_seed["logloss"], of_seed.loc["headroom", "logloss"]
+        single = loss[best[int(seed)]]
+        chosen = of_seed.loc["chance", "gap_closed_logloss"]
+        assert chosen == pytest.approx((single - loss["chance"]) / (single - loss["oracle-user"]))
+        if lowest < single:
+            np.testing.assert_allclose(of_seed[gap], (single - loss) / (single - lowest))
+            assert of_seed.loc["headroom", gap] == 1
+        else:
+            assert of_seed[gap].isna().all()
+
+
+def test_bounds_that_cannot_be_measured_are_left_out() -> None:
+    predictions = pd.concat(_frame(0, m, [1, 0, 1], [0.5, 0.6, 0.7]) for m in ("lr", "fm"))
+    table = score(
+        predictions,
+        dataset="d",
+        protocol="p",
+        best_single={0: "lr"},
+        base_models=["lr", "fm"],
+    )  # one row per user
+    assert table["model"].tolist() == ["lr", "fm"]
+    with pytest.raises(UserError, match="no predictions of model 'fmm'; did you mean 'fm'"):
+        score(predictions, dataset="", protocol="", best_single={0: "lr"}, base_models=["fmm"])
 
 
 def test_row_order_does_not_matter(predictions: pd.DataFrame) -> None:

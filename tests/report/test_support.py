@@ -61,3 +61,19 @@ def test_a_missing_column_is_named(run_dir: Path, make_support: MakeSupport) -> 
     make_support([0]).drop(columns="common_auc").to_csv(run_dir / "support.csv", index=False)
     with pytest.raises(DataError, match="common_auc"):
         read_support(run_dir)
+
+
+def test_a_bound_without_an_auc_has_empty_cells_and_is_never_best(
+    tmp_path: Path, make_support: Callable[[list[int]], pd.DataFrame]
+) -> None:
+    support = make_support([0])
+    bound = support[support["model"] == "lr"].assign(
+        model="headroom", common_auc=float("nan"), common_logloss=0.1
+    )
+    pd.concat([support, bound]).to_csv(tmp_path / "support.csv", index=False)
+    (tmp_path / "environment.json").write_text('{"command": "metaselector"}')
+    group, lines = read_support(tmp_path).groups[-1]
+    assert group == "oracles"
+    assert [tuple(cell) for cell in dict(lines)["headroom"]] == [
+        ("0.1000", False), ("0.1000", False), ("", False), ("", False),
+    ]  # fmt: skip

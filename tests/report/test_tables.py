@@ -14,8 +14,10 @@ from rich.console import Console
 
 from metaselector.common.errors import DataError
 from metaselector.evaluate.comparisons import BEST_SINGLE, COLUMNS, TARGET
+from metaselector.evaluate.results import ADDED
 from metaselector.evaluate.results import COLUMNS as RESULT_COLUMNS
 from metaselector.report.groups import group_of, in_groups
+from metaselector.report.ranking import ranking_table
 from metaselector.report.summary import best_single, cells, summary_frame
 from metaselector.report.tables import print_summary, write_tables
 
@@ -33,7 +35,8 @@ def _results(seeds: list[int]) -> pd.DataFrame:
         (
             "tiny", "warm", seed, model, area + 0.001 * seed, loss - 0.001 * seed,
             ((area + 0.001 * seed - 0.5) / (0.25 + 0.001 * seed) - 1) * 100 * (model != "my_model"),
-            np.nan, (area - 0.75) / 0.05, (0.55 - loss) / 0.05, 12, 1234, 0,
+            np.nan, area / 2, area + 0.1, (area - 0.75) / 0.05, (0.55 - loss) / 0.05,
+            (0.55 - loss) / 0.02, 12, 1234, 0,
         )
         for seed in seeds
         for model, (area, loss) in _MODELS.items()
@@ -48,6 +51,7 @@ def _differences() -> pd.DataFrame:
         (TARGET, "metaselector", "my_model", "logloss", -0.02, -0.03, 0.1, 0.04, 0.08, 1),
         (TARGET, "metaselector", "other", "logloss", -0.03, -0.04, -0.02, 0.0002, 0.0006, 1),
         (TARGET, "metaselector", "other", "auc", 7.0, 7.0, 7.0, 0.5, 0.5, 1),
+        (TARGET, "metaselector", "other", "gauc", 0.03, 0.02, 0.04, 0.002, 0.004, 1),
     ]
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
@@ -110,12 +114,17 @@ def test_markdown(tmp_path: Path) -> None:
     assert "Command: `metaselector reproduce --x_y 50%`" in text
     assert "paired bootstrap over users." in text
     assert "Holm" in text
-    numbers = "| metaselector | **0.7700** | **0.5300** | **+8.00** |  | **40.0** |"
+    numbers = "| metaselector | **0.7700** | **0.5300** | **+8.00** |  | **40.0** | **100.0** |"
     assert f"{numbers} -0.0200 [-0.0300, +0.1000] |  |" in text
     assert "|  | -0.0200 [-0.0300, +0.1000], p = 0.080 |" in text
     assert "|  | -0.0300 [-0.0400, -0.0200], p < 0.001 |" in text
-    table = [line for line in text.splitlines() if line.startswith("|")]
-    assert {line.count("|") for line in table} == {9}
+    main, _, ranking = text.partition("\n## Ranking by user\n")
+    table = [line for line in main.splitlines() if line.startswith("|")]
+    assert {line.count("|") for line in table} == {10}
+    assert "| other | 0.3700 | 0.8400 | +7.0000 [+7.0000, +7.0000], p = 0.500 |" in ranking
+    assert "p = 0.500 | +0.0300 [+0.0200, +0.0400], p = 0.004 |" in ranking
+    assert "| metaselector | **0.3850** | **0.8700** |  |  |" in ranking
+    assert "metaselector minus this row, so that a positive one is a gain" in ranking
     groups = [line.split("*")[1] for line in table if line.startswith("| *")]
     assert groups == ["single models", "combinations", "MetaSelector", "oracles"]
 
@@ -138,6 +147,7 @@ def test_markdown_over_seeds_without_differences(tmp_path: Path) -> None:
     assert "Seeds 0, 2;" in text
     assert "0.7510 ± 0.0014" in text
     assert "bootstrap" not in text
+    assert "| my_model | 0.3750 ± 0.0000 | 0.8500 ± 0.0000 |\n" in text
     assert "Holm" not in text
 
 
@@ -149,7 +159,7 @@ def test_latex(tmp_path: Path) -> None:
     assert r"\textbf{0.7710 $\pm$ 0.0014}" in text
     assert "$-$0.0200 [$-$0.0300, $+$0.1000], p = 0.080" in text
     assert "p $<$ 0.001" in text
-    assert text.count(r"\midrule") == 4
+    assert text.count(r"\midrule") == 8
     assert text.isascii()
     for opening, closing in ("{}", "[]"):
         assert text.count(opening) == text.count(closing)
@@ -161,8 +171,9 @@ def test_terminal_shows_what_fits(tmp_path: Path, width: int) -> None:
     print_summary(_write(tmp_path, [0]), console)
     assert isinstance(console.file, io.StringIO)
     lines = console.file.getvalue().splitlines()
-    line = next(line for line in lines if line.startswith("│ metaselector"))
+    line, ranking = (line for line in lines if line.startswith("│ metaselector"))
     assert "0.7700" in line
+    assert "0.3850" in ranking
     assert ("[-0.0300, +0.1000]" in line) == (width == 200)
     assert max(map(len, lines)) <= width
 
@@ -184,6 +195,48 @@ def test_a_column_that_is_missing_and_a_damaged_file(tmp_path: Path) -> None:
     (tmp_path / "results.csv").write_text("", encoding="utf-8")
     with pytest.raises(DataError, match="cannot be read"):
         write_tables(tmp_path)
+
+
+def test_results_of_earlier_versions_lack_columns(tmp_path: Path) -> None:
+    _write(tmp_path, [0])
+    path = tmp_path / "results.csv"
+    pd.read_csv(path).drop(columns=list(ADDED)).to_csv(path, index=False)
+    write_tables(tmp_path)
+    text = (tmp_path / "summary.md").read_text(encoding="utf-8")
+    assert "| metaselector | **0.7700** | **0.5300** | **+8.00** |  | **40.0** | -0.0200 [" in text
+    assert "Ranking" not in text
+    assert "headroom" not in text
+    pd.read_csv(path).assign(mrr="high").to_csv(path, index=False)
+    with pytest.raises(DataError, match=r"\(column mrr\): contains text instead of numbers"):
+        write_tables(tmp_path)
+
+
+def test_bounds_are_oracles_with_a_logloss_only(tmp_path: Path) -> None:
+    bound = _results([0]).iloc[[0]].assign(model="headroom", logloss=0.51, gap_closed_headroom=1.0)
+    bound[["auc", "rela_impr", "gauc", "ndcg_10", "mrr", "gap_closed_auc"]] = np.nan
+    _write(tmp_path, [0])
+    pd.concat([bound, _results([0])]).to_csv(tmp_path / "results.csv", index=False)
+    write_tables(tmp_path)
+    main, _, ranking = (tmp_path / "summary.md").read_text("utf-8").partition("## Ranking by user")
+    assert (
+        "*oracles* |  |  |  |  |  |  |  |  |\n| headroom |  | 0.5100 |  |  | 100.0 | 100.0 |"
+        in main
+    )
+    assert "a model may honestly close more than 100 % of it" in main
+    assert "headroom" not in ranking
+
+
+def test_without_metaselector_ranking_is_compared_with_the_best_single_model() -> None:
+    differences = _differences().query("family == @BEST_SINGLE")
+    table = ranking_table(_results([0]), differences)
+    assert table is not None
+    assert table.titles == ["NDCG@10", "MRR", "AUC: row − best single, 95 %, Holm's p"]
+    line = dict(table.groups[2][1])["metaselector"]
+    assert line[2].text == "+5.0000 [+5.0000, +5.0000], p = 0.500"
+    assert "this row minus the best single model" in table.notes[1]
+    plain = ranking_table(_results([0]), None)
+    assert plain is not None
+    assert len(plain.notes) == 1
 
 
 def test_one_table_shows_one_data_set(tmp_path: Path) -> None:
@@ -213,8 +266,9 @@ def test_a_hostile_name_is_only_text(tmp_path: Path) -> None:
     results = pd.read_csv(path).replace({"model": {"other": name}, "dataset": {"tiny": name}})
     results.to_csv(path, index=False)
     markdown, latex = (written.read_text() for written in write_tables(tmp_path))
-    table = [line for line in markdown.splitlines() if line.startswith("|")]
-    assert len({re.sub(r"\\.", "", line).count("|") for line in table}) == 1
+    for table in markdown.split("## Ranking"):
+        lines = [line for line in table.splitlines() if line.startswith("|")]
+        assert len({re.sub(r"\\.", "", line).count("|") for line in lines}) == 1
     assert r"| a\|b\`[red]\\x1b[31m\\n$% |" in markdown
     assert r"a|b`[red]\textbackslash{}x1b[31m\textbackslash{}n\$\% &" in latex
     console = Console(file=io.StringIO(), width=200, force_terminal=True, color_system=None)

@@ -58,6 +58,8 @@ METRICS = Plugins(
         "auc": "metaselector.evaluate.metrics:auc",
         "logloss": "metaselector.evaluate.metrics:logloss",
         "gauc": "metaselector.evaluate.metrics:gauc",
+        "ndcg_10": "metaselector.evaluate.metrics:ndcg",
+        "mrr": "metaselector.evaluate.metrics:mrr",
     },
 )
 """Functions ``(y [N], p [N], users [N]) -> float`` of labels, predicted probabilities and users,

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pandas as pd
 from matplotlib.figure import Figure
 
-from metaselector.evaluate.results import COLUMNS as RESULT_COLUMNS
+from metaselector.evaluate.results import REQUIRED
 from metaselector.report.figures.results import comparison, heterogeneity, weights
 from metaselector.report.figures.style import save
 from metaselector.report.figures.support import support_sizes
@@ -28,7 +28,7 @@ class _Source(NamedTuple):
 
 
 FIGURES = {
-    "comparison": _Source(comparison, "results.csv", RESULT_COLUMNS),
+    "comparison": _Source(comparison, "results.csv", REQUIRED),
     "support_sizes": _Source(support_sizes, SUPPORT_FILE, SUPPORT_COLUMNS),
     "heterogeneity": _Source(heterogeneity, "best_counts.csv", ("seed", "model", "users", "share")),
     "weights": _Source(

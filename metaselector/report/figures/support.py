@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
+from metaselector.evaluate.bounds import BOUNDS
 from metaselector.report.figures.style import finish, new_figure, row_labels, styled
 from metaselector.report.groups import in_groups
 
@@ -16,6 +17,7 @@ _METRICS = {
     "common_auc": "AUC\n(higher is better)",
     "common_logloss": "logloss\n(lower is better)",
 }
+_LEFT_OUT = ("oracle-sample", *BOUNDS)
 _ROW = 0.16  # inches
 
 
@@ -23,13 +25,13 @@ def support_sizes(support: pd.DataFrame) -> Figure:
     """AUC and logloss of every model; a dot per support size, darker for larger ones.
 
     Means over seeds, on the rows that remain at all sizes. The sample-level oracle is left out,
-    because its range would squeeze the other models together.
+    because its range would squeeze the other models together, and so are bounds without an AUC.
 
     Args:
         support: ``support.csv``.
     """
     with styled():
-        models = [model for model in in_groups(support["model"]) if model != "oracle-sample"]
+        models = [model for model in in_groups(support["model"]) if model not in _LEFT_OUT]
         sizes = sorted(support["support_size"].unique())
         shades = matplotlib.colormaps["viridis_r"](np.linspace(0.1, 1, len(sizes)))
         figure = new_figure(0.95 + _ROW * len(models))

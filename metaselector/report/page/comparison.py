@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from metaselector.evaluate.results import COLUMNS as RESULT_COLUMNS
+from metaselector.evaluate.results import REQUIRED
 from metaselector.report.groups import group_of, in_groups
 from metaselector.report.inputs import read_table
 from metaselector.report.page.folders import RESULTS_FILE, Folder
@@ -53,7 +53,7 @@ def side_by_side(folders: Sequence[Sequence[Folder]]) -> list[Beside]:
 
 
 def _beside(title: str, paths: Mapping[int, Path]) -> Beside:
-    results = [read_table(path / RESULTS_FILE, RESULT_COLUMNS) for path in paths.values()]
+    results = [read_table(path / RESULTS_FILE, REQUIRED) for path in paths.values()]
     models = in_groups(name for table in results for name in table["model"])
     lines: dict[str, list[Cell]] = {model: [] for model in models}
     for table in results:
@@ -77,7 +77,8 @@ def _marked(line: list[Cell]) -> list[Cell]:
     """Mark the best of a line by metric, compared as formatted; nothing if all are equal."""
     found = [Cell(cell.text) for cell in line]
     for offset, metric in enumerate(METRICS):
-        places = [i for i in range(offset, len(line), len(METRICS)) if line[i].text != _MISSING]
+        of_metric = range(offset, len(line), len(METRICS))
+        places = [i for i in of_metric if line[i].text not in (_MISSING, "")]
         numbers = pd.Series([float(line[i].text.split()[0]) for i in places], index=places)
         if numbers.nunique() < 2:
             continue

@@ -15,6 +15,7 @@ from pathlib import PurePosixPath
 import numpy as np
 import pandas as pd
 
+from metaselector.common.errors import ConfigError
 from metaselector.common.files import atomic_file, write_text
 from metaselector.common.progress import Progress
 from metaselector.config import Config
@@ -25,6 +26,7 @@ from metaselector.evaluate.comparisons import compare
 from metaselector.evaluate.metrics import Metric
 from metaselector.evaluate.plugin_metric import metric_of_plugin
 from metaselector.evaluate.predictions import save_predictions
+from metaselector.evaluate.results import COLUMNS as RESULT_COLUMNS
 from metaselector.evaluate.results import best_model_counts, score, with_common_rows
 from metaselector.meta.parameters import PHI
 from metaselector.runs.run import Run
@@ -60,14 +62,20 @@ def own_metrics(config: Config) -> dict[str, Metric]:
     """Return the metrics that the settings add, by column name.
 
     Raises:
-        ConfigError: a metric cannot be loaded, or does not return a number for four test rows.
+        ConfigError: a metric cannot be loaded, has the name of another column, or does not return a
+            number for four test rows.
     """
     found = {}
     y, p, users = np.array([0, 1, 1, 0]), np.array([0.2, 0.7, 0.4, 0.6]), np.array([*"aabb"])
     for name in config.evaluate.metrics:
         metric = metric_of_plugin(name, METRICS.load(name))
         metric(y, p, users)
-        found[name.rpartition(":")[2]] = metric
+        column = name.rpartition(":")[2]
+        if column in RESULT_COLUMNS:
+            raise ConfigError(
+                f"evaluate.metrics: results.csv already has a column '{column}'; rename {name}"
+            )
+        found[column] = metric
     return found
 
 
@@ -107,12 +115,14 @@ def _write_split(
     predictions = pd.concat([part.predictions for part in parts], ignore_index=True)
     weights = pd.concat([part.weights for part in parts], ignore_index=True)
     best_single = dict(zip(run.config.seeds, (part.best_single for part in parts), strict=True))
+    base_models = list(run.config.base_models)
     dataset = run.dataset.schema.dataset
     results = score(
         predictions,
         dataset=dataset,
         protocol=evaluation_split.name,
         best_single=best_single,
+        base_models=base_models,
         metrics=own_metrics(run.config),
     )
     folder = PurePosixPath(task_folder) / evaluation_split.folder
@@ -124,12 +134,13 @@ def _write_split(
     _write_csv(run, f"{folder}/results", results)
     differences = compare(predictions, best_single, run.config.evaluate.resamples, progress)
     _write_csv(run, f"{folder}/differences", differences)
-    counts = best_model_counts(predictions, list(run.config.base_models))
+    counts = best_model_counts(predictions, base_models)
     _write_csv(run, f"{folder}/best_counts", counts)
     if run.config.protocol == "warm":
         return results
     last, _ = run.protocol.evaluation_splits[-1].test.flat("query")  # shared by all support sizes
-    found = with_common_rows(results, predictions, run.dataset.source_rows[last], best_single)
+    common = run.dataset.source_rows[last]
+    found = with_common_rows(results, predictions, common, best_single, base_models)
     return found.assign(support_size=evaluation_split.test.support.shape[1])
 
 

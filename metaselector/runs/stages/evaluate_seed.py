@@ -7,7 +7,6 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
 
 from metaselector.config import TABLE_ROWS
@@ -21,7 +20,7 @@ from metaselector.evaluate.row_features import RowFeatures, row_features
 from metaselector.meta.adapted import WindowPredictions
 from metaselector.meta.variants import Variant, kind_of
 from metaselector.runs.run import Run
-from metaselector.training.predict import predict
+from metaselector.runs.stages.base_outputs import base_probabilities
 
 
 @dataclass(frozen=True)
@@ -203,16 +202,7 @@ def _outputs(
 ) -> Outputs:
     """Return what the base models of `window` predict for one part of the episodes."""
     dataset, (rows, limits) = run.dataset, episodes.flat(part)
-    checkpoints = run.checkpoints
-    checkpoints.fill_scores(window, seed)
-    logits = [
-        torch.from_numpy(checkpoints.scores(name, window, seed)[rows])
-        if name in run.scored
-        else predict(checkpoints.load_base(name, window, seed), dataset, rows, limits)
-        for name in run.config.base_models
-    ]
-    base = torch.sigmoid(torch.stack(logits, dim=1).double()).numpy()  # [n, K] or [n, K, T]
-    base = base.reshape(len(rows), len(logits), len(dataset.schema.tasks))
+    base = base_probabilities(run, window, seed, rows, limits)  # [n, K, T]
     features = row_features(dataset, rows, limits)
     return Outputs(rows, dataset.users[rows], base, dataset.task_labels[rows], features)
 

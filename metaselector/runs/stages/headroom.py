@@ -11,10 +11,12 @@ import pandas as pd
 from metaselector.common.errors import UserError, nearest
 from metaselector.common.progress import Progress
 from metaselector.data.splitting.episodes import NO_ROW
-from metaselector.evaluate.alignment import align
-from metaselector.evaluate.headroom_table import headroom_table, support_quantiles
+from metaselector.data.splitting.protocol import EvaluationSplit, Window
+from metaselector.evaluate.alignment import Aligned, align
+from metaselector.evaluate.headroom_table import headroom_table, over_seeds, support_quantiles
 from metaselector.evaluate.predictions import load_predictions
 from metaselector.runs.run import Run
+from metaselector.runs.stages.base_outputs import base_probabilities
 
 WINDOWS = {"test": "predictions.parquet", "valid": "valid_predictions.parquet"}
 
@@ -22,42 +24,70 @@ WINDOWS = {"test": "predictions.parquet", "valid": "valid_predictions.parquet"}
 def measure_headroom(
     run: Run, seed: int | None, n_resamples: int, progress: Progress
 ) -> Iterator[tuple[Path, pd.DataFrame]]:
-    """Measure headroom on *test* and *valid*, from the predictions that evaluation has written.
+    """Measure headroom on *test* and *valid*, and average it over seeds.
+
+    An evaluated run has the predictions. Otherwise the base models predict, so it is enough that
+    the run was pretrained or, if all base models are files of scores, prepared.
 
     Args:
-        run: an evaluated run.
-        seed: seed of the models; None for the run's first.
+        run: a run.
+        seed: seed of the models; None for all of the run's.
         n_resamples: resamples of users for the intervals.
         progress: shows how much is done.
 
     Yields:
         Each folder with predictions, one per task and support size, and its table: that of
-        :func:`~metaselector.evaluate.headroom_table.headroom_table`, with quantiles of test users'
+        :func:`~metaselector.evaluate.headroom_table.over_seeds`, with quantiles of test users'
         support sizes.
 
     Raises:
         UserError: there is no such seed, or a window has too few rows.
-        DataError: the run was not evaluated, or a file is damaged.
+        DataError: a file is missing or damaged.
+        CheckpointError: a base model has not been trained.
     """
     seeds = run.config.seeds
     if seed is not None and seed not in seeds:
         raise UserError(f"seed {seed}: {nearest(str(seed), [str(known) for known in seeds])}")
-    chosen = seeds[0] if seed is None else seed
-    models = list(run.config.base_models)
+    chosen = seeds if seed is None else (seed,)
+    if all(model.scores for model in run.config.base_models.values()):
+        chosen = chosen[:1]  # files have the same scores for all seeds
     folders = [
-        (run.directory / task / split.folder, split)
+        (run.directory / folder / split.folder, split, task)
         for split in run.protocol.evaluation_splits
-        for task in run.task_folders
+        for task, folder in enumerate(run.task_folders)
     ]
-    with progress.task("headroom", len(folders) * len(WINDOWS)) as advance:
-        for folder, split in folders:
+    with progress.task("headroom", len(folders) * len(WINDOWS) * len(chosen)) as advance:
+        for folder, split, task in folders:
             tables = []
-            for window, name in WINDOWS.items():
-                table = load_predictions(folder / name)
-                mine = table[(table["seed"] == chosen) & table["model"].isin(models)]
-                generator = np.random.default_rng(chosen)
-                tables.append(headroom_table(align(mine), window, generator, n_resamples))
-                advance()
+            for window in WINDOWS:
+                of_seeds = {}
+                for each in chosen:
+                    aligned = _predictions(run, folder, split, task, window, each)
+                    generator = np.random.default_rng(each)
+                    of_seeds[each] = headroom_table(aligned, window, generator, n_resamples)
+                    advance()
+                tables.append(over_seeds(of_seeds))
             sizes = (split.test.support != NO_ROW).sum(axis=1)
             tables.append(support_quantiles(sizes, "test", tables[0]["models"].iloc[0]))
             yield folder, pd.concat(tables, ignore_index=True)
+
+
+def _predictions(
+    run: Run, folder: Path, split: EvaluationSplit, task: int, window: str, seed: int
+) -> Aligned:
+    """Predictions of *test* by the refitted base models, or of *valid* by those of *train*."""
+    names = list(run.config.base_models)
+    path = folder / WINDOWS[window]
+    if path.exists():
+        table = load_predictions(path)
+        return align(table[(table["seed"] == seed) & table["model"].isin(names)])
+    on_test = window == "test"
+    trained_on: Window = "full" if on_test else "train"
+    episodes = split.test if on_test else split.valid
+    rows, limits = episodes.flat("query")
+    labels = run.dataset.task_labels[rows, task]
+    seen = ~np.isnan(labels)
+    base = base_probabilities(run, trained_on, seed, rows, limits)[seen, :, task]
+    users = np.asarray(run.dataset.user_names, dtype=object)[run.dataset.users[rows[seen]]]
+    p = {name: base[:, k] for k, name in enumerate(names)}
+    return Aligned(users, labels[seen].astype(np.float64), p)

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from metaselector.common.errors import DataError
-from metaselector.evaluate.results import COLUMNS as RESULT_COLUMNS
+from metaselector.evaluate.results import REQUIRED
 from metaselector.report.figures.results import comparison, heterogeneity, weights
 from metaselector.report.figures.run import FIGURES, write_figures
 from metaselector.report.figures.style import GROUP_COLOURS, WIDTH
@@ -40,7 +40,7 @@ def _frames(seeds: list[int]) -> dict[str, pd.DataFrame]:
             for seed in seeds
             for model, (area, loss) in _MODELS.items()
         ],
-        columns=list(RESULT_COLUMNS),
+        columns=list(REQUIRED),
     )
     best_counts = pd.DataFrame(
         [(seed, model, 45 + seed, 0.45) for seed in seeds for model in ("lr", "fm")],
@@ -136,6 +136,16 @@ def test_comparison_shows_the_values() -> None:
         )
     colour = figure.axes[0].containers[-1][0].get_color()
     assert to_hex(colour).upper() == GROUP_COLOURS["MetaSelector"]
+
+
+def test_comparison_leaves_bounds_out() -> None:
+    results = _frames([0])["comparison"]
+    bound = results.iloc[[0]].assign(model="headroom", auc=np.nan, logloss=0.1)
+    without, figure = comparison(results), comparison(pd.concat([results, bound]))
+    assert _labels(figure) == _labels(without)
+    for axes, other in zip(figure.axes, without.axes, strict=True):
+        assert axes.get_xlim() == other.get_xlim()
+        assert len(axes.lines) == len(other.lines)
 
 
 def test_comparison_without_oracles_and_of_one_model() -> None:

@@ -14,10 +14,12 @@ MakeSupport = Callable[[list[int]], pd.DataFrame]
 
 
 def test_larger_supports_are_darker_dots_at_their_values(make_support: MakeSupport) -> None:
-    figure = support_sizes(make_support([0, 1]))
+    support = make_support([0, 1])
+    bound = support[support["model"] == "lr"].assign(model="chance", common_auc=float("nan"))
+    figure = support_sizes(pd.concat([support, bound]))
     _, losses = figure.axes
     small, large = losses.lines
-    assert small.get_xdata() == pytest.approx([0.6, 0.59, 0.58])  # without the sample-level oracle
+    assert small.get_xdata() == pytest.approx([0.6, 0.59, 0.58])  # without bounds
     assert large.get_xdata() == pytest.approx([0.585, 0.575, 0.565])
 
     def brightness(colour: object) -> int:

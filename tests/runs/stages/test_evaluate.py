@@ -9,11 +9,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from metaselector.common.errors import ConfigError
 from metaselector.common.progress import Bars, Silent
 from metaselector.config import load_config
+from metaselector.evaluate.bounds import BOUNDS
 from metaselector.evaluate.combiners import COMBINERS, OPTIONAL
+from metaselector.evaluate.predictions import load_predictions
 from metaselector.runs.run import Run
-from metaselector.runs.stages.evaluate import evaluate
+from metaselector.runs.stages.evaluate import evaluate, own_metrics
 from metaselector.runs.stages.prepare import prepare_run
 from metaselector.runs.stages.train import meta_train_selectors, pretrain_base_models
 from tests.runs.notes import Notes
@@ -44,6 +47,17 @@ def test_every_combiner_has_its_row_in_the_order_of_the_table(run: Run) -> None:
     assert not notes.texts
     assert [model for model in models(run) if model in COMBINERS] == list(COMBINERS)
     assert COMBINERS.keys() <= set(models(run, "differences"))
+    assert models(run)[-3:] == ["oracle-user", *BOUNDS]
+    predictions = load_predictions(run.directory / "predictions.parquet")
+    assert not set(BOUNDS) & {*predictions["model"], *models(run, "differences")}
+
+
+def test_a_metric_with_the_name_of_another_column(tmp_path: Path) -> None:
+    path = tmp_path / "own.py"
+    path.write_text("def mrr(y, p, users):\n    return 0.5\n")
+    config = load_config(overrides=[f"evaluate.metrics=[{path}:mrr]"])
+    with pytest.raises(ConfigError, match=r"already has a column 'mrr'; rename .*own.py:mrr"):
+        own_metrics(config)
 
 
 def test_a_missing_library_leaves_its_row_out_and_says_how_to_get_it(

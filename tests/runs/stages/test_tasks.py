@@ -20,6 +20,7 @@ from metaselector.report.page.users import users_of
 from metaselector.report.page.write import write_page
 from metaselector.report.tasks import read_tasks
 from metaselector.runs.run import Run
+from metaselector.runs.stages import headroom
 from metaselector.runs.stages.analyse import analyse
 from metaselector.runs.stages.explore import explore
 from metaselector.runs.stages.reproduce import reproduce
@@ -90,6 +91,19 @@ def test_each_task_is_tested_where_it_is_observed(run: Run) -> None:
         assert results.loc["metaselector", "logloss"] == pytest.approx(logloss(one["y"], one["p"]))
         selecting = [*MODELS, "uniform", "convex", "sample-selector", "oracle-user"]
         assert results.loc[selecting, "logloss"].min() >= results.loc["oracle-sample", "logloss"]
+
+
+def test_headroom_does_not_need_the_predictions_of_evaluation(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluated = list(headroom.measure_headroom(run, None, 3, Silent()))
+    monkeypatch.setattr(headroom, "WINDOWS", {"test": "none", "valid": "none"})
+    predicted = list(headroom.measure_headroom(run, None, 3, Silent()))
+    folders = [folder for _, folder in tables(run)]
+    assert {folder for folder, _ in evaluated} == set(folders)
+    for (folder, expected), (same_folder, found) in zip(evaluated, predicted, strict=True):
+        assert folder == same_folder
+        pd.testing.assert_frame_equal(found, expected, rtol=1e-9)
 
 
 def test_the_selector_weighs_each_task_by_itself(run: Run) -> None:

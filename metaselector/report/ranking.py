@@ -1,0 +1,71 @@
+"""The second table of a run: ranking metrics by user, and differences in all ranking metrics."""
+
+from __future__ import annotations
+
+from itertools import groupby
+
+import numpy as np
+import pandas as pd
+
+from metaselector.evaluate.bounds import BOUNDS
+from metaselector.evaluate.comparisons import BEST_SINGLE, TARGET
+from metaselector.report.groups import group_of
+from metaselector.report.summary import (
+    DIFFERENCE,
+    RANKING,
+    Cell,
+    Summary,
+    difference_text,
+    mean_columns,
+    mean_titles,
+    means,
+)
+
+_COMPARED = {"auc": "AUC", "gauc": "GAUC", "ndcg_10": "NDCG@10", "mrr": "MRR"}
+_FAMILIES = {
+    TARGET: ("baseline", f"{TARGET} − row", f"{TARGET} minus this row"),
+    BEST_SINGLE: ("model", "row − best single", "this row minus the best single model on valid"),
+}
+
+
+def ranking_table(results: pd.DataFrame, differences: pd.DataFrame | None) -> Summary | None:
+    """Build the table from ``results.csv`` and ``differences.csv``.
+
+    Returns:
+        NDCG@10 and MRR of each model, and differences in AUC, GAUC, NDCG@10 and MRR with intervals:
+        MetaSelector minus each row or, without MetaSelector, each row minus the best single model.
+        None for results of earlier versions, which lack these metrics.
+    """
+    frame = means(results[~results["model"].isin(BOUNDS)], RANKING)
+    titles, columns = mean_titles(frame, RANKING), mean_columns(frame, RANKING)
+    if not titles:
+        return None
+    notes = [
+        "NDCG@10 and MRR: means over the users in GAUC; in all columns, higher is better and ties "
+        "count with their expected value."
+    ]
+    family = _family(differences)
+    if differences is not None and family:
+        row, title, words = _FAMILIES[family]
+        found = differences[differences["family"] == family].set_index([row, "metric"])
+        for metric, name in _COMPARED.items():
+            if metric in found.index.get_level_values("metric"):
+                of_metric = found.xs(metric, level="metric")[list(DIFFERENCE)]
+                values = of_metric.reindex(frame.index).to_numpy(np.float64)
+                titles.append(f"{name}: {title}, 95 %, Holm's p")
+                columns.append([Cell(difference_text(*line, with_p=True)) for line in values])
+        notes.append(
+            f"Differences: {words}, so that a positive one is a gain; intervals, p-values and "
+            "their correction are as above."
+            if family == TARGET
+            else f"Differences: {words}, so that a positive one is a gain of this row; two-sided "
+            "p-values are corrected by Holm's method."
+        )
+    lines = dict(zip(frame.index, map(list, zip(*columns, strict=True)), strict=True))
+    groups = [(g, [(m, lines[m]) for m in mine]) for g, mine in groupby(lines, key=group_of)]
+    return Summary("Ranking by user", notes, titles, groups)
+
+
+def _family(differences: pd.DataFrame | None) -> str | None:
+    present = set() if differences is None else set(differences["family"])
+    return next((family for family in _FAMILIES if family in present), None)
