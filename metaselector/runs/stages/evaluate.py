@@ -29,6 +29,9 @@ from metaselector.evaluate.results import best_model_counts, score, with_common_
 from metaselector.meta.parameters import PHI
 from metaselector.runs.run import Run
 from metaselector.runs.stages.evaluate_seed import SeedEvaluation, evaluate_seed, predict_seed
+from metaselector.runs.stages.support_curve import help_support_curve, support_curve
+
+CURVE_FILES = ("support_curve", "support_curve_differences")
 
 
 def evaluate(run: Run, progress: Progress) -> None:
@@ -50,6 +53,8 @@ def evaluate(run: Run, progress: Progress) -> None:
     if len(of_tasks) > 1:
         named = zip(run.dataset.schema.tasks, of_tasks, strict=True)
         _write_csv(run, "tasks", pd.concat([table.assign(task=name) for name, table in named]))
+    for name, table in zip(CURVE_FILES, support_curve(run, progress), strict=True):
+        _write_csv(run, name, table)
     _write_csv(run, "history", _history(run))
     _write_csv(run, "rates", _rates(run))
 
@@ -74,6 +79,7 @@ def help_evaluate(run: Run) -> None:
     for evaluation_split in run.protocol.evaluation_splits:
         for seed in run.config.seeds:
             predict_seed(run, evaluation_split, seed)
+    help_support_curve(run)
 
 
 def _evaluate_split(

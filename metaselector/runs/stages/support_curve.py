@@ -1,0 +1,85 @@
+"""Measure the trained models of a run with 0, 1, 2, … support rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from metaselector.common.progress import Progress
+from metaselector.evaluate.support_curve import MODELS, NOT_ADAPTED, SIZES, SupportCurve
+from metaselector.meta.adapted import AdaptedModel, WindowPredictions
+from metaselector.runs.run import Run
+
+
+def support_curve(run: Run, progress: Progress) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Measure all seeds of a trained run on *test*.
+
+    With several tasks, logloss is the weighted sum over a row's observed tasks; AUC and GAUC are of
+    the first task.
+
+    Returns:
+        Metrics (:data:`metaselector.evaluate.support_curve.COLUMNS`) and differences
+        (:data:`metaselector.evaluate.support_curve.DIFFERENCE_COLUMNS`).
+
+    Raises:
+        CheckpointError: the run was not trained with its settings.
+    """
+    dataset = run.dataset
+    first_task = dataset.labels.reshape(len(dataset), -1)[:, 0]
+    curve = SupportCurve(dataset.num_users)
+    with progress.task("support curve", len(run.config.seeds) * len(_models(run))) as advance:
+        for seed, model, n, found in _predictions(run):
+            curve.add(
+                seed,
+                model,
+                n,
+                dataset.users[found.rows],
+                found.losses,
+                first_task[found.rows].astype(np.float64),
+                found.probabilities.reshape(len(found.rows), -1)[:, 0],
+            )
+            if n == _sizes(run)[-1]:
+                advance()
+    return curve.table(), curve.differences(run.config.evaluate.resamples, progress)
+
+
+def help_support_curve(run: Run) -> None:
+    """Compute this worker's share of the predictions, while the main worker measures."""
+    for _ in _predictions(run):
+        pass
+
+
+def not_adapted(joint: AdaptedModel) -> AdaptedModel:
+    """Joint MetaSelector as it is before it adapts to a user."""
+    return joint.with_steps(0)
+
+
+def _predictions(run: Run) -> Iterator[tuple[int, str, int, WindowPredictions]]:
+    """Predictions of *test* by seed, model and number of support rows."""
+    for seed in run.config.seeds:
+        for name in _models(run):
+            model = _load(run, name, seed)
+            for n in _sizes(run):
+                episodes = run.protocol.test_episodes(n)
+                yield seed, name, n, model.predict(run.dataset, episodes)
+
+
+def _models(run: Run) -> list[str]:
+    """The models of the curve that the run has."""
+    trained: tuple[str, ...] = run.variants
+    return [NOT_ADAPTED, *(name for name in MODELS if name in trained)]
+
+
+def _load(run: Run, name: str, seed: int) -> AdaptedModel:
+    if name == NOT_ADAPTED:
+        return not_adapted(run.checkpoints.load_adapted("metaselector", seed))
+    variant = next(variant for variant in run.variants if variant == name)
+    return run.checkpoints.load_adapted(variant, seed)
+
+
+def _sizes(run: Run) -> list[int]:
+    """Numbers of support rows up to the largest of the settings, which is one of them."""
+    most = run.protocol.most_support_rows
+    return [*(n for n in SIZES if n < most), most]
