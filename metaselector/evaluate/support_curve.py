@@ -13,7 +13,6 @@ from typing import NamedTuple, Self
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
 
 from metaselector.common.progress import Progress, Silent
 from metaselector.data.interactions import Floats, Ints
@@ -204,7 +203,7 @@ def _weights(n_users: int, n_resamples: int, progress: Progress) -> Iterator[Flo
 
 
 def _means(totals: Floats, sizes: Floats, weights: Floats) -> Floats:
-    """Weighted totals ``[M, U]`` over weighted sizes ``[1, U]``, for each of R weights ``[R, U]``: ``[R, M]``.
+    """Weighted totals ``[M, U]`` over weighted sizes ``[1, U]``, for weights ``[R, U]``: ``[R, M]``.
 
     nan where all users with rows have weight 0.
     """

@@ -44,7 +44,7 @@ def write_tables(run_dir: Path) -> list[Path]:
         DataError: ``results.csv`` or ``environment.json`` is missing, or a file is damaged.
     """
     summary = read_summary(run_dir)
-    forms = {"summary.md": _markdown(summary), "summary.tex": _latex(summary)}
+    forms = {"summary.md": markdown(summary), "summary.tex": _latex(summary)}
     for name, text in forms.items():
         write_text(run_dir / name, text)
     return [run_dir / name for name in forms]
@@ -143,7 +143,8 @@ def _count(column: pd.Series) -> str:
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
-def _markdown(summary: Summary) -> str:
+def markdown(summary: Summary) -> str:
+    """A table as a Markdown page."""
     width = len(summary.titles)
     rows = [["model", *map(escaped, summary.titles)], ["---", *["---:"] * width]]
     for group, lines in summary.groups:

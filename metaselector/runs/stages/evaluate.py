@@ -31,8 +31,6 @@ from metaselector.runs.run import Run
 from metaselector.runs.stages.evaluate_seed import SeedEvaluation, evaluate_seed, predict_seed
 from metaselector.runs.stages.support_curve import help_support_curve, support_curve
 
-CURVE_FILES = ("support_curve", "support_curve_differences")
-
 
 def evaluate(run: Run, progress: Progress) -> None:
     """Write predictions, weights, results, intervals and training records to the run directory."""
@@ -53,8 +51,9 @@ def evaluate(run: Run, progress: Progress) -> None:
     if len(of_tasks) > 1:
         named = zip(run.dataset.schema.tasks, of_tasks, strict=True)
         _write_csv(run, "tasks", pd.concat([table.assign(task=name) for name, table in named]))
-    for name, table in zip(CURVE_FILES, support_curve(run, progress), strict=True):
-        _write_csv(run, name, table)
+    curve, differences = support_curve(run, progress)
+    _write_csv(run, "support_curve", curve)
+    _write_csv(run, "support_curve_differences", differences)
     _write_csv(run, "history", _history(run))
     _write_csv(run, "rates", _rates(run))
 

@@ -10,6 +10,7 @@ import pandas as pd
 from metaselector.common.progress import Progress
 from metaselector.evaluate.support_curve import MODELS, NOT_ADAPTED, SIZES, SupportCurve
 from metaselector.meta.adapted import AdaptedModel, WindowPredictions
+from metaselector.meta.variants import Variant
 from metaselector.runs.run import Run
 
 
@@ -29,7 +30,7 @@ def support_curve(run: Run, progress: Progress) -> tuple[pd.DataFrame, pd.DataFr
     dataset = run.dataset
     first_task = dataset.labels.reshape(len(dataset), -1)[:, 0]
     curve = SupportCurve(dataset.num_users)
-    with progress.task("support curve", len(run.config.seeds) * len(_models(run))) as advance:
+    with progress.task("support curve", len(run.config.seeds) * len(_variants(run))) as advance:
         for seed, model, n, found in _predictions(run):
             curve.add(
                 seed,
@@ -59,24 +60,18 @@ def not_adapted(joint: AdaptedModel) -> AdaptedModel:
 def _predictions(run: Run) -> Iterator[tuple[int, str, int, WindowPredictions]]:
     """Predictions of *test* by seed, model and number of support rows."""
     for seed in run.config.seeds:
-        for name in _models(run):
-            model = _load(run, name, seed)
+        for name, variant in _variants(run).items():
+            model = run.checkpoints.load_adapted(variant, seed)
+            if name == NOT_ADAPTED:
+                model = not_adapted(model)
             for n in _sizes(run):
-                episodes = run.protocol.test_episodes(n)
-                yield seed, name, n, model.predict(run.dataset, episodes)
+                yield seed, name, n, model.predict(run.dataset, run.protocol.test_episodes(n))
 
 
-def _models(run: Run) -> list[str]:
-    """The models of the curve that the run has."""
-    trained: tuple[str, ...] = run.variants
-    return [NOT_ADAPTED, *(name for name in MODELS if name in trained)]
-
-
-def _load(run: Run, name: str, seed: int) -> AdaptedModel:
-    if name == NOT_ADAPTED:
-        return not_adapted(run.checkpoints.load_adapted("metaselector", seed))
-    variant = next(variant for variant in run.variants if variant == name)
-    return run.checkpoints.load_adapted(variant, seed)
+def _variants(run: Run) -> dict[str, Variant]:
+    """The variant behind each model of the curve."""
+    own: dict[str, Variant] = {variant: variant for variant in run.variants if variant in MODELS}
+    return {NOT_ADAPTED: "metaselector", **own}
 
 
 def _sizes(run: Run) -> list[int]:
