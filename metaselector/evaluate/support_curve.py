@@ -57,21 +57,19 @@ class UserSums(NamedTuple):
     @classmethod
     def of_losses(cls, losses: Floats, codes: Ints, n_users: int) -> Self:
         """Sums for the mean loss; `losses` and `codes` are ``[N]``."""
-        totals = np.bincount(codes, weights=losses, minlength=n_users)
-        return cls(totals, np.bincount(codes, minlength=n_users).astype(np.float64))
+        return cls(_sums(losses, codes, n_users), _sums(np.ones(len(codes)), codes, n_users))
 
     @classmethod
     def of_areas(cls, y: Floats, p: Floats, codes: Ints, n_users: int) -> Self:
         """Sums for :func:`~metaselector.evaluate.metrics.gauc`; `y`, `p`, `codes` are ``[N]``."""
         rank = pd.Series(p).groupby(codes).rank().to_numpy(np.float64)  # within the user, from 1
         size, positive, rank_sum = (
-            np.bincount(codes, weights=weights, minlength=n_users)
-            for weights in (np.ones(len(y)), y, y * rank)
+            _sums(values, codes, n_users) for values in (np.ones(len(y)), y, y * rank)
         )
         pairs = positive * (size - positive)
         won = rank_sum - positive * (positive + 1) / 2  # Mann and Whitney
         share = np.divide(won, pairs, out=np.zeros(n_users), where=pairs > 0)
-        sizes = np.where(pairs > 0, size, 0.0)
+        sizes: Floats = np.where(pairs > 0, size, 0.0)
         return cls(share * sizes, sizes)
 
     def mean(self) -> float:
@@ -120,14 +118,11 @@ class SupportCurve:
             seed, model, n: what predicted them, each combination once.
             users: int64 ``[N]``, from 0 to U - 1.
             losses: float64 ``[N]``, in nats.
-            y, p: float64 ``[N]``, label and probability of one task; y is nan where it is not
-                observed.
+            y, p: float64 ``[N]``, label and probability of one task.
         """
-        seen = ~np.isnan(y)
-        y, p = y[seen], p[seen]
         sums = {
             "logloss": UserSums.of_losses(losses, users, self._n_users),
-            "gauc": UserSums.of_areas(y, p, users[seen], self._n_users),
+            "gauc": UserSums.of_areas(y, p, users, self._n_users),
         }
         values = {metric: each.mean() for metric, each in sums.items()}
         self._records.append((seed, model, n, values["logloss"], auc(y, p), values["gauc"]))
@@ -189,6 +184,10 @@ class SupportCurve:
         }
 
 
+def _sums(values: Floats, codes: Ints, n_users: int) -> Floats:
+    return np.bincount(codes, weights=values, minlength=n_users).astype(np.float64, copy=False)
+
+
 def _weights(n_users: int, n_resamples: int, progress: Progress) -> Iterator[Floats]:
     """How often each user is drawn, ``[·, U]``: once each, then R resamples in blocks."""
     yield np.ones((1, n_users))
@@ -203,7 +202,7 @@ def _weights(n_users: int, n_resamples: int, progress: Progress) -> Iterator[Flo
 
 
 def _means(totals: Floats, sizes: Floats, weights: Floats) -> Floats:
-    """Weighted totals ``[M, U]`` over weighted sizes ``[1, U]``, for weights ``[R, U]``: ``[R, M]``.
+    """Means ``[R, M]``: totals ``[M, U]`` over sizes ``[1, U]``, both weighted by ``[R, U]``.
 
     nan where all users with rows have weight 0.
     """

@@ -17,8 +17,7 @@ _MEND = "run `metaselector evaluate` again"
 _NAMES = ("model", "baseline", "group", "base_model", "valid_best", "test_best")
 
 _COUNTS = frozenset(
-    ("seed", "n_users", "n_test", "gauc_users", "common_users", "common_test", "support_size",
-     "n")
+    ("seed", "n_users", "n_test", "gauc_users", "common_users", "common_test", "support_size", "n")
 )
 _NUMBERS = frozenset((
     "auc", "logloss", "rela_impr", "gauc", "gap_closed_auc", "gap_closed_logloss", "common_auc",

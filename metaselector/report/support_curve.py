@@ -117,5 +117,7 @@ def _lines(models: list[str], columns: list[list[Cell]]) -> list[tuple[str, list
 
 def _interval(line: pd.Series[float]) -> Cell:
     # Adding 0 turns -0.0 into 0.0: without support rows, nothing is adapted.
-    found, low, high = (f"{line[name].round(4) + 0:+.4f}" for name in ("difference", "low", "high"))
+    found, low, high = (
+        f"{round(line[name], 4) + 0:+.4f}" for name in ("difference", "low", "high")
+    )
     return Cell(f"{found} [{low}, {high}]")

@@ -28,7 +28,6 @@ def support_curve(run: Run, progress: Progress) -> tuple[pd.DataFrame, pd.DataFr
         CheckpointError: the run was not trained with its settings.
     """
     dataset = run.dataset
-    first_task = dataset.labels.reshape(len(dataset), -1)[:, 0]
     curve = SupportCurve(dataset.num_users)
     with progress.task("support curve", len(run.config.seeds) * len(_variants(run))) as advance:
         for seed, model, n, found in _predictions(run):
@@ -38,7 +37,7 @@ def support_curve(run: Run, progress: Progress) -> tuple[pd.DataFrame, pd.DataFr
                 n,
                 dataset.users[found.rows],
                 found.losses,
-                first_task[found.rows].astype(np.float64),
+                dataset.task_labels[found.rows, 0].astype(np.float64),
                 found.probabilities.reshape(len(found.rows), -1)[:, 0],
             )
             if n == _sizes(run)[-1]:
