@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from metaselector.common.progress import Silent
 from metaselector.config import load_config
@@ -34,15 +35,31 @@ SIMPLE = {name: make for name, make in COMBINERS.items() if name not in OPTIONAL
 Calls = list[tuple[int, int]]
 
 
-@pytest.fixture(scope="module", params=["warm", "cold"])
+def scores(folder: Path) -> dict[str, Any]:
+    """Two base models that are files of scores, so that no base model can adapt."""
+    found = {}
+    for seed, name in enumerate(("theirs", "others")):
+        drawn = np.random.default_rng(seed).random(1200)  # rows of the world
+        table = pd.DataFrame({"row": np.arange(len(drawn)), "score": drawn})
+        table.to_csv(folder / f"{name}.csv", index=False)
+        found[name] = {"scores": {"file": str(folder / f"{name}.csv")}}
+    return found
+
+
+@pytest.fixture(scope="module", params=["warm", "cold", "scores only"])
 def run(
     request: pytest.FixtureRequest,
     write_world: Callable[..., Path],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Run:
     folder = tmp_path_factory.mktemp(f"curve-{request.param}")
-    (folder / "config.yaml").write_text(SETTINGS)
-    config = load_config(folder / "config.yaml", changes={"protocol": request.param})
+    settings = yaml.safe_load(SETTINGS)
+    if request.param == "scores only":
+        settings["base_models"] = scores(folder)
+    else:
+        settings["protocol"] = request.param
+    (folder / "config.yaml").write_text(yaml.safe_dump(settings))
+    config = load_config(folder / "config.yaml")
     run = Run(folder / "run", config)
     prepare_run(run, write_world(folder / "raw"), folder)
     pretrain_base_models(run, Silent())
