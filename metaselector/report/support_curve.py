@@ -70,15 +70,15 @@ def curve_summary(
             if compared:
                 groups.append((f"{title} − {baseline}, 95 %", _lines(compared, columns)))
     notes = [
+        harm(differences),
         f"{seed_list(curve)}; column titles give the number of support rows that a user adapts on. "
         "Known users have the same test rows in every column. For new users, the test rows are all "
         "later rows, so columns differ in rows, but models within a column do not.",
         f"{NOT_ADAPTED} is metaselector without inner steps. Differences have 95 % intervals by "
         "paired bootstrap over users, without correction for the number of comparisons.",
-        harm(differences),
     ]
     if curve["seed"].nunique() > 1:
-        notes.insert(1, OVER_SEEDS)
+        notes.append(OVER_SEEDS)
     titles = [f"{n} {'row' if n == 1 else 'rows'}" for n in sizes]
     return Summary(name, notes, titles, groups, command)
 
