@@ -28,8 +28,8 @@ def results(folder: Path) -> str:
     parts = []
     for path in summaries(folder):
         text = rewrite(path.read_text(encoding="utf-8"), path.parent)
-        name = path.parent.relative_to(folder).as_posix()
-        parts.append(_demoted(text, name) + "\n" + _behind(path.parent))
+        name = path.stem if path.parent == folder else path.parent.relative_to(folder).as_posix()
+        parts.append(_demoted(text, name) + "\n" + _behind(path))
     return "\n".join(parts)
 
 
@@ -42,12 +42,12 @@ def _demoted(text: str, name: str) -> str:
     return re.sub(r"^(### .*)$", rf"\1 (`{name}`)", text, count=1, flags=re.MULTILINE)
 
 
-def _behind(folder: Path) -> str:
-    """When, where and with which versions the results were made, and their files."""
-    parents = [folder, folder.parent]
-    found = next(
-        (p / "environment.json" for p in parents if (p / "environment.json").exists()), None
-    )
+def _behind(page: Path) -> str:
+    """When, where and with which versions the results of a page were made, and their files."""
+    folder = page.parent
+    own = folder / f"{page.stem}-environment.json"
+    beside = [own, folder / "environment.json", folder.parent / "environment.json"]
+    found = next((path for path in beside if path.exists()), None)
     lines = []
     if found is not None:
         made = json.loads(found.read_text(encoding="utf-8"))
@@ -57,6 +57,8 @@ def _behind(folder: Path) -> str:
             f"data `{str(made.get('data_sha256'))[:12]}`."
         )
     names = [p for p in sorted(folder.iterdir()) if p.suffix in {".csv", ".yaml", ".json", ".tex"}]
+    if found == own:  # of several pages in the folder
+        names = [p for p in names if p.name.startswith(page.stem)]
     relative = [f"[{p.name}](/../{p.relative_to(ROOT).as_posix()})" for p in names]
     lines.append(f"Files: {', '.join(relative)}.")
     return "\n*" + " ".join(lines) + "*\n"

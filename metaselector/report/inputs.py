@@ -17,7 +17,7 @@ _MEND = "run `metaselector evaluate` again"
 _NAMES = ("model", "baseline", "group", "base_model", "valid_best", "test_best")
 
 _COUNTS = frozenset(
-    ("seed", "n_users", "n_test", "gauc_users", "common_users", "common_test", "support_size")
+    ("seed", "n_users", "n_test", "gauc_users", "common_users", "common_test", "support_size", "n")
 )
 _NUMBERS = frozenset((
     "auc", "logloss", "rela_impr", "gauc", "ndcg_10", "mrr", "gap_closed_auc",
@@ -25,6 +25,7 @@ _NUMBERS = frozenset((
     "weight", "epoch", "train_loss", "valid_loss", "mean", "low", "high", "difference", "p_holm",
     "rows", "of", "steps", "trained_steps", "predicted", "observed", "improvement", "entropy",
     "spearman", "seconds", "best_so_far",
+    "value", "baseline_value",
 ))  # fmt: skip
 
 

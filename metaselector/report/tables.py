@@ -47,7 +47,7 @@ def write_tables(run_dir: Path) -> list[Path]:
     summary = read_summary(run_dir)
     parts = (summary, *summary.further)
     forms = {
-        "summary.md": "\n".join(map(_markdown, parts)),
+        "summary.md": "\n".join(map(markdown, parts)),
         "summary.tex": "\n".join(map(_latex, parts)),
     }
     for name, text in forms.items():
@@ -163,7 +163,8 @@ def _count(column: pd.Series) -> str:
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
-def _markdown(summary: Summary) -> str:
+def markdown(summary: Summary) -> str:
+    """A table as a Markdown page."""
     width = len(summary.titles)
     rows = [["model", *map(escaped, summary.titles)], ["---", *["---:"] * width]]
     for group, lines in summary.groups:

@@ -104,11 +104,19 @@ class Cold(EvaluationProtocol):
                 name=f"cold-{size}",
                 folder=f"support-{size}",
                 valid=self._first_rows(cold.train, cold.valid, size),
-                test=self._first_rows(cold.valid, 100, size),
+                test=self.test_episodes(size),
                 support_is_unseen=True,
             )
             for size in cold.support_sizes
         )
+
+    def test_episodes(self, support_rows: int) -> EpisodeRows:
+        """Episodes of *test* users: their first `support_rows` rows, then all later ones.
+
+        Each number has its own users and queries; users with at most `support_rows` rows are left
+        out.
+        """
+        return self._first_rows(self.config.cold.valid, 100, support_rows)
 
     def _first_rows(self, start: int, stop: int, size: int) -> EpisodeRows:
         users = self.users(start, stop)

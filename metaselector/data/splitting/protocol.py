@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy as np
 from metaselector.config import Config
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.interactions import Ints
-from metaselector.data.splitting.episodes import EpisodeRows
+from metaselector.data.splitting.episodes import NO_ROW, EpisodeRows
 
 Window = Literal["early", "train", "full"]
 """Which base models: meta-training uses the early ones, validation those fitted on *train*, and the
@@ -84,3 +84,30 @@ class EvaluationProtocol(ABC):
     @abstractmethod
     def evaluation_splits(self) -> tuple[EvaluationSplit, ...]:
         """One split per results table."""
+
+    @property
+    def most_support_rows(self) -> int:
+        """The largest number of support rows in :attr:`evaluation_splits`."""
+        return int(self.evaluation_splits[-1].test.support.shape[1])
+
+    def test_episodes(self, support_rows: int) -> EpisodeRows:
+        """Episodes of *test* with at most `support_rows` support rows, from 0 upwards.
+
+        For known users, these are the most recent of the rows in :attr:`evaluation_splits`, and the
+        query is the same for every number.
+        """
+        return with_recent_support(self.evaluation_splits[-1].test, support_rows)
+
+
+def with_recent_support(episodes: EpisodeRows, n: int) -> EpisodeRows:
+    """Keep only the `n` most recent support rows of each user.
+
+    Example:
+        >>> episodes = EpisodeRows(np.array([0]), np.array([[3, 4, 5]]), np.array([[6]]))
+        >>> with_recent_support(episodes, 2).support.tolist()
+        [[4, 5]]
+    """
+    support = episodes.support[:, max(episodes.support.shape[1] - n, 0) :]  # [U, min(n, S)]
+    if n == 0:  # episodes have at least one place for a row
+        support = np.full((len(support), 1), NO_ROW)
+    return replace(episodes, support=support)

@@ -10,12 +10,15 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from metaselector.evaluate.results import REQUIRED
+from metaselector.evaluate.support_curve import DIFFERENCE_COLUMNS
 from metaselector.report.figures.results import comparison, heterogeneity, weights
 from metaselector.report.figures.style import save
 from metaselector.report.figures.support import support_sizes
+from metaselector.report.figures.support_curve import support_curve
 from metaselector.report.figures.training import learned_rates, learning_curves
 from metaselector.report.inputs import read_table
 from metaselector.report.support import SUPPORT_COLUMNS, SUPPORT_FILE
+from metaselector.report.support_curve import CURVE_DIFFERENCES_FILE
 from metaselector.report.tasks import TASKS_FILE
 
 
@@ -30,6 +33,7 @@ class _Source(NamedTuple):
 FIGURES = {
     "comparison": _Source(comparison, "results.csv", REQUIRED),
     "support_sizes": _Source(support_sizes, SUPPORT_FILE, SUPPORT_COLUMNS),
+    "support_curve": _Source(support_curve, CURVE_DIFFERENCES_FILE, DIFFERENCE_COLUMNS),
     "heterogeneity": _Source(heterogeneity, "best_counts.csv", ("seed", "model", "users", "share")),
     "weights": _Source(
         weights, "weights.parquet", ("seed", "model", "user", "row", "base_model", "weight")

@@ -17,12 +17,14 @@ from metaselector.report.inputs import read_table
 _CAPTIONS = {
     "comparison": "AUC and logloss of every model; lines mark oracles.",
     "support_sizes": "AUC and logloss of every model by support size.",
+    "support_curve": "Logloss by number of support rows, and its difference to not adapting.",
     "heterogeneity": "Number of users for whom each base model is best on test.",
     "weights": "Distribution of the selectors' weights on base models; triangles mark means.",
     "learning_curves": "Training and validation loss by epoch; dots mark the best epochs.",
     "learned_rates": "Inner learning rates by epoch, and final rates of every parameter.",
 }
 TRAINING = ("learning_curves", "learned_rates")
+CURVE = "support_curve"
 
 
 class Picture(NamedTuple):

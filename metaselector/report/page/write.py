@@ -16,10 +16,11 @@ from metaselector.common.errors import DataError
 from metaselector.common.files import read_json, write_text
 from metaselector.common.yaml_file import read_mapping
 from metaselector.report.page.comparison import METRICS, Beside, differences, side_by_side
-from metaselector.report.page.figures import TRAINING, Picture, pictures_of
+from metaselector.report.page.figures import CURVE, TRAINING, Picture, pictures_of
 from metaselector.report.page.folders import Folder, folders_of
 from metaselector.report.page.users import users_of
 from metaselector.report.summary import Summary
+from metaselector.report.support_curve import read_support_curve
 from metaselector.report.tables import read_summary
 
 _ENVIRONMENT = "environment.json"
@@ -50,6 +51,7 @@ class RunPart(NamedTuple):
         name: short, unique name.
         directory: the run directory.
         tables: all tables, overviews first.
+        support_curve: the table and figure of the support curve; None if the run has none.
         training: figures of training.
         users: data of the user explorer, or None.
         no_users: why there is no user explorer.
@@ -60,6 +62,7 @@ class RunPart(NamedTuple):
     name: str
     directory: str
     tables: list[Table]
+    support_curve: Table | None
     training: list[Picture]
     users: dict[str, Any] | None
     no_users: str
@@ -92,22 +95,25 @@ def write_page(runs: Sequence[Path], output: Path, no_users: Mapping[Path, str])
 def _part(run: Path, name: str, folders: list[Folder], no_users: str) -> RunPart:
     environment = run / _ENVIRONMENT
     recorded = _read_environment(environment)
-    tables, training = [], []
+    tables, training, curve = [], [], []
     for folder in folders:
         beside = folder.path / _ENVIRONMENT
         summary = read_summary(folder.path, beside if beside.exists() else environment)
         pictures = pictures_of(folder.path)
         training += [picture for picture in pictures if picture.name in TRAINING]
-        pictures = [picture for picture in pictures if picture.name not in TRAINING]
+        curve += [picture for picture in pictures if picture.name == CURVE]
+        pictures = [picture for picture in pictures if picture.name not in (*TRAINING, CURVE)]
         tables.append(Table(folder.title, folder.overview, summary, pictures))
     if run not in [folder.path for folder in folders]:
         training += [picture for picture in pictures_of(run) if picture.name in TRAINING]
+    by_rows = read_support_curve(run, "support curve", tables[0].summary.command)
     config = run / "config.yaml"
     settings = read_mapping(config) if config.exists() else {}
     return RunPart(
         name=name,
         directory=str(run),
         tables=tables,
+        support_curve=by_rows and Table("", False, by_rows, curve),
         training=training,
         users=None if no_users else users_of(run),
         no_users=no_users,

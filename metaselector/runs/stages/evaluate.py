@@ -32,6 +32,7 @@ from metaselector.meta.parameters import PHI
 from metaselector.runs.run import Run
 from metaselector.runs.stages.evaluate_seed import SeedEvaluation, evaluate_seed, predict_seed
 from metaselector.runs.stages.rivals import rivals
+from metaselector.runs.stages.support_curve import help_support_curve, support_curve
 
 
 def evaluate(run: Run, progress: Progress) -> None:
@@ -53,6 +54,9 @@ def evaluate(run: Run, progress: Progress) -> None:
     if len(of_tasks) > 1:
         named = zip(run.dataset.schema.tasks, of_tasks, strict=True)
         _write_csv(run, "tasks", pd.concat([table.assign(task=name) for name, table in named]))
+    curve, differences = support_curve(run, progress)
+    _write_csv(run, "support_curve", curve)
+    _write_csv(run, "support_curve_differences", differences)
     _write_csv(run, "history", _history(run))
     _write_csv(run, "rates", _rates(run))
     _write_csv(run, "rivals", rivals(run))
@@ -84,6 +88,7 @@ def help_evaluate(run: Run) -> None:
     for evaluation_split in run.protocol.evaluation_splits:
         for seed in run.config.seeds:
             predict_seed(run, evaluation_split, seed)
+    help_support_curve(run)
 
 
 def _evaluate_split(

@@ -14,9 +14,11 @@ from matplotlib.text import Text
 
 from metaselector.common.errors import DataError
 from metaselector.evaluate.results import REQUIRED
+from metaselector.evaluate.support_curve import DIFFERENCE_COLUMNS
 from metaselector.report.figures.results import comparison, heterogeneity, weights
 from metaselector.report.figures.run import FIGURES, write_figures
 from metaselector.report.figures.style import GROUP_COLOURS, WIDTH
+from metaselector.report.figures.support_curve import support_curve
 from metaselector.report.figures.training import learned_rates, learning_curves
 from metaselector.report.support import SUPPORT_COLUMNS
 
@@ -84,9 +86,19 @@ def _frames(seeds: list[int]) -> dict[str, pd.DataFrame]:
         columns=list(SUPPORT_COLUMNS),
     )
     columns = ["seed", "model", "user", "row", "base_model", "weight"]
+    curve = pd.DataFrame(
+        [
+            (n, model, "not-adapted", metric, 0.55 + change, 0.55, change, change - 0.01, 0.2)
+            for n in (0, 1, 40)
+            for model, change in (("user-finetuned", 0.1), ("metaselector", -0.01 * n))
+            for metric in ("logloss", "gauc")
+        ],
+        columns=list(DIFFERENCE_COLUMNS),
+    )
     return {
         "comparison": results,
         "support_sizes": support,
+        "support_curve": curve,
         "heterogeneity": best_counts,
         "weights": pd.DataFrame(weight_rows, columns=columns),
         "learning_curves": history,
@@ -192,6 +204,20 @@ def test_learned_rates_of_many_parameters_are_groups_only() -> None:
     assert len(learned_rates(many).axes) == 1
 
 
+def test_the_support_curve_shows_levels_and_intervals() -> None:
+    figure = support_curve(_frames([0])["support_curve"])
+    levels, effects = figure.axes
+    assert [label.get_text() for label in effects.get_xticklabels()] == ["0", "1", "40"]
+    shown = {line.get_label(): line.get_ydata().tolist() for line in levels.lines}
+    assert shown["not-adapted"] == [0.55] * 3
+    assert shown["user-finetuned"] == pytest.approx([0.65] * 3)
+    assert shown["metaselector"] == pytest.approx([0.55, 0.54, 0.15])
+    assert len(effects.lines) == 3  # zero and two models
+    _, band = effects.collections
+    assert band.get_datalim(effects.transData).y0 == pytest.approx(-0.41)
+    assert band.get_datalim(effects.transData).y1 == pytest.approx(0.2)
+
+
 def test_writes_every_figure(tmp_path: Path) -> None:
     written = write_figures(_write(tmp_path, [0]))
     assert written == [tmp_path / "figures" / f"{name}.png" for name in FIGURES]
@@ -215,7 +241,7 @@ def test_skips_what_has_no_data(tmp_path: Path) -> None:
     (tmp_path / "rates.csv").unlink()
     pd.read_csv(tmp_path / "history.csv").iloc[:0].to_csv(tmp_path / "history.csv", index=False)
     names = [path.stem for path in write_figures(tmp_path)]
-    assert names == ["comparison", "support_sizes", "heterogeneity", "weights"]
+    assert names == ["comparison", "support_sizes", "support_curve", "heterogeneity", "weights"]
 
 
 def test_needs_results(tmp_path: Path) -> None:

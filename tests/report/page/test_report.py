@@ -14,6 +14,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from metaselector.report.figures.style import save
+from metaselector.report.page.write import write_page
 from metaselector.runs.run import Run
 
 from .conftest import Report
@@ -72,6 +73,24 @@ def test_two_runs_side_by_side(
     assert page.locator("#run-1-users polyline").count() == 5
     assert page.locator("#run-2-users polyline").count() == 0
     assert page.locator("#run-2-users .user table").count() == 3
+
+
+def test_the_support_curve_has_a_table_a_figure_and_a_sentence(
+    run: Run, page_file: Path, tmp_path: Path
+) -> None:
+    text = page_file.read_text(encoding="utf-8")
+    section = text.partition("<h3>Adapting on few rows</h3>")[2].partition("</section>")[0]
+    assert "<caption>Metrics by number of support rows</caption>" in section
+    assert section.count("<figure>") == 1
+    assert len(re.findall("Adapting (?:may harm|harms) at ", section)) == 1
+    older = tmp_path / "older"
+    shutil.copytree(run.directory, older)
+    for path in older.rglob("support_curve*"):
+        path.unlink()
+    write_page([older], tmp_path / "older.html", {})
+    text = (tmp_path / "older.html").read_text(encoding="utf-8")
+    assert "Adapting on few rows" not in text
+    assert "<caption>Results" in text
 
 
 def test_a_run_of_which_only_tables_were_kept(

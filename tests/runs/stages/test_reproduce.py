@@ -53,7 +53,14 @@ COLUMNS = {
     "n_users",
     "n_test",
 }
-FIGURES = ["comparison", "heterogeneity", "learned_rates", "learning_curves", "weights"]
+FIGURES = [
+    "comparison",
+    "support_curve",
+    "heterogeneity",
+    "learned_rates",
+    "learning_curves",
+    "weights",
+]
 
 
 def command(*arguments: object) -> None:
@@ -99,6 +106,7 @@ def logloss(results: pd.DataFrame) -> pd.Series:
 
 def test_all_files_are_there(run: Path) -> None:
     expected = ["results.csv", "summary.md", "summary.tex", "config.yaml", "environment.json"]
+    expected += ["support_curve.csv", "support_curve_differences.csv"]
     expected += ["predictions.parquet", *(f"figures/{name}.png" for name in FIGURES)]
     for name in expected:
         assert (run / name).stat().st_size > 0

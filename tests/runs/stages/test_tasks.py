@@ -130,6 +130,21 @@ def test_the_overview_shows_every_task(run: Run) -> None:
     assert f"{chosen:.4f}" in line
 
 
+def test_the_support_curve_has_the_weighted_loss_and_the_first_tasks_ranking(run: Run) -> None:
+    curve = pd.read_csv(run.directory / "support_curve.csv").set_index(["model", "n"])
+    split = run.protocol.evaluation_splits[-1]
+    losses = []
+    for task, folder in zip(TASKS, run.task_folders, strict=True):
+        made = load_predictions(run.directory / folder / split.folder / "predictions.parquet")
+        mine = made[made["model"] == "metaselector"]
+        losses.append(logloss(mine["y"], mine["p"]) * len(mine))
+        if task == TASKS[0]:
+            rows, area = len(mine), auc(mine["y"], mine["p"])
+    found = curve.loc[("metaselector", 5)]
+    assert found["auc"] == area
+    assert found["logloss"] == pytest.approx((losses[0] + 2 * losses[1]) / rows, abs=1e-6)
+
+
 def test_analyse_says_that_it_is_for_one_task(run: Run) -> None:
     with pytest.raises(UserError, match=r"one task.*watched, liked"):
         analyse(run, Silent())
@@ -145,6 +160,7 @@ def test_the_page_has_every_table_and_users_of_all_tasks(run: Run, tmp_path: Pat
         names = ["all support sizes", "2 support rows", "5 support rows"] if cold else [""]
         expected += [", ".join(filter(None, (f"task {task}", name))) for name in names]
     assert re.findall("<caption>Results, (.*)</caption>", text) == expected
+    assert text.count("Adapting on few rows") == 1
     found = users_of(run.directory)
     assert found["about"]["labels"] == list(TASKS)
     folder = run.directory / "task-liked" / run.protocol.evaluation_splits[-1].folder

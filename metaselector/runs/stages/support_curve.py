@@ -1,0 +1,79 @@
+"""Measure the trained models of a run with 0, 1, 2, … support rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from metaselector.common.progress import Progress
+from metaselector.evaluate.support_curve import MODELS, NOT_ADAPTED, SIZES, SupportCurve
+from metaselector.meta.adapted import AdaptedModel, WindowPredictions
+from metaselector.meta.variants import Variant
+from metaselector.runs.run import Run
+
+
+def support_curve(run: Run, progress: Progress) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Measure all seeds of a trained run on *test*.
+
+    With several tasks, logloss is the weighted sum over a row's observed tasks; AUC and GAUC are of
+    the first task.
+
+    Returns:
+        Metrics (:data:`metaselector.evaluate.support_curve.COLUMNS`) and differences
+        (:data:`metaselector.evaluate.support_curve.DIFFERENCE_COLUMNS`).
+
+    Raises:
+        CheckpointError: the run was not trained with its settings.
+    """
+    dataset = run.dataset
+    curve = SupportCurve(dataset.num_users)
+    with progress.task("support curve", len(run.config.seeds) * len(_variants(run))) as advance:
+        for seed, model, n, found in _predictions(run):
+            curve.add(
+                seed,
+                model,
+                n,
+                dataset.users[found.rows],
+                found.losses,
+                dataset.task_labels[found.rows, 0].astype(np.float64),
+                found.probabilities.reshape(len(found.rows), -1)[:, 0],
+            )
+            if n == _sizes(run)[-1]:
+                advance()
+    return curve.table(), curve.differences(run.config.evaluate.resamples, progress)
+
+
+def help_support_curve(run: Run) -> None:
+    """Compute this worker's share of the predictions, while the main worker measures."""
+    for _ in _predictions(run):
+        pass
+
+
+def not_adapted(joint: AdaptedModel) -> AdaptedModel:
+    """Joint MetaSelector as it is before it adapts to a user."""
+    return joint.with_steps(0)
+
+
+def _predictions(run: Run) -> Iterator[tuple[int, str, int, WindowPredictions]]:
+    """Predictions of *test* by seed, model and number of support rows."""
+    for seed in run.config.seeds:
+        for name, variant in _variants(run).items():
+            model = run.checkpoints.load_adapted(variant, seed)
+            if name == NOT_ADAPTED:
+                model = not_adapted(model)
+            for n in _sizes(run):
+                yield seed, name, n, model.predict(run.dataset, run.protocol.test_episodes(n))
+
+
+def _variants(run: Run) -> dict[str, Variant]:
+    """The variant behind each model of the curve."""
+    own: dict[str, Variant] = {variant: variant for variant in run.variants if variant in MODELS}
+    return {NOT_ADAPTED: "metaselector", **own}
+
+
+def _sizes(run: Run) -> list[int]:
+    """Numbers of support rows up to the largest of the settings, which is one of them."""
+    most = run.protocol.most_support_rows
+    return [*(n for n in SIZES if n < most), most]
