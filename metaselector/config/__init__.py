@@ -8,7 +8,13 @@ from metaselector.config.data import ColdConfig, DataConfig, SplitConfig
 from metaselector.config.document import documented_yaml
 from metaselector.config.evaluate import EvaluateConfig
 from metaselector.config.load import change_config, load_config
-from metaselector.config.meta import AdaptConfig, MetaTrainConfig, SelectorConfig
+from metaselector.config.meta import (
+    AdaptConfig,
+    MetaTrainConfig,
+    PaperConfig,
+    ResidualsConfig,
+    SelectorConfig,
+)
 from metaselector.config.models import BaseModelConfig, ScoresConfig
 from metaselector.config.training import CheckpointConfig
 
@@ -22,6 +28,8 @@ __all__ = [
     "DataConfig",
     "EvaluateConfig",
     "MetaTrainConfig",
+    "PaperConfig",
+    "ResidualsConfig",
     "ScoresConfig",
     "SelectorConfig",
     "SplitConfig",

@@ -91,8 +91,12 @@ def left_out(episode: Episodes) -> Episodes:
     masks = mask.repeat(len(rows) + 2, 1)  # [S + 2, support]
     masks[0] = 0
     masks[torch.arange(len(rows), device=rows.device) + 2, rows] = 0
-    many = len(masks)
-    return Episodes(replace(_repeated(support, many), mask=masks), _repeated(query, many))
+    many, alike = len(masks), episode.similarity
+    return Episodes(
+        replace(_repeated(support, many), mask=masks),
+        _repeated(query, many),
+        None if alike is None else _repeat(alike, many),
+    )
 
 
 @torch.no_grad()
@@ -107,8 +111,15 @@ def _mean_weights(trained: TrainedModel, episodes: Episodes) -> np.ndarray:
 
 
 def _repeated(rows: Rows, times: int) -> Rows:
-    def repeat(tensor: torch.Tensor) -> torch.Tensor:
-        return tensor.expand(times, *tensor.shape[1:])
+    ids, values = (_repeat(slots, times) for slots in rows.batch)
+    return replace(
+        rows,
+        batch=type(rows.batch)(ids, values),
+        labels=_repeat(rows.labels, times),
+        mask=_repeat(rows.mask, times),
+        hours=None if rows.hours is None else _repeat(rows.hours, times),
+    )
 
-    ids, values = map(repeat, rows.batch)
-    return Rows(type(rows.batch)(ids, values), repeat(rows.labels), repeat(rows.mask))
+
+def _repeat(of_one: torch.Tensor, times: int) -> torch.Tensor:
+    return of_one.expand(times, *of_one.shape[1:])

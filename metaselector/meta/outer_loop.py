@@ -57,10 +57,10 @@ class MetaLearner(Trainable):
         self._mixture, self._joint = early, kind_of(variant) == "metaselector"
         self._adaptation = make_adaptation(variant, early, config, alpha)
         self._start = parameters_of(early)
-        settings = config.meta_train
+        settings, residuals_only = config.meta_train, variant == "user-finetuned-residuals"
         for mixture in (early, later):
             mixture.base_models.requires_grad_(self._joint and settings.outer_lr_theta > 0)
-            mixture.selector.requires_grad_(settings.outer_lr_phi > 0)
+            mixture.selector.requires_grad_(settings.outer_lr_phi > 0 and not residuals_only)
         alpha = self._adaptation.initial_rates(self._start) | dict(alpha or {})
         loss = make_loss(dataset.schema.tasks, config.adapt.task_weights)
         engine = make_engine(config.adapt.engine)
@@ -71,7 +71,7 @@ class MetaLearner(Trainable):
             engine,
             loss,
             keep_sign=settings.keep_sign,
-            residuals_only=variant == "user-finetuned-residuals",
+            residuals_only=residuals_only,
         )
         self.optimizers = outer_optimizers(early, self._episode, settings)
         self._protocol = make_protocol(dataset, config)

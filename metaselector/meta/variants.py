@@ -93,8 +93,8 @@ def config_of(variant: Variant, config: Config) -> Config:
 
 def variants_of(config: AdaptConfig) -> tuple[Variant, ...]:
     """All variants that the settings ask for; each follows the ones it starts from."""
-    rules = set(config.compared_rules) - {config.rule}
-    return tuple(v for v in _ALL if (rule_of(v) or config.rule) in {config.rule, *rules})
+    rules = {None, *config.compared_rules} - {config.rule}
+    return tuple(v for v in _ALL if rule_of(v) in rules)
 
 
 def make_rule(config: AdaptConfig) -> InnerRule:

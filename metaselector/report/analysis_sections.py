@@ -122,7 +122,8 @@ SECTIONS = (
     Section(
         "Learned inner rates",
         "Inner learning rates of the best epoch, over the tensors of a group. A negative rate "
-        "moves away from the optimum of the support set.",
+        "moves away from the optimum of the support set. Groups such as *support: half life* are "
+        "the other numbers that meta-training learned.",
         (
             _table(
                 "rates",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from base_models import FM, LR
 from metaselector.common.progress import Silent
-from metaselector.config import AdaptConfig, Config, MetaTrainConfig, SelectorConfig
+from metaselector.config import AdaptConfig, Config, MetaTrainConfig, PaperConfig, SelectorConfig
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.planted import planted_world
+from metaselector.meta.adapt.adaptation import is_number
 from metaselector.meta.adapted import AdaptedModel
 from metaselector.meta.parameters import MetaParameters
 from metaselector.meta.train import meta_train
@@ -22,10 +23,21 @@ from metaselector.meta.variants import Variant
 from metaselector.models.build import build_mixture
 from metaselector.models.mixture import Mixture
 
-VARIANTS: tuple[Variant, ...] = tuple(v for v in get_args(Variant) if v != "user-finetuned")
+VARIANTS: tuple[Variant, ...] = (
+    "sample-selector",
+    "metaselector-paper-simplified",
+    "metaselector-paper",
+    "metaselector-simplified",
+    "metaselector-simplified-maml",
+    "metaselector-simplified-first-order-maml",
+    "metaselector",
+    "metaselector-maml",
+    "metaselector-first-order-maml",
+)
+"""The variants that learn phi if the settings say so."""
 EPOCHS = 3
 CONFIG = Config(
-    selector=SelectorConfig(embedding_size=2, hidden_size=3),
+    selector=SelectorConfig(embedding_size=2, hidden_size=3, epochs=EPOCHS, query_size=3),
     adapt=AdaptConfig(
         rule="meta-sgd",
         granularity="tensor",
@@ -34,8 +46,18 @@ CONFIG = Config(
         inner_lr_theta=0.1,
         inner_lr_phi=0.1,
     ),
-    meta_train=MetaTrainConfig(users_per_batch=4, query_size=3, epochs=EPOCHS, patience=EPOCHS),
+    meta_train=MetaTrainConfig(
+        users_per_batch=4,
+        query_size=3,
+        epochs=EPOCHS,
+        patience=EPOCHS,
+        outer_lr_theta=1e-4,
+        outer_lr_phi=5e-4,
+        averaging=0.0,
+    ),
+    paper=PaperConfig(epochs=EPOCHS, query_size=3),
 )
+"""Everything is learned: theta, phi, rates, weights of support rows, and the correction."""
 
 
 def planted() -> EncodedDataset:
@@ -86,6 +108,16 @@ def train(
 
 def with_adapt(**changes: Any) -> Config:
     return CONFIG.model_copy(update={"adapt": CONFIG.adapt.model_copy(update=changes)})
+
+
+def with_meta_train(**changes: Any) -> Config:
+    changed = CONFIG.meta_train.model_copy(update=changes)
+    return CONFIG.model_copy(update={"meta_train": changed})
+
+
+def rates_of(alpha: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Only the inner rates, without the other learned numbers."""
+    return {name: rate for name, rate in alpha.items() if not is_number(name)}
 
 
 def equal(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> bool:

@@ -16,7 +16,16 @@ from metaselector.meta.adapt.contract import InnerLoop, Step
 from metaselector.meta.adapt.engines.func import FuncEngine
 from metaselector.meta.adapted import AdaptedModel
 from metaselector.meta.variants import make_adaptation
-from tests.meta.outer_world import CONFIG, EPOCHS, equal, mixture, parameters, planted, train
+from tests.meta.outer_world import (
+    CONFIG,
+    EPOCHS,
+    equal,
+    mixture,
+    parameters,
+    planted,
+    train,
+    with_adapt,
+)
 
 
 @pytest.fixture(scope="module")
@@ -69,8 +78,8 @@ def test_predictions_and_traces_run_on_the_engine_of_the_settings(
             return super().run(loop, every_step=every_step)
 
     monkeypatch.setattr(module, "make_engine", {"higher": Spy()}.__getitem__)
-    model, config = mixture(dataset, 1), CONFIG.adapt.model_copy(update={"engine": "higher"})
-    adaptation = make_adaptation("metaselector", model, config)
+    model, settings = mixture(dataset, 1), with_adapt(engine="higher")
+    adaptation, config = make_adaptation("metaselector", model, settings), settings.adapt
     alpha = adaptation.initial_rates(parameters(model))
     adapted = AdaptedModel.of_settings(model, alpha, adaptation, dataset.schema.tasks, config)
     rows = window_episodes(dataset, (80, 90), config.support_size).some(np.arange(3))

@@ -63,7 +63,7 @@ def test_the_best_rate_on_valid_is_taken(warm: Warm, mixture: Mixture) -> None:
 
 
 def test_the_selector_stays_the_plain_average(warm: Warm, mixture: Mixture) -> None:
-    adaptation = make_adaptation("user-finetuned", mixture, warm.config)
+    adaptation = make_adaptation("user-finetuned-plain", mixture, warm.config)
     assert adaptation.steps == 3
     assert not any(name.startswith("selector.") for name in adaptation.names)
     alpha = {name: torch.tensor([1.0]) for name in adaptation.names}

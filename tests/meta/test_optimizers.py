@@ -29,9 +29,7 @@ def test_the_first_step_equals_dense_adams_on_touched_rows(dataset: EncodedDatas
     for dense in (False, True):
         model = mixture(dataset, 1)
         adaptation = make_adaptation("metaselector", model, CONFIG)
-        rates = adaptation.rule.init(
-            {name: p for name, p in model.named_parameters() if name in adaptation.names}
-        )
+        rates = adaptation.initial_rates(parameters(model))
         episode = EpisodeLoss(model, rates, adaptation, FuncEngine(), mean_loss).double()
         rows = window_episodes(dataset, (60, 80), 5)
         episode(load_episodes(dataset, rows).to("cpu", torch.float64)).backward()

@@ -24,10 +24,12 @@ from tests.meta.outer_world import (
     mixture,
     parameters,
     planted,
+    rates_of,
     script_losses,
     theta,
     train,
     with_adapt,
+    with_meta_train,
 )
 
 
@@ -80,27 +82,31 @@ def test_learned_rates_move(
 ) -> None:
     scripted += [4.0, 3.0, 2.0, 1.0]
     learned = train("metaselector", dataset, config=with_adapt(granularity=granularity))
-    assert any((rate != 0.1).any() for rate in learned.alpha.values())
+    assert all((rate != 0.1).any() for rate in learned.alpha.values())
 
 
 def test_every_step_learns_rates_of_its_own(dataset: EncodedDataset, scripted: list[float]) -> None:
     scripted += [4.0, 3.0, 2.0, 1.0]
-    config = with_adapt(per_step=True, steps=3, half_lives=(1.0,))
+    config = with_adapt(per_step=True, steps=3, half_lives=(3.0, 2.0, 1.0))
     learned = train("metaselector", dataset, config=config)
-    assert all(rate.shape == (3,) for rate in learned.alpha.values())
-    assert any(len(set(rate.tolist())) == 3 for rate in learned.alpha.values())
+    rates = rates_of(learned.alpha)
+    assert all(rate.shape == (3,) for rate in rates.values())
+    assert any(len(set(rate.tolist())) == 3 for rate in rates.values())
+    weights = {name: rate for name, rate in learned.alpha.items() if name.startswith("support/")}
+    assert len(weights) == 3
+    assert all(len(set(rate.tolist())) == 3 for rate in weights.values())
 
 
 @pytest.mark.parametrize("rule", ["maml", "first-order-maml"])
 def test_fixed_rates_stay(rule: str, dataset: EncodedDataset, scripted: list[float]) -> None:
     scripted += [4.0, 3.0, 2.0, 1.0]
     learned = train("metaselector", dataset, config=with_adapt(rule=rule))
-    assert all((rate == torch.tensor(0.1)).all() for rate in learned.alpha.values())
+    assert all((rate == torch.tensor(0.1)).all() for rate in rates_of(learned.alpha).values())
 
 
 def test_joint_may_adapt_base_models_only(dataset: EncodedDataset) -> None:
     learned = train("metaselector", dataset, config=with_adapt(parameters=("base_models.fm.*",)))
-    assert all(name.startswith("base_models.fm.") for name in learned.alpha)
+    assert all(name.startswith("base_models.fm.") for name in rates_of(learned.alpha))
 
 
 @pytest.mark.parametrize("sees", [("outputs", "disagreement"), ("support-losses",)])
@@ -205,3 +211,19 @@ def test_dropout_only_where_asked_for(
     without, with_, again = (result.phi for result in results)
     assert equal(without, with_) != inner_dropout
     assert equal(with_, again)
+
+
+@pytest.mark.parametrize("bounds", [None, (-0.5, 0.5)])
+def test_rates_keep_their_sign(
+    bounds: tuple[float, float] | None, dataset: EncodedDataset, scripted: list[float]
+) -> None:
+    """However far a step goes, and within bounds, whose lower one no rate can reach."""
+    for keep_sign in (True, False):
+        scripted += [4.0, 3.0, 2.0, 1.0]
+        config = with_meta_train(outer_lr_alpha=3.0, keep_sign=keep_sign, rate_bounds=bounds)
+        learned = train("metaselector", dataset, config=config)
+        found = torch.cat([rate.flatten() for rate in rates_of(learned.alpha).values()])
+        assert bool((found > 0).all()) == keep_sign
+        if bounds is not None:
+            assert found.min() >= bounds[0]
+            assert found.max() <= bounds[1] * (1 + 1e-6)

@@ -6,17 +6,23 @@ import pytest
 import torch
 
 from metaselector.data.encoded.dataset import EncodedDataset
+from metaselector.meta.adapt.adaptation import is_number
+from metaselector.meta.adapt.residuals import ResidualAttention
+from metaselector.meta.finetune import Choice
+from metaselector.meta.parameters import MetaParameters
 from metaselector.meta.variants import Variant
 from tests.meta.outer_world import (
-    CONFIG,
     EPOCHS,
     VARIANTS,
     equal,
     mixture,
     parameters,
     planted,
+    rates_of,
     script_losses,
+    theta,
     train,
+    with_meta_train,
 )
 
 
@@ -47,6 +53,7 @@ def test_the_best_epoch_is_kept(
     assert seconds == sorted(set(seconds))
     kept = [row["mean"] for row in learned.rates if row["epoch"] == best]
     assert [rate.mean().item() for rate in learned.alpha.values()] == kept
+    assert "residuals/strength" in learned.alpha
 
 
 def test_epoch_0_is_the_start(dataset: EncodedDataset, scripted: list[float]) -> None:
@@ -58,7 +65,10 @@ def test_epoch_0_is_the_start(dataset: EncodedDataset, scripted: list[float]) ->
     assert learned.history[0]["train_loss"] is None
     assert equal(learned.phi, {n: p for n, p in before.items() if n.startswith("selector.")})
     assert not any(shift.any() for shift in learned.theta_delta.values())
-    assert {rate.item() for rate in learned.alpha.values()} == {torch.tensor(0.1).item()}
+    assert {rate.item() for rate in rates_of(learned.alpha).values()} == {torch.tensor(0.1).item()}
+    started = {name: rate.tolist() for name, rate in learned.alpha.items() if is_number(name)}
+    assert started["support/half_life"] == [20.0, 2.0]
+    assert started["support/prior_rows"] == [10.0, 10.0]
 
 
 def test_phi_may_start_from_what_another_variant_learned(
@@ -78,9 +88,7 @@ def test_phi_may_start_from_what_another_variant_learned(
 
 def test_patience_ends_training(dataset: EncodedDataset, scripted: list[float]) -> None:
     scripted += [0.5, 0.4, 0.4, 0.1]
-    impatient = CONFIG.meta_train.model_copy(update={"patience": 1})
-    config = CONFIG.model_copy(update={"meta_train": impatient})
-    learned = train("metaselector", dataset, config=config)
+    learned = train("metaselector", dataset, config=with_meta_train(patience=1))
     assert len(learned.history) == 3
     assert learned.best_epoch == 1
 
@@ -103,3 +111,53 @@ def test_the_seed_decides_what_is_learned(
 @pytest.mark.usefixtures("global_state")
 def test_global_generators_are_left_alone(dataset: EncodedDataset) -> None:
     train("metaselector", dataset)
+
+
+def test_untrained_is_where_meta_training_starts(
+    dataset: EncodedDataset, scripted: list[float]
+) -> None:
+    """No batch is drawn and nothing is validated; theta and phi are those of the selector."""
+    scripted += [4.0, 3.0, 2.0, 1.0]
+    first = train("sample-selector", dataset)
+    learned = train("metaselector-untrained", dataset, start_from=first)
+    assert equal(learned.phi, first.phi)
+    assert not any(shift.any() for shift in learned.theta_delta.values())
+    assert learned.history == learned.rates == []
+    scripted += [0.1, 0.2, 0.2, 0.2]
+    assert equal(learned.alpha, train("metaselector", dataset, start_from=first).alpha)
+
+
+def test_what_has_no_outer_rate_is_not_learned(
+    dataset: EncodedDataset, scripted: list[float]
+) -> None:
+    """By default only numbers of the inner loop are."""
+    scripted += [4.0, 3.0, 2.0, 1.0] * 2
+    config = with_meta_train(outer_lr_theta=0.0, outer_lr_phi=0.0)
+    early = mixture(dataset, 1)
+    before = parameters(early)
+    learned, other = (
+        train("metaselector", dataset, config=config, early=early, seed=seed) for seed in (1, 2)
+    )
+    assert learned.theta_delta == {}
+    assert equal(parameters(early), before)
+    assert equal(learned.phi, {n: p for n, p in before.items() if n.startswith("selector.")})
+    assert not any(torch.equal(rate, other.alpha[name]) for name, rate in learned.alpha.items())
+
+
+def test_only_the_correction_is_learned_on_top_of_fine_tuning(
+    dataset: EncodedDataset, scripted: list[float]
+) -> None:
+    scripted += [4.0, 3.0, 2.0, 1.0]
+    early = mixture(dataset, 1)
+    before = parameters(early)
+    phi = {n: torch.rand_like(p) for n, p in before.items() if n.startswith("selector.")}
+    chosen = MetaParameters(phi, {}, Choice(steps=3).alpha(early))
+    learned = train("user-finetuned-residuals", dataset, early=early, start_from=chosen)
+    assert equal(learned.phi, phi)
+    assert learned.theta_delta == {}
+    assert equal(theta(parameters(early)), theta(before))
+    added = {name for name in learned.alpha if name.startswith("residuals/")}
+    assert added == set(ResidualAttention().start())
+    assert equal({n: rate for n, rate in learned.alpha.items() if n not in added}, chosen.alpha)
+    start = {name: torch.tensor(value) for name, value in ResidualAttention().start().items()}
+    assert not any(torch.equal(learned.alpha[name], start[name]) for name in added)

@@ -37,6 +37,8 @@ class Cold(EvaluationProtocol):
         super().__init__(dataset, config)
         self._places = user_places(dataset.user_names, config.cold.split_seed)
         self._sizes = np.array(config.cold.support_sizes)
+        small = np.array(config.adapt.support_sizes, dtype=np.int64)
+        self._learning_sizes = np.union1d(self._sizes, small)
         positives = np.cumsum(dataset.labels == 1, dtype=np.int64)
         self._positives_before = np.concatenate([[0], positives])
 
@@ -80,7 +82,7 @@ class Cold(EvaluationProtocol):
         return np.repeat(users, len(self._sizes))
 
     def sample(self, users: Ints, generator: np.random.Generator) -> EpisodeRows:
-        sizes = np.union1d(self._sizes, np.array(self.config.adapt.support_sizes, dtype=np.int64))
+        sizes = self._learning_sizes
         possible = sizes.searchsorted(self._num_rows(users))  # sizes that leave a query
         users, possible = users[possible > 0], possible[possible > 0]
         episodes = self._episodes(users, sizes[generator.integers(possible)])
@@ -92,7 +94,7 @@ class Cold(EvaluationProtocol):
     @property
     def nothing_to_learn(self) -> str:
         return (
-            f"no meta-training user has more than {self._sizes[0]} rows; use smaller "
+            f"no meta-training user has more than {self._learning_sizes[0]} rows; use smaller "
             "cold.support_sizes, or widen cold.early to cold.train"
         )
 

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from metaselector.evaluate.results import REQUIRED
 from metaselector.evaluate.support_curve import DIFFERENCE_COLUMNS
+from metaselector.report.figures.numbers import learned_numbers
 from metaselector.report.figures.results import comparison, heterogeneity, weights
 from metaselector.report.figures.style import save
 from metaselector.report.figures.support import support_sizes
@@ -22,12 +23,25 @@ from metaselector.report.support_curve import CURVE_DIFFERENCES_FILE
 from metaselector.report.tasks import TASKS_FILE
 
 
+def _are_numbers(rates: pd.DataFrame) -> pd.Series[bool]:
+    """Which lines of ``rates.csv`` are about a learned number, and not about an inner rate."""
+    return rates["parameter"].astype(str).str.contains("/", regex=False)
+
+
 class _Source(NamedTuple):
-    """A figure, its file, and the columns that it needs."""
+    """A figure, its file, the columns that it needs, and which rows it shows."""
 
     draw: Callable[[pd.DataFrame], Figure]
     file: str
     columns: tuple[str, ...]
+    shown: Callable[[pd.DataFrame], pd.DataFrame] = lambda frame: frame
+
+    def read(self, folder: Path) -> pd.DataFrame:
+        """The rows to show; raises :class:`DataError` if the file is damaged or lacks a column."""
+        return self.shown(read_table(folder / self.file, self.columns))
+
+
+_RATE_COLUMNS = ("seed", "model", "epoch", "parameter", "group", "mean", "low", "high")
 
 
 FIGURES = {
@@ -46,7 +60,14 @@ FIGURES = {
     "learned_rates": _Source(
         learned_rates,
         "rates.csv",
-        ("seed", "model", "epoch", "parameter", "group", "mean", "low", "high"),
+        _RATE_COLUMNS,
+        lambda rates: rates[~_are_numbers(rates)],
+    ),
+    "learned_numbers": _Source(
+        learned_numbers,
+        "rates.csv",
+        _RATE_COLUMNS,
+        lambda rates: rates[_are_numbers(rates)],
     ),
 }
 
@@ -65,14 +86,13 @@ def write_figures(run_dir: Path) -> list[Path]:
     written = []
     overviews = (TASKS_FILE, SUPPORT_FILE)
     needed = next((name for name in overviews if (run_dir / name).exists()), "results.csv")
-    for name, (draw, file, columns) in FIGURES.items():
-        source = run_dir / file
-        if file != needed and not source.exists():
+    for name, source in FIGURES.items():
+        if source.file != needed and not (run_dir / source.file).exists():
             continue
-        frame = read_table(source, columns)
+        frame = source.read(run_dir)
         if frame.empty:
             continue
         path = run_dir / "figures" / f"{name}.png"
-        save(draw(frame), path)
+        save(source.draw(frame), path)
         written.append(path)
     return written

@@ -80,7 +80,7 @@ def learned_rates(rates: pd.DataFrame) -> Figure:
     are too many parameters. Everything is averaged over seeds. Rates may be negative.
 
     Args:
-        rates: ``rates.csv``.
+        rates: the lines of ``rates.csv`` that are rates.
     """
     with styled():
         models = in_groups(rates["model"])

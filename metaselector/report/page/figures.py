@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 
 from metaselector.report.figures.run import FIGURES
 from metaselector.report.figures.style import styled
-from metaselector.report.inputs import read_table
 
 _CAPTIONS = {
     "comparison": "AUC and logloss of every model; lines mark oracles.",
@@ -22,8 +21,10 @@ _CAPTIONS = {
     "weights": "Distribution of the selectors' weights on base models; triangles mark means.",
     "learning_curves": "Training and validation loss by epoch; dots mark the best epochs.",
     "learned_rates": "Inner learning rates by epoch, and final rates of every parameter.",
+    "learned_numbers": "Weights of support rows and the correction by residuals, by epoch; "
+    "shaded: the range over inner steps or similarities.",
 }
-TRAINING = ("learning_curves", "learned_rates")
+TRAINING = ("learning_curves", "learned_rates", "learned_numbers")
 CURVE = "support_curve"
 
 
@@ -48,12 +49,13 @@ def pictures_of(folder: Path) -> list[Picture]:
         DataError: a figure's file is damaged.
     """
     found = []
-    for name, (draw, file, columns) in FIGURES.items():
+    for name, source in FIGURES.items():
         drawn = folder / "figures" / f"{name}.png"
-        if (folder / file).exists():
-            frame = read_table(folder / file, columns)
+        if (folder / source.file).exists():
+            frame = source.read(folder)
             if not frame.empty:
-                found.append(Picture(name, _CAPTIONS[name], _address("svg+xml", svg(draw(frame)))))
+                address = _address("svg+xml", svg(source.draw(frame)))
+                found.append(Picture(name, _CAPTIONS[name], address))
         elif drawn.exists():
             found.append(Picture(name, _CAPTIONS[name], _address("png", drawn.read_bytes())))
     return found

@@ -28,6 +28,7 @@ from metaselector.evaluate.plugin_metric import metric_of_plugin
 from metaselector.evaluate.predictions import save_predictions
 from metaselector.evaluate.results import COLUMNS as RESULT_COLUMNS
 from metaselector.evaluate.results import best_model_counts, score, with_common_rows
+from metaselector.meta.adapt.adaptation import is_number
 from metaselector.meta.parameters import PHI
 from metaselector.runs.run import Run
 from metaselector.runs.stages.evaluate_seed import SeedEvaluation, evaluate_seed, predict_seed
@@ -170,7 +171,10 @@ def _history(run: Run) -> pd.DataFrame:
 
 
 def _rates(run: Run) -> pd.DataFrame:
-    """Return inner learning rates per epoch; ``group`` is the base model or the selector."""
+    """Return inner learning rates and the other learned numbers per epoch.
+
+    ``group`` is the base model or the selector of a rate, and the name of a number in words.
+    """
     records = []
     for seed in run.config.seeds:
         for variant in run.variants:
@@ -179,10 +183,15 @@ def _rates(run: Run) -> pd.DataFrame:
                 name = row["parameter"]
                 if row["epoch"] > learned.best_epoch:  # the weights of later epochs were discarded
                     break
-                group = "selector" if name.startswith(PHI) else name.split(".")[1]
-                records.append({"seed": seed, "model": variant, "group": group, **row})
+                records.append({"seed": seed, "model": variant, "group": _group(name), **row})
     columns = ["seed", "model", "epoch", "parameter", "group", "mean", "low", "high"]
     return pd.DataFrame(records, columns=columns)
+
+
+def _group(name: str) -> str:
+    if is_number(name):  # support/half_life
+        return name.replace("/", ": ").replace("_", " ")
+    return "selector" if name.startswith(PHI) else name.split(".")[1]
 
 
 def _write_csv(run: Run, name: str, table: pd.DataFrame) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from metaselector.common.progress import Progress
+from metaselector.data.splitting.protocol import EvaluationSplit
 from metaselector.evaluate.support_curve import MODELS, NOT_ADAPTED, SIZES, SupportCurve
 from metaselector.meta.adapted import AdaptedModel, WindowPredictions
 from metaselector.meta.variants import Variant
@@ -52,19 +54,30 @@ def help_support_curve(run: Run) -> None:
 
 
 def not_adapted(joint: AdaptedModel) -> AdaptedModel:
-    """Joint MetaSelector as it is before it adapts to a user."""
-    return joint.with_steps(0)
+    """Joint MetaSelector as it is before it adapts to a user, and without its correction."""
+    return replace(joint, adaptation=replace(joint.adaptation.with_steps(0), residuals=None))
 
 
 def _predictions(run: Run) -> Iterator[tuple[int, str, int, WindowPredictions]]:
     """Predictions of *test* by seed, model and number of support rows."""
     for seed in run.config.seeds:
         for name, variant in _variants(run).items():
-            model = run.checkpoints.load_adapted(variant, seed)
-            if name == NOT_ADAPTED:
-                model = not_adapted(model)
+            models: dict[str, AdaptedModel] = {}
             for n in _sizes(run):
+                split = _split_of(run, n)
+                if split.name not in models:  # a rival has settings for each split
+                    models = {split.name: run.checkpoints.load_adapted(variant, seed, split=split)}
+                model = models[split.name]
+                if name == NOT_ADAPTED:
+                    model = not_adapted(model)
                 yield seed, name, n, model.predict(run.dataset, run.protocol.test_episodes(n))
+
+
+def _split_of(run: Run, n: int) -> EvaluationSplit:
+    """The first evaluation split with at least `n` support rows."""
+    splits = run.protocol.evaluation_splits
+    enough = (split for split in splits if split.test.support.shape[1] >= n)
+    return next(enough, splits[-1])
 
 
 def _variants(run: Run) -> dict[str, Variant]:

@@ -21,7 +21,7 @@ SIZES = (2, 5)
 CONFIG = Config(
     protocol="cold",
     cold=ColdConfig(support_sizes=SIZES),
-    adapt=AdaptConfig(support_size=3),
+    adapt=AdaptConfig(support_size=3, support_sizes=()),
     meta_train=MetaTrainConfig(query_size=QUERY),
 )
 
@@ -166,7 +166,47 @@ def test_short_users_are_left_out_of_large_supports() -> None:
         _ = too_large.evaluation_splits
 
 
+def test_new_users_learn_from_small_supports_too(dataset: EncodedDataset) -> None:
+    """All sizes are as likely, the evaluated ones among them, and the query lies behind each."""
+    small = AdaptConfig(support_sizes=(1, 3))
+    cold = Cold(dataset, CONFIG.model_copy(update={"adapt": small}))
+    users = np.repeat(cold.users(60, 80), 100)
+    episodes = cold.sample(users, np.random.default_rng(0))
+    sizes = (episodes.support >= 0).sum(axis=1)
+    found, counts = np.unique(sizes, return_counts=True)
+    assert found.tolist() == [1, 2, 3, 5]
+    assert counts / len(users) == pytest.approx(1 / 4, abs=0.05)
+    first = dataset.user_offsets[episodes.users]
+    assert np.array_equal(episodes.support.max(axis=1), first + sizes - 1)
+    assert (episodes.query >= (first + sizes)[:, None]).all()
+
+
+def test_known_users_learn_from_small_supports_too(dataset: EncodedDataset) -> None:
+    """The rows are those of whole supports, and the draw of the split is the same."""
+    settings = AdaptConfig(support_size=4, support_sizes=(1, 2))
+    whole, some = (
+        Warm(dataset, CONFIG.model_copy(update={"adapt": adapt})).sample(
+            np.arange(60), np.random.default_rng(0)
+        )
+        for adapt in (settings.model_copy(update={"support_sizes": ()}), settings)
+    )
+    assert np.array_equal(some.query, whole.query)
+    sizes = (some.support >= 0).sum(axis=1)
+    assert set(sizes) == {1, 2, 4}
+    for user, size in enumerate(sizes):
+        assert np.array_equal(some.support[user, 4 - size :], whole.support[user, 4 - size :])
+
+
 def test_too_few_users() -> None:
     dataset = planted_world(1, 20, 8, np.random.default_rng(0)).dataset
     with pytest.raises(UserError, match="none of the 2 users falls between 80 and 90 percent"):
         _ = Cold(dataset, CONFIG).evaluation_splits
+
+
+@pytest.mark.parametrize(("small", "least"), [((), 2), ((1,), 1)])
+def test_nothing_to_learn_names_the_smallest_support(
+    dataset: EncodedDataset, small: tuple[int, ...], least: int
+) -> None:
+    adapt = AdaptConfig(support_sizes=small)
+    cold = Cold(dataset, CONFIG.model_copy(update={"adapt": adapt}))
+    assert f"no meta-training user has more than {least} rows" in cold.nothing_to_learn

@@ -14,9 +14,9 @@ from metaselector.models.kernels.rows import take_rows
 
 
 def rows_of(ids: Tensor) -> Rows:
-    return Rows(
-        Batch(ids, torch.rand(ids.shape)), torch.ones(ids.shape[:2]), torch.ones(ids.shape[:2])
-    )
+    shape = ids.shape[:2]
+    batch = Batch(ids, torch.rand(ids.shape))
+    return Rows(batch, torch.ones(shape), torch.ones(shape), -torch.rand(shape))
 
 
 @st.composite
@@ -26,7 +26,8 @@ def episodes(draw: st.DrawFn) -> Episodes:
     count = users * (support + query) * slots
     values = draw(st.lists(st.integers(0, highest), min_size=count, max_size=count))
     ids = torch.tensor(values).reshape(users, support + query, slots)
-    return Episodes(rows_of(ids[:, :support]), rows_of(ids[:, support:]))
+    alike = torch.rand(users, query, support, 2)
+    return Episodes(rows_of(ids[:, :support]), rows_of(ids[:, support:]), alike)
 
 
 def all_ids(episodes: Episodes) -> Tensor:
@@ -85,3 +86,15 @@ def test_taken_rows_have_a_sparse_gradient_that_equals_the_dense_one() -> None:
     assert sparse.is_coalesced()
     assert sparse.indices().tolist() == [[0, 2, 5]]
     assert torch.equal(sparse.to_dense(), dense)
+
+
+@given(episodes())
+def test_only_ids_change(original: Episodes) -> None:
+    for touched in (rows_of_batch, rows_of_users):
+        local = touched(original).episodes
+        assert local.similarity is original.similarity
+        for now, before in ((local.support, original.support), (local.query, original.query)):
+            assert now.hours is before.hours
+            assert now.labels is before.labels
+            assert now.mask is before.mask
+            assert now.batch.values is before.batch.values

@@ -15,6 +15,7 @@ from matplotlib.text import Text
 from metaselector.common.errors import DataError
 from metaselector.evaluate.results import REQUIRED
 from metaselector.evaluate.support_curve import DIFFERENCE_COLUMNS
+from metaselector.report.figures.numbers import learned_numbers
 from metaselector.report.figures.results import comparison, heterogeneity, weights
 from metaselector.report.figures.run import FIGURES, write_figures
 from metaselector.report.figures.style import GROUP_COLOURS, WIDTH
@@ -76,6 +77,19 @@ def _frames(seeds: list[int]) -> dict[str, pd.DataFrame]:
         ],
         columns=["seed", "model", "epoch", "parameter", "group", "mean", "low", "high"],
     )
+    numbers = pd.DataFrame(
+        [
+            (seed, model, epoch, parameter, group, 20.0 - epoch, 2.0, 38.0)
+            for seed in seeds
+            for model in _SELECTORS
+            for parameter, group in (
+                ("support/half_life", "support: half life"),
+                ("residuals/strength", "residuals: strength"),
+            )
+            for epoch in range(4)
+        ],
+        columns=list(rates),
+    )
     support = pd.DataFrame(
         [
             ("tiny", seed, model, size, area + 0.0001 * size, loss - 0.0001 * size, 9, 99)
@@ -103,11 +117,14 @@ def _frames(seeds: list[int]) -> dict[str, pd.DataFrame]:
         "weights": pd.DataFrame(weight_rows, columns=columns),
         "learning_curves": history,
         "learned_rates": rates,
+        "learned_numbers": numbers,
     }
 
 
 def _write(run_dir: Path, seeds: list[int]) -> Path:
-    for name, frame in _frames(seeds).items():
+    frames = _frames(seeds)
+    frames["learned_rates"] = pd.concat([frames["learned_rates"], frames.pop("learned_numbers")])
+    for name, frame in frames.items():
         path = run_dir / FIGURES[name].file
         if path.suffix == ".parquet":
             frame.to_parquet(path)
@@ -216,6 +233,23 @@ def test_the_support_curve_shows_levels_and_intervals() -> None:
     _, band = effects.collections
     assert band.get_datalim(effects.transData).y0 == pytest.approx(-0.41)
     assert band.get_datalim(effects.transData).y1 == pytest.approx(0.2)
+
+
+def test_numbers_have_a_panel_each_and_a_line_a_model() -> None:
+    figure = learned_numbers(_frames([0, 1])["learned_numbers"])
+    titles = [axes.get_title(loc="left") for axes in figure.axes]
+    assert titles == ["support: half life", "residuals: strength"]
+    for axes in figure.axes:
+        assert [list(line.get_ydata()) for line in axes.lines] == [[20, 19, 18, 17]] * 2
+
+
+@pytest.mark.parametrize("kind", ["rates", "numbers"])
+def test_rates_and_numbers_do_not_need_each_other(tmp_path: Path, kind: str) -> None:
+    """A rule without learned rates may have learned numbers, and the other way round."""
+    _write(tmp_path, [0])
+    _frames([0])[f"learned_{kind}"].to_csv(tmp_path / "rates.csv", index=False)
+    names = {path.stem for path in write_figures(tmp_path)}
+    assert names & {"learned_rates", "learned_numbers"} == {f"learned_{kind}"}
 
 
 def test_writes_every_figure(tmp_path: Path) -> None:

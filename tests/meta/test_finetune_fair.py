@@ -1,0 +1,241 @@
+"""The fair rival of MetaSelector: everything but meta-learning is chosen on *valid*."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from base_models import LR
+from metaselector.common.progress import Silent
+from metaselector.config import ColdConfig, Config
+from metaselector.data.planted import planted_world
+from metaselector.data.splitting import make_protocol
+from metaselector.data.splitting.protocol import EvaluationProtocol
+from metaselector.meta import finetune
+from metaselector.meta.adapted import valid_loss
+from metaselector.meta.finetune import (
+    LADDERS,
+    PASSES,
+    Choice,
+    alpha_of,
+    choose_finetuning,
+    search,
+)
+from metaselector.meta.parameters import MetaParameters
+from metaselector.meta.variants import make_adaptation
+from metaselector.models.build import build_mixture
+from metaselector.models.mixture import Mixture
+from tests.meta.outer_world import equal
+
+TARGET = Choice(5, 3.0, 0.01, 0.0, 2.0, 1.0, 30.0)
+
+
+def places(choice: Choice) -> np.ndarray:
+    """Where the settings are on their ladders."""
+    return np.array(
+        [ladder.index(value) for ladder, value in zip(LADDERS, choice, strict=True)]  # type: ignore[attr-defined]
+    )
+
+
+def bowl(target: Choice) -> Callable[[Choice], float]:
+    """A separable loss with its minimum, 0, at `target`."""
+    return lambda choice: float(((places(choice) - places(target)) ** 2).sum())
+
+
+# The search
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        TARGET,
+        Choice(*(ladder[0] for ladder in LADDERS)),  # type: ignore[index]
+        Choice(*(ladder[-1] for ladder in LADDERS)),  # type: ignore[index]
+        Choice(),
+    ],
+    ids=["inside", "first", "last", "start"],
+)
+def test_the_minimum_of_a_bowl_is_found(target: Choice) -> None:
+    """Also at the ends of the ladders, however far from the start."""
+    assert search(bowl(target), Choice()) == (target, 0.0)
+
+
+def test_the_start_is_on_the_ladders() -> None:
+    assert (places(Choice()) > 0).all()
+
+
+def test_nothing_is_computed_twice_or_far_away() -> None:
+    """From the minimum, only its neighbours are looked at."""
+    asked: list[Choice] = []
+
+    def loss(choice: Choice) -> float:
+        asked.append(choice)
+        return bowl(TARGET)(choice)
+
+    search(loss, TARGET)
+    assert len(asked) == len(set(asked))
+    away = [np.abs(places(choice) - places(TARGET)).sum() for choice in asked]
+    assert sorted(away) == [0, *[1] * (len(asked) - 1)]
+    assert len(asked) == 1 + 2 * len(LADDERS) - 1  # one setting of the target is at an end
+
+
+def test_no_value_is_as_good_as_a_tie() -> None:
+    assert search(lambda choice: 1.0, Choice()) == (Choice(), 1.0)
+
+
+@pytest.mark.parametrize(("passes", "expected"), [(1, (2, 3)), (2, (3, 4)), (PASSES, (4, 5))])
+def test_the_search_ends_after_the_last_pass(
+    passes: int, expected: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where two settings depend on each other, every pass moves both by a value."""
+    monkeypatch.setattr(finetune, "PASSES", passes)
+
+    def valley(choice: Choice) -> float:
+        steps, *_, prior_rows = places(choice)
+        return float((steps - prior_rows) ** 2 + (prior_rows - 6) ** 2 / 2)
+
+    found, loss = search(valley, Choice())
+    steps, *_, prior_rows = places(found)
+    assert (steps, prior_rows) == expected
+    assert loss == valley(found)
+
+
+# From settings to alpha and back
+
+
+def world(protocol: str, seed: int = 0) -> tuple[EvaluationProtocol, Mixture]:
+    dataset = planted_world(20, 20, 8, np.random.default_rng(seed)).dataset
+    config = Config(protocol=protocol, cold=ColdConfig(support_sizes=(2, 5)))  # type: ignore[arg-type]
+    models = {name: LR(dataset.schema.num_ids, dataset.schema.slot_fields) for name in ("a", "b")}
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        for model in models.values():
+            for p in model.parameters():
+                p.normal_(std=0.5)
+    return make_protocol(dataset, config), build_mixture(models, dataset.schema, config, seed=0)
+
+
+def test_alpha_says_what_was_chosen() -> None:
+    _, mixture = world("warm")
+    alpha = TARGET.alpha(mixture)
+    assert all(rate.shape == (5,) for rate in alpha.values())
+    assert alpha["base_models.a.linear.weight"].tolist() == pytest.approx([3.0] * 5)  # a table
+    assert alpha["base_models.b.linear.bias"].tolist() == pytest.approx([0.01] * 5)
+    assert alpha["selector.output.bias"].tolist() == [0.0] * 5
+    assert alpha["support/prior_rows"].tolist() == [30.0] * 5
+    assert Choice.of_alpha(alpha, mixture) == pytest.approx(TARGET)
+
+
+# On valid
+
+
+def chosen(protocol: EvaluationProtocol, mixture: Mixture) -> MetaParameters:
+    """With a selector that is not the plain average."""
+    phi = {n: p.detach() + 1 for n, p in mixture.named_parameters() if n.startswith("selector.")}
+    selector = MetaParameters(phi, {}, {})
+    return choose_finetuning(protocol, mixture, selector, description="", progress=Silent())
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave little to choose from, so that real losses are fast."""
+    one = Choice(*((value,) for value in Choice()))  # type: ignore[arg-type]
+    small = one._replace(steps=(2, 3), others=(0.1, 0.3), prior_rows=(1.0, 3.0))  # type: ignore[arg-type]
+    monkeypatch.setattr(finetune, "LADDERS", small)
+
+
+@pytest.fixture
+def scored(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Put bowls in place of losses: by folder of the split, and an offset for either start."""
+    given: dict[str, Any] = {"offset": {True: 0.0, False: 0.0}, "targets": {}}
+
+    def loss(candidate: Any, mixture: Any, adaptation: Any, protocol: Any, splits: Any) -> float:
+        (split,) = splits
+        # float32 rounds the values of the ladders
+        choice = Choice(
+            *(
+                min(ladder, key=lambda value: abs(value - now))
+                for ladder, now in zip(
+                    LADDERS, Choice.of_alpha(candidate.alpha, mixture), strict=True
+                )
+            )
+        )
+        assert adaptation.steps == choice.steps
+        found: float = bowl(given["targets"][split.folder])(choice)
+        return found + given["offset"][bool(candidate.phi)]
+
+    monkeypatch.setattr(finetune, "valid_loss", loss)
+    return given
+
+
+@pytest.mark.parametrize("selector_is_worse", [False, True])
+def test_the_better_of_two_starts_is_kept(scored: dict[str, Any], selector_is_worse: bool) -> None:
+    protocol, mixture = world("warm")
+    scored["targets"] = {".": TARGET}
+    scored["offset"] = {True: float(selector_is_worse), False: 0.5}
+    learned = chosen(protocol, mixture)
+    assert bool(learned.phi) != selector_is_worse
+    assert learned.theta_delta == {}
+    assert equal(learned.alpha, TARGET.alpha(mixture))
+    losses = [row["valid_loss"] for row in learned.history]
+    assert losses[learned.best_epoch] == min(losses) == 0.5 * selector_is_worse
+    assert [row["epoch"] for row in learned.history] == list(range(len(losses)))
+
+
+def test_each_support_size_has_choices_of_its_own(scored: dict[str, Any]) -> None:
+    protocol, mixture = world("cold")
+    other = TARGET._replace(steps=1, prior_rows=300.0)
+    scored["targets"] = {"support-2": other, "support-5": TARGET}
+    learned = chosen(protocol, mixture)
+    first, second = protocol.evaluation_splits
+    for split, target in ((first, other), (second, TARGET)):
+        alpha = alpha_of(learned.alpha, split)
+        assert equal(alpha, target.alpha(mixture))
+        assert make_adaptation("user-finetuned", mixture, protocol.config, alpha).steps == (
+            target.steps
+        )
+    again = MetaParameters.of_tensors(learned.tensors(), "cpu")  # as a checkpoint keeps it
+    assert equal(again.alpha, learned.alpha)
+
+
+def test_what_is_learned_holds_for_every_support_size() -> None:
+    protocol, _ = world("cold")
+    alpha = {"support/half_life": torch.ones(2), "selector.output.bias": torch.ones(2)}
+    assert all(alpha_of(alpha, split) == alpha for split in protocol.evaluation_splits)
+
+
+@pytest.mark.usefixtures("few")
+def test_the_loss_is_that_of_predicting_valid() -> None:
+    """And lower than where the search starts; the mixture is left as it was."""
+    protocol, mixture = world("warm")
+    before = {name: p.detach().clone() for name, p in mixture.named_parameters()}
+    learned = chosen(protocol, mixture)
+    assert equal(dict(mixture.named_parameters()), before)
+    adaptation = make_adaptation("user-finetuned", mixture, protocol.config, learned.alpha)
+    lost = valid_loss(learned, mixture, adaptation, protocol)
+    losses = [row["valid_loss"] for row in learned.history]
+    assert lost == losses[learned.best_epoch] == min(losses) < losses[0]
+
+
+@pytest.mark.usefixtures("few")
+def test_test_labels_change_no_choice() -> None:
+    """Labels of *valid* do, which guards the test."""
+    found = []
+    for window in (None, "test", "valid"):
+        protocol, mixture = world("warm")
+        if window is not None:
+            dataset = protocol.dataset
+            rows, _ = getattr(protocol.evaluation_splits[0], window).flat("query")
+            labels = dataset.task_labels.copy()
+            labels[rows] = 1 - labels[rows]
+            changed = replace(dataset, task_labels=labels)
+            protocol = make_protocol(changed, protocol.config)
+        learned = chosen(protocol, mixture)
+        found.append([row["valid_loss"] for row in learned.history])
+    assert found[0] == found[1]
+    assert found[0] != found[2]
