@@ -24,7 +24,7 @@ from metaselector.meta.parameters import PHI, MetaParameters
 from metaselector.meta.variants import finetuning, make_adaptation
 from metaselector.models.mixture import Mixture
 
-PASSES = 3
+PASSES = 2
 """Most passes over all settings of a :class:`Choice`."""
 
 
