@@ -125,16 +125,16 @@ class AdaptConfig(Section):
         True, description="learn separate rates for each inner step (granularity scalar or tensor)"
     )
     half_lives: tuple[float | None, ...] = Field(
-        (20.0, 5.0),
+        (10.0, 5.0),
         description="recency weighting in the last inner steps, one value per step: number of "
         "later rows that halve a support row's weight; null: equal weights, as in "
         "all earlier steps",
     )
-    time_decay: float = Field(
-        0.5,
-        ge=0,
-        description="a support row g hours before the first row to predict has the weight "
-        "(1 + g) to the power of minus this; 0: none",
+    time_decays: tuple[float, ...] = Field(
+        (0.05, 3.0),
+        description="decay by time in the last inner steps, one value per step: a support row g "
+        "hours before the first row to predict has the weight (1 + g) to the power of minus this; "
+        "0: none, as in all earlier steps",
     )
     prior_rows: float = Field(
         10.0,
@@ -144,7 +144,7 @@ class AdaptConfig(Section):
     )
     learned_weights: bool = Field(
         True,
-        description="let the outer loop learn half_lives, time_decay and prior_rows, one of each "
+        description="let the outer loop learn half_lives, time_decays and prior_rows, one of each "
         "per step; they start at these settings, and null at 1000 rows",
     )
     support_sizes: tuple[int, ...] = Field(
@@ -202,15 +202,32 @@ class AdaptConfig(Section):
     def _known(cls, rule: str) -> str:
         return checked(RULES, rule)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_fewer_steps(cls, given: Any) -> Any:
+        """Shorten the defaults that have a value per step."""
+        steps = given.get("steps") if isinstance(given, dict) else None
+        if isinstance(steps, bool) or not isinstance(steps, int):
+            return given
+        for name in ("half_lives", "time_decays"):
+            default = cls.model_fields[name].default
+            if 0 <= steps < len(default):
+                given = {name: default[len(default) - max(steps, 1) :]} | given
+        return given
+
     @model_validator(mode="after")
     def _steps(self) -> AdaptConfig:
         if any(half_life is not None and half_life <= 0 for half_life in self.half_lives):
             raise ValueError(f"half_lives must be positive or null, got {list(self.half_lives)}")
-        if len(self.half_lives) > max(self.steps, 1):
-            raise ValueError(
-                f"half_lives has {len(self.half_lives)} values for {self.steps} steps; give at "
-                "most one per step"
-            )
+        if any(decay < 0 for decay in self.time_decays):
+            raise ValueError(f"time_decays must not be negative, got {list(self.time_decays)}")
+        for name in ("half_lives", "time_decays"):
+            values = getattr(self, name)
+            if len(values) > max(self.steps, 1):
+                raise ValueError(
+                    f"{name} has {len(values)} values for {self.steps} steps; give at most one per "
+                    "step"
+                )
         if self.per_step and self.rule == "meta-sgd" and self.granularity == "element":
             raise ValueError("per_step needs granularity scalar or tensor, got element")
         return self
@@ -220,6 +237,12 @@ class AdaptConfig(Section):
         """The half-life of every inner step; null weights all support rows equally."""
         given = self.half_lives[: self.steps]
         return (None,) * (self.steps - len(given)) + given
+
+    @property
+    def time_decay_of_steps(self) -> tuple[float, ...]:
+        """The decay by time of every inner step."""
+        given = self.time_decays[: self.steps]
+        return (0.0,) * (self.steps - len(given)) + given
 
 
 Bound = Annotated[float, AllowInfNan(True)]
@@ -331,7 +354,7 @@ class PaperConfig(Section):
     @property
     def of_adapt(self) -> dict[str, Any]:
         """The settings of the inner loop."""
-        plain = {"half_lives": (), "time_decay": 0.0, "prior_rows": 0.0, "learned_weights": False}
+        plain = {"half_lives": (), "time_decays": (), "prior_rows": 0.0, "learned_weights": False}
         own = self.model_dump(include={"steps", "granularity", "inner_lr_theta", "inner_lr_phi"})
         none = ResidualsConfig(enabled=False, similarities=())
         rule = {"rule": "meta-sgd", "per_step": False, "support_sizes": (), "residuals": none}

@@ -35,8 +35,10 @@ class Choice(NamedTuple):
         steps: gradient steps.
         tables, others, selector: learning rates of the base models' embedding tables, of their
             other parameters, and of the selector.
-        half_life: how many later rows halve the weight of a support row.
-        time_decay: exponent of the decay with the hours before the first query row.
+        half_life, time_decay: how many later rows halve the weight of a support row, and the
+            exponent of the decay with the hours before the first query row, in all steps but the
+            last.
+        last_half_life, last_time_decay: of the last step.
         prior_rows: see :class:`~metaselector.meta.adapt.adaptation.Adaptation`.
     """
 
@@ -45,16 +47,23 @@ class Choice(NamedTuple):
     others: float = 0.1
     selector: float = 0.3
     half_life: float = 10.0
-    time_decay: float = 0.25
+    time_decay: float = 0.1
+    last_half_life: float = 5.0
+    last_time_decay: float = 2.0
     prior_rows: float = 3.0
 
     def alpha(self, mixture: Mixture) -> dict[str, Tensor]:
         """What the inner loop is given for these settings, by name, each ``[steps]``."""
         device, steps = next(mixture.parameters()).device, int(self.steps)
         given = {name: self._rate(name, mixture) for name, _ in mixture.named_parameters()}
-        given |= {HALF_LIFE: self.half_life, TIME_DECAY: self.time_decay}
         given |= {PRIOR_ROWS: self.prior_rows}
-        return {name: torch.full([steps], value, device=device) for name, value in given.items()}
+        found = {name: torch.full([steps], value, device=device) for name, value in given.items()}
+        for name, value, last in (
+            (HALF_LIFE, self.half_life, self.last_half_life),
+            (TIME_DECAY, self.time_decay, self.last_time_decay),
+        ):
+            found[name] = torch.tensor([value] * (steps - 1) + [last], device=device)
+        return found
 
     def _rate(self, name: str, mixture: Mixture) -> float:
         if name.startswith(PHI):
@@ -72,18 +81,23 @@ class Choice(NamedTuple):
                 parts["tables"] = rate[0].item()
             elif name.startswith("base_models."):
                 parts["others"] = rate[0].item()
-        numbers = {"half_life": HALF_LIFE, "time_decay": TIME_DECAY, "prior_rows": PRIOR_ROWS}
-        return cls(**parts, **{key: alpha[name][0].item() for key, name in numbers.items()})
+        for key, name in (("half_life", HALF_LIFE), ("time_decay", TIME_DECAY)):
+            parts |= {key: alpha[name][0].item(), f"last_{key}": alpha[name][-1].item()}
+        return cls(**parts, prior_rows=alpha[PRIOR_ROWS][0].item())
 
 
+_HALF_LIVES = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 100.0, LONG)
+_DECAYS = (0.0, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 _RATES = (0.0, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 LADDERS = Choice(
     steps=(1, 2, 3, 5, 8, 13),  # type: ignore[arg-type]
     tables=_RATES,  # type: ignore[arg-type]
     others=_RATES,  # type: ignore[arg-type]
     selector=_RATES,  # type: ignore[arg-type]
-    half_life=(0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 100.0, LONG),  # type: ignore[arg-type]
-    time_decay=(0.0, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0),  # type: ignore[arg-type]
+    half_life=_HALF_LIVES,  # type: ignore[arg-type]
+    time_decay=_DECAYS,  # type: ignore[arg-type]
+    last_half_life=_HALF_LIVES,  # type: ignore[arg-type]
+    last_time_decay=_DECAYS,  # type: ignore[arg-type]
     prior_rows=(0.0, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0),  # type: ignore[arg-type]
 )
 """The values to choose from; too many for one at the end to be chosen, unless it is a bound."""

@@ -163,7 +163,7 @@ def make_adaptation(
         half_lives=settings.half_life_of_steps if steps else (),
         per_step=settings.per_step,
         prior_rows=settings.prior_rows,
-        time_decay=settings.time_decay,
+        time_decays=settings.time_decay_of_steps if steps else (),
         learned=settings.learned_weights and steps > 0,
         residuals=None if kind == "sample-selector" else _residuals(mixture, config),
     )

@@ -34,8 +34,8 @@ class Adaptation:
             loss, or None for equal weights; empty means equal weights in every step.
         per_step: whether every step has its own rates (Antoniou et al., "How to train your
             MAML", ICLR 2019, section 4). Each tensor then has one rate per step, ``[steps]``.
-        time_decay: beta of the weight ``(1 + g)^-beta`` that a support row also has, g the hours
-            from the row to the user's first query row.
+        time_decays: for each step, beta of the weight ``(1 + g)^-beta`` that a support row also
+            has, g the hours from the row to the user's first query row; empty means 0.
         prior_rows: kappa of the support loss ``sum_i m_i l_i / max(n + kappa, 1)``, with m_i the
             weights of a user's support rows and n their sum: few rows move the parameters less.
         learned: whether the outer loop learns the half-lives, the decay by time and the prior rows,
@@ -56,7 +56,7 @@ class Adaptation:
     half_lives: tuple[float | None, ...] = ()
     per_step: bool = False
     prior_rows: float = 0.0
-    time_decay: float = 0.0
+    time_decays: tuple[float, ...] = ()
     learned: bool = False
     residuals: ResidualAttention | None = None
 
@@ -76,7 +76,7 @@ class Adaptation:
         if self.learned and self.steps:
             half_lives = [half_life or LONG for half_life in self.half_lives] or [LONG] * self.steps
             rates[HALF_LIFE] = _plain(like, half_lives)
-            rates[TIME_DECAY] = _plain(like, [self.time_decay] * self.steps)
+            rates[TIME_DECAY] = _plain(like, self.time_decays or [0.0] * self.steps)
             rates[PRIOR_ROWS] = _plain(like, [self.prior_rows] * self.steps)
         if self.residuals is not None:
             rates |= {name: _plain(like, of) for name, of in self.residuals.start().items()}
@@ -103,8 +103,10 @@ class Adaptation:
 
     def with_steps(self, steps: int) -> Adaptation:
         """The same adaptation with fewer steps, or with the last one repeated."""
-        half_lives = (*self.half_lives, *self.half_lives[-1:] * (steps - self.steps))[:steps]
-        return replace(self, steps=steps, half_lives=half_lives)
+        more = steps - self.steps
+        half_lives = (*self.half_lives, *self.half_lives[-1:] * more)[:steps]
+        time_decays = (*self.time_decays, *self.time_decays[-1:] * more)[:steps]
+        return replace(self, steps=steps, half_lives=half_lives, time_decays=time_decays)
 
     def support_weights(
         self, step: int, mask: Tensor, hours: Tensor | None = None, rates: Tensors = NOTHING
@@ -122,7 +124,7 @@ class Adaptation:
             ``[..., S]``.
         """
         half_life: Tensor | float | None = self.half_lives[step] if self.half_lives else None
-        decay: Tensor | float = self.time_decay
+        decay: Tensor | float = self.time_decays[step] if self.time_decays else 0.0
         if self.learned:
             half_life, decay = _at(step, rates[HALF_LIFE]), _at(step, rates[TIME_DECAY])
         if half_life is not None:

@@ -68,7 +68,8 @@ def _adapt_users(loop: InnerLoop) -> list[UserResult]:
             if not len(labels):
                 break  # nothing to learn from
             half_life = adaptation.half_lives[step] if adaptation.half_lives else None
-            decay, prior = adaptation.time_decay, adaptation.prior_rows
+            decay = adaptation.time_decays[step] if adaptation.time_decays else 0.0
+            prior: Any = adaptation.prior_rows
             if adaptation.learned:
                 half_life, decay, prior = (
                     rates[f"support/{name}"][step]

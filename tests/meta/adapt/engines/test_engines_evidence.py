@@ -19,7 +19,7 @@ from tests.meta.adapt.engine_runner import RATE, Rates, Runner, meta_gradients, 
 ATTENTION = ResidualAttention(("one", "other"), strength=0.7, prior=0.9, half_life=3.0, gamma=0.5)
 WEIGHTS: dict[str, Any] = {
     "half_lives": (None, 2.0),
-    "time_decay": 0.4,
+    "time_decays": (0.4, 1.1),
     "prior_rows": 1.5,
     "per_step": True,
 }
