@@ -16,7 +16,7 @@ from metaselector.data.splitting.episodes import (
     rows_around,
 )
 from metaselector.data.splitting.protocol import EvaluationProtocol, EvaluationSplit, Window
-from metaselector.data.splitting.windows import rows_of, user_places
+from metaselector.data.splitting.windows import row_draws, rows_of, user_places
 
 
 class Cold(EvaluationProtocol):
@@ -30,7 +30,8 @@ class Cold(EvaluationProtocol):
     leaves out users with at most n rows.
 
     Training sees rows as they look in the test: histories in the base models' training rows show no
-    positive after the first n rows either, with n drawn per row.
+    positive after the first n rows either, with n drawn per row by
+    :func:`~metaselector.data.splitting.windows.row_draws`.
     """
 
     def __init__(self, dataset: EncodedDataset, config: Config) -> None:
@@ -44,9 +45,14 @@ class Cold(EvaluationProtocol):
 
     @cached_property
     def fitting_dataset(self) -> EncodedDataset:
-        dataset, generator = self.dataset, np.random.default_rng(self.config.cold.split_seed)
-        first, stop = dataset.user_offsets[dataset.users], dataset.user_offsets[dataset.users + 1]
-        cut = np.minimum(first + generator.choice(self._sizes, len(dataset)), stop)
+        dataset, offsets, seed = (
+            self.dataset,
+            self.dataset.user_offsets,
+            self.config.cold.split_seed,
+        )
+        first, stop = offsets[dataset.users], offsets[dataset.users + 1]
+        drawn = row_draws(dataset.user_names, offsets, seed, len(self._sizes))
+        cut = np.minimum(first + self._sizes[drawn], stop)
         shown = np.minimum(
             dataset.history_sizes, self._positives_before[cut] - self._positives_before[first]
         )

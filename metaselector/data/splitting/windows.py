@@ -96,5 +96,43 @@ def user_places(names: Sequence[str], seed: int) -> NDArray[np.float64]:
     Returns:
         float64 ``[U]``, from 0 to below 100.
     """
-    hashed = pd.util.hash_array(np.array(names, dtype=object), hash_key=f"{seed:016d}")
-    return (hashed >> np.uint64(11)).astype(np.float64) * (100 / 2**53)
+    return (_hashed(names, seed) >> np.uint64(11)).astype(np.float64) * (100 / 2**53)
+
+
+def row_draws(
+    names: Sequence[str], user_offsets: NDArray[np.int64], seed: int, options: int
+) -> NDArray[np.int64]:
+    """Draw one of `options` numbers for each row, evenly.
+
+    A draw depends on the seed, the user's name and the rank of the row among the user's rows, and
+    on no other user or row: the hash of the name and the rank go through the finalizer of
+    SplitMix64 (G. Steele, D. Lea and C. Flood, "Fast splittable pseudorandom number generators",
+    2014).
+
+    Args:
+        names: user names.
+        user_offsets: int64 ``[U + 1]``; user u owns rows ``offsets[u]:offsets[u + 1]``.
+        seed: random seed, 0 to 10**16 - 1.
+        options: number of options, 1 to 2**31.
+
+    Returns:
+        int64 ``[N]``, from 0 to below `options`.
+
+    Example:
+        >>> row_draws(["ann", "bob"], np.array([0, 3, 5]), 0, 4)[3:].tolist()
+        [1, 0]
+        >>> row_draws(["bob"], np.array([0, 2]), 0, 4).tolist()
+        [1, 0]
+    """
+    counts = np.diff(user_offsets)
+    rank = np.arange(user_offsets[-1]) - np.repeat(user_offsets[:-1], counts)
+    mixed = np.repeat(_hashed(names, seed), counts)
+    mixed += (rank + 1).astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
+    mixed ^= mixed >> np.uint64(31)
+    return ((mixed >> np.uint64(33)) * np.uint64(options) >> np.uint64(31)).astype(np.int64)
+
+
+def _hashed(names: Sequence[str], seed: int) -> NDArray[np.uint64]:
+    return pd.util.hash_array(np.array(names, dtype=object), hash_key=f"{seed:016d}")

@@ -122,3 +122,37 @@ def test_base_models_are_trained_on_histories_of_either_size(dataset: EncodedDat
     assert (same[1] & ~same[0]).any()
     every = rows_of(dataset.user_offsets, np.arange(dataset.num_users))
     assert torch.equal(fitting.label(every), dataset.label(every))
+
+
+@pytest.mark.parametrize("change", ["fewer rows", "more rows", "no test user", "a new user"])
+def test_users_of_the_test_change_no_row_of_training(
+    dataset: EncodedDataset, rows: list[Row], make_table: MakeTable, change: str
+) -> None:
+    """Their users change places, so users are compared by name."""
+    tested = [row for row in rows if PLACES[row[0]] >= 90]
+    kept = [row for row in rows if PLACES[row[0]] < 90]
+    names = [f"new{i}" for i in range(40)]
+    newcomer = names[int(np.argmax(user_places(names, 0)))]
+    other = {
+        "fewer rows": tested[::2] + kept,
+        "more rows": [(u, i, r, t + n) for n in (0, 3) for u, i, r, t in tested] + kept,
+        "no test user": [*kept, *tested[:1], tested[1]],
+        "a new user": [(newcomer, i, r, t) for _, i, r, t in tested[:ROWS]] + rows,
+    }[change]
+    changed = encode(make_table(other), SETTINGS)
+    assert len(changed) != len(dataset)
+    assert changed.schema == dataset.schema
+    assert training_rows(changed) == training_rows(dataset)
+
+
+def training_rows(dataset: EncodedDataset) -> dict[str, list[list[float]]]:
+    """Slots and labels of the rows that the *full* models are fitted on, by user."""
+    cold = Cold(dataset, CONFIG)
+    fitting, found = cold.fitting_dataset, {}
+    fitted = cold.fitting_rows("full")
+    for user in np.unique(dataset.users[fitted]).tolist():
+        rows = fitted[dataset.users[fitted] == user]
+        ids, values = fitting.batch(rows)
+        row = torch.cat([ids.double(), values.double(), fitting.label(rows)[:, None]], 1)
+        found[dataset.user_names[user]] = row.tolist()
+    return found
