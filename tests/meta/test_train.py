@@ -67,7 +67,7 @@ def test_epoch_0_is_the_start(dataset: EncodedDataset, scripted: list[float]) ->
     assert not any(shift.any() for shift in learned.theta_delta.values())
     assert {rate.item() for rate in rates_of(learned.alpha).values()} == {torch.tensor(0.1).item()}
     started = {name: rate.tolist() for name, rate in learned.alpha.items() if is_number(name)}
-    assert started["support/half_life"] == [20.0, 2.0]
+    assert started["support/half_life"] == [10.0, 5.0]
     assert started["support/prior_rows"] == [10.0, 10.0]
 
 
