@@ -18,6 +18,7 @@ from metaselector.report.groups import group_of
 from metaselector.report.inputs import only_value, read_command, read_origin, read_table
 from metaselector.report.markdown import code, escaped, table_row
 from metaselector.report.ranking import ranking_table
+from metaselector.report.rivals import rival_notes
 from metaselector.report.summary import (
     OVER_SEEDS,
     Summary,
@@ -114,7 +115,7 @@ def read_summary(run_dir: Path, environment: Path | None = None) -> Summary:
     families = {each.family for each in compared(frame)}
     ranking = ranking_table(results, differences)
     further = () if ranking is None else (ranking,)
-    notes = [*about_copy, *_notes(results, families)]
+    notes = [*about_copy, *_notes(results, families), *rival_notes(run_dir)]
     return Summary(name, notes, titles(frame), groups, read_command(made_with), further)
 
 

@@ -60,7 +60,8 @@ def evaluate(run: Run, progress: Progress) -> None:
     _write_csv(run, "support_curve_differences", differences)
     _write_csv(run, "history", _history(run))
     _write_csv(run, "rates", _rates(run))
-    _write_csv(run, "rivals", rivals(run))
+    for split in run.protocol.evaluation_splits:
+        _write_csv(run, f"{split.folder}/rivals", rivals(run, split))
 
 
 def own_metrics(config: Config) -> dict[str, Metric]:

@@ -6,16 +6,17 @@ from typing import Any
 
 import pandas as pd
 
+from metaselector.data.splitting.protocol import EvaluationSplit
 from metaselector.meta.finetune import LADDERS, Choice, alpha_of
 from metaselector.runs.run import Run
 
-COLUMNS = ("seed", "split", "model", "setting", "value", "at_end")
+COLUMNS = ("seed", "model", "setting", "value", "at_end")
 
 
-def rivals(run: Run) -> pd.DataFrame:
-    """The settings that were chosen, columns :data:`COLUMNS`, as ``rivals.csv`` holds them.
+def rivals(run: Run, split: EvaluationSplit) -> pd.DataFrame:
+    """The settings that were chosen for a split, as ``rivals.csv`` holds them.
 
-    ``value`` is a number, or for ``start`` the name of the mixture. ``at_end`` says that a value is
+    Columns are :data:`COLUMNS`. ``value`` is a number, or for ``start`` the name of the mixture. ``at_end`` says that a value is
     the first or the last one that could be chosen, without being a bound such as a rate of 0.
     """
     rows: list[tuple[Any, ...]] = []
@@ -23,7 +24,7 @@ def rivals(run: Run) -> pd.DataFrame:
         if "user-finetuned-plain" in run.variants:
             rows += _plain(run, seed)
         if "user-finetuned" in run.variants:
-            rows += _fair(run, seed)
+            rows += _fair(run, seed, split)
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
@@ -37,21 +38,19 @@ def _plain(run: Run, seed: int) -> list[tuple[Any, ...]]:
     rate = next(iter(learned.alpha.values()))[0].item()
     place = min(range(len(rates)), key=lambda i: abs(rates[i] - rate))
     at_end = len(rates) > 1 and place in (0, len(rates) - 1)
-    return [(seed, "all", "user-finetuned-plain", "rate", rates[place], at_end)]
+    return [(seed, "user-finetuned-plain", "rate", rates[place], at_end)]
 
 
-def _fair(run: Run, seed: int) -> list[tuple[Any, ...]]:
+def _fair(run: Run, seed: int, split: EvaluationSplit) -> list[tuple[Any, ...]]:
     learned = run.checkpoints.load_learned("user-finetuned", seed)
     mixture = run.checkpoints.load_mixture("train", seed)
     start = "sample-selector" if learned.phi else "uniform"
-    rows: list[tuple[Any, ...]] = []
-    for split in run.protocol.evaluation_splits:
-        choice = Choice.of_alpha(alpha_of(learned.alpha, split), mixture)
-        rows.append((seed, split.name, "user-finetuned", "start", start, False))
-        for setting, value in choice._asdict().items():
-            ladder = getattr(LADDERS, setting)
-            place = min(range(len(ladder)), key=lambda i: abs(ladder[i] - value))
-            bound = place == 0 and (ladder[0] == 0 or setting == "steps")
-            at_end = place in (0, len(ladder) - 1) and not bound
-            rows.append((seed, split.name, "user-finetuned", setting, ladder[place], at_end))
+    choice = Choice.of_alpha(alpha_of(learned.alpha, split), mixture)
+    rows: list[tuple[Any, ...]] = [(seed, "user-finetuned", "start", start, False)]
+    for setting, value in choice._asdict().items():
+        ladder = getattr(LADDERS, setting)
+        place = min(range(len(ladder)), key=lambda i: abs(ladder[i] - value))
+        bound = place == 0 and (ladder[0] == 0 or setting == "steps")
+        at_end = place in (0, len(ladder) - 1) and not bound
+        rows.append((seed, "user-finetuned", setting, ladder[place], at_end))
     return rows
