@@ -148,7 +148,8 @@ def choose_finetuning(
     """Choose everything that the fair rival needs on *valid*.
 
     It starts from the plain average or from the trained selector, whichever ends better. The other
-    settings are chosen for each evaluation split.
+    settings are chosen for each evaluation split: first for the trained selector, then from there
+    for the plain average.
 
     Args:
         mixture: base models trained on *train*, under an untrained selector.
@@ -164,11 +165,14 @@ def choose_finetuning(
     history: list[dict[str, Any]] = []
     splits = protocol.evaluation_splits
     with progress.task(description, 2 * len(splits)) as advance:
+        choices = dict.fromkeys((split.folder for split in splits), Choice())
         for phi in (selector.phi, {}):
             alpha: dict[str, Tensor] = {}
             total = 0.0
             for split in splits:
-                choice, lost = _choose(protocol, split, mixture, phi, history)
+                start = choices[split.folder]
+                choice, lost = _choose(protocol, split, mixture, phi, history, start)
+                choices[split.folder] = choice
                 prefix = f"{split.folder}:" if len(splits) > 1 else ""
                 alpha |= {prefix + name: rate for name, rate in choice.alpha(mixture).items()}
                 total += lost
@@ -194,6 +198,7 @@ def _choose(
     mixture: Mixture,
     phi: dict[str, Tensor],
     history: list[dict[str, Any]],
+    start: Choice,
 ) -> tuple[Choice, float]:
     names = tuple(name for name, _ in mixture.named_parameters())
 
@@ -204,7 +209,7 @@ def _choose(
         history.append({"epoch": len(history), "train_loss": None, "valid_loss": lost})
         return lost
 
-    return search(loss, Choice())
+    return search(loss, start)
 
 
 def choose_rate(

@@ -16,8 +16,9 @@ COLUMNS = ("seed", "model", "setting", "value", "at_end")
 def rivals(run: Run, split: EvaluationSplit) -> pd.DataFrame:
     """The settings that were chosen for a split, as ``rivals.csv`` holds them.
 
-    Columns are :data:`COLUMNS`. ``value`` is a number, or for ``start`` the name of the mixture. ``at_end`` says that a value is
-    the first or the last one that could be chosen, without being a bound such as a rate of 0.
+    Columns are :data:`COLUMNS`. ``value`` is a number, or for ``start`` the name of the mixture.
+    ``at_end`` says that a value is the first or the last one that could be chosen, without being a
+    bound such as a rate of 0.
     """
     rows: list[tuple[Any, ...]] = []
     for seed in run.config.seeds:
