@@ -9,7 +9,7 @@ import pandas as pd
 from metaselector.report.inputs import read_table
 
 RIVALS_FILE = "rivals.csv"
-COLUMNS = ("seed", "model", "setting", "value", "at_end")
+COLUMNS = ("seed", "model", "setting", "choice", "at_end")
 
 
 def rival_notes(folder: Path) -> list[str]:
@@ -31,7 +31,7 @@ def rival_notes(folder: Path) -> list[str]:
 def _note(model: str, found: pd.DataFrame) -> str:
     parts = []
     for setting, of in found.groupby("setting", sort=False):
-        values = list(dict.fromkeys(map(_shown, of["value"])))
+        values = list(dict.fromkeys(map(_shown, of["choice"])))
         ends = " (an end of its grid)" if of["at_end"].astype(str).eq("True").any() else ""
         parts.append(f"{str(setting).replace('_', ' ')} {' or '.join(values)}{ends}")
     return f"{model} chose on valid: {', '.join(parts)}."

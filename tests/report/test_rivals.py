@@ -9,7 +9,7 @@ import pytest
 from metaselector.common.errors import DataError
 from metaselector.report.rivals import rival_notes
 
-LINES = """seed,model,setting,value,at_end
+LINES = """seed,model,setting,choice,at_end
 0,user-finetuned-plain,rate,0.3,False
 0,user-finetuned,start,sample-selector,False
 0,user-finetuned,prior_rows,3.0,False

@@ -10,14 +10,14 @@ from metaselector.data.splitting.protocol import EvaluationSplit
 from metaselector.meta.finetune import LADDERS, Choice, alpha_of
 from metaselector.runs.run import Run
 
-COLUMNS = ("seed", "model", "setting", "value", "at_end")
+COLUMNS = ("seed", "model", "setting", "choice", "at_end")
 
 
 def rivals(run: Run, split: EvaluationSplit) -> pd.DataFrame:
     """The settings that were chosen for a split, as ``rivals.csv`` holds them.
 
-    Columns are :data:`COLUMNS`. ``value`` is a number, or for ``start`` the name of the mixture.
-    ``at_end`` says that a value is the first or the last one that could be chosen, without being a
+    Columns are :data:`COLUMNS`. ``choice`` is a number, or for ``start`` the name of the mixture.
+    ``at_end`` says that it is the first or the last one that could be chosen, without being a
     bound such as a rate of 0.
     """
     rows: list[tuple[Any, ...]] = []
