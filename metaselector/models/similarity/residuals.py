@@ -153,12 +153,12 @@ def mean_residuals(
 ) -> sparse.csr_array:
     """Mean of ``y - p`` over the rows of each item and user, float64 ``[items, users]``.
 
-    Items are in the order of the vocabulary.
+    Items are in the order of the vocabulary. Rows without a label do not count.
     """
     item = item_ids(dataset, item_of(dataset, rows))
     user = np.searchsorted(dataset.user_offsets, rows, side="right") - 1
     residual = dataset.labels[rows].astype(np.float64) - probabilities
-    known = item >= 0
+    known = (item >= 0) & ~np.isnan(residual)
     place, shape = (item[known], user[known]), (items, dataset.num_users)
     sums = sparse.coo_array((residual[known], place), shape=shape).tocsr()
     counts = sparse.coo_array((np.ones(len(place[0])), place), shape=shape).tocsr()
