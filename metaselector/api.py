@@ -180,7 +180,11 @@ class MetaSelector:
         )
 
     def save(self, directory: Path | str) -> None:
-        """Write everything that prediction needs, without training data, for :meth:`load`."""
+        """Write everything that prediction needs, without the training rows, for :meth:`load`.
+
+        Raises:
+            ConfigError: a similarity of rows cannot be saved.
+        """
         self.trained.save(Path(directory))
 
     @classmethod

@@ -25,10 +25,12 @@ from metaselector.config.plugins.registry import identity
 from metaselector.data.encoded.digests import add_digests, check_digests
 from metaselector.data.preparation.fitted_encoder import FittedEncoder
 from metaselector.meta.parameters import in_parts
-from metaselector.meta.variants import Variant
+from metaselector.meta.variants import Variant, make_adaptation
 from metaselector.models import registry
 from metaselector.models.build import build_mixture
 from metaselector.models.mixture import Mixture
+from metaselector.models.similarity.contract import Similarities
+from metaselector.models.similarity.saving import SimilarityState
 from metaselector.runs.environment import check_device
 from metaselector.training.checkpoint import read_checkpoint, save_checkpoint
 from metaselector.training.peer_learning.views import viewed
@@ -36,8 +38,11 @@ from metaselector.training.tensors import Room, TooLarge, unfit
 
 STATE = "state.json"
 MODEL = "model.safetensors"
-_FORMAT = 3
-"""The format that is written and read. Earlier ones lack the digests that reveal damage."""
+_FORMAT = 4
+"""The format that is written."""
+_WITHOUT_SIMILARITIES = 3
+"""The oldest format that is read, if residuals do not correct its predictions. Earlier ones lack
+the digests that reveal damage."""
 SETTINGS = "config.yaml"
 _FILES = (STATE, MODEL, SETTINGS)
 _AGAIN = "save the model again"
@@ -52,7 +57,8 @@ class SavedModel:
         config: the settings that the model was trained with.
         variant: its row in the results table.
         seed: the seed of its training.
-        mixture: base models trained on all rows before *test*, under the learned selector.
+        mixture: base models trained on all rows before *test*, under the learned selector, with
+            the similarities of rows that the correction by residuals needs.
         alpha: the inner learning rates, by name.
     """
 
@@ -65,15 +71,22 @@ class SavedModel:
 
 
 def save_model(directory: Path, model: SavedModel) -> None:
-    """Write the model to a directory, which appears complete or not at all."""
+    """Write the model to a directory, which appears complete or not at all.
+
+    Raises:
+        ConfigError: a similarity of rows cannot be saved.
+    """
+    alike = _similarity_state(model)
     tensors = {f"mixture/{name}": t for name, t in model.mixture.state_dict().items()}
     tensors |= {f"alpha/{name}": t for name, t in model.alpha.items()}
+    tensors |= {f"similarity/{name}": t for name, t in alike.tensors.items()}
     state = {
         "format": _FORMAT,
         "metaselector": __version__,
         "variant": model.variant,
         "seed": model.seed,
         "files": _in_files(model.config),
+        "similarities": alike.numbers,
     }
     with atomic_directory(directory) as target:
         settings = yaml.safe_dump(model.config.model_dump(mode="json"), sort_keys=False)
@@ -102,17 +115,16 @@ def load_model(
     """
     try:
         state = _State.read(directory / STATE)
-        if state.format == _FORMAT:
+        if state.format in (_FORMAT, _WITHOUT_SIMILARITIES):
             check_digests(directory, _FILES)
             tensors = read_checkpoint(directory / MODEL).tensors
     except (OSError, ValueError, DataError, DamagedError) as error:
         raise _damaged(directory, error) from error
-    if state.format != _FORMAT:
-        raise CheckpointError(
-            f"{directory}: has format {state.format}, this version reads format {_FORMAT}; "
-            f"use the version of MetaSelector that saved it, or {_AGAIN}"
-        )
+    if state.format not in (_FORMAT, _WITHOUT_SIMILARITIES):
+        raise _other_format(directory, state)
     config = load_config(directory / SETTINGS, changes=changes, allow_code=allow_code)
+    if state.format != _FORMAT and config.adapt.residuals.enabled:
+        raise _other_format(directory, state)
     check_device(config.device)
     now = _in_files(config)
     for key, said in state.files.items():
@@ -123,7 +135,8 @@ def load_model(
             )
     encoder = FittedEncoder.load(directory / "data")
     try:
-        of_mixture, alpha = in_parts(tensors, ("mixture", "alpha"), config.device)
+        parts = ("mixture", "alpha", "similarity")
+        of_mixture, alpha, alike = in_parts(tensors, parts, config.device)
     except ValueError as error:
         raise _damaged(directory, error) from error
     try:
@@ -137,6 +150,11 @@ def load_model(
             f"{directory}: its tensors do not fit its base models and selector: {problem}; {_AGAIN}"
         )
     mixture.load_state_dict(of_mixture)
+    try:
+        saved = SimilarityState(state.similarities, alike)
+        mixture.similarity = _restored(saved, encoder, config)
+    except ValueError as error:
+        raise _damaged(directory, error) from error
     return SavedModel(encoder, config, state.variant, state.seed, mixture, alpha)
 
 
@@ -149,6 +167,7 @@ class _State(BaseModel):
     variant: Variant
     seed: int = Field(ge=0)
     files: dict[str, str] = {}  # older ones have none
+    similarities: dict[str, tuple[str, ...]] = {}
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -163,6 +182,28 @@ class _State(BaseModel):
 
 def _damaged(directory: Path, error: Exception) -> CheckpointError:
     return CheckpointError(f"{directory}: no saved model, or a damaged one ({error}); {_AGAIN}")
+
+
+def _other_format(directory: Path, state: _State) -> CheckpointError:
+    return CheckpointError(
+        f"{directory}: has format {state.format}, this version reads format {_FORMAT}; "
+        f"use the version of MetaSelector that saved it, or {_AGAIN}"
+    )
+
+
+def _similarity_state(model: SavedModel) -> SimilarityState:
+    """Of the similarities that the model's predictions depend on."""
+    adaptation = make_adaptation(model.variant, model.mixture, model.config, model.alpha)
+    if adaptation.residuals is None or model.mixture.similarity is None:
+        return SimilarityState({}, {})
+    return SimilarityState.of(model.mixture.similarity.parts)
+
+
+def _restored(saved: SimilarityState, encoder: FittedEncoder, config: Config) -> Similarities:
+    for name in saved.numbers:  # only the settings may name code
+        if name not in config.adapt.residuals.similarities:
+            raise ValueError(f"similarity '{name}' is not in its settings")
+    return saved.restored(encoder.schema)
 
 
 def _untrained(encoder: FittedEncoder, config: Config, seed: int) -> Mixture:
@@ -185,4 +226,8 @@ def _in_files(config: Config) -> dict[str, str]:
     """The files with code that the settings name, and a digest of each."""
     named = {f"base_models.{name}.model": m.model for name, m in config.base_models.items()}
     named |= {"selector.kind": config.selector.kind, "adapt.rule": config.adapt.rule}
+    named |= {
+        f"adapt.residuals.similarities: {name}": name
+        for name in config.adapt.residuals.similarities
+    }
     return {key: identity(name) for key, name in named.items() if name and is_in_file(name)}

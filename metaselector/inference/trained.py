@@ -165,7 +165,11 @@ class TrainedModel(SavedModel):
         return UserPredictions(found.probabilities[place], found.weights[place])
 
     def save(self, directory: Path) -> None:
-        """Write the model to a directory, which appears complete or not at all."""
+        """Write the model to a directory, which appears complete or not at all.
+
+        Raises:
+            ConfigError: a similarity of rows cannot be saved.
+        """
         save_model(directory, self)
 
     @classmethod

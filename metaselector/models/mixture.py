@@ -57,7 +57,7 @@ class Mixture(nn.Module):
     selector: nn.Module
     tables: frozenset[str]
     similarity: Any
-    """The base models' :class:`~metaselector.models.similarity.contract.RowSimilarity`, or None."""
+    """The base models' :class:`~metaselector.models.similarity.contract.Similarities`, or None."""
 
     def __init__(
         self,

@@ -30,7 +30,6 @@ from metaselector.models import registry
 from metaselector.models.build import build_mixture
 from metaselector.models.mixture import Mixture
 from metaselector.models.precomputed import Scored, scores_column
-from metaselector.models.similarity.contract import RowSimilarity
 from metaselector.runs.checkpoint_settings import CheckpointSettings
 from metaselector.runs.checkpoint_store import CheckpointStore
 from metaselector.runs.run_similarity import LateSimilarity, similarity_of_window
@@ -81,7 +80,9 @@ class Checkpoints:
     dataset: EncodedDataset
     source: TransferSource | None
     store: CheckpointStore
-    _similarities: dict[tuple[Window, int], RowSimilarity] = field(default_factory=dict, repr=False)
+    _similarities: dict[tuple[Window, int], LateSimilarity] = field(
+        default_factory=dict, repr=False
+    )
 
     def new_base(self, name: str, seed: int) -> nn.Module:
         """Return an untrained base model on the run's device."""
@@ -223,7 +224,9 @@ class Checkpoints:
         mixture.similarity = self._similarity(models, window, seed)
         return mixture
 
-    def _similarity(self, models: dict[str, nn.Module], window: Window, seed: int) -> RowSimilarity:
+    def _similarity(
+        self, models: dict[str, nn.Module], window: Window, seed: int
+    ) -> LateSimilarity:
         key = (window, seed)
         if key not in self._similarities:
             while len(self._similarities) >= len(WINDOWS):  # those of one seed

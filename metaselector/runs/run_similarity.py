@@ -15,23 +15,31 @@ from metaselector.data.splitting import make_protocol
 from metaselector.data.splitting.episodes import EpisodeRows
 from metaselector.data.splitting.protocol import Window
 from metaselector.models.precomputed import Scored
-from metaselector.models.similarity.contract import RowSimilarity, make_similarity
+from metaselector.models.similarity.contract import (
+    RowSimilarity,
+    Similarities,
+    make_similarity,
+)
 from metaselector.training.predict import predict
 
 
 class LateSimilarity:
-    """A similarity that is built when it is first asked for; most commands never ask.
+    """Similarities that are built when they are first asked for; most commands never ask.
 
     Args:
-        build: builds it.
+        build: builds them.
     """
 
-    def __init__(self, build: Callable[[], RowSimilarity]) -> None:
+    def __init__(self, build: Callable[[], Similarities]) -> None:
         self._build = build
 
     @cached_property
-    def _built(self) -> RowSimilarity:
+    def _built(self) -> Similarities:
         return self._build()
+
+    @property
+    def parts(self) -> Mapping[str, RowSimilarity]:
+        return self._built.parts
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -43,7 +51,7 @@ class LateSimilarity:
 
 def similarity_of_window(
     base_models: Mapping[str, nn.Module], dataset: EncodedDataset, config: Config, window: Window
-) -> RowSimilarity:
+) -> Similarities:
     """Build what ``adapt.residuals.similarities`` names.
 
     Args:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,8 @@ from metaselector.common.errors import (
 )
 from metaselector.data.preparation.given_rows import RawRows
 from metaselector.data.splitting.episodes import window_episodes
+from metaselector.inference.adapted_user import AdaptedUser
+from metaselector.meta.adapt.adaptation import HALF_LIFE, PRIOR_ROWS, TIME_DECAY
 
 from .conftest import windows
 
@@ -62,9 +65,12 @@ def test_the_trace_tells_each_step(fitted: MetaSelector, raw: pd.DataFrame) -> N
 def test_movement_is_that_of_the_inner_steps_by_hand(
     fitted: MetaSelector, raw: pd.DataFrame
 ) -> None:
-    """One step of gradient descent on the whole tables, by autograd."""
+    """One step of gradient descent on the whole tables, by autograd, without decay by time."""
     history, _, rows = windows(fitted, raw, "u5")
     trained, dataset = fitted.trained, fitted._fitted_run().dataset
+    timeless = {TIME_DECAY: torch.zeros_like(trained.alpha[TIME_DECAY])}
+    trained = replace(trained, alpha=trained.alpha | timeless)
+    half_life, prior_rows = (trained.alpha[name][0] for name in (HALF_LIFE, PRIOR_ROWS))
     params = dict(trained.mixture.named_parameters())
     support = rows[0] - 8 + np.arange(8)
     with torch.enable_grad():
@@ -72,13 +78,15 @@ def test_movement_is_that_of_the_inner_steps_by_hand(
             parameter.requires_grad_()
         out = trained.mixture(dataset.batch(support))
         labels = dataset.label(support)
-        loss = -(labels * out.log_positive + (1 - labels) * out.log_negative).mean()
+        losses = -(labels * out.log_positive + (1 - labels) * out.log_negative)
+        kept = 0.5 ** (torch.arange(7, -1, -1) / half_life)
+        loss = (kept * losses).sum() / (kept.sum() + prior_rows)
         grads = torch.autograd.grad(loss, list(params.values()), materialize_grads=True)
     squares = {"selector": 0.0, "lr": 0.0, "fm": 0.0}
     for (name, _), grad in zip(params.items(), grads, strict=True):
         group = "selector" if name.startswith("selector.") else name.split(".")[1]
         squares[group] += (trained.alpha[name][0] * grad).double().square().sum().item()
-    found = fitted.adapt(history).trace.loc[1]
+    found = AdaptedUser(trained, history).trace.loc[1]
     for group, square in squares.items():
         assert found[f"moved_{group}"] == pytest.approx(square**0.5, rel=1e-4)
 

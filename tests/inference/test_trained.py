@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -20,43 +19,11 @@ import yaml
 from torch import Tensor
 
 from metaselector.common.errors import CheckpointError, DataError, UserError
-from metaselector.config import load_config
 from metaselector.data.encoded.digests import add_digests
-from metaselector.data.preparation.fitted_encoder import FittedEncoder
 from metaselector.inference.adapted_user import AdaptedUser
-from metaselector.inference.saved_model import MODEL, STATE, _untrained
+from metaselector.inference.saved_model import MODEL, STATE
 from metaselector.inference.trained import TrainedModel
-from metaselector.meta.variants import make_adaptation
-from metaselector.runs.run import Run
-from metaselector.runs.stages.prepare import prepare_run
 from metaselector.training.checkpoint import read_checkpoint, save_checkpoint
-
-SETTINGS = """
-base_models: {lr: {}, fm: {options: {embedding_size: 2}}}
-selector: {hidden_size: 2, embedding_size: 2}
-threads: 1
-"""
-
-
-@pytest.fixture(scope="module")
-def saved(write_world: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model that was never trained, whose outputs therefore mean nothing."""
-    folder = tmp_path_factory.mktemp("saved")
-    (folder / "settings.yaml").write_text(SETTINGS)
-    run = Run(folder / "run", load_config(folder / "settings.yaml"))
-    prepare_run(run, write_world(folder / "raw"), folder)
-    encoder = FittedEncoder.load(run.data_directory)
-    mixture = _untrained(encoder, run.config, 0)
-    adaptation = make_adaptation("metaselector", mixture, run.config)
-    alpha = adaptation.initial_rates(dict(mixture.named_parameters()))
-    alpha = {name: rate.detach() for name, rate in alpha.items()}
-    TrainedModel(encoder, run.config, "metaselector", 0, mixture, alpha).save(folder / "model")
-    return folder / "model"
-
-
-@pytest.fixture
-def model(saved: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(saved, tmp_path / "model"))
 
 
 @pytest.mark.parametrize(
@@ -112,7 +79,10 @@ TENSORS: dict[str, tuple[Callable[[dict[str, Tensor]], None], str]] = {
     "rate nan": (changed("alpha/", lambda t: t * torch.nan), "inner rates .*non-finite numbers"),
     "rate empty": (changed("alpha/", lambda t: t[:0]), r"has shape \[0\], not \[2\]"),
     "rate integer": (changed("alpha/", Tensor.long), "is int64, not float32"),
-    "no slash": (with_("other", torch.ones(1)), "'other' is none of mixture/..., alpha/..."),
+    "no slash": (
+        with_("other", torch.ones(1)),
+        "'other' is none of mixture/..., alpha/..., similarity/...",
+    ),
     "other part": (with_("beta/other", torch.ones(1)), "'beta/other' is none of"),
 }
 
@@ -140,7 +110,9 @@ def test_tensors_that_do_not_fit(model: Path, case: str) -> None:
         ({"seed": "0"}, "seed: Input should be a valid integer"),
         ({"seed": -1}, "seed: Input should be greater"),
         ({"format": [2]}, "format: Input should be a valid integer"),
-        ({"format": 2}, "has format 2, this version reads format 3"),
+        ({"format": 2}, "has format 2, this version reads format 4"),
+        ({"format": 3}, "has format 3, this version reads format 4"),
+        ({"similarities": {"features": "features"}}, "similarities.features: Input should be"),
         ({"files": ["a"]}, "files: Input should be an object"),
     ],
 )

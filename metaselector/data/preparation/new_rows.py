@@ -54,7 +54,8 @@ class NewRows(NamedTuple):
 
         A user's candidates beyond `most`, or far beyond the average user's, go to further episodes
         with the same support set, so that padding stays in proportion to the rows. The width of the
-        support set is at least 1, even without support rows.
+        support set is at least 1, even without support rows. Hours count from the user's first
+        candidate that is later than their history, in all of their episodes.
 
         Args:
             support_size: maximum support rows of a user (S).
@@ -77,7 +78,15 @@ class NewRows(NamedTuple):
         support = np.append(self.history, NO_ROW)[np.where(place >= first[:, None], place, -1)]
         if not support_size:
             support = np.full((len(users), 1), NO_ROW, dtype=np.int64)
-        return EpisodeRows(np.repeat(users, many), np.repeat(support, many, axis=0), query)
+        last = np.where(stop > first, np.append(self.history, NO_ROW)[stop - 1], NO_ROW)
+        later = np.maximum(np.searchsorted(asked, last), start)
+        since = asked[np.where(later < start + size, later, start)]
+        return EpisodeRows(
+            np.repeat(users, many),
+            np.repeat(support, many, axis=0),
+            query,
+            since=np.repeat(since, many),
+        )
 
 
 def encode_rows(encoder: FittedEncoder, history: RawRows, candidates: RawRows) -> NewRows:

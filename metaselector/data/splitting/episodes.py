@@ -29,19 +29,23 @@ class EpisodeRows:
         query: int64 ``[U, Q]``, oldest first.
         history_limits: int64 ``[U]``, maximum positives that the rows' histories show; None leaves
             histories as encoded.
+        since: int64 ``[U]``, rows from whose times hours count; None: each first query row.
     """
 
     users: Ints
     support: Ints
     query: Ints
     history_limits: Ints | None = None
+    since: Ints | None = None
 
     def some(self, index: Ints) -> EpisodeRows:
         """The episodes at positions `index`, with query padding cut to what they need."""
         query = self.query[index]
         width = int((query >= 0).sum(axis=1).max(initial=0))
-        limits = None if self.history_limits is None else self.history_limits[index]
-        return EpisodeRows(self.users[index], self.support[index], query[:, :width], limits)
+        limits, since = (
+            None if of is None else of[index] for of in (self.history_limits, self.since)
+        )
+        return EpisodeRows(self.users[index], self.support[index], query[:, :width], limits, since)
 
     def most_recent(self, sizes: Ints | int) -> EpisodeRows:
         """The episodes with only the most recent support rows of each user.
@@ -270,13 +274,15 @@ def load_episodes(
 def hours_of(dataset: EncodedDataset, rows: EpisodeRows) -> tuple[Tensor, Tensor]:
     """Hours of the support and query rows since each user's first query row, 0 for padding.
 
-    Rows of tabular data are a microsecond apart, so their times hardly count.
+    They count from the rows :attr:`EpisodeRows.since`, if there are any. Rows of tabular data are a
+    microsecond apart, so their times hardly count.
 
     Returns:
         float32 ``[U, S]`` and ``[U, Q]``.
     """
     asked = np.where(rows.query >= 0, rows.query, len(dataset))
-    first = np.minimum(asked.min(axis=1, initial=len(dataset)), len(dataset) - 1)[:, None]
+    first = np.minimum(asked.min(axis=1, initial=len(dataset)), len(dataset) - 1)
+    first = (first if rows.since is None else rows.since)[:, None]
 
     def since(of: Ints) -> Tensor:
         passed = dataset.timestamps[np.where(of >= 0, of, first)] - dataset.timestamps[first]

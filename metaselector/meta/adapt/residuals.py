@@ -125,6 +125,8 @@ class ResidualAttention:
     ) -> MixtureOutput:
         """The output on the query with corrected predictions; weights stay as they are.
 
+        Predictions of users without support are not touched, not even by rounding.
+
         Args:
             output: of the query rows, adapted.
             unadapted: of the support rows, at the initial parameters.
@@ -141,8 +143,10 @@ class ResidualAttention:
             similarity=episodes.similarity if self.similarities else None,
         )
         logits = output.log_positive - output.log_negative + grow
+        some = support.mask.any(-1).reshape(-1, *[1] * (logits.ndim - 1))  # [U, 1] or [U, 1, 1]
         return output._replace(
-            log_positive=F.logsigmoid(logits), log_negative=F.logsigmoid(-logits)
+            log_positive=torch.where(some, F.logsigmoid(logits), output.log_positive),
+            log_negative=torch.where(some, F.logsigmoid(-logits), output.log_negative),
         )
 
 

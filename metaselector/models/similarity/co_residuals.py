@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from metaselector.data.encoded.dataset import EncodedDataset
+from metaselector.data.encoded.schema import Schema
 from metaselector.data.interactions import Ints
 from metaselector.data.splitting.episodes import EpisodeRows
 from metaselector.models.similarity.pairs import (
@@ -20,7 +22,7 @@ from metaselector.models.similarity.pairs import (
     item_of,
     over_pairs,
 )
-from metaselector.models.similarity.residuals import ResidualMatrix, mean_residuals
+from metaselector.models.similarity.residuals import ResidualMatrix, compact, mean_residuals
 
 CACHED_ITEMS = 4096
 """Similarities among this many items, the most frequent, are kept once computed: 64 MiB."""
@@ -34,10 +36,11 @@ class CoResiduals:
 
     ``n / (n + shrink) * sum_u r_ua r_ub / sqrt(sum_u r_ua^2 * sum_u r_ub^2)``
 
-    and 0 if n or a sum of squares is 0. Residuals are not centred: if both items are better liked
-    than predicted by the same users, they are alike. The factor is that of Bell and Koren
-    ("Scalable Collaborative Filtering with Jointly Derived Neighborhood Interpolation Weights",
-    ICDM 2007, section 3.1). Items that are not in the vocabulary have similarity 0.
+    and 0 if n or a sum of squares is 0. Residuals are rounded to float32, and not centred: if both
+    items are better liked than predicted by the same users, they are alike. The factor is that of
+    Bell and Koren ("Scalable Collaborative Filtering with Jointly Derived Neighborhood
+    Interpolation Weights", ICDM 2007, section 3.1). Items that are not in the vocabulary have
+    similarity 0.
 
     Only pairs that occur together in episodes are computed, from sparse residuals, and those among
     the most frequent items are kept. So memory is that of a few copies of the training rows,
@@ -80,8 +83,22 @@ class CoResiduals:
         residuals = mean_residuals(
             dataset, training_rows, np.asarray(probabilities, np.float64), len(field.vocabulary)
         )
-        self._matrix = ResidualMatrix(residuals, shrink)
+        self._matrix = ResidualMatrix(compact(residuals), shrink)
         self._cached = _Cached(self._matrix, cached_items)
+
+    def state(self) -> dict[str, Tensor]:
+        """The residuals, without who the users are; see :meth:`ResidualMatrix.state`."""
+        return self._matrix.state()
+
+    @classmethod
+    def from_state(cls, schema: Schema, state: Mapping[str, Tensor]) -> Self:
+        """Restore it from :meth:`state`; raises :class:`ValueError` if that is damaged."""
+        made, field = cls.__new__(cls), item_field(schema)
+        items = 0 if field is None else len(field.vocabulary)
+        made.names = ("co-residuals",)
+        made._matrix = ResidualMatrix.from_state(state, items)
+        made._cached = _Cached(made._matrix, CACHED_ITEMS)
+        return made
 
     def __call__(self, dataset: EncodedDataset, episodes: EpisodeRows) -> Tensor:
         support, query = (

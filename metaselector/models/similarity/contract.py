@@ -24,6 +24,9 @@ _GIVEN = 4
 class RowSimilarity(Protocol):
     """How alike a user's query rows and support rows are, in M numbers per pair.
 
+    A model that uses it can be saved if it also has the two methods of
+    :class:`~metaselector.models.similarity.saving.SaveableSimilarity`.
+
     A class of :data:`~metaselector.config.plugins.kinds.SIMILARITIES` is constructed with
 
     - ``dataset``, an :class:`~metaselector.data.encoded.dataset.EncodedDataset`;
@@ -54,6 +57,7 @@ class Similarities:
         parts: similarities by name.
 
     Attributes:
+        parts: the similarities by name.
         names: names of all numbers, in order.
 
     Example:
@@ -70,8 +74,8 @@ class Similarities:
     """
 
     def __init__(self, parts: Mapping[str, RowSimilarity]) -> None:
-        self._parts = {name: part for name, part in parts.items() if _checked_names(name, part)}
-        self.names = tuple(name for part in self._parts.values() for name in part.names)
+        self.parts = {name: part for name, part in parts.items() if _checked_names(name, part)}
+        self.names = tuple(name for part in self.parts.values() for name in part.names)
         for name in self.names:
             if self.names.count(name) > 1:
                 raise ConfigError(f"two similarities have a number '{name}'; rename one of them")
@@ -86,7 +90,7 @@ class Similarities:
         mask = torch.from_numpy(present).unsqueeze(-1)  # [U, Q, S, 1]
         found = [
             _checked_values(name, part, dataset, episodes, mask)
-            for name, part in self._parts.items()
+            for name, part in self.parts.items()
         ]
         return torch.cat([mask.new_zeros((*present.shape, 0), dtype=torch.float32), *found], -1)
 

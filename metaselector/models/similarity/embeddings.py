@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Self
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from metaselector.common.errors import nearest
 from metaselector.data.encoded.dataset import EncodedDataset
+from metaselector.data.encoded.schema import Schema
 from metaselector.data.interactions import Ints
 from metaselector.data.splitting.episodes import EpisodeRows
 from metaselector.models.similarity.pairs import item_field, item_ids, item_of, over_pairs
+from metaselector.models.similarity.saving import arrays
 
 
 class Embeddings:
@@ -63,6 +67,24 @@ class Embeddings:
         self.names = ("embeddings",)
         rows = table.detach()[field.first_id + 1 : field.first_id + field.num_ids]
         self._vectors: NDArray[np.float32] = rows.float().cpu().clone().numpy()
+
+    def state(self) -> dict[str, Tensor]:
+        """``vectors``, float32 ``[I, D]``, of the items in the order of the vocabulary.
+
+        Meta-training may have changed the base model's own table since.
+        """
+        return {"vectors": torch.from_numpy(self._vectors)}
+
+    @classmethod
+    def from_state(cls, schema: Schema, state: Mapping[str, Tensor]) -> Self:
+        """Restore it from :meth:`state`; raises :class:`ValueError` if that is damaged."""
+        made, field = cls.__new__(cls), item_field(schema)
+        (made._vectors,) = arrays(state, {"vectors": (torch.float32, 2)})
+        items = 0 if field is None else field.num_ids - 1
+        if len(made._vectors) != items:
+            raise ValueError(f"'vectors' has {len(made._vectors)} items, not {items}")
+        made.names = ("embeddings",)
+        return made
 
     def __call__(self, dataset: EncodedDataset, episodes: EpisodeRows) -> Tensor:
         def block(support: Ints, query: Ints) -> NDArray[np.float64]:

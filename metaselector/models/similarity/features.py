@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from metaselector.data.encoded.schema import Field, Schema
 from metaselector.data.interactions import Ints
 from metaselector.data.splitting.episodes import EpisodeRows
 from metaselector.models.similarity.pairs import item_of, item_slots, over_pairs
+from metaselector.models.similarity.saving import arrays
 
 
 class Features:
@@ -41,7 +43,19 @@ class Features:
         training_rows: Ints,
         probabilities: NDArray[np.floating],
     ) -> None:
-        self.names = ("features",) if _fields(dataset.schema) else ()
+        self.names = _names(dataset.schema)
+
+    def state(self) -> dict[str, Tensor]:
+        """Nothing; items' features come with the rows."""
+        return {}
+
+    @classmethod
+    def from_state(cls, schema: Schema, state: Mapping[str, Tensor]) -> Self:
+        """Restore it for data of this schema."""
+        arrays(state, {})
+        made = cls.__new__(cls)
+        made.names = _names(schema)
+        return made
 
     def __call__(self, dataset: EncodedDataset, episodes: EpisodeRows) -> Tensor:
         fields = _fields(dataset.schema)
@@ -58,6 +72,10 @@ class Features:
 
         support, query = (item_of(dataset, rows) for rows in (episodes.support, episodes.query))
         return over_pairs(support, query, block).unsqueeze(-1)
+
+
+def _names(schema: Schema) -> tuple[str, ...]:
+    return ("features",) if _fields(schema) else ()
 
 
 def _fields(schema: Schema) -> list[Field]:

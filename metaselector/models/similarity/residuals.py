@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple, Self
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy import sparse
+from torch import Tensor
 
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.interactions import Ints
 from metaselector.models.similarity.pairs import item_ids, item_of
+from metaselector.models.similarity.saving import arrays
 
 _MULTIPLY, _ENTRY, _CALL = 8, 10, 500_000
 """Rough relative costs: of a product of two residuals, of an entry or pair that is copied, and of
@@ -53,6 +57,47 @@ class ResidualMatrix:
         """Users with each item, ``[I]``."""
         # Residuals of these users, of any item: the products of an item with all others.
         self._reach = _Three.of(residuals).ones @ np.diff(by_user.indptr).astype(np.float64)
+
+    def state(self) -> dict[str, Tensor]:
+        """What :meth:`from_state` restores it from.
+
+        Returns:
+            ``raters``, int32 ``[I]``, users of each item; ``users``, int32 ``[n]``, the users of
+            the first item, then of the second, and so on; ``residuals``, float32 ``[n]``, theirs;
+            ``shrink``, float64.
+        """
+        values = self._by_item.data.astype(np.float32), self._by_item.indices.astype(np.int32)
+        residuals, users = map(torch.from_numpy, values)
+        raters = torch.from_numpy(self.raters.astype(np.int32))
+        shrink = torch.tensor(self._shrink, dtype=torch.float64)
+        return {"raters": raters, "users": users, "residuals": residuals, "shrink": shrink}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Tensor], items: int) -> Self:
+        """Restore a matrix of so many items; raises :class:`ValueError` if `state` is damaged."""
+        raters, users, residuals, shrink = arrays(
+            state,
+            {
+                "raters": (torch.int32, 1),
+                "users": (torch.int32, 1),
+                "residuals": (torch.float32, 1),
+                "shrink": (torch.float64, 0),
+            },
+        )
+        if len(raters) != items:
+            raise ValueError(f"'raters' has {len(raters)} items, not {items}")
+        n, starts = len(users), np.concatenate([[0], np.cumsum(raters, dtype=np.int64)])
+        if len(residuals) != n or (raters < 0).any() or starts[-1] != n:
+            raise ValueError(f"'raters' and 'residuals' do not fit {n} 'users'")
+        item = np.repeat(np.arange(items), raters)
+        ascending = (np.diff(users) > 0) | (np.diff(item) > 0)
+        if n and not (ascending.all() and users.min() >= 0 and users.max() < n):
+            raise ValueError("'users' are not ascending within an item, or out of range")
+        if (np.abs(residuals) > 1).any() or shrink < 0:
+            raise ValueError("'residuals' or 'shrink' are out of range")
+        shape = items, int(users.max(initial=-1)) + 1
+        entries = residuals.astype(np.float64), users, starts
+        return cls(sparse.csr_array(entries, shape=shape), float(shrink))
 
     def between(self, rows: Ints, columns: Ints) -> NDArray[np.float64]:
         """Correlations of items, ``[len(rows), len(columns)]``; `columns` are distinct."""
@@ -108,14 +153,32 @@ def mean_residuals(
 ) -> sparse.csr_array:
     """Mean of ``y - p`` over the rows of each item and user, float64 ``[items, users]``.
 
-    Items are in the order of the vocabulary.
+    Items are in the order of the vocabulary. Rows without a label do not count.
     """
     item = item_ids(dataset, item_of(dataset, rows))
     user = np.searchsorted(dataset.user_offsets, rows, side="right") - 1
     residual = dataset.labels[rows].astype(np.float64) - probabilities
-    known = item >= 0
+    known = (item >= 0) & ~np.isnan(residual)
     place, shape = (item[known], user[known]), (items, dataset.num_users)
     sums = sparse.coo_array((residual[known], place), shape=shape).tocsr()
     counts = sparse.coo_array((np.ones(len(place[0])), place), shape=shape).tocsr()
     sums.data /= counts.data
     return sums
+
+
+def compact(residuals: sparse.csr_array) -> sparse.csr_array:
+    """Round residuals to float32, and leave out users without any.
+
+    The others are sorted by a number that only depends on their own residuals. So their order does
+    not give away who they are, and sums over users do not depend on their order in the data.
+
+    Args:
+        residuals: float64 ``[items, users]``, sparse.
+    """
+    by_user = residuals.T.tocsr()
+    by_user.data = by_user.data.astype(np.float32).astype(np.float64)
+    positive = by_user.data + 2  # so that residuals of 0 count
+    weights = np.random.default_rng(0).random(by_user.shape[1])
+    key = sparse.csr_array((positive, by_user.indices, by_user.indptr), by_user.shape) @ weights
+    users = np.flatnonzero(np.diff(by_user.indptr))
+    return by_user[users[np.argsort(key[users], kind="stable")]].T.tocsr()

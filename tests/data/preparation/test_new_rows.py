@@ -24,6 +24,7 @@ from metaselector.data.preparation.encode import encode_to
 from metaselector.data.preparation.fitted_encoder import FittedEncoder
 from metaselector.data.preparation.given_rows import RawRows
 from metaselector.data.preparation.new_rows import NewRows, encode_rows
+from metaselector.data.splitting.episodes import hours_of
 
 HISTORY, CANDIDATES = Path("history"), Path("candidates")
 
@@ -160,6 +161,34 @@ def test_episodes_are_of_every_user(films: tuple[Path, pd.DataFrame]) -> None:
     assert source.tolist() == [[6, -1], [7, 5]]
 
 
+def test_hours_count_from_the_first_candidate_after_the_history(
+    films: tuple[Path, pd.DataFrame],
+) -> None:
+    """An older candidate does not change what the others are told of the support."""
+    encoder = FittedEncoder.load(films[0])
+    hour = 3600
+    times = {"a": [1, 30, 20, 2], "b": [0, 1], "c": [9, 8]}  # candidates; all have history at 3, 4
+    past = [candidates_of(["i1", "i2"], [3 * hour, 4 * hour]).assign(user=u) for u in times]
+    asked = [
+        candidates_of(["i3"] * len(at), [hour * t for t in at]).assign(user=u)
+        for u, at in times.items()
+    ]
+    found = encode_rows(
+        encoder,
+        RawRows.of_frame(encoder, pd.concat(past).assign(rating=4), HISTORY),
+        RawRows.of_frame(encoder, pd.concat(asked), CANDIDATES),
+    )
+    episodes = found.episodes(2)
+    assert episodes.since is not None
+    assert found.dataset.source_rows[episodes.since].tolist() == [8, 10, 13]
+    support, query = hours_of(found.dataset, episodes)
+    # All of b's candidates are older than their history.
+    assert support.tolist() == [[-17, -16], [3, 4], [-5, -4]]
+    assert query[0].tolist() == [-19, -18, 0, 10]
+    one = episodes.some(np.array([2]))
+    assert hours_of(found.dataset, one)[0].tolist() == [[-5, -4]]
+
+
 @pytest.mark.parametrize("support_size", [0, 2, 4])
 def test_many_candidates_go_to_further_episodes(
     films: tuple[Path, pd.DataFrame], support_size: int
@@ -178,6 +207,9 @@ def test_many_candidates_go_to_further_episodes(
         query = parts.query[mine]
         assert query[query >= 0].tolist() == whole.query[place][whole.query[place] >= 0].tolist()
         assert np.array_equal(parts.support[mine], [whole.support[place]] * mine.sum())
+        assert whole.since is not None
+        assert parts.since is not None
+        assert (parts.since[mine] == whole.since[place]).all()
 
 
 @pytest.mark.parametrize(

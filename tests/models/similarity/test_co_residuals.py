@@ -55,13 +55,17 @@ def by_loop(
     for a, of_a in residuals.items():
         for b, of_b in residuals.items():
             common = sorted(of_a.keys() & of_b.keys())
-            x, y = ([sum(of[u]) / len(of[u]) for u in common] for of in (of_a, of_b))
+            x, y = ([_mean(of[u]) for u in common] for of in (of_a, of_b))
             squares = sum(v * v for v in x) * sum(v * v for v in y)
             if squares and UNSEEN not in (a, b):
                 product = sum(v * w for v, w in zip(x, y, strict=True))
                 n = len(common)
                 found[a, b] = n / (n + shrink) * product / math.sqrt(squares)
     return found
+
+
+def _mean(of: list[float]) -> float:
+    return float(np.float32(sum(of) / len(of)))
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -25,6 +27,18 @@ def test_means_of_repeated_rows() -> None:
     found = mean_residuals(dataset, np.array([0, 1, 2, 3, 4]), p, items=2)  # not the last row
     assert found.toarray().tolist() == [[0, 0.25], [0.125, 0.5]]
     assert found.nnz == 3
+
+
+def test_rows_without_a_label_do_not_count() -> None:
+    """They lack the first of several tasks."""
+    dataset = catalogue([(0, 0, 1), (0, 0, 0), (0, 1, 1)], [1, 2])
+    labels = dataset.task_labels.copy()
+    labels[1:] = np.nan
+    found = mean_residuals(
+        replace(dataset, task_labels=labels), np.arange(3), np.full(3, 0.25), items=2
+    )
+    assert found.toarray().tolist() == [[0.75], [0]]
+    assert found.nnz == 1
 
 
 @pytest.mark.parametrize("density", [0.05, 0.5])
