@@ -118,7 +118,7 @@ class AdaptConfig(Section):
         True, description="learn separate rates for each inner step (granularity scalar or tensor)"
     )
     half_lives: tuple[float | None, ...] = Field(
-        (20.0, 2.0),
+        default_factory=lambda given: (20.0, 2.0)[2 - min(given.get("steps", 2), 2) :],
         description="recency weighting in the last inner steps, one value per step: number of "
         "later rows that halve a support row's weight; null: equal weights, as in "
         "all earlier steps",
