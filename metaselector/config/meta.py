@@ -118,10 +118,10 @@ class AdaptConfig(Section):
         True, description="learn separate rates for each inner step (granularity scalar or tensor)"
     )
     half_lives: tuple[float | None, ...] = Field(
-        default_factory=lambda given: (20.0, 2.0)[2 - min(given.get("steps", 2), 2) :],
+        (20.0, 2.0),
         description="recency weighting in the last inner steps, one value per step: number of "
         "later rows that halve a support row's weight; null: equal weights, as in "
-        "all earlier steps",
+        "all earlier steps; with fewer steps than values, the last values hold",
     )
     time_decay: float = Field(
         0.5,
@@ -199,11 +199,6 @@ class AdaptConfig(Section):
     def _steps(self) -> AdaptConfig:
         if any(half_life is not None and half_life <= 0 for half_life in self.half_lives):
             raise ValueError(f"half_lives must be positive or null, got {list(self.half_lives)}")
-        if len(self.half_lives) > max(self.steps, 1):
-            raise ValueError(
-                f"half_lives has {len(self.half_lives)} values for {self.steps} steps; give at "
-                "most one per step"
-            )
         if self.per_step and self.rule == "meta-sgd" and self.granularity == "element":
             raise ValueError("per_step needs granularity scalar or tensor, got element")
         return self
@@ -211,7 +206,7 @@ class AdaptConfig(Section):
     @property
     def half_life_of_steps(self) -> tuple[float | None, ...]:
         """The half-life of every inner step; null weights all support rows equally."""
-        given = self.half_lives[: self.steps]
+        given = self.half_lives[max(len(self.half_lives) - self.steps, 0) :]
         return (None,) * (self.steps - len(given)) + given
 
 
