@@ -199,6 +199,11 @@ class AdaptConfig(Section):
     def _steps(self) -> AdaptConfig:
         if any(half_life is not None and half_life <= 0 for half_life in self.half_lives):
             raise ValueError(f"half_lives must be positive or null, got {list(self.half_lives)}")
+        if len(self.half_lives) > max(self.steps, 2):  # the default has two, for any steps
+            raise ValueError(
+                f"half_lives has {len(self.half_lives)} values for {self.steps} steps; give at "
+                "most one per step"
+            )
         if self.per_step and self.rule == "meta-sgd" and self.granularity == "element":
             raise ValueError("per_step needs granularity scalar or tensor, got element")
         return self
