@@ -14,6 +14,7 @@ from safetensors.numpy import load_file
 from metaselector.common.progress import Silent
 from metaselector.config import Config, load_config
 from metaselector.evaluate.predictions import load_predictions
+from metaselector.meta.variants import variants_of
 from metaselector.runs.run import Run
 from metaselector.runs.stages.evaluate import evaluate
 from metaselector.runs.stages.prepare import prepare_run
@@ -31,6 +32,8 @@ CONFIG: Config = load_config(
         "selector.hidden_size=4",
         "adapt.support_size=10",
         "meta_train.epochs=2",
+        "selector.epochs=2",
+        "paper.epochs=2",
         "meta_train.users_per_batch=10",
         "evaluate.resamples=2",
         "threads=1",
@@ -86,7 +89,7 @@ def changed_tensors(a: Run, b: Run) -> set[str]:
     """``checkpoint/tensor`` of every tensor that differs."""
     first, second = checkpoints(a), checkpoints(b)
     assert first.keys() == second.keys()
-    assert len(first) == 4 * 3 + 4
+    assert len(first) == 4 * 3 + len(variants_of(CONFIG.adapt)) == 4 * 3 + 9
     changed = set()
     for name, tensors in first.items():
         assert tensors.keys() == second[name].keys()

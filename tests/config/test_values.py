@@ -55,6 +55,12 @@ def test_half_lives_apply_to_the_last_steps() -> None:
     assert AdaptConfig(steps=2, half_lives=(None, 4.0)).half_life_of_steps == (None, 4.0)
     assert AdaptConfig(steps=1, half_lives=()).half_life_of_steps == (None,)
     assert AdaptConfig(steps=0, half_lives=(2.0,)).half_life_of_steps == ()
+    assert [AdaptConfig(steps=steps).half_life_of_steps for steps in range(4)] == [
+        (),
+        (2.0,),
+        (20.0, 2.0),
+        (None, 20.0, 2.0),
+    ]
 
 
 @pytest.mark.parametrize(

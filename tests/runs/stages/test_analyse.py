@@ -25,6 +25,7 @@ from tests.runs.notes import Notes
 WriteWorld = Callable[..., Path]
 Make = Callable[..., Run]
 VARIANTS = ["metaselector-simplified", "metaselector"]
+PAPER = ["metaselector-paper-simplified", "metaselector-paper"]
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,13 @@ def make(write_world: WriteWorld, tmp_path_factory: pytest.TempPathFactory) -> M
 
     def made(*models: str, settings: tuple[str, ...] = ()) -> Run:
         folder = tmp_path_factory.mktemp("analyse")
-        quick = ("meta_train.epochs=1", "adapt.support_size=5", "evaluate.resamples=20")
+        quick = (
+            "meta_train.epochs=1",
+            "selector.epochs=1",
+            "paper.epochs=1",
+            "adapt.support_size=5",
+            "evaluate.resamples=20",
+        )
         chosen = folder / "models.yaml"  # a file's base models replace the defaults
         short = ", ".join(f"{name}: {{pretrain: {{epochs: 1}}}}" for name in models)
         chosen.write_text(f"base_models: {{{short}}}\n")
@@ -116,7 +123,7 @@ def test_tables_agree_with_what_evaluation_wrote(run: Run) -> None:
     history = pd.read_csv(run.directory / "history.csv")
     assert set(history.loc[history["seconds"].notna(), "stage"]) == {"meta-train"}
     assert table(run, "cost")[["seed", "model"]].to_numpy().tolist() == [
-        [seed, model] for seed in (0, 3) for model in VARIANTS
+        [seed, model] for seed in (0, 3) for model in (*PAPER, *VARIANTS)
     ]
 
 
@@ -175,7 +182,12 @@ def test_one_base_model(make: Make) -> None:
 
 
 def test_a_rule_that_learns_no_rates_and_takes_no_steps(make: Make) -> None:
-    run = make("lr", "fm", settings=("adapt.rule=maml", "adapt.steps=0"))
+    none = ("adapt.rule=maml", "adapt.steps=0", "adapt.residuals.enabled=false")
+    run = make("lr", "fm", settings=none)
     analyse(run, Silent())
     assert table(run, "steps")["steps"].tolist() == [0, 0]
+    assert set(table(run, "rates")["model"]) == set(PAPER)
+    no_rates = pd.read_csv(run.directory / "rates.csv").iloc[:0]
+    no_rates.to_csv(run.directory / "rates.csv", index=False)
+    analyse(run, Silent())
     assert table(run, "rates").empty
