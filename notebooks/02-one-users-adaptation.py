@@ -161,10 +161,9 @@ plt.show()
 loss.rename("logloss").rename_axis("rows").to_frame().T.round(4)
 
 # %% [markdown]
-# The learning rates of the inner loop were learned for 40 rows. On one or two rows they take
-# equally large steps along a gradient that is mostly noise, which is worse than not adapting at
-# all. If you expect supports of all sizes, train for them: with `adapt.prior_rows`, few rows move
-# the parameters less.
+# Meta-training shows supports of all sizes and learns how far to trust few rows
+# (`adapt.support_sizes`, `adapt.prior_rows`), so one model serves every size. The curve of all
+# users is in `support_curve.csv` of an evaluated run.
 #
 # ## Which rows changed the weights
 #
@@ -197,7 +196,7 @@ plt.show()
 #   *item*, *rating* and *timestamp*.
 # - With ipywidgets installed, a slider: `interact(lambda size: adapted(size, history,
 #   later)[names].mean(), size=(0, 40))`.
-# - Train with `MetaSelector(adapt={"prior_rows": 10}, directory="runs/notebooks/prior-rows")` and
-#   run the loop again.
+# - Train with `MetaSelector(adapt={"support_sizes": [], "prior_rows": 0, "learned_weights": False},
+#   directory="runs/notebooks/always-40-rows")` and run the loop again: few rows now do harm.
 # - The same from the command line, with a figure: `metaselector explain --run
 #   runs/notebooks/movielens-100k --user 42`.
