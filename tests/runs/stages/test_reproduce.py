@@ -140,6 +140,15 @@ def test_results_say_what_they_are_of(results: pd.DataFrame) -> None:
     assert set(results["n_users"]) == {943}
 
 
+@pytest.mark.parametrize("n", [1, 2, 3, 5, 10, 20, 40])
+def test_adapting_does_no_harm(run: Path, n: int) -> None:
+    """However few rows a user has: as `model.adapt` works by default."""
+    found = pd.read_csv(run / "support_curve_differences.csv").set_index(
+        ["model", "baseline", "metric", "n"]
+    )["difference"]
+    assert found["metaselector", "not-adapted", "logloss", n] < 0.0005
+
+
 def test_results_are_those_of_the_predictions(run: Path, results: pd.DataFrame) -> None:
     """Recomputed with scikit-learn."""
     predictions = load_predictions(run / "predictions.parquet").groupby("model")
