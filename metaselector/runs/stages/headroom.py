@@ -31,7 +31,7 @@ def measure_headroom(
         progress: shows how much is done.
 
     Yields:
-        Each folder with predictions, one per task and support size, and its table: that of
+        Each folder with predictions, one per task and results table, and its table: that of
         :func:`~metaselector.evaluate.headroom_table.headroom_table`, with quantiles of test users'
         support sizes.
 
@@ -44,9 +44,10 @@ def measure_headroom(
         raise UserError(f"seed {seed}: {nearest(str(seed), [str(known) for known in seeds])}")
     chosen = seeds[0] if seed is None else seed
     models = list(run.config.base_models)
+    splits = {each.folder: each for each in (*run.protocol.evaluation_splits, run.protocol.overall)}
     folders = [
-        (run.directory / task / split.folder, split)
-        for split in run.protocol.evaluation_splits
+        (run.directory / task / folder, split)
+        for folder, split in splits.items()
         for task in run.task_folders
     ]
     with progress.task("headroom", len(folders) * len(WINDOWS)) as advance:
@@ -58,6 +59,7 @@ def measure_headroom(
                 generator = np.random.default_rng(chosen)
                 tables.append(headroom_table(align(mine), window, generator, n_resamples))
                 advance()
-            sizes = (split.test.support != NO_ROW).sum(axis=1)
+            every = pd.Series((split.test.support != NO_ROW).sum(axis=1))
+            sizes = every.groupby(split.test.users).max().to_numpy()  # of their last episode
             tables.append(support_quantiles(sizes, "test", tables[0]["models"].iloc[0]))
             yield folder, pd.concat(tables, ignore_index=True)
