@@ -13,6 +13,7 @@ from metaselector.common.progress import Silent
 from metaselector.config import Config, change_config, load_config
 from metaselector.data.splitting.by_date import ByDate
 from metaselector.evaluate.predictions import load_predictions
+from metaselector.meta.variants import variants_of
 from metaselector.runs.run import Run
 from metaselector.runs.stages.evaluate import evaluate
 from metaselector.runs.stages.prepare import prepare_run
@@ -109,7 +110,7 @@ def changed_checkpoints(a: Run, b: Run) -> set[str]:
         for run in (a, b)
     )
     assert first.keys() == second.keys()
-    assert len(first) == 3 * 3 + 4
+    assert len(first) == 3 * 3 + len(variants_of(CONFIG.adapt))
     return {
         name
         for name, tensors in first.items()
