@@ -2,6 +2,7 @@
 #
 #   make reproduce          the main job on real data     SMOKE=1: a short one   DATA=path: your own copy
 #                           PROTOCOL=cold: the second protocol, users that base models have never seen
+#                           PROTOCOL=global: train before a date, predict everybody's rows after it
 #                           SEEDS="0 1": these random seeds
 #   make publish            the main job, its results copied into benchmarks/results/
 #   make tables             the long table over five seeds, into benchmarks/results/movielens-100k-warm/
@@ -33,7 +34,7 @@ reproduce_options := $(data_option) $(if $(SEEDS),$(foreach seed,$(SEEDS),--seed
 reproduce_options += $(if $(PROTOCOL),--protocol $(PROTOCOL))
 ifdef SMOKE
 reproduce_options += --config benchmarks/configs/smoke.yaml
-reproduce_options += --run runs/movielens-100k$(if $(filter cold,$(PROTOCOL)),-cold)-smoke
+reproduce_options += --run runs/movielens-100k$(addprefix -,$(filter-out warm,$(PROTOCOL)))-smoke
 endif
 
 .PHONY: help setup reproduce publish tables multitask test test-all test-oldest-torch browser peers

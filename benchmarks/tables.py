@@ -2,8 +2,9 @@
 
     python -m benchmarks.tables --dataset movielens-100k --protocol warm --seeds 5
 
-writes ``benchmarks/results/movielens-100k-warm/``; ``--protocol cold`` tests new users. Models that
-an interrupted run trained with the same settings are reused.
+writes ``benchmarks/results/movielens-100k-warm/``; ``--protocol cold`` tests new users, and
+``--protocol global`` what comes after a date. Models that an interrupted run trained with the same
+settings are reused.
 """
 
 from __future__ import annotations
@@ -29,8 +30,9 @@ MADE_WITH = ("config.yaml", "environment.json")
 PROTOCOLS = {
     "warm": (*TABLE, *MADE_WITH),
     "cold": ("support.csv", "summary.md", "summary.tex", *MADE_WITH),
+    "global": (*TABLE, *MADE_WITH),
 }
-"""Files of a run to keep; with new users, also :data:`TABLE` for each support size."""
+"""Files of a run to keep; also :data:`TABLE` for each support size, or for known and new users."""
 
 CONFIG = Path(__file__).parent / "configs" / "tables.yaml"
 

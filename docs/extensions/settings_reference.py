@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import types
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 
@@ -90,6 +91,7 @@ def _kind(annotation: Any) -> str:
         int: "whole number",
         float: "number",
         str: "text",
+        datetime: "date or time",
         Any: "anything",
     }
     return "null" if annotation is types.NoneType else names[annotation]

@@ -61,6 +61,7 @@ def data_describe(
     from metaselector.data.fetch import fetch
     from metaselector.data.profile.describe import describe
     from metaselector.data.registry import read
+    from metaselector.data.splitting.dates import given_dates
     from metaselector.data.splitting.windows import Windows
     from metaselector.report.profile import print_profile, write_profile
 
@@ -73,6 +74,8 @@ def data_describe(
         windows=Windows(split.early, split.train, split.valid),
         cold_seed=settings.cold_seed,
         min_user_rows=settings.data.min_user_rows,
+        by_date=settings.by_date,
+        dates=given_dates(settings),
     )
     print_profile(profile, console())
     if json is not None:

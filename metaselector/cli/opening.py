@@ -43,7 +43,7 @@ def open_run(options: Options, *, fresh: bool = False) -> Run:
         wanted = load(options, config)
         # A schema is named by its path.
         name = Path(wanted.dataset).stem if is_schema(wanted.dataset) else wanted.dataset
-        run = Path("runs") / (f"{name}-cold" if wanted.protocol == "cold" else name)
+        run = Path("runs") / (name if wanted.protocol == "warm" else f"{name}-{wanted.protocol}")
     saved = run / "config.yaml"
     if options.resume and not saved.exists():
         raise UserError(f"{run}: nothing to resume, found no config.yaml; omit --resume")

@@ -31,7 +31,7 @@ RUN = option(
     "--run",
     Path | None,
     help="Directory of the run: data, checkpoints, results.",
-    show_default="runs/<dataset>, or runs/<dataset>-cold for the cold protocol",
+    show_default="runs/<dataset>; runs/<dataset>-<protocol> unless the protocol is warm",
 )
 _SETTINGS_FILE = "YAML file with any of the settings that `metaselector config` prints."
 CONFIG = option("--config", Path | None, help=_SETTINGS_FILE, show_default="the defaults")
@@ -82,7 +82,8 @@ PROTOCOL = setting(
     "--protocol",
     str | None,
     help="warm: predict later rows of the users on whose earlier rows the base models were "
-    "trained; cold: predict users that the base models have never seen.",
+    "trained; cold: predict users that the base models have never seen; global: train on "
+    "everybody's rows before a date, predict the rows after it.",
     show_default="warm",
 )
 DATA = option(

@@ -6,10 +6,16 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from metaselector.common.text import shown
-from metaselector.config.data import ColdConfig, DataConfig, SplitConfig, default_data
+from metaselector.config.data import (
+    ColdConfig,
+    DataConfig,
+    SplitConfig,
+    WindowsConfig,
+    default_data,
+)
 from metaselector.config.evaluate import EvaluateConfig
 from metaselector.config.meta import AdaptConfig, MetaTrainConfig, PaperConfig, SelectorConfig
 from metaselector.config.models import BaseModelConfig, default_base_models
@@ -64,10 +70,11 @@ class Config(Section):
         "movielens-100k",
         description="name of the data set; `metaselector reproduce --help` lists them",
     )
-    protocol: Literal["warm", "cold"] = Field(
+    protocol: Literal["warm", "cold", "global"] = Field(
         "warm",
         description="warm: predict later rows of users whose earlier rows the base models were "
-        "trained on; cold: predict users that the base models have never seen",
+        "trained on; cold: predict users that the base models have never seen; global: train on "
+        "everybody's rows before a date, predict the rows after it",
     )
     seeds: tuple[Annotated[int, Field(ge=0, lt=2**63)], ...] = Field(
         (0,), min_length=1, description="random seeds; the whole pipeline runs once per seed"
@@ -96,8 +103,8 @@ class Config(Section):
     )
 
     @property
-    def percentages(self) -> SplitConfig:
-        """The protocol's split: of each user's rows if warm, of the users if cold."""
+    def percentages(self) -> WindowsConfig:
+        """The protocol's split: of each user's rows (warm), users (cold) or all rows (global)."""
         return self.cold if self.protocol == "cold" else self.split
 
     @property
@@ -111,6 +118,18 @@ class Config(Section):
     def cold_seed(self) -> int | None:
         """Random seed of the split of users; None for the warm protocol."""
         return self.cold.split_seed if self.protocol == "cold" else None
+
+    @property
+    def by_date(self) -> bool:
+        """Whether the windows of all users end at the same dates."""
+        return self.protocol == "global"
+
+    @field_validator("split")
+    @classmethod
+    def _dates_are_used(cls, split: SplitConfig, info: ValidationInfo) -> SplitConfig:
+        if split.dates is not None and info.data.get("protocol") != "global":
+            raise ValueError("only protocol=global splits by date; set it, or omit the dates")
+        return split
 
     @field_validator("seeds")
     @classmethod

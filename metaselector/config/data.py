@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
@@ -21,7 +22,9 @@ class DataConfig(Section):
         1, ge=1, description="words in fewer training rows than this are encoded as unseen"
     )
     drop_short_users: bool = Field(
-        False, description="drop users with a single row instead of stopping with an error"
+        False,
+        description="drop users with a single row instead of stopping with an error; global keeps "
+        "them",
     )
     min_user_rows: int = Field(
         1, ge=1, description="drop users with fewer rows than this, counted without repeated rows"
@@ -39,25 +42,15 @@ def default_data(dataset: str) -> DataConfig:
     return DataConfig.model_validate(OF_DATASETS.get(dataset, {}))
 
 
-class SplitConfig(Section):
-    """The warm protocol: where each user's windows end, in time order."""
+class WindowsConfig(Section):
+    """Where the windows of a split end, in percent."""
 
-    early: int = Field(
-        60, gt=0, lt=100, description="percent of a user's rows that the early base models train on"
-    )
-    train: int = Field(
-        80, gt=0, lt=100, description="percent of a user's rows where the train window ends"
-    )
-    valid: int = Field(
-        90,
-        gt=0,
-        lt=100,
-        description="percent of a user's rows where the valid window ends; the rest is the test "
-        "window",
-    )
+    early: int = Field(60, gt=0, lt=100, description="where the early window ends")
+    train: int = Field(80, gt=0, lt=100, description="where the train window ends")
+    valid: int = Field(90, gt=0, lt=100, description="where the valid window ends")
 
     @model_validator(mode="after")
-    def _ordered(self) -> SplitConfig:
+    def _ordered(self) -> WindowsConfig:
         if not self.early < self.train < self.valid:
             raise ValueError(
                 f"early < train < valid must hold, got {self.early}, {self.train}, {self.valid}"
@@ -65,7 +58,49 @@ class SplitConfig(Section):
         return self
 
 
-class ColdConfig(SplitConfig):
+class SplitConfig(WindowsConfig):
+    """Where windows end, in time order: in each user's rows (warm) or in all rows (global)."""
+
+    early: int = Field(
+        60,
+        gt=0,
+        lt=100,
+        description="percent of a user's rows (global: of all rows) that the early base models "
+        "train on",
+    )
+    train: int = Field(
+        80,
+        gt=0,
+        lt=100,
+        description="percent of a user's rows (global: of all rows) where the train window ends",
+    )
+    valid: int = Field(
+        90,
+        gt=0,
+        lt=100,
+        description="percent of a user's rows (global: of all rows) where the valid window ends; "
+        "the rest is the test window",
+    )
+    dates: tuple[datetime, datetime, datetime] | None = Field(
+        None,
+        description="global: dates or times (UTC) where early, train and valid end, instead of "
+        "percentages, such as [2024-01-01, 2024-03-01, 2024-04-01]",
+    )
+
+    @field_validator("dates")
+    @classmethod
+    def _in_utc(cls, dates: tuple[datetime, ...] | None) -> tuple[datetime, ...] | None:
+        if dates is None:
+            return None
+        found = tuple(
+            d.replace(tzinfo=UTC) if d.tzinfo is None else d.astimezone(UTC) for d in dates
+        )
+        if not found[0] < found[1] < found[2]:
+            raise ValueError("expected three dates in ascending order")
+        return found
+
+
+class ColdConfig(WindowsConfig):
     """The cold protocol: how users are split, and their support sizes."""
 
     early: int = Field(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import yaml
@@ -40,8 +41,12 @@ def documented_yaml(config: Config) -> str:
 
 
 def _inline(value: Any) -> str:
-    plain = list(value) if isinstance(value, tuple) else value
+    plain = [_plain(each) for each in value] if isinstance(value, tuple) else value
     return yaml.safe_dump(plain, default_flow_style=True).removesuffix("\n...\n").strip()
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime) else value
 
 
 def _comment(info: FieldInfo) -> str:

@@ -41,6 +41,8 @@ class Explanation(NamedTuple):
 def explain_user(run: Run, user: str, seed: int | None = None) -> Explanation:
     """Leave out each support row of a user's test window in turn.
 
+    Of a user who is predicted block by block, it is the last block.
+
     Features do not change: a row that is left out of the support still counts in the history
     features of later rows.
 
@@ -54,8 +56,8 @@ def explain_user(run: Run, user: str, seed: int | None = None) -> Explanation:
     if user not in dataset.user_names:
         near = nearest(user, dataset.user_names[:10_000])
         raise UserError(f"{run.directory}: there is no user '{user}'; {near}")
-    found = run.protocol.evaluation_splits[-1].test
-    place = np.flatnonzero(found.users == dataset.user_names.index(user))
+    found = run.protocol.overall.test
+    place = np.flatnonzero(found.users == dataset.user_names.index(user))[-1:]
     if not len(place):
         raise UserError(f"{run.directory}: user '{user}' has no rows in the test; choose another")
     episode = found.some(place)

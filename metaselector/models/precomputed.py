@@ -99,7 +99,7 @@ def with_scores(
 
     Raises:
         ConfigError: the data has several tasks, or several rows with the same ``row``, or there is
-            an estimator and the protocol is cold.
+            an estimator and the protocol is not warm.
         DataError: as :func:`read_scores`.
     """
     names = scored_names(models)
@@ -133,8 +133,8 @@ def _check(dataset: EncodedDataset, models: Models, name: str) -> None:
             f"{where}: negatives were sampled for this data, so several of its rows share one row "
             "number; put the negatives into the file, or join by user and item"
         )
-    if file is None and dataset.schema.protocol == "cold":
+    if file is None and dataset.schema.protocol != "warm":
         raise ConfigError(
-            f"{where}: works with protocol=warm only: with new users, the history of a row differs "
-            "between tables, but a run keeps one score of an estimator per row"
+            f"{where}: works with protocol=warm only: otherwise the history of a row depends on "
+            "the support set, but a run keeps one score of an estimator per row"
         )

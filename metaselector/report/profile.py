@@ -64,6 +64,14 @@ def _overview(profile: LogProfile) -> Table:
             "times (UTC)": f"{_time(profile.first_time)} to {_time(profile.last_time)}",
             "repeated rows": f"{profile.repeated_rows:,} (user, item and time of an earlier row)",
         }
+    if profile.split_dates is not None:
+        ends = zip(("early", "train", "valid"), map(_time, profile.split_dates), strict=True)
+        lines["windows end at"] = ", ".join(f"{date} ({name})" for name, date in ends)
+    if profile.future_share is not None and profile.future_tests is not None:
+        lines["future share"] = (
+            f"{_percent(profile.future_share)} of the training rows are later than a test row, on "
+            f"average; {_percent(profile.future_tests)} of the test rows have later training rows"
+        )
     for name, text in lines.items():
         table.add_row(name, cell(text))
     return table

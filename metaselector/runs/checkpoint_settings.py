@@ -67,7 +67,7 @@ class CheckpointSettings:
     def _shared(
         self, seed: int, models: tuple[str, ...], windows: tuple[Window, ...]
     ) -> dict[str, Any]:
-        """Return data, windows, seed and base models.
+        """Return data, windows (dates only if given), seed and base models.
 
         A base model in peer learning depends on all of its peers.
         """
@@ -76,6 +76,8 @@ class CheckpointSettings:
             models = tuple(n for n in self.config.base_models if n in models or n in taught)
         split = "cold" if self.config.protocol == "cold" else "split"
         config = self.config.model_dump(mode="json", include={split, "base_models"})
+        if split == "split" and config[split]["dates"] is None:
+            del config[split]["dates"]
         config["base_models"] = {name: config["base_models"][name] for name in models}
         for name, model in config["base_models"].items():
             for key in ("model", "estimator"):

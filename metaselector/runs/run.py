@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from metaselector.common.errors import CheckpointError, ConfigError, DataError
 from metaselector.config import Config
 from metaselector.data.encoded.dataset import EncodedDataset
+from metaselector.data.microseconds import as_text
 from metaselector.data.own.own_log import is_schema
 from metaselector.data.preparation.fitted_encoder import FittedEncoder
 from metaselector.data.splitting import make_protocol
+from metaselector.data.splitting.dates import given_dates
 from metaselector.data.splitting.protocol import EvaluationProtocol
 from metaselector.meta.variants import Variant, variants_of
 from metaselector.models.precomputed import scored_names, with_scores
@@ -63,15 +66,17 @@ class Run:
             ("data.min_user_rows", schema.min_user_rows or 1, config.data.min_user_rows),
             ("protocol", schema.protocol, config.protocol),
             (
-                "split" if config.protocol == "warm" else "cold",
+                "cold" if config.protocol == "cold" else "split",
                 schema.windows,
                 (split.early, split.train, split.valid),
             ),
             ("cold.split_seed", schema.cold_seed, config.cold_seed),
+            ("split.dates", schema.dates if schema.dates_given else None, given_dates(config)),
         ):
             if prepared != wanted:
+                before, now = (_shown(key, value) for value in (prepared, wanted))
                 raise CheckpointError(
-                    f"{self.data_directory}: prepared with {key}={prepared}, this run has {wanted}"
+                    f"{self.data_directory}: prepared with {key}={before}, this run has {now}"
                     "; run `metaselector data prepare` again or use another --run directory"
                 )
         return with_scores(dataset, config.base_models, config.seeds, self._items)
@@ -146,3 +151,9 @@ class Run:
     def variants(self) -> tuple[Variant, ...]:
         """The variants that the settings ask to meta-train."""
         return variants_of(self.config.adapt)
+
+
+def _shown(key: str, value: Any) -> str:
+    """A setting's value for a message; dates are kept in microseconds."""
+    dated = key == "split.dates" and value is not None
+    return f"[{', '.join(map(as_text, value))}]" if dated else str(value)

@@ -158,7 +158,7 @@ def overlap(source: EncodedDataset, target: EncodedDataset) -> list[str]:
     """Warnings and notes on a transfer, one sentence each."""
     notes = []
     ours, theirs = target.schema, source.schema
-    split = (ours.windows, ours.cold_seed), (theirs.windows, theirs.cold_seed)
+    split = [(each.windows, each.cold_seed, each.dates) for each in (ours, theirs)]
     if ours.dataset == theirs.dataset and split[0] != split[1]:
         shared = len(set(source.user_names) & set(target.user_names))
         if shared:

@@ -31,13 +31,14 @@ def test_new_users_from_raw_data_to_the_overview(
     assert "cold.support_sizes was [3, 6], now [3]" in other.error
 
 
-def test_the_run_of_new_users_has_a_place_of_its_own(
-    invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("protocol", ["cold", "global"])
+def test_the_run_of_another_protocol_has_a_place_of_its_own(
+    invoke: Invoke, monkeypatch: pytest.MonkeyPatch, protocol: str
 ) -> None:
     monkeypatch.setattr(prepare_stage, "prepare_run", lambda *_: None)
-    for options in (("--protocol", "cold"), ("--set", "protocol=cold")):
+    for options in (("--protocol", protocol), ("--set", f"protocol={protocol}")):
         done = invoke("data", "prepare", *options)
-        assert done.out == f"{Path('runs', 'movielens-100k-cold', 'data')}\n"
+        assert done.out == f"{Path('runs', f'movielens-100k-{protocol}', 'data')}\n"
 
 
 def test_short_new_users_are_counted_and_left_out(

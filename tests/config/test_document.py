@@ -21,6 +21,7 @@ def file(tmp_path: Path) -> Path:
     [
         (),
         ("adapt.parameters=['selector.*', '*.bias']", "seeds=[3, 4]", "dataset='yes: #1'"),
+        ("protocol=global", "split.dates=[2024-01-01, 2024-02-01T12:00:00.5, 2024-03-01]"),
         ("base_models.fm.options={embedding_size: 3}", "meta_train.outer_lr_phi=1e-7"),
     ],
 )

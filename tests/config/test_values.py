@@ -31,12 +31,27 @@ from metaselector.runs.environment import check_device
         ("split.early=80", r"split: .*early < train < valid must hold, got 80, 80, 90"),
         ("split.valid=80", r"early < train < valid must hold, got 60, 80, 80"),
         ("split.valid=100", r"split\.valid: .*less than 100"),
+        ("split.dates=[2024-01-01, 2024-02-01, 2024-03-01]", "split: only protocol=global splits"),
+        ("protocol=dates", r"protocol: .*'warm', 'cold' or 'global' \(got 'dates'\)"),
     ],
 )
 def test_impossible_value_is_named_in_one_line(override: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message) as caught:
         load_config(overrides=[override])
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("dates", "message"),
+    [
+        ("[2024-01-01, 2024-02-01]", r"split\.dates\.2: Field required"),
+        ("[2024-01-01, 2024-02-01, soon]", r"split\.dates\.2: .*valid datetime.*\(got 'soon'\)"),
+        ("[2024-01-01, 2024-01-01, 2024-02-01]", r"split\.dates: expected three dates in ascend"),
+    ],
+)
+def test_dates_that_split_nothing(dates: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_config(overrides=["protocol=global", f"split.dates={dates}"])
 
 
 def test_settings_cannot_be_changed_in_place() -> None:

@@ -95,6 +95,20 @@ def test_numbers_of_a_wide_terminal() -> None:
     assert lines.index("of rows") < lines.index("of items")
 
 
+def test_how_much_of_the_training_is_later_than_the_test() -> None:
+    lines = " ".join(
+        shown(replace(PROFILE, future_share=0.39877, future_tests=0.9997), 200).split()
+    )
+    assert "future share │ 39.88 % of the training rows are later than a test row" in lines
+    assert "99.97 % of the test rows have later training rows" in lines
+    assert "windows end at" not in lines
+    dates = ("2001-06-01T00:00:00Z", "2001-07-01T00:00:00Z", "2001-08-01T12:00:00Z")
+    dated = " ".join(shown(replace(PROFILE, split_dates=dates), 200).split())
+    assert "2001-06-01 00:00:00 (early)" in dated
+    assert "2001-08-01 12:00:00 (valid)" in dated
+    assert "future share" not in dated
+
+
 def test_nothing_to_say() -> None:
     text = shown(replace(PROFILE, warnings=(), repairs=(), features=()))
     assert text.endswith("No warnings.\n")

@@ -90,8 +90,11 @@ class Schema(BaseModel):
         history_length: slots of the history field.
         min_count: words in fewer rows of *train* count as unseen.
         min_user_rows: users with fewer rows were dropped; None if the setting was off.
-        windows: percentages that split each user's rows, or the users.
-        cold_seed: random seed of the split of users; None if each user's rows are split.
+        windows: percentages that split each user's rows, the users, or all rows.
+        cold_seed: random seed of the split of users; None if rows are split.
+        dates: ends of the windows of all users, in microseconds since 1970 UTC; None if rows are
+            not split by date.
+        dates_given: whether the dates are settings; None if they follow from the percentages.
         fields: the fields.
 
     Example:
@@ -117,6 +120,8 @@ class Schema(BaseModel):
     min_user_rows: int | None = None
     windows: tuple[int, int, int]
     cold_seed: int | None = None
+    dates: tuple[int, int, int] | None = None
+    dates_given: Literal[True] | None = None
     fields: tuple[Field, ...]
 
     @field_validator("fields")
@@ -129,7 +134,9 @@ class Schema(BaseModel):
 
     @property
     def protocol(self) -> str:
-        """The protocol that the data set was prepared for, ``warm`` or ``cold``."""
+        """The protocol that the data set was prepared for, ``warm``, ``cold`` or ``global``."""
+        if self.dates is not None:
+            return "global"
         return "warm" if self.cold_seed is None else "cold"
 
     @property
@@ -210,7 +217,7 @@ def _contradiction(schema: Schema) -> str | None:
             return f"field '{field.name[:80]}' {problem}"
         start += field.num_ids
     names = [field.name for field in schema.fields]
-    before, windows = schema.task_after or (), schema.windows
+    before, windows, dates = schema.task_after or (), schema.windows, schema.dates
     for holds, problem in (
         (names, "has no fields"),
         (len(set(names)) == len(names), "two fields have the same name"),
@@ -229,6 +236,10 @@ def _contradiction(schema: Schema) -> str | None:
         (
             all(a < b for a, b in pairwise((0, *windows, 100))),
             f"windows are {list(windows)}, not ascending percentages",
+        ),
+        (
+            dates is None or (schema.cold_seed is None and dates[0] < dates[1] < dates[2]),
+            "its dates are not ascending, or users are split too",
         ),
     ):
         if not holds:

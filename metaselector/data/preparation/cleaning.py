@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,9 @@ from metaselector.data.microseconds import DAY
 from metaselector.data.preparation.staging import Lines, StagedRows
 from metaselector.data.time_order import TimeOrder
 
+ShortUsers = Literal["refuse", "drop", "keep"]
+"""What to do with users with a single row, which cannot be split by order."""
+
 
 @dataclass
 class Cleaning:
@@ -20,12 +24,12 @@ class Cleaning:
 
     Attributes:
         source: file of the interactions, for messages.
-        drop_short_users: drop users with a single row instead of raising an error.
+        short_users: what to do with users with a single row.
         min_user_rows: drop users with fewer rows than this, repeats not counted.
     """
 
     source: Path
-    drop_short_users: bool
+    short_users: ShortUsers
     min_user_rows: int = 1
     _repeats: int = 0
     _first_repeat: int | None = None
@@ -64,6 +68,8 @@ class Cleaning:
         same_user = records["user"][1:] == records["user"][:-1]
         self._early += int((same_user & (np.diff(records["row"]) < 0)).sum())
         self._dates = self._dates and not (records["time"] % DAY).any()
+        if self.short_users == "keep":
+            return records
         _, index, counts = np.unique(records["user"], return_index=True, return_counts=True)
         short = index[counts == 1]
         if len(short):
@@ -95,8 +101,8 @@ class Cleaning:
             lines: maps a record to its line in the source.
 
         Raises:
-            DataError: there are users with a single row, and neither `drop_short_users` nor
-                `min_user_rows` drops them; or `min_user_rows` drops everybody.
+            DataError: there are users with a single row, `short_users` is ``refuse``, and
+                `min_user_rows` does not drop them; or `min_user_rows` drops everybody.
         """
         said = []
         if self._first_repeat is not None:
@@ -117,7 +123,7 @@ class Cleaning:
                 f"{self.source}: {who} with fewer than {self.min_user_rows:,} rows dropped, with "
                 f"{rows} (data.min_user_rows)"
             )
-        if self._first_short and not self.drop_short_users:
+        if self._first_short and self.short_users == "refuse":
             row, user = self._first_short
             raise DataError(
                 self.source,

@@ -4,8 +4,8 @@ Three passes, in bounded memory: read and stage on disk; sort, clean and count; 
 as far as the data have them, are: user and user features; item and item features; history items and
 profiles of the first task's positives; features of interactions and parts of their time.
 Vocabularies, and everything else that is fitted, come from *train* only; other words, and missing
-ones, take their field's out-of-vocabulary id. *Train* is the early rows of all users, or all rows
-of some users (:mod:`.parts`).
+ones, take their field's out-of-vocabulary id. *Train* is the early rows of each user, all rows of
+some users, or all rows before a date, for which another pass finds the date (:mod:`.parts`).
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.encoded.dataset_files import Writer
 from metaselector.data.encoded.schema import Schema
 from metaselector.data.interactions import InteractionTable, Ints
-from metaselector.data.preparation.cleaning import Cleaning
+from metaselector.data.preparation.cleaning import Cleaning, ShortUsers
 from metaselector.data.preparation.fitted_encoder import FittedEncoder
+from metaselector.data.preparation.global_dates import check_times, find_dates
 from metaselector.data.preparation.negatives import NegativeSampler
 from metaselector.data.preparation.origin import save_origin
 from metaselector.data.preparation.parts import DEFAULT_SETTINGS, Parts, Settings
@@ -32,6 +33,7 @@ from metaselector.data.preparation.staging import Staged, StagedRows, stage, who
 from metaselector.data.preparation.statistics import Statistics
 from metaselector.data.preparation.titles import save_titles
 from metaselector.data.raw.spelling import doubts_of_names
+from metaselector.data.splitting.dates import Dates
 from metaselector.data.splitting.windows import Windows, boundaries
 
 _STAGING = ".staging"
@@ -61,28 +63,36 @@ def encode_to(
         schema: reuse the fields of this schema instead of fitting them on *train*.
 
     Raises:
-        DataError: reading fails, a user has a single row, or a window is empty.
+        DataError: reading fails, a user has a single row (unless rows are split by date), a window
+            is empty, or rows to be split by date have no real times.
         ValueError: `schema` was made with different settings.
     """
     if schema is not None:
         _check_schema(schema, settings)
+    if settings.by_date:
+        check_times(table)
     scratch = directory / _STAGING
     scratch.mkdir()
     staged = stage(table, scratch, settings.label_threshold)
     table.repairs.extend(_doubtful_names(table, staged))
-    parts = Parts.of(settings.windows, staged.users, settings.cold_seed, not table.tabular)
-    statistics = Statistics.empty(table, staged)
+    dates, train_rows = None, len(staged)  # of other splits, train is known after counting
+    if settings.by_date:
+        given = settings.dates if schema is None or schema.dates is None else Dates(*schema.dates)
+        groups = _cleaned(table, staged, settings, [], [])
+        dates, train_rows = find_dates(table, groups, scratch, settings.windows, given)
+    parts = Parts.of(settings.windows, staged.users, settings.cold_seed, not table.tabular, dates)
+    statistics = Statistics.empty(table, staged, train_rows)
     repairs: list[str] = []
     notes: list[str] = []
     for records in ahead(_cleaned(table, staged, settings, repairs, notes)):
         statistics.add(table, records, parts, settings.history_length)
     table.repairs.extend(repairs)
     table.notes.extend(notes)
-    if settings.cold_seed is None:
+    if dates is None and settings.cold_seed is None:
         _check_windows(table, statistics.user_offsets, settings.windows)
     named = statistics.users * parts.named
     table = _described(table, staged)
-    plan = EncodingPlan.fit(table, staged, statistics, named, settings, schema)
+    plan = EncodingPlan.fit(table, staged, statistics, named, settings, schema, dates)
     with Writer(directory, plan.schema) as writer:
         writer.append("user_offsets", statistics.user_offsets)
         groups = ahead(_cleaned(table, staged, settings, [], []))
@@ -122,9 +132,10 @@ def _cleaned(
 ) -> Iterator[StagedRows]:
     """Yield cleaned records of whole users, the same every time; extend `repairs` and `notes`."""
     # Groups of tabular data are derived, so their owner could not repair short ones.
-    cleaning = Cleaning(
-        table.source, settings.drop_short_users or table.tabular, settings.min_user_rows
-    )
+    short: ShortUsers = "drop" if settings.drop_short_users or table.tabular else "refuse"
+    if settings.by_date:
+        short = "keep"
+    cleaning = Cleaning(table.source, short, settings.min_user_rows)
     sampler = NegativeSampler(table.negatives, staged.item_rows) if table.negatives else None
     for records in whole_users(staged):
         records = cleaning.clean(records)
@@ -142,6 +153,8 @@ def _check_schema(schema: Schema, settings: Settings) -> None:
     for name, made, wanted in (
         ("windows", schema.windows, (*settings.windows,)),
         ("cold_seed", schema.cold_seed, settings.cold_seed),
+        ("by_date", schema.dates is not None, settings.by_date),
+        ("dates", schema.dates if schema.dates_given else None, settings.dates),
         ("label_threshold", schema.label_threshold, settings.label_threshold),
         ("history_length", schema.history_length, settings.history_length),
     ):

@@ -131,7 +131,7 @@ def encode_rows(encoder: FittedEncoder, history: RawRows, candidates: RawRows) -
                 items, rows.item_features, staged.items, rows.column("item"), given, rows.column
             )
         table = encoder.table(history.source, table.read, users, items)
-        counts = Statistics.empty(table, staged)
+        counts = Statistics.empty(table, staged, len(staged))
         plan = EncodingPlan.fit(table, staged, counts, counts.users, settings, encoder.schema)
         groups = list(_without_repeats(staged, len(history)))
         ends = np.cumsum([user_offsets(records)[-1] for records in groups])

@@ -22,6 +22,7 @@ from metaselector.data.preparation.row_columns import RowColumn, beside, row_col
 from metaselector.data.preparation.staging import Staged, StagedRows
 from metaselector.data.preparation.statistics import Past, Statistics, user_offsets
 from metaselector.data.raw.spelling import doubts_of_words
+from metaselector.data.splitting.dates import Dates
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,7 @@ class EncodingPlan:
         named_users: Ints,
         settings: Settings,
         known: Schema | None,
+        dates: Dates | None = None,
     ) -> EncodingPlan:
         """Fit the fields, or reuse known ones.
 
@@ -65,6 +67,7 @@ class EncodingPlan:
             named_users: int64 ``[U]``, *train* rows of users with their own id, else 0.
             settings: how to encode.
             known: reuse the fields of this schema; nothing is counted or fitted then.
+            dates: ends of the windows of all users, if rows are split by date.
         """
         fields = Fields(settings.min_count, known)
         checks = [
@@ -95,6 +98,8 @@ class EncodingPlan:
             min_user_rows=settings.min_user_rows if settings.min_user_rows > 1 else None,
             windows=(*settings.windows,),
             cold_seed=settings.cold_seed,
+            dates=dates,
+            dates_given=True if settings.dates else None,
             fields=tuple(fields.made),
         )
         return cls(

@@ -39,11 +39,13 @@ class Statistics:
     numbers: list[Numbers]
 
     @classmethod
-    def empty(cls, table: InteractionTable, staged: Staged) -> Self:
+    def empty(cls, table: InteractionTable, staged: Staged, rows: int) -> Self:
+        """Count nothing yet; `rows` is the number of *train* rows, or more if it is unknown."""
+
         def zeros(size: int) -> Ints:
             return np.zeros(size, dtype=np.int64)
 
-        stride = -(-len(staged) // QUANTILE_SAMPLE)
+        stride = -(-rows // QUANTILE_SAMPLE)
         return cls(
             user_offsets=zeros(1),
             users=zeros(len(staged.users)),
@@ -59,7 +61,7 @@ class Statistics:
         offsets = user_offsets(records)
         self.user_offsets = np.append(self.user_offsets, self.user_offsets[-1] + offsets[1:])
         ranks = np.arange(len(records))
-        train = ranks < np.repeat(parts.train_ends(records, offsets), np.diff(offsets))
+        train = ranks < np.repeat(parts.ends(records, offsets, "train"), np.diff(offsets))
         seen = records[train]
         _count(self.users, seen["user"])
         _count(self.items, seen["item"])
@@ -96,7 +98,9 @@ class Past:
     def of(cls, records: StagedRows, offsets: Ints, parts: Parts) -> Self:
         """Build from `records`; `offsets` are int64 ``[U + 1]``, start of each user's rows."""
         positive = (records["labels"][:, 0] == 1) & parts.histories
-        size = history_sizes(offsets, records["time"], positive, parts.history_ends(offsets))
+        size = history_sizes(
+            offsets, records["time"], positive, parts.history_ends(records, offsets)
+        )
         positives = np.concatenate([[0], np.cumsum(positive)]).astype(np.int64)[offsets]
         offset = np.repeat(positives[:-1], np.diff(offsets))
         return cls(records["item"][positive], positives, offset, size)

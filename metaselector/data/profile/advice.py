@@ -89,12 +89,12 @@ def _about_users(profile: LogProfile) -> Iterator[str]:
             f"{profile.single_row_users:,} of {profile.users:,} groups have a single row, which "
             "cannot be split: they are dropped"
         )
-    elif profile.single_row_users:
+    elif profile.single_row_users and profile.split_dates is None:
         yield (
             f"{profile.single_row_users:,} of {profile.users:,} users have a single row, which "
             "cannot be split: remove them, or set data.drop_short_users=true"
         )
-    if profile.short_users:
+    if profile.short_users and profile.split_dates is None:
         yield (
             f"{profile.short_users:,} of {profile.users:,} users have fewer than {SHORT} rows: "
             "at most one row each in valid and test with a 60/80/90 % split, too few for per-user "

@@ -1,8 +1,8 @@
 """Profile raw data block by block, in two passes if rows have features.
 
 Features are profiled over *train*, as in training, which is only known after the first pass. Memory
-grows with the users, items and distinct words, and by 17 bytes per row to find *train* and the rows
-that share user, item or time.
+grows with the users, items and distinct words, and by 33 bytes per row to find the windows, the
+rows that share user, item or time, and how many are later than others.
 """
 
 from __future__ import annotations
@@ -18,16 +18,19 @@ from metaselector.common.errors import DataError
 from metaselector.data.interactions import InteractionTable
 from metaselector.data.microseconds import DAY, SECOND, as_text
 from metaselector.data.preparation.codes import Codes, Tally
+from metaselector.data.preparation.global_dates import check_real, check_times
 from metaselector.data.preparation.numbers import QUANTILE_SAMPLE
 from metaselector.data.preparation.parts import Parts
 from metaselector.data.profile.advice import advice
 from metaselector.data.profile.features import Summary, side_table, summary_of
 from metaselector.data.profile.figures import SHORT, LogProfile, Spread
+from metaselector.data.profile.future import future
 from metaselector.data.profile.labels import LabelSummary
 from metaselector.data.profile.long_users import long_users
+from metaselector.data.profile.row_kinds import DROPPED, TEST, TRAIN, VALID, row_kinds
 from metaselector.data.profile.row_log import RowLog
-from metaselector.data.profile.train_rows import LATER, TRAIN, train_rows
 from metaselector.data.raw.spelling import doubts_of_names
+from metaselector.data.splitting.dates import Dates
 from metaselector.data.splitting.windows import DEFAULT_WINDOWS, Windows
 
 _YEAR_1995 = 788_918_400 * SECOND
@@ -40,6 +43,8 @@ def describe(
     windows: Windows = DEFAULT_WINDOWS,
     cold_seed: int | None = None,
     min_user_rows: int = 1,
+    by_date: bool = False,
+    dates: Dates | None = None,
     now: float | None = None,
 ) -> LogProfile:
     """Profile the rows of `table`, its users and its items.
@@ -47,14 +52,19 @@ def describe(
     Args:
         table: the table, read completely, twice if its rows have features.
         label_threshold: threshold of tasks that set none.
-        windows: ends of the windows, in percent of each user's rows or of the users.
-        cold_seed: random seed of the split of users; None splits each user's rows instead.
+        windows: ends of the windows, in percent of each user's rows, of the users or of all rows.
+        cold_seed: random seed of the split of users; None splits rows instead.
         min_user_rows: leave out users with fewer rows, which takes another pass.
+        by_date: split the rows of all users at the same dates.
+        dates: these dates, if `by_date`; None finds those that end the percentages of all rows.
         now: seconds since 1970 UTC from which times are in the future; by default the clock's.
 
     Raises:
-        DataError: there are no rows, or reading the table fails.
+        DataError: there are no rows, reading the table fails, or rows to be split by date have no
+            real times.
     """
+    if by_date:
+        check_times(table)
     left_out = None
     if min_user_rows > 1:
         table, left_out = long_users(table, min_user_rows)
@@ -62,7 +72,7 @@ def describe(
     users, items = Codes(), Codes()
     user_rows, item_rows, log = Tally(), Tally(), RowLog()
     labels = [LabelSummary(task, label_threshold) for task in table.tasks]
-    first, last, early, late, dates = None, None, 0, 0, True
+    first, last, early, late, only_dates = None, None, 0, 0, True
     for block in table.read():
         if not len(block.timestamps):
             continue
@@ -78,18 +88,23 @@ def describe(
         last = high if last is None else max(last, high)
         early += int((block.timestamps < _YEAR_1995).sum())
         late += int((block.timestamps > latest).sum())
-        dates = dates and not (block.timestamps % DAY).any()
+        only_dates = only_dates and not (block.timestamps % DAY).any()
     if first is None or last is None:
         raise DataError(table.source, "the file contains no interactions")
 
     per_user, per_item = user_rows.counts(len(users)), item_rows.counts(len(items))
     rows, sharing = int(per_user.sum()), log.sharing(per_user, max(len(items), 1))
     pairs = 0 if table.tabular else sharing.pairs
-    parts = Parts.of(windows, users.words, cold_seed)
+    if by_date:
+        check_real(table, last)
+        kept = row_kinds(log, per_user, Parts(windows, dates=Dates(0, 0, 0))) != DROPPED
+        dates = dates or Dates.at(log.times()[kept], windows)
+    parts = Parts.of(windows, users.words, cold_seed, dates=dates)
     sampled = table.negatives.per_positive if table.negatives else 0
-    kinds = np.zeros(rows, dtype=np.uint8)
-    if table.features or table.user_features or table.item_features:
-        kinds = train_rows(log, per_user, parts, sampled)
+    kinds = row_kinds(log, per_user, parts, sampled)
+    times = log.times()
+    ahead = future(times[(kinds == TRAIN) | (kinds == VALID)], times[kinds == TEST])
+    del times
     user_in, item_in = log.occurring(kinds == TRAIN, len(users), len(items))
     of_users, users_unknown = side_table(
         table.user_features, "user", table.users, users.words, user_in
@@ -125,7 +140,10 @@ def describe(
         features=tuple(summary.profile() for summary in features),
         tied_rows=sharing.tied,
         early_rows=sharing.early,
-        dates=dates,
+        dates=only_dates,
+        future_share=None if table.tabular or ahead is None else ahead.share,
+        future_tests=None if table.tabular or ahead is None else ahead.tests,
+        split_dates=None if dates is None else tuple(map(as_text, dates)),
         repairs=tuple(table.repairs),
         left_out=left_out,
         origin=table.origin,
@@ -146,7 +164,7 @@ def _row_features(table: InteractionTable, kinds: NDArray[np.uint8]) -> list[Sum
     for block in table.read() if summaries else ():
         mine = kinds[first : first + len(block.timestamps)]
         rows = first + np.flatnonzero(mine == TRAIN)
-        train, later = pa.array(mine == TRAIN), pa.array(mine == LATER)
+        train, later = pa.array(mine == TRAIN), pa.array(mine > TRAIN)
         for feature, summary in zip(table.features, summaries, strict=True):
             column = block.features[feature.name]
             summary.add(column.filter(train), rows)

@@ -132,6 +132,9 @@ class LogProfile:
         users_unknown, items_unknown: users and items without features; None if the table has no
             features of them.
         features: profiles of features of rows, then users, then items.
+        future_share, future_tests: see :class:`~metaselector.data.profile.future.Future`; None if
+            rows have no times or a window is empty.
+        split_dates: dates that split the rows of all users, ISO 8601, UTC; None for other splits.
         repairs: repairs made while reading.
         doubtful_names: a column of users or items, and a warning about its names.
         warnings: one line each, with a remedy.
@@ -165,6 +168,9 @@ class LogProfile:
     tied_rows: int = 0
     early_rows: int = 0
     dates: bool = False
+    future_share: float | None = None
+    future_tests: float | None = None
+    split_dates: tuple[str, ...] | None = None
     repairs: tuple[str, ...] = ()
     doubtful_names: tuple[tuple[str, str], ...] = ()
     warnings: tuple[str, ...] = ()

@@ -42,6 +42,10 @@ class RowLog:
         # Copy, as a reader's block may be a view that keeps a larger array alive.
         self._blocks.append((user, item, time.copy()))
 
+    def times(self) -> Ints:
+        """The time of every row, int64 ``[n]``, as a new array."""
+        return np.concatenate([time for _, _, time in self._blocks])
+
     def sharing(self, rows_per_user: Ints, n_items: int, part_rows: int = PART_ROWS) -> Sharing:
         """Count rows that share user, item or time, a group of users at a time.
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from metaselector.config import Config
 from metaselector.data.encoded.dataset import EncodedDataset
+from metaselector.data.splitting.by_date import ByDate
 from metaselector.data.splitting.cold import Cold
 from metaselector.data.splitting.protocol import EvaluationProtocol
 from metaselector.data.splitting.warm import Warm
@@ -14,4 +15,5 @@ from metaselector.data.splitting.warm import Warm
 
 def make_protocol(dataset: EncodedDataset, config: Config) -> EvaluationProtocol:
     """Create the protocol chosen in the settings."""
-    return (Cold if config.protocol == "cold" else Warm)(dataset, config)
+    made: dict[str, type[EvaluationProtocol]] = {"warm": Warm, "cold": Cold, "global": ByDate}
+    return made[config.protocol](dataset, config)

@@ -1,6 +1,7 @@
 """The contract of evaluation protocols: which users and rows each step of a run may use.
 
-:mod:`metaselector.data.splitting.warm` and :mod:`metaselector.data.splitting.cold` implement it.
+:mod:`metaselector.data.splitting.warm`, :mod:`metaselector.data.splitting.cold` and
+:mod:`metaselector.data.splitting.by_date` implement it.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ class EvaluationSplit:
         folder: folder of the table's files, relative to the run directory.
         valid: episodes predicted by base models fitted on *train*; selectors are validated on them,
             and combiners are fitted on their query rows.
-        test: episodes predicted by the full base models.
+        test: episodes predicted by the full base models. A user may have several, if each is later
+            than the one before; query rows ascend.
         support_is_unseen: whether base models were not trained on the support rows. If so, per-user
             combiners are tuned on the episodes of `valid` and fitted on the support of `test`;
             otherwise they are fitted on the query rows of `valid`, like the others.
@@ -84,6 +86,11 @@ class EvaluationProtocol(ABC):
     @abstractmethod
     def evaluation_splits(self) -> tuple[EvaluationSplit, ...]:
         """One split per results table."""
+
+    @property
+    def overall(self) -> EvaluationSplit:
+        """The split whose users the user explorer shows: the last one, or all splits together."""
+        return self.evaluation_splits[-1]
 
     @property
     def most_support_rows(self) -> int:

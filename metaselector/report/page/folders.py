@@ -55,7 +55,13 @@ def _of_task(folder: Path, title: str) -> list[Folder]:
             raise DataError(
                 folder / RESULTS_FILE, "file not found; run `metaselector evaluate` again"
             )
-        return [Folder(folder, title, overview=False)]
+        apart = [
+            Folder(folder / name, _joined(title, f"{name} users"), overview=False)
+            for name in ("known", "new")
+            if (folder / name / RESULTS_FILE).exists()
+        ]
+        whole = _joined(title, "all users") if apart else title
+        return [Folder(folder, whole, overview=False), *apart]
     support = read_table(folder / SUPPORT_FILE, SUPPORT_COLUMNS)
     found = [Folder(folder, _joined(title, "all support sizes"), overview=True)]
     for size in sorted(support["support_size"].unique()):

@@ -10,6 +10,7 @@ that refit.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -31,7 +32,12 @@ from metaselector.evaluate.results import best_model_counts, score, with_common_
 from metaselector.meta.adapt.adaptation import is_number
 from metaselector.meta.parameters import PHI
 from metaselector.runs.run import Run
-from metaselector.runs.stages.evaluate_seed import SeedEvaluation, evaluate_seed, predict_seed
+from metaselector.runs.stages.evaluate_seed import (
+    SeedEvaluation,
+    evaluate_seed,
+    joined,
+    predict_seed,
+)
 from metaselector.runs.stages.rivals import rivals
 from metaselector.runs.stages.support_curve import help_support_curve, support_curve
 
@@ -43,10 +49,12 @@ def evaluate(run: Run, progress: Progress) -> None:
             f"{name} is left out: {OPTIONAL[name]} cannot be imported; run "
             f"pip install 'metaselector[{OPTIONAL[name]}]'"
         )
-    tables = [
-        _evaluate_split(run, evaluation_split, progress)
-        for evaluation_split in run.protocol.evaluation_splits
-    ]
+    splits, overall = run.protocol.evaluation_splits, run.protocol.overall
+    seeds = [_evaluate_seeds(run, evaluation_split, progress) for evaluation_split in splits]
+    tables = [_write_split(run, *found, progress) for found in zip(splits, seeds, strict=True)]
+    if overall.folder not in [evaluation_split.folder for evaluation_split in splits]:
+        every = [_together(parts) for parts in zip(*seeds, strict=True)]
+        tables = [_write_split(run, overall, every, progress)]
     of_tasks = []
     for task, folder in enumerate(run.task_folders):
         of_tasks.append(pd.concat([parts[task] for parts in tables], ignore_index=True))
@@ -93,25 +101,41 @@ def help_evaluate(run: Run) -> None:
     help_support_curve(run)
 
 
-def _evaluate_split(
+def _evaluate_seeds(
     run: Run, evaluation_split: EvaluationSplit, progress: Progress
-) -> list[pd.DataFrame]:
-    """Write the files of one evaluation split for each task, and return the result tables.
-
-    For new users, the tables also have metrics on the rows that all support sizes share.
-    """
+) -> list[list[SeedEvaluation]]:
+    """Return the evaluation of each seed, by task."""
     with progress.task(f"evaluate {evaluation_split.name}", len(run.config.seeds)) as advance:
         seeds = []
         for seed in run.config.seeds:
             seeds.append(evaluate_seed(run, evaluation_split, seed))
             advance()
+    return seeds
+
+
+def _together(splits: Sequence[list[SeedEvaluation]]) -> list[SeedEvaluation]:
+    """Join the evaluations of one seed over the rows of all splits, by task."""
+    return [joined(parts) for parts in zip(*splits, strict=True)]
+
+
+def _write_split(
+    run: Run,
+    evaluation_split: EvaluationSplit,
+    seeds: Sequence[list[SeedEvaluation]],
+    progress: Progress,
+) -> list[pd.DataFrame]:
+    """Write the files of one evaluation split for each task, and return the result tables.
+
+    For new users of the cold protocol, the tables also have metrics on the rows that all support
+    sizes share.
+    """
     return [
-        _write_split(run, evaluation_split, folder, [parts[task] for parts in seeds], progress)
+        _write_task(run, evaluation_split, folder, [parts[task] for parts in seeds], progress)
         for task, folder in enumerate(run.task_folders)
     ]
 
 
-def _write_split(
+def _write_task(
     run: Run,
     evaluation_split: EvaluationSplit,
     task_folder: str,
@@ -143,7 +167,7 @@ def _write_split(
     _write_csv(run, f"{folder}/differences", differences)
     counts = best_model_counts(predictions, base_models)
     _write_csv(run, f"{folder}/best_counts", counts)
-    if run.config.protocol == "warm":
+    if run.config.protocol != "cold":
         return results
     last, _ = run.protocol.evaluation_splits[-1].test.flat("query")  # shared by all support sizes
     common = run.dataset.source_rows[last]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
@@ -30,6 +31,7 @@ class Outputs:
     Attributes:
         rows: int64 ``[n]``, positions in the data set.
         users: int64 ``[n]``.
+        episodes: int64 ``[n]``, which episode a row belongs to; new users may have several.
         base: probabilities, float64 ``[n, K, T]``.
         labels: float32 ``[n, T]``, nan where a task is not observed.
         features: features of the rows, for stacking.
@@ -37,17 +39,22 @@ class Outputs:
 
     rows: NDArray[np.int64]
     users: NDArray[np.int64]
+    episodes: NDArray[np.int64]
     base: NDArray[np.float64]
     labels: NDArray[np.float32]
     features: RowFeatures
 
-    def of(self, task: int) -> Predictions:
-        """Return the predictions of the rows in which a task is observed."""
+    def of(self, task: int, *, by_episode: bool = False) -> Predictions:
+        """Return the predictions of the rows in which a task is observed.
+
+        Args:
+            by_episode: name the episode of a row as its user.
+        """
         seen = ~np.isnan(self.labels[:, task])
         y = self.labels[seen, task].astype(np.float64)
         return Predictions(
             self.base[seen, :, task],
-            self.users[seen],
+            (self.episodes if by_episode else self.users)[seen],
             order=self.rows[seen],
             y=y,
             features=self.features.values[seen],
@@ -70,6 +77,20 @@ class SeedEvaluation(NamedTuple):
     valid_predictions: pd.DataFrame
     weights: pd.DataFrame
     best_single: str
+
+
+def joined(parts: Sequence[SeedEvaluation]) -> SeedEvaluation:
+    """Join evaluations of one task and seed on different test rows.
+
+    Rows of *valid* that several share count once.
+    """
+    predictions, valid, weights = (
+        pd.concat(tables, ignore_index=True) for tables in list(zip(*parts, strict=True))[:3]
+    )
+    valid = valid.drop_duplicates(["model", "row"], ignore_index=True)
+    losses = valid.assign(loss=row_logloss(valid["y"], valid["p"]))
+    mean = losses.groupby("model", sort=False)["loss"].mean()
+    return SeedEvaluation(predictions, valid, weights, str(mean.idxmin()))
 
 
 class SeedPredictions(NamedTuple):
@@ -111,7 +132,7 @@ def evaluate_seed(run: Run, evaluation_split: EvaluationSplit, seed: int) -> lis
         combiners = (
             _fitted_combiners(fitting.of(task))
             if support is None or own is None
-            else _tuned_combiners(fitting.of(task), support.of(task), own.of(task))
+            else _tuned_combiners(task, fitting, unseen, support, own)
         )
         parts = (fitting.of(task), unseen.of(task), train_only.of(task))
         found.append(_evaluate_task(run, seed, task, *parts, combiners, adapted))
@@ -176,21 +197,48 @@ def _fitted_combiners(fitting: Predictions) -> dict[str, Combiner]:
     return {name: make().fit(fitting) for name, make in usable_combiners().items()}
 
 
+class _PerEpisode(NamedTuple):
+    """A per-user combiner whose users are the episodes of `rows`.
+
+    Rows of an episode without support are predicted by `others`, which saw no row of *test*: the
+    support sets of other episodes may be later.
+    """
+
+    fitted: Combiner
+    others: Combiner
+    supported: NDArray[np.int64]
+    rows: Outputs
+
+    def fit(self, fitting: Predictions) -> Self:
+        return self._replace(fitted=self.fitted.fit(fitting))
+
+    def predict(self, test: Predictions) -> NDArray[np.float64]:
+        found = self.others.predict(test)
+        episodes = self.rows.episodes[np.searchsorted(self.rows.rows, test.order)]
+        known = np.isin(episodes, self.supported)
+        mine = replace(test.some(known, labels=False), users=episodes[known])
+        found[known] = self.fitted.predict(mine)
+        return found
+
+
 def _tuned_combiners(
-    fitting: Predictions, support: Predictions, own: Predictions
+    task: int, fitting: Outputs, unseen: Outputs, support: Outputs, own: Outputs
 ) -> dict[str, Combiner]:
     """Return the combiners for new users.
 
     Per-user combiners are tuned on *valid*, where `support` comes before `fitting`, then fitted on
-    `own`, the support sets of *test*.
+    `own`, the support sets of *test*, which come before `unseen`. Each episode of a user is fitted
+    on its own support set only.
     """
-    combiners = {name: make() for name, make in usable_combiners().items()}
-    return {
-        name: combiner.tune(support, fitting).fit(own)
-        if isinstance(combiner, PerUser)
-        else combiner.fit(fitting)
-        for name, combiner in combiners.items()
-    }
+    found: dict[str, Combiner] = {}
+    before, after, mine = (each.of(task, by_episode=True) for each in (support, fitting, own))
+    for name, make in usable_combiners().items():
+        found[name] = others = make().fit(fitting.of(task))
+        combiner = make()
+        if isinstance(combiner, PerUser) and len(before.users) and len(mine.users):
+            fitted = combiner.tune(before, after).fit(mine)
+            found[name] = _PerEpisode(fitted, others, np.unique(mine.users), unseen)
+    return found
 
 
 def _outputs(
@@ -204,7 +252,9 @@ def _outputs(
     dataset, (rows, limits) = run.dataset, episodes.flat(part)
     base = base_probabilities(run, window, seed, rows, limits)  # [n, K, T]
     features = row_features(dataset, rows, limits)
-    return Outputs(rows, dataset.users[rows], base, dataset.task_labels[rows], features)
+    users, labels = dataset.users[rows], dataset.task_labels[rows]
+    owner = np.nonzero(getattr(episodes, part) >= 0)[0]
+    return Outputs(rows, users, owner, base, labels, features)
 
 
 def _weights_table(

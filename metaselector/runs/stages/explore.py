@@ -40,9 +40,10 @@ def explore(run: Run, progress: Progress, most_users: int = MOST_USERS) -> Path:
     """Write ``explore/`` in the run's directory, unless it is up to date.
 
     It covers the users of the last evaluation split (for new users, the one with the largest
-    support size) and the run's first seed. If there are more than `most_users`, it takes that many
-    at even distances. It lists the first :data:`MOST_ROWS` test rows of a user; losses are over all
-    rows.
+    support size; with a split by date, all users) and the run's first seed. If there are more than
+    `most_users`, it takes that many at even distances. It lists the first :data:`MOST_ROWS` test
+    rows of a user; losses are over all rows. Of a user who is predicted block by block, support and
+    inner steps are those of the last block.
 
     - ``support.parquet``: ``user, item, title, timestamp``, ``label_<task>`` (nan if not observed).
       The timestamp is in seconds; in a tabular data set it counts the rows.
@@ -64,14 +65,17 @@ def explore(run: Run, progress: Progress, most_users: int = MOST_USERS) -> Path:
     if _is_current(folder, made_of):
         progress.skipped("users for the explorer")
         return folder
-    episodes = run.protocol.evaluation_splits[-1].test
-    total = len(episodes.users)
+    episodes = run.protocol.overall.test
+    users = pd.unique(episodes.users)
+    total = len(users)
     if total > most_users:
-        episodes = episodes.some(np.linspace(0, total - 1, most_users).round().astype(np.int64))
-    tables = _Rows(run, episodes).tables()
+        users = users[np.linspace(0, total - 1, most_users).round().astype(np.int64)]
+        episodes = episodes.some(np.flatnonzero(np.isin(episodes.users, users)))
+    last = episodes.some(np.flatnonzero(np.diff(episodes.users, append=-1)))
+    tables = _Rows(run, episodes, last).tables()
     reason = ""
     try:
-        tables["steps"] = _steps(run, episodes, progress)
+        tables["steps"] = _steps(run, last, progress)
     except UserError as error:  # the checkpoints or a plug-in are gone
         reason, tables["steps"] = str(error), pd.DataFrame({"user": [], "step": []})
     about = {
@@ -81,7 +85,7 @@ def explore(run: Run, progress: Progress, most_users: int = MOST_USERS) -> Path:
         "base_models": list(run.config.base_models),
         "tasks": list(run.dataset.schema.tasks),
         "timed": not FittedEncoder.load(run.data_directory).rows.tabular,
-        "table": run.protocol.evaluation_splits[-1].name,
+        "table": run.protocol.overall.name,
         "users": total,
         "without_steps": reason,
     }
@@ -93,7 +97,7 @@ def explore(run: Run, progress: Progress, most_users: int = MOST_USERS) -> Path:
 
 
 def _predictions(run: Run, task: int) -> Path:
-    folder = run.directory / run.task_folders[task] / run.protocol.evaluation_splits[-1].folder
+    folder = run.directory / run.task_folders[task] / run.protocol.overall.folder
     return folder / "predictions.parquet"
 
 
@@ -125,17 +129,17 @@ def _is_current(folder: Path, made_of: dict[str, Any]) -> bool:
 
 
 class _Rows:
-    """Builds the tables of support and test rows for the users of `episodes`."""
+    """Builds the tables of test rows, and of the support rows of each user's `last` episode."""
 
-    def __init__(self, run: Run, episodes: EpisodeRows) -> None:
-        self._run, self._episodes = run, episodes
+    def __init__(self, run: Run, episodes: EpisodeRows, last: EpisodeRows) -> None:
+        self._run, self._episodes, self._last = run, episodes, last
         encoder = FittedEncoder.load(run.data_directory)
         self._items, self._timed = encoder.items.index, not encoder.rows.tabular
         self._titles = load_titles(run.data_directory)
 
     def tables(self) -> dict[str, pd.DataFrame]:
         dataset = self._run.dataset
-        support = self._episodes.flat("support")[0]
+        support = self._last.flat("support")[0]
         labels = zip(dataset.schema.tasks, dataset.task_labels[support].T, strict=True)
         columns = {f"label_{task}": of_task for task, of_task in labels}
         tests, losses = [], []

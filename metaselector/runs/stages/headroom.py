@@ -36,7 +36,7 @@ def measure_headroom(
         progress: shows how much is done.
 
     Yields:
-        Each folder with predictions, one per task and support size, and its table: that of
+        Each folder with predictions, one per task and results table, and its table: that of
         :func:`~metaselector.evaluate.headroom_table.over_seeds`, with quantiles of test users'
         support sizes.
 
@@ -51,9 +51,10 @@ def measure_headroom(
     chosen = seeds if seed is None else (seed,)
     if all(model.scores for model in run.config.base_models.values()):
         chosen = chosen[:1]  # files have the same scores for all seeds
+    splits = {each.folder: each for each in (*run.protocol.evaluation_splits, run.protocol.overall)}
     folders = [
         (run.directory / folder / split.folder, split, task)
-        for split in run.protocol.evaluation_splits
+        for split in splits.values()
         for task, folder in enumerate(run.task_folders)
     ]
     with progress.task("headroom", len(folders) * len(WINDOWS) * len(chosen)) as advance:
@@ -67,7 +68,8 @@ def measure_headroom(
                     of_seeds[each] = headroom_table(aligned, window, generator, n_resamples)
                     advance()
                 tables.append(over_seeds(of_seeds))
-            sizes = (split.test.support != NO_ROW).sum(axis=1)
+            every = pd.Series((split.test.support != NO_ROW).sum(axis=1))
+            sizes = every.groupby(split.test.users).max().to_numpy()  # of their last episode
             tables.append(support_quantiles(sizes, "test", tables[0]["models"].iloc[0]))
             yield folder, pd.concat(tables, ignore_index=True)
 

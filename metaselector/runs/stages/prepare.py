@@ -14,10 +14,13 @@ from metaselector.config import Config
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.fetch import fetch
 from metaselector.data.interactions import InteractionTable, Task
+from metaselector.data.microseconds import as_text
 from metaselector.data.preparation.encode import encode_to
 from metaselector.data.preparation.parts import Settings
 from metaselector.data.registry import read
+from metaselector.data.splitting.by_date import ByDate
 from metaselector.data.splitting.cold import Cold
+from metaselector.data.splitting.dates import Dates, given_dates
 from metaselector.data.splitting.windows import (
     Windows,
     boundaries,
@@ -45,8 +48,8 @@ def prepare(config: Config, source: Path, directory: Path) -> None:
     Repaired rows, and users with too few rows, are counted on standard error.
 
     Raises:
-        DataError: reading or encoding fails, or all labels of a task are equal in *train* or in
-            *test*.
+        DataError: reading or encoding fails, all labels of a task are equal in *train* or in
+            *test*, or rows to be split by date have no real times.
         UserError: there are too few users, or too few with enough rows, to test new users.
     """
     table = read(config.dataset, source)
@@ -60,6 +63,8 @@ def prepare(config: Config, source: Path, directory: Path) -> None:
         drop_short_users=config.data.drop_short_users,
         min_user_rows=config.data.min_user_rows,
         cold_seed=config.cold_seed,
+        by_date=config.by_date,
+        dates=given_dates(config),
     )
     with atomic_directory(directory) as target:
         encode_to(table, target, settings)
@@ -73,6 +78,8 @@ def prepare(config: Config, source: Path, directory: Path) -> None:
         _check_labels(table, dataset, settings)
         if config.protocol == "cold":
             _count_cold_users(dataset, config)
+        elif config.by_date:
+            _count_dated_users(dataset, config)
         else:
             _count_short_users(dataset, windows)
 
@@ -81,7 +88,7 @@ def _check_labels(table: InteractionTable, dataset: EncodedDataset, settings: Se
     """Refuse data with one class only: *train* could teach nothing, *test* would have no AUC."""
     windows = settings.windows
     for name, edges in {"train": (0, windows.train), "test": (windows.valid, 100)}.items():
-        rows, positives = _window_counts(dataset, edges, settings.cold_seed)
+        rows, positives = _window_counts(dataset, edges, settings)
         for task, n, positive in zip(table.tasks, rows.tolist(), positives.tolist(), strict=True):
             if positive in (0, n):
                 kind = "positive" if positive else "negative"
@@ -93,7 +100,7 @@ def _check_labels(table: InteractionTable, dataset: EncodedDataset, settings: Se
 
 
 def _window_counts(
-    dataset: EncodedDataset, edges: tuple[int, int], cold_seed: int | None
+    dataset: EncodedDataset, edges: tuple[int, int], settings: Settings
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Count observed rows and positives of a window of rows or users, int64 ``[T]`` each.
 
@@ -103,11 +110,15 @@ def _window_counts(
     for first in range(0, dataset.num_users, _USERS_AT_ONCE):
         offsets = dataset.user_offsets[first : first + _USERS_AT_ONCE + 1]
         labels = dataset.task_labels[offsets[0] : offsets[-1]]
-        if cold_seed is None:
+        if dataset.schema.dates is not None:
+            dates = Dates(*dataset.schema.dates)
+            times = dataset.timestamps[offsets[0] : offsets[-1]]
+            inside = np.flatnonzero(times < dates.train if not edges[0] else times >= dates.valid)
+        elif settings.cold_seed is None:
             inside = window_rows(offsets - offsets[0], *edges)
         else:
             names = dataset.user_names[first : first + _USERS_AT_ONCE]
-            places = user_places(names, cold_seed)
+            places = user_places(names, settings.cold_seed)
             users = np.flatnonzero((places >= edges[0]) & (places < edges[1]))
             inside = rows_of(offsets - offsets[0], users)
         rows = rows + (~np.isnan(labels[inside])).sum(axis=0)
@@ -145,6 +156,28 @@ def _count_cold_users(dataset: EncodedDataset, config: Config) -> None:
                     f"note: {short:,} of {len(users):,} {name} users have no rows after their "
                     f"first {size}; they are left out for support size {size}",
                 )
+
+
+def _count_dated_users(dataset: EncodedDataset, config: Config) -> None:
+    """Print the dates, and the users and rows of each window, known and new."""
+    protocol = ByDate(dataset, config)
+    sizes = protocol.dates.window_sizes(dataset.timestamps)
+    early, train, valid = map(as_text, protocol.dates)
+    tell(
+        f"note: early ends at {early} ({sizes[0]:,} rows before), train at {train} ({sizes[1]:,} "
+        f"more), valid at {valid} ({sizes[2]:,} more), and {sizes[3]:,} rows are the test"
+    )
+    for name, edges in {
+        "meta-training": ("early", "train"),
+        "validation": ("train", "valid"),
+        "the test": ("valid", "test"),
+    }.items():
+        known, new = (len(users) for users in protocol.arrivals(*edges))
+        others = dataset.num_users - known - new
+        tell(
+            f"note: {name} has {known:,} known users and {new:,} whose first row lies in its "
+            f"window; {others:,} of {dataset.num_users:,} users have no row in it and are left out"
+        )
 
 
 def _count_short_users(dataset: EncodedDataset, windows: Windows) -> None:

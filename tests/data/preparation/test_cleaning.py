@@ -34,7 +34,7 @@ def records_of(rows: list[Row], first: int = 0) -> StagedRows:
 
 def test_the_first_of_repeated_rows_stays() -> None:
     rows = [(0, 1, 7), (0, 2, 7), (1, 1, 7), (0, 1, 8), (0, 1, 7), (1, 1, 7), (1, 2, 7)]
-    cleaning = Cleaning(SOURCE, drop_short_users=False)
+    cleaning = Cleaning(SOURCE, "refuse")
     assert cleaning.clean(records_of(rows))["row"].tolist() == [0, 1, 3, 2, 6]
     assert cleaning.repairs(USERS, LINES) == [
         "tiny.csv: 2 rows repeat the user, item and time of an earlier row (the first in line 6); "
@@ -43,7 +43,7 @@ def test_the_first_of_repeated_rows_stays() -> None:
 
 
 def test_groups_are_counted_together() -> None:
-    cleaning = Cleaning(SOURCE, drop_short_users=True)
+    cleaning = Cleaning(SOURCE, "drop")
     cleaning.clean(records_of([(0, 1, 7), (0, 1, 7), (0, 1, 8)], first=10))
     cleaning.clean(records_of([(1, 1, 7), (1, 1, 7), (2, 1, 7)], first=3))
     assert cleaning.repairs(USERS, LINES) == [
@@ -54,7 +54,7 @@ def test_groups_are_counted_together() -> None:
 
 
 def test_a_user_of_a_single_row_is_named() -> None:
-    cleaning = Cleaning(SOURCE, drop_short_users=False)
+    cleaning = Cleaning(SOURCE, "refuse")
     kept = cleaning.clean(records_of([(0, 1, 1), (0, 1, 2), (1, 1, 3), (2, 1, 4)]))
     assert kept["user"].tolist() == [0, 0]
     with pytest.raises(DataError, match=r"tiny\.csv:4 \(column user\): user 'bob'.*\(2 such"):
@@ -62,7 +62,7 @@ def test_a_user_of_a_single_row_is_named() -> None:
 
 
 def test_users_below_a_minimum_are_counted() -> None:
-    cleaning = Cleaning(SOURCE, drop_short_users=False, min_user_rows=3)
+    cleaning = Cleaning(SOURCE, "refuse", min_user_rows=3)
     rows = [(0, 1, 7), (0, 2, 8), (0, 2, 8), (1, 1, 5), (1, 1, 6), (1, 2, 4), (2, 1, 7)]
     assert cleaning.clean(records_of(rows))["row"].tolist() == [5, 3, 4]
     _, dropped = cleaning.repairs(USERS, LINES)
@@ -76,14 +76,14 @@ def test_users_below_a_minimum_are_counted() -> None:
 
 
 def test_a_minimum_that_drops_everybody_is_an_error() -> None:
-    cleaning = Cleaning(SOURCE, drop_short_users=False, min_user_rows=1_000)
+    cleaning = Cleaning(SOURCE, "refuse", min_user_rows=1_000)
     assert not len(cleaning.clean(records_of([(0, 1, 7), (0, 2, 8)])))
     with pytest.raises(DataError, match=r"no user has 1,000 rows or more; set data\.min_user"):
         cleaning.repairs(USERS, LINES)
 
 
 def notes_of(*groups: list[Row]) -> list[str]:
-    cleaning = Cleaning(SOURCE, drop_short_users=True)
+    cleaning = Cleaning(SOURCE, "drop")
     for rows in groups:
         cleaning.clean(records_of(rows))
     return cleaning.notes()
@@ -114,7 +114,7 @@ def test_rows_before_older_ones_are_counted() -> None:
 
 @pytest.mark.parametrize("rows", [[], [(0, 1, 7), (0, 1, 8)]])
 def test_without_any_nothing_changes(rows: list[Row]) -> None:
-    cleaning = Cleaning(SOURCE, drop_short_users=False)
+    cleaning = Cleaning(SOURCE, "refuse")
     assert np.array_equal(cleaning.clean(records_of(rows)), records_of(rows))
     assert cleaning.repairs(USERS, LINES) == []
 
@@ -129,7 +129,7 @@ def test_equals_a_look_at_every_earlier_row(rows: list[Row], fewest: int) -> Non
         first.setdefault(row, position)
     users = [user for user, *_ in first]
     expected = {i for row, i in first.items() if users.count(row[0]) >= max(fewest, 2)}
-    cleaning = Cleaning(SOURCE, drop_short_users=True, min_user_rows=fewest)
+    cleaning = Cleaning(SOURCE, "drop", fewest)
     kept = cleaning.clean(records_of(rows))
     assert set(kept["row"].tolist()) == expected
     assert kept["row"].tolist() == [i for i in records_of(rows)["row"] if i in expected]

@@ -1,4 +1,4 @@
-"""Find the rows of *train* before preparation."""
+"""Find the rows of *train*, *valid* and *test* before preparation."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from metaselector.data.preparation.statistics import user_offsets
 from metaselector.data.profile.row_log import RowLog
 from metaselector.data.splitting.windows import boundaries
 
-DROPPED, TRAIN, LATER = 0, 1, 2
-"""Rows that preparation drops, rows of *train*, and all others."""
+DROPPED, TRAIN, VALID, TEST = 0, 1, 2, 3
+"""Rows that preparation drops, and rows of each window, or of the users of each part."""
 _RECORD = np.dtype([("user", np.int32), ("item", np.int32), ("time", np.int64), ("row", np.int64)])
 
 
-def train_rows(
+def row_kinds(
     log: RowLog, rows_per_user: NDArray[np.int64], parts: Parts, sampled: int = 0
 ) -> NDArray[np.uint8]:
-    """Classify each row as :data:`DROPPED`, :data:`TRAIN` or :data:`LATER`.
+    """Classify each row as :data:`DROPPED`, :data:`TRAIN`, :data:`VALID` or :data:`TEST`.
 
     Args:
         log: all rows.
         rows_per_user: int64 ``[n_users]``.
         parts: how rows, or users, are split.
         sampled: negatives added per row, which count in windows. If a user's negatives run out, a
-            row next to the end of *train* may be misclassified.
+            row next to the end of a window may be misclassified.
 
     Returns:
         uint8 ``[n]``, in the order of the file.
@@ -42,14 +42,16 @@ def train_rows(
         for name, column in columns.items():
             records[name] = column[order]
         records = records[~repeats(records)]
-        sizes = np.diff(user_offsets(records))
-        records = records[np.repeat(sizes > 1, sizes)]
+        if parts.dates is None:  # otherwise users with a single row are kept
+            sizes = np.diff(user_offsets(records))
+            records = records[np.repeat(sizes > 1, sizes)]
         offsets = user_offsets(records)
-        if parts.places is None:
-            ends = boundaries(offsets * (1 + sampled), parts.windows.train)
-        else:
-            ends = parts.train_ends(records, offsets) * (1 + sampled)
-        place = np.arange(len(records)) * (1 + sampled)
-        inside = place < np.repeat(ends, np.diff(offsets))
-        kinds[records["row"]] = np.where(inside, TRAIN, LATER)
+        place, found = np.arange(len(records)) * (1 + sampled), np.full(len(records), TRAIN)
+        for end in ("train", "valid"):
+            if parts.splits_ranks:
+                ends = boundaries(offsets * (1 + sampled), getattr(parts.windows, end))
+            else:
+                ends = parts.ends(records, offsets, end) * (1 + sampled)
+            found += place >= np.repeat(ends, np.diff(offsets))
+        kinds[records["row"]] = found
     return kinds

@@ -1,0 +1,35 @@
+"""What a base model's checkpoint records of the split."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from metaselector.config import load_config
+from metaselector.runs.checkpoint_settings import CheckpointSettings
+
+DATES = "split.dates=[2024-01-01, 2024-02-01, 2024-03-01]"
+
+
+def recorded(*overrides: str) -> dict[str, Any]:
+    return CheckpointSettings(load_config(overrides=overrides), "", None).base("lr", "train", 0)
+
+
+def test_without_dates_the_split_is_recorded_as_ever() -> None:
+    """So that checkpoints of earlier versions match."""
+    made = recorded()
+    assert list(made) == ["split", "base_models", "seed", "data_sha256", "window"]
+    assert made["split"] == {"early": 60, "train": 80, "valid": 90}
+    assert recorded("protocol=global")["split"] == made["split"]
+
+
+def test_given_dates_are_recorded() -> None:
+    split = recorded("protocol=global", DATES)["split"]
+    assert split["dates"] == [f"2024-0{month}-01T00:00:00Z" for month in (1, 2, 3)]
+
+
+@pytest.mark.parametrize("protocol", ["warm", "global"])
+def test_the_split_of_users_matters_to_the_cold_protocol_only(protocol: str) -> None:
+    assert recorded(f"protocol={protocol}", "cold.early=50") == recorded(f"protocol={protocol}")
+    assert "split" not in recorded("protocol=cold")
