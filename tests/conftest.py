@@ -13,6 +13,9 @@ import torch
 from hypothesis import HealthCheck, settings
 from threadpoolctl import threadpool_limits
 
+from metaselector.meta import finetune
+from metaselector.meta.finetune import Choice
+
 USERS, ROWS, ITEMS = 40, 30, 25
 GENRES = ("Comedy", "Drama", "War")
 
@@ -41,6 +44,16 @@ def one_thread() -> Iterator[None]:
                 patch.setenv(f"{library}_NUM_THREADS", "1")
         yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def few_choices() -> Iterator[None]:
+    """Whole runs choose the fair rival's settings among few; the search has tests of its own."""
+    one = Choice(*((value,) for value in Choice()))  # type: ignore[arg-type]
+    few = one._replace(steps=(1, 2), prior_rows=(1.0, 3.0, 10.0))  # type: ignore[arg-type]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(finetune, "LADDERS", few)
+        yield
 
 
 @pytest.fixture

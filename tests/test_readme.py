@@ -79,7 +79,15 @@ def test_the_python_example_runs(
     world, fit = write_world(tmp_path / "world"), MetaSelector.fit
     quick = {f"base_models.{name}.pretrain.epochs": 1 for name in ("lr", "fm", "deepfm")}
     small = change_config(
-        Config(), quick | {"meta_train.epochs": 1, "evaluate.resamples": 2, "threads": 1}
+        Config(),
+        quick
+        | {
+            "meta_train.epochs": 1,
+            "selector.epochs": 1,
+            "paper.epochs": 1,
+            "evaluate.resamples": 2,
+            "threads": 1,
+        },
     )
 
     def fit_small(model: MetaSelector, dataset: str) -> MetaSelector:

@@ -89,10 +89,10 @@ def _mean(weights: Tensor, mask: Tensor) -> Floats:
 def _beside(first: Rows, second: Rows) -> Rows:
     """The rows of both, ``[U, R1 + R2]``."""
     pairs = zip(first.batch, second.batch, strict=True)
-    hours = (first.hours, second.hours)
+    hours = [of for of in (first.hours, second.hours) if of is not None]
     return Rows(
         Batch(*(torch.cat(pair, dim=1) for pair in pairs)),
         torch.cat([first.labels, second.labels], dim=1),
         torch.cat([first.mask, second.mask], dim=1),
-        None if hours[0] is None or hours[1] is None else torch.cat(hours, dim=1),
+        torch.cat(hours, dim=1) if len(hours) == 2 else None,
     )

@@ -21,6 +21,8 @@ SETTINGS = """
 base_models: {lr: {pretrain: {epochs: 1}}, fm: {pretrain: {epochs: 1}}}
 adapt: {support_size: 5, finetune_rates: [0.1]}
 meta_train: {epochs: 1}
+paper: {epochs: 1}
+selector: {epochs: 1}
 evaluate: {resamples: 20}
 threads: 1
 """

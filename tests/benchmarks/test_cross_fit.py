@@ -22,7 +22,14 @@ from metaselector.runs.run import Run
 from metaselector.runs.stages.prepare import prepare_run
 from metaselector.runs.stages.train import pretrain_base_models
 
-QUICK = ("meta_train.epochs=2", "adapt.support_size=5", "meta_train.users_per_batch=7", "threads=1")
+QUICK = (
+    "meta_train.epochs=2",
+    "selector.epochs=2",
+    "paper.epochs=2",
+    "adapt.support_size=5",
+    "meta_train.users_per_batch=7",
+    "threads=1",
+)
 
 
 @pytest.fixture(scope="module")

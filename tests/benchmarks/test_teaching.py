@@ -21,6 +21,8 @@ SETTINGS = """
 base_models: {lr: {pretrain: {epochs: 1}}, fm: {pretrain: {epochs: 1}}}
 peer_learning: {confidence: 0.5}
 meta_train: {epochs: 1}
+paper: {epochs: 1}
+selector: {epochs: 1}
 adapt: {support_size: 3, steps: 1, half_lives: []}
 evaluate: {resamples: 20}
 """

@@ -16,9 +16,10 @@ TINY = """
 base_models:
   lr: {pretrain: {epochs: 1}}
   fm: {pretrain: {epochs: 1}}
-selector: {hidden_size: 4}
+selector: {hidden_size: 4, epochs: 1}
 adapt: {support_size: 5}
 meta_train: {epochs: 1}
+paper: {epochs: 1}
 evaluate: {resamples: 2}
 threads: 1
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,8 +27,10 @@ from metaselector.report.explanation import (
 def test_each_row_is_left_out_once() -> None:
     ids = torch.arange(8).view(1, 4, 2)
     mask = torch.tensor([[0.0, 1, 1, 1]])
-    rows = Rows(Batch(ids, ids.float()), torch.tensor([[0.0, 1, 0, 1]]), mask)
-    found = left_out(Episodes(rows, rows))
+    hours = torch.tensor([[0.0, -9, -5, -1]])
+    rows = Rows(Batch(ids, ids.float()), torch.tensor([[0.0, 1, 0, 1]]), mask, hours)
+    alike = torch.rand(1, 4, 4, 2)
+    found = left_out(Episodes(rows, rows, alike))
     assert found.support.mask.tolist() == [
         [0, 0, 0, 0],
         [0, 1, 1, 1],
@@ -38,6 +41,13 @@ def test_each_row_is_left_out_once() -> None:
     assert torch.equal(found.query.mask, mask.expand(5, 4))
     assert torch.equal(found.support.batch.ids, ids.expand(5, 4, 2))
     assert torch.equal(found.support.labels, rows.labels.expand(5, 4))
+    assert found.similarity is not None
+    assert torch.equal(found.similarity, alike.expand(5, 4, 4, 2))
+    for part in (found.support, found.query):
+        assert part.hours is not None
+        assert torch.equal(part.hours, hours.expand(5, 4))
+    bare = left_out(Episodes(replace(rows, hours=None), replace(rows, hours=None)))
+    assert bare.similarity is bare.support.hours is None
 
 
 @pytest.fixture

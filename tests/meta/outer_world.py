@@ -22,6 +22,7 @@ from metaselector.meta.train import meta_train
 from metaselector.meta.variants import Variant
 from metaselector.models.build import build_mixture
 from metaselector.models.mixture import Mixture
+from metaselector.training.loop.snapshot_manager import SnapshotManager
 
 VARIANTS: tuple[Variant, ...] = (
     "sample-selector",
@@ -92,6 +93,7 @@ def train(
     later: Mixture | None = None,
     seed: int = 0,
     start_from: MetaParameters | None = None,
+    snapshots: SnapshotManager | None = None,
 ) -> MetaParameters:
     return meta_train(
         variant,
@@ -103,6 +105,7 @@ def train(
         start_from=start_from,
         description="meta-train",
         progress=Silent(),
+        snapshots=snapshots,
     )
 
 

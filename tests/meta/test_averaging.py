@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from itertools import count
+from pathlib import Path
+
 import pytest
 import torch
 
+from metaselector.config import CheckpointConfig
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.meta.averaging import AVERAGE, MovingAverage
-from tests.meta.outer_world import equal, planted, script_losses, train, with_meta_train
+from metaselector.meta.outer_loop import MetaLearner
+from metaselector.meta.parameters import MetaParameters
+from metaselector.training.loop.snapshot_manager import SnapshotDirectory
+from tests.meta.outer_world import EPOCHS, equal, planted, script_losses, train, with_meta_train
 
 
 @pytest.fixture(scope="module")
@@ -109,3 +116,36 @@ def test_the_average_is_what_is_kept(
         assert 0 < near < far
     assert not equal(averaged.theta_delta, plain.theta_delta)
     assert not equal(averaged.alpha, plain.alpha)
+
+
+@pytest.mark.parametrize("stop", [2, 5])
+def test_a_resumed_meta_training_equals_one_that_ran_through(
+    stop: int, dataset: EncodedDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped in its middle, it goes on with the same averages, to the last bit."""
+    config = with_meta_train(averaging=0.9, users_per_batch=2)
+
+    def learned(folder: str) -> MetaParameters:
+        kept = SnapshotDirectory(tmp_path / folder, {}, CheckpointConfig(steps=1))
+        return train("metaselector", dataset, config=config, snapshots=kept)
+
+    whole = learned("whole")
+    calls = count()
+    update = MetaLearner.update
+
+    def stopping(self: MetaLearner) -> None:
+        if next(calls) == stop:
+            raise KeyboardInterrupt
+        update(self)
+
+    monkeypatch.setattr(MetaLearner, "update", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        learned("stopped")
+    resumed = learned("stopped")
+    steps = EPOCHS * 4  # four meta-batches an epoch
+    assert next(calls) == steps + 1  # the steps before the stop were not taken again
+    for part in ("phi", "theta_delta", "alpha"):
+        assert equal(getattr(resumed, part), getattr(whole, part))
+    assert [row["valid_loss"] for row in resumed.history] == [
+        row["valid_loss"] for row in whole.history
+    ]

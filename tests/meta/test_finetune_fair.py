@@ -141,6 +141,12 @@ def chosen(protocol: EvaluationProtocol, mixture: Mixture) -> MetaParameters:
     return choose_finetuning(protocol, mixture, selector, description="", progress=Silent())
 
 
+@pytest.fixture(autouse=True)
+def _whole_ladders(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Undo what spares whole runs the search."""
+    monkeypatch.setattr(finetune, "LADDERS", LADDERS)
+
+
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave little to choose from, so that real losses are fast."""

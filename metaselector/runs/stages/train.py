@@ -201,7 +201,8 @@ def train_variant(
         traffic: counts what workers send each other.
     """
     checkpoints = run.checkpoints
-    start = "user-finetuned" if variant == "user-finetuned-residuals" else "sample-selector"
+    residuals = variant == "user-finetuned-residuals"
+    start: Variant = "user-finetuned" if residuals else "sample-selector"
     warm_start = warm_start and variant != "sample-selector"
     return meta_train(
         variant,

@@ -32,6 +32,8 @@ threads: 1
 base_models: {lr: {pretrain: {epochs: 1}}, fm: {pretrain: {epochs: 1}}}
 adapt: {support_size: 5}
 meta_train: {epochs: 1}
+paper: {epochs: 1}
+selector: {epochs: 1}
 evaluate: {resamples: 2}
 """
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")

@@ -33,7 +33,13 @@ def make(write_world: WriteWorld, tmp_path_factory: pytest.TempPathFactory) -> M
 
     def made(*models: str, settings: tuple[str, ...] = ()) -> Run:
         folder = tmp_path_factory.mktemp("analyse")
-        quick = ("meta_train.epochs=1", "adapt.support_size=5", "evaluate.resamples=20")
+        quick = (
+            "meta_train.epochs=1",
+            "selector.epochs=1",
+            "paper.epochs=1",
+            "adapt.support_size=5",
+            "evaluate.resamples=20",
+        )
         chosen = folder / "models.yaml"  # a file's base models replace the defaults
         short = ", ".join(f"{name}: {{pretrain: {{epochs: 1}}}}" for name in models)
         chosen.write_text(f"base_models: {{{short}}}\n")

@@ -25,7 +25,14 @@ from tests.runs.notes import Notes
 @pytest.fixture(scope="module")
 def run(write_world: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Run:
     folder = tmp_path_factory.mktemp("evaluate")
-    quick = ("meta_train.epochs=1", "adapt.support_size=5", "evaluate.resamples=2", "threads=1")
+    quick = (
+        "meta_train.epochs=1",
+        "selector.epochs=1",
+        "paper.epochs=1",
+        "adapt.support_size=5",
+        "evaluate.resamples=2",
+        "threads=1",
+    )
     short = {"pretrain": {"epochs": 1}}
     config = load_config(overrides=quick, changes={"base_models": {"lr": short, "fm": short}})
     run = Run(folder / "run", config)

@@ -34,6 +34,8 @@ seeds: [3, 0]
 base_models: {{lr: {{pretrain: {{epochs: 1}}}}, fm: {{pretrain: {{epochs: 1}}}}}}
 adapt: {{support_size: {SUPPORT}}}
 meta_train: {{epochs: 1}}
+paper: {{epochs: 1}}
+selector: {{epochs: 1}}
 evaluate: {{resamples: 2}}
 """
 SIMPLE = {name: make for name, make in COMBINERS.items() if name not in OPTIONAL}

@@ -37,6 +37,8 @@ base_models:
   fm: {pretrain: {epochs: 1}}
 adapt: {support_size: 5, task_weights: {liked: 2.0}}
 meta_train: {epochs: 1}
+paper: {epochs: 1}
+selector: {epochs: 1}
 evaluate: {resamples: 2}
 """
 

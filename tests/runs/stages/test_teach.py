@@ -181,6 +181,8 @@ def test_views_are_evaluated_and_saved(new_run: Callable[..., Run], tmp_path: Pa
         "selector.hidden_size": 4,
         "adapt.support_size": 5,
         "meta_train.epochs": 1,
+        "selector.epochs": 1,
+        "paper.epochs": 1,
         "evaluate.resamples": 2,
     }
     config = change_config(changed(**VIEWS), small)

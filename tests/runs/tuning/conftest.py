@@ -24,6 +24,8 @@ def prepared(write_world: Callable[..., Path], tmp_path_factory: pytest.TempPath
     folder = tmp_path_factory.mktemp("tune")
     quick = (
         "meta_train.epochs=1",
+        "selector.epochs=1",
+        "paper.epochs=1",
         "adapt.support_size=5",
         "selector.hidden_size=4",
         "threads=1",

@@ -23,9 +23,10 @@ from metaselector.training.checkpoint import read_checkpoint
 SETTINGS = """
 threads: 1
 base_models: {fm: {pretrain: {epochs: 6, batch_size: 64, patience: 9}}}
-selector: {hidden_size: 4}
+selector: {hidden_size: 4, epochs: 4}
 adapt: {support_size: 5}
 meta_train: {users_per_batch: 4, epochs: 4, patience: 9}
+paper: {epochs: 4}
 checkpoint: {steps: 3}
 """
 LONG = tuple(f"--set=base_models.fm.pretrain.{key}=4000" for key in ("epochs", "patience"))

@@ -30,6 +30,8 @@ SETTINGS = (
     "meta_train.users_per_batch=4",
     "meta_train.epochs=6",
     "meta_train.patience=9",
+    "meta_train.outer_lr_theta=1e-4",
+    "meta_train.outer_lr_phi=5e-4",
     "checkpoint.steps=4",
 )
 
