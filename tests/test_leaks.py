@@ -14,6 +14,7 @@ from safetensors.numpy import load_file
 from metaselector.common.progress import Silent
 from metaselector.config import Config, load_config
 from metaselector.evaluate.predictions import load_predictions
+from metaselector.meta.variants import variants_of
 from metaselector.runs.run import Run
 from metaselector.runs.stages.evaluate import evaluate
 from metaselector.runs.stages.prepare import prepare_run
@@ -88,7 +89,7 @@ def changed_tensors(a: Run, b: Run) -> set[str]:
     """``checkpoint/tensor`` of every tensor that differs."""
     first, second = checkpoints(a), checkpoints(b)
     assert first.keys() == second.keys()
-    assert len(first) == 4 * 3 + 4
+    assert len(first) == 4 * 3 + len(variants_of(CONFIG.adapt)) == 4 * 3 + 9
     changed = set()
     for name, tensors in first.items():
         assert tensors.keys() == second[name].keys()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
 from metaselector.data.preparation.new_rows import NewRows
-from metaselector.data.splitting.episodes import EpisodeRows, load_episodes
+from metaselector.data.splitting.episodes import EpisodeRows, hours_of, load_episodes
 from metaselector.inference.trained import TrainedModel
 
 
@@ -14,7 +16,7 @@ def trace(model: TrainedModel, rows: NewRows) -> pd.DataFrame:
     """Follow one user's inner loop step by step.
 
     Args:
-        rows: the history of one user.
+        rows: the history of one user. Decay by time counts from its last row.
 
     Returns:
         a row for each number of steps, from 0 to all: ``step``; ``support_loss``, the unweighted
@@ -26,6 +28,8 @@ def trace(model: TrainedModel, rows: NewRows) -> pd.DataFrame:
     support = rows.history[-model.support_size :][None]  # [1, S]
     user = np.zeros(1, dtype=np.int64)
     episodes = load_episodes(rows.dataset, EpisodeRows(user, support, support))
+    hours, _ = hours_of(rows.dataset, EpisodeRows(user, support, support[:, -1:]))
+    episodes = replace(episodes, support=replace(episodes.support, hours=hours))
     with model.lock:
         found = model.adapted.trace(episodes.to(model.config.device))
     columns = {"step": np.arange(len(found.weights)), "support_loss": found.support_loss[:, 0]}

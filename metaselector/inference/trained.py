@@ -27,6 +27,7 @@ from metaselector.data.preparation.new_rows import NewRows, encode_rows
 from metaselector.inference.saved_model import SETTINGS, STATE, SavedModel, load_model, save_model
 from metaselector.meta.adapt.adaptation import Adaptation
 from metaselector.meta.adapted import AdaptedModel
+from metaselector.meta.finetune import alpha_of
 from metaselector.meta.variants import Variant, check_rates, make_adaptation
 from metaselector.models.mixture import Mixture
 from metaselector.runs.run import Run
@@ -85,9 +86,11 @@ class TrainedModel(SavedModel):
             )
         encoder = FittedEncoder.load(run.data_directory)
         learned = run.checkpoints.load_learned(variant, seed)
+        # Of a rival's choices for new users, those for the largest support.
+        alpha = alpha_of(learned.alpha, run.protocol.evaluation_splits[-1])
         mixture = learned.attach(run.checkpoints.load_mixture("full", seed))
-        trained = cls(encoder, run.config, variant, seed, mixture, learned.alpha)
-        check_rates(learned.alpha, trained.adaptation, mixture, run.directory)
+        trained = cls(encoder, run.config, variant, seed, mixture, alpha)
+        check_rates(alpha, trained.adaptation, mixture, run.directory)
         return trained
 
     @property
