@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from metaselector.config import ResidualsConfig
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.splitting.episodes import EpisodeRows, load_episodes, window_episodes
 from metaselector.meta import adapted as module
@@ -93,3 +95,58 @@ def test_predictions_and_traces_run_on_the_engine_of_the_settings(
     np.testing.assert_allclose(trace.weights[-1], means, atol=1e-6)
     none = adapted.with_steps(0).trace(load_episodes(dataset, rows))
     assert np.array_equal(none.weights, trace.weights[:1])
+
+
+def test_the_correction_moves_predictions_but_no_weights_and_no_trace(
+    dataset: EncodedDataset,
+) -> None:
+    model = mixture(dataset, 1)
+    adaptation = make_adaptation("metaselector", model, CONFIG)
+    assert adaptation.residuals is not None
+    alpha = adaptation.initial_rates(parameters(model))
+    rows = window_episodes(dataset, (80, 90), CONFIG.adapt.support_size)
+    corrected, plain = (
+        AdaptedModel.of_settings(model, alpha, each, dataset.schema.tasks, CONFIG.adapt)
+        for each in (adaptation, replace(adaptation, residuals=None))
+    )
+    found, without = (adapted.predict(dataset, rows) for adapted in (corrected, plain))
+    assert np.array_equal(found.weights, without.weights)
+    assert not np.isclose(found.probabilities, without.probabilities, atol=1e-4).any()
+    episodes = load_episodes(dataset, rows)
+    for now, before in zip(corrected.trace(episodes)[:2], plain.trace(episodes)[:2], strict=True):
+        assert np.array_equal(now, before)
+    nothing = rows.most_recent(0)
+    alone = (adapted.predict(dataset, nothing).probabilities for adapted in (corrected, plain))
+    np.testing.assert_allclose(*alone, rtol=0, atol=1e-6)
+
+
+def test_similarities_are_asked_for_where_they_count(dataset: EncodedDataset) -> None:
+    """A row that resembles the query row counts more; only the correction looks at it."""
+
+    class Alike:
+        names = ("one",)
+        asked = 0
+
+        def __call__(self, dataset: EncodedDataset, rows: EpisodeRows) -> torch.Tensor:
+            Alike.asked += 1
+            shape = (*rows.query.shape, rows.support.shape[1], 1)
+            return torch.linspace(0, 1, int(np.prod(shape))).reshape(shape)
+
+    model = mixture(dataset, 1)
+    model.similarity = Alike()  # type: ignore[assignment]
+    rows = window_episodes(dataset, (80, 90), CONFIG.adapt.support_size)
+    found = {}
+    for gamma in (0.0, 2.0, None):
+        settings = ResidualsConfig(enabled=gamma is not None, gamma=gamma or 0.0)
+        config = with_adapt(residuals=settings)
+        adaptation = make_adaptation("metaselector", model, config)
+        alpha = adaptation.initial_rates(parameters(model))
+        assert ("residuals/similarity" in alpha) == settings.enabled
+        adapted = AdaptedModel.of_settings(
+            model, alpha, adaptation, dataset.schema.tasks, config.adapt
+        )
+        found[gamma] = adapted.predict(dataset, rows).probabilities
+    assert Alike.asked == 2
+    assert not np.allclose(found[0.0], found[2.0], atol=1e-4)
+    learned = train("metaselector", dataset, early=model, later=model)
+    assert learned.alpha["residuals/similarity"].shape == (1,)
