@@ -25,6 +25,7 @@ from tests.runs.notes import Notes
 WriteWorld = Callable[..., Path]
 Make = Callable[..., Run]
 VARIANTS = ["metaselector-simplified", "metaselector"]
+PAPER = ["metaselector-paper-simplified", "metaselector-paper"]
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +123,7 @@ def test_tables_agree_with_what_evaluation_wrote(run: Run) -> None:
     history = pd.read_csv(run.directory / "history.csv")
     assert set(history.loc[history["seconds"].notna(), "stage"]) == {"meta-train"}
     assert table(run, "cost")[["seed", "model"]].to_numpy().tolist() == [
-        [seed, model] for seed in (0, 3) for model in VARIANTS
+        [seed, model] for seed in (0, 3) for model in (*PAPER, *VARIANTS)
     ]
 
 
@@ -181,7 +182,12 @@ def test_one_base_model(make: Make) -> None:
 
 
 def test_a_rule_that_learns_no_rates_and_takes_no_steps(make: Make) -> None:
-    run = make("lr", "fm", settings=("adapt.rule=maml", "adapt.steps=0"))
+    none = ("adapt.rule=maml", "adapt.steps=0", "adapt.residuals.enabled=false")
+    run = make("lr", "fm", settings=none)
     analyse(run, Silent())
     assert table(run, "steps")["steps"].tolist() == [0, 0]
+    assert set(table(run, "rates")["model"]) == set(PAPER)
+    no_rates = pd.read_csv(run.directory / "rates.csv").iloc[:0]
+    no_rates.to_csv(run.directory / "rates.csv", index=False)
+    analyse(run, Silent())
     assert table(run, "rates").empty

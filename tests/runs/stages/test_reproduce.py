@@ -17,11 +17,12 @@ from sklearn.metrics import log_loss, roc_auc_score
 
 from metaselector.cli import main
 from metaselector.common.errors import UserError
-from metaselector.config import load_config
+from metaselector.config import Config, load_config
 from metaselector.data.fetch import fetch
 from metaselector.evaluate.bounds import BOUNDS
 from metaselector.evaluate.combiners import COMBINERS, usable_combiners
 from metaselector.evaluate.predictions import load_predictions
+from metaselector.meta.variants import variants_of
 from metaselector.runs.run import Run
 
 ROOT = Path(__file__).parents[3]
@@ -30,9 +31,7 @@ SINGLE = ["lr", "fm", "deepfm"]
 MODELS = {
     *SINGLE,
     *usable_combiners(),
-    "sample-selector",
-    "metaselector-simplified",
-    "metaselector",
+    *variants_of(Config().adapt),
     "oracle-sample",
     "oracle-user",
 }
@@ -57,6 +56,7 @@ FIGURES = [
     "comparison",
     "support_curve",
     "heterogeneity",
+    "learned_numbers",
     "learned_rates",
     "learning_curves",
     "weights",
@@ -234,7 +234,7 @@ def test_figures_are_the_committed_ones(run: Path, raw: Path, results: pd.DataFr
 
 def test_a_second_run_uses_the_checkpoints_and_gives_the_same_bytes(run: Path, raw: Path) -> None:
     checkpoints = sorted(run.rglob("*.safetensors"))
-    assert len(checkpoints) == 3 * len(SINGLE) + 4
+    assert len(checkpoints) == 3 * len(SINGLE) + len(variants_of(Config().adapt))
     before = [path.stat().st_mtime_ns for path in checkpoints]
     results = (run / "results.csv").read_bytes()
     command("reproduce", "--run", run, "--data", raw, *settings())
