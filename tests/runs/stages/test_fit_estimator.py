@@ -204,7 +204,7 @@ def test_data_that_an_estimator_does_not_fit(prepared: Run) -> None:
 def test_options_are_tuned(prepared: Run, tmp_path: Path) -> None:
     """For the estimator's own loss, and, in memory, for that of a selector above it."""
     models = {"lr": {"pretrain": {"epochs": 1}}, "trees": {"estimator": BOOSTING}}
-    run = run_of(prepared, tmp_path, models, meta_train={"epochs": 1}, threads=1)
+    run = run_of(prepared, tmp_path, models, selector={"epochs": 1}, threads=1)
     space = tmp_path / "space.yaml"
     space.write_text("base_models.trees.options.max_iter: {choices: [1, 4]}\n")
     for target in ("trees", "sample-selector"):
@@ -225,7 +225,9 @@ def test_a_run_with_lightgbm(write_world: WriteWorld, tmp_path: Path) -> None:
             "trees": {"estimator": "lightgbm.LGBMClassifier", "options": options},
         },
         "adapt": {"support_size": 5},
-        "meta_train": {"epochs": 1},
+        "selector": {"epochs": 1},
+        "meta_train": {"epochs": 1, "outer_lr_theta": 1e-4},
+        "paper": {"epochs": 1},
         "evaluate": {"resamples": 2},
         "threads": 1,
     }
