@@ -211,8 +211,10 @@ class AdaptConfig(Section):
             return given
         for name in ("half_lives", "time_decays"):
             default = cls.model_fields[name].default
-            if 0 <= steps < len(default):
-                given = {name: default[len(default) - max(steps, 1) :]} | given
+            # Settings files and the command line start from all the defaults.
+            as_default = given.get(name, default) in (default, list(default))
+            if 0 <= steps < len(default) and as_default:
+                given = given | {name: default[len(default) - max(steps, 1) :]}
         return given
 
     @model_validator(mode="after")

@@ -20,7 +20,6 @@ from metaselector.meta import finetune
 from metaselector.meta.adapted import valid_loss
 from metaselector.meta.finetune import (
     LADDERS,
-    PASSES,
     Choice,
     alpha_of,
     choose_finetuning,
@@ -32,7 +31,7 @@ from metaselector.models.build import build_mixture
 from metaselector.models.mixture import Mixture
 from tests.meta.outer_world import equal
 
-TARGET = Choice(5, 3.0, 0.01, 0.0, 2.0, 1.0, 30.0)
+TARGET = Choice(5, 3.0, 0.01, 0.0, 2.0, 1.0, 1.0, 4.0, 30.0)
 
 
 def places(choice: Choice) -> np.ndarray:
@@ -88,7 +87,7 @@ def test_no_value_is_as_good_as_a_tie() -> None:
     assert search(lambda choice: 1.0, Choice()) == (Choice(), 1.0)
 
 
-@pytest.mark.parametrize(("passes", "expected"), [(1, (2, 3)), (2, (3, 4)), (PASSES, (4, 5))])
+@pytest.mark.parametrize(("passes", "expected"), [(1, (2, 3)), (2, (3, 4)), (3, (4, 5))])
 def test_the_search_ends_after_the_last_pass(
     passes: int, expected: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -128,6 +127,8 @@ def test_alpha_says_what_was_chosen() -> None:
     assert alpha["base_models.b.linear.bias"].tolist() == pytest.approx([0.01] * 5)
     assert alpha["selector.output.bias"].tolist() == [0.0] * 5
     assert alpha["support/prior_rows"].tolist() == [30.0] * 5
+    assert alpha["support/half_life"].tolist() == [2.0] * 4 + [1.0]
+    assert alpha["support/time_decay"].tolist() == [1.0] * 4 + [4.0]
     assert Choice.of_alpha(alpha, mixture) == pytest.approx(TARGET)
 
 
@@ -195,7 +196,7 @@ def test_the_better_of_two_starts_is_kept(scored: dict[str, Any], selector_is_wo
 
 def test_each_support_size_has_choices_of_its_own(scored: dict[str, Any]) -> None:
     protocol, mixture = world("cold")
-    other = TARGET._replace(steps=1, prior_rows=300.0)
+    other = TARGET._replace(steps=3, prior_rows=300.0)
     scored["targets"] = {"support-2": other, "support-5": TARGET}
     learned = chosen(protocol, mixture)
     first, second = protocol.evaluation_splits

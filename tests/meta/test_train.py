@@ -12,6 +12,7 @@ from metaselector.meta.finetune import Choice
 from metaselector.meta.parameters import MetaParameters
 from metaselector.meta.variants import Variant
 from tests.meta.outer_world import (
+    CONFIG,
     EPOCHS,
     VARIANTS,
     equal,
@@ -67,8 +68,8 @@ def test_epoch_0_is_the_start(dataset: EncodedDataset, scripted: list[float]) ->
     assert not any(shift.any() for shift in learned.theta_delta.values())
     assert {rate.item() for rate in rates_of(learned.alpha).values()} == {torch.tensor(0.1).item()}
     started = {name: rate.tolist() for name, rate in learned.alpha.items() if is_number(name)}
-    assert started["support/half_life"] == [20.0, 2.0]
-    assert started["support/prior_rows"] == [10.0, 10.0]
+    assert started["support/half_life"] == list(CONFIG.adapt.half_lives)
+    assert started["support/prior_rows"] == [CONFIG.adapt.prior_rows] * 2
 
 
 def test_phi_may_start_from_what_another_variant_learned(

@@ -127,7 +127,7 @@ def test_the_paper_s_algorithm_has_nothing_added(variant: Variant, dataset: Enco
     adaptation = make_adaptation(variant, early, config)
     assert isinstance(adaptation.rule, MetaSGD)
     assert (adaptation.steps, adaptation.per_step, adaptation.learned) == (3, False, False)
-    assert (adaptation.time_decay, adaptation.prior_rows) == (0.0, 0.0)
+    assert (adaptation.time_decays, adaptation.prior_rows) == ((0.0,) * 3, 0.0)
     assert adaptation.residuals is None
     mask = torch.tensor([0.0, 1.0, 1.0])
     for step in range(3):
@@ -156,9 +156,14 @@ def test_our_own_has_all_of_it(dataset: EncodedDataset) -> None:
         assert adaptation.learned
         assert adaptation.residuals == ResidualAttention()  # without measures of similarity
         rates = adaptation.initial_rates(parameters(early))
-        assert rates["support/half_life"].tolist() == [20.0, 2.0]
-        assert rates["support/time_decay"].tolist() == [0.5, 0.5]
-        assert rates["residuals/strength"].tolist() == [0.5]
+        settings = AdaptConfig()
+        for name, start in (
+            ("support/half_life", settings.half_lives),
+            ("support/time_decay", settings.time_decays),
+            ("support/prior_rows", (settings.prior_rows, settings.prior_rows)),
+            ("residuals/strength", (settings.residuals.strength,)),
+        ):
+            assert rates[name].tolist() == pytest.approx(start)
 
 
 def test_without_residuals_nothing_is_corrected(dataset: EncodedDataset) -> None:
