@@ -32,7 +32,7 @@ SETTINGS = f"""
 threads: 1
 seeds: [3, 0]
 base_models: {{lr: {{pretrain: {{epochs: 1}}}}, fm: {{pretrain: {{epochs: 1}}}}}}
-adapt: {{support_size: {SUPPORT}}}
+adapt: {{support_size: {SUPPORT}, inner_lr_phi: 10.0}}
 meta_train: {{epochs: 1}}
 paper: {{epochs: 1}}
 selector: {{epochs: 1}}
