@@ -128,7 +128,7 @@ class AdaptConfig(Section):
         (10.0, 5.0),
         description="recency weighting in the last inner steps, one value per step: number of "
         "later rows that halve a support row's weight; null: equal weights, as in "
-        "all earlier steps",
+        "all earlier steps; with fewer steps than values, the last values hold",
     )
     time_decays: tuple[float, ...] = Field(
         (0.05, 3.0),
@@ -202,21 +202,6 @@ class AdaptConfig(Section):
     def _known(cls, rule: str) -> str:
         return checked(RULES, rule)
 
-    @model_validator(mode="before")
-    @classmethod
-    def _of_fewer_steps(cls, given: Any) -> Any:
-        """Shorten the defaults that have a value per step."""
-        steps = given.get("steps") if isinstance(given, dict) else None
-        if isinstance(steps, bool) or not isinstance(steps, int):
-            return given
-        for name in ("half_lives", "time_decays"):
-            default = cls.model_fields[name].default
-            # Settings files and the command line start from all the defaults.
-            as_default = given.get(name, default) in (default, list(default))
-            if 0 <= steps < len(default) and as_default:
-                given = given | {name: default[len(default) - max(steps, 1) :]}
-        return given
-
     @model_validator(mode="after")
     def _steps(self) -> AdaptConfig:
         if any(half_life is not None and half_life <= 0 for half_life in self.half_lives):
@@ -225,7 +210,7 @@ class AdaptConfig(Section):
             raise ValueError(f"time_decays must not be negative, got {list(self.time_decays)}")
         for name in ("half_lives", "time_decays"):
             values = getattr(self, name)
-            if len(values) > max(self.steps, 1):
+            if len(values) > max(self.steps, 2):  # the defaults have two, for any steps
                 raise ValueError(
                     f"{name} has {len(values)} values for {self.steps} steps; give at most one per "
                     "step"
@@ -237,13 +222,13 @@ class AdaptConfig(Section):
     @property
     def half_life_of_steps(self) -> tuple[float | None, ...]:
         """The half-life of every inner step; null weights all support rows equally."""
-        given = self.half_lives[: self.steps]
+        given = self.half_lives[max(len(self.half_lives) - self.steps, 0) :]
         return (None,) * (self.steps - len(given)) + given
 
     @property
     def time_decay_of_steps(self) -> tuple[float, ...]:
         """The decay by time of every inner step."""
-        given = self.time_decays[: self.steps]
+        given = self.time_decays[max(len(self.time_decays) - self.steps, 0) :]
         return (0.0,) * (self.steps - len(given)) + given
 
 

@@ -70,8 +70,8 @@ def test_epoch_0_is_the_start(dataset: EncodedDataset, scripted: list[float]) ->
     assert not any(shift.any() for shift in learned.theta_delta.values())
     assert {rate.item() for rate in rates_of(learned.alpha).values()} == {torch.tensor(0.1).item()}
     started = {name: rate.tolist() for name, rate in learned.alpha.items() if is_number(name)}
-    assert started["support/half_life"] == list(CONFIG.adapt.half_lives)
-    assert started["support/prior_rows"] == [CONFIG.adapt.prior_rows] * 2
+    assert started["support/half_life"] == [10.0, 5.0]
+    assert started["support/prior_rows"] == [10.0, 10.0]
 
 
 def test_phi_may_start_from_what_another_variant_learned(

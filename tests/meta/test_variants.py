@@ -156,14 +156,9 @@ def test_our_own_has_all_of_it(dataset: EncodedDataset) -> None:
         assert adaptation.learned
         assert adaptation.residuals == ResidualAttention()  # without measures of similarity
         rates = adaptation.initial_rates(parameters(early))
-        settings = AdaptConfig()
-        for name, start in (
-            ("support/half_life", settings.half_lives),
-            ("support/time_decay", settings.time_decays),
-            ("support/prior_rows", (settings.prior_rows, settings.prior_rows)),
-            ("residuals/strength", (settings.residuals.strength,)),
-        ):
-            assert rates[name].tolist() == pytest.approx(start)
+        assert rates["support/half_life"].tolist() == [10.0, 5.0]
+        assert rates["support/time_decay"].tolist() == pytest.approx([0.05, 3.0])
+        assert rates["residuals/strength"].tolist() == pytest.approx([0.65])
 
 
 def test_without_residuals_nothing_is_corrected(dataset: EncodedDataset) -> None:
