@@ -20,6 +20,7 @@ from metaselector.meta import finetune
 from metaselector.meta.adapted import valid_loss
 from metaselector.meta.finetune import (
     LADDERS,
+    PASSES,
     Choice,
     alpha_of,
     choose_finetuning,
