@@ -64,7 +64,7 @@ def meta_train(
         chosen = alpha_of(start_from.alpha, make_protocol(dataset, config).evaluation_splits[-1])
     trainable = MetaLearner(variant, dataset, early, later, config, generator, traffic, chosen)
     untrained = trainable.candidate()
-    if variant == "metaselector-untrained":
+    if variant == "metaselector-untrained" or not trainable.optimizers:  # nothing is learned
         return MetaParameters.of_tensors(untrained, config.device)
     settings = config.meta_train
     plan = Plan(

@@ -78,6 +78,19 @@ def test_half_lives_apply_to_the_last_steps() -> None:
     ]
 
 
+@pytest.mark.parametrize("steps", [0, 1, 2, 3])
+def test_defaults_per_step_fit_any_number_of_steps(steps: int) -> None:
+    """Also where a file or the command line changes only the number."""
+    default = AdaptConfig()
+    for adapt in (AdaptConfig(steps=steps), load_config(overrides=[f"adapt.steps={steps}"]).adapt):
+        for found, whole in (
+            (adapt.half_life_of_steps, default.half_lives),
+            (adapt.time_decay_of_steps, default.time_decays),
+        ):
+            assert len(found) == steps
+            assert found[::-1][:2] == whole[::-1][:steps]
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [

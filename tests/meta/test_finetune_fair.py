@@ -32,7 +32,7 @@ from metaselector.models.build import build_mixture
 from metaselector.models.mixture import Mixture
 from tests.meta.outer_world import equal
 
-TARGET = Choice(5, 3.0, 0.01, 0.0, 2.0, 1.0, 2.0, 1.0, 30.0)
+TARGET = Choice(5, 3.0, 0.01, 0.0, 2.0, 1.0, 2.0, 8.0, 30.0)
 
 
 def places(choice: Choice) -> np.ndarray:
@@ -128,6 +128,8 @@ def test_alpha_says_what_was_chosen() -> None:
     assert alpha["base_models.b.linear.bias"].tolist() == pytest.approx([0.01] * 5)
     assert alpha["selector.output.bias"].tolist() == [0.0] * 5
     assert alpha["support/prior_rows"].tolist() == [30.0] * 5
+    assert alpha["support/half_life"].tolist() == [2.0] * 5
+    assert alpha["support/time_decay"].tolist() == [1.0] * 4 + [8.0]
     assert Choice.of_alpha(alpha, mixture) == pytest.approx(TARGET)
 
 
@@ -195,7 +197,7 @@ def test_the_better_of_two_starts_is_kept(scored: dict[str, Any], selector_is_wo
 
 def test_each_support_size_has_choices_of_its_own(scored: dict[str, Any]) -> None:
     protocol, mixture = world("cold")
-    other = TARGET._replace(steps=1, prior_rows=300.0)
+    other = TARGET._replace(steps=3, prior_rows=300.0)
     scored["targets"] = {"support-2": other, "support-5": TARGET}
     learned = chosen(protocol, mixture)
     first, second = protocol.evaluation_splits

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from metaselector.config import ResidualsConfig
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.meta.adapt.adaptation import is_number
 from metaselector.meta.adapt.residuals import ResidualAttention
@@ -12,6 +13,7 @@ from metaselector.meta.finetune import Choice
 from metaselector.meta.parameters import MetaParameters
 from metaselector.meta.variants import Variant
 from tests.meta.outer_world import (
+    CONFIG,
     EPOCHS,
     VARIANTS,
     equal,
@@ -22,6 +24,7 @@ from tests.meta.outer_world import (
     script_losses,
     theta,
     train,
+    with_adapt,
     with_meta_train,
 )
 
@@ -161,3 +164,14 @@ def test_only_the_correction_is_learned_on_top_of_fine_tuning(
     assert equal({n: rate for n, rate in learned.alpha.items() if n not in added}, chosen.alpha)
     start = {name: torch.tensor(value) for name, value in ResidualAttention().start().items()}
     assert not any(torch.equal(learned.alpha[name], start[name]) for name in added)
+
+
+def test_a_variant_without_anything_to_learn_is_as_it_starts(dataset: EncodedDataset) -> None:
+    nothing = dict.fromkeys(("outer_lr_theta", "outer_lr_phi"), 0.0)
+    adapt = {"rule": "maml", "learned_weights": False, "residuals": ResidualsConfig(enabled=False)}
+    config = with_adapt(**adapt).model_copy(
+        update={"meta_train": CONFIG.meta_train.model_copy(update=nothing)}
+    )
+    learned = train("metaselector", dataset, config=config)
+    assert learned.history == []
+    assert equal(learned.phi, train("metaselector-untrained", dataset, config=config).phi)

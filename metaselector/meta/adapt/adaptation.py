@@ -148,7 +148,12 @@ class Adaptation:
 
 
 def is_number(name: str) -> bool:
-    """Whether this is the name of a learned number, and not of a rate."""
+    """Whether this is the name of a learned number, and not of a rate.
+
+    Example:
+        >>> is_number(HALF_LIFE), is_number("selector.output.bias")
+        (True, False)
+    """
     return "/" in name
 
 

@@ -38,12 +38,12 @@ class RowSimilarity(Protocol):
 
     Later calls may pass another data set of the same schema, in which items and users have other
     indices, so remember an item by its id.
-
-    Attributes:
-        names: names of the M numbers; none if the similarity does not apply to the data.
     """
 
-    names: tuple[str, ...]
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the M numbers; none if the similarity does not apply to the data."""
+        ...
 
     def __call__(self, dataset: EncodedDataset, episodes: EpisodeRows) -> Tensor:
         """Similarities float32 ``[U, Q, S, M]``, in [-1, 1]; anything finite for padding."""
