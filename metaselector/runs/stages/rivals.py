@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from metaselector.data.splitting.protocol import EvaluationSplit
+from metaselector.meta.adapt.adaptation import LONG
 from metaselector.meta.finetune import LADDERS, Choice, alpha_of
 from metaselector.runs.run import Run
 
@@ -52,6 +53,7 @@ def _fair(run: Run, seed: int, split: EvaluationSplit) -> list[tuple[Any, ...]]:
         ladder = getattr(LADDERS, setting)
         place = min(range(len(ladder)), key=lambda i: abs(ladder[i] - value))
         bound = place == 0 and (ladder[0] == 0 or setting == "steps")
+        bound |= ladder[place] == LONG  # no half-life at all
         at_end = place in (0, len(ladder) - 1) and not bound
         rows.append((seed, "user-finetuned", setting, ladder[place], at_end))
     return rows
