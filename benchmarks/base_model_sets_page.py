@@ -43,9 +43,9 @@ def page(table: pd.DataFrame, dataset: str, command: str) -> str:
         "",
         f"Known users, mean of {seeds} seed(s). Headroom: how much choosing one base model per "
         "user can win in logloss over the best single model of the set, with perfect knowledge of "
-        "the users and with n rows of evidence; 95 % intervals by bootstrap over users. uniform: plain average "
-        "of the set. sample-selector: the selector without adaptation. joint: joint MetaSelector. "
-        f"Δ: joint MetaSelector on this set minus that on `{sets[0]}`, with the 95 % interval of "
+        "the users and with n rows of evidence; 95 % intervals by bootstrap over users. uniform: "
+        "plain average of the set. sample-selector: the selector without adaptation. joint: joint "
+        f"MetaSelector. Δ: joint on this set minus joint on `{sets[0]}`, with the 95 % interval of "
         "the paired bootstrap over users, not corrected for the number of sets. The intervals do "
         "not include the effect of training again"
         + (". ±: standard deviation over the seeds." if seeds > 1 else "."),
