@@ -133,7 +133,9 @@ def _default_models() -> str:
     """The base models of a run whose settings name none."""
     usual, several = (yaml.safe_dump(m, sort_keys=False).strip() for m in (SINGLE_TASK, MULTI_TASK))
     of_several = " and ".join(f"`{name}`" for name in OF_DATASETS)
+    meaning = _markdown(Config.model_fields["base_models"].description or "")
     return (
+        f"{meaning[0].upper()}{meaning[1:]}.\n\n"
         f"A run that names none uses these:\n\n```yaml\n{usual}\n```\n\n"
         f"and on {of_several}:\n\n```yaml\n{several}\n```"
     )

@@ -87,6 +87,8 @@ class Config(Section):
     base_models: dict[str, BaseModelConfig] = Field(
         default_factory=lambda given: base_models_of(default_base_models(given["dataset"])),
         min_length=1,
+        description="base models by name; their order is the order of the selector's inputs, so "
+        "listing them in another order changes results as another seed does",
     )
     transfer: TransferConfig = Field(default_factory=TransferConfig)
     peer_learning: PeerLearningConfig = Field(default_factory=PeerLearningConfig)

@@ -29,7 +29,7 @@ def documented_yaml(config: Config) -> str:
                 lines.append(f"{indent}{name}:")
                 write(value, indent + "  ")
             elif name == "base_models":
-                lines.append(f"{indent}{name}:")
+                lines.append(f"{indent}{name}:{_comment(info)}")
                 for model_name, base_model in value.items():
                     lines.append(f"{indent}  {model_name}:")
                     write(base_model, indent + "    ")

@@ -31,6 +31,12 @@ def test_printed_settings_can_be_loaded(overrides: tuple[str, ...], file: Path) 
     assert load_config(file) == config
 
 
+def test_the_order_of_base_models_is_explained() -> None:
+    assert "\nbase_models:  # base models by name; their order is the order of the selector" in (
+        documented_yaml(Config())
+    )
+
+
 def test_a_long_option_can_be_printed_and_loaded(file: Path) -> None:
     option = {"words": [f"word {i}" for i in range(50)], "text": "a b " * 60 + "# not a comment"}
     config = Config(base_models={"mine": BaseModelConfig(options=option)})
