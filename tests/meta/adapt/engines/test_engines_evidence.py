@@ -38,7 +38,9 @@ def compare(runner: Runner, world: Any, adaptation: Any, rates: Rates) -> None:
 
 
 @pytest.mark.parametrize("learned", [False, True], ids=["given", "learned"])
-@pytest.mark.parametrize("rule", [MetaSGD(RATE), MAML(RATE, second_order=False)], ids=repr)
+@pytest.mark.parametrize(
+    "rule", [MetaSGD(RATE), MAML(RATE, second_order=False)], ids=["meta-sgd", "first-order"]
+)
 def test_weights_by_time_equal_slow_loop(
     runner: Runner, rule: InnerRule, learned: bool, world_with_times: Any, make_adaptation: Any
 ) -> None:
