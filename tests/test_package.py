@@ -69,7 +69,7 @@ def test_table_of_the_readme_is_the_published_one() -> None:
     by_model = results.groupby("model", sort=False)[["auc", "logloss"]].agg(["mean", "std"])
     published = {
         str(model): "{:.4f} ± {:.4f} | {:.4f} ± {:.4f}".format(*numbers)
-        for model, numbers in by_model.iterrows()
+        for model, numbers in by_model.dropna().iterrows()  # bounds have no AUC
     }
     assert {model: text.replace("*", "") for model, text in rows.items()} == published
 

@@ -72,9 +72,9 @@ def test_half_lives_apply_to_the_last_steps() -> None:
     assert AdaptConfig(steps=0, half_lives=(2.0,)).half_life_of_steps == ()
     assert [AdaptConfig(steps=steps).half_life_of_steps for steps in range(4)] == [
         (),
-        (2.0,),
-        (20.0, 2.0),
-        (None, 20.0, 2.0),
+        (5.0,),
+        (10.0, 5.0),
+        (None, 10.0, 5.0),
     ]
 
 

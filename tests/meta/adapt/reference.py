@@ -108,7 +108,7 @@ def _adapt_users(loop: InnerLoop) -> list[UserResult]:
 
 def _hours(rows: Rows, user: int) -> Tensor:
     keep = rows.mask[user].bool()
-    return torch.zeros(int(keep.sum())) if rows.hours is None else rows.hours[user][keep]
+    return torch.zeros_like(rows.mask[user][keep]) if rows.hours is None else rows.hours[user][keep]
 
 
 def _corrected(loop: InnerLoop, params: Tensors, output: Any, user: int) -> Any:
