@@ -66,7 +66,7 @@ class Adaptation:
         Returns:
             the rates of the adapted `params`, by their names; if :attr:`learned`, the numbers
             :data:`HALF_LIFE`, :data:`TIME_DECAY` and :data:`PRIOR_ROWS`, each ``[steps]``; and
-            those of :attr:`residuals`.
+            those of the correction by residuals.
 
         Raises:
             ConfigError: ``per_step`` with a rate for each element of a tensor.
