@@ -116,7 +116,8 @@ def changed_checkpoints(a: Run, b: Run) -> set[str]:
     return {
         name
         for name, tensors in first.items()
-        if any(not np.array_equal(tensors[key], second[name][key]) for key in tensors)
+        if tensors.keys() != second[name].keys()
+        or any(not np.array_equal(tensors[key], second[name][key]) for key in tensors)
     }
 
 

@@ -39,6 +39,8 @@ def _demoted(text: str, name: str) -> str:
     text = re.sub(
         r"^(#+) ", lambda m: "#" * (len(m[1]) - highest + 3) + " ", text, flags=re.MULTILINE
     )
+    before, first, rest = text.partition("### ")
+    text = before + first + re.sub(r"^### ", "#### ", rest, flags=re.MULTILINE)  # a second table
     return re.sub(r"^(### .*)$", rf"\1 (`{name}`)", text, count=1, flags=re.MULTILINE)
 
 

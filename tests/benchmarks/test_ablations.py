@@ -33,7 +33,7 @@ queries:
     seen: {learn_on: train}
     nothing: {}
     not refitted: {test_with: train}
-    folds: {learn_on: cross-fitted}
+    folds: {learn_on: cross-fitted, adapt.residuals.enabled: false}
 selector:
   rows: [metaselector-simplified, metaselector]
   settings:

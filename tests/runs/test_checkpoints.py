@@ -14,6 +14,7 @@ from metaselector.common.errors import CheckpointError
 from metaselector.config import load_config
 from metaselector.inference.trained import TrainedModel
 from metaselector.meta.parameters import MetaParameters
+from metaselector.meta.variants import make_adaptation
 from metaselector.runs.checkpoints import Checkpoints, LearnedRecord
 from metaselector.runs.run import Run
 from metaselector.runs.stages.prepare import prepare_run
@@ -107,7 +108,7 @@ def test_wrong_meta_parameters_are_refused(run: Run, case: str | None) -> None:
     mixture = run.checkpoints.load_mixture("full", 0)
     parameters = dict(mixture.named_parameters())
     phi = {name: p for name, p in parameters.items() if name.startswith("selector.")}
-    alpha = {name: torch.ones(1) for name in parameters}
+    alpha = make_adaptation("metaselector", mixture, run.config).initial_rates(parameters)
     tensors = MetaParameters(phi, {}, alpha).tensors()
     path, settings = run.checkpoints.learned_file("metaselector", 0)
     record = {"history": [], "rates": [], "best_epoch": 0, "seconds": 1.0}

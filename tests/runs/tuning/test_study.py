@@ -32,7 +32,7 @@ from tests.runs.tuning.small_search import (
             r"space\.adapt\.inner_lr_phi\.attributes\.high was 3.0, now",
         ),
         (RATES + FM, {}, r"space\.base_models\.fm\.pretrain\.learning_rate was null, now "),
-        (RATES, {"meta_train.query_size": 7}, r"meta_train\.query_size was 100, now 7"),
+        (RATES, {"meta_train.query_size": 7}, r"meta_train\.query_size was 15, now 7"),
         (RATES, {"seeds": [3, 4]}, r"seeds was \[3\], now \[3, 4\]"),
     ],
 )
