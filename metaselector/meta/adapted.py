@@ -97,6 +97,8 @@ class AdaptedModel:
         """
         device = next(self.mixture.parameters()).device
         similarity = self.mixture.similarity if self.adaptation.residuals else None
+        if similarity is not None:
+            _ = similarity.names  # may be built now, which takes all workers
         sizes = (episodes.query >= 0).sum(axis=1)
         order = np.argsort(sizes, kind="stable")  # similar sizes share a chunk: less padding
         parts: list[WindowPredictions] = []
