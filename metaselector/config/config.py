@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from metaselector.common.text import shown
+from metaselector.config.adapt import AdaptConfig
 from metaselector.config.data import (
     ColdConfig,
     DataConfig,
@@ -17,11 +18,12 @@ from metaselector.config.data import (
     default_data,
 )
 from metaselector.config.evaluate import EvaluateConfig
-from metaselector.config.meta import AdaptConfig, MetaTrainConfig, PaperConfig, SelectorConfig
+from metaselector.config.meta import MetaTrainConfig, PaperConfig
 from metaselector.config.models import BaseModelConfig, default_base_models
 from metaselector.config.plugins.kinds import TRACKERS
 from metaselector.config.plugins.registry import checked
 from metaselector.config.section import Section
+from metaselector.config.selector import SelectorConfig
 from metaselector.config.training import CheckpointConfig, PeerLearningConfig, TransferConfig
 
 LONGEST_NAME = 200

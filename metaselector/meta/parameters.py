@@ -16,6 +16,16 @@ PHI = "selector."
 """Prefix of the selector's parameters in a mixture."""
 
 
+@dataclass(frozen=True)
+class LearnedRecord:
+    """How meta-training went; see :class:`MetaParameters`."""
+
+    history: list[dict[str, Any]] = field(default_factory=list)
+    rates: list[dict[str, Any]] = field(default_factory=list)
+    best_epoch: int = 0
+    seconds: float = 0.0
+
+
 @dataclass
 class MetaParameters:
     """The learned parameters and the record of their training.

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from metaselector.config.meta import SelectorInput
+from metaselector.config.selector import SelectorInput
 from metaselector.data.encoded.batch import Batch
 from metaselector.models.mixture import MixtureOutput
 

@@ -62,6 +62,9 @@ class CheckpointSettings:
             named = found[section].get(key)
             if named:
                 found[section][key] = identity(named)
+        if "residuals" in adapt:
+            measures = adapt["residuals"]["similarities"]
+            adapt["residuals"]["similarities"] = [identity(name) for name in measures]
         return found
 
     def _shared(

@@ -6,10 +6,9 @@ only in meta-training share them.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.splitting.protocol import WINDOWS, EvaluationSplit, Window
 from metaselector.meta.adapted import AdaptedModel
 from metaselector.meta.finetune import alpha_of
-from metaselector.meta.parameters import MetaParameters
+from metaselector.meta.parameters import LearnedRecord, MetaParameters
 from metaselector.meta.variants import Variant, check_rates, make_adaptation, variants_of
 from metaselector.models import registry
 from metaselector.models.build import build_mixture
@@ -32,7 +31,7 @@ from metaselector.models.mixture import Mixture
 from metaselector.models.precomputed import Scored, scores_column
 from metaselector.runs.checkpoint_settings import CheckpointSettings
 from metaselector.runs.checkpoint_store import CheckpointStore
-from metaselector.runs.run_similarity import LateSimilarity, similarity_of_window
+from metaselector.runs.run_similarity import LateSimilarities
 from metaselector.training.checkpoint import checkpoint_path
 from metaselector.training.loop.snapshot_manager import SnapshotManager
 from metaselector.training.peer_learning.views import viewed
@@ -45,16 +44,6 @@ from metaselector.training.transfer import (
     source_rows,
     transfer,
 )
-
-
-@dataclass(frozen=True)
-class LearnedRecord:
-    """How meta-training went; see :class:`~metaselector.meta.parameters.MetaParameters`."""
-
-    history: list[dict[str, Any]] = field(default_factory=list)
-    rates: list[dict[str, Any]] = field(default_factory=list)
-    best_epoch: int = 0
-    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -80,9 +69,7 @@ class Checkpoints:
     dataset: EncodedDataset
     source: TransferSource | None
     store: CheckpointStore
-    _similarities: dict[tuple[Window, int], LateSimilarity] = field(
-        default_factory=dict, repr=False
-    )
+    _similarities: LateSimilarities = field(default_factory=LateSimilarities, repr=False)
 
     def new_base(self, name: str, seed: int) -> nn.Module:
         """Return an untrained base model on the run's device."""
@@ -221,20 +208,8 @@ class Checkpoints:
         self.fill_scores(window, seed)
         models = {name: self.load_base(name, window, seed) for name in self.config.base_models}
         mixture = build_mixture(models, self.dataset.schema, self.config, seed)
-        mixture.similarity = self._similarity(models, window, seed)
+        mixture.similarity = self._similarities.of(models, self.dataset, self.config, window, seed)
         return mixture
-
-    def _similarity(
-        self, models: dict[str, nn.Module], window: Window, seed: int
-    ) -> LateSimilarity:
-        key = (window, seed)
-        if key not in self._similarities:
-            while len(self._similarities) >= len(WINDOWS):  # those of one seed
-                del self._similarities[next(iter(self._similarities))]
-            of = copy.deepcopy(models)  # those of the mixture may change
-            build = partial(similarity_of_window, of, self.dataset, self.config, window)
-            self._similarities[key] = LateSimilarity(build)
-        return self._similarities[key]
 
     def load_adapted(
         self,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.interactions import Floats, Ints
 from metaselector.data.splitting import make_protocol
 from metaselector.data.splitting.episodes import EpisodeRows
-from metaselector.data.splitting.protocol import Window
+from metaselector.data.splitting.protocol import WINDOWS, Window
 from metaselector.models.precomputed import Scored
 from metaselector.models.similarity.contract import (
     RowSimilarity,
@@ -47,6 +48,31 @@ class LateSimilarity:
 
     def __call__(self, dataset: EncodedDataset, episodes: EpisodeRows) -> Tensor:
         return self._built(dataset, episodes)
+
+
+class LateSimilarities:
+    """The similarities of the windows of one seed, each built once."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[Window, int], LateSimilarity] = {}
+
+    def of(
+        self,
+        base_models: Mapping[str, nn.Module],
+        dataset: EncodedDataset,
+        config: Config,
+        window: Window,
+        seed: int,
+    ) -> LateSimilarity:
+        """See :func:`similarity_of_window`; the models are copied, as a mixture may change them."""
+        key = (window, seed)
+        if key not in self._known:
+            while len(self._known) >= len(WINDOWS):
+                del self._known[next(iter(self._known))]
+            models = copy.deepcopy(dict(base_models))
+            build = partial(similarity_of_window, models, dataset, config, window)
+            self._known[key] = LateSimilarity(build)
+        return self._known[key]
 
 
 def similarity_of_window(

@@ -8,7 +8,7 @@ from typing import Any, get_args
 import torch
 from torch import Tensor
 
-from metaselector.config.meta import SelectorInput
+from metaselector.config.selector import SelectorInput
 from metaselector.data.encoded.batch import Batch
 from metaselector.models.selector import GatedSelector
 

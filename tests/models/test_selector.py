@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from metaselector.config.meta import SelectorInput
+from metaselector.config.selector import SelectorInput
 from metaselector.data.encoded.batch import Batch
 from metaselector.models.selector import GatedSelector
 from tests.models.selectors import MODELS, SEES, build, inputs

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.func import functional_call
 
-from metaselector.config.meta import SelectorInput
+from metaselector.config.selector import SelectorInput
 from metaselector.data.encoded.batch import Batch
 from metaselector.models.mixture import MixtureOutput
 from metaselector.models.selector import support_losses

@@ -13,9 +13,9 @@ from torch import Tensor
 from metaselector.common.errors import CheckpointError
 from metaselector.config import load_config
 from metaselector.inference.trained import TrainedModel
-from metaselector.meta.parameters import MetaParameters
+from metaselector.meta.parameters import LearnedRecord, MetaParameters
 from metaselector.meta.variants import make_adaptation
-from metaselector.runs.checkpoints import Checkpoints, LearnedRecord
+from metaselector.runs.checkpoints import Checkpoints
 from metaselector.runs.run import Run
 from metaselector.runs.stages.prepare import prepare_run
 from metaselector.training.checkpoint import save_checkpoint
