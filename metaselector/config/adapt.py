@@ -101,7 +101,9 @@ class AdaptConfig(Section):
         description="apply the base models' dropout in meta-training, with a separate mask per "
         "user and pass; predictions never use dropout",
     )
-    support_size: int = Field(40, ge=1, description="warm: most recent rows that a user adapts on")
+    support_size: int = Field(
+        40, ge=1, description="warm and global: most recent rows that a user adapts on"
+    )
     inner_lr_theta: float = Field(
         0.1, description="initial inner learning rate of theta, the base models' parameters"
     )

@@ -27,7 +27,10 @@ class DataConfig(Section):
         "them",
     )
     min_user_rows: int = Field(
-        1, ge=1, description="drop users with fewer rows than this, counted without repeated rows"
+        1,
+        ge=1,
+        description="drop users with fewer rows than this, counted over all windows without "
+        "repeated rows; under the protocol global, that is a choice by later rows",
     )
 
 

@@ -22,8 +22,8 @@ class MetaTrainConfig(Section):
     query_size: int = Field(15, ge=1, description="maximum query rows per user in training")
     support_boundary: Literal["random", "start"] = Field(
         "random",
-        description="warm: where an episode's support set ends within the window early to "
-        "train: random (at a random row) or start (where the window starts, so that "
+        description="warm and global: where an episode's support set ends within the window early "
+        "to train: random (at a random row) or start (where the window starts, so that "
         "the base models were trained on the whole support set)",
     )
     epochs: int = Field(10, ge=1, description="maximum passes over the users")
@@ -97,7 +97,7 @@ class PaperConfig(Section):
     """The rows metaselector-paper: the published algorithm, without what this project added.
 
     One rule, plain gradient steps on equally weighted support rows, and an outer loop that learns
-    theta, phi and alpha. The paper does not state its settings; these are this project's.
+    theta, phi and alpha. The paper's settings could not be consulted; these are this project's.
     """
 
     steps: int = Field(1, ge=1, description="inner gradient steps")

@@ -1,10 +1,10 @@
 """Fine-tuning for each user without meta-learning: the rivals of MetaSelector.
 
 The base models take steps of gradient descent on the user's support. What a rival needs is chosen
-on *valid*. The plain one has one learning rate. The fair one has every setting that the outer loop
-does not learn: where it starts, how many steps it takes, a rate for the embedding tables, one for
-the other parameters of the base models and one for the selector, the weights of recent rows, and
-the shrinkage for few rows.
+on *valid*. The plain one tunes a single learning rate. The fair one tunes every setting of the
+inner loop: where it starts, how many steps it takes, separate learning rates for embedding tables,
+the base models' other parameters and the selector, how fast rows lose weight, and the shrinkage for
+few rows.
 """
 
 from __future__ import annotations

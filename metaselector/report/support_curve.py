@@ -92,9 +92,9 @@ def harm(differences: pd.DataFrame) -> str:
     Example:
         >>> line = {"n": 1, "model": "metaselector", "baseline": "not-adapted", "metric": "logloss"}
         >>> harm(pd.DataFrame([line | {"high": 0.0002}])).partition(":")[0]
-        'Adapting harms at no number of support rows'
+        'Adapting never hurts, however few the support rows'
         >>> harm(pd.DataFrame([line | {"high": 0.1442}])).partition(":")[0]
-        'Adapting may harm at 1 support row'
+        'Adapting may hurt with 1 support row'
     """
     of_loss = differences["baseline"].eq(NOT_ADAPTED) & differences["metric"].eq("logloss")
     mine = differences[of_loss & differences["model"].eq("metaselector")]
@@ -102,11 +102,12 @@ def harm(differences: pd.DataFrame) -> str:
     interval = f"the 95 % interval of metaselector's difference in logloss to {NOT_ADAPTED}"
     if not sizes:
         return (
-            f"Adapting harms at no number of support rows: {interval} never ends above +{HARMLESS}."
+            f"Adapting never hurts, however few the support rows: {interval} never ends above "
+            f"+{HARMLESS}."
         )
     rows = "support row" if sizes == [1] else "support rows"
     return (
-        f"Adapting may harm at {', '.join(map(str, sizes))} {rows}: there, {interval} ends above "
+        f"Adapting may hurt with {', '.join(map(str, sizes))} {rows}: there, {interval} ends above "
         f"+{HARMLESS}."
     )
 

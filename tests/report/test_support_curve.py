@@ -95,7 +95,7 @@ def test_without_gauc_its_group_is_left_out(run_dir: Path) -> None:
 @pytest.mark.parametrize(
     ("highs", "said"),
     [
-        ((0.0, 0.0005, -0.01), "Adapting harms at no number of support rows"),
+        ((0.0, 0.0005, -0.01), "Adapting never hurts, however few the support rows"),
         ((0.0, 0.0006, -0.01), "Adapting may harm at 1 support row"),
         ((0.0, 0.2, 0.001), "Adapting may harm at 1, 10 support rows"),
     ],
