@@ -96,8 +96,8 @@ def test_without_gauc_its_group_is_left_out(run_dir: Path) -> None:
     ("highs", "said"),
     [
         ((0.0, 0.0005, -0.01), "Adapting never hurts, however few the support rows"),
-        ((0.0, 0.0006, -0.01), "Adapting may harm at 1 support row"),
-        ((0.0, 0.2, 0.001), "Adapting may harm at 1, 10 support rows"),
+        ((0.0, 0.0006, -0.01), "Adapting may hurt with 1 support row"),
+        ((0.0, 0.2, 0.001), "Adapting may hurt with 1, 10 support rows"),
     ],
 )
 def test_says_where_adapting_may_harm(highs: tuple[float, float, float], said: str) -> None:
