@@ -29,15 +29,12 @@ DISCRETE = (
     "user-best",
     "stacking-lightgbm",
     "stacking-lightgbm-features",
-    "user-finetuned",
-    "user-finetuned-residuals",
 )
 TOLERANCE = {"default": 2e-4, **dict.fromkeys(DISCRETE, 2e-3)}
 REASON = (
     "Rounding depends on the processor: the same run limited to SSE4.2 and to AVX2, and with "
     "2 threads, differed from AVX-512 with one thread by up to 3.4e-5, and where a model of a"
-    " user or a split of a tree is chosen (user-best, stacking-lightgbm) by up to 4.9e-4. Rows "
-    "that choose from a grid count among these. "
+    " user or a split of a tree is chosen (user-best, stacking-lightgbm) by up to 4.9e-4. "
     "Tolerances are four times that or more."
 )
 
