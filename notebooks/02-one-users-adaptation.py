@@ -162,8 +162,9 @@ loss.rename("logloss").rename_axis("rows").to_frame().T.round(4)
 
 # %% [markdown]
 # Meta-training shows supports of all sizes and learns how far to trust few rows
-# (`adapt.support_sizes`, `adapt.prior_rows`), so one model serves every size. The curve of all
-# users is in `support_curve.csv` of an evaluated run.
+# (`adapt.support_sizes`, `adapt.prior_rows`), so that one model serves every size. Over 40 users
+# the curve is still noisy; `support_curve_differences.csv` of an evaluated run has the differences
+# over all users, with intervals.
 #
 # ## Which rows changed the weights
 #
