@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from metaselector.report.figures.style import CYCLE, finish, new_figure, short_name, styled
 from metaselector.report.groups import in_groups
 
-_COLUMNS = 3
+_COLUMNS = 2
 
 
 def learned_numbers(numbers: pd.DataFrame) -> Figure:
@@ -29,7 +29,7 @@ def learned_numbers(numbers: pd.DataFrame) -> Figure:
         colour = {model: CYCLE[i % len(CYCLE)] for i, model in enumerate(models)}
         names = list(dict.fromkeys(numbers["group"]))
         rows = ceil(len(names) / _COLUMNS)
-        figure = new_figure(0.9 + 1.25 * rows)
+        figure = new_figure(1.1 + 1.25 * rows)
         panels = figure.subplots(rows, _COLUMNS, squeeze=False).ravel()
         for axes, name in zip(panels, names, strict=False):
             of_number = numbers[numbers["group"] == name]
@@ -47,5 +47,5 @@ def learned_numbers(numbers: pd.DataFrame) -> Figure:
             axes.remove()
         figure.supxlabel("epoch", fontsize=7)
         handles = [Line2D([], [], color=colour[m], label=short_name(m)) for m in models]
-        figure.legend(handles=handles, loc="outside upper center", ncols=3)
+        figure.legend(handles=handles, loc="outside upper center", ncols=2)
         return finish(figure)

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullLocator
 
 from metaselector.report.figures.style import (
     BLACK,
@@ -24,6 +24,9 @@ from metaselector.report.groups import in_groups
 
 _MOST_PARAMETERS = 40
 _ROW = 0.15  # inches
+_COLUMNS = 2
+_LINEAR = 0.01
+"""Rates closer to 0 than this are drawn on a linear scale."""
 
 
 def learning_curves(history: pd.DataFrame) -> Figure:
@@ -89,17 +92,25 @@ def learned_rates(rates: pd.DataFrame) -> Figure:
         finals = rates[rates["epoch"] == rates.groupby(["seed", "model"])["epoch"].transform("max")]
         lines = finals[["model", "parameter"]].drop_duplicates()
         detailed = len(lines) <= _MOST_PARAMETERS
-        above = 1.85
+        rows = ceil(len(models) / _COLUMNS)
+        above = 0.5 + 1.35 * rows
         below = 0.45 + _ROW * (len(lines) + len(models))
         heights = [above, below] if detailed else [above]
         figure = new_figure(sum(heights))
         grid = figure.add_gridspec(len(heights), 1, height_ratios=heights)
-        panels = grid[0].subgridspec(1, len(models)).subplots(sharey=True, squeeze=False)[0]
-        for axes, model in zip(panels, models, strict=True):
+        columns = min(len(models), _COLUMNS)
+        panels = grid[0].subgridspec(rows, columns).subplots(sharey=True, squeeze=False)
+        for axes, model in zip(panels.ravel(), models, strict=False):
             _over_epochs(axes, rates[rates["model"] == model], colour)
             axes.set_title(short_name(model), fontsize=7)  # model names may be long
             axes.set_xlabel("epoch")
-        panels[0].set_ylabel("inner learning rate")
+            axes.set_yscale("symlog", linthresh=_LINEAR)  # rates differ by orders of magnitude
+            axes.yaxis.set_major_formatter("{x:g}")
+            axes.yaxis.set_minor_locator(NullLocator())
+        for axes in panels.ravel()[len(models) :]:
+            axes.remove()
+        for axes in panels[:, 0]:
+            axes.set_ylabel("inner rate")
         if detailed:
             _final_values(figure.add_subplot(grid[1]), finals, models, colour)
         handles = [Line2D([], [], color=colour[group], label=short_name(group)) for group in groups]

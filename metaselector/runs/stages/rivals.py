@@ -55,5 +55,6 @@ def _fair(run: Run, seed: int, split: EvaluationSplit) -> list[tuple[Any, ...]]:
         bound = place == 0 and (ladder[0] == 0 or setting == "steps")
         bound |= ladder[place] == LONG  # no half-life at all
         at_end = place in (0, len(ladder) - 1) and not bound
-        rows.append((seed, "user-finetuned", setting, ladder[place], at_end))
+        chosen = "none" if ladder[place] == LONG else ladder[place]
+        rows.append((seed, "user-finetuned", setting, chosen, at_end))
     return rows
