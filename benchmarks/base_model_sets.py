@@ -39,14 +39,14 @@ LIGHTGBM = {
 }
 """Settings of the base model :data:`TREES`, as in ``docs/how-to/other-libraries.md``."""
 SETS = (
+    "lr+fm+deepfm+additive+itemknn",
     "lr+fm+deepfm",
     "lr+fm+deepfm+additive",
     "lr+fm+deepfm+itemknn",
-    "lr+fm+deepfm+sequence",
-    "lr+fm+deepfm+lightgbm",
-    "lr+fm+deepfm+additive+itemknn+sequence",
-    "lr+fm+deepfm+additive+itemknn+sequence+lightgbm",
     "deepfm+additive+itemknn",
+    "lr+fm+deepfm+additive+itemknn+sequence",
+    "lr+fm+deepfm+additive+itemknn+lightgbm",
+    "lr+fm+deepfm+additive+itemknn+sequence+lightgbm",
     "fm+deepfm+additive+itemknn",
     "fm+itemknn+sequence",
 )

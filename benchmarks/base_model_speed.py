@@ -109,7 +109,7 @@ def time_models(timing: Timing) -> None:
     dataset = movielens.load(timing.data)
     rows = window_rows(dataset.user_offsets, 0, config.split.train)
     labels = dataset.label(rows)
-    trained = {name: config.base_models[name].pretrain for name in OURS}
+    trained = {n: config.base_models[n].pretrain.for_rows(len(rows)) for n in OURS}
     contenders = {
         name: contender(model, dataset, rows, trained[name])
         for name, model in new_models(dataset, timing.device).items()
@@ -118,7 +118,7 @@ def time_models(timing: Timing) -> None:
         EMBEDDING_SIZE,
         HIDDEN_SIZES,
         trained["deepfm"].learning_rate,
-        trained["deepfm"].batch_size,
+        trained["deepfm"].rows_per_step,
         timing.device,
     )
     contenders |= peers(columns(dataset, rows), labels, same)

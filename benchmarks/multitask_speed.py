@@ -110,7 +110,7 @@ def time_models(timing: Timing) -> None:
     dataset = load(timing.data)
     rows = window_rows(dataset.user_offsets, 0, Config().split.train)[::EVERY]
     labels = torch.from_numpy(np.asarray(dataset.task_labels[rows]))  # [n, 2]
-    same = Settings(EMBEDDING_SIZE, (), config.learning_rate, config.batch_size, timing.device)
+    same = Settings(EMBEDDING_SIZE, (), config.learning_rate, config.rows_per_step, timing.device)
     contenders = {
         name: {"ours": contender(name, dataset, rows, config, timing.device), **others}
         for name, others in peers(columns(dataset, rows), labels, same, Sizes()).items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -15,6 +16,10 @@ from metaselector.config.section import Section
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 
+SMALLEST_BATCH, MOST_DOUBLINGS = 512, 3
+BATCH_ROWS = 250_000
+"""Rows of data for which the smallest batch is meant; each doubling of them doubles the batch."""
+
 
 class PretrainConfig(Section):
     """How a base model is trained.
@@ -25,7 +30,12 @@ class PretrainConfig(Section):
 
     learning_rate: float = Field(5e-3, gt=0, description="Adam's learning rate")
     weight_decay: float = Field(1e-4, ge=0, description="Adam's L2 penalty, on all parameters")
-    batch_size: int = Field(512, ge=1, description="rows per step")
+    batch_size: int | None = Field(
+        None,
+        ge=1,
+        description="rows per step; null: 512, and 1024, 2048 or 4096 from about 350,000, 700,000 "
+        "or 1,400,000 rows of data on",
+    )
     epochs: int = Field(30, ge=1, description="maximum passes over the training rows")
     patience: int = Field(
         3, ge=1, description="epochs without a lower valid logloss before stopping early"
@@ -70,12 +80,47 @@ class PretrainConfig(Section):
     aggregator_options: dict[str, Any] | None = Field(
         None, description="balance=aggregator: constructor arguments of the aggregator"
     )
+    weight_decay_rows: int | None = Field(
+        None,
+        ge=1,
+        description="rows of data that weight_decay is meant for: with n rows it is multiplied by "
+        "this / n, as more rows need less of it; null: weight_decay holds as it is",
+    )
     clip_norm: float | None = Field(
         None,
         gt=0,
         description="maximum Euclidean norm of a step's gradients; larger ones are scaled down; "
         "null: no clipping",
     )
+
+    def for_rows(self, rows: int) -> PretrainConfig:
+        """The same settings with the batch size and weight decay for data of so many rows.
+
+        The batch size is a power of two that leaves about 500 steps per epoch, from 512 to 4096.
+        The penalty is that of a prior: it counts less per row, the more rows there are.
+        ``docs/benchmarks/data-size.md`` shows both on *valid* of data of several sizes.
+
+        Example:
+            >>> given = PretrainConfig(weight_decay=2e-4, weight_decay_rows=100_000)
+            >>> settings = given.for_rows(1_000_000)
+            >>> settings.batch_size, settings.weight_decay
+            (2048, 2e-05)
+        """
+        changed: dict[str, Any] = {}
+        if self.batch_size is None:
+            doublings = round(math.log2(max(rows, 1) / BATCH_ROWS))
+            changed["batch_size"] = SMALLEST_BATCH * 2 ** min(max(doublings, 0), MOST_DOUBLINGS)
+        if self.weight_decay_rows is not None:
+            scale = self.weight_decay_rows / max(rows, 1)
+            changed |= {"weight_decay": self.weight_decay * scale, "weight_decay_rows": None}
+        return self.model_copy(update=changed)
+
+    @property
+    def rows_per_step(self) -> int:
+        """The batch size; :meth:`for_rows` sets it."""
+        if self.batch_size is None:
+            raise ValueError("batch_size is null: call for_rows() first")
+        return self.batch_size
 
     @model_validator(mode="after")
     def _fitting_balance(self) -> PretrainConfig:

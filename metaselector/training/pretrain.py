@@ -78,12 +78,13 @@ def pretrain(
             settings have different tasks.
         Diverged: the loss of a step is non-finite.
     """
+    config = config.for_rows(len(dataset))
     freezing = freezing or Freezing("", {}, (), None)
     trainable = _Pretraining(model, dataset, rows, config, generator, valid, freezing, description)
     plan = Plan(
         first=1,
         last=epochs,
-        steps=epochs * -(-len(rows) // config.batch_size),
+        steps=epochs * -(-len(rows) // config.rows_per_step),
         patience=config.patience,
         until=freezing.thawed + config.patience - 1,
         advice="lower the model's pretrain.learning_rate, or set pretrain.clip_norm",
@@ -149,7 +150,7 @@ class _Pretraining(Trainable):
         self._model.train()
         self._freezing.begin(epoch)
         order = torch.from_numpy(self.generator.permutation(len(self._rows)))
-        return order.split(self._config.batch_size)
+        return order.split(self._config.rows_per_step)
 
     def gradients(self, batch: Tensor, epoch: int) -> float:
         self.optimizers[0].zero_grad(set_to_none=True)

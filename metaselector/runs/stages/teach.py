@@ -58,7 +58,7 @@ def teach(
     peers, reports = [], {}
     for name in names:
         model, reports[name] = run.checkpoints.start_base(name, window, seed)
-        pretrain = config.base_models[name].pretrain
+        pretrain = config.base_models[name].pretrain.for_rows(len(run.dataset))
         known = dict(model.named_parameters())
         freezing = Freezing(name, known, chosen.freeze, chosen.unfreeze_every)
         epochs = before[name].epochs if refit else pretrain.epochs

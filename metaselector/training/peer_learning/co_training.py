@@ -95,7 +95,7 @@ class CoTraining(Together):
                 steps.append([])
                 continue
             order = torch.from_numpy(self.generator.permutation(len(labels)))
-            steps.append(order.split(member.config.batch_size))
+            steps.append(order.split(member.config.rows_per_step))
         return list(zip_longest(*steps))
 
     def _learned_from(self, share: Share) -> tuple[Batch, Tensor, Tensor]:
@@ -260,6 +260,6 @@ def co_train(
         max(schedules[p.name]) if schedules is not None else p.epochs for p in peers
     )
     longest = max(
-        -(-len(own) // peer.config.batch_size) for peer, own in zip(peers, rows, strict=True)
+        -(-len(own) // peer.config.rows_per_step) for peer, own in zip(peers, rows, strict=True)
     )
     return trainable.train(last, last * longest, description, progress, snapshots)

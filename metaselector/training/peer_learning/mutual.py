@@ -56,14 +56,14 @@ class Mutual(Together):
         valid: NDArray[np.int64] | None,
     ) -> None:
         super().__init__(peers, dataset, valid, generator)
-        sizes = {member.name: member.config.batch_size for member in self.members}
+        sizes = {member.name: member.config.rows_per_step for member in self.members}
         if len(set(sizes.values())) > 1:
             raise ConfigError(
                 "peer_learning.strategy=mutual: all base models need the same batch_size, but it "
                 f"is {', '.join(f'{n} for {name}' for name, n in sizes.items())}; set one value"
             )
         self._rows, self._peer_learning = rows, peer_learning
-        self._batch_size = self.members[0].config.batch_size
+        self._batch_size = self.members[0].config.rows_per_step
         self._batch = dataset.batch(rows).to(self._device)
         self._labels = labels_for(peers[0].model, dataset, rows).to(self._device)
 
@@ -137,5 +137,5 @@ def learn_mutually(
     """
     trainable = Mutual(peers, dataset, rows, peer_learning, generator, valid)
     last = max(peer.epochs for peer in peers)
-    steps = last * -(-len(rows) // peers[0].config.batch_size)
+    steps = last * -(-len(rows) // peers[0].config.rows_per_step)
     return trainable.train(last, steps, description, progress, snapshots)
