@@ -11,12 +11,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from metaselector.common.progress import Progress
+from metaselector.data.splitting.episodes import EpisodeRows
 from metaselector.data.splitting.protocol import EvaluationProtocol, EvaluationSplit
 from metaselector.meta.adapt.adaptation import HALF_LIFE, LONG, PRIOR_ROWS, TIME_DECAY
 from metaselector.meta.adapted import valid_loss
@@ -26,6 +29,9 @@ from metaselector.models.mixture import Mixture
 
 PASSES = 2
 """Most passes over all settings of a :class:`Choice`."""
+MOST_USERS = 1000
+"""Users of *valid*, drawn at random, on which the fair rival is tuned, if there are more: its search
+adapts all of them about 200 times."""
 
 
 class Choice(NamedTuple):
@@ -201,6 +207,7 @@ def _choose(
     start: Choice,
 ) -> tuple[Choice, float]:
     names = tuple(name for name, _ in mixture.named_parameters())
+    split = replace(split, valid=_some(split.valid))
 
     def loss(choice: Choice) -> float:
         candidate = MetaParameters(phi=phi, theta_delta={}, alpha=choice.alpha(mixture))
@@ -210,6 +217,14 @@ def _choose(
         return lost
 
     return search(loss, start)
+
+
+def _some(episodes: EpisodeRows) -> EpisodeRows:
+    """At most :data:`MOST_USERS` users, the same in every call."""
+    users = len(episodes.users)
+    if users <= MOST_USERS:
+        return episodes
+    return episodes.some(np.sort(np.random.default_rng(0).permutation(users)[:MOST_USERS]))
 
 
 def choose_rate(

@@ -15,6 +15,7 @@ from metaselector.common.progress import Silent
 from metaselector.config import ColdConfig, Config
 from metaselector.data.planted import planted_world
 from metaselector.data.splitting import make_protocol
+from metaselector.data.splitting.episodes import EpisodeRows
 from metaselector.data.splitting.protocol import EvaluationProtocol
 from metaselector.meta import finetune
 from metaselector.meta.adapted import valid_loss
@@ -247,3 +248,20 @@ def test_test_labels_change_no_choice() -> None:
         found.append([row["valid_loss"] for row in learned.history])
     assert found[0] == found[1]
     assert found[0] != found[2]
+
+
+def test_the_search_sees_the_same_users_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(finetune, "MOST_USERS", 3)
+    rows = np.arange(10).reshape(10, 1)
+    episodes = EpisodeRows(np.arange(10), rows, rows + 10)
+    some, again = finetune._some(episodes), finetune._some(episodes)
+    assert len(some.users) == 3
+    assert np.array_equal(some.users, again.users)
+    assert np.array_equal(some.query[:, 0] - 10, some.users)
+    assert (np.diff(some.users) > 0).all()
+
+
+def test_the_search_sees_all_of_few_users() -> None:
+    rows = np.arange(10).reshape(10, 1)
+    episodes = EpisodeRows(np.arange(10), rows, rows)
+    assert finetune._some(episodes) is episodes
