@@ -2,9 +2,9 @@
 
     python -m benchmarks.data_size --dataset movielens-1m --data ml-1m-reconstructed.zip
 
-writes ``benchmarks/results/data-size/<dataset>.csv`` and ``.md``. The default base models are trained
-on *train* of known users with what the defaults give data of this size, and with what was chosen for
-MovieLens-100K. *Test* is not read.
+writes ``benchmarks/results/data-size/<dataset>.csv`` and ``.md``. The default base models are
+trained on *train* of known users with what the defaults give data of this size, and with what was
+chosen for MovieLens-100K. *Test* is not read.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def page(table: pd.DataFrame, dataset: str, rows: int, command: str) -> str:
         "",
         f"Command: `{command}`",
         "",
-        "| model | settings | batch size | learning rate | weight decay | *valid* | epochs | seconds |",
+        "| model | settings | batch | learning rate | weight decay | *valid* | epochs | seconds |",
         "|---|---|---:|---:|---:|---:|---:|---:|",
     ]
     lines += [

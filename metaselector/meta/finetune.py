@@ -30,8 +30,8 @@ from metaselector.models.mixture import Mixture
 PASSES = 2
 """Most passes over all settings of a :class:`Choice`."""
 MOST_USERS = 1000
-"""Users of *valid*, drawn at random, on which the fair rival is tuned, if there are more: its search
-adapts all of them about 200 times."""
+"""Users of *valid*, drawn at random, on which the fair rival is tuned, if there are more: its
+search adapts all of them about 200 times."""
 
 
 class Choice(NamedTuple):
