@@ -127,7 +127,7 @@ class AdaptConfig(Section):
         5, ge=1, description="gradient steps of the baseline user-finetuned"
     )
     finetune_rates: tuple[float, ...] = Field(
-        (0.01, 0.03, 0.1, 0.3, 1.0),
+        (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0),
         min_length=1,
         description="learning rates that the baseline user-finetuned selects from on valid",
     )
