@@ -174,15 +174,34 @@ def valid_loss(
         mixture: on base models trained on *train*; restored afterwards.
         splits: the evaluation splits to average over, by default all.
     """
+    splits = splits or protocol.evaluation_splits
+    return float(
+        np.mean(
+            [
+                valid_losses(candidate, mixture, adaptation, protocol, split).mean()
+                for split in splits
+            ]
+        )
+    )
+
+
+def valid_losses(
+    candidate: MetaParameters,
+    mixture: Mixture,
+    adaptation: Adaptation,
+    protocol: EvaluationProtocol,
+    split: EvaluationSplit,
+) -> NDArray[np.float64]:
+    """Loss of each query row of *valid* in one evaluation split, by position in the data set.
+
+    The arguments are those of :func:`valid_loss`.
+    """
     before = parameters_of(mixture)
     candidate.attach(mixture)
     tasks, config = protocol.dataset.schema.tasks, protocol.config.adapt
     model = AdaptedModel.of_settings(mixture, candidate.alpha, adaptation, tasks, config)
-    losses = [
-        model.predict(protocol.dataset, evaluation_split.valid).loss()
-        for evaluation_split in splits or protocol.evaluation_splits
-    ]
+    losses = model.predict(protocol.dataset, split.valid).losses
     with torch.no_grad():
         for name, parameter in mixture.named_parameters():
             parameter.copy_(before[name])
-    return float(np.mean(losses))
+    return losses

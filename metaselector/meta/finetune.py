@@ -9,6 +9,7 @@ few rows.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -22,8 +23,9 @@ from metaselector.common.progress import Progress
 from metaselector.data.splitting.episodes import EpisodeRows
 from metaselector.data.splitting.protocol import EvaluationProtocol, EvaluationSplit
 from metaselector.meta.adapt.adaptation import HALF_LIFE, LONG, PRIOR_ROWS, TIME_DECAY
-from metaselector.meta.adapted import valid_loss
+from metaselector.meta.adapted import valid_loss, valid_losses
 from metaselector.meta.parameters import PHI, MetaParameters
+from metaselector.meta.race import Race
 from metaselector.meta.variants import finetuning, make_adaptation
 from metaselector.models.mixture import Mixture
 
@@ -163,8 +165,9 @@ def choose_finetuning(
 
     Returns:
         ``phi`` is empty for the plain average. ``alpha`` is that of each split, see
-        :func:`alpha_of`. ``history`` holds the losses of all candidates in the order of the search,
-        and ``best_epoch`` the position of the best one of the last split.
+        :func:`alpha_of`. ``history`` holds the losses of the candidates in the order of the search,
+        without those that were :class:`given up <metaselector.meta.race.Race>` early, and
+        ``best_epoch`` the position of the best one of the last split.
     """
     started = time.perf_counter()
     found: list[tuple[float, MetaParameters]] = []
@@ -207,13 +210,18 @@ def _choose(
     start: Choice,
 ) -> tuple[Choice, float]:
     names = tuple(name for name, _ in mixture.named_parameters())
-    split = replace(split, valid=_some(split.valid))
+    race = Race(_some(split.valid))
 
     def loss(choice: Choice) -> float:
         candidate = MetaParameters(phi=phi, theta_delta={}, alpha=choice.alpha(mixture))
         adaptation = finetuning(names, int(choice.steps))
-        lost = valid_loss(candidate, mixture, adaptation, protocol, (split,))
-        history.append({"epoch": len(history), "train_loss": None, "valid_loss": lost})
+        lost = race.run(
+            lambda block: valid_losses(
+                candidate, mixture, adaptation, protocol, replace(split, valid=block)
+            )
+        )
+        if math.isfinite(lost):
+            history.append({"epoch": len(history), "train_loss": None, "valid_loss": lost})
         return lost
 
     return search(loss, start)

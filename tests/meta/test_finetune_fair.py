@@ -163,8 +163,7 @@ def scored(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Put bowls in place of losses: by folder of the split, and an offset for either start."""
     given: dict[str, Any] = {"offset": {True: 0.0, False: 0.0}, "targets": {}}
 
-    def loss(candidate: Any, mixture: Any, adaptation: Any, protocol: Any, splits: Any) -> float:
-        (split,) = splits
+    def losses(candidate: Any, mixture: Any, adaptation: Any, _: Any, split: Any) -> np.ndarray:
         # float32 rounds the values of the ladders
         choice = Choice(
             *(
@@ -176,9 +175,10 @@ def scored(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         )
         assert adaptation.steps == choice.steps
         found: float = bowl(given["targets"][split.folder])(choice)
-        return found + given["offset"][bool(candidate.phi)]
+        rows, _ = split.valid.flat("query")
+        return np.full(len(rows), found + given["offset"][bool(candidate.phi)])
 
-    monkeypatch.setattr(finetune, "valid_loss", loss)
+    monkeypatch.setattr(finetune, "valid_losses", losses)
     return given
 
 
