@@ -21,7 +21,8 @@ from metaselector.data.preparation.fitted_encoder import FittedEncoder
 from metaselector.data.preparation.given_rows import RawRows, described, interactions_of
 from metaselector.data.preparation.parts import Parts, Settings
 from metaselector.data.preparation.plan import EncodingPlan, write_rows
-from metaselector.data.preparation.staging import Staged, StagedRows, stage, whole_users
+from metaselector.data.preparation.staging import Staged, stage, whole_users
+from metaselector.data.preparation.staging_types import StagedRows
 from metaselector.data.preparation.statistics import Statistics, user_offsets
 from metaselector.data.splitting.episodes import NO_ROW, EpisodeRows
 from metaselector.data.splitting.windows import Windows

@@ -170,6 +170,6 @@ class ByDate(EvaluationProtocol):
     def _episodes(self, users: Ints, cut: Ints, stop: Ints, query_size: int | None) -> EpisodeRows:
         first = self.dataset.user_offsets[users]
         size = self.config.adapt.support_size
-        rows = rows_around(users, first, cut, stop, size, query_size)
+        rows = rows_around(users, first, cut, stop, size, query_size, self.dataset.list_offsets)
         limits = self._positives_before[cut] - self._positives_before[first]
         return replace(rows, history_limits=limits)

@@ -14,6 +14,7 @@ from metaselector.data.encoded.batch import Batch
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.interactions import Ints
 from metaselector.data.microseconds import HOUR
+from metaselector.data.splitting.lists import first_lists, list_start, whole_lists
 from metaselector.data.splitting.windows import boundaries
 
 NO_ROW = -1
@@ -30,6 +31,8 @@ class EpisodeRows:
         history_limits: int64 ``[U]``, maximum positives that the rows' histories show; None leaves
             histories as encoded.
         since: int64 ``[U]``, rows from whose times hours count; None: each first query row.
+        list_offsets: int64 ``[L + 1]``, start of each list of the data set, and its number of rows;
+            None if rows belong to no lists. Supports consist of whole lists.
     """
 
     users: Ints
@@ -37,6 +40,7 @@ class EpisodeRows:
     query: Ints
     history_limits: Ints | None = None
     since: Ints | None = None
+    list_offsets: Ints | None = None
 
     def some(self, index: Ints) -> EpisodeRows:
         """The episodes at positions `index`, with query padding cut to what they need."""
@@ -45,10 +49,20 @@ class EpisodeRows:
         limits, since = (
             None if of is None else of[index] for of in (self.history_limits, self.since)
         )
-        return EpisodeRows(self.users[index], self.support[index], query[:, :width], limits, since)
+        return replace(
+            self,
+            users=self.users[index],
+            support=self.support[index],
+            query=query[:, :width],
+            history_limits=limits,
+            since=since,
+        )
 
     def most_recent(self, sizes: Ints | int) -> EpisodeRows:
-        """The episodes with only the most recent support rows of each user.
+        """The episodes with only the most recent support rows of each user, in whole lists.
+
+        A list that does not fit is left out, so a user whose latest list is longer than the number
+        has no support.
 
         Args:
             sizes: how many, 0 or more: one number, or int64 ``[U]``.
@@ -56,7 +70,7 @@ class EpisodeRows:
         places = np.arange(self.support.shape[1], 0, -1)  # the most recent row is in place 1
         kept = np.where(places <= np.reshape(sizes, (-1, 1)), self.support, NO_ROW)
         width = max(int(np.max(sizes, initial=0)), 1)
-        return replace(self, support=kept[:, -width:])
+        return replace(self, support=whole_lists(kept[:, -width:], self.list_offsets))
 
     def flat(self, part: Literal["support", "query"]) -> tuple[Ints, Ints | None]:
         """All rows of one part, int64 ``[n]``, without padding, and the history limit of each."""
@@ -132,7 +146,13 @@ class Episodes:
 
 
 def rows_around(
-    users: Ints, first: Ints, cut: Ints, stop: Ints, support_size: int, query_size: int | None
+    users: Ints,
+    first: Ints,
+    cut: Ints,
+    stop: Ints,
+    support_size: int,
+    query_size: int | None,
+    list_offsets: Ints | None = None,
 ) -> EpisodeRows:
     """Take the last `support_size` rows of ``[first, cut)`` and the first of ``[cut, stop)``.
 
@@ -140,15 +160,22 @@ def rows_around(
         users, first, cut, stop: int64 ``[U]``; the last three are row positions.
         support_size: maximum support rows per user (S).
         query_size: maximum query rows per user (Q); None takes all.
+        list_offsets: as in :class:`EpisodeRows`. With lists, `cut` and `stop` are starts of lists,
+            a support set has the latest lists that fit, possibly none, and a query the first lists
+            that fit, but at least one.
     """
+    if query_size is not None and list_offsets is not None:
+        stop, query_size = first_lists(cut, stop, query_size, list_offsets), None
     if query_size is None:
         query_size = int((stop - cut).max(initial=1))
     support = cut[:, None] - support_size + np.arange(support_size)  # [U, S]
     query = cut[:, None] + np.arange(query_size)  # [U, Q]
+    support = np.where(support >= first[:, None], support, NO_ROW)
     return EpisodeRows(
         users,
-        np.where(support >= first[:, None], support, NO_ROW),
+        whole_lists(support, list_offsets),
         np.where(query < stop[:, None], query, NO_ROW),
+        list_offsets=list_offsets,
     )
 
 
@@ -174,15 +201,20 @@ def with_random_supports(
 
 
 def window_episodes(
-    dataset: EncodedDataset, window: tuple[int, int], support_size: int, users: Ints | None = None
+    dataset: EncodedDataset,
+    window: tuple[int, int],
+    support_size: int,
+    users: Ints | None = None,
+    query_size: int | None = None,
 ) -> EpisodeRows:
-    """Take the whole window as the query set, and the latest rows before it as the support set.
+    """Take the window as the query set, and the latest rows before it as the support set.
 
     Args:
         dataset: the data set.
         window: start and end in percent of each user's rows.
         support_size: maximum support rows per user (S).
         users: the users, all by default; users with an empty window are left out.
+        query_size: maximum query rows per user, the first ones; by default all of the window.
 
     Example:
         >>> from metaselector.data.planted import planted_world
@@ -191,11 +223,11 @@ def window_episodes(
         [5, 6, 7]
     """
     users = np.arange(dataset.num_users) if users is None else users
-    offsets = dataset.user_offsets
-    cut, stop = (boundaries(offsets, percent, users) for percent in window)
+    offsets, lists = dataset.user_offsets, dataset.list_offsets
+    cut, stop = (boundaries(offsets, percent, users, lists) for percent in window)
     filled = stop > cut
     users, cut, stop = users[filled], cut[filled], stop[filled]
-    return rows_around(users, offsets[users], cut, stop, support_size, None)
+    return rows_around(users, offsets[users], cut, stop, support_size, query_size, lists)
 
 
 def sample_episodes(
@@ -218,12 +250,12 @@ def sample_episodes(
         >>> sample_episodes(dataset, (60, 80), 3, 2, np.array([0, 1]), generator).query.shape
         (2, 2)
     """
-    offsets = dataset.user_offsets
-    start, stop = (boundaries(offsets, percent, users) for percent in window)
+    offsets, lists = dataset.user_offsets, dataset.list_offsets
+    start, stop = (boundaries(offsets, percent, users, lists) for percent in window)
     filled = stop > start
     users, start, stop = users[filled], start[filled], stop[filled]
-    cut = generator.integers(start, stop)
-    return rows_around(users, offsets[users], cut, stop, support_size, query_size)
+    cut = list_start(lists, generator.integers(start, stop))
+    return rows_around(users, offsets[users], cut, stop, support_size, query_size, lists)
 
 
 def load_rows(dataset: EncodedDataset, rows: Ints, history_limits: Ints | None = None) -> Rows:

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -15,7 +15,7 @@ import numpy as np
 from metaselector.config import Config
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.interactions import Ints
-from metaselector.data.splitting.episodes import NO_ROW, EpisodeRows
+from metaselector.data.splitting.episodes import EpisodeRows
 
 Window = Literal["early", "train", "full"]
 """Which base models: meta-training uses the early ones, validation those fitted on *train*, and the
@@ -114,7 +114,4 @@ def with_recent_support(episodes: EpisodeRows, n: int) -> EpisodeRows:
         >>> with_recent_support(episodes, 2).support.tolist()
         [[4, 5]]
     """
-    support = episodes.support[:, max(episodes.support.shape[1] - n, 0) :]  # [U, min(n, S)]
-    if n == 0:  # episodes have at least one place for a row
-        support = np.full((len(support), 1), NO_ROW)
-    return replace(episodes, support=support)
+    return episodes.most_recent(n)  # episodes have at least one place for a row

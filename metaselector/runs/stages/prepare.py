@@ -62,6 +62,7 @@ def prepare(config: Config, source: Path, directory: Path) -> None:
         min_count=config.data.min_count,
         drop_short_users=config.data.drop_short_users,
         min_user_rows=config.data.min_user_rows,
+        min_user_lists=config.data.min_user_lists,
         cold_seed=config.cold_seed,
         by_date=config.by_date,
         dates=given_dates(config),
@@ -115,7 +116,7 @@ def _window_counts(
             times = dataset.timestamps[offsets[0] : offsets[-1]]
             inside = np.flatnonzero(times < dates.train if not edges[0] else times >= dates.valid)
         elif settings.cold_seed is None:
-            inside = window_rows(offsets - offsets[0], *edges)
+            inside = window_rows(offsets - offsets[0], *edges, _lists_of(dataset, offsets))
         else:
             names = dataset.user_names[first : first + _USERS_AT_ONCE]
             places = user_places(names, settings.cold_seed)
@@ -124,6 +125,15 @@ def _window_counts(
         rows = rows + (~np.isnan(labels[inside])).sum(axis=0)
         positives = positives + (labels[inside] == 1).sum(axis=0)
     return rows, positives
+
+
+def _lists_of(dataset: EncodedDataset, offsets: NDArray[np.int64]) -> NDArray[np.int64] | None:
+    """Starts of the lists of some users, counted from their first row."""
+    lists = dataset.list_offsets
+    if lists is None:
+        return None
+    inside = (lists >= offsets[0]) & (lists <= offsets[-1])
+    return np.asarray(lists[inside]) - offsets[0]
 
 
 def _what_is_positive(task: Task, label_threshold: float) -> str:
@@ -184,7 +194,10 @@ def _count_short_users(dataset: EncodedDataset, windows: Windows) -> None:
     """Print how many users have too few rows for a window, which then lacks these users."""
     edges = {"early to train": (windows.early, windows.train), "valid": windows[1:]}
     for name, (start, stop) in edges.items():
-        first, end = (boundaries(dataset.user_offsets, percent) for percent in (start, stop))
+        first, end = (
+            boundaries(dataset.user_offsets, percent, None, dataset.list_offsets)
+            for percent in (start, stop)
+        )
         empty = int((first == end).sum())
         if empty:
             tell(
