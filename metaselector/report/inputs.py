@@ -20,7 +20,8 @@ _COUNTS = frozenset(
     ("seed", "n_users", "n_test", "gauc_users", "common_users", "common_test", "support_size", "n")
 )
 _NUMBERS = frozenset((
-    "auc", "logloss", "rela_impr", "gauc", "ndcg_10", "mrr", "gap_closed_auc",
+    "auc", "logloss", "rela_impr", "gauc", "ndcg_10", "mrr", "list_auc", "list_ndcg_10",
+    "list_mrr", "n_lists", "gap_closed_auc",
     "gap_closed_logloss", "gap_closed_headroom", "common_auc", "common_logloss", "users", "share",
     "weight", "epoch", "train_loss", "valid_loss", "mean", "low", "high", "difference", "p_holm",
     "rows", "of", "steps", "trained_steps", "predicted", "observed", "improvement", "entropy",

@@ -1,7 +1,7 @@
 """Lists of rows that were shown together, which no window, support set or query cuts.
 
-``list_offsets``, int64 ``[L + 1]``, holds the position of each list's first row, and last the number
-of rows. It is None if rows belong to no lists.
+``list_offsets``, int64 ``[L + 1]``, holds the position of each list's first row, and last the
+number of rows. It is None if rows belong to no lists.
 """
 
 from __future__ import annotations
