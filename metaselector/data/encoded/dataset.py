@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from dataclasses import dataclass, replace
 from dataclasses import field as dataclass_field
@@ -29,6 +28,7 @@ from metaselector.data.encoded.dataset_files import (
     Writer,
     arrays_of,
     identity,
+    read_names,
     shapes,
 )
 from metaselector.data.encoded.digests import MEND, check_digests
@@ -137,6 +137,20 @@ class EncodedDataset:
 
     def __len__(self) -> int:
         return len(self.task_labels)
+
+    @property
+    def as_predicted(self) -> EncodedDataset:
+        """The same rows, without what rows to predict lack: fields ``unknown_at_prediction``."""
+        return self._masked if self.schema.unknown_at_prediction else self
+
+    @cached_property
+    def _masked(self) -> EncodedDataset:
+        cells, slot = np.array(self.cells), 0
+        for field in self.schema.fields_of("row"):
+            if field.name in (self.schema.unknown_at_prediction or ()):
+                cells[:, slot] = field.first_id
+            slot += field.slots
+        return replace(self, cells=cells)
 
     @property
     def num_users(self) -> int:
@@ -257,7 +271,7 @@ class EncodedDataset:
         if schema.version < VERSION:
             problem = f"prepared by a version that truncated times to whole seconds; {MEND}"
             raise DataError(directory / SCHEMA, problem)
-        names = tuple(_user_names(directory / USERS))
+        names = tuple(read_names(directory / USERS))
         if schema.lists and verify:
             is_new |= check_digests(directory, (f"{LIST_OFFSETS}.npy",))[1]
         types = arrays_of(schema)
@@ -276,16 +290,6 @@ class EncodedDataset:
         return cls(
             schema=schema, user_names=names, sha256=identity(schema, names, digests), **arrays
         )
-
-
-def _user_names(path: Path) -> list[str]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(path, f"missing or damaged ({error}); {MEND}") from error
-    if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
-        raise DataError(path, f"damaged (not a list of names); {MEND}")
-    return found
 
 
 def _open(path: Path, dtype: type) -> NDArray[Any]:

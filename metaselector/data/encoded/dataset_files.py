@@ -12,8 +12,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from metaselector.common.errors import DataError
 from metaselector.data.encoded.array_file import ArrayFile
-from metaselector.data.encoded.digests import write_digests
+from metaselector.data.encoded.digests import MEND, write_digests
 from metaselector.data.encoded.schema import OWNERS, VERSION, Schema
 from metaselector.data.microseconds import SECOND
 
@@ -127,3 +128,14 @@ def identity(schema: Schema, user_names: Sequence[str], digests: Mapping[str, st
             digest = digests.get(IN_SECONDS, digest)
         sha.update(f"{name} {digest}".encode())
     return sha.hexdigest()
+
+
+def read_names(path: Path) -> list[str]:
+    """Read the users' names; raises :class:`DataError` if they are missing or damaged."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(path, f"missing or damaged ({error}); {MEND}") from error
+    if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
+        raise DataError(path, f"damaged (not a list of names); {MEND}")
+    return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -96,34 +96,27 @@ class ListColumns(SchemaSection):
 
 
 def list_problems(
-    found: ListColumns,
-    user: str,
-    item: str,
-    time: str,
-    features: Mapping[str, str],
-    *,
-    labelled: bool,
-    sampled: bool,
+    found: ListColumns, ids: Mapping[str, str], features: Mapping[str, str], labels: Collection[str]
 ) -> Iterator[str]:
     """Yield problems of a list with the rest of its schema.
 
     Args:
         found: the list.
-        user, item, time: columns of the log.
+        ids: columns of ``user``, ``item`` and ``time.column``.
         features: column of each feature, by name.
-        labelled, sampled: whether the schema gives labels, or samples negatives.
+        labels: which of ``labels`` and ``negatives`` the schema gives.
     """
-    if sampled:
+    if "negatives" in labels:
         yield (
             "negatives: a list has its own, the rows that were shown and not chosen; remove "
             "negatives and give labels or list.chosen"
         )
-    if labelled and found.chosen is not None:
+    if "labels" in labels and found.chosen is not None:
         yield "labels: list.chosen is the label; remove one of the two"
-    if found.explode and item not in found.explode:
-        yield f"list.explode: add '{item}', the column of the items"
-    for role, column in {"user": user, "time.column": time, **found.columns}.items():
-        if column in found.explode:
+    if found.explode and ids["item"] not in found.explode:
+        yield f"list.explode: add '{ids['item']}', the column of the items"
+    for role, column in {**ids, **found.columns}.items():
+        if column in found.explode and role != "item":
             yield f"list.explode: column '{column}' is the {role}, which a whole list has in common"
     for name, column in features.items():
         if column in found.columns.values():

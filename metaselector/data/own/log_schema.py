@@ -186,10 +186,8 @@ class LogSchema(_Featured):
     @property
     def named(self) -> dict[str, str]:
         """Columns of the file by their role in the schema."""
-        own = {
-            "user": self.user, "item": self.item, "time.column": self.time.column,
-            **{f"where.{column}": column for column in self.where},
-        }  # fmt: skip
+        own = {"user": self.user, "item": self.item, "time.column": self.time.column}
+        own |= {f"where.{column}": column for column in self.where}
         own |= {f"labels.{name}": label.column for name, label in (self.labels or {}).items()}
         own |= {f"features.{name}": column for name, column in super().columns.items()}
         if self.list:
@@ -221,15 +219,10 @@ def _problems(schema: LogSchema) -> Iterator[str]:
     if not NAME.fullmatch(schema.name):
         yield f"name: '{schema.name}' is invalid; use letters, digits, _ and -"
     if schema.list:
-        yield from list_problems(
-            schema.list,
-            schema.user,
-            schema.item,
-            schema.time.column,
-            {name: feature.column or name for name, feature in schema.features.items()},
-            labelled=schema.labels is not None,
-            sampled=schema.negatives is not None,
-        )
+        ids = {"user": schema.user, "item": schema.item, "time.column": schema.time.column}
+        features = {name: one.column or name for name, one in schema.features.items()}
+        labels = [key for key in ("labels", "negatives") if getattr(schema, key) is not None]
+        yield from list_problems(schema.list, ids, features, labels)
     if bool(schema.all_labels) == (schema.negatives is not None):
         found = "both" if schema.labels else "neither"
         yield f"labels: give either labels or negatives, found {found}"

@@ -103,7 +103,7 @@ class Cleaning:
 
     def notes(self) -> list[str]:
         """Notes about the times of the remaining rows."""
-        order = TimeOrder(self._rows, self._tied, self._early, self._dates)
+        order = TimeOrder(self._rows, self._tied, self._early, self._dates, f"{self._kind}s")
         said = (*order.about_ties(), *order.about_order())
         return [f"{self.source}: {sentence}" for sentence in said]
 

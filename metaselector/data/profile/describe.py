@@ -101,7 +101,7 @@ def describe(
         dates = dates or Dates.at(log.times()[kept], windows)
     parts = Parts.of(windows, users.words, cold_seed, dates=dates)
     sampled = table.negatives.per_positive if table.negatives else 0
-    kinds = row_kinds(log, per_user, parts, sampled)
+    kinds = row_kinds(log, per_user, parts, sampled, lists=table.lists)
     times = log.times()
     ahead = future(times[(kinds == TRAIN) | (kinds == VALID)], times[kinds == TEST])
     del times

@@ -13,11 +13,12 @@ from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.interactions import Ints
 from metaselector.data.splitting.blocks import block_starts, tie_starts
 from metaselector.data.splitting.dates import Dates, ends_at
-from metaselector.data.splitting.episodes import EpisodeRows, rows_around, with_random_supports
+from metaselector.data.splitting.episodes import EpisodeRows, rows_around
 from metaselector.data.splitting.protocol import (
     EvaluationProtocol,
     EvaluationSplit,
     Window,
+    with_random_supports,
     with_recent_support,
 )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from metaselector.data.encoded.batch import Batch
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.interactions import Ints
-from metaselector.data.microseconds import HOUR
+from metaselector.data.splitting.hours import hours_of
 from metaselector.data.splitting.lists import first_lists, list_start, whole_lists
 from metaselector.data.splitting.windows import boundaries
 
@@ -179,27 +179,6 @@ def rows_around(
     )
 
 
-def with_random_supports(
-    rows: EpisodeRows, sizes: Sequence[int], generator: np.random.Generator
-) -> EpisodeRows:
-    """Give half of the users, at random, only so many of their most recent support rows.
-
-    Args:
-        sizes: the numbers to draw from; none leaves all supports as they are.
-
-    Example:
-        >>> support = np.arange(10).reshape(2, 5)
-        >>> rows = EpisodeRows(np.array([0, 1]), support, np.array([[10], [11]]))
-        >>> with_random_supports(rows, (1,), np.random.default_rng(0)).support.tolist()
-        [[0, 1, 2, 3, 4], [-1, -1, -1, -1, 9]]
-    """
-    if not len(sizes):
-        return rows
-    users, width = rows.support.shape
-    drawn = generator.choice(np.asarray(sizes), users)
-    return rows.most_recent(np.where(generator.random(users) < 0.5, drawn, width))
-
-
 def window_episodes(
     dataset: EncodedDataset,
     window: tuple[int, int],
@@ -282,12 +261,18 @@ def load_rows(dataset: EncodedDataset, rows: Ints, history_limits: Ints | None =
 
 
 def load_episodes(
-    dataset: EncodedDataset, rows: EpisodeRows, similarity: Similarity | None = None
+    dataset: EncodedDataset,
+    rows: EpisodeRows,
+    similarity: Similarity | None = None,
+    *,
+    to_predict: bool = True,
 ) -> Episodes:
     """Read the support and query rows of episodes.
 
     Args:
         similarity: how alike rows are, float32 ``[U, Q, S, M]``, if that is needed.
+        to_predict: whether query rows are as rows to predict,
+            :attr:`EncodedDataset.as_predicted`.
 
     Example:
         >>> from metaselector.data.planted import planted_world
@@ -297,27 +282,8 @@ def load_episodes(
         torch.Size([4, 3, 4])
     """
     limits = rows.history_limits
-    support, query = (load_rows(dataset, part, limits) for part in (rows.support, rows.query))
-    hours = hours_of(dataset, rows)
+    support = load_rows(dataset, rows.support, limits)
+    query = load_rows(dataset.as_predicted if to_predict else dataset, rows.query, limits)
+    hours = hours_of(dataset, rows.support, rows.query, rows.since)
     alike = None if similarity is None else similarity(dataset, rows)
     return Episodes(replace(support, hours=hours[0]), replace(query, hours=hours[1]), alike)
-
-
-def hours_of(dataset: EncodedDataset, rows: EpisodeRows) -> tuple[Tensor, Tensor]:
-    """Hours of the support and query rows since each user's first query row, 0 for padding.
-
-    They count from the rows :attr:`EpisodeRows.since`, if there are any. Rows of tabular data are a
-    microsecond apart, so their times hardly count.
-
-    Returns:
-        float32 ``[U, S]`` and ``[U, Q]``.
-    """
-    asked = np.where(rows.query >= 0, rows.query, len(dataset))
-    first = np.minimum(asked.min(axis=1, initial=len(dataset)), len(dataset) - 1)
-    first = (first if rows.since is None else rows.since)[:, None]
-
-    def since(of: Ints) -> Tensor:
-        passed = dataset.timestamps[np.where(of >= 0, of, first)] - dataset.timestamps[first]
-        return torch.from_numpy((passed / HOUR).astype(np.float32))
-
-    return since(rows.support), since(rows.query)

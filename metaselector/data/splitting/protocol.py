@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -115,3 +116,24 @@ def with_recent_support(episodes: EpisodeRows, n: int) -> EpisodeRows:
         [[4, 5]]
     """
     return episodes.most_recent(n)  # episodes have at least one place for a row
+
+
+def with_random_supports(
+    rows: EpisodeRows, sizes: Sequence[int], generator: np.random.Generator
+) -> EpisodeRows:
+    """Give half of the users, at random, only so many of their most recent support rows.
+
+    Args:
+        sizes: the numbers to draw from; none leaves all supports as they are.
+
+    Example:
+        >>> support = np.arange(10).reshape(2, 5)
+        >>> rows = EpisodeRows(np.array([0, 1]), support, np.array([[10], [11]]))
+        >>> with_random_supports(rows, (1,), np.random.default_rng(0)).support.tolist()
+        [[0, 1, 2, 3, 4], [-1, -1, -1, -1, 9]]
+    """
+    if not len(sizes):
+        return rows
+    users, width = rows.support.shape
+    drawn = generator.choice(np.asarray(sizes), users)
+    return rows.most_recent(np.where(generator.random(users) < 0.5, drawn, width))

@@ -11,9 +11,13 @@ from metaselector.data.splitting.episodes import (
     EpisodeRows,
     sample_episodes,
     window_episodes,
+)
+from metaselector.data.splitting.protocol import (
+    EvaluationProtocol,
+    EvaluationSplit,
+    Window,
     with_random_supports,
 )
-from metaselector.data.splitting.protocol import EvaluationProtocol, EvaluationSplit, Window
 from metaselector.data.splitting.windows import window_rows
 
 
