@@ -179,9 +179,10 @@ def _score_seed(
             }
         )
     records += [{"model": name, **gaps(loss)} for name, loss in bounds.items()]
-    return pd.DataFrame(records).assign(
-        seed=seed, n_users=len(names), n_test=aligned.y.size, gauc_users=gauc_users
-    )
+    made = pd.DataFrame(records)
+    if COUNT in made:  # lists with both classes, the same for every model
+        made[COUNT] = int(made[COUNT].max())
+    return made.assign(seed=seed, n_users=len(names), n_test=aligned.y.size, gauc_users=gauc_users)
 
 
 def _within_lists(aligned: Aligned, p: Floats, codes: Ints, n_users: int) -> dict[str, float]:

@@ -51,7 +51,7 @@ def list_table(results: pd.DataFrame, differences: pd.DataFrame | None) -> Summa
     """The same for the metrics within lists; None if the data has no lists."""
     if COUNT not in results:
         return None
-    counts = results[COUNT].dropna().astype(int)
+    counts = results[COUNT].astype(int)
     low, high = (f"{count:,}" for count in (counts.min(), counts.max()))
     note = (
         f"Means over the {low if low == high else f'{low} to {high}'} lists with both classes, "
