@@ -126,14 +126,14 @@ class Cleaning:
                 f"(the first in line {lines.of(self._first_repeat)}); dropped"
             )
         if self._users_below:
-            wanted, setting = _wanted(self.min_user_rows, self.min_user_lists)
+            texts, setting = wanted(self.min_user_rows, self.min_user_lists)
             if not self._rows:
-                problem = f"no user has {wanted} or more; set {setting} lower"
+                problem = f"no user has {texts} or more; set {setting} lower"
                 raise DataError(self.source, problem)
             who = "1 user" if self._users_below == 1 else f"{self._users_below:,} users"
             rows = "1 row" if self._rows_below == 1 else f"{self._rows_below:,} rows"
             said.append(
-                f"{self.source}: {who} with fewer than {wanted} dropped, with {rows} ({setting})"
+                f"{self.source}: {who} with fewer than {texts} dropped, with {rows} ({setting})"
             )
         if self._first_short and self.short_users == "refuse":
             row, user = self._first_short
@@ -151,10 +151,9 @@ class Cleaning:
         return said
 
 
-def _wanted(rows: int, lists: int) -> tuple[str, str]:
-    """What a user must have, and the settings that say so."""
-    wanted = {"rows": rows, "lists": lists}
-    some = {name: least for name, least in wanted.items() if least > 1}
+def wanted(rows: int, lists: int) -> tuple[str, str]:
+    """What a user must have at least, in words, and the settings that say so."""
+    some = {name: least for name, least in {"rows": rows, "lists": lists}.items() if least > 1}
     return (
         " or ".join(f"{least:,} {name}" for name, least in some.items()),
         " and ".join(f"data.min_user_{name}" for name in some),
