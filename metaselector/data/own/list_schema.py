@@ -18,7 +18,12 @@ CHOSEN, POSITION, LIST = "(chosen)", "(position)", "(list)"
 
 
 class Position(SchemaSection):
-    """The place of a row in its list, as a categorical field."""
+    """The place of a row in its list, as a categorical field.
+
+    Example:
+        >>> Position(at_prediction="unknown").name
+        'position'
+    """
 
     name: str = Field("position", min_length=1, description="name of the field")
     column: str | None = Field(
@@ -32,7 +37,14 @@ class Position(SchemaSection):
 
 
 class ListColumns(SchemaSection):
-    """Which rows belong to one list: rows of a user that were shown together, at one time."""
+    """Which rows belong to one list: rows of a user that were shown together, at one time.
+
+    Example:
+        >>> ListColumns.model_validate("search_id").column
+        'search_id'
+        >>> ListColumns(explode=("shown", "prices"), chosen="clicked").separator
+        '|'
+    """
 
     column: str | None = Field(
         None, min_length=1, description="column with one value for all of a user's rows of a list"

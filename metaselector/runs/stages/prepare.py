@@ -77,6 +77,7 @@ def prepare(config: Config, source: Path, directory: Path) -> None:
             tell(f"note: {table.origin.title}: {table.origin.limit}")
         dataset = EncodedDataset.load(target)
         _check_labels(table, dataset, settings)
+        _count_long_lists(dataset, config)
         if config.protocol == "cold":
             _count_cold_users(dataset, config)
         elif config.by_date:
@@ -143,6 +144,22 @@ def _what_is_positive(task: Task, label_threshold: float) -> str:
             "data.label_threshold"
         )
     return f"(positive is a {task.name} of {task.threshold:g} or more); choose another label"
+
+
+def _count_long_lists(dataset: EncodedDataset, config: Config) -> None:
+    """Print how many lists do not fit into a support set, if any."""
+    if dataset.list_offsets is None:
+        return
+    cold = config.protocol == "cold"
+    size = config.cold.support_sizes[-1] if cold else config.adapt.support_size
+    rows = np.diff(dataset.list_offsets)
+    if (rows > size).any():
+        key = "cold.support_sizes" if cold else "adapt.support_size"
+        tell(
+            f"note: {(rows > size).sum():,} of {len(rows):,} lists are longer than {key} ({size}); "
+            f"supports hold whole lists, so users do not adapt to these; set {key} to several "
+            "lists",
+        )
 
 
 def _count_cold_users(dataset: EncodedDataset, config: Config) -> None:

@@ -8,12 +8,14 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+import yaml
 from numpy.typing import NDArray
 from pyarrow import parquet
 
 from metaselector.common.errors import DataError
 from metaselector.data.interactions import Feature, InteractionTable, Task
 from metaselector.data.own import list_rows
+from metaselector.data.own.frame import write_log
 from metaselector.data.own.own_log import read_log
 
 from .shown import HEADER, LOG, SCHEMA, write_shown
@@ -144,3 +146,17 @@ def test_a_missing_column_is_named_with_its_role(tmp_path: Path) -> None:
     path = write_shown(tmp_path, header=HEADER.replace("clicked", "clicks"))
     with pytest.raises(DataError, match=r"the schema names it as list\.chosen"):
         read_log(path)
+
+
+def test_data_frames_have_lists_too(tmp_path: Path) -> None:
+    expected = read_log(write_shown(tmp_path)).interactions
+    frame = pd.read_csv(tmp_path / "shown.csv")
+    for name in ("shown", "prices"):
+        frame[name] = [v.split("|") if isinstance(v, str) else None for v in frame[name]]
+    columns = {
+        key: value
+        for key, value in yaml.safe_load(SCHEMA).items()
+        if key not in ("version", "interactions")
+    }
+    found = read_log(write_log(frame, columns, tmp_path)).interactions
+    pd.testing.assert_frame_equal(found.drop(columns="line"), expected.drop(columns="line"))

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from metaselector.common.errors import CheckpointError
 from metaselector.common.progress import Silent
-from metaselector.config import load_config
+from metaselector.config import change_config, load_config
 from metaselector.evaluate.lists import COLUMNS, METRICS
 from metaselector.evaluate.predictions import load_predictions
 from metaselector.report.tables import write_tables
 from metaselector.runs.run import Run
+from metaselector.runs.stages.prepare import prepare
 from metaselector.runs.stages.reproduce import reproduce
 
 from ...data.own.shown import write_shown
@@ -67,3 +70,25 @@ def test_the_summary_has_a_third_table(run: Run) -> None:
     assert "## Ranking within lists" in text
     assert "Means over the 8 lists with both classes" in text
     assert "list NDCG@10" in text
+
+
+def test_preparation_says_what_does_not_fit_into_a_support(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    schema = write_shown(tmp_path, tuple(lines(users=8)))
+    given = {**SETTINGS, "dataset": str(schema)}
+    config = load_config(changes=given)
+    prepare(config, tmp_path / "shown.csv", tmp_path / "fits")
+    assert "longer than" not in capsys.readouterr().err
+    config = load_config(changes={**given, "adapt": {"support_size": 3}})
+    prepare(config, tmp_path / "shown.csv", tmp_path / "small")
+    assert (
+        "note: 16 of 48 lists are longer than adapt.support_size (3); supports hold whole lists"
+    ) in capsys.readouterr().err
+
+
+def test_few_lists_are_a_setting_of_the_data(run: Run) -> None:
+    assert run.dataset.schema.min_user_lists == 4
+    other = Run(run.directory, change_config(run.config, {"data.min_user_lists": 5}))
+    with pytest.raises(CheckpointError, match=r"data\.min_user_lists=4, this run has 5"):
+        _ = other.dataset
