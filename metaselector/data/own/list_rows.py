@@ -88,14 +88,14 @@ class ListRows:
         columns[POSITION] = pa.array((place + 1).astype(str), pa.string())
         columns[LIST] = pa.array(self._lists + rows)
         self._lists += len(block.lines)
-        made = RawBlock(block.path, block.lines[rows], columns)
         if given.chosen is None:
-            return made
+            return RawBlock(block.path, block.lines[rows], columns)
         wanted = checked(block, given.chosen, words).dictionary_decode().take(pa.array(rows))
         hit = pc.equal(entries, wanted).fill_null(False).to_numpy(zero_copy_only=False)
-        made.columns[CHOSEN] = pa.array(hit.astype(np.float64))  # type: ignore[index]
+        columns[CHOSEN] = pa.array(hit.astype(np.float64))
         missed = (np.bincount(rows, weights=hit, minlength=len(size)) == 0) & (size > 0)
         self._drop(block, missed, f"column '{given.chosen}' has nothing that was shown")
+        made = RawBlock(block.path, block.lines[rows], columns)
         return _some(made, np.flatnonzero(~missed[rows]))
 
     def _drop(self, block: RawBlock, dropped: NDArray[np.bool_], problem: str) -> None:
