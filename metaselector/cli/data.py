@@ -55,8 +55,8 @@ def data_describe(
 ) -> None:
     """Describe raw data: counts, labels, times, features, and warnings.
 
-    Of the settings, only dataset, data.label_threshold, data.min_user_rows, protocol and its split
-    matter. Features are judged on the training rows, as in training.
+    Of the settings, only dataset, data.label_threshold, data.min_user_rows, data.min_user_lists,
+    protocol and its split matter. Features are judged on the training rows, as in training.
     """
     from metaselector.data.fetch import fetch
     from metaselector.data.profile.describe import describe
@@ -74,6 +74,7 @@ def data_describe(
         windows=Windows(split.early, split.train, split.valid),
         cold_seed=settings.cold_seed,
         min_user_rows=settings.data.min_user_rows,
+        min_user_lists=settings.data.min_user_lists,
         by_date=settings.by_date,
         dates=given_dates(settings),
     )

@@ -32,6 +32,12 @@ class DataConfig(Section):
         description="drop users with fewer rows than this, counted over all windows without "
         "repeated rows; under the protocol global, that is a choice by later rows",
     )
+    min_user_lists: int = Field(
+        1,
+        ge=1,
+        description="in data with lists: drop users with fewer lists than this, as min_user_rows "
+        "does by rows",
+    )
 
 
 OF_DATASETS: dict[str, dict[str, Any]] = {

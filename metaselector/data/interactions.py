@@ -41,6 +41,8 @@ class Feature:
             ``data.min_count``.
         profile: for a multi-valued feature of items, also make a field of its mean over the
             user's positives.
+        unknown_at_prediction: rows to predict have the unseen word, as for a place in a list that
+            is not decided yet; only for categorical features of interactions.
 
     Example:
         >>> Feature("price", "numeric", buckets=10).buckets
@@ -53,6 +55,7 @@ class Feature:
     buckets: int | None = None
     min_count: int | None = None
     profile: bool = False
+    unknown_at_prediction: bool = False
 
 
 @dataclass(frozen=True)
@@ -146,6 +149,8 @@ class Interactions(NamedTuple):
         lines: int64 ``[n]``, 1-based line of a text file, or row of another file.
         features: an array ``[n]`` for each of the table's `features`: strings, plain or
             dictionary-encoded (missing: null or empty), or float64 (missing: nan) if numeric.
+        lists: int64 ``[n]``, equal for the rows of a user that were shown together, if the table
+            has lists.
     """
 
     user: pa.Array
@@ -154,6 +159,7 @@ class Interactions(NamedTuple):
     timestamps: Ints
     lines: Ints
     features: Mapping[str, pa.Array] = {}
+    lists: Ints | None = None
 
 
 @dataclass(frozen=True)
@@ -176,6 +182,8 @@ class InteractionTable:
         time_parts: parts of the timestamp (UTC) that become fields.
         tabular: rows have no item, so there are no item and history fields, and no time, so the
             timestamps count the rows. Users are groups of rows; groups of one row are dropped.
+        lists: whether rows belong to lists, which nothing may cut: all rows of a list have the same
+            user and time.
         columns: names in the file of ``user``, ``item``, ``timestamp``, tasks and features, where
             they differ from the names here.
         time_unit: unit of the times in the file; None if the column's type determines it.
@@ -197,6 +205,7 @@ class InteractionTable:
     item_features: tuple[Feature, ...] = ()
     time_parts: tuple[TimePart, ...] = ("day_of_week", "season")
     tabular: bool = False
+    lists: bool = False
     columns: Mapping[str, str] = field(default_factory=dict)
     time_unit: TimeUnit | None = "seconds"
     repairs: list[str] = field(default_factory=list)

@@ -23,6 +23,8 @@ class TimeOrder(NamedTuple):
     tied: int
     early: int
     dates: bool
+    of: str = "rows"
+    """What was counted: rows, or lists, of which the first row counts."""
 
     def about_ties(self) -> Iterator[str]:
         """Yield a note if many times are tied, or if any are and all times are dates."""
@@ -30,15 +32,15 @@ class TimeOrder(NamedTuple):
             dates = ", as all times are dates" if self.dates else ""
             shuffled = ", which is not sorted by time" if self.early else ""
             yield (
-                f"{100 * self.tied / self.rows:.3g} % of the rows ({self.tied:,} of {self.rows:,}) "
-                f"share their time with another row of their user{dates}: these keep the order of "
-                f"the file{shuffled}; if that order is wrong, provide exact times"
+                f"{100 * self.tied / self.rows:.3g} % of the {self.of} ({self.tied:,} of "
+                f"{self.rows:,}) share their time with another row of their user{dates}: these "
+                f"keep the order of the file{shuffled}; if that order is wrong, provide exact times"
             )
 
     def about_order(self) -> Iterator[str]:
         """Yield a note if the file is not sorted by time and times are not tied."""
         if self.early and not any(self.about_ties()):
             yield (
-                f"{self.early:,} of {self.rows:,} rows come in the file before an older row of "
-                "their user; this does no harm, because each user's rows are sorted by time"
+                f"{self.early:,} of {self.rows:,} {self.of} come in the file before an older row "
+                "of their user; this does no harm, because each user's rows are sorted by time"
             )

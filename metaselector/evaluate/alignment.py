@@ -11,8 +11,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from metaselector.common.errors import UserError, nearest
-from metaselector.data.interactions import Floats
+from metaselector.data.interactions import Floats, Ints
 from metaselector.evaluate.checks import checked_rows, checked_users
+
+LIST = "list"
+"""Column of the long table with the list of each row, of data with lists."""
 
 
 @dataclass(frozen=True)
@@ -23,11 +26,13 @@ class Aligned:
         users: ``[N]``.
         y: float64 ``[N]``, 0 or 1.
         p: float64 ``[N]`` by model, in the order in which models first appear.
+        lists: int64 ``[N]``, the list of each row; None if rows belong to no lists.
     """
 
     users: NDArray[Any]
     y: Floats
     p: dict[str, Floats]
+    lists: Ints | None = None
 
     def of(self, model: str) -> Floats:
         """Predictions of `model`; raises :class:`UserError` if there are none."""
@@ -50,8 +55,8 @@ def align(predictions: pd.DataFrame) -> Aligned:
 
     Raises:
         UserError: the table is empty or has several seeds or tasks; a model predicts a row twice,
-            or other rows than the first model; users or labels of a row differ; or a user, label
-            or prediction is invalid.
+            or other rows than the first model; users, labels or lists of a row differ; or a user,
+            label or prediction is invalid.
     """
     if predictions.empty:
         raise UserError("the table of predictions is empty")
@@ -79,6 +84,7 @@ def align(predictions: pd.DataFrame) -> Aligned:
         users=first["user"].to_numpy(dtype=object),
         y=first["y"].to_numpy(np.float64),
         p={model: frame["p"].to_numpy(np.float64) for model, frame in frames.items()},
+        lists=first[LIST].to_numpy(np.int64) if LIST in first else None,
     )
 
 
@@ -94,7 +100,8 @@ def _difference(frame: pd.DataFrame, other: pd.DataFrame, other_model: str) -> s
     ):
         if len(odd):
             return f"{kind.format(len(odd))} '{other_model}', the first is row {odd[0]}"
-    for column, name in (("user", "user"), ("y", "label")):
+    lists = ((LIST, "list"),) if LIST in frame else ()
+    for column, name in (("user", "user"), ("y", "label"), *lists):
         mine, theirs = frame[column].to_numpy(), other[column].to_numpy()
         differing = np.flatnonzero(mine != theirs)
         if len(differing):

@@ -19,8 +19,10 @@ from numpy.typing import ArrayLike
 from metaselector.common.errors import UserError, nearest
 from metaselector.common.progress import Progress, Silent
 from metaselector.data.interactions import Floats, Ints
-from metaselector.evaluate.alignment import Aligned, by_seed
+from metaselector.evaluate.alignment import LIST, Aligned, by_seed
 from metaselector.evaluate.checks import checked_rows
+from metaselector.evaluate.lists import METRICS as WITHIN_LISTS
+from metaselector.evaluate.lists import list_rankings
 from metaselector.evaluate.losses import row_logloss, user_codes
 from metaselector.evaluate.ranking import METRICS as RANKINGS
 from metaselector.evaluate.ranking import user_rankings
@@ -60,7 +62,8 @@ def resample(
 
     Args:
         predictions: the long table, any number of seeds, one task.
-        metrics: of ``"auc"``, ``"logloss"`` and :data:`metaselector.evaluate.ranking.METRICS`.
+        metrics: of ``"auc"``, ``"logloss"``, :data:`metaselector.evaluate.ranking.METRICS` and, if
+            the table has lists, :data:`metaselector.evaluate.lists.METRICS`.
         n_resamples: R; use 10,000 or more for p-values that are to be corrected.
         generator: draws the users.
         progress: counts resamples.
@@ -76,9 +79,10 @@ def resample(
         >>> scores["logloss"][0, "fm"].shape  # as it is, and 100 times resampled
         (101,)
     """
+    known = metrics_of(predictions)
     for metric in metrics:
-        if metric not in METRICS:
-            raise UserError(f"no bootstrap for metric '{metric}'; {nearest(metric, METRICS)}")
+        if metric not in known:
+            raise UserError(f"no bootstrap for metric '{metric}'; {nearest(metric, known)}")
     seeds = dict(by_seed(predictions))
     codes, names = user_codes(np.concatenate([aligned.users for aligned in seeds.values()]))
     ends = np.cumsum([len(aligned.users) for aligned in seeds.values()])[:-1]
@@ -223,6 +227,16 @@ METRICS = (*_BY_ROW, *RANKINGS)
 """Metrics with intervals."""
 
 
+def metrics_of(predictions: pd.DataFrame) -> tuple[str, ...]:
+    """Metrics with intervals that a long table has: those within lists need lists.
+
+    Example:
+        >>> metrics_of(pd.DataFrame({"seed": [0]}))
+        ('auc', 'logloss', 'gauc', 'ndcg_10', 'mrr')
+    """
+    return (*METRICS, *WITHIN_LISTS) if LIST in predictions else METRICS
+
+
 def _scorers(
     aligned: Aligned, codes: Ints, n_users: int, metrics: Sequence[str]
 ) -> dict[str, Weighted]:
@@ -240,6 +254,12 @@ def _scorers(
         for metric in wanted:
             values, sizes = zip(*(each.weighted(metric) for each in ranked), strict=True)
             found[metric] = weighted_mean(np.stack(values), sizes[0])  # sizes follow from labels
+    lists, within = aligned.lists, [metric for metric in metrics if metric in WITHIN_LISTS]
+    if lists is not None and within:
+        of_lists = [list_rankings(aligned.y, p, codes, n_users, lists) for p in aligned.p.values()]
+        for metric in within:
+            means = np.stack([getattr(each, metric) for each in of_lists])
+            found[metric] = weighted_mean(means, of_lists[0].counts)
     return found
 
 

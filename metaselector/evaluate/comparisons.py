@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from metaselector.common.progress import Progress
-from metaselector.evaluate.bootstrap import METRICS, difference, resample
+from metaselector.evaluate.bootstrap import difference, metrics_of, resample
 
 TARGET = "metaselector"
 """Joint MetaSelector, which is compared with every other row."""
@@ -98,11 +98,12 @@ def compare(
     rows = [str(m) for m in predictions["model"].unique() if not m.startswith("oracle-")]
     compared = _comparisons(rows, best_single)
     generator = np.random.default_rng(0)
-    scores = resample(predictions, METRICS, n_resamples, generator, progress)
+    metrics = metrics_of(predictions)
+    scores = resample(predictions, metrics, n_resamples, generator, progress)
     records = [
         (c.family, c.model, c.baseline, metric, *difference(scores[metric], c.pairs), len(c.pairs))
         for c in compared
-        for metric in METRICS
+        for metric in metrics
     ]
     table = pd.DataFrame(records, columns=[name for name in COLUMNS if name != "p_holm"])
     corrected = table.groupby(["family", "metric"])["p"].transform(_holm)

@@ -14,6 +14,7 @@ from metaselector.common.errors import DataError
 from metaselector.common.files import atomic_file
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.raw.expansion import read_whole
+from metaselector.evaluate.alignment import LIST
 
 SCHEMA = pa.schema(
     {
@@ -26,6 +27,8 @@ SCHEMA = pa.schema(
         "p": pa.float64(),  # probability of 1
     }
 )
+LISTS = SCHEMA.append(pa.field(LIST, pa.int64()))  # position of the list among all lists
+"""Schema of the long table of data with lists."""
 COLUMNS = tuple(SCHEMA.names)
 TASK = "label"
 _MEND = "run `metaselector evaluate` again"
@@ -50,7 +53,7 @@ def long_table(
         task: index of the task, which all rows must observe.
 
     Returns:
-        `N` rows with the columns :data:`COLUMNS`.
+        `N` rows with the columns :data:`COLUMNS`, and ``list`` if the data has lists.
 
     Raises:
         ValueError: `rows` and `p` differ in shape, or a probability is nan or outside of 0 to 1.
@@ -71,7 +74,7 @@ def long_table(
     if bad.any():
         raise ValueError(f"{model}: {bad.sum()} predictions are not in [0, 1]")
     names = np.asarray(dataset.user_names, dtype=object)
-    return pd.DataFrame(
+    made = pd.DataFrame(
         {
             "seed": np.full(len(rows), seed, dtype=np.int64),
             "model": pd.array([model] * len(rows), dtype="str"),
@@ -82,6 +85,9 @@ def long_table(
             "p": probabilities,
         }
     )
+    if dataset.list_offsets is None:
+        return made
+    return made.assign(list=np.searchsorted(dataset.list_offsets, rows, side="right") - 1)
 
 
 def task_name(dataset: EncodedDataset, task: int) -> str:
@@ -103,7 +109,8 @@ def save_predictions(predictions: pd.DataFrame, path: Path) -> None:
            seed model user  row   task    y    p
         0     0    lr  ann    0  label  1.0  0.9
     """
-    table = pa.Table.from_pandas(predictions, schema=SCHEMA, preserve_index=False)
+    schema = LISTS if LIST in predictions else SCHEMA
+    table = pa.Table.from_pandas(predictions, schema=schema, preserve_index=False)
     with atomic_file(path) as temporary:
         parquet.write_table(table, temporary, compression="zstd")
 
@@ -122,7 +129,8 @@ def load_predictions(path: Path) -> pd.DataFrame:
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
         raise DataError(path, f"damaged or not a Parquet file ({reason}); {_MEND}") from error
-    for field in SCHEMA:
+    schema = LISTS if LIST in table.column_names else SCHEMA
+    for field in schema:
         if field.name not in table.column_names:
             raise DataError(path, f"column is missing; {_MEND}", column=field.name)
         column = table[field.name]
@@ -134,7 +142,7 @@ def load_predictions(path: Path) -> pd.DataFrame:
             raise DataError(
                 path, f"{column.null_count} values are empty; {_MEND}", column=field.name
             )
-    frame: pd.DataFrame = table.select(COLUMNS).to_pandas()
+    frame: pd.DataFrame = table.select(schema.names).to_pandas()
     _check_values(path, "y", frame["y"].isin([0, 1]), "neither 0 nor 1")
     _check_values(path, "p", frame["p"].between(0, 1), "not in [0, 1]")
     return frame

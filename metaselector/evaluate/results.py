@@ -10,9 +10,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from metaselector.common.errors import UserError
+from metaselector.data.interactions import Floats, Ints
 from metaselector.evaluate.alignment import Aligned, by_seed
 from metaselector.evaluate.bounds import HEADROOM, selection_bounds
 from metaselector.evaluate.checks import checked_value
+from metaselector.evaluate.lists import COLUMNS as OF_LISTS
+from metaselector.evaluate.lists import COUNT, list_rankings
+from metaselector.evaluate.lists import METRICS as WITHIN_LISTS
 from metaselector.evaluate.losses import user_codes
 from metaselector.evaluate.metrics import Metric, auc, gap_closed, logloss, rela_impr
 from metaselector.evaluate.oracles import oracle_user
@@ -68,9 +72,10 @@ def score(
 
     Returns:
         One row per (seed, model) in order of first appearance, with the columns :data:`COLUMNS` and
-        those of `metrics`. ``rela_impr`` is in percent; gaps are fractions, nan if the seed has no
-        ``oracle-user``, or for ``gap_closed_headroom`` no headroom; ``gauc_users`` is the number of
-        users in GAUC, NDCG@10 and MRR.
+        those of `metrics`, and between them, if the table has lists, the metrics within lists
+        :data:`metaselector.evaluate.lists.COLUMNS`. ``rela_impr`` is in percent; gaps are
+        fractions, nan if the seed has no ``oracle-user``, or for ``gap_closed_headroom`` no
+        headroom; ``gauc_users`` is the number of users in GAUC, NDCG@10 and MRR.
 
     Raises:
         UserError: models of a seed predict different rows or labels, a seed has no best single
@@ -94,7 +99,8 @@ def score(
     if not tables:
         raise UserError("the table of predictions is empty")
     table = pd.concat(tables, ignore_index=True)
-    return table.assign(dataset=dataset, protocol=protocol)[[*COLUMNS, *metrics]]
+    within = [name for name in OF_LISTS if name in table]
+    return table.assign(dataset=dataset, protocol=protocol)[[*COLUMNS, *within, *metrics]]
 
 
 def with_common_rows(
@@ -165,6 +171,7 @@ def _score_seed(
                 "gap_closed_auc": gap_closed(model_auc, base_auc, oracle_auc),
                 **gaps(model_loss),
                 **{metric: ranked.mean(metric)[0] for metric in RANKINGS},
+                **_within_lists(aligned, p, codes, len(names)),
                 **{
                     name: _of_plugin(name, metric, aligned, model)
                     for name, metric in metrics.items()
@@ -172,9 +179,18 @@ def _score_seed(
             }
         )
     records += [{"model": name, **gaps(loss)} for name, loss in bounds.items()]
-    return pd.DataFrame(records).assign(
-        seed=seed, n_users=len(names), n_test=aligned.y.size, gauc_users=gauc_users
-    )
+    made = pd.DataFrame(records)
+    if COUNT in made:  # lists with both classes, the same for every model
+        made[COUNT] = int(made[COUNT].max())
+    return made.assign(seed=seed, n_users=len(names), n_test=aligned.y.size, gauc_users=gauc_users)
+
+
+def _within_lists(aligned: Aligned, p: Floats, codes: Ints, n_users: int) -> dict[str, float]:
+    if aligned.lists is None:
+        return {}
+    found = list_rankings(aligned.y, p, codes, n_users, aligned.lists)
+    means = {metric: found.mean(metric) for metric in WITHIN_LISTS}
+    return {**means, COUNT: int(found.counts.sum())}
 
 
 def _of_plugin(name: str, metric: Metric, aligned: Aligned, model: str) -> float:

@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 
 from metaselector.data.preparation.new_rows import NewRows
-from metaselector.data.splitting.episodes import EpisodeRows, hours_of, load_episodes
+from metaselector.data.splitting.episodes import EpisodeRows, load_episodes
+from metaselector.data.splitting.hours import hours_of
+from metaselector.data.splitting.lists import whole_lists
 from metaselector.inference.trained import TrainedModel
 
 
@@ -26,9 +28,10 @@ def trace(model: TrainedModel, rows: NewRows) -> pd.DataFrame:
         rows.
     """
     support = rows.history[-model.support_size :][None]  # [1, S]
+    support = whole_lists(support, rows.dataset.list_offsets)
     user = np.zeros(1, dtype=np.int64)
-    episodes = load_episodes(rows.dataset, EpisodeRows(user, support, support))
-    hours, _ = hours_of(rows.dataset, EpisodeRows(user, support, support[:, -1:]))
+    episodes = load_episodes(rows.dataset, EpisodeRows(user, support, support), to_predict=False)
+    hours, _ = hours_of(rows.dataset, support, support[:, -1:])
     episodes = replace(episodes, support=replace(episodes.support, hours=hours))
     with model.lock:
         found = model.adapted.trace(episodes.to(model.config.device))

@@ -16,11 +16,13 @@ _MEND = "run `metaselector evaluate` again"
 # Read as text, since a model may be named 1.
 _NAMES = ("model", "baseline", "group", "base_model", "valid_best", "test_best")
 
-_COUNTS = frozenset(
-    ("seed", "n_users", "n_test", "gauc_users", "common_users", "common_test", "support_size", "n")
-)
+_COUNTS = frozenset((
+    "seed", "n_users", "n_test", "gauc_users", "n_lists", "common_users", "common_test",
+    "support_size", "n",
+))  # fmt: skip
 _NUMBERS = frozenset((
-    "auc", "logloss", "rela_impr", "gauc", "ndcg_10", "mrr", "gap_closed_auc",
+    "auc", "logloss", "rela_impr", "gauc", "ndcg_10", "mrr", "list_auc", "list_ndcg_10",
+    "list_mrr", "gap_closed_auc",
     "gap_closed_logloss", "gap_closed_headroom", "common_auc", "common_logloss", "users", "share",
     "weight", "epoch", "train_loss", "valid_loss", "mean", "low", "high", "difference", "p_holm",
     "rows", "of", "steps", "trained_steps", "predicted", "observed", "improvement", "entropy",

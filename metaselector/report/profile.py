@@ -48,10 +48,7 @@ def _overview(profile: LogProfile) -> Table:
     lines = {"file": profile.source, "rows": f"{profile.rows:,}"}
     if profile.left_out is not None:
         out = profile.left_out
-        lines["left out"] = (
-            f"{out.users:,} users with fewer than {out.min_user_rows:,} rows, with {out.rows:,} "
-            "rows (data.min_user_rows)"
-        )
+        lines["left out"] = f"{out.users:,} users with fewer than {out.wanted}"
     if profile.sampled:
         lines["sampled"] = f"preparation adds {profile.sampled} negatives to every row"
     if profile.tabular:

@@ -1,4 +1,4 @@
-"""The second table of a run: ranking metrics by user, and differences in all ranking metrics."""
+"""Further tables of a run: ranking metrics by user and within lists, with all differences."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ import pandas as pd
 
 from metaselector.evaluate.bounds import BOUNDS
 from metaselector.evaluate.comparisons import BEST_SINGLE, TARGET
+from metaselector.evaluate.lists import COUNT
 from metaselector.report.groups import group_of
 from metaselector.report.summary import (
     DIFFERENCE,
     RANKING,
+    WITHIN_LISTS,
     Cell,
+    Shown,
     Summary,
     difference_text,
     mean_columns,
@@ -22,6 +25,7 @@ from metaselector.report.summary import (
 )
 
 _COMPARED = {"auc": "AUC", "gauc": "GAUC", "ndcg_10": "NDCG@10", "mrr": "MRR"}
+_OF_LISTS = {shown.name: shown.title for shown in WITHIN_LISTS}
 _FAMILIES = {
     TARGET: ("baseline", f"{TARGET} − row", f"{TARGET} minus this row"),
     BEST_SINGLE: ("model", "row − best single", "this row minus the best single model on valid"),
@@ -36,23 +40,49 @@ def ranking_table(results: pd.DataFrame, differences: pd.DataFrame | None) -> Su
         MetaSelector minus each row or, without MetaSelector, each row minus the best single model.
         None for results of earlier versions, which lack these metrics.
     """
-    frame = means(results[~results["model"].isin(BOUNDS)], RANKING)
-    titles, columns = mean_titles(frame, RANKING), mean_columns(frame, RANKING)
-    if not titles:
-        return None
-    notes = [
+    note = (
         "NDCG@10 and MRR: means over the users in GAUC; in all columns, higher is better and ties "
         "count with their expected value."
-    ]
+    )
+    return _table("Ranking by user", note, results, differences, RANKING, _COMPARED)
+
+
+def list_table(results: pd.DataFrame, differences: pd.DataFrame | None) -> Summary | None:
+    """The same for the metrics within lists; None if the data has no lists."""
+    if COUNT not in results:
+        return None
+    counts = results[COUNT].astype(int)
+    low, high = (f"{count:,}" for count in (counts.min(), counts.max()))
+    note = (
+        f"Means over the {low if low == high else f'{low} to {high}'} lists with both classes, "
+        "each of which counts once; in all columns, higher is better and ties count with their "
+        "expected value."
+    )
+    return _table("Ranking within lists", note, results, differences, WITHIN_LISTS, _OF_LISTS)
+
+
+def _table(
+    name: str,
+    note: str,
+    results: pd.DataFrame,
+    differences: pd.DataFrame | None,
+    shown: tuple[Shown, ...],
+    compared: dict[str, str],
+) -> Summary | None:
+    frame = means(results[~results["model"].isin(BOUNDS)], shown)
+    titles, columns = mean_titles(frame, shown), mean_columns(frame, shown)
+    if not titles:
+        return None
+    notes = [note]
     family = _family(differences)
     if differences is not None and family:
         row, title, words = _FAMILIES[family]
         found = differences[differences["family"] == family].set_index([row, "metric"])
-        for metric, name in _COMPARED.items():
+        for metric, of in compared.items():
             if metric in found.index.get_level_values("metric"):
                 of_metric = found.xs(metric, level="metric")[list(DIFFERENCE)]
                 values = of_metric.reindex(frame.index).to_numpy(np.float64)
-                titles.append(f"{name}: {title}, 95 %, Holm's p")
+                titles.append(f"{of}: {title}, 95 %, Holm's p")
                 columns.append([Cell(difference_text(*line, with_p=True)) for line in values])
         notes.append(
             f"Differences: {words}, so that a positive one is a gain; intervals, p-values and "
@@ -63,7 +93,7 @@ def ranking_table(results: pd.DataFrame, differences: pd.DataFrame | None) -> Su
         )
     lines = dict(zip(frame.index, map(list, zip(*columns, strict=True)), strict=True))
     groups = [(g, [(m, lines[m]) for m in mine]) for g, mine in groupby(lines, key=group_of)]
-    return Summary("Ranking by user", notes, titles, groups)
+    return Summary(name, notes, titles, groups)
 
 
 def _family(differences: pd.DataFrame | None) -> str | None:

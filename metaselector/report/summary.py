@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from metaselector.evaluate.comparisons import BEST_SINGLE, SIMPLIFIED, TARGET
+from metaselector.evaluate.lists import COLUMNS as OF_LISTS
 from metaselector.evaluate.results import ADDED
 from metaselector.report.groups import ORACLE, SINGLE, group_of, in_groups
 
@@ -44,6 +45,11 @@ SHOWN = (
     Shown("gap_closed_headroom", "headroom closed %", "{:.1f}", scale=100.0),
 )
 RANKING = (Shown("ndcg_10", "NDCG@10"), Shown("mrr", "MRR"))
+WITHIN_LISTS = (
+    Shown("list_auc", "list AUC"),
+    Shown("list_ndcg_10", "list NDCG@10"),
+    Shown("list_mrr", "list MRR"),
+)
 
 
 class Compared(NamedTuple):
@@ -146,7 +152,9 @@ def means(results: pd.DataFrame, wanted: Sequence[Shown]) -> pd.DataFrame:
     by_model = results.groupby("model")
     columns: dict[str, pd.Series] = {}
     for shown in wanted:
-        if shown.name in ADDED and (shown.name not in results or results[shown.name].isna().all()):
+        if shown.name in (*ADDED, *OF_LISTS) and (
+            shown.name not in results or results[shown.name].isna().all()
+        ):
             continue
         columns[shown.name] = by_model[shown.name].mean() * shown.scale
         columns[f"{shown.name}_std"] = by_model[shown.name].std() * shown.scale

@@ -13,11 +13,12 @@ from metaselector.common.files import write_text
 from metaselector.common.text import printable
 from metaselector.evaluate.comparisons import BEST_SINGLE, SIMPLIFIED, TARGET
 from metaselector.evaluate.comparisons import COLUMNS as DIFFERENCE_COLUMNS
+from metaselector.evaluate.lists import COLUMNS as OF_LISTS
 from metaselector.evaluate.results import ADDED, REQUIRED
 from metaselector.report.groups import group_of
 from metaselector.report.inputs import only_value, read_command, read_origin, read_table
 from metaselector.report.markdown import code, escaped, table_row
-from metaselector.report.ranking import ranking_table
+from metaselector.report.ranking import list_table, ranking_table
 from metaselector.report.rivals import rival_notes
 from metaselector.report.summary import (
     OVER_SEEDS,
@@ -100,7 +101,7 @@ def read_summary(run_dir: Path, environment: Path | None = None) -> Summary:
     if (run_dir / SUPPORT_FILE).exists():
         return read_support(run_dir)
     path = run_dir / "results.csv"
-    results = read_table(path, REQUIRED, optional=ADDED)
+    results = read_table(path, REQUIRED, optional=(*ADDED, *OF_LISTS))
     made_with = environment or run_dir / "environment.json"
     title, about_copy = read_origin(made_with, only_value(results, "dataset", path))
     name = f"{title}, {only_value(results, 'protocol', path)}"
@@ -113,8 +114,8 @@ def read_summary(run_dir: Path, environment: Path | None = None) -> Summary:
         for group, models in groupby(lines, key=group_of)
     ]
     families = {each.family for each in compared(frame)}
-    ranking = ranking_table(results, differences)
-    further = () if ranking is None else (ranking,)
+    made = (table(results, differences) for table in (ranking_table, list_table))
+    further = tuple(table for table in made if table is not None)
     notes = [*about_copy, *_notes(results, families), *rival_notes(run_dir)]
     return Summary(name, notes, titles(frame), groups, read_command(made_with), further)
 

@@ -64,6 +64,7 @@ class Run:
             ("data.history_length", schema.history_length, config.data.history_length),
             ("data.min_count", schema.min_count, config.data.min_count),
             ("data.min_user_rows", schema.min_user_rows or 1, config.data.min_user_rows),
+            ("data.min_user_lists", schema.min_user_lists or 1, config.data.min_user_lists),
             ("protocol", schema.protocol, config.protocol),
             (
                 "cold" if config.protocol == "cold" else "split",

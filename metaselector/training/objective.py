@@ -54,14 +54,14 @@ class _OneTask:
         return losses.detach()
 
     def validate(self, dataset: EncodedDataset, rows: NDArray[np.int64]) -> TaskLosses:
-        return TaskLosses(logloss(self._model, dataset, rows), {})
+        return TaskLosses(logloss(self._model, dataset.as_predicted, rows), {})
 
 
 class _MultiTask(TaskObjective):
     """Objective of a multi-task model."""
 
     def validate(self, dataset: EncodedDataset, rows: NDArray[np.int64]) -> TaskLosses:
-        outputs = predict(self.model, dataset, rows)
+        outputs = predict(self.model, dataset.as_predicted, rows)
         return self.losses_of(outputs, labels_for(self.model, dataset, rows))
 
 

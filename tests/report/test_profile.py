@@ -124,7 +124,8 @@ def test_what_was_left_out_and_what_the_copy_lacks(tmp_path: Path) -> None:
     assert " note: It has no times. " in text
     write_profile(profile, tmp_path / "profile.json")
     found = json.loads((tmp_path / "profile.json").read_text(encoding="utf-8"))
-    assert found["left_out"] == {"min_user_rows": 20, "users": 1_234, "rows": 5_678}
+    counts = {"min_user_rows": 20, "users": 1_234, "rows": 5_678}
+    assert found["left_out"] == {**counts, "min_user_lists": 1}
     assert found["origin"]["title"] == "Tiny (copy)"
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metaselector.common.errors import DataError
+from metaselector.data.encoded.dataset_files import LIST_OFFSETS
 from metaselector.data.encoded.digests import MEND
 from metaselector.data.encoded.schema import Owner, Schema
 
@@ -34,10 +35,17 @@ def check_bounds(directory: Path, schema: Schema, arrays: Mapping[str, NDArray[A
             bounds, or an id is not in the schema.
     """
     rows, liked = len(arrays["timestamps"]), len(arrays["liked"])
-    for name, end in (("user_offsets", rows), ("liked_offsets", liked)):
+    ends = {"user_offsets": rows, "liked_offsets": liked}
+    if schema.lists:
+        ends[LIST_OFFSETS] = rows
+        if len(arrays[LIST_OFFSETS]) < 1:
+            raise _wrong(directory, LIST_OFFSETS, "is empty")
+    for name, end in ends.items():
         offsets = arrays[name]
         if offsets[0] != 0 or offsets[-1] != end or (np.diff(offsets) < 0).any():
             raise _wrong(directory, name, f"contains offsets that do not ascend from 0 to {end:,}")
+    if schema.lists and not np.isin(arrays["user_offsets"], arrays[LIST_OFFSETS]).all():
+        raise _wrong(directory, LIST_OFFSETS, "contains a list of several users")
     for name, most in (("items", len(arrays["item_cells"])), ("liked", schema.num_ids)):
         _check(directory, name, arrays[name][:, None], most)
     for name, owner in _CELLS:

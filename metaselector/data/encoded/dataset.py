@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from dataclasses import dataclass, replace
 from dataclasses import field as dataclass_field
@@ -21,7 +20,17 @@ from metaselector.common.leftovers import recover
 from metaselector.data.encoded.array_file import open_array
 from metaselector.data.encoded.batch import Batch
 from metaselector.data.encoded.bounds import check_bounds
-from metaselector.data.encoded.dataset_files import ARRAYS, SCHEMA, USERS, Writer, identity, shapes
+from metaselector.data.encoded.dataset_files import (
+    ARRAYS,
+    LIST_OFFSETS,
+    SCHEMA,
+    USERS,
+    Writer,
+    arrays_of,
+    identity,
+    read_names,
+    shapes,
+)
 from metaselector.data.encoded.digests import MEND, check_digests
 from metaselector.data.encoded.schema import VERSION, Schema
 from metaselector.data.encoded.slots import SlotLayout, Slots
@@ -57,6 +66,8 @@ class EncodedDataset:
         history_sizes: int32 ``[N]``, number of its user's positives in the row's history.
         profiles: float32 ``[P + U, G]``; row ``liked_offsets[u] + u + k`` is the profile of user u
             after k positives.
+        list_offsets: int64 ``[L + 1]``; rows ``offsets[l]:offsets[l + 1]`` of one user and time
+            were shown together, as list l. None if rows belong to no lists.
 
     Example:
         >>> from metaselector.data.planted import planted_world
@@ -79,6 +90,7 @@ class EncodedDataset:
     liked_offsets: NDArray[np.int64]
     history_sizes: NDArray[np.int32]
     profiles: NDArray[np.float32]
+    list_offsets: NDArray[np.int64] | None = None
     sha256: str = dataclass_field(default="", compare=False)
     """SHA-256 of a saved data set, verified by :meth:`load`."""
     scores: NDArray[np.float32] | None = dataclass_field(default=None, compare=False)
@@ -125,6 +137,20 @@ class EncodedDataset:
 
     def __len__(self) -> int:
         return len(self.task_labels)
+
+    @property
+    def as_predicted(self) -> EncodedDataset:
+        """The same rows, without what rows to predict lack: fields ``unknown_at_prediction``."""
+        return self._masked if self.schema.unknown_at_prediction else self
+
+    @cached_property
+    def _masked(self) -> EncodedDataset:
+        cells, slot = np.array(self.cells), 0
+        for field in self.schema.fields_of("row"):
+            if field.name in (self.schema.unknown_at_prediction or ()):
+                cells[:, slot] = field.first_id
+            slot += field.slots
+        return replace(self, cells=cells)
 
     @property
     def num_users(self) -> int:
@@ -213,13 +239,14 @@ class EncodedDataset:
 
     def in_memory(self) -> Self:
         """Copy all arrays into memory, independent of files."""
-        copies: dict[str, Any] = {name: np.array(getattr(self, name)) for name in ARRAYS}
+        names = arrays_of(self.schema)
+        copies: dict[str, Any] = {name: np.array(getattr(self, name)) for name in names}
         return replace(self, **copies)
 
     def save(self, directory: Path) -> None:
         """Write the schema as JSON and the arrays as ``.npy``, atomically."""
         with atomic_directory(directory) as target, Writer(target, self.schema) as writer:
-            for name in ARRAYS:
+            for name in arrays_of(self.schema):
                 writer.append(name, getattr(self, name))
             writer.finish(self.user_names)
 
@@ -244,11 +271,15 @@ class EncodedDataset:
         if schema.version < VERSION:
             problem = f"prepared by a version that truncated times to whole seconds; {MEND}"
             raise DataError(directory / SCHEMA, problem)
-        names = tuple(_user_names(directory / USERS))
-        arrays = {name: _open(directory / f"{name}.npy", dtype) for name, dtype in ARRAYS.items()}
+        names = tuple(read_names(directory / USERS))
+        if schema.lists and verify:
+            is_new |= check_digests(directory, (f"{LIST_OFFSETS}.npy",))[1]
+        types = arrays_of(schema)
+        arrays = {name: _open(directory / f"{name}.npy", dtype) for name, dtype in types.items()}
         n, users = len(arrays["timestamps"]), len(names)
         liked, items = len(arrays["liked"]), len(arrays["item_cells"])
-        for name, shape in shapes(schema, n, users, items, liked).items():
+        lists = len(arrays[LIST_OFFSETS]) - 1 if schema.lists else 0
+        for name, shape in shapes(schema, n, users, items, liked, lists).items():
             if arrays[name].shape != shape:
                 raise DataError(
                     directory / f"{name}.npy",
@@ -259,16 +290,6 @@ class EncodedDataset:
         return cls(
             schema=schema, user_names=names, sha256=identity(schema, names, digests), **arrays
         )
-
-
-def _user_names(path: Path) -> list[str]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(path, f"missing or damaged ({error}); {MEND}") from error
-    if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
-        raise DataError(path, f"damaged (not a list of names); {MEND}")
-    return found
 
 
 def _open(path: Path, dtype: type) -> NDArray[Any]:

@@ -12,8 +12,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from metaselector.common.errors import DataError
 from metaselector.data.encoded.array_file import ArrayFile
-from metaselector.data.encoded.digests import write_digests
+from metaselector.data.encoded.digests import MEND, write_digests
 from metaselector.data.encoded.schema import OWNERS, VERSION, Schema
 from metaselector.data.microseconds import SECOND
 
@@ -35,6 +36,14 @@ ARRAYS: dict[str, type] = {
     "profiles": np.float32,
 }
 
+LIST_OFFSETS = "list_offsets"
+"""A further array, of data with lists."""
+
+
+def arrays_of(schema: Schema) -> dict[str, type]:
+    """The arrays of a data set with this schema, and their types."""
+    return ARRAYS | ({LIST_OFFSETS: np.int64} if schema.lists else {})
+
 
 class Writer:
     """Writes a data set into a directory piece by piece.
@@ -54,7 +63,8 @@ class Writer:
         if name not in self._files:
             row = shapes(self._schema, 0, 0, 0, 0)[name][1:]
             path = self._directory / f"{name}.npy"
-            self._files[name] = self._open.enter_context(ArrayFile(path, ARRAYS[name], row))
+            dtype = arrays_of(self._schema)[name]
+            self._files[name] = self._open.enter_context(ArrayFile(path, dtype, row))
         self._files[name].append(rows)
         if name == "timestamps" and self._seconds is not None:
             seconds, fractions = np.divmod(np.asarray(rows, dtype=np.int64), SECOND)
@@ -72,7 +82,7 @@ class Writer:
         for name, text in texts.items():
             (self._directory / name).write_bytes(text)
         digests = {name: hashlib.sha256(text).hexdigest() for name, text in texts.items()}
-        digests |= {f"{name}.npy": self._files[name].sha256 for name in ARRAYS}
+        digests |= {f"{name}.npy": self._files[name].sha256 for name in arrays_of(self._schema)}
         if self._seconds is not None:
             digests[IN_SECONDS] = self._seconds.hexdigest()
         write_digests(self._directory, digests)
@@ -85,12 +95,13 @@ class Writer:
 
 
 def shapes(
-    schema: Schema, n: int, users: int, items: int, liked: int
+    schema: Schema, n: int, users: int, items: int, liked: int, lists: int = 0
 ) -> dict[str, tuple[int, ...]]:
-    """Shapes of the arrays, given the numbers of rows, users, items and positives."""
+    """Shapes of the arrays, given the numbers of rows, users, items, positives and lists."""
     width = {owner: sum(field.slots for field in schema.fields_of(owner)) for owner in OWNERS}
     profiles = sum(f.slots for f in schema.fields_of("history") if f.kind == "profile")
-    return dict.fromkeys(ARRAYS, (n,)) | {
+    return dict.fromkeys(arrays_of(schema), (n,)) | {
+        **({LIST_OFFSETS: (lists + 1,)} if schema.lists else {}),
         "task_labels": (n, len(schema.tasks)),
         "user_offsets": (users + 1,),
         "cells": (n, width["row"]),
@@ -111,9 +122,20 @@ def identity(schema: Schema, user_names: Sequence[str], digests: Mapping[str, st
     before = schema.model_copy(update={"version": 2})
     text = before.model_dump_json(indent=1, exclude_none=True) + json.dumps(list(user_names))
     sha = hashlib.sha256(text.encode())
-    for name in ARRAYS:
+    for name in arrays_of(schema):
         digest = digests[f"{name}.npy"]
         if name == "timestamps":
             digest = digests.get(IN_SECONDS, digest)
         sha.update(f"{name} {digest}".encode())
     return sha.hexdigest()
+
+
+def read_names(path: Path) -> list[str]:
+    """Read the users' names; raises :class:`DataError` if they are missing or damaged."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(path, f"missing or damaged ({error}); {MEND}") from error
+    if not isinstance(found, list) or not all(isinstance(name, str) for name in found):
+        raise DataError(path, f"damaged (not a list of names); {MEND}")
+    return found

@@ -95,6 +95,10 @@ class Schema(BaseModel):
         dates: ends of the windows of all users, in microseconds since 1970 UTC; None if rows are
             not split by date.
         dates_given: whether the dates are settings; None if they follow from the percentages.
+        lists: whether rows belong to lists, which nothing may cut; None if not.
+        min_user_lists: users with fewer lists were dropped; None if the setting was off.
+        unknown_at_prediction: fields of rows that rows to predict lack: they have the unseen word.
+            None if there are none.
         fields: the fields.
 
     Example:
@@ -122,6 +126,9 @@ class Schema(BaseModel):
     cold_seed: int | None = None
     dates: tuple[int, int, int] | None = None
     dates_given: Literal[True] | None = None
+    lists: Literal[True] | None = None
+    min_user_lists: int | None = None
+    unknown_at_prediction: tuple[str, ...] | None = None
     fields: tuple[Field, ...]
 
     @field_validator("fields")
@@ -240,6 +247,11 @@ def _contradiction(schema: Schema) -> str | None:
         (
             dates is None or (schema.cold_seed is None and dates[0] < dates[1] < dates[2]),
             "its dates are not ascending, or users are split too",
+        ),
+        (
+            set(schema.unknown_at_prediction or ())
+            <= {f.name for f in schema.fields_of("row") if f.kind == "categorical"},
+            "unknown_at_prediction names what is not a categorical field of rows",
         ),
     ):
         if not holds:

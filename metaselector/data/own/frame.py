@@ -18,7 +18,7 @@ from metaselector.data.own.log_schema import NAME, load_schema
 from metaselector.data.raw.frames import frame_columns, frame_names
 
 _FILE = "{}.parquet"
-_COLUMN_KEYS = ("user", "item", "column", "key")
+_COLUMN_KEYS = ("user", "item", "column", "key", "list", "chosen")
 
 
 def write_log(
@@ -72,8 +72,7 @@ def write_log(
         raise ConfigError(f"columns: {reason}; give names, numbers, lists and mappings") from error
     write_text(path, text)
     schema = load_schema(path)
-    named = [schema.user, schema.item, schema.time.column, *schema.columns.values()]
-    named += [label.column for label in (schema.labels or {}).values()]
+    named = list(dict.fromkeys(schema.named.values()))
     _write(frame, "the data frame", named, directory / _FILE.format("interactions"))
     for role, described_as, side in (
         ("users", schema.users, users),

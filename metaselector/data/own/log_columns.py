@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from metaselector.common.errors import ConfigError
 from metaselector.data.interactions import Feature, Interactions
+from metaselector.data.own.list_rows import list_numbers
+from metaselector.data.own.list_schema import POSITION
 from metaselector.data.own.log_schema import Label, LogSchema
 from metaselector.data.raw.columns import (
     Raw,
@@ -76,10 +78,19 @@ def raw_kinds(path: Path, schema: LogSchema) -> dict[str, Raw]:
         (f"labels.{name}", label.column, "word" if label.threshold is None else "number")
         for name, label in (schema.labels or {}).items()
     ]
+    exploded = schema.list.explode if schema.list else ()
     wanted += [
         (f"features.{feature.name}", schema.columns[feature.name], raw_kind(feature))
         for feature in schema.as_features()
+        if schema.columns[feature.name] != POSITION
     ]
+    wanted = [one for one in wanted if one[1] not in exploded]  # lists of words or numbers
+    wanted += [(f"list.explode.{name}", name, "word") for name in exploded]
+    others = {
+        **(schema.list.columns if schema.list else {}),
+        **{f"where.{c}": c for c in schema.where},
+    }
+    wanted += [(role, column, "word") for role, column in others.items()]
     for role, column, kind in wanted:
         if kinds.setdefault(column, kind) != kind:
             problem = f"column '{column}' is used both as numbers and as words"
@@ -104,6 +115,7 @@ def interactions(schema: LogSchema, block: RawBlock, noticed: Noticed) -> Intera
             feature.name: converted(block, schema.columns[feature.name], feature, noticed)
             for feature in schema.as_features()
         },
+        lists=list_numbers(schema, block),
     )
 
 
@@ -124,15 +136,16 @@ def converted(block: RawBlock, column: str, feature: Feature, noticed: Noticed) 
 
 def _labels(schema: LogSchema, block: RawBlock) -> NDArray[np.float64]:
     """Read labels, float64 ``[n, T]``; ones if the log has only positives."""
-    if schema.labels is None:
+    labels = schema.all_labels
+    if not labels:
         return np.ones((len(block.lines), 1))
     # Copy, because some are changed below and Arrow's memory is read-only.
-    columns = {name: np.array(_label(label, block)) for name, label in schema.labels.items()}
-    first, label = next(iter(schema.labels.items()))
+    columns = {name: np.array(_label(label, block)) for name, label in labels.items()}
+    first, label = next(iter(labels.items()))
     checked(block, label.column, lambda _: observed(columns[first]))
-    for name, label in schema.labels.items():
+    for name, label in labels.items():
         if label.after is not None:
-            _follow(block, label, columns[name], schema.labels[label.after], columns[label.after])
+            _follow(block, label, columns[name], labels[label.after], columns[label.after])
     return np.column_stack(list(columns.values()))
 
 

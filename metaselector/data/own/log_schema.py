@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from metaselector.common.errors import nearest
 from metaselector.data.interactions import Feature, FeatureKind, Sampling
 from metaselector.data.microseconds import TimePart
+from metaselector.data.own.list_schema import CHOSEN, LABEL, ListColumns, list_problems
 from metaselector.data.own.yaml_file import SchemaSection, load_yaml
 from metaselector.data.raw.times import Unit
 
@@ -145,6 +146,9 @@ class LogSchema(_Featured):
         None,
         description="column separator of text; None: a tab in .tsv and .inter, else a comma",
     )
+    where: dict[str, str] = Field(
+        default_factory=dict, description="use only rows with these values, by column"
+    )
     user: str = Field(min_length=1, description="column of the user")
     item: str = Field(min_length=1, description="column of the item")
     time: TimeColumn
@@ -157,8 +161,40 @@ class LogSchema(_Featured):
     time_parts: tuple[TimePart, ...] = Field(
         ("day_of_week", "season"), description="parts of the time (UTC) that become fields"
     )
+    list: ListColumns | None = Field(
+        None, description="rows that were shown together, such as the results of a search"
+    )
     users: SideFile | None = None
     items: SideFile | None = None
+
+    @property
+    def columns(self) -> dict[str, str]:
+        """Column name of each feature, and of the position in a list."""
+        return {**super().columns, **(self.list.position_column if self.list else {})}
+
+    def as_features(self) -> tuple[Feature, ...]:
+        """The features, and last the position in a list."""
+        return super().as_features() + (self.list.position_feature if self.list else ())
+
+    @property
+    def all_labels(self) -> dict[str, Label]:
+        """The labels, or that of the chosen entry of a list; empty if negatives are sampled."""
+        if self.list and self.list.chosen:
+            return {LABEL: Label(column=CHOSEN)}
+        return self.labels or {}
+
+    @property
+    def named(self) -> dict[str, str]:
+        """Columns of the file by their role in the schema."""
+        own = {"user": self.user, "item": self.item, "time.column": self.time.column}
+        own |= {f"where.{column}": column for column in self.where}
+        own |= {f"labels.{name}": label.column for name, label in (self.labels or {}).items()}
+        own |= {f"features.{name}": column for name, column in super().columns.items()}
+        if self.list:
+            place = self.list.position
+            own |= self.list.columns | {f"list.explode.{name}": name for name in self.list.explode}
+            own |= {"list.position.column": place.column} if place and place.column else {}
+        return own
 
     @model_validator(mode="after")
     def _consistent(self) -> LogSchema:
@@ -182,8 +218,13 @@ def _problems(schema: LogSchema) -> Iterator[str]:
     """Yield problems that concern several keys."""
     if not NAME.fullmatch(schema.name):
         yield f"name: '{schema.name}' is invalid; use letters, digits, _ and -"
-    if (schema.labels is None) == (schema.negatives is None):
-        found = "neither" if schema.labels is None else "both"
+    if schema.list:
+        ids = {"user": schema.user, "item": schema.item, "time.column": schema.time.column}
+        features = {name: one.column or name for name, one in schema.features.items()}
+        labels = [key for key in ("labels", "negatives") if getattr(schema, key) is not None]
+        yield from list_problems(schema.list, ids, features, labels)
+    if bool(schema.all_labels) == (schema.negatives is not None):
+        found = "both" if schema.labels else "neither"
         yield f"labels: give either labels or negatives, found {found}"
     yield from _order(schema)
     yield from _leaks(schema)
@@ -234,13 +275,18 @@ def _leaks(schema: LogSchema) -> Iterator[str]:
 def _field_names(schema: LogSchema) -> Iterator[str]:
     """Yield names that two fields would share."""
     taken = dict.fromkeys(_RESERVED, "reserved")
-    for name in schema.labels or ():
+    for name in schema.all_labels:
         if not NAME.fullmatch(name):
             yield f"labels: '{name}' is invalid; use letters, digits, _ and -"
         if name in taken:
             yield f"labels.{name}: '{name}' is {taken[name]}; rename the label"
         taken[name] = "a label"
     taken |= dict.fromkeys(schema.time_parts, "one of the time_parts")
+    for name in schema.list.position_column if schema.list else ():
+        if name in taken or name.startswith("history_"):
+            why = taken.get(name, "reserved, like all names that begin with history_")
+            yield f"list.position.name: '{name}' is {why}; choose another name"
+        taken[name] = "the position in the list"
     for place, side in {"": schema, "users.": schema.users, "items.": schema.items}.items():
         for name in side.features if side else ():
             where = f"{place}features.{name}"

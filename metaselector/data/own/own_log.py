@@ -17,6 +17,8 @@ from metaselector.data.interactions import (
     Task,
     nothing_known,
 )
+from metaselector.data.own.list_rows import ListRows
+from metaselector.data.own.list_schema import CHOSEN, POSITION
 from metaselector.data.own.log_columns import Noticed, interactions, raw_kinds
 from metaselector.data.own.log_schema import LogSchema, load_schema
 from metaselector.data.own.side_file import (
@@ -96,9 +98,10 @@ def read_log(schema_path: Path, data: Path | None = None) -> InteractionTable:
         users = read_side(side, schema.users, "user", None, repairs)
 
     def read() -> Iterator[Interactions]:
-        noticed = Noticed()
+        noticed, selected = Noticed(), ListRows(log.path, schema)
         rows, known, missed = 0, users.empty, dict[str, None]()
-        for raw in log.blocks(raw_kinds(schema_path, schema)):
+        blocks = log.blocks(raw_kinds(schema_path, schema))
+        for raw in (some for block in blocks for some in selected.of(block) if len(some.lines)):
             block = interactions(schema, raw, noticed)
             rows += len(block.lines)
             if schema.users:
@@ -108,7 +111,9 @@ def read_log(schema_path: Path, data: Path | None = None) -> InteractionTable:
                 missed |= dict.fromkeys(names[~described])
             yield block
         if not rows:
+            selected.check_any()
             raise DataError(log.path, "contains only a header and no interactions")
+        note(repairs, selected.sentences())
         note(repairs, noticed.sentences(log.path, schema.columns))
         if schema.users and not known:
             note_strangers(repairs, folder / schema.users.file, schema.users, "user")
@@ -123,7 +128,7 @@ def read_log(schema_path: Path, data: Path | None = None) -> InteractionTable:
             return nothing_known("item")
         return read_side(items, schema.items, "item", keys, repairs)
 
-    labels, negatives = schema.labels or {}, schema.negatives
+    labels, negatives = schema.all_labels, schema.negatives
     return InteractionTable(
         name=schema.name,
         source=log.path,
@@ -141,6 +146,7 @@ def read_log(schema_path: Path, data: Path | None = None) -> InteractionTable:
         user_features=schema.users.as_features() if schema.users else (),
         item_features=schema.items.as_features() if schema.items else (),
         time_parts=schema.time_parts,
+        lists=schema.list is not None,
         columns=_names_of(schema),
         time_unit=schema.time.unit,
         repairs=repairs,
@@ -148,22 +154,21 @@ def read_log(schema_path: Path, data: Path | None = None) -> InteractionTable:
 
 
 def _names_of(schema: LogSchema) -> dict[str, str]:
-    """Column names in the log of ids, labels and features."""
+    """Column names in the log of ids, labels and features.
+
+    Columns that exploding makes are called as here: in new rows, each entry has its own row.
+    """
     names = {"user": schema.user, "item": schema.item, "timestamp": schema.time.column}
-    names |= {name: label.column for name, label in (schema.labels or {}).items()}
+    names |= {name: label.column for name, label in schema.all_labels.items()}
     for features in (schema, schema.users, schema.items):
         names |= features.columns if features else {}
-    return names
+    made = {*schema.list.explode, CHOSEN, POSITION} if schema.list else set()
+    return {name: column for name, column in names.items() if column not in made}
 
 
 def _require(path: Path, schema: LogSchema, log: RawFile) -> None:
     """Check everything that the header of the interactions determines."""
-    labels = schema.labels or {}
-    log.require(
-        {"user": schema.user, "item": schema.item, "time.column": schema.time.column}
-        | {f"labels.{name}": label.column for name, label in labels.items()}
-        | {f"features.{name}": column for name, column in schema.columns.items()}
-    )
+    log.require(schema.named)
     if log.is_text and schema.time.unit is None:
         units = "seconds, milliseconds or iso"
         raise ConfigError(

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from metaselector.common.errors import DataError
 from metaselector.data.microseconds import DAY
-from metaselector.data.preparation.staging import Lines, StagedRows
+from metaselector.data.preparation.lists import has_lists, list_starts, repeated_lists
+from metaselector.data.preparation.staging_types import LIST, Lines, StagedRows
 from metaselector.data.time_order import TimeOrder
 
 ShortUsers = Literal["refuse", "drop", "keep"]
@@ -26,11 +27,13 @@ class Cleaning:
         source: file of the interactions, for messages.
         short_users: what to do with users with a single row.
         min_user_rows: drop users with fewer rows than this, repeats not counted.
+        min_user_lists: drop users with fewer lists than this, repeats not counted.
     """
 
     source: Path
     short_users: ShortUsers
     min_user_rows: int = 1
+    min_user_lists: int = 1
     _repeats: int = 0
     _first_repeat: int | None = None
     """Position in the source."""
@@ -43,6 +46,9 @@ class Cleaning:
     _first_short: tuple[int, int] | None = None
     """Position in the source, and user code."""
 
+    _kind: str = "row"
+    """What a user needs two of: a row, or a list."""
+
     _users_below: int = 0
     _rows_below: int = 0
 
@@ -50,7 +56,8 @@ class Cleaning:
         """Clean records of whole users, sorted as by :func:`whole_users`.
 
         Records with equal user, item and time are one interaction recorded more than once: the
-        first in the file stays, whatever the labels of the others.
+        first in the file stays, whatever the labels of the others. In lists, a record repeats
+        another one of its list, or a whole list repeats another one of the same items.
         """
         tied = tied_rows(records)
         repeated = repeats(records, tied)
@@ -60,36 +67,43 @@ class Cleaning:
             self._first_repeat = min(self._first_repeat or first, first)
             records = records[~repeated]
             tied = tied_rows(records)
-        if self.min_user_rows > 1:
+        if self.min_user_rows > 1 or self.min_user_lists > 1:
             records = self._long_enough(records)
             tied = tied_rows(records)
-        self._rows += len(records)
+        starts = list_starts(records)
+        apart = records
+        if has_lists(records):  # rows of one list always share their time
+            apart, self._kind = records[starts], "list"
+            tied = tied_rows(apart)
+        self._rows += len(apart)
         self._tied += int(tied.sum())
-        same_user = records["user"][1:] == records["user"][:-1]
-        self._early += int((same_user & (np.diff(records["row"]) < 0)).sum())
+        same_user = apart["user"][1:] == apart["user"][:-1]
+        self._early += int((same_user & (np.diff(apart["row"]) < 0)).sum())
         self._dates = self._dates and not (records["time"] % DAY).any()
         if self.short_users == "keep":
             return records
-        _, index, counts = np.unique(records["user"], return_index=True, return_counts=True)
+        users, index, place = np.unique(records["user"], return_index=True, return_inverse=True)
+        counts = np.bincount(place[starts], minlength=len(users))
         short = index[counts == 1]
         if len(short):
             self._short += len(short)
             if self._first_short is None:  # users come in order of appearance
                 first = records[short[0]]
                 self._first_short = (int(first["row"]), int(first["user"]))
-            records = np.delete(records, short)
+            records = records[(counts != 1)[place]]
         return records
 
     def _long_enough(self, records: StagedRows) -> StagedRows:
         _, place, counts = np.unique(records["user"], return_inverse=True, return_counts=True)
-        kept = (counts >= self.min_user_rows)[place]
-        self._users_below += int((counts < self.min_user_rows).sum())
-        self._rows_below += int((~kept).sum())
-        return records[kept]
+        lists = np.bincount(place[list_starts(records)], minlength=len(counts))
+        enough = (counts >= self.min_user_rows) & (lists >= self.min_user_lists)
+        self._users_below += int((~enough).sum())
+        self._rows_below += int((~enough[place]).sum())
+        return records[enough[place]]
 
     def notes(self) -> list[str]:
         """Notes about the times of the remaining rows."""
-        order = TimeOrder(self._rows, self._tied, self._early, self._dates)
+        order = TimeOrder(self._rows, self._tied, self._early, self._dates, f"{self._kind}s")
         said = (*order.about_ties(), *order.about_order())
         return [f"{self.source}: {sentence}" for sentence in said]
 
@@ -112,22 +126,20 @@ class Cleaning:
                 f"(the first in line {lines.of(self._first_repeat)}); dropped"
             )
         if self._users_below:
+            texts, setting = wanted(self.min_user_rows, self.min_user_lists)
             if not self._rows:
-                problem = (
-                    f"no user has {self.min_user_rows:,} rows or more; set data.min_user_rows lower"
-                )
+                problem = f"no user has {texts} or more; set {setting} lower"
                 raise DataError(self.source, problem)
             who = "1 user" if self._users_below == 1 else f"{self._users_below:,} users"
             rows = "1 row" if self._rows_below == 1 else f"{self._rows_below:,} rows"
             said.append(
-                f"{self.source}: {who} with fewer than {self.min_user_rows:,} rows dropped, with "
-                f"{rows} (data.min_user_rows)"
+                f"{self.source}: {who} with fewer than {texts} dropped, with {rows} ({setting})"
             )
         if self._first_short and self.short_users == "refuse":
             row, user = self._first_short
             raise DataError(
                 self.source,
-                f"user '{users[user]}' has a single row ({self._short} such users); a "
+                f"user '{users[user]}' has a single {self._kind} ({self._short} such users); a "
                 "chronological split needs two or more: remove them, or set "
                 "data.drop_short_users=true",
                 line=lines.of(row),
@@ -135,8 +147,17 @@ class Cleaning:
             )
         if self._short:
             who = "1 user" if self._short == 1 else f"{self._short:,} users"
-            said.append(f"{self.source}: {who} with a single row dropped")
+            said.append(f"{self.source}: {who} with a single {self._kind} dropped")
         return said
+
+
+def wanted(rows: int, lists: int) -> tuple[str, str]:
+    """What a user must have at least, in words, and the settings that say so."""
+    some = {name: least for name, least in {"rows": rows, "lists": lists}.items() if least > 1}
+    return (
+        " or ".join(f"{least:,} {name}" for name, least in some.items()),
+        " and ".join(f"data.min_user_{name}" for name in some),
+    )
 
 
 def tied_rows(records: StagedRows) -> NDArray[np.bool_]:
@@ -155,9 +176,10 @@ def repeats(records: StagedRows, tied: NDArray[np.bool_] | None = None) -> NDArr
     repeated = np.zeros(len(records), dtype=bool)
     where = np.flatnonzero(tied_rows(records) if tied is None else tied)
     # lexsort is stable: among equals, the first of the file stays in front.
-    where = where[np.lexsort([records[where][name] for name in ("item", "time", "user")])]
+    keys = ("item", *((LIST,) if has_lists(records) else ()), "time", "user")
+    where = where[np.lexsort([records[where][name] for name in keys])]
     same = np.ones(max(len(where) - 1, 0), dtype=bool)
-    for name in ("user", "time", "item"):
+    for name in keys:
         same &= records[name][where[1:]] == records[name][where[:-1]]
     repeated[where[1:][same]] = True
-    return repeated
+    return repeated | repeated_lists(records) if has_lists(records) else repeated

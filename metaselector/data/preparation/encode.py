@@ -20,16 +20,18 @@ from metaselector.common.errors import DataError
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.encoded.dataset_files import Writer
 from metaselector.data.encoded.schema import Schema
-from metaselector.data.interactions import InteractionTable, Ints
+from metaselector.data.interactions import InteractionTable
 from metaselector.data.preparation.cleaning import Cleaning, ShortUsers
 from metaselector.data.preparation.fitted_encoder import FittedEncoder
 from metaselector.data.preparation.global_dates import check_times, find_dates
+from metaselector.data.preparation.lists import check_times as check_list_times
 from metaselector.data.preparation.negatives import NegativeSampler
 from metaselector.data.preparation.origin import save_origin
 from metaselector.data.preparation.parts import DEFAULT_SETTINGS, Parts, Settings
 from metaselector.data.preparation.plan import EncodingPlan, write_rows
 from metaselector.data.preparation.prefetch import ahead
-from metaselector.data.preparation.staging import Staged, StagedRows, stage, whole_users
+from metaselector.data.preparation.staging import Staged, stage, whole_users
+from metaselector.data.preparation.staging_types import StagedRows
 from metaselector.data.preparation.statistics import Statistics
 from metaselector.data.preparation.titles import save_titles
 from metaselector.data.raw.spelling import doubts_of_names
@@ -71,6 +73,8 @@ def encode_to(
         _check_schema(schema, settings)
     if settings.by_date:
         check_times(table)
+    if settings.min_user_lists > 1 and not table.lists:
+        raise DataError(table.source, "has no lists; set data.min_user_lists=1")
     scratch = directory / _STAGING
     scratch.mkdir()
     staged = stage(table, scratch, settings.label_threshold)
@@ -89,12 +93,14 @@ def encode_to(
     table.repairs.extend(repairs)
     table.notes.extend(notes)
     if dates is None and settings.cold_seed is None:
-        _check_windows(table, statistics.user_offsets, settings.windows)
+        _check_windows(table, statistics, settings.windows)
     named = statistics.users * parts.named
     table = _described(table, staged)
     plan = EncodingPlan.fit(table, staged, statistics, named, settings, schema, dates)
     with Writer(directory, plan.schema) as writer:
         writer.append("user_offsets", statistics.user_offsets)
+        if statistics.list_offsets is not None:
+            writer.append("list_offsets", statistics.list_offsets)
         groups = ahead(_cleaned(table, staged, settings, [], []))
         write_rows(writer, plan, staged.users, groups, parts)
     if schema is None:
@@ -135,9 +141,11 @@ def _cleaned(
     short: ShortUsers = "drop" if settings.drop_short_users or table.tabular else "refuse"
     if settings.by_date:
         short = "keep"
-    cleaning = Cleaning(table.source, short, settings.min_user_rows)
+    cleaning = Cleaning(table.source, short, settings.min_user_rows, settings.min_user_lists)
     sampler = NegativeSampler(table.negatives, staged.item_rows) if table.negatives else None
     for records in whole_users(staged):
+        if table.lists:
+            check_list_times(table.source, records, staged.lines.of)
         records = cleaning.clean(records)
         yield sampler.add(records) if sampler else records
     repairs += cleaning.repairs(staged.users, staged.lines)
@@ -162,12 +170,15 @@ def _check_schema(schema: Schema, settings: Settings) -> None:
             raise ValueError(f"the schema was made with {name}={made}, not {wanted}")
 
 
-def _check_windows(table: InteractionTable, offsets: Ints, windows: Windows) -> None:
+def _check_windows(table: InteractionTable, statistics: Statistics, windows: Windows) -> None:
+    offsets, lists = statistics.user_offsets, statistics.list_offsets
     ends = {"train": (0, windows.train), "valid": (windows.train, windows.valid)}
     for name, (start, stop) in {**ends, "test": (windows.valid, 100)}.items():
-        if (boundaries(offsets, start) == boundaries(offsets, stop)).all():
+        first, end = (boundaries(offsets, percent, None, lists) for percent in (start, stop))
+        if (first == end).all():
+            rows = "rows" if lists is None else "lists"
             raise DataError(
                 table.source,
                 f"the {name} window ({start}-{stop} % of each user's rows) is empty; "
-                "provide more rows per user, or change the percentages of the split",
+                f"provide more {rows} per user, or change the percentages of the split",
             )

@@ -65,11 +65,15 @@ class RawRows:
         return replace(self, names=(*self.names, column), blocks=blocks)
 
     def require(self, encoder: FittedEncoder, *, labelled: bool) -> None:
-        """Raise :class:`DataError` unless all required columns are present."""
+        """Raise :class:`DataError` unless all required columns are present.
+
+        Features that are unknown at prediction are not required.
+        """
         rows = encoder.rows
         ids = () if rows.tabular else ("item", "timestamp")
         label = (rows.tasks[0].name,) if labelled else ()
-        for name in ("user", *ids, *label, *(feature.name for feature in rows.features)):
+        known = [one.name for one in rows.features if not one.unknown_at_prediction]
+        for name in ("user", *ids, *label, *known):
             column = rows.column(name)
             if column not in self.names:
                 problem = "there is no such column"
@@ -118,6 +122,8 @@ def _interactions(encoder: FittedEncoder, block: RawBlock, labelled: bool) -> In
         lines=block.lines,
         features={
             feature.name: converted(block, rows.column(feature.name), feature, Noticed())
+            if rows.column(feature.name) in block.columns
+            else pa.nulls(n, pa.string())
             for feature in rows.features
         },
     )

@@ -10,7 +10,7 @@ import numpy as np
 from metaselector.common.errors import DataError
 from metaselector.data.interactions import InteractionTable, Ints
 from metaselector.data.microseconds import as_text
-from metaselector.data.preparation.staging import StagedRows
+from metaselector.data.preparation.staging_types import StagedRows
 from metaselector.data.splitting.dates import Dates
 from metaselector.data.splitting.windows import Windows
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metaselector.data.interactions import Negatives
-from metaselector.data.preparation.staging import StagedRows
+from metaselector.data.preparation.staging_types import StagedRows
 
 _TRIES = 100
 """Rounds of rejection sampling before the remaining items of a user are listed instead."""

@@ -7,7 +7,7 @@ counted or fitted, every labelled row enters histories, and candidates are never
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,9 +21,11 @@ from metaselector.data.preparation.fitted_encoder import FittedEncoder
 from metaselector.data.preparation.given_rows import RawRows, described, interactions_of
 from metaselector.data.preparation.parts import Parts, Settings
 from metaselector.data.preparation.plan import EncodingPlan, write_rows
-from metaselector.data.preparation.staging import Staged, StagedRows, stage, whole_users
+from metaselector.data.preparation.staging import Staged, stage, whole_users
+from metaselector.data.preparation.staging_types import StagedRows
 from metaselector.data.preparation.statistics import Statistics, user_offsets
 from metaselector.data.splitting.episodes import NO_ROW, EpisodeRows
+from metaselector.data.splitting.lists import whole_lists
 from metaselector.data.splitting.windows import Windows
 
 _ALL = Windows(100, 100, 100)
@@ -51,6 +53,8 @@ class NewRows(NamedTuple):
 
     def episodes(self, support_size: int, most: int = QUERY) -> EpisodeRows:
         """Episodes of every user with candidates; the support set is their latest history rows.
+
+        In data with lists, rows of a user and time are a list, and supports have whole lists.
 
         A user's candidates beyond `most`, or far beyond the average user's, go to further episodes
         with the same support set, so that padding stays in proportion to the rows. The width of the
@@ -81,11 +85,13 @@ class NewRows(NamedTuple):
         last = np.where(stop > first, np.append(self.history, NO_ROW)[stop - 1], NO_ROW)
         later = np.maximum(np.searchsorted(asked, last), start)
         since = asked[np.where(later < start + size, later, start)]
+        lists = self.dataset.list_offsets
         return EpisodeRows(
             np.repeat(users, many),
-            np.repeat(support, many, axis=0),
+            np.repeat(whole_lists(support, lists), many, axis=0),
             query,
             since=np.repeat(since, many),
+            list_offsets=lists,
         )
 
 
@@ -138,10 +144,20 @@ def encode_rows(encoder: FittedEncoder, history: RawRows, candidates: RawRows) -
         offsets = [user_offsets(g) + end - len(g) for g, end in zip(groups, ends, strict=True)]
         with Writer(target, encoder.schema) as writer:
             writer.append("user_offsets", np.unique(np.concatenate(offsets)))
+            if encoder.schema.lists:
+                writer.append("list_offsets", _lists(groups))
             parts = Parts(_ALL, histories=not rows.tabular)
             write_rows(writer, plan, staged.users, groups, parts)
         dataset = EncodedDataset.load(target, verify=False).in_memory()
     return _found(dataset, len(history))
+
+
+def _lists(groups: Sequence[StagedRows]) -> Ints:
+    """Start of each user's rows of one time, which count as a list, and the number of rows."""
+    user, time = (np.concatenate([group[name] for group in groups]) for name in ("user", "time"))
+    starts = np.ones(len(user), dtype=bool)
+    starts[1:] = (user[1:] != user[:-1]) | (time[1:] != time[:-1])
+    return np.append(np.flatnonzero(starts), len(user)).astype(np.int64)
 
 
 def _settings(encoder: FittedEncoder) -> Settings:

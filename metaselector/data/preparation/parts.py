@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metaselector.data.interactions import Ints
-from metaselector.data.preparation.staging import StagedRows
+from metaselector.data.preparation.lists import list_offsets
+from metaselector.data.preparation.staging_types import StagedRows
 from metaselector.data.splitting.dates import Dates, ends_at
 from metaselector.data.splitting.windows import DEFAULT_WINDOWS, Windows, boundaries, user_places
 
@@ -78,7 +79,7 @@ class Parts:
             return ends_at(offsets, records["time"], getattr(self.dates, window))
         percent = getattr(self.windows, window)
         if self.places is None:
-            return boundaries(offsets, percent)
+            return boundaries(offsets, percent, None, list_offsets(records))
         inside = self.places[records["user"][offsets[:-1]]] < percent
         return np.where(inside, offsets[1:], offsets[:-1])
 
@@ -112,6 +113,7 @@ class Settings:
         min_count: words in fewer rows of *train* count as unseen.
         drop_short_users: drop users with a single row instead of raising an error.
         min_user_rows: drop users with fewer rows, repeats not counted.
+        min_user_lists: drop users with fewer lists, repeats not counted.
     """
 
     windows: Windows = DEFAULT_WINDOWS
@@ -120,6 +122,7 @@ class Settings:
     min_count: int = 1
     drop_short_users: bool = False
     min_user_rows: int = 1
+    min_user_lists: int = 1
     cold_seed: int | None = None
     by_date: bool = False
     dates: Dates | None = None

@@ -19,7 +19,8 @@ from metaselector.data.preparation.later_numbers import LaterNumbers
 from metaselector.data.preparation.numbers import Numbers, number_cells
 from metaselector.data.preparation.parts import Parts, Settings
 from metaselector.data.preparation.row_columns import RowColumn, beside, row_columns_of
-from metaselector.data.preparation.staging import Staged, StagedRows
+from metaselector.data.preparation.staging import Staged
+from metaselector.data.preparation.staging_types import StagedRows
 from metaselector.data.preparation.statistics import Past, Statistics, user_offsets
 from metaselector.data.raw.spelling import doubts_of_words
 from metaselector.data.splitting.dates import Dates
@@ -100,6 +101,12 @@ class EncodingPlan:
             cold_seed=settings.cold_seed,
             dates=dates,
             dates_given=True if settings.dates else None,
+            lists=True if table.lists else None,
+            min_user_lists=settings.min_user_lists if settings.min_user_lists > 1 else None,
+            unknown_at_prediction=tuple(
+                feature.name for feature in table.features if feature.unknown_at_prediction
+            )
+            or None,
             fields=tuple(fields.made),
         )
         return cls(

@@ -11,7 +11,8 @@ from metaselector.data.interactions import InteractionTable
 from metaselector.data.microseconds import TimePart, time_codes, words_of
 from metaselector.data.preparation.fields import Cells, Fields
 from metaselector.data.preparation.numbers import number_cells
-from metaselector.data.preparation.staging import Staged, StagedRows
+from metaselector.data.preparation.staging import Staged
+from metaselector.data.preparation.staging_types import StagedRows
 from metaselector.data.preparation.statistics import Statistics
 
 RowColumn = Callable[[StagedRows], Cells]

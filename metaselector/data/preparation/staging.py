@@ -6,7 +6,6 @@ Memory holds the distinct words, a counter for each user and item, and a few tim
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -19,31 +18,13 @@ from numpy.typing import NDArray
 from metaselector.common.errors import DataError
 from metaselector.data.interactions import Interactions, InteractionTable, task_parents
 from metaselector.data.preparation.codes import Codes
+from metaselector.data.preparation.lists import together
 from metaselector.data.preparation.prefetch import ahead
+from metaselector.data.preparation.staging_types import LIST, Lines, StagedRows, staged_type
 
-StagedRows = NDArray[Any]
-"""Structured array ``[n]`` of :func:`staged_type`."""
 ROWS_AT_ONCE = 2**18
 USERS_IN_FILE = 2**11
 _PIECE = 2**13
-
-
-def staged_type(tasks: int, words: int, numbers: int) -> np.dtype[Any]:
-    """Record type of one interaction: user, item, time, position in the file, labels, features.
-
-    Labels are 0, 1, or nan if not observed. Word features are codes, -1 if missing.
-    """
-    return np.dtype(
-        [
-            ("user", np.int32),
-            ("item", np.int32),
-            ("time", np.int64),
-            ("row", np.int64),
-            ("labels", np.float32, (tasks,)),
-            ("words", np.int32, (words,)),
-            ("numbers", np.float64, (numbers,)),
-        ]
-    )
 
 
 @dataclass(frozen=True)
@@ -71,27 +52,6 @@ class Staged:
 
     def __len__(self) -> int:
         return int(self.user_rows.sum())
-
-
-class Lines:
-    """Line numbers of rows, stored compactly: only jumps are kept."""
-
-    def __init__(self) -> None:
-        self._rows: list[int] = []
-        self._shifts: list[int] = []
-
-    def add(self, first_row: int, lines: NDArray[np.int64]) -> None:
-        """Add the lines ``[n]`` of the next rows."""
-        shifts = lines - np.arange(first_row, first_row + len(lines))
-        last = self._shifts[-1] if self._shifts else None
-        for place in np.flatnonzero(np.diff(shifts, prepend=shifts[:1] - 1)).tolist():
-            if shifts[place] != last or place:
-                self._rows.append(first_row + place)
-                self._shifts.append(int(shifts[place]))
-
-    def of(self, row: int) -> int:
-        """Line number of a row."""
-        return row + self._shifts[bisect_right(self._rows, row) - 1]
 
 
 def stage(table: InteractionTable, scratch: Path, label_threshold: float) -> Staged:
@@ -142,7 +102,9 @@ class _Coder:
         self.user_rows = self.item_rows = np.zeros(0, dtype=np.int64)
         self.rows = 0
         self._parents = task_parents(table.tasks)
-        self.dtype = staged_type(len(table.tasks), len(self.words), len(self._numbers))
+        self.dtype = staged_type(
+            len(table.tasks), len(self.words), len(self._numbers), lists=table.lists
+        )
 
     def columns(self) -> Iterator[_Columns]:
         """Yield the columns of all records, block by block."""
@@ -154,6 +116,7 @@ class _Coder:
             self.item_rows = _count(self.item_rows, item, len(self.items))
             self.lines.add(self.rows, block.lines)
             yield {
+                **self._list(block),
                 "user": user,
                 "item": item,
                 "time": block.timestamps,
@@ -165,6 +128,13 @@ class _Coder:
                 ],
             }
             self.rows += n
+
+    def _list(self, block: Interactions) -> _Columns:
+        if not self._table.lists:
+            return {}
+        if block.lists is None:
+            raise DataError(self._table.source, "its rows have no lists, which the table promises")
+        return {LIST: block.lists}
 
     def _labels(self, block: Interactions) -> NDArray[np.float32]:
         observed = ~np.isnan(block.labels)
@@ -218,7 +188,10 @@ def _write(folder: Path, columns: _Columns, dtype: np.dtype[Any]) -> None:
 
 
 def whole_users(staged: Staged) -> Iterator[StagedRows]:
-    """Yield blocks of whole users, sorted by (user code, time, position in the source)."""
+    """Yield blocks of whole users, sorted by (user code, time, position in the source).
+
+    A list counts with the position of its first record.
+    """
     waiting: list[StagedRows] = []
     for path in _files(staged):
         waiting.append(np.fromfile(path, staged.dtype))
@@ -266,7 +239,9 @@ def _sorted(files: list[StagedRows]) -> StagedRows:
     by_time = np.argsort(records["time"], kind="stable")
     user = records["user"] - records["user"].min()
     by_user = np.argsort(_narrow(user)[by_time], kind="stable")
-    return taken(records, by_time[by_user])
+    records = taken(records, by_time[by_user])
+    order = together(records)
+    return records if order is None else taken(records, order)
 
 
 def taken(records: StagedRows, order: NDArray[np.int64]) -> StagedRows:

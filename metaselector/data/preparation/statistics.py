@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from metaselector.data.encoded.history import history_sizes, times_shown
 from metaselector.data.interactions import InteractionTable, Ints
 from metaselector.data.microseconds import time_codes, words_of
+from metaselector.data.preparation.lists import list_offsets
 from metaselector.data.preparation.numbers import QUANTILE_SAMPLE, Numbers
 from metaselector.data.preparation.parts import Parts
-from metaselector.data.preparation.staging import Staged, StagedRows
+from metaselector.data.preparation.staging import Staged
+from metaselector.data.preparation.staging_types import StagedRows
 
 
 @dataclass
@@ -23,6 +25,7 @@ class Statistics:
     Attributes:
         user_offsets: int64 ``[U + 1]``, start of each user's rows in all windows, for users with
             rows, in order of code.
+        list_offsets: int64 ``[L + 1]``, start of each list; None if rows belong to none.
         users, items: int64 ``[U]`` and ``[I]``, rows of each.
         history_items: int64 ``[I]``, rows whose history shows the item.
         words: int64 per word feature, rows of each entry.
@@ -31,6 +34,7 @@ class Statistics:
     """
 
     user_offsets: Ints
+    list_offsets: Ints | None
     users: Ints
     items: Ints
     history_items: Ints
@@ -48,6 +52,7 @@ class Statistics:
         stride = -(-rows // QUANTILE_SAMPLE)
         return cls(
             user_offsets=zeros(1),
+            list_offsets=zeros(1) if table.lists else None,
             users=zeros(len(staged.users)),
             items=zeros(len(staged.items)),
             history_items=zeros(len(staged.items)),
@@ -58,7 +63,9 @@ class Statistics:
 
     def add(self, table: InteractionTable, records: StagedRows, parts: Parts, length: int) -> None:
         """Count the *train* rows of whole users, whose histories show `length` items."""
-        offsets = user_offsets(records)
+        offsets, lists = user_offsets(records), list_offsets(records)
+        if self.list_offsets is not None and lists is not None:
+            self.list_offsets = np.append(self.list_offsets, self.user_offsets[-1] + lists[1:])
         self.user_offsets = np.append(self.user_offsets, self.user_offsets[-1] + offsets[1:])
         ranks = np.arange(len(records))
         train = ranks < np.repeat(parts.ends(records, offsets, "train"), np.diff(offsets))

@@ -100,7 +100,8 @@ def unknown_words(encoder: FittedEncoder, given: RawRows) -> Iterator[Unknown]:
     for name in names[encoder.schema.protocol == "cold" :]:
         found = _distinct(given.blocks, rows.column(name), keys)
         yield from _compared(encoder, name, found, f"{name}s", usual=name == "user")
-    for feature in _of_words(rows.features):
+    given_names = [one for one in rows.features if rows.column(one.name) in given.names]
+    for feature in _of_words(given_names):
         found = _words(given.blocks, rows.column(feature.name), feature)
         yield from _compared(encoder, feature.name, found, "words")
     sides = ((rows.user_features, encoder.users), (rows.item_features, encoder.items))

@@ -43,6 +43,7 @@ def describe(
     windows: Windows = DEFAULT_WINDOWS,
     cold_seed: int | None = None,
     min_user_rows: int = 1,
+    min_user_lists: int = 1,
     by_date: bool = False,
     dates: Dates | None = None,
     now: float | None = None,
@@ -55,6 +56,7 @@ def describe(
         windows: ends of the windows, in percent of each user's rows, of the users or of all rows.
         cold_seed: random seed of the split of users; None splits rows instead.
         min_user_rows: leave out users with fewer rows, which takes another pass.
+        min_user_lists: the same for lists.
         by_date: split the rows of all users at the same dates.
         dates: these dates, if `by_date`; None finds those that end the percentages of all rows.
         now: seconds since 1970 UTC from which times are in the future; by default the clock's.
@@ -66,8 +68,8 @@ def describe(
     if by_date:
         check_times(table)
     left_out = None
-    if min_user_rows > 1:
-        table, left_out = long_users(table, min_user_rows)
+    if min_user_rows > 1 or min_user_lists > 1:
+        table, left_out = long_users(table, min_user_rows, min_user_lists)
     latest = (time.time() if now is None else now) * SECOND
     users, items = Codes(), Codes()
     user_rows, item_rows, log = Tally(), Tally(), RowLog()
@@ -101,7 +103,7 @@ def describe(
         dates = dates or Dates.at(log.times()[kept], windows)
     parts = Parts.of(windows, users.words, cold_seed, dates=dates)
     sampled = table.negatives.per_positive if table.negatives else 0
-    kinds = row_kinds(log, per_user, parts, sampled)
+    kinds = row_kinds(log, per_user, parts, sampled, lists=table.lists)
     times = log.times()
     ahead = future(times[(kinds == TRAIN) | (kinds == VALID)], times[kinds == TEST])
     del times
@@ -132,13 +134,14 @@ def describe(
         rows_per_item=_spread(per_item),
         single_row_users=int((per_user == 1).sum()),
         short_users=int((per_user < SHORT).sum()),
-        users_at_one_time=sharing.users_at_one_time,
+        # Rows of a list share their time, as they should.
+        users_at_one_time=0 if table.lists else sharing.users_at_one_time,
         users_unknown=users_unknown if table.user_features else None,
         items_unknown=items_unknown if table.item_features else None,
         tabular=table.tabular,
         sampled=sampled,
         features=tuple(summary.profile() for summary in features),
-        tied_rows=sharing.tied,
+        tied_rows=0 if table.lists else sharing.tied,
         early_rows=sharing.early,
         dates=only_dates,
         future_share=None if table.tabular or ahead is None else ahead.share,

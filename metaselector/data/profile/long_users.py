@@ -10,32 +10,46 @@ from numpy.typing import NDArray
 
 from metaselector.common.errors import DataError
 from metaselector.data.interactions import Interactions, InteractionTable
+from metaselector.data.preparation.cleaning import wanted
 from metaselector.data.preparation.codes import Codes, Tally
 from metaselector.data.profile.row_log import RowLog
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    """Users with fewer rows than `min_user_rows`, and their rows, repeats included."""
+    """Users with too few rows or lists, and their rows, repeats included."""
 
     min_user_rows: int
     users: int
     rows: int
+    min_user_lists: int = 1
+
+    @property
+    def wanted(self) -> str:
+        """What the others have, in words, and the settings."""
+        texts, settings = wanted(self.min_user_rows, self.min_user_lists)
+        return f"{texts}, with {self.rows:,} rows ({settings})"
 
 
-def long_users(table: InteractionTable, min_user_rows: int) -> tuple[InteractionTable, LeftOut]:
-    """Leave out users with fewer rows than `min_user_rows`; repeated rows count once.
+def long_users(
+    table: InteractionTable, min_user_rows: int, min_user_lists: int = 1
+) -> tuple[InteractionTable, LeftOut]:
+    """Leave out users with too few rows or lists; repeated rows count once.
 
     Args:
         table: the table, read completely.
         min_user_rows: as the setting ``data.min_user_rows``.
+        min_user_lists: as the setting ``data.min_user_lists``; lists of one user and time count as
+            one.
 
     Returns:
         The table of the other users' rows, and what was left out.
 
     Raises:
-        DataError: reading fails, or no user has enough rows.
+        DataError: reading fails, no user has enough rows or lists, or there are no lists.
     """
+    if min_user_lists > 1 and not table.lists:
+        raise DataError(table.source, "has no lists; set data.min_user_lists=1")
     users, items, log, tally = Codes(), Codes(), RowLog(), Tally()
     for block in table.read():
         user = users.add(block.user)
@@ -44,10 +58,13 @@ def long_users(table: InteractionTable, min_user_rows: int) -> tuple[Interaction
         log.add(user, item, block.timestamps)
     rows = tally.counts(len(users))
     enough = log.distinct_rows(rows) >= min_user_rows
+    if min_user_lists > 1:
+        enough &= log.distinct_times(rows) >= min_user_lists
     if len(rows) and not enough.any():
-        problem = f"no user has {min_user_rows:,} rows or more; set data.min_user_rows lower"
-        raise DataError(table.source, problem)
-    left_out = LeftOut(min_user_rows, int((~enough).sum()), int(rows[~enough].sum()))
+        texts, settings = wanted(min_user_rows, min_user_lists)
+        raise DataError(table.source, f"no user has {texts} or more; set {settings} lower")
+    dropped = int((~enough).sum()), int(rows[~enough].sum())
+    left_out = LeftOut(min_user_rows, *dropped, min_user_lists)
 
     def read() -> Iterator[Interactions]:
         codes = Codes()

@@ -72,6 +72,17 @@ class RowLog:
             found[low:high] = np.bincount(user[order][new], minlength=high - low)
         return found
 
+    def distinct_times(self, rows_per_user: Ints) -> Ints:
+        """Count the times at which each user has rows, int64 ``[n_users]``."""
+        found = np.zeros(len(rows_per_user), dtype=np.int64)
+        for low, high, user, _, time, _ in self.of_users(rows_per_user):
+            order = np.lexsort((time, user))
+            user, time = user[order], time[order]
+            new = np.ones(len(order), dtype=bool)
+            new[1:] = (user[1:] != user[:-1]) | (time[1:] != time[:-1])
+            found[low:high] = np.bincount(user[new], minlength=high - low)
+        return found
+
     def occurring(
         self, rows: NDArray[np.bool_], n_users: int, n_items: int
     ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

@@ -13,11 +13,12 @@ from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.interactions import Ints
 from metaselector.data.splitting.blocks import block_starts, tie_starts
 from metaselector.data.splitting.dates import Dates, ends_at
-from metaselector.data.splitting.episodes import EpisodeRows, rows_around, with_random_supports
+from metaselector.data.splitting.episodes import EpisodeRows, rows_around
 from metaselector.data.splitting.protocol import (
     EvaluationProtocol,
     EvaluationSplit,
     Window,
+    with_random_supports,
     with_recent_support,
 )
 
@@ -170,6 +171,6 @@ class ByDate(EvaluationProtocol):
     def _episodes(self, users: Ints, cut: Ints, stop: Ints, query_size: int | None) -> EpisodeRows:
         first = self.dataset.user_offsets[users]
         size = self.config.adapt.support_size
-        rows = rows_around(users, first, cut, stop, size, query_size)
+        rows = rows_around(users, first, cut, stop, size, query_size, self.dataset.list_offsets)
         limits = self._positives_before[cut] - self._positives_before[first]
         return replace(rows, history_limits=limits)

@@ -15,6 +15,7 @@ from metaselector.data.splitting.episodes import (
     EpisodeRows,
     rows_around,
 )
+from metaselector.data.splitting.lists import list_start, some_lists
 from metaselector.data.splitting.protocol import EvaluationProtocol, EvaluationSplit, Window
 from metaselector.data.splitting.windows import row_draws, rows_of, user_places
 
@@ -27,7 +28,8 @@ class Cold(EvaluationProtocol):
     users up to 90 %, and the rest are test users. A user's first n rows are the support set, all
     later rows the query set, and histories show no positive after the support set. All but the
     first 60 % of users share the out-of-vocabulary user id. Each n has its own results table, which
-    leaves out users with at most n rows.
+    leaves out users with at most n rows. Of rows that were shown together, as lists, the support
+    set has the first lists that fit into n rows.
 
     Training sees rows as they look in the test: histories in the base models' training rows show no
     positive after the first n rows either, with n drawn per row by
@@ -52,7 +54,7 @@ class Cold(EvaluationProtocol):
         )
         first, stop = offsets[dataset.users], offsets[dataset.users + 1]
         drawn = row_draws(dataset.user_names, offsets, seed, len(self._sizes))
-        cut = np.minimum(first + self._sizes[drawn], stop)
+        cut = list_start(dataset.list_offsets, np.minimum(first + self._sizes[drawn], stop))
         shown = np.minimum(
             dataset.history_sizes, self._positives_before[cut] - self._positives_before[first]
         )
@@ -92,9 +94,11 @@ class Cold(EvaluationProtocol):
         possible = sizes.searchsorted(self._num_rows(users))  # sizes that leave a query
         users, possible = users[possible > 0], possible[possible > 0]
         episodes = self._episodes(users, sizes[generator.integers(possible)])
-        later = episodes.query
+        later, size = episodes.query, self.config.meta_train.query_size
         keys = np.where(later >= 0, generator.random(later.shape), np.inf)
-        drawn = np.sort(keys.argsort(axis=1)[:, : self.config.meta_train.query_size], axis=1)
+        if episodes.list_offsets is not None:
+            return replace(episodes, query=some_lists(later, keys, size, episodes.list_offsets))
+        drawn = np.sort(keys.argsort(axis=1)[:, :size], axis=1)
         return replace(episodes, query=np.take_along_axis(later, drawn, axis=1))
 
     @property
@@ -138,8 +142,9 @@ class Cold(EvaluationProtocol):
 
     def _episodes(self, users: Ints, sizes: Ints) -> EpisodeRows:
         first, stop = self.dataset.user_offsets[users], self.dataset.user_offsets[users + 1]
-        cut = first + sizes
-        rows = rows_around(users, first, cut, stop, int(sizes.max(initial=1)), None)
+        lists, most = self.dataset.list_offsets, int(sizes.max(initial=1))
+        cut = list_start(lists, first + sizes)
+        rows = rows_around(users, first, cut, stop, most, None, lists)
         limits = self._positives_before[cut] - self._positives_before[first]
         return replace(rows, history_limits=limits)
 

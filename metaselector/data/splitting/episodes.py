@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -13,7 +13,8 @@ from torch import Tensor
 from metaselector.data.encoded.batch import Batch
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.interactions import Ints
-from metaselector.data.microseconds import HOUR
+from metaselector.data.splitting.hours import hours_of
+from metaselector.data.splitting.lists import first_lists, list_start, whole_lists
 from metaselector.data.splitting.windows import boundaries
 
 NO_ROW = -1
@@ -30,6 +31,8 @@ class EpisodeRows:
         history_limits: int64 ``[U]``, maximum positives that the rows' histories show; None leaves
             histories as encoded.
         since: int64 ``[U]``, rows from whose times hours count; None: each first query row.
+        list_offsets: int64 ``[L + 1]``, start of each list of the data set, and its number of rows;
+            None if rows belong to no lists. Supports consist of whole lists.
     """
 
     users: Ints
@@ -37,6 +40,7 @@ class EpisodeRows:
     query: Ints
     history_limits: Ints | None = None
     since: Ints | None = None
+    list_offsets: Ints | None = None
 
     def some(self, index: Ints) -> EpisodeRows:
         """The episodes at positions `index`, with query padding cut to what they need."""
@@ -45,10 +49,20 @@ class EpisodeRows:
         limits, since = (
             None if of is None else of[index] for of in (self.history_limits, self.since)
         )
-        return EpisodeRows(self.users[index], self.support[index], query[:, :width], limits, since)
+        return replace(
+            self,
+            users=self.users[index],
+            support=self.support[index],
+            query=query[:, :width],
+            history_limits=limits,
+            since=since,
+        )
 
     def most_recent(self, sizes: Ints | int) -> EpisodeRows:
-        """The episodes with only the most recent support rows of each user.
+        """The episodes with only the most recent support rows of each user, in whole lists.
+
+        A list that does not fit is left out, so a user whose latest list is longer than the number
+        has no support.
 
         Args:
             sizes: how many, 0 or more: one number, or int64 ``[U]``.
@@ -56,7 +70,7 @@ class EpisodeRows:
         places = np.arange(self.support.shape[1], 0, -1)  # the most recent row is in place 1
         kept = np.where(places <= np.reshape(sizes, (-1, 1)), self.support, NO_ROW)
         width = max(int(np.max(sizes, initial=0)), 1)
-        return replace(self, support=kept[:, -width:])
+        return replace(self, support=whole_lists(kept[:, -width:], self.list_offsets))
 
     def flat(self, part: Literal["support", "query"]) -> tuple[Ints, Ints | None]:
         """All rows of one part, int64 ``[n]``, without padding, and the history limit of each."""
@@ -132,7 +146,13 @@ class Episodes:
 
 
 def rows_around(
-    users: Ints, first: Ints, cut: Ints, stop: Ints, support_size: int, query_size: int | None
+    users: Ints,
+    first: Ints,
+    cut: Ints,
+    stop: Ints,
+    support_size: int,
+    query_size: int | None,
+    list_offsets: Ints | None = None,
 ) -> EpisodeRows:
     """Take the last `support_size` rows of ``[first, cut)`` and the first of ``[cut, stop)``.
 
@@ -140,49 +160,40 @@ def rows_around(
         users, first, cut, stop: int64 ``[U]``; the last three are row positions.
         support_size: maximum support rows per user (S).
         query_size: maximum query rows per user (Q); None takes all.
+        list_offsets: as in :class:`EpisodeRows`. With lists, `cut` and `stop` are starts of lists,
+            a support set has the latest lists that fit, possibly none, and a query the first lists
+            that fit, but at least one.
     """
+    if query_size is not None and list_offsets is not None:
+        stop, query_size = first_lists(cut, stop, query_size, list_offsets), None
     if query_size is None:
         query_size = int((stop - cut).max(initial=1))
     support = cut[:, None] - support_size + np.arange(support_size)  # [U, S]
     query = cut[:, None] + np.arange(query_size)  # [U, Q]
+    support = np.where(support >= first[:, None], support, NO_ROW)
     return EpisodeRows(
         users,
-        np.where(support >= first[:, None], support, NO_ROW),
+        whole_lists(support, list_offsets),
         np.where(query < stop[:, None], query, NO_ROW),
+        list_offsets=list_offsets,
     )
 
 
-def with_random_supports(
-    rows: EpisodeRows, sizes: Sequence[int], generator: np.random.Generator
-) -> EpisodeRows:
-    """Give half of the users, at random, only so many of their most recent support rows.
-
-    Args:
-        sizes: the numbers to draw from; none leaves all supports as they are.
-
-    Example:
-        >>> support = np.arange(10).reshape(2, 5)
-        >>> rows = EpisodeRows(np.array([0, 1]), support, np.array([[10], [11]]))
-        >>> with_random_supports(rows, (1,), np.random.default_rng(0)).support.tolist()
-        [[0, 1, 2, 3, 4], [-1, -1, -1, -1, 9]]
-    """
-    if not len(sizes):
-        return rows
-    users, width = rows.support.shape
-    drawn = generator.choice(np.asarray(sizes), users)
-    return rows.most_recent(np.where(generator.random(users) < 0.5, drawn, width))
-
-
 def window_episodes(
-    dataset: EncodedDataset, window: tuple[int, int], support_size: int, users: Ints | None = None
+    dataset: EncodedDataset,
+    window: tuple[int, int],
+    support_size: int,
+    users: Ints | None = None,
+    query_size: int | None = None,
 ) -> EpisodeRows:
-    """Take the whole window as the query set, and the latest rows before it as the support set.
+    """Take the window as the query set, and the latest rows before it as the support set.
 
     Args:
         dataset: the data set.
         window: start and end in percent of each user's rows.
         support_size: maximum support rows per user (S).
         users: the users, all by default; users with an empty window are left out.
+        query_size: maximum query rows per user, the first ones; by default all of the window.
 
     Example:
         >>> from metaselector.data.planted import planted_world
@@ -191,11 +202,11 @@ def window_episodes(
         [5, 6, 7]
     """
     users = np.arange(dataset.num_users) if users is None else users
-    offsets = dataset.user_offsets
-    cut, stop = (boundaries(offsets, percent, users) for percent in window)
+    offsets, lists = dataset.user_offsets, dataset.list_offsets
+    cut, stop = (boundaries(offsets, percent, users, lists) for percent in window)
     filled = stop > cut
     users, cut, stop = users[filled], cut[filled], stop[filled]
-    return rows_around(users, offsets[users], cut, stop, support_size, None)
+    return rows_around(users, offsets[users], cut, stop, support_size, query_size, lists)
 
 
 def sample_episodes(
@@ -218,12 +229,12 @@ def sample_episodes(
         >>> sample_episodes(dataset, (60, 80), 3, 2, np.array([0, 1]), generator).query.shape
         (2, 2)
     """
-    offsets = dataset.user_offsets
-    start, stop = (boundaries(offsets, percent, users) for percent in window)
+    offsets, lists = dataset.user_offsets, dataset.list_offsets
+    start, stop = (boundaries(offsets, percent, users, lists) for percent in window)
     filled = stop > start
     users, start, stop = users[filled], start[filled], stop[filled]
-    cut = generator.integers(start, stop)
-    return rows_around(users, offsets[users], cut, stop, support_size, query_size)
+    cut = list_start(lists, generator.integers(start, stop))
+    return rows_around(users, offsets[users], cut, stop, support_size, query_size, lists)
 
 
 def load_rows(dataset: EncodedDataset, rows: Ints, history_limits: Ints | None = None) -> Rows:
@@ -250,12 +261,18 @@ def load_rows(dataset: EncodedDataset, rows: Ints, history_limits: Ints | None =
 
 
 def load_episodes(
-    dataset: EncodedDataset, rows: EpisodeRows, similarity: Similarity | None = None
+    dataset: EncodedDataset,
+    rows: EpisodeRows,
+    similarity: Similarity | None = None,
+    *,
+    to_predict: bool = True,
 ) -> Episodes:
     """Read the support and query rows of episodes.
 
     Args:
         similarity: how alike rows are, float32 ``[U, Q, S, M]``, if that is needed.
+        to_predict: whether query rows are as rows to predict,
+            :attr:`EncodedDataset.as_predicted`.
 
     Example:
         >>> from metaselector.data.planted import planted_world
@@ -265,27 +282,8 @@ def load_episodes(
         torch.Size([4, 3, 4])
     """
     limits = rows.history_limits
-    support, query = (load_rows(dataset, part, limits) for part in (rows.support, rows.query))
-    hours = hours_of(dataset, rows)
+    support = load_rows(dataset, rows.support, limits)
+    query = load_rows(dataset.as_predicted if to_predict else dataset, rows.query, limits)
+    hours = hours_of(dataset, rows.support, rows.query, rows.since)
     alike = None if similarity is None else similarity(dataset, rows)
     return Episodes(replace(support, hours=hours[0]), replace(query, hours=hours[1]), alike)
-
-
-def hours_of(dataset: EncodedDataset, rows: EpisodeRows) -> tuple[Tensor, Tensor]:
-    """Hours of the support and query rows since each user's first query row, 0 for padding.
-
-    They count from the rows :attr:`EpisodeRows.since`, if there are any. Rows of tabular data are a
-    microsecond apart, so their times hardly count.
-
-    Returns:
-        float32 ``[U, S]`` and ``[U, Q]``.
-    """
-    asked = np.where(rows.query >= 0, rows.query, len(dataset))
-    first = np.minimum(asked.min(axis=1, initial=len(dataset)), len(dataset) - 1)
-    first = (first if rows.since is None else rows.since)[:, None]
-
-    def since(of: Ints) -> Tensor:
-        passed = dataset.timestamps[np.where(of >= 0, of, first)] - dataset.timestamps[first]
-        return torch.from_numpy((passed / HOUR).astype(np.float32))
-
-    return since(rows.support), since(rows.query)

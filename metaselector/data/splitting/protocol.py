@@ -7,7 +7,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy as np
 from metaselector.config import Config
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.interactions import Ints
-from metaselector.data.splitting.episodes import NO_ROW, EpisodeRows
+from metaselector.data.splitting.episodes import EpisodeRows
 
 Window = Literal["early", "train", "full"]
 """Which base models: meta-training uses the early ones, validation those fitted on *train*, and the
@@ -114,7 +115,25 @@ def with_recent_support(episodes: EpisodeRows, n: int) -> EpisodeRows:
         >>> with_recent_support(episodes, 2).support.tolist()
         [[4, 5]]
     """
-    support = episodes.support[:, max(episodes.support.shape[1] - n, 0) :]  # [U, min(n, S)]
-    if n == 0:  # episodes have at least one place for a row
-        support = np.full((len(support), 1), NO_ROW)
-    return replace(episodes, support=support)
+    return episodes.most_recent(n)  # episodes have at least one place for a row
+
+
+def with_random_supports(
+    rows: EpisodeRows, sizes: Sequence[int], generator: np.random.Generator
+) -> EpisodeRows:
+    """Give half of the users, at random, only so many of their most recent support rows.
+
+    Args:
+        sizes: the numbers to draw from; none leaves all supports as they are.
+
+    Example:
+        >>> support = np.arange(10).reshape(2, 5)
+        >>> rows = EpisodeRows(np.array([0, 1]), support, np.array([[10], [11]]))
+        >>> with_random_supports(rows, (1,), np.random.default_rng(0)).support.tolist()
+        [[0, 1, 2, 3, 4], [-1, -1, -1, -1, 9]]
+    """
+    if not len(sizes):
+        return rows
+    users, width = rows.support.shape
+    drawn = generator.choice(np.asarray(sizes), users)
+    return rows.most_recent(np.where(generator.random(users) < 0.5, drawn, width))

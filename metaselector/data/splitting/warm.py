@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -12,23 +11,31 @@ from metaselector.data.splitting.episodes import (
     EpisodeRows,
     sample_episodes,
     window_episodes,
+)
+from metaselector.data.splitting.protocol import (
+    EvaluationProtocol,
+    EvaluationSplit,
+    Window,
     with_random_supports,
 )
-from metaselector.data.splitting.protocol import EvaluationProtocol, EvaluationSplit, Window
 from metaselector.data.splitting.windows import window_rows
 
 
 class Warm(EvaluationProtocol):
-    """Splits each user's rows by time: by default the first 80 % are *train*, 90 % end *valid*."""
+    """Splits each user's rows by time: by default the first 80 % are *train*, 90 % end *valid*.
+
+    A list of rows that were shown together lies in one window, the later one of those it touches.
+    """
 
     def fitting_rows(self, window: Window) -> Ints:
         split = self.config.split
         end = {"early": split.early, "train": split.train, "full": split.valid}[window]
-        return window_rows(self.dataset.user_offsets, 0, end)
+        return window_rows(self.dataset.user_offsets, 0, end, self.dataset.list_offsets)
 
     def stopping_rows(self) -> Ints:
         split = self.config.split
-        return window_rows(self.dataset.user_offsets, split.train, split.valid)
+        edges = split.train, split.valid
+        return window_rows(self.dataset.user_offsets, *edges, self.dataset.list_offsets)
 
     @property
     def learners(self) -> Ints:
@@ -38,8 +45,7 @@ class Warm(EvaluationProtocol):
         split, size = self.config.split, self.config.adapt.support_size
         window, settings = (split.early, split.train), self.config.meta_train
         if settings.support_boundary == "start":
-            found = window_episodes(self.dataset, window, size, users)
-            found = replace(found, query=found.query[:, : settings.query_size])
+            found = window_episodes(self.dataset, window, size, users, settings.query_size)
         else:
             query_size = settings.query_size
             found = sample_episodes(self.dataset, window, size, query_size, users, generator)

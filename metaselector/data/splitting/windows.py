@@ -1,7 +1,8 @@
 """Chronological windows of each user's rows, and the random order of users.
 
 A user's rows are ordered by (timestamp, original row order). A window is a range of ranks in whole
-percent, so that boundaries are exact integers: ``floor(n * percent / 100)``.
+percent, so that boundaries are exact integers: ``floor(n * percent / 100)``. A boundary inside a
+list of rows that were shown together moves to the start of the list, so the list lies behind it.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+
+from metaselector.data.splitting.lists import list_start
 
 
 class Windows(NamedTuple):
@@ -34,7 +37,10 @@ DEFAULT_WINDOWS = Windows()
 
 
 def boundaries(
-    user_offsets: NDArray[np.int64], percent: int, users: NDArray[np.int64] | None = None
+    user_offsets: NDArray[np.int64],
+    percent: int,
+    users: NDArray[np.int64] | None = None,
+    list_offsets: NDArray[np.int64] | None = None,
 ) -> NDArray[np.int64]:
     """End of each user's first `percent` of rows, as positions in the sorted rows.
 
@@ -42,6 +48,8 @@ def boundaries(
         user_offsets: int64 ``[n_users + 1]``; user u owns rows ``offsets[u]:offsets[u + 1]``.
         percent: 0 to 100.
         users: int64 ``[U]``, all by default.
+        list_offsets: int64 ``[L + 1]``, start of each list, which no boundary cuts, and the number
+            of rows; None if each row stands alone.
 
     Returns:
         int64 ``[U]`` positions.
@@ -49,16 +57,26 @@ def boundaries(
     Example:
         >>> boundaries(np.array([0, 10, 30]), 80).tolist()
         [8, 26]
+        >>> lists = np.array([0, 5, 10, 26, 30])
+        >>> boundaries(np.array([0, 10, 30]), 80, list_offsets=lists).tolist()
+        [5, 26]
     """
     if users is None:
         first, stop = user_offsets[:-1], user_offsets[1:]
     else:
         first, stop = user_offsets[users], user_offsets[users + 1]
-    return first + (stop - first) * percent // 100
+    return list_start(list_offsets, first + (stop - first) * percent // 100)
 
 
-def window_rows(user_offsets: NDArray[np.int64], start: int, stop: int) -> NDArray[np.int64]:
+def window_rows(
+    user_offsets: NDArray[np.int64],
+    start: int,
+    stop: int,
+    list_offsets: NDArray[np.int64] | None = None,
+) -> NDArray[np.int64]:
     """Positions of the rows between `start` and `stop` percent of every user, ascending.
+
+    Arguments are those of :func:`boundaries`.
 
     Example:
         >>> window_rows(np.array([0, 10, 30]), 80, 90).tolist()
@@ -66,8 +84,8 @@ def window_rows(user_offsets: NDArray[np.int64], start: int, stop: int) -> NDArr
     """
     position = np.arange(user_offsets[-1])
     counts = np.diff(user_offsets)
-    low = np.repeat(boundaries(user_offsets, start), counts)
-    high = np.repeat(boundaries(user_offsets, stop), counts)
+    low = np.repeat(boundaries(user_offsets, start, None, list_offsets), counts)
+    high = np.repeat(boundaries(user_offsets, stop, None, list_offsets), counts)
     return position[(position >= low) & (position < high)]
 
 

@@ -31,10 +31,10 @@ def row_facts(dataset: EncodedDataset, split: SplitConfig) -> pd.DataFrame:
 
         A fact is nan if the user has no rows in a window that it needs.
     """
-    offsets, users = dataset.user_offsets, dataset.users
+    offsets, users, lists = dataset.user_offsets, dataset.users, dataset.list_offsets
     position = np.arange(len(dataset))
-    in_train = position < boundaries(offsets, split.train)[users]
-    before_test = position < boundaries(offsets, split.valid)[users]
+    in_train = position < boundaries(offsets, split.train, None, lists)[users]
+    before_test = position < boundaries(offsets, split.valid, None, lists)[users]
     day = np.asarray(dataset.timestamps) // DAY
     first_of_day = np.ones(len(dataset), dtype=bool)  # a user's rows are sorted by time
     first_of_day[1:] = (np.diff(day) != 0) | (np.diff(users) != 0)
@@ -49,7 +49,7 @@ def row_facts(dataset: EncodedDataset, split: SplitConfig) -> pd.DataFrame:
         for window in (in_train, before_test & ~in_train)
     ]
     item_rows = np.bincount(dataset.items[in_train], minlength=len(dataset.item_cells))
-    test = window_rows(offsets, split.valid, 100)
+    test = window_rows(offsets, split.valid, 100, lists)
     owner = users[test]
     names = np.asarray(dataset.user_names, dtype=object)
     return pd.DataFrame(

@@ -12,7 +12,13 @@ from metaselector.training.predict import predict
 
 
 def base_probabilities(
-    run: Run, window: Window, seed: int, rows: NDArray[np.int64], limits: NDArray[np.int64] | None
+    run: Run,
+    window: Window,
+    seed: int,
+    rows: NDArray[np.int64],
+    limits: NDArray[np.int64] | None,
+    *,
+    to_predict: bool = True,
 ) -> NDArray[np.float64]:
     """Predict with the base models trained on `window`.
 
@@ -22,6 +28,7 @@ def base_probabilities(
         seed: of the models.
         rows: int64 ``[N]``, positions in the data set.
         limits: as in :func:`metaselector.training.predict.predict`.
+        to_predict: whether the rows are as rows to predict, or as support rows.
 
     Returns:
         Probabilities ``[N, K, T]`` of K models for T tasks.
@@ -29,7 +36,8 @@ def base_probabilities(
     Raises:
         CheckpointError: a model is missing or does not fit the data.
     """
-    dataset, checkpoints = run.dataset, run.checkpoints
+    dataset = run.dataset.as_predicted if to_predict else run.dataset
+    checkpoints = run.checkpoints
     checkpoints.fill_scores(window, seed)
     logits = [
         torch.from_numpy(checkpoints.scores(name, window, seed)[rows])

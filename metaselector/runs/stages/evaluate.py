@@ -24,6 +24,7 @@ from metaselector.config.plugins.kinds import METRICS
 from metaselector.data.splitting.protocol import WINDOWS, EvaluationSplit
 from metaselector.evaluate.combiners import OPTIONAL, usable_combiners
 from metaselector.evaluate.comparisons import compare
+from metaselector.evaluate.lists import COLUMNS as OF_LISTS
 from metaselector.evaluate.metrics import Metric
 from metaselector.evaluate.plugin_metric import metric_of_plugin
 from metaselector.evaluate.predictions import save_predictions
@@ -85,7 +86,7 @@ def own_metrics(config: Config) -> dict[str, Metric]:
         metric = metric_of_plugin(name, METRICS.load(name))
         metric(y, p, users)
         column = name.rpartition(":")[2]
-        if column in RESULT_COLUMNS:
+        if column in (*RESULT_COLUMNS, *OF_LISTS):
             raise ConfigError(
                 f"evaluate.metrics: results.csv already has a column '{column}'; rename {name}"
             )

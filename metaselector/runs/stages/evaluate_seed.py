@@ -250,8 +250,9 @@ def _outputs(
 ) -> Outputs:
     """Return what the base models of `window` predict for one part of the episodes."""
     dataset, (rows, limits) = run.dataset, episodes.flat(part)
-    base = base_probabilities(run, window, seed, rows, limits)  # [n, K, T]
-    features = row_features(dataset, rows, limits)
+    asked = part == "query"
+    base = base_probabilities(run, window, seed, rows, limits, to_predict=asked)  # [n, K, T]
+    features = row_features(dataset.as_predicted if asked else dataset, rows, limits)
     users, labels = dataset.users[rows], dataset.task_labels[rows]
     owner = np.nonzero(getattr(episodes, part) >= 0)[0]
     return Outputs(rows, users, owner, base, labels, features)

@@ -61,7 +61,7 @@ def fit_estimator(
     with threadpool_limits(run.config.threads):
         try:
             fit(estimator, table, dataset.labels[rows].astype(np.int64), categories)
-            p = _probabilities(estimator, dataset)
+            p = _probabilities(estimator, dataset.as_predicted)
         except ConfigError as error:
             raise ConfigError(f"base_models.{name}: {error}") from error
         except Exception as error:  # the class may raise anything

@@ -62,6 +62,7 @@ def prepare(config: Config, source: Path, directory: Path) -> None:
         min_count=config.data.min_count,
         drop_short_users=config.data.drop_short_users,
         min_user_rows=config.data.min_user_rows,
+        min_user_lists=config.data.min_user_lists,
         cold_seed=config.cold_seed,
         by_date=config.by_date,
         dates=given_dates(config),
@@ -76,6 +77,7 @@ def prepare(config: Config, source: Path, directory: Path) -> None:
             tell(f"note: {table.origin.title}: {table.origin.limit}")
         dataset = EncodedDataset.load(target)
         _check_labels(table, dataset, settings)
+        _count_long_lists(dataset, config)
         if config.protocol == "cold":
             _count_cold_users(dataset, config)
         elif config.by_date:
@@ -115,7 +117,7 @@ def _window_counts(
             times = dataset.timestamps[offsets[0] : offsets[-1]]
             inside = np.flatnonzero(times < dates.train if not edges[0] else times >= dates.valid)
         elif settings.cold_seed is None:
-            inside = window_rows(offsets - offsets[0], *edges)
+            inside = window_rows(offsets - offsets[0], *edges, _lists_of(dataset, offsets))
         else:
             names = dataset.user_names[first : first + _USERS_AT_ONCE]
             places = user_places(names, settings.cold_seed)
@@ -126,6 +128,15 @@ def _window_counts(
     return rows, positives
 
 
+def _lists_of(dataset: EncodedDataset, offsets: NDArray[np.int64]) -> NDArray[np.int64] | None:
+    """Starts of the lists of some users, counted from their first row."""
+    lists = dataset.list_offsets
+    if lists is None:
+        return None
+    inside = (lists >= offsets[0]) & (lists <= offsets[-1])
+    return np.asarray(lists[inside]) - offsets[0]
+
+
 def _what_is_positive(task: Task, label_threshold: float) -> str:
     if task.threshold is None:
         return (
@@ -133,6 +144,22 @@ def _what_is_positive(task: Task, label_threshold: float) -> str:
             "data.label_threshold"
         )
     return f"(positive is a {task.name} of {task.threshold:g} or more); choose another label"
+
+
+def _count_long_lists(dataset: EncodedDataset, config: Config) -> None:
+    """Print how many lists do not fit into a support set, if any."""
+    if dataset.list_offsets is None:
+        return
+    cold = config.protocol == "cold"
+    size = config.cold.support_sizes[-1] if cold else config.adapt.support_size
+    rows = np.diff(dataset.list_offsets)
+    if (rows > size).any():
+        key = "cold.support_sizes" if cold else "adapt.support_size"
+        tell(
+            f"note: {(rows > size).sum():,} of {len(rows):,} lists are longer than {key} ({size}); "
+            f"supports hold whole lists, so users do not adapt to these; set {key} to several "
+            "lists",
+        )
 
 
 def _count_cold_users(dataset: EncodedDataset, config: Config) -> None:
@@ -184,7 +211,10 @@ def _count_short_users(dataset: EncodedDataset, windows: Windows) -> None:
     """Print how many users have too few rows for a window, which then lacks these users."""
     edges = {"early to train": (windows.early, windows.train), "valid": windows[1:]}
     for name, (start, stop) in edges.items():
-        first, end = (boundaries(dataset.user_offsets, percent) for percent in (start, stop))
+        first, end = (
+            boundaries(dataset.user_offsets, percent, None, dataset.list_offsets)
+            for percent in (start, stop)
+        )
         empty = int((first == end).sum())
         if empty:
             tell(

@@ -187,7 +187,7 @@ class Together(Trainable):
         """Valid loss of a member; None in a refit."""
         if self._valid is None:
             return None
-        return logloss(member.model, self._dataset, self._valid)
+        return logloss(member.model, self._dataset.as_predicted, self._valid)
 
     def candidate(self) -> dict[str, Tensor]:
         return {}  # members keep their own best epochs

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from metaselector.common.errors import DataError
 from metaselector.data.microseconds import DAY
 from metaselector.data.preparation.cleaning import Cleaning
-from metaselector.data.preparation.staging import Lines, StagedRows, staged_type
+from metaselector.data.preparation.staging_types import Lines, StagedRows, staged_type
 
 SOURCE = Path("tiny.csv")
 USERS = ["ann", "bob", "cy"]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from metaselector.data.interactions import Negatives, Sampling
 from metaselector.data.preparation.negatives import NegativeSampler
-from metaselector.data.preparation.staging import StagedRows, staged_type
+from metaselector.data.preparation.staging_types import StagedRows, staged_type
 
 ITEMS = 6
 

@@ -24,7 +24,7 @@ from metaselector.data.preparation.encode import encode_to
 from metaselector.data.preparation.fitted_encoder import FittedEncoder
 from metaselector.data.preparation.given_rows import RawRows
 from metaselector.data.preparation.new_rows import NewRows, encode_rows
-from metaselector.data.splitting.episodes import hours_of
+from metaselector.data.splitting.hours import hours_of
 
 HISTORY, CANDIDATES = Path("history"), Path("candidates")
 
@@ -181,12 +181,12 @@ def test_hours_count_from_the_first_candidate_after_the_history(
     episodes = found.episodes(2)
     assert episodes.since is not None
     assert found.dataset.source_rows[episodes.since].tolist() == [8, 10, 13]
-    support, query = hours_of(found.dataset, episodes)
+    support, query = hours_of(found.dataset, episodes.support, episodes.query, episodes.since)
     # All of b's candidates are older than their history.
     assert support.tolist() == [[-17, -16], [3, 4], [-5, -4]]
     assert query[0].tolist() == [-19, -18, 0, 10]
     one = episodes.some(np.array([2]))
-    assert hours_of(found.dataset, one)[0].tolist() == [[-5, -4]]
+    assert hours_of(found.dataset, one.support, one.query, one.since)[0].tolist() == [[-5, -4]]
 
 
 @pytest.mark.parametrize("support_size", [0, 2, 4])

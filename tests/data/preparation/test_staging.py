@@ -17,7 +17,8 @@ from metaselector.common.errors import DataError
 from metaselector.data.interactions import Feature, Interactions, InteractionTable, Task
 from metaselector.data.microseconds import SECOND
 from metaselector.data.preparation import staging
-from metaselector.data.preparation.staging import Lines, stage, whole_users
+from metaselector.data.preparation.staging import stage, whole_users
+from metaselector.data.preparation.staging_types import Lines
 
 MakeTable = Callable[[Sequence[tuple[str, str, float, int]]], InteractionTable]
 

@@ -14,11 +14,11 @@ from metaselector.data.planted import planted_world
 from metaselector.data.splitting.episodes import (
     EpisodeRows,
     Episodes,
-    hours_of,
     load_episodes,
     window_episodes,
-    with_random_supports,
 )
+from metaselector.data.splitting.hours import hours_of
+from metaselector.data.splitting.protocol import with_random_supports
 
 NONE = -1
 
@@ -92,7 +92,7 @@ def test_hours_count_from_the_first_query_row(dataset: EncodedDataset) -> None:
         np.array([[NONE, 1, 2], [11, 12, 13]]),
         np.array([[4, 6], [15, NONE]]),
     )
-    support, query = hours_of(dataset, rows)
+    support, query = hours_of(dataset, rows.support, rows.query, rows.since)
     assert support.tolist() == [[0, 1 - 16, 4 - 16], [121 - 225, 144 - 225, 169 - 225]]
     assert query.tolist() == [[0, 36 - 16], [0, 0]]
     assert support.dtype == query.dtype == torch.float32
@@ -101,7 +101,7 @@ def test_hours_count_from_the_first_query_row(dataset: EncodedDataset) -> None:
 def test_users_without_a_query_have_finite_hours(dataset: EncodedDataset) -> None:
     """A worker without users of its own loads such an episode."""
     rows = EpisodeRows(np.array([0]), np.array([[NONE]]), np.zeros((1, 0), dtype=np.int64))
-    support, query = hours_of(dataset, rows)
+    support, query = hours_of(dataset, rows.support, rows.query, rows.since)
     assert support.isfinite().all()
     assert query.shape == (1, 0)
 
