@@ -26,11 +26,13 @@ if TYPE_CHECKING:
     from metaselector.api import MetaSelector
     from metaselector.common.errors import UserError
     from metaselector.inference.adapted_user import AdaptedUser
+    from metaselector.inference.adapted_users import AdaptedUsers
 
-__all__ = ["AdaptedUser", "MetaSelector", "UserError"]
+__all__ = ["AdaptedUser", "AdaptedUsers", "MetaSelector", "UserError"]
 
 _MODULES = {
     "AdaptedUser": "metaselector.inference.adapted_user",
+    "AdaptedUsers": "metaselector.inference.adapted_users",
     "MetaSelector": "metaselector.api",
     "UserError": "metaselector.common.errors",
 }

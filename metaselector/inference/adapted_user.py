@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -15,17 +16,22 @@ from metaselector.data.preparation.given_labels import warn_labels
 from metaselector.data.preparation.given_rows import RawRows, interactions_of
 from metaselector.data.preparation.unknown import find_unknown, warn_unknown
 from metaselector.data.raw.columns import checked, keys
+from metaselector.inference.scoring import both_classes, score_of
 from metaselector.inference.trace import trace
 from metaselector.inference.trained import TrainedModel, UserPredictions
+from metaselector.meta.memory import Memory
 
 HISTORY, CANDIDATES = Path("history"), Path("candidates")
+OCCASIONS = 4
+"""For how many times of the first candidate an adapted user remembers the result."""
 
 
 class AdaptedUser:
     """One user with their history.
 
-    Every prediction first adapts the base models and the selector on the most recent rows of
-    `history`. That takes some tens of milliseconds, and nothing is kept in between.
+    The first prediction adapts the base models and the selector on the most recent rows of
+    `history`, in some tens of milliseconds, and later ones reuse what it found. They adapt again
+    only if rows of the history have another age at the first candidate, and thus another weight.
 
     Args:
         model: the trained model.
@@ -54,19 +60,32 @@ class AdaptedUser:
         support_size: int | None = None,
         allow_unknown: bool = False,
     ) -> None:
-        if support_size is not None and support_size < 0:
-            raise UserError(f"support_size: give 0 rows or more, not {support_size}")
-        self._model = model if support_size is None else replace(model, most_support=support_size)
-        self._allow_unknown = allow_unknown
-        self._history = RawRows.of_frame(model.encoder, history, HISTORY)
-        self._predicted: UserPredictions | None = None
+        model = with_support(model, support_size)
+        given, user = RawRows.of_frame(model.encoder, history, HISTORY), None
         if len(history):
-            for _ in interactions_of(model.encoder, self._history, labelled=True):
+            for _ in interactions_of(model.encoder, given, labelled=True):
                 pass  # all values are checked now, not at the first prediction
-            self._user = _only_user(model, self._history)
-            unknown = find_unknown(model.encoder, self._history, allow=allow_unknown)
-            warn_unknown(HISTORY, unknown)
-            warn_labels(model.encoder, HISTORY, self._history.blocks)
+            user = _only_user(model, given)
+            warn_unknown(HISTORY, find_unknown(model.encoder, given, allow=allow_unknown))
+            warn_labels(model.encoder, HISTORY, given.blocks)
+        self._set(model, given, user, allow_unknown)
+
+    @classmethod
+    def of_rows(
+        cls, model: TrainedModel, history: RawRows, user: str, *, allow_unknown: bool
+    ) -> Self:
+        """The user called `user`, with rows of their history that are checked already."""
+        adapted = cls.__new__(cls)
+        adapted._set(model, history, user, allow_unknown)
+        return adapted
+
+    def _set(
+        self, model: TrainedModel, history: RawRows, user: str | None, allow_unknown: bool
+    ) -> None:
+        self._model, self._history, self._user = model, history, user
+        self._allow_unknown = allow_unknown
+        self._predicted: UserPredictions | None = None
+        self._memory = Memory(OCCASIONS)
 
     def predict(self, candidates: pd.DataFrame) -> NDArray[np.float64]:
         """Probability that each of the candidates is positive.
@@ -90,21 +109,49 @@ class AdaptedUser:
         """
         encoder = self._model.encoder
         column = encoder.rows.column("user")
-        given = RawRows.of_frame(encoder, candidates, CANDIDATES)
-        if column not in given.names and len(self._history):
-            given = given.with_user(column, self._user)
+        given = self._given(candidates)
         given.require(encoder, labelled=False)
         if len(given):
             found = _only_user(self._model, given)
-            if len(self._history) and found != self._user:
+            if self._user is not None and found != self._user:
                 problem = f"belongs to user '{found}', but the history to '{self._user}'"
                 raise DataError(CANDIDATES, f"{problem}; adapt to that user first", column=column)
         unknown = find_unknown(encoder, given, allow=self._allow_unknown)
-        self._predicted = self._model.predict(self._history, given)
+        self._predicted = self._model.predict(self._history, given, self._memory)
         if len(self._history):  # an unknown user was warned of with it
             unknown = [one for one in unknown if one.what != "users"]
         warn_unknown(CANDIDATES, unknown)
         return self._predicted.probabilities
+
+    def _given(self, candidates: pd.DataFrame) -> RawRows:
+        """The candidates, with the user's name."""
+        encoder = self._model.encoder
+        given = RawRows.of_frame(encoder, candidates, CANDIDATES)
+        column = encoder.rows.column("user")
+        if column not in given.names and self._user is not None:
+            return given.with_user(column, self._user)
+        return given
+
+    def predict_proba(self, candidates: pd.DataFrame) -> NDArray[np.float64]:
+        """Probabilities of a negative and of a positive, as scikit-learn's classifiers give them.
+
+        Returns:
+            float64 ``[n, 2]``, or ``[n, T, 2]`` with several tasks; raises and warns as
+            :meth:`predict`.
+        """
+        return both_classes(self.predict(candidates))
+
+    def score(
+        self, candidates: pd.DataFrame, *, metric: str = "auc", task: str | None = None
+    ) -> float:
+        """How well labelled candidates are predicted; more is better.
+
+        Args:
+            candidates: rows with labels.
+            metric, task: as for :func:`~metaselector.inference.scoring.score_of`.
+        """
+        given = self._given(candidates)
+        return score_of(self._model, given, self.predict(candidates), metric, task)
 
     @property
     def weights(self) -> pd.DataFrame:
@@ -126,6 +173,19 @@ class AdaptedUser:
             return pd.DataFrame(columns=["step", "support_loss"])
         nothing = self._history.without_rows()
         return trace(self._model, self._model.encode(self._history, nothing))
+
+
+def with_support(model: TrainedModel, support_size: int | None) -> TrainedModel:
+    """The model that adapts on at most so many rows; None is as in training.
+
+    Raises:
+        UserError: the number is negative.
+    """
+    if support_size is None:
+        return model
+    if support_size < 0:
+        raise UserError(f"support_size: give 0 rows or more, not {support_size}")
+    return replace(model, most_support=support_size)
 
 
 def weights_frame(model: TrainedModel, weights: NDArray[np.float32]) -> pd.DataFrame:

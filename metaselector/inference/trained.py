@@ -28,6 +28,7 @@ from metaselector.inference.saved_model import SETTINGS, STATE, SavedModel, load
 from metaselector.meta.adapt.adaptation import Adaptation
 from metaselector.meta.adapted import AdaptedModel
 from metaselector.meta.finetune import alpha_of
+from metaselector.meta.memory import Memory
 from metaselector.meta.variants import Variant, check_rates, make_adaptation
 from metaselector.models.mixture import Mixture
 from metaselector.runs.run import Run
@@ -134,10 +135,15 @@ class TrainedModel(SavedModel):
         with self.lock:
             return encode_rows(self.encoder, history, candidates)
 
-    def predict(self, history: RawRows, candidates: RawRows) -> UserPredictions:
+    def predict(
+        self, history: RawRows, candidates: RawRows, memory: Memory | None = None
+    ) -> UserPredictions:
         """Adapt to each user with candidates on their `history`, then predict their `candidates`.
 
         Users without history are predicted with the initial parameters.
+
+        Args:
+            memory: what users have adapted to in earlier calls; without it, nothing is kept.
 
         Returns:
             predictions in the order of `candidates`.
@@ -163,7 +169,7 @@ class TrainedModel(SavedModel):
             for doubt in late_support(rows, episodes):
                 warnings.warn(f"{candidates.source}: {doubt}", CandidateWarning, stacklevel=3)
         with self.lock:
-            found = self.adapted.predict(rows.dataset, episodes)
+            found = self.adapted.predict(rows.dataset, episodes, memory)
         place = np.searchsorted(found.rows, rows.candidates)
         return UserPredictions(found.probabilities[place], found.weights[place])
 

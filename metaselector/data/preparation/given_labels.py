@@ -51,6 +51,13 @@ def labels_of(encoder: FittedEncoder, block: RawBlock) -> NDArray[np.float64]:
     return np.column_stack(list(found.values()))
 
 
+def positives_of(encoder: FittedEncoder, block: RawBlock) -> NDArray[np.float64]:
+    """Labels as in training, 1, 0, or nan if not observed, ``[n, T]``; see :func:`labels_of`."""
+    values = labels_of(encoder, block)
+    least = np.array([_least(encoder, task) for task in encoder.rows.tasks])
+    return np.where(np.isnan(values), np.nan, values >= least)
+
+
 def warn_labels(encoder: FittedEncoder, source: Path, blocks: Collection[RawBlock]) -> None:
     """Issue a :class:`LabelWarning` if a label is 0 and 1 where ratings are expected."""
     for task in encoder.rows.tasks:

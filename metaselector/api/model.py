@@ -12,14 +12,14 @@ from typing import Any, Self
 
 import pandas as pd
 import torch
-import yaml
-from pydantic_core import PydanticSerializationError
 
+from metaselector.api.parameters import Parameters
+from metaselector.api.predictor import Predictor
+from metaselector.api.settings import make_config
 from metaselector.common.errors import ConfigError, UserError
 from metaselector.common.progress import Progress, Silent
-from metaselector.config import Config, load_config
-from metaselector.data.own.frame import plain, write_log
-from metaselector.inference.adapted_user import AdaptedUser
+from metaselector.config import Config
+from metaselector.data.own.frame import write_log
 from metaselector.inference.trained import TrainedModel, open_trained
 from metaselector.meta.variants import Variant
 from metaselector.report.support import SUPPORT_FILE
@@ -36,7 +36,7 @@ NEEDED: tuple[Variant, ...] = ("sample-selector", "metaselector")
 """Variants that must be trained for prediction."""
 
 
-class MetaSelector:
+class MetaSelector(Predictor, Parameters):
     """Learns from a data set how to weigh and adapt base models for each user.
 
     Args:
@@ -86,20 +86,17 @@ class MetaSelector:
         allow_code: bool = False,
         **settings: Any,
     ) -> None:
-        chosen = plain(base_models)
-        if isinstance(chosen, str):
-            raise ConfigError(f"base_models: pass a list, ['{chosen}']")
-        if isinstance(chosen, Mapping):
-            chosen = {name: {} if one is None else one for name, one in chosen.items()}
-            wrong = [name for name, one in chosen.items() if not isinstance(one, Mapping)]
-            if wrong:
-                raise ConfigError(f"base_models.{wrong[0]}: pass a mapping of settings, or None")
-        elif not isinstance(chosen, list | None):
-            raise ConfigError("base_models: pass a list of names, or a mapping of settings by name")
-        self._base_models, self._seed, self._given = chosen, plain(seed), config
+        self._keep(
+            base_models=base_models,
+            seed=seed,
+            config=config,
+            directory=directory,
+            progress=progress,
+            allow_code=allow_code,
+            **settings,
+        )
         self._directory = None if directory is None else Path(directory)
         self._progress = progress or Silent()
-        self._settings, self._allow_code = plain(settings), allow_code
         self._run: Run | None = None
         self._trained: TrainedModel | None = None
         self.config = self._configured(None)
@@ -167,26 +164,6 @@ class MetaSelector:
         path = next(path for name in names if (path := run.directory / name).exists())
         return pd.read_csv(path, keep_default_na=False, na_values=[""])
 
-    def adapt(
-        self,
-        history: pd.DataFrame,
-        *,
-        support_size: int | None = None,
-        allow_unknown: bool = False,
-    ) -> AdaptedUser:
-        """Adapt to one user, known from the data or not; arguments of :class:`AdaptedUser`."""
-        return AdaptedUser(
-            self.trained, history, support_size=support_size, allow_unknown=allow_unknown
-        )
-
-    def save(self, directory: Path | str) -> None:
-        """Write everything that prediction needs, without the training rows, for :meth:`load`.
-
-        Raises:
-            ConfigError: a similarity of rows cannot be saved.
-        """
-        self.trained.save(Path(directory))
-
     @classmethod
     def load(
         cls, directory: Path | str, *, device: str | None = None, allow_code: bool = False
@@ -236,25 +213,9 @@ class MetaSelector:
         return Path(temporary)
 
     def _configured(self, dataset: str | None) -> Config:
-        """All settings: the base settings, overridden by `settings`, then by `base_models`."""
-        changes: dict[str, Any] = {**self._settings, "seeds": [self._seed]}
-        if dataset is not None:
-            changes["dataset"] = dataset
-        file, chosen = None, self._base_models
-        if isinstance(self._given, Config):
-            start = self._given.model_dump(mode="json")
-            chosen = list(start["base_models"]) if chosen is None else chosen
-            changes = _laid_over(start, changes)
-        elif self._given is not None:
-            file = Path(self._given)
-        if chosen is None:
-            return _writable(load_config(file, changes=changes, allow_code=self._allow_code))
-        models = dict(changes.get("base_models", {}))
-        given = chosen if isinstance(chosen, Mapping) else {name: {} for name in chosen}
-        changes["base_models"] = {name: {**models.get(name, {}), **given[name]} for name in given}
-        config = load_config(file, changes=changes, allow_code=self._allow_code)
-        models = {name: config.base_models[name] for name in given}
-        return _writable(config.model_copy(update={"base_models": models}))
+        given = self.get_params(deep=False)
+        del given["directory"], given["progress"]
+        return make_config(dataset, **given)
 
     @contextmanager
     def _threads(self) -> Iterator[None]:
@@ -266,27 +227,3 @@ class MetaSelector:
             yield
         finally:
             torch.set_num_threads(before)
-
-
-def _writable(config: Config) -> Config:
-    """Check that `config` can be saved as YAML, and return it.
-
-    Raises:
-        ConfigError: a plug-in's option has a type that YAML does not support.
-    """
-    try:
-        yaml.safe_dump(config.model_dump(mode="json"))
-    except (PydanticSerializationError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise ConfigError(f"settings: {reason}; use numbers, text, lists and mappings") from error
-    return config
-
-
-def _laid_over(start: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Override `start` with `changes`, section by section."""
-    merged = dict(start)
-    for key, value in changes.items():
-        inner = merged.get(key)
-        both = isinstance(inner, dict) and isinstance(value, Mapping)
-        merged[key] = _laid_over(inner, value) if both and inner is not None else value
-    return merged
