@@ -7,6 +7,7 @@ import tempfile
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from html import escape
 from pathlib import Path
 from typing import Any, Self
 
@@ -34,6 +35,7 @@ from metaselector.runs.stages.train import meta_train_selectors, pretrain_base_m
 
 NEEDED: tuple[Variant, ...] = ("sample-selector", "metaselector")
 """Variants that must be trained for prediction."""
+_SHOWN = ["model", "auc", "logloss"]
 
 
 class MetaSelector(Predictor, Parameters):
@@ -99,6 +101,7 @@ class MetaSelector(Predictor, Parameters):
         self._progress = progress or Silent()
         self._run: Run | None = None
         self._trained: TrainedModel | None = None
+        self._evaluated = False
         self.config = self._configured(None)
 
     def fit(
@@ -141,7 +144,7 @@ class MetaSelector(Predictor, Parameters):
             pretrain_base_models(run, progress)
             meta_train_selectors(run, progress, NEEDED)
             save_config(run)
-        self._run, self._trained = run, None
+        self._run, self._trained, self._evaluated = run, None, False
         return self
 
     def evaluate(self) -> pd.DataFrame:
@@ -162,7 +165,33 @@ class MetaSelector(Predictor, Parameters):
             evaluate(run, progress)
         names = (TASKS_FILE, SUPPORT_FILE, "results.csv")
         path = next(path for name in names if (path := run.directory / name).exists())
+        self._evaluated = True
         return pd.read_csv(path, keep_default_na=False, na_values=[""])
+
+    def __repr__(self) -> str:
+        state = "not fitted" if self._run is None and self._trained is None else "fitted"
+        config = self.config if self._trained is None else self._trained.config
+        results = self._results()
+        facts = [_short(config.dataset), " + ".join(config.base_models), state]
+        if results is not None:
+            mine = results["model"] == "metaselector"
+            facts.append(f"test logloss {results.loc[mine, 'logloss'].mean():.3f}")
+        return f"{type(self).__name__}({', '.join(facts)})"
+
+    def _repr_html_(self) -> str:
+        results = self._results()
+        table = "" if results is None else results[_SHOWN].round(4).to_html(index=False, border=0)
+        return f"<p><code>{escape(repr(self))}</code></p>{table}"
+
+    def _results(self) -> pd.DataFrame | None:
+        """The results table, if this object has evaluated, or loaded an evaluated run."""
+        if self._run is None or not self._evaluated:
+            return None
+        try:
+            found = pd.read_csv(self._run.directory / "results.csv")
+            return None if found.empty or not {*_SHOWN} <= {*found} else found
+        except (OSError, ValueError):  # none was written, or somebody has changed it
+            return None
 
     @classmethod
     def load(
@@ -188,7 +217,7 @@ class MetaSelector(Predictor, Parameters):
             allow_code=allow_code,
         )
         self = cls(config=trained.config, seed=trained.seed, directory=path)
-        self._run, self._trained = run, trained
+        self._run, self._trained, self._evaluated = run, trained, True
         return self
 
     @property
@@ -227,3 +256,9 @@ class MetaSelector(Predictor, Parameters):
             yield
         finally:
             torch.set_num_threads(before)
+
+
+def _short(dataset: str) -> str:
+    """The name of a data set; of the path of a schema, its file or folder."""
+    path = Path(dataset)
+    return path.stem if path.suffix else path.name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import Self
 
@@ -131,6 +132,17 @@ class AdaptedUser:
         if column not in given.names and self._user is not None:
             return given.with_user(column, self._user)
         return given
+
+    def __repr__(self) -> str:
+        rows = len(self._history)
+        used = min(rows, self._model.support_size)
+        who = "nobody" if self._user is None else repr(self._user)
+        facts = f"{who}, {rows:,} rows of history, adapts on {used:,}"
+        return f"{type(self).__name__}({facts}, {' + '.join(self._model.base_models)})"
+
+    def _repr_html_(self) -> str:
+        table = self.trace.round(4).to_html(index=False, border=0)
+        return f"<p><code>{escape(repr(self))}</code></p>{table}"
 
     def predict_proba(self, candidates: pd.DataFrame) -> NDArray[np.float64]:
         """Probabilities of a negative and of a positive, as scikit-learn's classifiers give them.

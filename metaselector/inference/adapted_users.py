@@ -100,6 +100,10 @@ class AdaptedUsers(Mapping[str, AdaptedUser]):
     def __contains__(self, user: object) -> bool:
         return str(user) in self._rows
 
+    def __repr__(self) -> str:
+        facts = f"{len(self):,} users, {len(self._histories):,} rows of history"
+        return f"{type(self).__name__}({facts}, {' + '.join(self._model.base_models)})"
+
     def predict(self, candidates: pd.DataFrame) -> pd.DataFrame:
         """Predict the candidates of any of the users.
 
