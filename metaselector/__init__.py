@@ -13,6 +13,7 @@ The rooms, lowest first; each imports only those above it in this list:
 - ``runs``: a run's directory and the steps over it
 - ``inference``: a saved model, its adaptation to one user, the explanation
 - ``testing``: the checks for authors of base models
+- ``plots``: figures in Python
 - ``api``: :class:`MetaSelector`, the Python front door
 - ``cli``: the command line
 """
