@@ -14,11 +14,12 @@ from typing import Any, Self
 import pandas as pd
 import torch
 
+from metaselector.api.notebook import default_progress
 from metaselector.api.parameters import Parameters
 from metaselector.api.predictor import Predictor
 from metaselector.api.settings import make_config
 from metaselector.common.errors import ConfigError, UserError
-from metaselector.common.progress import Progress, Silent
+from metaselector.common.progress import Progress
 from metaselector.config import Config
 from metaselector.data.own.frame import write_log
 from metaselector.inference.trained import TrainedModel, open_trained
@@ -48,7 +49,8 @@ class MetaSelector(Predictor, Parameters):
         directory: run directory for data, checkpoints and results, like ``--run`` of the command
             line; results of an earlier run with the same settings are reused. By default a
             temporary directory that is removed with this object.
-        progress: reports progress; :class:`metaselector.common.progress.Bars` shows bars.
+        progress: reports progress; by default a notebook shows it, and nothing else does.
+            :class:`metaselector.common.progress.Bars` shows bars in a terminal.
         allow_code: whether the file `config` may name Python code to run, ``file.py:Class`` or
             ``package.module.Class``; other arguments always may.
         **settings: sections such as ``adapt={"steps": 3}``, or single settings such as
@@ -98,7 +100,7 @@ class MetaSelector(Predictor, Parameters):
             **settings,
         )
         self._directory = None if directory is None else Path(directory)
-        self._progress = progress or Silent()
+        self._progress = progress or default_progress()
         self._run: Run | None = None
         self._trained: TrainedModel | None = None
         self._evaluated = False
@@ -219,6 +221,11 @@ class MetaSelector(Predictor, Parameters):
         self = cls(config=trained.config, seed=trained.seed, directory=path)
         self._run, self._trained, self._evaluated = run, trained, True
         return self
+
+    @property
+    def run_directory(self) -> Path:
+        """The directory of the run, with its tables and figures; raises as :meth:`evaluate`."""
+        return self._fitted_run().directory
 
     @property
     def trained(self) -> TrainedModel:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import cached_property
 from html import escape
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -42,6 +42,11 @@ class AdaptedUser:
             nothing adapts. Features are computed from all of `history`.
         allow_unknown: continue if the model knows none of the items, or none of the words of a
             feature. Unknown users, or a part of the items or words, only cause a warning.
+
+    Attributes:
+        model: the trained model, with `support_size`.
+        history: the raw rows of the history.
+        name: the user's name; None without history.
 
     Raises:
         DataError: a column is missing, a value is wrong, there are rows of several users, or all
@@ -83,7 +88,7 @@ class AdaptedUser:
     def _set(
         self, model: TrainedModel, history: RawRows, user: str | None, allow_unknown: bool
     ) -> None:
-        self._model, self._history, self._user = model, history, user
+        self.model, self.history, self.name = model, history, user
         self._allow_unknown = allow_unknown
         self._predicted: UserPredictions | None = None
         self._memory = Memory(OCCASIONS)
@@ -108,37 +113,40 @@ class AdaptedUser:
         Warns:
             UnknownWarning: users, items or words are unknown to the model.
         """
-        encoder = self._model.encoder
+        return self.predict_rows(self.rows_of(candidates)).probabilities
+
+    def predict_rows(self, given: RawRows) -> UserPredictions:
+        """Predictions of raw rows in their order; raises and warns as :meth:`predict`."""
+        encoder = self.model.encoder
         column = encoder.rows.column("user")
-        given = self._given(candidates)
         given.require(encoder, labelled=False)
         if len(given):
-            found = _only_user(self._model, given)
-            if self._user is not None and found != self._user:
-                problem = f"belongs to user '{found}', but the history to '{self._user}'"
+            found = _only_user(self.model, given)
+            if self.name is not None and found != self.name:
+                problem = f"belongs to user '{found}', but the history to '{self.name}'"
                 raise DataError(CANDIDATES, f"{problem}; adapt to that user first", column=column)
         unknown = find_unknown(encoder, given, allow=self._allow_unknown)
-        self._predicted = self._model.predict(self._history, given, self._memory)
-        if len(self._history):  # an unknown user was warned of with it
+        self._predicted = self.model.predict(self.history, given, self._memory)
+        if len(self.history):  # an unknown user was warned of with it
             unknown = [one for one in unknown if one.what != "users"]
         warn_unknown(CANDIDATES, unknown)
-        return self._predicted.probabilities
+        return self._predicted
 
-    def _given(self, candidates: pd.DataFrame) -> RawRows:
+    def rows_of(self, candidates: pd.DataFrame) -> RawRows:
         """The candidates, with the user's name."""
-        encoder = self._model.encoder
+        encoder = self.model.encoder
         given = RawRows.of_frame(encoder, candidates, CANDIDATES)
         column = encoder.rows.column("user")
-        if column not in given.names and self._user is not None:
-            return given.with_user(column, self._user)
+        if column not in given.names and self.name is not None:
+            return given.with_user(column, self.name)
         return given
 
     def __repr__(self) -> str:
-        rows = len(self._history)
-        used = min(rows, self._model.support_size)
-        who = "nobody" if self._user is None else repr(self._user)
+        rows = len(self.history)
+        used = min(rows, self.model.support_size)
+        who = "nobody" if self.name is None else repr(self.name)
         facts = f"{who}, {rows:,} rows of history, adapts on {used:,}"
-        return f"{type(self).__name__}({facts}, {' + '.join(self._model.base_models)})"
+        return f"{type(self).__name__}({facts}, {' + '.join(self.model.base_models)})"
 
     def _repr_html_(self) -> str:
         table = self.trace.round(4).to_html(index=False, border=0)
@@ -162,8 +170,28 @@ class AdaptedUser:
             candidates: rows with labels.
             metric, task: as for :func:`~metaselector.inference.scoring.score_of`.
         """
-        given = self._given(candidates)
-        return score_of(self._model, given, self.predict(candidates), metric, task)
+        given = self.rows_of(candidates)
+        return score_of(self.model, given, self.predict(candidates), metric, task)
+
+    def explore(self, candidates: pd.DataFrame | None = None) -> Any:
+        """Explore in a notebook what moves this user's weights and predictions.
+
+        Shows the history, the weights by inner step and the predictions, and lets you remove rows
+        of the history, flip their labels, and change the inner steps and the support size.
+
+        Args:
+            candidates: rows to predict; without them, the latest rows of the history are held out
+                and predicted next to their labels.
+
+        Returns:
+            A :class:`~metaselector.inference.explorer.Explorer`, which the notebook shows.
+
+        Raises:
+            UserError: ipywidgets is not installed, or there is no history.
+        """
+        from metaselector.inference.explorer import Explorer
+
+        return Explorer(self, candidates)
 
     @property
     def weights(self) -> pd.DataFrame:
@@ -176,15 +204,15 @@ class AdaptedUser:
         """
         if self._predicted is None:
             raise UserError("weights are those of a prediction; call predict first")
-        return weights_frame(self._model, self._predicted.weights)
+        return weights_frame(self.model, self._predicted.weights)
 
     @cached_property
     def trace(self) -> pd.DataFrame:
         """The effect of each inner step; see :func:`metaselector.inference.trace.trace`."""
-        if not len(self._history) or not self._model.support_size:
+        if not len(self.history) or not self.model.support_size:
             return pd.DataFrame(columns=["step", "support_loss"])
-        nothing = self._history.without_rows()
-        return trace(self._model, self._model.encode(self._history, nothing))
+        nothing = self.history.without_rows()
+        return trace(self.model, self.model.encode(self.history, nothing))
 
 
 def with_support(model: TrainedModel, support_size: int | None) -> TrainedModel:
