@@ -55,6 +55,12 @@ def weights(source: Any) -> Panels:
 
     Args:
         source: a model that was evaluated, a run's directory, or ``weights.parquet`` as a table.
+
+    Example:
+        >>> rows = pd.DataFrame({"model": "metaselector", "base_model": ["lr", "fm"], "weight": 0.5})
+        >>> [axes.get_title(loc="left") for axes in weights(rows)]
+        ['lr', 'fm']
+        >>> plt.close()
     """
     return _of_run("weights", source)
 
@@ -65,6 +71,14 @@ def support_curve(source: Any) -> Panels:
     Args:
         source: a model that was evaluated, a run's directory, or
             ``support_curve_differences.csv`` as a table.
+
+    Example:
+        >>> found = pd.DataFrame({"n": [0, 5], "value": [0.6, 0.5], "baseline_value": 0.6})
+        >>> found = found.assign(difference=[0, -0.1], low=[0, -0.2], high=0, metric="logloss")
+        >>> found = found.assign(model="metaselector", baseline="not-adapted")
+        >>> len(support_curve(found))
+        2
+        >>> plt.close()
     """
     return _of_run("support_curve", source)
 
@@ -75,6 +89,12 @@ def calibration(source: Any) -> Panels:
     Args:
         source: a run that ``metaselector analyse`` has analysed, or its
             ``analysis/reliability.csv`` as a table.
+
+    Example:
+        >>> bins = {"model": "lr", "bin": [0, 1], "predicted": [0.2, 0.8], "observed": 0.5}
+        >>> len(calibration(pd.DataFrame(bins)))
+        1
+        >>> plt.close()
     """
     draw, table, columns = ANALYSIS_FIGURES["calibration"]
     if not isinstance(source, pd.DataFrame):
