@@ -57,7 +57,8 @@ def weights(source: Any) -> Panels:
         source: a model that was evaluated, a run's directory, or ``weights.parquet`` as a table.
 
     Example:
-        >>> rows = pd.DataFrame({"model": "metaselector", "base_model": ["lr", "fm"], "weight": 0.5})
+        >>> rows = pd.DataFrame({"base_model": ["lr", "fm"], "weight": 0.5})
+        >>> rows["model"] = "metaselector"
         >>> [axes.get_title(loc="left") for axes in weights(rows)]
         ['lr', 'fm']
         >>> plt.close()

@@ -55,7 +55,7 @@ class Lines:
 
 
 class Widgets(Lines):
-    """Shows a bar while a step runs, and a line when it is done."""
+    """Shows a bar while a step runs, and in its place a line when it is done."""
 
     @contextmanager
     def task(self, description: str, total: int) -> Iterator[Advance]:
@@ -66,7 +66,7 @@ class Widgets(Lines):
         text = ipywidgets.Label(description)
         box = ipywidgets.HBox([bar, text])
         started, done, shown = time.perf_counter(), 0, 0.0
-        display(box)
+        place = display(box, display_id=True)
 
         def advance() -> None:
             nonlocal done, shown
@@ -76,11 +76,13 @@ class Widgets(Lines):
                 shown, bar.value = now, done
                 text.value = f"{description}: {done:,} of {total:,}"
 
+        line = ""
         try:
             yield advance
+            line = _done(description, done, time.perf_counter() - started)
         finally:
             box.close()
-        say(_done(description, done, time.perf_counter() - started))
+            place.update({"text/plain": line}, raw=True)  # a stored notebook shows no dead widget
 
 
 def _done(description: str, done: int, seconds: float) -> str:

@@ -127,7 +127,7 @@ class AdaptedUser:
                 raise DataError(CANDIDATES, f"{problem}; adapt to that user first", column=column)
         unknown = find_unknown(encoder, given, allow=self._allow_unknown)
         self._predicted = self.model.predict(self.history, given, self._memory)
-        if len(self.history):  # an unknown user was warned of with it
+        if self.name is not None:  # an unknown user was warned of with the history
             unknown = [one for one in unknown if one.what != "users"]
         warn_unknown(CANDIDATES, unknown)
         return self._predicted

@@ -64,12 +64,22 @@ def test_a_bar_while_a_step_runs(
 ) -> None:
     pytest.importorskip("ipywidgets")
     shown: list[Any] = []
-    monkeypatch.setattr("IPython.display.display", shown.append)
+    place = SimpleNamespace(update=lambda data, raw: shown.append(data["text/plain"]))
+
+    def display(box: Any, display_id: bool) -> Any:
+        shown.append(box)
+        return place
+
+    monkeypatch.setattr("IPython.display.display", display)
     monkeypatch.setattr(notebook, "_OFTEN", 0.0)
     with notebook.Widgets().task("train", 2) as advance:
         bar, text = shown[0].children
         assert (bar.value, bar.max, text.value) == (0, 2, "train")
         advance()
         assert (bar.value, text.value) == (1, "train: 1 of 2")
-    assert capsys.readouterr().out.startswith("train: 1 in ")
+    assert shown[1].startswith("train: 1 in ")
     assert shown[0].comm is None  # closed
+    with pytest.raises(ValueError, match="no"), notebook.Widgets().task("train", 2):
+        raise ValueError("no")
+    assert shown[3] == ""
+    assert not capsys.readouterr().out
