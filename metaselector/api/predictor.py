@@ -75,7 +75,13 @@ class Predictor(ABC):
         Raises:
             UserError: the model is not fitted, or the rows are invalid.
         """
-        users = self.adapt_many(histories, support_size=support_size, allow_unknown=allow_unknown)
+        users = AdaptedUsers(
+            self.trained,
+            histories,
+            support_size=support_size,
+            allow_unknown=allow_unknown,
+            remember=False,
+        )
         return users.predict(candidates)
 
     def predict_proba(self, histories: pd.DataFrame, candidates: pd.DataFrame) -> Floats:
@@ -86,7 +92,8 @@ class Predictor(ABC):
         Returns:
             float64 ``[n, 2]``, or ``[n, T, 2]`` with several tasks.
         """
-        return self.adapt_many(histories).predict_proba(candidates)
+        users = AdaptedUsers(self.trained, histories, remember=False)
+        return users.predict_proba(candidates)
 
     def score(
         self,
@@ -107,7 +114,8 @@ class Predictor(ABC):
         Raises:
             UserError: the model is not fitted, or the rows are invalid.
         """
-        return self.adapt_many(histories).score(candidates, metric=metric, task=task)
+        users = AdaptedUsers(self.trained, histories, remember=False)
+        return users.score(candidates, metric=metric, task=task)
 
     def save(self, directory: Path | str) -> None:
         """Write everything that prediction needs, without the training rows, for :meth:`load`.

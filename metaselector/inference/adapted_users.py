@@ -41,6 +41,8 @@ class AdaptedUsers(Mapping[str, AdaptedUser]):
         model: the trained model.
         histories: labelled rows of any number of users, with the columns of the data's own files.
         support_size, allow_unknown: as for :class:`AdaptedUser`.
+        remember: whether to keep what users adapt to for later predictions; without, a single
+            one is faster.
 
     Raises:
         DataError: a column is missing, a value is wrong, or all items are unknown.
@@ -58,6 +60,7 @@ class AdaptedUsers(Mapping[str, AdaptedUser]):
         *,
         support_size: int | None = None,
         allow_unknown: bool = False,
+        remember: bool = True,
     ) -> None:
         given = RawRows.of_frame(model.encoder, histories, HISTORY)
         given.require(model.encoder, labelled=True)
@@ -65,18 +68,25 @@ class AdaptedUsers(Mapping[str, AdaptedUser]):
             pass  # all values are checked now, not at the first prediction
         warn_unknown(HISTORY, find_unknown(model.encoder, given, allow=allow_unknown))
         warn_labels(model.encoder, HISTORY, given.blocks)
-        self._set(with_support(model, support_size), given, allow_unknown)
+        memory = Memory(CHUNKS) if remember else None
+        self._set(with_support(model, support_size), given, allow_unknown, memory)
 
     @classmethod
     def of_rows(cls, model: TrainedModel, histories: RawRows, *, allow_unknown: bool) -> Self:
-        """As the constructor, without warnings; values are checked by the first prediction."""
+        """For one prediction, which checks the values; without warnings."""
         users = cls.__new__(cls)
-        users._set(model, histories, allow_unknown)
+        users._set(model, histories, allow_unknown, None)
         return users
 
-    def _set(self, model: TrainedModel, histories: RawRows, allow_unknown: bool) -> None:
+    def _set(
+        self,
+        model: TrainedModel,
+        histories: RawRows,
+        allow_unknown: bool,
+        memory: Memory | None,
+    ) -> None:
         self._model, self._histories, self._allow_unknown = model, histories, allow_unknown
-        self._memory = Memory(CHUNKS)
+        self._memory = memory
         self._made: dict[str, AdaptedUser] = {}
 
     def __getitem__(self, user: object) -> AdaptedUser:

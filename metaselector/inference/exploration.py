@@ -1,6 +1,6 @@
 """What moves if a user's history, the inner steps or the support size were different.
 
-:class:`Exploration` holds the changes and computes their effect; :mod:`.explorer` shows both.
+:class:`Exploration` holds the changes and computes their effect; ``explorer`` shows both.
 """
 
 from __future__ import annotations
