@@ -49,7 +49,7 @@ setup: $(STAMP)
 $(STAMP): setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) -c constraints.txt -e '.[dev,docs,lightgbm,tune,torchjd,tensorboard,mlflow,wandb]'
+	$(PIP) -c constraints.txt -e '.[dev,docs,lightgbm,skops,notebook,tune,torchjd,tensorboard,mlflow,wandb]'
 	@touch $@
 
 reproduce: $(STAMP)
@@ -98,6 +98,7 @@ benchmark: $(STAMP) peers benchmark-peers
 	$(BIN)/python -m benchmarks.base_model_speed --json benchmarks/results/speed/base_models.json $(data_option)
 	$(BIN)/python -m benchmarks.multitask_speed --threads 1 --repeats 3 --json benchmarks/results/speed/multitask.json $(data_option)
 	$(BIN)/python -m benchmarks.prepare_speed --json benchmarks/results/speed/prepare.json $(data_option)
+	$(BIN)/python -m benchmarks.predict_speed $(data_option)
 
 fuzz: $(STAMP)
 	$(BIN)/python -m benchmarks.fuzz --json benchmarks/results/reliability/fuzz.json

@@ -58,7 +58,7 @@ python_maximum_signature_line_length = 120
 nitpick_ignore_regex = [
     (
         r"py:.*",
-        r"(torch|numpy|np|pandas|pd|annotated_types|collections|optuna|pathlib|pyarrow|pydantic|threading|types)\..*",
+        r"(torch|numpy|np|pandas|pd|annotated_types|collections|matplotlib|optuna|pathlib|pyarrow|pydantic|threading|types)\..*",
     ),
     (r"py:class", r"Module|Tensor"),  # inherited, in strings
 ]

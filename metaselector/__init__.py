@@ -13,6 +13,7 @@ The rooms, lowest first; each imports only those above it in this list:
 - ``runs``: a run's directory and the steps over it
 - ``inference``: a saved model, its adaptation to one user, the explanation
 - ``testing``: the checks for authors of base models
+- ``plots``: figures in Python
 - ``api``: :class:`MetaSelector`, the Python front door
 - ``cli``: the command line
 """
@@ -26,11 +27,13 @@ if TYPE_CHECKING:
     from metaselector.api import MetaSelector
     from metaselector.common.errors import UserError
     from metaselector.inference.adapted_user import AdaptedUser
+    from metaselector.inference.adapted_users import AdaptedUsers
 
-__all__ = ["AdaptedUser", "MetaSelector", "UserError"]
+__all__ = ["AdaptedUser", "AdaptedUsers", "MetaSelector", "UserError"]
 
 _MODULES = {
     "AdaptedUser": "metaselector.inference.adapted_user",
+    "AdaptedUsers": "metaselector.inference.adapted_users",
     "MetaSelector": "metaselector.api",
     "UserError": "metaselector.common.errors",
 }

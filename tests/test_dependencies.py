@@ -22,7 +22,7 @@ training
 meta report
 runs
 inference
-testing
+testing plots
 api cli
 """
 """The rooms of metaselector, lowest floor first. A room imports those on floors below it, and

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 from pydantic import (
@@ -23,6 +24,14 @@ class Section(BaseModel):
     """Settings that belong together: immutable, unknown keys are errors, numbers are finite."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    def __repr_args__(self) -> Iterator[tuple[str, Any]]:
+        """Show the settings that differ from their defaults."""
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            default = field.get_default(call_default_factory=True, validated_data=self.__dict__)
+            if field.is_required() or value != default:
+                yield name, value
 
     @field_validator("*", mode="before")
     @classmethod

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cached_property
+from html import escape
 from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
@@ -15,17 +17,22 @@ from metaselector.data.preparation.given_labels import warn_labels
 from metaselector.data.preparation.given_rows import RawRows, interactions_of
 from metaselector.data.preparation.unknown import find_unknown, warn_unknown
 from metaselector.data.raw.columns import checked, keys
+from metaselector.inference.scoring import both_classes, score_of
 from metaselector.inference.trace import trace
 from metaselector.inference.trained import TrainedModel, UserPredictions
+from metaselector.meta.memory import Memory
 
 HISTORY, CANDIDATES = Path("history"), Path("candidates")
+OCCASIONS = 4
+"""For how many times of the first candidate an adapted user remembers the result."""
 
 
 class AdaptedUser:
     """One user with their history.
 
-    Every prediction first adapts the base models and the selector on the most recent rows of
-    `history`. That takes some tens of milliseconds, and nothing is kept in between.
+    The first prediction adapts the base models and the selector on the most recent rows of
+    `history`, in some tens of milliseconds, and later ones reuse what it found. They adapt again
+    only if rows of the history have another age at the first candidate, and thus another weight.
 
     Args:
         model: the trained model.
@@ -35,6 +42,11 @@ class AdaptedUser:
             nothing adapts. Features are computed from all of `history`.
         allow_unknown: continue if the model knows none of the items, or none of the words of a
             feature. Unknown users, or a part of the items or words, only cause a warning.
+
+    Attributes:
+        model: the trained model, with `support_size`.
+        history: the raw rows of the history.
+        name: the user's name; None without history.
 
     Raises:
         DataError: a column is missing, a value is wrong, there are rows of several users, or all
@@ -54,19 +66,32 @@ class AdaptedUser:
         support_size: int | None = None,
         allow_unknown: bool = False,
     ) -> None:
-        if support_size is not None and support_size < 0:
-            raise UserError(f"support_size: give 0 rows or more, not {support_size}")
-        self._model = model if support_size is None else replace(model, most_support=support_size)
-        self._allow_unknown = allow_unknown
-        self._history = RawRows.of_frame(model.encoder, history, HISTORY)
-        self._predicted: UserPredictions | None = None
+        model = with_support(model, support_size)
+        given, user = RawRows.of_frame(model.encoder, history, HISTORY), None
         if len(history):
-            for _ in interactions_of(model.encoder, self._history, labelled=True):
+            for _ in interactions_of(model.encoder, given, labelled=True):
                 pass  # all values are checked now, not at the first prediction
-            self._user = _only_user(model, self._history)
-            unknown = find_unknown(model.encoder, self._history, allow=allow_unknown)
-            warn_unknown(HISTORY, unknown)
-            warn_labels(model.encoder, HISTORY, self._history.blocks)
+            user = _only_user(model, given)
+            warn_unknown(HISTORY, find_unknown(model.encoder, given, allow=allow_unknown))
+            warn_labels(model.encoder, HISTORY, given.blocks)
+        self._set(model, given, user, allow_unknown)
+
+    @classmethod
+    def of_rows(
+        cls, model: TrainedModel, history: RawRows, user: str, *, allow_unknown: bool
+    ) -> Self:
+        """The user called `user`, with rows of their history that are checked already."""
+        adapted = cls.__new__(cls)
+        adapted._set(model, history, user, allow_unknown)
+        return adapted
+
+    def _set(
+        self, model: TrainedModel, history: RawRows, user: str | None, allow_unknown: bool
+    ) -> None:
+        self.model, self.history, self.name = model, history, user
+        self._allow_unknown = allow_unknown
+        self._predicted: UserPredictions | None = None
+        self._memory = Memory(OCCASIONS)
 
     def predict(self, candidates: pd.DataFrame) -> NDArray[np.float64]:
         """Probability that each of the candidates is positive.
@@ -88,23 +113,85 @@ class AdaptedUser:
         Warns:
             UnknownWarning: users, items or words are unknown to the model.
         """
-        encoder = self._model.encoder
+        return self.predict_rows(self.rows_of(candidates)).probabilities
+
+    def predict_rows(self, given: RawRows) -> UserPredictions:
+        """Predictions of raw rows in their order; raises and warns as :meth:`predict`."""
+        encoder = self.model.encoder
         column = encoder.rows.column("user")
-        given = RawRows.of_frame(encoder, candidates, CANDIDATES)
-        if column not in given.names and len(self._history):
-            given = given.with_user(column, self._user)
         given.require(encoder, labelled=False)
         if len(given):
-            found = _only_user(self._model, given)
-            if len(self._history) and found != self._user:
-                problem = f"belongs to user '{found}', but the history to '{self._user}'"
+            found = _only_user(self.model, given)
+            if self.name is not None and found != self.name:
+                problem = f"belongs to user '{found}', but the history to '{self.name}'"
                 raise DataError(CANDIDATES, f"{problem}; adapt to that user first", column=column)
         unknown = find_unknown(encoder, given, allow=self._allow_unknown)
-        self._predicted = self._model.predict(self._history, given)
-        if len(self._history):  # an unknown user was warned of with it
+        self._predicted = self.model.predict(self.history, given, self._memory)
+        if self.name is not None:  # an unknown user was warned of with the history
             unknown = [one for one in unknown if one.what != "users"]
         warn_unknown(CANDIDATES, unknown)
-        return self._predicted.probabilities
+        return self._predicted
+
+    def rows_of(self, candidates: pd.DataFrame) -> RawRows:
+        """The candidates, with the user's name."""
+        encoder = self.model.encoder
+        given = RawRows.of_frame(encoder, candidates, CANDIDATES)
+        column = encoder.rows.column("user")
+        if column not in given.names and self.name is not None:
+            return given.with_user(column, self.name)
+        return given
+
+    def __repr__(self) -> str:
+        rows = len(self.history)
+        used = min(rows, self.model.support_size)
+        who = "nobody" if self.name is None else repr(self.name)
+        facts = f"{who}, {rows:,} rows of history, adapts on {used:,}"
+        return f"{type(self).__name__}({facts}, {' + '.join(self.model.base_models)})"
+
+    def _repr_html_(self) -> str:
+        table = self.trace.round(4).to_html(index=False, border=0)
+        return f"<p><code>{escape(repr(self))}</code></p>{table}"
+
+    def predict_proba(self, candidates: pd.DataFrame) -> NDArray[np.float64]:
+        """Probabilities of a negative and of a positive, as scikit-learn's classifiers give them.
+
+        Returns:
+            float64 ``[n, 2]``, or ``[n, T, 2]`` with several tasks; raises and warns as
+            :meth:`predict`.
+        """
+        return both_classes(self.predict(candidates))
+
+    def score(
+        self, candidates: pd.DataFrame, *, metric: str = "auc", task: str | None = None
+    ) -> float:
+        """How well labelled candidates are predicted; more is better.
+
+        Args:
+            candidates: rows with labels.
+            metric, task: as for :func:`~metaselector.inference.scoring.score_of`.
+        """
+        given = self.rows_of(candidates)
+        return score_of(self.model, given, self.predict(candidates), metric, task)
+
+    def explore(self, candidates: pd.DataFrame | None = None) -> Any:
+        """Explore in a notebook what moves this user's weights and predictions.
+
+        Shows the history, the weights by inner step and the predictions, and lets you remove rows
+        of the history, flip their labels, and change the inner steps and the support size.
+
+        Args:
+            candidates: rows to predict; without them, the latest rows of the history are held out
+                and predicted next to their labels.
+
+        Returns:
+            A :class:`~metaselector.inference.explorer.Explorer`, which the notebook shows.
+
+        Raises:
+            UserError: ipywidgets is not installed, or there is no history.
+        """
+        from metaselector.inference.explorer import Explorer
+
+        return Explorer(self, candidates)
 
     @property
     def weights(self) -> pd.DataFrame:
@@ -117,15 +204,28 @@ class AdaptedUser:
         """
         if self._predicted is None:
             raise UserError("weights are those of a prediction; call predict first")
-        return weights_frame(self._model, self._predicted.weights)
+        return weights_frame(self.model, self._predicted.weights)
 
     @cached_property
     def trace(self) -> pd.DataFrame:
         """The effect of each inner step; see :func:`metaselector.inference.trace.trace`."""
-        if not len(self._history) or not self._model.support_size:
+        if not len(self.history) or not self.model.support_size:
             return pd.DataFrame(columns=["step", "support_loss"])
-        nothing = self._history.without_rows()
-        return trace(self._model, self._model.encode(self._history, nothing))
+        nothing = self.history.without_rows()
+        return trace(self.model, self.model.encode(self.history, nothing))
+
+
+def with_support(model: TrainedModel, support_size: int | None) -> TrainedModel:
+    """The model that adapts on at most so many rows; None is as in training.
+
+    Raises:
+        UserError: the number is negative.
+    """
+    if support_size is None:
+        return model
+    if support_size < 0:
+        raise UserError(f"support_size: give 0 rows or more, not {support_size}")
+    return replace(model, most_support=support_size)
 
 
 def weights_frame(model: TrainedModel, weights: NDArray[np.float32]) -> pd.DataFrame:

@@ -16,8 +16,8 @@ from metaselector.common.files import atomic_file
 from metaselector.data.preparation.given_file import given_file
 from metaselector.data.preparation.given_labels import warn_labels
 from metaselector.data.preparation.given_rows import RawRows
-from metaselector.data.preparation.unknown import find_unknown, warn_apart, warn_unknown
-from metaselector.inference.adapted_user import weights_frame
+from metaselector.data.preparation.unknown import find_unknown
+from metaselector.inference.adapted_users import AdaptedUsers, prediction_columns
 from metaselector.inference.trained import TrainedModel
 
 _SEPARATORS: Mapping[str, str] = {".csv": ",", ".tsv": "\t"}
@@ -53,20 +53,10 @@ def predicted_table(
     """
     past = given_file(trained.encoder, history, labelled=True)
     asked = given_file(trained.encoder, candidates, labelled=False, every_column=True)
-    unknown = [find_unknown(trained.encoder, given, allow=allow_unknown) for given in (past, asked)]
-    found = trained.predict(past, asked)
-    for given, strangers in zip((past, asked), unknown, strict=True):
-        warn_unknown(given.source, strangers)
-    warn_apart(trained.encoder, past, asked)
+    users = AdaptedUsers.of_rows(trained, past, allow_unknown=allow_unknown)
+    strangers = find_unknown(trained.encoder, past, allow=allow_unknown)
+    made = prediction_columns(trained, users.predict_rows(asked, strangers))
     warn_labels(trained.encoder, history, past.blocks)
-    tasks = trained.encoder.schema.tasks
-    names = ["probability"] if len(tasks) == 1 else [f"probability_{task}" for task in tasks]
-    probabilities = found.probabilities.reshape(len(asked), len(names))  # [n, T]
-    made = dict(zip(names, probabilities.T, strict=True))
-    weights = weights_frame(trained, found.weights)
-    for name, column in weights.items():
-        parts = name if isinstance(name, tuple) else (name,)
-        made["_".join(("weight", *map(str, parts)))] = column.to_numpy()
     table = _table(asked).drop_columns([name for name in asked.names if name in made])
     for name, values in made.items():
         table = table.append_column(name, pa.array(values))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from torch import Tensor
+from torch import Tensor, nn
 
 from metaselector.common import __version__
 from metaselector.common.errors import (
@@ -19,7 +19,7 @@ from metaselector.common.errors import (
     DataError,
 )
 from metaselector.common.files import atomic_directory
-from metaselector.config import Config, load_config
+from metaselector.config import BaseModelConfig, Config, load_config
 from metaselector.config.plugins.from_file import is_in_file
 from metaselector.config.plugins.registry import identity
 from metaselector.data.encoded.digests import add_digests, check_digests
@@ -28,7 +28,9 @@ from metaselector.meta.parameters import in_parts
 from metaselector.meta.variants import Variant, make_adaptation
 from metaselector.models import registry
 from metaselector.models.build import build_mixture
+from metaselector.models.kept_estimators import FittedEstimator, Form, Kept, estimator_file
 from metaselector.models.mixture import Mixture
+from metaselector.models.precomputed import Scored, scores_column
 from metaselector.models.similarity.contract import Similarities
 from metaselector.models.similarity.saving import SimilarityState
 from metaselector.runs.environment import check_device
@@ -60,6 +62,7 @@ class SavedModel:
         mixture: base models trained on all rows before *test*, under the learned selector, with
             the similarities of rows that the correction by residuals needs.
         alpha: the inner learning rates, by name.
+        estimators: the fitted estimators among the base models, by name.
     """
 
     encoder: FittedEncoder
@@ -68,6 +71,7 @@ class SavedModel:
     seed: int
     mixture: Mixture
     alpha: dict[str, Tensor]
+    estimators: Mapping[str, FittedEstimator] = field(default_factory=dict)
 
 
 def save_model(directory: Path, model: SavedModel) -> None:
@@ -80,6 +84,7 @@ def save_model(directory: Path, model: SavedModel) -> None:
     tensors = {f"mixture/{name}": t for name, t in model.mixture.state_dict().items()}
     tensors |= {f"alpha/{name}": t for name, t in model.alpha.items()}
     tensors |= {f"similarity/{name}": t for name, t in alike.tensors.items()}
+    forms = {name: one.kept.form for name, one in model.estimators.items()}
     state = {
         "format": _FORMAT,
         "metaselector": __version__,
@@ -87,6 +92,7 @@ def save_model(directory: Path, model: SavedModel) -> None:
         "seed": model.seed,
         "files": _in_files(model.config),
         "similarities": alike.numbers,
+        "estimators": forms,
     }
     with atomic_directory(directory) as target:
         settings = yaml.safe_dump(model.config.model_dump(mode="json"), sort_keys=False)
@@ -96,7 +102,9 @@ def save_model(directory: Path, model: SavedModel) -> None:
         model.encoder.save(target / "data")
         copies = {name: t.detach().cpu().clone() for name, t in tensors.items()}
         save_checkpoint(target / MODEL, copies, {}, {})
-        add_digests(target, _FILES)
+        for name, one in model.estimators.items():
+            (target / estimator_file(name, one.kept.form)).write_bytes(one.kept.data)
+        add_digests(target, (*_FILES, *_estimator_files(forms)))
 
 
 def load_model(
@@ -116,7 +124,7 @@ def load_model(
     try:
         state = _State.read(directory / STATE)
         if state.format in (_FORMAT, _WITHOUT_SIMILARITIES):
-            check_digests(directory, _FILES)
+            check_digests(directory, (*_FILES, *_estimator_files(state.estimators)))
             tensors = read_checkpoint(directory / MODEL).tensors
     except (OSError, ValueError, DataError, DamagedError) as error:
         raise _damaged(directory, error) from error
@@ -133,6 +141,10 @@ def load_model(
                 f"{directory}: {key}: the file has changed since the model was saved; bring "
                 f"back the one it was saved with, or {_AGAIN}"
             )
+    named = [name for name, model in config.base_models.items() if model.gives_scores]
+    if sorted(named) != sorted(state.estimators):
+        wrong = ValueError(f"{STATE}: its estimators are not those of {SETTINGS}")
+        raise _damaged(directory, wrong)
     encoder = FittedEncoder.load(directory / "data")
     try:
         parts = ("mixture", "alpha", "similarity")
@@ -155,7 +167,15 @@ def load_model(
         mixture.similarity = _restored(saved, encoder, config)
     except ValueError as error:
         raise _damaged(directory, error) from error
-    return SavedModel(encoder, config, state.variant, state.seed, mixture, alpha)
+    estimators = {
+        name: FittedEstimator(
+            Kept(form, (directory / estimator_file(name, form)).read_bytes()),
+            str(config.base_models[name].estimator),
+            name,
+        )
+        for name, form in state.estimators.items()
+    }
+    return SavedModel(encoder, config, state.variant, state.seed, mixture, alpha, estimators)
 
 
 class _State(BaseModel):
@@ -168,6 +188,7 @@ class _State(BaseModel):
     seed: int = Field(ge=0)
     files: dict[str, str] = {}  # older ones have none
     similarities: dict[str, tuple[str, ...]] = {}
+    estimators: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]*$")], Form] = {}
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -208,23 +229,28 @@ def _restored(saved: SimilarityState, encoder: FittedEncoder, config: Config) ->
 
 def _untrained(encoder: FittedEncoder, config: Config, seed: int) -> Mixture:
     """Untrained base models and selector, as the settings ask for."""
-    models = {
-        name: viewed(
-            registry.build_base_model(
-                settings.model or name, encoder.schema, settings.options, seed, called=name
-            ),
-            name,
-            config,
-            encoder.schema,
-        )
-        for name, settings in config.base_models.items()
-    }
-    return build_mixture(models, encoder.schema, config, seed)
+    schema = encoder.schema
+
+    def untrained(name: str, settings: BaseModelConfig) -> nn.Module:
+        if settings.gives_scores:
+            column = scores_column(config.base_models, config.seeds, name, "full", seed)
+            return Scored(schema.num_slots + column)
+        model = settings.model or name
+        built = registry.build_base_model(model, schema, settings.options, seed, called=name)
+        return viewed(built, name, config, schema)
+
+    models = {name: untrained(name, settings) for name, settings in config.base_models.items()}
+    return build_mixture(models, schema, config, seed)
+
+
+def _estimator_files(estimators: Mapping[str, Form]) -> list[str]:
+    return [estimator_file(name, form) for name, form in estimators.items()]
 
 
 def _in_files(config: Config) -> dict[str, str]:
     """The files with code that the settings name, and a digest of each."""
     named = {f"base_models.{name}.model": m.model for name, m in config.base_models.items()}
+    named |= {f"base_models.{n}.estimator": m.estimator for n, m in config.base_models.items()}
     named |= {"selector.kind": config.selector.kind, "adapt.rule": config.adapt.rule}
     named |= {
         f"adapt.residuals.similarities: {name}": name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock, RLock
 from typing import Any, NamedTuple, Self, get_args
@@ -20,16 +20,22 @@ from metaselector.common.errors import (
     nearest,
 )
 from metaselector.config import Config, load_config
+from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.preparation.fitted_encoder import FittedEncoder
 from metaselector.data.preparation.given_rows import RawRows
 from metaselector.data.preparation.late_support import late_support
 from metaselector.data.preparation.new_rows import NewRows, encode_rows
+from metaselector.evaluate.row_features import row_table
 from metaselector.inference.saved_model import SETTINGS, STATE, SavedModel, load_model, save_model
 from metaselector.meta.adapt.adaptation import Adaptation
 from metaselector.meta.adapted import AdaptedModel
 from metaselector.meta.finetune import alpha_of
+from metaselector.meta.memory import Memory
 from metaselector.meta.variants import Variant, check_rates, make_adaptation
+from metaselector.models.kept_estimators import FittedEstimator, cannot_keep
 from metaselector.models.mixture import Mixture
+from metaselector.models.precomputed import kept_in
+from metaselector.models.score_files import to_logits
 from metaselector.runs.run import Run
 
 _LOCKS: WeakKeyDictionary[Mixture, RLock] = WeakKeyDictionary()
@@ -54,9 +60,11 @@ class TrainedModel(SavedModel):
 
     Attributes:
         most_support: the largest number of most recent rows to adapt on; None: as in training.
+        steps: the number of inner steps; None: as in training.
     """
 
     most_support: int | None = None
+    steps: int | None = None
 
     @classmethod
     def of_run(cls, run: Run, variant: Variant = "metaselector", seed: int | None = None) -> Self:
@@ -65,7 +73,7 @@ class TrainedModel(SavedModel):
         Raises:
             ConfigError: there is no such variant or seed.
             CheckpointError: a part is missing, or was trained with different settings.
-            UserError: a base model is a column of scores, or an estimator.
+            UserError: a base model is a column of scores, or an estimator that was not kept.
             DataError: an earlier version prepared the run's data and did not keep the encoder.
         """
         seed = run.config.seeds[0] if seed is None else seed
@@ -74,22 +82,13 @@ class TrainedModel(SavedModel):
             raise ConfigError(f"{run.directory}: has no seed {seed}; its seeds are {seeds}")
         if variant not in get_args(Variant):
             raise ConfigError(f"unknown variant '{variant}'; {nearest(variant, get_args(Variant))}")
-        if run.scored:
-            name = run.scored[0]
-            what = (
-                "an estimator, for which a run keeps only the scores of its own rows"
-                if run.config.base_models[name].estimator
-                else "a column of scores, which new rows lack"
-            )
-            raise UserError(
-                f"{run.directory}: base model '{name}' is {what}; leave it out to predict new rows"
-            )
+        estimators = {name: _estimator_of(run, name, seed) for name in run.scored}
         encoder = FittedEncoder.load(run.data_directory)
         learned = run.checkpoints.load_learned(variant, seed)
         # Of a rival's choices for new users, those for the largest support.
         alpha = alpha_of(learned.alpha, run.protocol.evaluation_splits[-1])
         mixture = learned.attach(run.checkpoints.load_mixture("full", seed))
-        trained = cls(encoder, run.config, variant, seed, mixture, alpha)
+        trained = cls(encoder, run.config, variant, seed, mixture, alpha, estimators)
         check_rates(alpha, trained.adaptation, mixture, run.directory)
         return trained
 
@@ -127,17 +126,37 @@ class TrainedModel(SavedModel):
     def adapted(self) -> AdaptedModel:
         """The mixture that adapts to users; hold :attr:`lock` while it runs."""
         tasks, config = self.encoder.schema.tasks, self.config.adapt
-        return AdaptedModel.of_settings(self.mixture, self.alpha, self.adaptation, tasks, config)
+        adaptation = self.adaptation
+        if self.steps is not None:
+            adaptation = adaptation.with_steps(self.steps)
+        return AdaptedModel.of_settings(self.mixture, self.alpha, adaptation, tasks, config)
 
     def encode(self, history: RawRows, candidates: RawRows) -> NewRows:
         """Encode new rows as the models see them; raises as :func:`encode_rows`."""
         with self.lock:
-            return encode_rows(self.encoder, history, candidates)
+            rows = encode_rows(self.encoder, history, candidates)
+            return rows._replace(dataset=self._scored(rows.dataset)) if self.estimators else rows
 
-    def predict(self, history: RawRows, candidates: RawRows) -> UserPredictions:
+    def _scored(self, dataset: EncodedDataset) -> EncodedDataset:
+        """The rows with the logits of the estimators, in the slots that the mixture reads."""
+        slots = dataset.schema.num_slots
+        models: Mapping[str, Any] = dict(self.mixture.base_models.items())
+        columns = {name: models[name].slot - slots for name in self.estimators}
+        scores = np.full((len(dataset), max(columns.values()) + 1), np.nan, dtype=np.float32)
+        table, _ = row_table(dataset, np.arange(len(dataset)))
+        for name, column in columns.items():
+            scores[:, column] = to_logits(self.estimators[name].probabilities(table))
+        return replace(dataset, scores=scores)
+
+    def predict(
+        self, history: RawRows, candidates: RawRows, memory: Memory | None = None
+    ) -> UserPredictions:
         """Adapt to each user with candidates on their `history`, then predict their `candidates`.
 
         Users without history are predicted with the initial parameters.
+
+        Args:
+            memory: what users have adapted to in earlier calls; without it, nothing is kept.
 
         Returns:
             predictions in the order of `candidates`.
@@ -163,7 +182,7 @@ class TrainedModel(SavedModel):
             for doubt in late_support(rows, episodes):
                 warnings.warn(f"{candidates.source}: {doubt}", CandidateWarning, stacklevel=3)
         with self.lock:
-            found = self.adapted.predict(rows.dataset, episodes)
+            found = self.adapted.predict(rows.dataset, episodes, memory)
         place = np.searchsorted(found.rows, rows.candidates)
         return UserPredictions(found.probabilities[place], found.weights[place])
 
@@ -183,6 +202,24 @@ class TrainedModel(SavedModel):
         trained = cls(**vars(load_model(directory, changes, allow_code=allow_code)))
         check_rates(trained.alpha, trained.adaptation, trained.mixture, directory)
         return trained
+
+
+def _estimator_of(run: Run, name: str, seed: int) -> FittedEstimator:
+    named = run.config.base_models[name].estimator
+    if named is None:
+        raise UserError(
+            f"{run.directory}: base model '{name}' is a column of scores, which new rows lack; "
+            "leave it out to predict new rows"
+        )
+    tensors, _ = run.checkpoints.base_tensors(name, "full", seed)
+    kept = kept_in(tensors)
+    if kept is None:
+        path, _ = run.checkpoints.base_file(name, "full", seed)
+        raise UserError(
+            f"{path}: holds only the scores of estimator '{name}' for the run's own rows; to "
+            f"predict new rows, {cannot_keep(named)}"
+        )
+    return FittedEstimator(kept, named, name)
 
 
 def open_trained(

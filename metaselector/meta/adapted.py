@@ -19,6 +19,7 @@ from metaselector.meta.adapt.contract import Engine, InnerLoop
 from metaselector.meta.adapt.engines import make_engine
 from metaselector.meta.adapt.rules import Tensors
 from metaselector.meta.inner_steps import InnerSteps, inner_steps, with_support_in_query
+from metaselector.meta.memory import Memory
 from metaselector.meta.parameters import MetaParameters, parameters_of
 from metaselector.models.losses import MeanLoss, make_loss
 from metaselector.models.mixture import Mixture, MixtureOutput
@@ -90,10 +91,15 @@ class AdaptedModel:
         return replace(self, adaptation=self.adaptation.with_steps(steps))
 
     @torch.no_grad()
-    def predict(self, dataset: EncodedDataset, episodes: EpisodeRows) -> WindowPredictions:
+    def predict(
+        self, dataset: EncodedDataset, episodes: EpisodeRows, memory: Memory | None = None
+    ) -> WindowPredictions:
         """Adapt each user on the support, then predict the query.
 
         Several workers share the users, and all of them must call it.
+
+        Args:
+            memory: where to keep what the users adapt to, and to look for what they adapted to.
         """
         device = next(self.mixture.parameters()).device
         similarity = self.mixture.similarity if self.adaptation.residuals else None
@@ -107,7 +113,7 @@ class AdaptedModel:
             rows = episodes.some(order[i : i + self.users_at_once])
             if i // self.users_at_once % workers.count() == workers.rank():
                 batch = load_episodes(dataset, rows, similarity).to(device)
-                output = self.output(batch)
+                output = self.output(batch, memory)
                 parts.append(_unpad(output, self.loss.rows(output, batch.query.labels), rows.query))
             else:
                 parts.append(empty(rows.query[rows.query >= 0]))
@@ -118,9 +124,16 @@ class AdaptedModel:
         return WindowPredictions(rows_found, *map(workers.summed, outputs))
 
     @torch.no_grad()
-    def output(self, episodes: Episodes) -> MixtureOutput:
-        """Adapt all users at once and return the outputs on the query, ``[U, Q, ...]``."""
-        output: MixtureOutput = self.engine(*self._loop(episodes))
+    def output(self, episodes: Episodes, memory: Memory | None = None) -> MixtureOutput:
+        """Adapt all users at once and return the outputs on the query, ``[U, Q, ...]``.
+
+        Args:
+            memory: as for :meth:`predict`.
+        """
+        loop = self._loop(episodes)
+        output: MixtureOutput = (
+            self.engine(*loop) if memory is None else memory.output(self.engine, loop)
+        )
         return output
 
     @torch.no_grad()

@@ -1,7 +1,8 @@
 """Classifiers with scikit-learn's methods as base models.
 
-They are fitted on the rows of each window, like other base models. A run keeps only the scores that
-they give to its rows. They never adapt.
+They are fitted on the rows of each window, like other base models. A run keeps the scores that they
+give to its rows, and the fitted estimator if :mod:`~metaselector.models.kept_estimators` can. They
+never adapt.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from metaselector.common.errors import ConfigError, nearest
 from metaselector.config import BaseModelConfig
 from metaselector.config.plugins.from_package import is_dotted, load_dotted
 from metaselector.config.plugins.kinds import ESTIMATORS
+from metaselector.data.interactions import Floats
 
+_ROUNDING = 1e-6
 METHODS = ("fit", "predict_proba")
 CATEGORIES = "categorical_feature"
 """LightGBM's argument of ``fit`` for the names of the columns that hold categories."""
@@ -106,6 +109,27 @@ def fit(estimator: Estimator, X: pd.DataFrame, y: NDArray[np.int64], categories:
     """Fit `estimator` in place; it may raise anything."""
     known = inspect.signature(estimator.fit).parameters
     estimator.fit(X, y, **({CATEGORIES: categories} if CATEGORIES in known else {}))
+
+
+def of_positive(p: NDArray[np.floating[Any]], n: int) -> Floats:
+    """The column of positives in what ``predict_proba`` returned for `n` rows, float64 ``[n]``.
+
+    Raises:
+        ConfigError: it has another shape, or values that are not probabilities.
+    """
+    found = np.asarray(p, dtype=np.float64)
+    if found.shape != (n, 2):
+        raise ConfigError(
+            f"predict_proba returns shape {list(found.shape)} for {n} rows, expected "
+            f"[{n}, 2]: the probabilities of 0 and 1"
+        )
+    if not (np.abs(found - 0.5) <= 0.5 + _ROUNDING).all():  # false for nan, too
+        raise ConfigError(
+            f"predict_proba returns values from {found.min():g} to {found.max():g}, which are not "
+            "probabilities"
+        )
+    positive: Floats = found[:, 1]
+    return positive
 
 
 def refused(called: str, name: str, what: str, error: Exception) -> ConfigError:

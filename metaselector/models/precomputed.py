@@ -24,9 +24,12 @@ from metaselector.config import BaseModelConfig
 from metaselector.data.encoded.batch import Batch
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.splitting.protocol import WINDOWS, Window
+from metaselector.models.kept_estimators import FORMS, Kept
 from metaselector.models.score_files import read_scores, scores_file
 
 Models = Mapping[str, BaseModelConfig]
+_FITTED = "fitted_"
+"""Prefix of the tensor with the bytes of a fitted estimator; its form ends the name."""
 
 
 class Scored(nn.Module):
@@ -49,13 +52,29 @@ class Scored(nn.Module):
 
 
 class FittedScores(nn.Module):
-    """The part of an estimator that a checkpoint keeps: logits ``[N]`` of all rows of the data."""
+    """What a checkpoint keeps of an estimator.
+
+    Args:
+        scores: logits ``[N]`` of all rows of the data.
+        kept: the fitted estimator, if it can be kept.
+    """
 
     scores: Tensor
 
-    def __init__(self, scores: NDArray[np.float32]) -> None:
+    def __init__(self, scores: NDArray[np.float32], kept: Kept | None = None) -> None:
         super().__init__()
         self.register_buffer("scores", torch.from_numpy(scores))
+        if kept is not None:
+            fitted = torch.frombuffer(bytearray(kept.data), dtype=torch.uint8)
+            self.register_buffer(f"{_FITTED}{kept.form}", fitted)
+
+
+def kept_in(tensors: Mapping[str, Tensor]) -> Kept | None:
+    """The fitted estimator in the tensors of :class:`FittedScores`, if it was kept."""
+    for form in FORMS:
+        if (fitted := tensors.get(f"{_FITTED}{form}")) is not None:
+            return Kept(form, fitted.numpy().tobytes())
+    return None
 
 
 def scored_names(models: Models) -> list[str]:

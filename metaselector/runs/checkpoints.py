@@ -182,7 +182,8 @@ class Checkpoints:
         for name, model in self.config.base_models.items():
             if model.estimator is None:
                 continue
-            tensors, _ = self.base_tensors(name, window, seed)
+            kept, _ = self.base_tensors(name, window, seed)
+            tensors = {"scores": kept["scores"]} if "scores" in kept else kept
             column = self.scores(name, window, seed)
             expected = {"scores": torch.from_numpy(column)}
             if problem := misfit(tensors, expected) or nonfinite(tensors):

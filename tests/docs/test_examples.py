@@ -17,18 +17,23 @@ from .conftest import DOCS, ROOT
 REFERENCE = sorted((DOCS / "reference" / "api").glob("*.md"))
 SHOWN_BY_OTHERS = {
     "AdaptedUser",
+    "AdaptedUsers",
     "CheckpointError",
     "Comparison",
     "ConfigError",
     "DataError",
     "Difference",
     "Diverged",
+    "Effect",
     "EpisodeRows",
     "Episodes",
     "EvaluationSplit",
     "Explanation",
+    "Explorer",
+    "FittedEstimator",
     "FuncEngine",
     "InnerLoop",
+    "Kept",
     "LogSchema",
     "MetaLearner",
     "MetaParameters",
@@ -40,8 +45,10 @@ SHOWN_BY_OTHERS = {
     "TrainedModel",
     "UserPredictions",
     "WindowPredictions",
+    "keep",
     "load_predictions",
     "register_storage",
+    "score_of",
 }
 """Errors, what functions return, and opposites: the examples of others show them."""
 

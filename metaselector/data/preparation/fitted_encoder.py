@@ -109,7 +109,7 @@ class FittedEncoder:
     def vocabularies(self) -> Mapping[str, Collection[str]]:
         """The words of every field except history fields, in order, with fast look-up."""
         made = (field for field in self.schema.fields if field.of != "history")
-        return {field.name: dict.fromkeys(field.vocabulary).keys() for field in made}
+        return {field.name: dict.fromkeys(field.vocabulary) for field in made}
 
     @classmethod
     def of(cls, schema: Schema, table: InteractionTable, items: Sequence[str]) -> Self:

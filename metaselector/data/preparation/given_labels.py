@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Collection
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from metaselector.common.errors import LabelWarning
@@ -23,6 +26,9 @@ from metaselector.data.raw.columns import (
     observed,
     refuse,
 )
+
+if TYPE_CHECKING:  # which reads labels itself
+    from metaselector.data.preparation.given_rows import RawRows
 
 
 def labels_of(encoder: FittedEncoder, block: RawBlock) -> NDArray[np.float64]:
@@ -49,6 +55,36 @@ def labels_of(encoder: FittedEncoder, block: RawBlock) -> NDArray[np.float64]:
             values = np.where(outside, np.nan, values)
         found[task.name] = values
     return np.column_stack(list(found.values()))
+
+
+def positives_of(encoder: FittedEncoder, block: RawBlock) -> NDArray[np.float64]:
+    """Labels as in training, 1, 0, or nan if not observed, ``[n, T]``; see :func:`labels_of`."""
+    values = labels_of(encoder, block)
+    least = np.array([_least(encoder, task) for task in encoder.rows.tasks])
+    return np.where(np.isnan(values), np.nan, values >= least)
+
+
+def flipped(encoder: FittedEncoder, given: RawRows, marked: NDArray[np.bool_]) -> RawRows:
+    """The rows with the opposite label of the first task in rows `marked`, ``[n]``.
+
+    A positive gets a value below the smallest positive one, a negative that value itself. A label
+    that comes after it is then not observed.
+    """
+    first = encoder.rows.tasks[0]
+    column, least = encoder.rows.column(first.name), _least(encoder, first)
+    after = [encoder.rows.column(one.name) for one in encoder.rows.tasks if one.after is not None]
+    blocks, start = [], 0
+    for block in given.blocks:
+        mark = marked[start : start + len(block.lines)]
+        start += len(block.lines)
+        values = labels_of(encoder, block)[:, 0]
+        values = np.where(mark, np.where(values >= least, least - 1, least), values)
+        changed = {column: pa.array(values)}
+        for name in (name for name in after if name in block.columns):
+            unobserved = pa.nulls(len(mark), block.columns[name].type)
+            changed[name] = pc.if_else(pa.array(mark), unobserved, block.columns[name])
+        blocks.append(block._replace(columns={**block.columns, **changed}))
+    return replace(given, blocks=tuple(blocks))
 
 
 def warn_labels(encoder: FittedEncoder, source: Path, blocks: Collection[RawBlock]) -> None:

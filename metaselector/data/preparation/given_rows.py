@@ -52,6 +52,20 @@ class RawRows:
     def __len__(self) -> int:
         return sum(len(block.lines) for block in self.blocks)
 
+    def select(self, chosen: NDArray[np.bool_]) -> Self:
+        """The rows marked in `chosen` ``[n]``."""
+        ends = np.cumsum([len(block.lines) for block in self.blocks])
+        marks = np.split(chosen, ends[:-1]) if self.blocks else []
+        blocks = tuple(
+            block._replace(
+                lines=block.lines[mark],
+                columns={n: c.filter(pa.array(mark)) for n, c in block.columns.items()},
+            )
+            for block, mark in zip(self.blocks, marks, strict=True)
+            if mark.any()
+        )
+        return replace(self, blocks=blocks)
+
     def without_rows(self) -> Self:
         """The same columns without rows."""
         return replace(self, blocks=())

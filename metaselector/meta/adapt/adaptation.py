@@ -134,6 +134,12 @@ class Adaptation:
             return mask
         return mask * torch.exp(-decay * torch.log1p(-hours.clamp_max(0)))
 
+    def counts_hours(self, rates: Tensors = NOTHING) -> bool:
+        """Whether the weights of support rows depend on their hours."""
+        if self.learned and self.steps:
+            return bool(rates[TIME_DECAY].any())
+        return any(self.time_decays)
+
     def shrunk(
         self, losses: Tensor, weights: Tensor, step: int = 0, rates: Tensors = NOTHING
     ) -> Tensor:

@@ -76,6 +76,10 @@ class Step(NamedTuple):
     squares: dict[str, Tensor]
 
 
+Predictor = Callable[[Episodes], Any]
+"""Maps episodes of users who have adapted to model outputs on the query, ``[U, Q, ...]``."""
+
+
 class Engine(ABC):
     """Adapts every user on their support, then predicts their query.
 
@@ -104,6 +108,24 @@ class Engine(ABC):
         return adaptation.residuals.correct(output, unadapted, episodes, rates)
 
     @torch.no_grad()
+    def adapt_once(self, loop: InnerLoop) -> Predictor:
+        """Run the inner loop now, and return a function that predicts any query of these users.
+
+        Its outputs are those of a call with the query's episodes, without another inner loop. There
+        are no gradients.
+        """
+        predict, residuals = self.after(loop), loop.adaptation.residuals
+        if residuals is None:
+            return predict
+        unadapted = self._unadapted_support(loop)
+
+        @torch.no_grad()
+        def corrected(episodes: Episodes) -> Any:
+            return residuals.correct(predict(episodes), unadapted, episodes, loop.rates)
+
+        return corrected
+
+    @torch.no_grad()
     def _unadapted_support(self, loop: InnerLoop) -> Any:
         """Outputs on the support at the initial parameters."""
         support = loop.episodes.support
@@ -118,6 +140,15 @@ class Engine(ABC):
         Outputs are those of the inner loop alone, without the correction by residuals.
         """
         return self.run(loop, every_step=True)
+
+    def after(self, loop: InnerLoop) -> Predictor:
+        """As :meth:`adapt_once`, without the correction by residuals.
+
+        An engine that cannot keep what the users adapted runs the inner loop for every query.
+        """
+        return lambda episodes: (
+            self.run(loop._replace(episodes=episodes), every_step=False)[-1].output
+        )
 
     @abstractmethod
     def run(self, loop: InnerLoop, *, every_step: bool) -> list[Step]:

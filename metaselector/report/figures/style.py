@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -87,9 +88,27 @@ def styled() -> Iterator[None]:
 
 def new_figure(height: float) -> Figure:
     """An empty figure, one column wide; `height` in inches."""
-    figure = Figure(figsize=(WIDTH, height), dpi=DPI, layout="constrained")
+    return _MAKER.get()(figsize=(WIDTH, height), dpi=DPI, layout="constrained")
+
+
+def _alone(**settings: Any) -> Figure:
+    """A figure that only its caller knows."""
+    figure = Figure(**settings)
     FigureCanvasAgg(figure)
     return figure
+
+
+_MAKER: ContextVar[Callable[..., Figure]] = ContextVar("figure maker", default=_alone)
+
+
+@contextmanager
+def figures_by(make: Callable[..., Figure]) -> Iterator[None]:
+    """Let :func:`new_figure` call `make`, such as :func:`matplotlib.pyplot.figure`."""
+    token = _MAKER.set(make)
+    try:
+        yield
+    finally:
+        _MAKER.reset(token)
 
 
 def short_name(name: object) -> str:

@@ -6,7 +6,6 @@ import time
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from metaselector.common.errors import ConfigError
@@ -15,7 +14,8 @@ from metaselector.data.interactions import Floats
 from metaselector.data.splitting.protocol import Window
 from metaselector.evaluate.losses import row_logloss
 from metaselector.evaluate.row_features import row_table
-from metaselector.models.estimators import Estimator, create_estimator, fit, refused
+from metaselector.models.estimators import Estimator, create_estimator, fit, of_positive, refused
+from metaselector.models.kept_estimators import keep
 from metaselector.models.precomputed import FittedScores
 from metaselector.models.score_files import to_logits
 from metaselector.runs.run import Run
@@ -23,7 +23,6 @@ from metaselector.training.pretrain import Pretrained
 
 _AT_ONCE = 65_536
 """Rows scored at a time, which bounds memory."""
-_ROUNDING = 1e-6
 
 
 def check_estimators(run: Run, windows: Sequence[Window]) -> None:
@@ -46,8 +45,9 @@ def fit_estimator(
     It uses as many threads as the run, as far as :mod:`threadpoolctl` can limit them.
 
     Returns:
-        Its scores of all rows, and a history of one epoch: the mean logloss of the rows it was
-        fitted on and, except for *full*, of those on which other base models stop early.
+        Its scores of all rows, in *full* itself if it can be kept, and a history of one epoch: the
+        mean logloss of the rows it was fitted on and, except for *full*, of those on which other
+        base models stop early.
 
     Raises:
         ConfigError: as :func:`~metaselector.models.estimators.create_estimator`; or it fails to
@@ -70,7 +70,9 @@ def fit_estimator(
     losses = row_logloss(dataset.labels, 1 / (1 + np.exp(-logits.astype(np.float64))))
     valid = None if window == "full" else float(losses[run.protocol.stopping_rows()].mean())
     history = [{"epoch": 1, "train_loss": float(losses[rows].mean()), "valid_loss": valid}]
-    return FittedScores(logits), Pretrained(1, history, time.perf_counter() - started)
+    # Only the models fitted on all rows before *test* predict new rows.
+    kept = keep(estimator, str(settings.estimator), table) if window == "full" else None
+    return FittedScores(logits, kept), Pretrained(1, history, time.perf_counter() - started)
 
 
 def _probabilities(estimator: Estimator, dataset: EncodedDataset) -> Floats:
@@ -78,21 +80,5 @@ def _probabilities(estimator: Estimator, dataset: EncodedDataset) -> Floats:
     parts = []
     for start in range(0, len(dataset), _AT_ONCE):
         rows = np.arange(start, min(start + _AT_ONCE, len(dataset)))
-        parts.append(_of_positive(estimator.predict_proba(row_table(dataset, rows)[0]), len(rows)))
+        parts.append(of_positive(estimator.predict_proba(row_table(dataset, rows)[0]), len(rows)))
     return np.concatenate(parts)
-
-
-def _of_positive(p: NDArray[np.floating], n: int) -> Floats:
-    found = np.asarray(p, dtype=np.float64)
-    if found.shape != (n, 2):
-        raise ConfigError(
-            f"predict_proba returns shape {list(found.shape)} for {n} rows, expected "
-            f"[{n}, 2]: the probabilities of 0 and 1"
-        )
-    if not (np.abs(found - 0.5) <= 0.5 + _ROUNDING).all():  # false for nan, too
-        raise ConfigError(
-            f"predict_proba returns values from {found.min():g} to {found.max():g}, which are not "
-            "probabilities"
-        )
-    positive: Floats = found[:, 1]
-    return positive

@@ -17,7 +17,7 @@ from torch.func import functional_call, vmap
 
 from metaselector.data.encoded.batch import Batch
 from metaselector.data.splitting.episodes import Episodes
-from metaselector.meta.adapt.contract import Engine, InnerLoop, Step, context_of
+from metaselector.meta.adapt.contract import Engine, InnerLoop, Predictor, Step, context_of
 from metaselector.meta.adapt.engines.factored import FactoredLinears, UserWeights, factorable
 from metaselector.meta.adapt.rules import MAML, SHARED, MetaSGD, Tensors
 from metaselector.meta.adapt.touched import rows_of_users
@@ -58,6 +58,19 @@ class FuncEngine(Engine):
             return _with_factored(loop, take)
         unadapted = loop._replace(adaptation=loop.adaptation.with_steps(0))
         return self.run(unadapted, every_step=False) + _with_factored(loop, take)
+
+    @torch.no_grad()
+    def after(self, loop: InnerLoop) -> Predictor:
+        # Another rule might change rows of tables that no support row reads.
+        if type(loop.adaptation.rule) not in (MAML, MetaSGD):
+            return super().after(loop)
+        support = loop.episodes.support
+
+        def take(users: _UserBatch) -> Predictor:
+            users.adapt()
+            return torch.no_grad()(users.predict_rows)
+
+        return _with_factored(loop._replace(episodes=Episodes(support, support)), take)
 
     def adapt(self, loop: InnerLoop) -> Adapted:
         """Run the inner loop only."""
@@ -162,6 +175,25 @@ class _UserBatch:
         """Outputs on the query."""
         return self.forward(self.episodes.query.batch)
 
+    def predict_rows(self, episodes: Episodes) -> Any:
+        """Outputs on the query of other episodes with the same support.
+
+        Rows of tables that the support does not touch have their initial values.
+        """
+        if self.rows is None:
+            return self.forward(episodes.query.batch)
+        before = self.episodes.support.batch.ids.flatten(1)
+        rows, episodes = rows_of_users(Episodes(self.loop.episodes.support, episodes.query))
+        now = episodes.support.batch.ids.flatten(1)
+        users = torch.arange(self.users, device=now.device).unsqueeze(1)
+        tables: frozenset[str] = frozenset(self.model.tables)  # type: ignore[arg-type]
+        own = {**self.fixed, **self.own}
+        for name in tables.intersection(own):
+            table = self._gather(self.loop.params[name], rows)
+            table[users, now] = own[name][users, before]
+            own[name] = table
+        return self.forward(episodes.query.batch, own)
+
     @torch.no_grad()
     def squares(self) -> dict[str, Tensor]:
         """See :class:`Step`."""
@@ -172,9 +204,13 @@ class _UserBatch:
             for name in self.loop.adaptation.names
         }
 
-    def forward(self, batch: Batch) -> Any:
-        """Outputs with leading axes ``[U, R]`` for slots ``[U, R, C]``."""
-        own = {**self.fixed, **self.own}
+    def forward(self, batch: Batch, own: Tensors | None = None) -> Any:
+        """Outputs with leading axes ``[U, R]`` for slots ``[U, R, C]``.
+
+        Args:
+            own: what differs between users, by default what they have adapted to.
+        """
+        own = {**self.fixed, **self.own} if own is None else own
         starts = {name: weight.start for name, weight in self.weights.items()}
         shared = {**self.shared, **starts}
         self.linears = FactoredLinears(self.weights, self.users)

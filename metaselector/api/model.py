@@ -7,19 +7,21 @@ import tempfile
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from html import escape
 from pathlib import Path
 from typing import Any, Self
 
 import pandas as pd
 import torch
-import yaml
-from pydantic_core import PydanticSerializationError
 
+from metaselector.api.notebook import default_progress
+from metaselector.api.parameters import Parameters
+from metaselector.api.predictor import Predictor
+from metaselector.api.settings import make_config
 from metaselector.common.errors import ConfigError, UserError
-from metaselector.common.progress import Progress, Silent
-from metaselector.config import Config, load_config
-from metaselector.data.own.frame import plain, write_log
-from metaselector.inference.adapted_user import AdaptedUser
+from metaselector.common.progress import Progress
+from metaselector.config import Config
+from metaselector.data.own.frame import write_log
 from metaselector.inference.trained import TrainedModel, open_trained
 from metaselector.meta.variants import Variant
 from metaselector.report.support import SUPPORT_FILE
@@ -34,9 +36,10 @@ from metaselector.runs.stages.train import meta_train_selectors, pretrain_base_m
 
 NEEDED: tuple[Variant, ...] = ("sample-selector", "metaselector")
 """Variants that must be trained for prediction."""
+_SHOWN = ["model", "auc", "logloss"]
 
 
-class MetaSelector:
+class MetaSelector(Predictor, Parameters):
     """Learns from a data set how to weigh and adapt base models for each user.
 
     Args:
@@ -46,7 +49,8 @@ class MetaSelector:
         directory: run directory for data, checkpoints and results, like ``--run`` of the command
             line; results of an earlier run with the same settings are reused. By default a
             temporary directory that is removed with this object.
-        progress: reports progress; :class:`metaselector.common.progress.Bars` shows bars.
+        progress: reports progress; by default a notebook shows it, and nothing else does.
+            :class:`metaselector.common.progress.Bars` shows bars in a terminal.
         allow_code: whether the file `config` may name Python code to run, ``file.py:Class`` or
             ``package.module.Class``; other arguments always may.
         **settings: sections such as ``adapt={"steps": 3}``, or single settings such as
@@ -86,22 +90,20 @@ class MetaSelector:
         allow_code: bool = False,
         **settings: Any,
     ) -> None:
-        chosen = plain(base_models)
-        if isinstance(chosen, str):
-            raise ConfigError(f"base_models: pass a list, ['{chosen}']")
-        if isinstance(chosen, Mapping):
-            chosen = {name: {} if one is None else one for name, one in chosen.items()}
-            wrong = [name for name, one in chosen.items() if not isinstance(one, Mapping)]
-            if wrong:
-                raise ConfigError(f"base_models.{wrong[0]}: pass a mapping of settings, or None")
-        elif not isinstance(chosen, list | None):
-            raise ConfigError("base_models: pass a list of names, or a mapping of settings by name")
-        self._base_models, self._seed, self._given = chosen, plain(seed), config
+        self._keep(
+            base_models=base_models,
+            seed=seed,
+            config=config,
+            directory=directory,
+            progress=progress,
+            allow_code=allow_code,
+            **settings,
+        )
         self._directory = None if directory is None else Path(directory)
-        self._progress = progress or Silent()
-        self._settings, self._allow_code = plain(settings), allow_code
+        self._progress = progress or default_progress()
         self._run: Run | None = None
         self._trained: TrainedModel | None = None
+        self._evaluated = False
         self.config = self._configured(None)
 
     def fit(
@@ -144,7 +146,7 @@ class MetaSelector:
             pretrain_base_models(run, progress)
             meta_train_selectors(run, progress, NEEDED)
             save_config(run)
-        self._run, self._trained = run, None
+        self._run, self._trained, self._evaluated = run, None, False
         return self
 
     def evaluate(self) -> pd.DataFrame:
@@ -165,27 +167,33 @@ class MetaSelector:
             evaluate(run, progress)
         names = (TASKS_FILE, SUPPORT_FILE, "results.csv")
         path = next(path for name in names if (path := run.directory / name).exists())
+        self._evaluated = True
         return pd.read_csv(path, keep_default_na=False, na_values=[""])
 
-    def adapt(
-        self,
-        history: pd.DataFrame,
-        *,
-        support_size: int | None = None,
-        allow_unknown: bool = False,
-    ) -> AdaptedUser:
-        """Adapt to one user, known from the data or not; arguments of :class:`AdaptedUser`."""
-        return AdaptedUser(
-            self.trained, history, support_size=support_size, allow_unknown=allow_unknown
-        )
+    def __repr__(self) -> str:
+        state = "not fitted" if self._run is None and self._trained is None else "fitted"
+        config = self.config if self._trained is None else self._trained.config
+        results = self._results()
+        facts = [_short(config.dataset), " + ".join(config.base_models), state]
+        if results is not None:
+            mine = results["model"] == "metaselector"
+            facts.append(f"test logloss {results.loc[mine, 'logloss'].mean():.3f}")
+        return f"{type(self).__name__}({', '.join(facts)})"
 
-    def save(self, directory: Path | str) -> None:
-        """Write everything that prediction needs, without the training rows, for :meth:`load`.
+    def _repr_html_(self) -> str:
+        results = self._results()
+        table = "" if results is None else results[_SHOWN].round(4).to_html(index=False, border=0)
+        return f"<p><code>{escape(repr(self))}</code></p>{table}"
 
-        Raises:
-            ConfigError: a similarity of rows cannot be saved.
-        """
-        self.trained.save(Path(directory))
+    def _results(self) -> pd.DataFrame | None:
+        """The results table, if this object has evaluated, or loaded an evaluated run."""
+        if self._run is None or not self._evaluated:
+            return None
+        try:
+            found = pd.read_csv(self._run.directory / "results.csv")
+            return None if found.empty or not {*_SHOWN} <= {*found} else found
+        except (OSError, ValueError):  # none was written, or somebody has changed it
+            return None
 
     @classmethod
     def load(
@@ -211,8 +219,13 @@ class MetaSelector:
             allow_code=allow_code,
         )
         self = cls(config=trained.config, seed=trained.seed, directory=path)
-        self._run, self._trained = run, trained
+        self._run, self._trained, self._evaluated = run, trained, True
         return self
+
+    @property
+    def run_directory(self) -> Path:
+        """The directory of the run, with its tables and figures; raises as :meth:`evaluate`."""
+        return self._fitted_run().directory
 
     @property
     def trained(self) -> TrainedModel:
@@ -236,25 +249,9 @@ class MetaSelector:
         return Path(temporary)
 
     def _configured(self, dataset: str | None) -> Config:
-        """All settings: the base settings, overridden by `settings`, then by `base_models`."""
-        changes: dict[str, Any] = {**self._settings, "seeds": [self._seed]}
-        if dataset is not None:
-            changes["dataset"] = dataset
-        file, chosen = None, self._base_models
-        if isinstance(self._given, Config):
-            start = self._given.model_dump(mode="json")
-            chosen = list(start["base_models"]) if chosen is None else chosen
-            changes = _laid_over(start, changes)
-        elif self._given is not None:
-            file = Path(self._given)
-        if chosen is None:
-            return _writable(load_config(file, changes=changes, allow_code=self._allow_code))
-        models = dict(changes.get("base_models", {}))
-        given = chosen if isinstance(chosen, Mapping) else {name: {} for name in chosen}
-        changes["base_models"] = {name: {**models.get(name, {}), **given[name]} for name in given}
-        config = load_config(file, changes=changes, allow_code=self._allow_code)
-        models = {name: config.base_models[name] for name in given}
-        return _writable(config.model_copy(update={"base_models": models}))
+        given = self.get_params(deep=False)
+        del given["directory"], given["progress"]
+        return make_config(dataset, **given)
 
     @contextmanager
     def _threads(self) -> Iterator[None]:
@@ -268,25 +265,7 @@ class MetaSelector:
             torch.set_num_threads(before)
 
 
-def _writable(config: Config) -> Config:
-    """Check that `config` can be saved as YAML, and return it.
-
-    Raises:
-        ConfigError: a plug-in's option has a type that YAML does not support.
-    """
-    try:
-        yaml.safe_dump(config.model_dump(mode="json"))
-    except (PydanticSerializationError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise ConfigError(f"settings: {reason}; use numbers, text, lists and mappings") from error
-    return config
-
-
-def _laid_over(start: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Override `start` with `changes`, section by section."""
-    merged = dict(start)
-    for key, value in changes.items():
-        inner = merged.get(key)
-        both = isinstance(inner, dict) and isinstance(value, Mapping)
-        merged[key] = _laid_over(inner, value) if both and inner is not None else value
-    return merged
+def _short(dataset: str) -> str:
+    """The name of a data set; of the path of a schema, its file or folder."""
+    path = Path(dataset)
+    return path.stem if path.suffix else path.name
