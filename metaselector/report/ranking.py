@@ -44,7 +44,7 @@ def ranking_table(results: pd.DataFrame, differences: pd.DataFrame | None) -> Su
         "NDCG@10 and MRR: means over the users in GAUC; in all columns, higher is better and ties "
         "count with their expected value."
     ]
-    family = _family(differences)
+    family, plain = _family(differences), len(titles)
     if differences is not None and family:
         row, title, words = _FAMILIES[family]
         found = differences[differences["family"] == family].set_index([row, "metric"])
@@ -63,7 +63,9 @@ def ranking_table(results: pd.DataFrame, differences: pd.DataFrame | None) -> Su
         )
     lines = dict(zip(frame.index, map(list, zip(*columns, strict=True)), strict=True))
     groups = [(g, [(m, lines[m]) for m in mine]) for g, mine in groupby(lines, key=group_of)]
-    return Summary("Ranking by user", notes, titles, groups)
+    about = {note: tuple(titles[plain:]) for note in notes[1:]}
+    hints = {shown.title: shown.hint for shown in RANKING}
+    return Summary("Ranking by user", notes, titles, groups, about=about, hints=hints)
 
 
 def _family(differences: pd.DataFrame | None) -> str | None:
