@@ -64,8 +64,7 @@ def ranking_table(results: pd.DataFrame, differences: pd.DataFrame | None) -> Su
     lines = dict(zip(frame.index, map(list, zip(*columns, strict=True)), strict=True))
     groups = [(g, [(m, lines[m]) for m in mine]) for g, mine in groupby(lines, key=group_of)]
     about = {note: tuple(titles[plain:]) for note in notes[1:]}
-    hints = {shown.title: shown.hint for shown in RANKING}
-    return Summary("Ranking by user", notes, titles, groups, about=about, hints=hints)
+    return Summary("Ranking by user", notes, titles, groups, about=about)
 
 
 def _family(differences: pd.DataFrame | None) -> str | None:

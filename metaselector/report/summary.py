@@ -27,7 +27,6 @@ class Shown(NamedTuple):
         pattern: format of the mean.
         scale: factor applied to the values.
         lower_is_better: whether lower values are better.
-        hint: what the column shows, for readers who point at its title.
     """
 
     name: str
@@ -35,62 +34,17 @@ class Shown(NamedTuple):
     pattern: str = "{:.4f}"
     scale: float = 1.0
     lower_is_better: bool = False
-    hint: str = ""
 
 
 SHOWN = (
-    Shown(
-        "auc",
-        "AUC",
-        hint="Area under the ROC curve of all test rows together: how often a positive row is "
-        "scored above a negative one. Higher is better; 0.5 is chance.",
-    ),
-    Shown(
-        "logloss",
-        "logloss",
-        lower_is_better=True,
-        hint="Mean over all test rows of −log of the probability given to the label. Lower is "
-        "better.",
-    ),
-    Shown(
-        "rela_impr",
-        "RelaImpr %",
-        "{:+.2f}",
-        hint="Gain in AUC over the best single model, in percent of that model's AUC − 0.5.",
-    ),
-    Shown(
-        "gauc",
-        "GAUC",
-        hint="Mean of the AUCs within each user, weighted by the user's rows: the order of a "
-        "user's own rows, not their level. Higher is better.",
-    ),
-    Shown(
-        "gap_closed_logloss",
-        "gap closed %",
-        "{:.1f}",
-        scale=100.0,
-        hint="Share of the way from the best single model to oracle-user.",
-    ),
-    Shown(
-        "gap_closed_headroom",
-        "headroom closed %",
-        "{:.1f}",
-        scale=100.0,
-        hint="Share of the way from the best single model to headroom.",
-    ),
+    Shown("auc", "AUC"),
+    Shown("logloss", "logloss", lower_is_better=True),
+    Shown("rela_impr", "RelaImpr %", "{:+.2f}"),
+    Shown("gauc", "GAUC"),
+    Shown("gap_closed_logloss", "gap closed %", "{:.1f}", scale=100.0),
+    Shown("gap_closed_headroom", "headroom closed %", "{:.1f}", scale=100.0),
 )
-RANKING = (
-    Shown(
-        "ndcg_10",
-        "NDCG@10",
-        hint="How high a user's positive rows rank among the user's first ten. Higher is better.",
-    ),
-    Shown(
-        "mrr",
-        "MRR",
-        hint="Reciprocal rank of a user's first positive row. Higher is better.",
-    ),
-)
+RANKING = (Shown("ndcg_10", "NDCG@10"), Shown("mrr", "MRR"))
 
 
 class Compared(NamedTuple):
@@ -139,7 +93,6 @@ class Summary(NamedTuple):
         further: further tables of the same rows.
         about: by note, titles of the columns and names of the rows that it explains; a note that
             is missing here is about the whole table.
-        hints: by title, what a column shows.
     """
 
     name: str
@@ -149,7 +102,6 @@ class Summary(NamedTuple):
     command: str = ""
     further: tuple[Summary, ...] = ()
     about: Mapping[str, tuple[str, ...]] = MappingProxyType({})
-    hints: Mapping[str, str] = MappingProxyType({})
 
 
 def seed_list(results: pd.DataFrame) -> str:

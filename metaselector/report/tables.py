@@ -22,7 +22,6 @@ from metaselector.report.ranking import ranking_table
 from metaselector.report.rivals import rival_notes
 from metaselector.report.summary import (
     OVER_SEEDS,
-    SHOWN,
     Summary,
     best_single,
     cells,
@@ -144,7 +143,6 @@ def read_summary(run_dir: Path, environment: Path | None = None) -> Summary:
         read_command(made_with),
         further,
         {note: names for note, names in about.items() if names},
-        {shown.title: shown.hint for shown in SHOWN},
     )
 
 

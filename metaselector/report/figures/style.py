@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import cycle
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -85,11 +85,40 @@ def styled() -> Iterator[None]:
         yield
 
 
-def new_figure(height: float) -> Figure:
+class Value(NamedTuple):
+    """A value that readers of the page can point at.
+
+    Attributes:
+        axes: where it is drawn.
+        x, y: data coordinates.
+        text: the value in words.
+    """
+
+    axes: Axes
+    x: float
+    y: float
+    text: str
+
+
+class Plot(Figure):
+    """A figure that knows the values it shows, for the page; a PNG shows none of them."""
+
+    values: list[Value]
+
+
+def new_figure(height: float) -> Plot:
     """An empty figure, one column wide; `height` in inches."""
-    figure = Figure(figsize=(WIDTH, height), dpi=DPI, layout="constrained")
+    figure = Plot(figsize=(WIDTH, height), dpi=DPI, layout="constrained")
+    figure.values = []
     FigureCanvasAgg(figure)
     return figure
+
+
+def value(axes: Axes, x: object, y: object, text: str) -> None:
+    """Note a value of a :func:`new_figure`; `x` and `y` are numbers in data coordinates."""
+    figure = axes.get_figure(root=True)
+    assert isinstance(figure, Plot)
+    figure.values.append(Value(axes, float(str(x)), float(str(y)), text))
 
 
 def short_name(name: object) -> str:
@@ -97,7 +126,7 @@ def short_name(name: object) -> str:
     return shortened(printable(str(name)), _LONGEST_NAME)
 
 
-def finish(figure: Figure) -> Figure:
+def finish(figure: Plot) -> Plot:
     """Draw the figure while :func:`styled` applies, not later when it is saved."""
     figure.draw_without_rendering()
     return figure
