@@ -97,7 +97,9 @@ def verdict(
     if len(models) == 1:
         return Verdict(f"{models[0]} is the only row, so there is nothing to compare.", [], [])
     if TARGET not in models:
-        return Verdict(f"There is no verdict: joint MetaSelector (row {TARGET}) is missing.", [], [])
+        return Verdict(
+            f"There is no verdict: joint MetaSelector (row {TARGET}) is missing.", [], []
+        )
     if differences is None or differences.empty:
         missing = "There is no verdict: differences.csv with the intervals is missing or empty."
         return Verdict(missing, [], [])
@@ -105,9 +107,7 @@ def verdict(
     enough = resamples is None or resamples >= LEAST_RESAMPLES
     baseline = " or ".join(dict.fromkeys(best_single(results)["model"]))
     rows = {baseline: "the best single model"} | {row: row for row in RIVALS if row in models}
-    by_metric = {
-        metric: _outcomes(differences, metric, rows, enough=enough) for metric in _METRICS
-    }
+    by_metric = {metric: _outcomes(differences, metric, rows, enough=enough) for metric in _METRICS}
     outcomes = by_metric["logloss"]
     if not outcomes:
         return Verdict("There is no verdict: nothing was compared in logloss.", [], [])
@@ -118,9 +118,9 @@ def verdict(
             f"; without p-values{few}, this shows neither a gain nor a loss (they need "
             f"evaluate.resamples of {LEAST_RESAMPLES:,} or more)."
         )
-    remarks = [
-        _sentence(metric, found, baseline) for metric, found in by_metric.items() if found
-    ][1:]
+    remarks = [_sentence(metric, found, baseline) for metric, found in by_metric.items() if found][
+        1:
+    ]
     untrained = _outcomes(differences, "logloss", {UNTRAINED: UNTRAINED}, enough=enough)
     if untrained:
         remarks.append(f"What the outer loop adds: {_sentence('logloss', untrained, '')}")
@@ -220,7 +220,9 @@ def _sentence(metric: str, outcomes: Sequence[Outcome], baseline: str) -> str:
         OPEN: "does not differ significantly from {}",
         UNKNOWN: "is compared with {}",
     }
-    parts = [words[result].format(_listed(by_result[result])) for result in words if result in by_result]
+    parts = [
+        words[result].format(_listed(by_result[result])) for result in words if result in by_result
+    ]
     return f"In {_METRICS[metric]}, joint MetaSelector {', and '.join(parts)}."
 
 

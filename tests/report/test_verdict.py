@@ -25,7 +25,9 @@ def test_the_sentence_names_what_is_ahead_and_what_is_not() -> None:
     )
     assert [outcome.result for outcome in found.outcomes] == [AHEAD, AHEAD, OPEN]
     area, ranking, untrained, time = found.remarks
-    assert area.startswith("In AUC, joint MetaSelector is ahead of the best single model, fm (+0.04")
+    assert area.startswith(
+        "In AUC, joint MetaSelector is ahead of the best single model, fm (+0.04"
+    )
     assert ranking.startswith("In GAUC, joint MetaSelector does not differ significantly from the ")
     assert "metaselector-untrained (-0.0060 [-0.0080, -0.0040], p = 0.200)" in untrained
     assert "--protocol global" in time
@@ -84,7 +86,9 @@ def test_seeds_that_differ_in_the_best_single_model() -> None:
     family = pd.DataFrame([line], columns=list(COLUMNS))
     kept = differences().query("family != @BEST_SINGLE")
     found = verdict(both, pd.concat([kept, family]), SETTINGS)
-    assert "the best single model, fm or lr (-0.0500 [-0.0600, -0.0400], p = 0.020)" in found.sentence
+    assert (
+        "the best single model, fm or lr (-0.0500 [-0.0600, -0.0400], p = 0.020)" in found.sentence
+    )
 
 
 def test_a_claim_names_on_how_many_tables_it_holds() -> None:

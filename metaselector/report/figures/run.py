@@ -47,9 +47,7 @@ _RATE_COLUMNS = ("seed", "model", "epoch", "parameter", "group", "mean", "low", 
 
 
 FIGURES = {
-    "differences": _Source(
-        differences_to_joint, "differences.csv", COMPARISONS, compared_rows
-    ),
+    "differences": _Source(differences_to_joint, "differences.csv", COMPARISONS, compared_rows),
     "comparison": _Source(comparison, "results.csv", REQUIRED),
     "support_sizes": _Source(support_sizes, SUPPORT_FILE, SUPPORT_COLUMNS),
     "support_curve": _Source(support_curve, CURVE_DIFFERENCES_FILE, DIFFERENCE_COLUMNS),

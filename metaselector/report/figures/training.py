@@ -70,7 +70,9 @@ def _curve(axes: Axes, curve: pd.DataFrame, colour: str, name: str) -> None:
     axes.plot(curve["epoch"], curve["train_loss"], "--", color=colour, linewidth=0.8)
     axes.plot(curve["epoch"], curve["valid_loss"], color=colour)
     for line in curve.itertuples():
-        text = f"{name}, epoch {line.epoch}: valid {line.valid_loss:.4f}, train {line.train_loss:.4f}"
+        text = (
+            f"{name}, epoch {line.epoch}: valid {line.valid_loss:.4f}, train {line.train_loss:.4f}"
+        )
         value(axes, line.epoch, line.valid_loss, text)
     if curve["valid_loss"].notna().any():
         best = curve.nsmallest(1, "valid_loss")
@@ -149,7 +151,9 @@ def _final_values(
             ends = [frame["low"].min(), frame["high"].max()]
             axes.plot(ends, [position] * 2, color=shade, alpha=0.5)
             axes.plot(np.mean(frame["mean"]), position, "o", color=shade, markersize=3)
-            text = f"{model}, {parameter}: {frame['mean'].mean():.4g} [{ends[0]:.4g}, {ends[1]:.4g}]"
+            text = (
+                f"{model}, {parameter}: {frame['mean'].mean():.4g} [{ends[0]:.4g}, {ends[1]:.4g}]"
+            )
             value(axes, frame["mean"].mean(), position, text)
             labels.append(str(parameter).removeprefix("base_models."))
     row_labels(axes, labels)

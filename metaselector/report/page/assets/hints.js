@@ -4,12 +4,20 @@ const hint = {
   box: document.getElementById("hint"),
   spoken: document.getElementById("spoken"),
   closing: 0,
+  anchor: null,
 
-  show({ left, top, bottom }, text) {
+  show(anchor, text) {
     clearTimeout(this.closing);
+    this.anchor = anchor;
+    this.box.textContent = text;
+    this.box.hidden = false;
+    this.place();
+  },
+
+  // Below the anchor, or above it if there is no room.
+  place() {
     const { box } = this;
-    box.textContent = text;
-    box.hidden = false;
+    const { left, top, bottom } = this.anchor.getBoundingClientRect();
     const [width, height] = [box.offsetWidth, box.offsetHeight];
     const below = bottom + 6 + height <= innerHeight ? bottom + 6 : Math.max(0, top - 6 - height);
     box.style.left = `${Math.max(4, Math.min(left, document.documentElement.clientWidth - width - 4))}px`;
@@ -32,13 +40,13 @@ const hint = {
 // Screen readers get the description of a button from aria-describedby themselves.
 function explain(button) {
   const text = document.getElementById(button.getAttribute("aria-describedby")).textContent;
-  hint.show(button.getBoundingClientRect(), text);
+  hint.show(button, text);
 }
 
 function point(chart, circle, { aloud = false } = {}) {
   for (const other of chart.querySelectorAll(".pointed")) other.classList.remove("pointed");
   circle.classList.add("pointed");
-  hint.show(circle.getBoundingClientRect(), circle.dataset.hint);
+  hint.show(circle, circle.dataset.hint);
   if (aloud) hint.spoken.textContent = circle.dataset.hint;
 }
 
@@ -99,7 +107,12 @@ document.addEventListener("keydown", event => {
   const chart = closest(event, ".values");
   if (chart && walk(chart, event.key)) event.preventDefault();
 });
-document.addEventListener("scroll", () => hint.hide(), { capture: true, passive: true });
+// Focus may scroll, and keeps its hint; a pointer leaves what scrolls away.
+document.addEventListener("scroll", () => {
+  if (hint.box.hidden) return;
+  if (hint.anchor.closest(":focus")) hint.place();
+  else hint.hide();
+}, { capture: true, passive: true });
 
 // Without this script, browsers show the titles themselves.
 for (const title of document.querySelectorAll(".values title")) {
