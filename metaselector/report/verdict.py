@@ -1,8 +1,8 @@
 """What a run shows about joint MetaSelector, in sentences.
 
 The first sentence is about logloss against the best single model and the fair rivals, which are
-fine-tuned without an outer loop. A difference counts if its p-value after Holm's correction is below
-0.05; without p-values, nothing is claimed.
+fine-tuned without an outer loop. A difference counts if its p-value after Holm's correction is
+below 0.05; without p-values, nothing is claimed.
 """
 
 from __future__ import annotations

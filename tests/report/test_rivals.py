@@ -22,7 +22,8 @@ LINES = """seed,model,setting,choice,at_end
 def test_a_note_for_each_rival(tmp_path: Path) -> None:
     (tmp_path / "rivals.csv").write_text(LINES)
     assert rival_notes(tmp_path) == {
-        "user-finetuned-plain": "user-finetuned-plain chose on valid: rate 0.3 or 1 (an end of its grid).",
+        "user-finetuned-plain": "user-finetuned-plain chose on valid: rate 0.3 or 1 (an end of "
+        "its grid).",
         "user-finetuned": "user-finetuned chose on valid: start sample-selector or uniform, prior "
         "rows 3.",
     }

@@ -99,8 +99,8 @@ def test_a_claim_names_on_how_many_tables_it_holds() -> None:
     assert across([good, bad, few], "runs") == (
         "In logloss, joint MetaSelector is significantly ahead of the best single model in 1 of 3 "
         "runs (elsewhere +0.0200, significantly behind; -0.0400, without a p-value), of "
-        "user-finetuned in 1 of 3 runs (elsewhere +0.0500, significantly behind; -0.0100, without a "
-        "p-value) and of user-finetuned-residuals in 0 of 3 runs (elsewhere -0.0050; +0.0550; "
+        "user-finetuned in 1 of 3 runs (elsewhere +0.0500, significantly behind; -0.0100, without "
+        "a p-value) and of user-finetuned-residuals in 0 of 3 runs (elsewhere -0.0050; +0.0550; "
         "-0.0050, without a p-value)."
     )
     nothing = verdict(results({"lr": 0.6}, "lr"), None, {})

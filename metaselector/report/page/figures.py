@@ -84,7 +84,7 @@ def svg(figure: Figure) -> bytes:
 
 
 def _marks(figure: Figure, width: float, height: float) -> tuple[tuple[float, float, str], ...]:
-    """Where the values of a figure are that has been drawn; those that are not shown are left out."""
+    """Where the values of a drawn figure are, without those outside of its axes."""
     found = []
     for axes, x, y, text in figure.values if isinstance(figure, Plot) else ():
         place = axes.transData.transform((x, y))

@@ -278,7 +278,14 @@ def test_skips_what_has_no_data(tmp_path: Path) -> None:
     (tmp_path / "rates.csv").unlink()
     pd.read_csv(tmp_path / "history.csv").iloc[:0].to_csv(tmp_path / "history.csv", index=False)
     names = [path.stem for path in write_figures(tmp_path)]
-    assert names == ["comparison", "support_sizes", "support_curve", "heterogeneity", "weights"]
+    assert names == [
+        "differences",
+        "comparison",
+        "support_sizes",
+        "support_curve",
+        "heterogeneity",
+        "weights",
+    ]
 
 
 def test_needs_results(tmp_path: Path) -> None:
