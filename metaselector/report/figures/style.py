@@ -114,11 +114,11 @@ def new_figure(height: float) -> Plot:
     return figure
 
 
-def value(axes: Axes, x: object, y: object, text: str) -> None:
+def value(axes: Axes, x: Any, y: Any, text: str) -> None:
     """Note a value of a :func:`new_figure`; `x` and `y` are numbers in data coordinates."""
     figure = axes.get_figure(root=True)
     assert isinstance(figure, Plot)
-    figure.values.append(Value(axes, float(str(x)), float(str(y)), text))
+    figure.values.append(Value(axes, float(x), float(y), text))
 
 
 def short_name(name: object) -> str:

@@ -171,8 +171,8 @@ def _rendered(parts: list[RunPart], beside: list[Beside]) -> str:
         lstrip_blocks=True,
     )
     templates.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "ensure_ascii": False}
-    templates.filters |= {"legend": legend, "position": lambda names, name: names.index(name) + 1}
-    templates.globals |= {"number": count(1).__next__, "across": across}
+    templates.filters.update(legend=legend, position=lambda names, name: names.index(name) + 1)
+    templates.globals.update(number=count(1).__next__, across=across)
     style = _asset(templates, "page.css")
     script = "\n".join(_asset(templates, name) for name in _SCRIPTS)
     environments = [

@@ -136,15 +136,15 @@ class Explorer {
     if (!about.scored.includes("uniform")) {
       for (const option of [...order.options].slice(3)) option.remove();
     }
-    find.addEventListener("input", () => this.fill());
-    order.addEventListener("change", () => this.fill());
+    find.addEventListener("input", () => this.choose(this.fill()));
+    order.addEventListener("change", () => this.choose(this.fill()));
     list.addEventListener("change", () => this.choose(users[Number(list.value)]));
     find.addEventListener("keydown", event => {
       if (event.key !== "ArrowDown" && event.key !== "Enter") return;
       event.preventDefault();
       list.focus();
     });
-    this.fill();
+    this.show(this.fill());
   }
 
   // Rows and mean logloss over all tasks, of the explored model and of the uniform average.
@@ -159,6 +159,7 @@ class Explorer {
     return { rows, loss: loss / rows, gain: (other - loss) / rows };
   }
 
+  // List the users that match, and return the first one.
   fill() {
     const wanted = this.find.value.trim().toLowerCase();
     const compare = new Intl.Collator("en", { numeric: true }).compare;
@@ -180,13 +181,9 @@ class Explorer {
       return element("option", { value: places.get(user) }, `${user.name} · ${rows} · ${loss.toFixed(3)}`);
     }));
     this.count.textContent = found.length === 1 ? "1 user" : `${found.length} users`;
-    if (!found.length) {
-      this.user.replaceChildren(element("p", {}, "No user name matches."));
-      return;
-    }
-    this.list.selectedIndex = 0;
-    if (wanted) this.choose(found[0]);
-    else this.show(found[0]);
+    if (!found.length) this.user.replaceChildren(element("p", {}, "No user name matches."));
+    this.list.selectedIndex = found.length ? 0 : -1;
+    return found[0];
   }
 
   address(user) {
@@ -195,6 +192,7 @@ class Explorer {
 
   // A user that a reader chose is in the page's address, so that it can be sent.
   choose(user) {
+    if (!user) return;
     history.replaceState(null, "", this.address(user));
     this.show(user);
   }
@@ -211,6 +209,7 @@ class Explorer {
   }
 
   show(user) {
+    if (!user) return;
     const { about, items } = this;
     this.user.replaceChildren(
       element("h3", {}, element("a", { href: this.address(user) }, `User ${user.name}`)),
