@@ -37,8 +37,8 @@ def report(
     """Write one HTML page about evaluated runs: verdict, tables, figures, users, and provenance.
 
     The page is one self-contained file and works offline. For several runs it starts with their
-    verdicts and tables side by side. Data for the user explorer is computed once and kept in explore/ in the run's
-    directory.
+    verdicts and tables side by side. Data for the user explorer is computed once and kept in
+    explore/ in the run's directory.
     """
     from metaselector.common.files import about
     from metaselector.common.progress import Bars

@@ -116,7 +116,7 @@ def new_figure(height: float) -> Plot:
 
 def value(axes: Axes, x: Any, y: Any, text: str) -> None:
     """Note a value of a :func:`new_figure`; `x` and `y` are numbers in data coordinates."""
-    figure = axes.get_figure(root=True)
+    figure = axes.figure
     assert isinstance(figure, Plot)
     figure.values.append(Value(axes, float(x), float(y), text))
 
