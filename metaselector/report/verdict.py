@@ -188,13 +188,12 @@ def _outcomes(
     target = of_metric[of_metric["family"] == TARGET].set_index("baseline")
     # If seeds differ in the best single model, only this family compares with it.
     single = of_metric[(of_metric["family"] == BEST_SINGLE) & (of_metric["model"] == TARGET)]
-    found = []
+    found: list[Outcome] = []
     for row, role in rows.items():
-        line = target.loc[row] if row in target.index else None
-        if line is None and role != row and len(single):
-            line = single.iloc[0]
-        if line is None or pd.isna(line["low"]):
+        lines = target.loc[[row]] if row in target.index else single.iloc[: int(role != row)]
+        if lines.empty or lines["low"].isna().any():
             continue
+        line = lines.iloc[0]
         known = enough and bool(pd.notna(line["p_holm"]))
         text = difference_text(*line[list(DIFFERENCE)], with_p=known)
         better = (line["difference"] < 0) == (metric in _LOWER_IS_BETTER)
