@@ -34,11 +34,11 @@ def report(
         typer.Option(min=1, help="Maximum number of users per run in the page's user explorer."),
     ] = 1000,
 ) -> None:
-    """Write one HTML page about evaluated runs: tables, figures, a user explorer, and provenance.
+    """Write one HTML page about evaluated runs: verdict, tables, figures, users, and provenance.
 
-    The page is one self-contained file and works offline. For several runs it starts with a
-    comparison. Data for the user explorer is computed once and kept in explore/ in the run's
-    directory.
+    The page is one self-contained file and works offline. For several runs it starts with their
+    verdicts and tables side by side. Data for the user explorer is computed once and kept in
+    explore/ in the run's directory.
     """
     from metaselector.common.files import about
     from metaselector.common.progress import Bars

@@ -74,7 +74,7 @@ def _table(
     if not titles:
         return None
     notes = [note]
-    family = _family(differences)
+    family, plain = _family(differences), len(titles)
     if differences is not None and family:
         row, title, words = _FAMILIES[family]
         found = differences[differences["family"] == family].set_index([row, "metric"])
@@ -93,7 +93,8 @@ def _table(
         )
     lines = dict(zip(frame.index, map(list, zip(*columns, strict=True)), strict=True))
     groups = [(g, [(m, lines[m]) for m in mine]) for g, mine in groupby(lines, key=group_of)]
-    return Summary(name, notes, titles, groups)
+    about = {note: tuple(titles[plain:]) for note in notes[1:]}
+    return Summary(name, notes, titles, groups, about=about)
 
 
 def _family(differences: pd.DataFrame | None) -> str | None:

@@ -12,8 +12,8 @@ RIVALS_FILE = "rivals.csv"
 COLUMNS = ("seed", "model", "setting", "choice", "at_end")
 
 
-def rival_notes(folder: Path) -> list[str]:
-    """A note for each rival: the values of each setting that its seeds chose.
+def rival_notes(folder: Path) -> dict[str, str]:
+    """A note by rival: the values of each setting that its seeds chose.
 
     Args:
         folder: of a results table; without ``rivals.csv`` there is nothing to say.
@@ -23,9 +23,9 @@ def rival_notes(folder: Path) -> list[str]:
     """
     path = folder / RIVALS_FILE
     if not path.exists():
-        return []
+        return {}
     found = read_table(path, COLUMNS)
-    return [_note(str(model), of) for model, of in found.groupby("model", sort=False)]
+    return {str(model): _note(str(model), of) for model, of in found.groupby("model", sort=False)}
 
 
 def _note(model: str, found: pd.DataFrame) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -96,6 +97,8 @@ class Summary(NamedTuple):
         groups: lines by group: the group's name, and model and cells of each line.
         command: the command that created the run; empty in a further table.
         further: further tables of the same rows.
+        about: by note, titles of the columns and names of the rows that it explains; a note that
+            is missing here is about the whole table.
     """
 
     name: str
@@ -104,6 +107,7 @@ class Summary(NamedTuple):
     groups: Groups
     command: str = ""
     further: tuple[Summary, ...] = ()
+    about: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
 
 def seed_list(results: pd.DataFrame) -> str:

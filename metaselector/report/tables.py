@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import groupby
 from pathlib import Path
 
@@ -34,7 +35,9 @@ from metaselector.report.support import SUPPORT_FILE, read_support
 from metaselector.report.tasks import TASKS_FILE, read_tasks
 from metaselector.report.terminal import cell
 
+SUMMARY_FILE = "summary.md"
 _UNLIMITED = 1000  # characters
+_RELATIVE = ("RelaImpr %", "gap closed %", "headroom closed %")
 
 
 def write_tables(run_dir: Path) -> list[Path]:
@@ -49,7 +52,7 @@ def write_tables(run_dir: Path) -> list[Path]:
     summary = read_summary(run_dir)
     parts = (summary, *summary.further)
     forms = {
-        "summary.md": "\n".join(map(markdown, parts)),
+        SUMMARY_FILE: "\n".join(map(markdown, parts)),
         "summary.tex": "\n".join(map(_latex, parts)),
     }
     for name, text in forms.items():
@@ -58,13 +61,16 @@ def write_tables(run_dir: Path) -> list[Path]:
 
 
 def print_summary(run_dir: Path, console: Console) -> None:
-    """Print as many columns of a run's summary as fit; raises as :func:`write_tables`."""
+    """Print as many columns of a run's summary as fit, and the notes that explain what is shown.
+
+    The last line of a table says which columns are left out. Raises as :func:`write_tables`.
+    """
     summary = read_summary(run_dir)
     for part in (summary, *summary.further):
-        _print(part, console)
+        _print(part, run_dir / SUMMARY_FILE, console)
 
 
-def _print(summary: Summary, console: Console) -> None:
+def _print(summary: Summary, everything: Path, console: Console) -> None:
     # A narrow terminal shows fewer columns instead of wrapped numbers; the files hold all.
     unlimited = console.options.update(max_width=_UNLIMITED)
     for width in range(len(summary.titles), 0, -1):
@@ -72,8 +78,20 @@ def _print(summary: Summary, console: Console) -> None:
         if console.measure(table, options=unlimited).maximum <= console.width:
             break
     console.print(table)
-    for note in summary.notes:
+    models = {model for _, lines in summary.groups for model, _ in lines}
+    shown, left_out = models.union(summary.titles[:width]), summary.titles[width:]
+    notes = [note for note in summary.notes if _explains(summary, note, shown)]
+    if left_out:
+        columns = "1 more column is" if len(left_out) == 1 else f"{len(left_out)} more columns are"
+        notes.append(f"{columns} in {everything}: {'; '.join(left_out)}.")
+    for note in notes:
         console.print(cell(note), style="dim", highlight=False)
+
+
+def _explains(summary: Summary, note: str, shown: set[str]) -> bool:
+    """Whether a note is about something shown; one about the whole table is."""
+    about = summary.about.get(note)
+    return about is None or not shown.isdisjoint(about)
 
 
 def _terminal(summary: Summary, width: int) -> Table:
@@ -113,50 +131,60 @@ def read_summary(run_dir: Path, environment: Path | None = None) -> Summary:
         (group, [(model, lines[model]) for model in models])
         for group, models in groupby(lines, key=group_of)
     ]
-    families = {each.family for each in compared(frame)}
+    families = {each.family: each.title for each in compared(frame)}
     made = (table(results, differences) for table in (ranking_table, list_table))
     further = tuple(table for table in made if table is not None)
-    notes = [*about_copy, *_notes(results, families), *rival_notes(run_dir)]
-    return Summary(name, notes, titles(frame), groups, read_command(made_with), further)
+    about = _notes(results, families)
+    about |= {note: (model,) for model, note in rival_notes(run_dir).items()}
+    return Summary(
+        name,
+        [*about_copy, *about],
+        titles(frame),
+        groups,
+        read_command(made_with),
+        further,
+        {note: names for note, names in about.items() if names},
+    )
 
 
-def _notes(results: pd.DataFrame, families: set[str]) -> list[str]:
+def _notes(results: pd.DataFrame, families: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """Notes of a table, each with the titles and rows that it explains; `families` have titles."""
     several = results["seed"].nunique() > 1
-    notes = [
-        f"{seed_list(results)}; "
-        f"{_count(results['n_users'])} users, {_count(results['n_test'])} test rows; "
-        f"GAUC over the {_count(results['gauc_users'])} users with both classes."
-    ]
+    users, rows, both = (_count(results[name]) for name in ("n_users", "n_test", "gauc_users"))
+    notes: dict[str, tuple[str, ...]] = {
+        f"{seed_list(results)}; {users} users, {rows} test rows; "
+        f"GAUC over the {both} users with both classes.": ()
+    }
     if several:
-        notes.append(OVER_SEEDS)
+        notes[OVER_SEEDS] = ()
     singles = " or ".join(dict.fromkeys(best_single(results)["model"]))
-    notes.append(
+    notes[
         f"RelaImpr and gap closed (in logloss; 100 % is oracle-user) are relative to {singles}, "
         "the best single model on valid."
-    )
+    ] = _RELATIVE
     if "headroom" in set(results["model"]):
-        notes.append(
+        notes[
             "headroom: estimate for a choice that knows each user's truly best base model; a model "
             "may honestly close more than 100 % of it, because adapting and mixing do more than "
             "choose. chance: the user-level oracle with rows dealt to users at random."
-        )
+        ] = ("headroom", "chance", _RELATIVE[-1])
     averaged = "; averaged over seeds, with the same draws for every seed" if several else ""
     if BEST_SINGLE in families:
-        notes.append(
+        notes[
             "Δ logloss: difference in logloss, this row minus that model, with its 95 % interval "
             f"by paired bootstrap over users{averaged}."
-        )
+        ] = (families[BEST_SINGLE],)
     if TARGET in families:
-        notes.append(
+        notes[
             f"{TARGET} − row: difference in logloss, {TARGET} minus this row, with its 95 % "
             "interval and two-sided p-value; p-values, but not intervals, are corrected by Holm's "
             "method over the rows of this column."
-        )
+        ] = (families[TARGET],)
     if SIMPLIFIED in families:
-        notes.append(
+        notes[
             f"simplified − row: the same for {SIMPLIFIED}, compared with rows that only combine "
             "outputs of frozen base models."
-        )
+        ] = (families[SIMPLIFIED],)
     return notes
 
 

@@ -21,14 +21,16 @@ LINES = """seed,model,setting,choice,at_end
 
 def test_a_note_for_each_rival(tmp_path: Path) -> None:
     (tmp_path / "rivals.csv").write_text(LINES)
-    assert rival_notes(tmp_path) == [
-        "user-finetuned-plain chose on valid: rate 0.3 or 1 (an end of its grid).",
-        "user-finetuned chose on valid: start sample-selector or uniform, prior rows 3.",
-    ]
+    assert rival_notes(tmp_path) == {
+        "user-finetuned-plain": "user-finetuned-plain chose on valid: rate 0.3 or 1 (an end of "
+        "its grid).",
+        "user-finetuned": "user-finetuned chose on valid: start sample-selector or uniform, prior "
+        "rows 3.",
+    }
 
 
 def test_older_runs_have_none(tmp_path: Path) -> None:
-    assert rival_notes(tmp_path) == []
+    assert rival_notes(tmp_path) == {}
 
 
 def test_damage_is_an_error(tmp_path: Path) -> None:

@@ -165,7 +165,7 @@ def test_latex(tmp_path: Path) -> None:
         assert text.count(opening) == text.count(closing)
 
 
-@pytest.mark.parametrize("width", [60, 80, 200])
+@pytest.mark.parametrize("width", [40, 60, 80, 200])
 def test_terminal_shows_what_fits(tmp_path: Path, width: int) -> None:
     console = Console(file=io.StringIO(), width=width)
     print_summary(_write(tmp_path, [0]), console)
@@ -176,6 +176,19 @@ def test_terminal_shows_what_fits(tmp_path: Path, width: int) -> None:
     assert "0.3850" in ranking
     assert ("[-0.0300, +0.1000]" in line) == (width == 200)
     assert max(map(len, lines)) <= width
+    main = " ".join(lines).partition("Ranking by user")[0]
+    assert ("gap closed (in logloss;" in main) == (width > 40)
+    assert ("Δ logloss: difference in logloss" in main) == (width == 200)
+    assert ("metaselector − row: difference" in main) == (width == 200)
+    packed = re.sub(r"\s", "", main)  # a long path is wrapped anywhere
+    left_out = re.search(r"(\d)morecolumns?(?:is|are)in\S*?summary\.md:([^.]*)\.", packed)
+    if width == 200:
+        assert left_out is None
+    else:
+        assert left_out is not None
+        assert int(left_out[1]) == left_out[2].count(";") + 1
+        head = next(line for line in lines if "model" in line)
+        assert int(left_out[1]) == 8 - (head.count("┃") - 2)
 
 
 def test_says_what_is_missing(tmp_path: Path) -> None:

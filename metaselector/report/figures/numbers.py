@@ -9,7 +9,14 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from metaselector.report.figures.style import CYCLE, finish, new_figure, short_name, styled
+from metaselector.report.figures.style import (
+    CYCLE,
+    finish,
+    new_figure,
+    short_name,
+    styled,
+    value,
+)
 from metaselector.report.groups import in_groups
 
 _COLUMNS = 2
@@ -40,6 +47,9 @@ def learned_numbers(numbers: pd.DataFrame) -> Figure:
                 axes.fill_between(
                     found.index, found["low"], found["high"], color=colour[str(model)], alpha=0.15
                 )
+                for line in found.itertuples():
+                    span = f"{line.mean:.3g} [{line.low:.3g}, {line.high:.3g}]"
+                    value(axes, line.Index, line.mean, f"{model}, epoch {line.Index}: {span}")
             axes.set_title(short_name(name), fontsize=7)
             axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
             axes.yaxis.set_major_locator(MaxNLocator(4))

@@ -21,11 +21,13 @@ from metaselector.report.figures.style import (
     row_labels,
     short_name,
     styled,
+    value,
 )
 from metaselector.report.groups import ORACLE, group_of, in_groups
 
 _ROW = 0.16  # inches
 _BINS = 40
+_METRICS = {"auc": "AUC", "logloss": "logloss"}
 LineStyle = Literal["--", ":"]
 _ORACLE_LINES: dict[str, LineStyle] = {"oracle-user": "--", "oracle-sample": ":"}
 
@@ -44,7 +46,7 @@ def comparison(results: pd.DataFrame) -> Figure:
         figure = new_figure(0.95 + _ROW * len(models))
         panels = figure.subplots(1, 2, sharey=True)
         for axes, metric in zip(panels, ("auc", "logloss"), strict=True):
-            _dots(axes, results.groupby("model")[metric].agg(["mean", "std"]), models)
+            _dots(axes, results.groupby("model")[metric].agg(["mean", "std"]), models, metric)
         panels[0].set_xlabel("AUC\n(higher is better)")
         panels[1].set_xlabel("logloss\n(lower is better)")
         row_labels(panels[0], models)
@@ -59,7 +61,7 @@ def comparison(results: pd.DataFrame) -> Figure:
         return finish(figure)
 
 
-def _dots(axes: Axes, values: pd.DataFrame, models: list[str]) -> None:
+def _dots(axes: Axes, values: pd.DataFrame, models: list[str], metric: str) -> None:
     means, stds = (values.loc[models, name].to_numpy(np.float64) for name in ("mean", "std"))
     stds = np.nan_to_num(stds)  # nan with one seed
     for position, (model, mean, std) in enumerate(zip(models, means, stds, strict=True)):
@@ -72,6 +74,8 @@ def _dots(axes: Axes, values: pd.DataFrame, models: list[str]) -> None:
             color=GROUP_COLOURS[group_of(model)],
             elinewidth=1,
         )
+        spread = f" ± {std:.4f}" if std else ""
+        value(axes, mean, position, f"{model}: {_METRICS[metric]} {mean:.4f}{spread}")
     ends = np.concatenate([means - stds, means + stds])
     ends = ends[np.isfinite(ends)]  # a metric may be undefined
     low, high = (float(ends.min()), float(ends.max())) if len(ends) else (0.0, 1.0)
@@ -79,14 +83,15 @@ def _dots(axes: Axes, values: pd.DataFrame, models: list[str]) -> None:
     for name, style in _ORACLE_LINES.items():  # the nearer one first
         if name not in lines:
             continue
-        value = float(lines[name])
-        if not np.isfinite(value):
+        bound = float(lines[name])
+        if not np.isfinite(bound):
             continue
-        if name == "oracle-user" or low - (high - low) / 2 <= value <= high + (high - low) / 2:
-            low, high = min(low, value), max(high, value)
-            axes.axvline(value, color=BLACK, linestyle=style, linewidth=0.9)
+        if name == "oracle-user" or low - (high - low) / 2 <= bound <= high + (high - low) / 2:
+            low, high = min(low, bound), max(high, bound)
+            axes.axvline(bound, color=BLACK, linestyle=style, linewidth=0.9)
+            value(axes, bound, -0.5, f"{name}: {_METRICS[metric]} {bound:.4f}")
         else:
-            _far_line(axes, value, style, beyond=value > high)
+            _far_line(axes, bound, style, beyond=bound > high)
     margin = 0.08 * max(high - low, 1e-4)
     axes.set_xlim(low - margin, high + margin)
     axes.xaxis.set_major_locator(MaxNLocator(2))
@@ -132,6 +137,7 @@ def heterogeneity(best_counts: pd.DataFrame) -> Figure:
                 right[model] = seeds.max()
         for position, model in enumerate(models):
             text = f"{users[model]:.0f} users"
+            value(axes, shares[model] / 2, position, f"{model}: {text}, {shares[model]:.1f} %")
             axes.annotate(
                 text,
                 (right[model], position),
@@ -177,6 +183,8 @@ def weights(weights: pd.DataFrame) -> Figure:
                     markersize=5,
                     transform=axes.get_xaxis_transform(),
                 )
+                text = f"{model}: mean weight {values.mean():.3f} of {base_model}"
+                value(axes, values.mean(), 0, text)
             axes.set_title(short_name(base_model))
         panels[-1, 0].set_xlim(0, 1)
         panels[-1, 0].set_ylim(0, 1.25 * highest)  # the triangles need room

@@ -9,8 +9,10 @@ from typing import NamedTuple
 import pandas as pd
 from matplotlib.figure import Figure
 
+from metaselector.evaluate.comparisons import COLUMNS as COMPARISONS
 from metaselector.evaluate.results import REQUIRED
 from metaselector.evaluate.support_curve import DIFFERENCE_COLUMNS
+from metaselector.report.figures.differences import compared_rows, differences_to_joint
 from metaselector.report.figures.numbers import learned_numbers
 from metaselector.report.figures.results import comparison, heterogeneity, weights
 from metaselector.report.figures.style import save
@@ -45,6 +47,7 @@ _RATE_COLUMNS = ("seed", "model", "epoch", "parameter", "group", "mean", "low", 
 
 
 FIGURES = {
+    "differences": _Source(differences_to_joint, "differences.csv", COMPARISONS, compared_rows),
     "comparison": _Source(comparison, "results.csv", REQUIRED),
     "support_sizes": _Source(support_sizes, SUPPORT_FILE, SUPPORT_COLUMNS),
     "support_curve": _Source(support_curve, CURVE_DIFFERENCES_FILE, DIFFERENCE_COLUMNS),

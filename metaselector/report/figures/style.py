@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import cycle
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -86,14 +86,38 @@ def styled() -> Iterator[None]:
         yield
 
 
-def new_figure(height: float) -> Figure:
+class Value(NamedTuple):
+    """A value that readers of the page can point at.
+
+    Attributes:
+        axes: where it is drawn.
+        x, y: data coordinates.
+        text: the value in words.
+    """
+
+    axes: Axes
+    x: float
+    y: float
+    text: str
+
+
+class Plot(Figure):
+    """A figure that knows the values it shows, for the page; a PNG shows none of them."""
+
+    values: list[Value]
+
+
+def new_figure(height: float) -> Plot:
     """An empty figure, one column wide; `height` in inches."""
-    return _MAKER.get()(figsize=(WIDTH, height), dpi=DPI, layout="constrained")
+    figure = _MAKER.get()(figsize=(WIDTH, height), dpi=DPI, layout="constrained", FigureClass=Plot)
+    assert isinstance(figure, Plot)
+    figure.values = []
+    return figure
 
 
-def _alone(**settings: Any) -> Figure:
+def _alone(FigureClass: type[Figure], **settings: Any) -> Figure:  # noqa: N803 - as pyplot has it
     """A figure that only its caller knows."""
-    figure = Figure(**settings)
+    figure = FigureClass(**settings)
     FigureCanvasAgg(figure)
     return figure
 
@@ -111,12 +135,19 @@ def figures_by(make: Callable[..., Figure]) -> Iterator[None]:
         _MAKER.reset(token)
 
 
+def value(axes: Axes, x: Any, y: Any, text: str) -> None:
+    """Note a value of a :func:`new_figure`; `x` and `y` are numbers in data coordinates."""
+    figure = axes.figure
+    assert isinstance(figure, Plot)
+    figure.values.append(Value(axes, float(x), float(y), text))
+
+
 def short_name(name: object) -> str:
     """A name from data or settings, printable and short enough for a figure."""
     return shortened(printable(str(name)), _LONGEST_NAME)
 
 
-def finish(figure: Figure) -> Figure:
+def finish(figure: Plot) -> Plot:
     """Draw the figure while :func:`styled` applies, not later when it is saved."""
     figure.draw_without_rendering()
     return figure

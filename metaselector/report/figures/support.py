@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from metaselector.evaluate.bounds import BOUNDS
-from metaselector.report.figures.style import finish, new_figure, row_labels, styled
+from metaselector.report.figures.style import finish, new_figure, row_labels, styled, value
 from metaselector.report.groups import in_groups
 
 _METRICS = {
@@ -40,6 +40,10 @@ def support_sizes(support: pd.DataFrame) -> Figure:
             means = support.groupby(["support_size", "model"])[metric].mean()
             for size, shade in zip(sizes, shades, strict=True):
                 axes.plot(means[size][models], range(len(models)), "o", color=shade, markersize=3)
+                for position, model in enumerate(models):
+                    found = means[size][model]
+                    name = title.partition("\n")[0]
+                    value(axes, found, position, f"{model}, {size} rows: {name} {found:.4f}")
             axes.grid(axis="y")
             axes.xaxis.set_major_locator(MaxNLocator(2))
             axes.set_xlabel(title)

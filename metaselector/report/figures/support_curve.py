@@ -8,7 +8,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from metaselector.evaluate.support_curve import MODELS, NOT_ADAPTED
-from metaselector.report.figures.style import BLACK, BLUE, finish, model_colours, new_figure, styled
+from metaselector.report.figures.style import (
+    BLACK,
+    BLUE,
+    finish,
+    model_colours,
+    new_figure,
+    styled,
+    value,
+)
 
 
 def support_curve(differences: pd.DataFrame) -> Figure:
@@ -51,3 +59,8 @@ def _plot(
     levels.plot(at, lines["value"], "o-", color=colour, markersize=3, label=model)
     effects.plot(at, lines["difference"], "o-", color=colour, markersize=3)
     effects.fill_between(at, lines["low"], lines["high"], color=colour, alpha=0.2, linewidth=0)
+    for x, line in zip(at, lines.itertuples(), strict=True):
+        where = f"{model}, {line.n} support rows"
+        value(levels, x, line.value, f"{where}: logloss {line.value:.4f}")
+        change = f"{line.difference:+.4f} [{line.low:+.4f}, {line.high:+.4f}]"
+        value(effects, x, line.difference, f"{where}: {change} to {NOT_ADAPTED}")

@@ -19,6 +19,7 @@ from metaselector.report.figures.style import (
     row_labels,
     short_name,
     styled,
+    value,
 )
 from metaselector.report.groups import in_groups
 
@@ -44,8 +45,8 @@ def learning_curves(history: pd.DataFrame) -> Figure:
         panels = figure.subplots(rows, 2, squeeze=False).ravel()
         for axes, model in zip(panels, models, strict=False):
             of_model = history[history["model"] == model]
-            for (stage, _), curve in of_model.groupby(["stage", "seed"], sort=False):
-                _curve(axes, curve.sort_values("epoch"), colour[stage])
+            for (stage, seed), curve in of_model.groupby(["stage", "seed"], sort=False):
+                _curve(axes, curve.sort_values("epoch"), colour[stage], f"{stage}, seed {seed}")
             axes.set_title(short_name(model), fontsize=7)  # model names may be long
             axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
             axes.yaxis.set_major_locator(MaxNLocator(4))
@@ -65,9 +66,14 @@ def learning_curves(history: pd.DataFrame) -> Figure:
         return finish(figure)
 
 
-def _curve(axes: Axes, curve: pd.DataFrame, colour: str) -> None:
+def _curve(axes: Axes, curve: pd.DataFrame, colour: str, name: str) -> None:
     axes.plot(curve["epoch"], curve["train_loss"], "--", color=colour, linewidth=0.8)
     axes.plot(curve["epoch"], curve["valid_loss"], color=colour)
+    for line in curve.itertuples():
+        text = (
+            f"{name}, epoch {line.epoch}: valid {line.valid_loss:.4f}, train {line.train_loss:.4f}"
+        )
+        value(axes, line.epoch, line.valid_loss, text)
     if curve["valid_loss"].notna().any():
         best = curve.nsmallest(1, "valid_loss")
         axes.plot(best["epoch"], best["valid_loss"], "o", color=colour, markersize=3)
@@ -127,6 +133,8 @@ def _over_epochs(axes: Axes, rates: pd.DataFrame, colour: dict[str, str]) -> Non
         mean = frame.groupby("epoch")["mean"].mean()
         marker = "." if len(mean) == 1 else ""  # a line of one point is invisible
         axes.plot(mean.index, mean, color=colour[group], linewidth=1.6, marker=marker)
+        for epoch, rate in mean.items():
+            value(axes, epoch, rate, f"{group}, epoch {epoch}: {rate:.4g}")
     axes.axhline(0, color=BLACK, linewidth=0.6)
     axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
 
@@ -143,6 +151,10 @@ def _final_values(
             ends = [frame["low"].min(), frame["high"].max()]
             axes.plot(ends, [position] * 2, color=shade, alpha=0.5)
             axes.plot(np.mean(frame["mean"]), position, "o", color=shade, markersize=3)
+            text = (
+                f"{model}, {parameter}: {frame['mean'].mean():.4g} [{ends[0]:.4g}, {ends[1]:.4g}]"
+            )
+            value(axes, frame["mean"].mean(), position, text)
             labels.append(str(parameter).removeprefix("base_models."))
     row_labels(axes, labels)
     for tick, label in zip(axes.get_yticklabels(), labels, strict=True):

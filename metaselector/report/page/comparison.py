@@ -15,7 +15,7 @@ from metaselector.report.inputs import read_table
 from metaselector.report.page.folders import RESULTS_FILE, Folder
 from metaselector.report.summary import Cell, Groups, mean_cells
 
-METRICS = {"auc": "AUC", "logloss": "logloss"}
+METRICS = {"auc": "AUC", "logloss": "logloss", "gauc": "GAUC"}
 _MISSING = "–"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Mapping, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,14 +17,25 @@ from metaselector.common.errors import DataError
 from metaselector.common.files import read_json, write_text
 from metaselector.common.yaml_file import read_mapping
 from metaselector.report.page.comparison import METRICS, Beside, differences, side_by_side
-from metaselector.report.page.figures import CURVE, TRAINING, Picture, pictures_of
+from metaselector.report.page.figures import (
+    CURVE,
+    DIFFERENCES,
+    TRAINING,
+    Picture,
+    pictures_of,
+)
 from metaselector.report.page.folders import Folder, folders_of
+from metaselector.report.page.legend import legend
 from metaselector.report.page.users import users_of
 from metaselector.report.summary import Summary
 from metaselector.report.support_curve import read_support_curve
 from metaselector.report.tables import read_summary
+from metaselector.report.verdict import Verdict, across, read_verdict
 
 _ENVIRONMENT = "environment.json"
+_SCRIPTS = ("elements.js", "hints.js", "tables.js", "explorer.js")
+"""Parts of the page's only script, in this order."""
+
 _AGAIN = "run `metaselector evaluate` again"
 _COMPARED = ("data_sha256", "metaselector", "commit", "python", "packages", "device", "gpu")
 
@@ -36,12 +48,16 @@ class Table(NamedTuple):
         overview: whether it summarises several other tables.
         summary: the table.
         pictures: figures of the same results.
+        verdict: what it shows; None for an overview.
+        differences: the figure of joint MetaSelector's differences, in a list that may be empty.
     """
 
     title: str
     overview: bool
     summary: Summary
     pictures: list[Picture]
+    verdict: Verdict | None = None
+    differences: Sequence[Picture] = ()
 
 
 class RunPart(NamedTuple):
@@ -52,6 +68,7 @@ class RunPart(NamedTuple):
         directory: the run directory.
         tables: all tables, overviews first.
         support_curve: the table and figure of the support curve; None if the run has none.
+        harm: whether adapting harms on few rows; empty without a support curve.
         training: figures of training.
         users: data of the user explorer, or None.
         no_users: why there is no user explorer.
@@ -63,6 +80,7 @@ class RunPart(NamedTuple):
     directory: str
     tables: list[Table]
     support_curve: Table | None
+    harm: str
     training: list[Picture]
     users: dict[str, Any] | None
     no_users: str
@@ -95,6 +113,8 @@ def write_page(runs: Sequence[Path], output: Path, no_users: Mapping[Path, str])
 def _part(run: Path, name: str, folders: list[Folder], no_users: str) -> RunPart:
     environment = run / _ENVIRONMENT
     recorded = _read_environment(environment)
+    config = run / "config.yaml"
+    settings = read_mapping(config) if config.exists() else {}
     tables, training, curve = [], [], []
     for folder in folders:
         beside = folder.path / _ENVIRONMENT
@@ -102,18 +122,21 @@ def _part(run: Path, name: str, folders: list[Folder], no_users: str) -> RunPart
         pictures = pictures_of(folder.path)
         training += [picture for picture in pictures if picture.name in TRAINING]
         curve += [picture for picture in pictures if picture.name == CURVE]
-        pictures = [picture for picture in pictures if picture.name not in (*TRAINING, CURVE)]
-        tables.append(Table(folder.title, folder.overview, summary, pictures))
+        judged = None if folder.overview else read_verdict(folder.path, settings)
+        compared = [picture for picture in pictures if picture.name == DIFFERENCES]
+        elsewhere = (*TRAINING, CURVE, DIFFERENCES)
+        pictures = [picture for picture in pictures if picture.name not in elsewhere]
+        table = Table(folder.title, folder.overview, summary, pictures, judged, compared)
+        tables.append(table)
     if run not in [folder.path for folder in folders]:
         training += [picture for picture in pictures_of(run) if picture.name in TRAINING]
     by_rows = read_support_curve(run, "support curve", tables[0].summary.command)
-    config = run / "config.yaml"
-    settings = read_mapping(config) if config.exists() else {}
     return RunPart(
         name=name,
         directory=str(run),
         tables=tables,
         support_curve=by_rows and Table("", False, by_rows, curve),
+        harm=by_rows.notes[0] if by_rows else "",
         training=training,
         users=None if no_users else users_of(run),
         no_users=no_users,
@@ -148,7 +171,10 @@ def _rendered(parts: list[RunPart], beside: list[Beside]) -> str:
         lstrip_blocks=True,
     )
     templates.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "ensure_ascii": False}
-    style, script = (_asset(templates, name) for name in ("page.css", "page.js"))
+    templates.filters.update(legend=legend, position=lambda names, name: names.index(name) + 1)
+    templates.globals.update(number=count(1).__next__, across=across)
+    style = _asset(templates, "page.css")
+    script = "\n".join(_asset(templates, name) for name in _SCRIPTS)
     environments = [
         {key: part.environment[key] for key in _COMPARED if key in part.environment}
         for part in parts
@@ -157,6 +183,10 @@ def _rendered(parts: list[RunPart], beside: list[Beside]) -> str:
     return templates.get_template("page.html").render(
         parts=parts,
         beside=beside,
+        overall=across(
+            [table.verdict for part in parts for table in part.tables if table.verdict],
+            "runs" if all(len(part.tables) == 1 for part in parts) else "tables",
+        ),
         metrics=list(METRICS.values()),
         setting_differences=differences([part.settings for part in parts]),
         environment_differences=differences(environments),

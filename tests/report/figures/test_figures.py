@@ -15,6 +15,7 @@ from matplotlib.text import Text
 from metaselector.common.errors import DataError
 from metaselector.evaluate.results import REQUIRED
 from metaselector.evaluate.support_curve import DIFFERENCE_COLUMNS
+from metaselector.report.figures.differences import compared_rows
 from metaselector.report.figures.numbers import learned_numbers
 from metaselector.report.figures.results import comparison, heterogeneity, weights
 from metaselector.report.figures.run import FIGURES, write_figures
@@ -22,6 +23,7 @@ from metaselector.report.figures.style import GROUP_COLOURS, WIDTH
 from metaselector.report.figures.support_curve import support_curve
 from metaselector.report.figures.training import learned_rates, learning_curves
 from metaselector.report.support import SUPPORT_COLUMNS
+from tests.report.invented import differences as invented_differences
 
 _MODELS = {  # AUC, logloss
     "lr": (0.7861, 0.5588),
@@ -110,6 +112,7 @@ def _frames(seeds: list[int]) -> dict[str, pd.DataFrame]:
         columns=list(DIFFERENCE_COLUMNS),
     )
     return {
+        "differences": compared_rows(invented_differences()),
         "comparison": results,
         "support_sizes": support,
         "support_curve": curve,
@@ -275,7 +278,14 @@ def test_skips_what_has_no_data(tmp_path: Path) -> None:
     (tmp_path / "rates.csv").unlink()
     pd.read_csv(tmp_path / "history.csv").iloc[:0].to_csv(tmp_path / "history.csv", index=False)
     names = [path.stem for path in write_figures(tmp_path)]
-    assert names == ["comparison", "support_sizes", "support_curve", "heterogeneity", "weights"]
+    assert names == [
+        "differences",
+        "comparison",
+        "support_sizes",
+        "support_curve",
+        "heterogeneity",
+        "weights",
+    ]
 
 
 def test_needs_results(tmp_path: Path) -> None:

@@ -68,6 +68,41 @@ def test_the_chart_changes_with_the_user(page_file: Path, visit: Callable[..., A
     assert all(before != after for before, after in zip(*drawn, strict=True))
 
 
+def test_a_chosen_user_has_an_address(page_file: Path, visit: Callable[..., Any]) -> None:
+    page = visit(page_file)
+    assert "#" not in page.url
+    page.get_by_label("Find a user").fill("u12")
+    assert page.url.endswith("#user-u12")
+    assert page.locator(".user h3 a").get_attribute("href") == "#user-u12"
+    page.evaluate("location.hash = '#user-u7'")
+    page.wait_for_function("document.querySelector('.user h3').textContent === 'User u7'")
+    assert page.get_by_label("Find a user").input_value() == ""
+    assert page.locator(".list select").evaluate("s => s.selectedOptions[0].text").startswith("u7 ")
+    page.get_by_label("Find a user").fill("</SCRIPT>")
+    hostile = page.url
+    page.evaluate("location.hash = '#user-nobody'")
+    assert page.locator(".user h3").text_content() == f"User {USER}"
+    for address, user in ((hostile, USER), (hostile.partition("#")[0] + "#user-u3x", "u0")):
+        page.goto("about:blank")
+        page.goto(address)
+        assert page.locator(".user h3").text_content() == f"User {user}"
+
+
+def test_the_values_of_the_charts(page_file: Path, visit: Callable[..., Any]) -> None:
+    page = visit(page_file)
+    page.get_by_label("Find a user").fill("u12")
+    chart = page.locator(".chart .values").first
+    steps = rows(page, "Inner steps")
+    chart.focus()
+    page.keyboard.press("Home")
+    assert page.locator("#hint").text_content() == f"lr, step 0: {steps[0][2]}"
+    page.keyboard.press("ArrowRight")
+    assert page.locator("#hint").text_content() == f"lr, step 1: {steps[1][2]}"
+    page.locator(".user").get_by_role("button", name="lr", exact=True).click()
+    found = [row[5] for row in rows(page, "Test rows")]
+    assert found == sorted(found)
+
+
 def test_the_keyboard_is_enough(page_file: Path, visit: Callable[..., Any]) -> None:
     page = visit(page_file)
     page.keyboard.press("Tab")

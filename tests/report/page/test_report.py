@@ -56,15 +56,17 @@ def test_two_runs_side_by_side(
     )
     by_name = {line[0]: line[1:] for line in lines}
     ours = pd.read_csv(run.directory / "results.csv").set_index("model")
+    gauc = f"{ours.loc['lr', 'gauc']:.4f}"
     assert by_name["lr"] == [
-        f"*{ours.loc['lr', 'auc']:.4f}", f"*{ours.loc['lr', 'logloss']:.4f}", "0.2500", "0.7500",
+        f"*{ours.loc['lr', 'auc']:.4f}", f"*{ours.loc['lr', 'logloss']:.4f}", gauc,
+        "0.2500", "0.7500", gauc,
     ]  # fmt: skip
-    assert by_name["fm"][2:] == ["–", "–"]
+    assert by_name["fm"][3:] == ["–", "–", "–"]
     # What is best of its column in either run is not marked for that.
     best = ours["auc"].drop(["oracle-user", "oracle-sample", "lr", "fm"]).idxmax()
     assert not any(cell.startswith("*") for cell in by_name[best])
     same = f"{ours.loc['uniform', 'auc']:.4f}"
-    assert by_name["uniform"][0] == by_name["uniform"][2] == same, "equals are not marked"
+    assert by_name["uniform"][0] == by_name["uniform"][3] == same, "equals are not marked"
     assert by_name["selector.hidden_size"] == ["32", "7"]
     changed = [name for name in by_name if re.match("selector|adapt|meta_train|split", name)]
     assert changed == ["selector.hidden_size"]
@@ -106,7 +108,7 @@ def test_a_run_of_which_only_tables_were_kept(
     assert report(kept)[0] == 0
     page = visit(kept / "report.html")
     assert "The user explorer is not available" in page.locator("#run-1-users").text_content()
-    assert page.locator("figure img[src^='data:image/svg']").count() == 1
+    assert page.locator("figure img[src^='data:image/svg']").count() == 2  # and differences
     assert page.locator("figure img[src^='data:image/png']").count() == 1
     assert page.locator("#run-1-results th[scope=row]").count() > 10
     loaded = page.evaluate("[...document.images].every(image => image.naturalWidth > 100)")

@@ -1,22 +1,6 @@
-"use strict";
-// Shows one user of a run. Names and titles come from data, so set them as text, never as HTML.
+// Shows one user of a run.
 
-const SVG = "http://www.w3.org/2000/svg";
 const COLOURS = 7;
-
-function element(name, attributes = {}, ...children) {
-  const made = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  made.append(...children.map(child => (child instanceof Node ? child : String(child))));
-  return made;
-}
-
-function shape(name, attributes, ...children) {
-  const made = document.createElementNS(SVG, name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  made.append(...children);
-  return made;
-}
 
 const number = value => (value === null || value === undefined ? "" : value.toFixed(4));
 const share = value => (value === null ? "" : (value / 10000).toFixed(3));
@@ -37,6 +21,7 @@ function table(caption, columns, rows, kind = "") {
   const made = element("table", {}, element("caption", {}, caption),
     element("thead", {}, element("tr", {}, ...head)),
     element("tbody", {}, ...rows.map(row => element("tr", {}, ...row.map(cell)))));
+  makeSortable(made);
   const box = { class: `scroll ${kind}`, role: "region", tabindex: "0", "aria-label": caption };
   return element("div", box, made);
 }
@@ -53,7 +38,8 @@ function chart(title, lines, most) {
   const x = step => left + (width - left - right) * (steps ? step / steps : 0.5);
   const y = value => height - bottom - (height - top - bottom) * (value - low) / (high - low);
   const text = (content, attributes) => shape("text", attributes, content);
-  const drawn = shape("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": title });
+  const drawn = shape("svg", { viewBox: `0 0 ${width} ${height}`, class: "values", tabindex: "0",
+    role: "group", "aria-label": `${title}: use the arrow keys` });
   for (const part of [0, 0.5, 1]) {
     const value = low + part * (high - low);
     drawn.append(
@@ -71,7 +57,8 @@ function chart(title, lines, most) {
     const points = values.map((value, step) => [x(step).toFixed(1), y(value).toFixed(1)]);
     drawn.append(
       shape("polyline", { class: kind, points: points.join(" "), "data-name": name }),
-      ...points.map(([cx, cy]) => shape("circle", { class: `${kind} point`, cx, cy, r: 2 })));
+      ...points.map(([cx, cy], step) => shape("circle", { class: `${kind} point`, cx, cy, r: 2.5,
+        "data-hint": `${name}, step ${step}: ${number(values[step])}` })));
     const swatch = shape("svg", { viewBox: "0 0 28 10", "aria-hidden": "true" },
       shape("line", { class: kind, x1: 0, x2: 28, y1: 5, y2: 5 }));
     legend.append(element("li", {}, swatch, name));
@@ -140,6 +127,7 @@ function test(about, items, user) {
 class Explorer {
   constructor(root, { about, items, users }) {
     Object.assign(this, { about, items, users });
+    this.prefix = root.dataset.prefix;
     const [find, order, list] = root.querySelectorAll("input, select");
     Object.assign(this, { find, order, list });
     this.count = root.querySelector("[data-role=count]");
@@ -148,15 +136,15 @@ class Explorer {
     if (!about.scored.includes("uniform")) {
       for (const option of [...order.options].slice(3)) option.remove();
     }
-    find.addEventListener("input", () => this.fill());
-    order.addEventListener("change", () => this.fill());
-    list.addEventListener("change", () => this.show(users[Number(list.value)]));
+    find.addEventListener("input", () => this.choose(this.fill()));
+    order.addEventListener("change", () => this.choose(this.fill()));
+    list.addEventListener("change", () => this.choose(users[Number(list.value)]));
     find.addEventListener("keydown", event => {
       if (event.key !== "ArrowDown" && event.key !== "Enter") return;
       event.preventDefault();
       list.focus();
     });
-    this.fill();
+    this.show(this.fill());
   }
 
   // Rows and mean logloss over all tasks, of the explored model and of the uniform average.
@@ -171,6 +159,7 @@ class Explorer {
     return { rows, loss: loss / rows, gain: (other - loss) / rows };
   }
 
+  // List the users that match, and return the first one.
   fill() {
     const wanted = this.find.value.trim().toLowerCase();
     const compare = new Intl.Collator("en", { numeric: true }).compare;
@@ -192,18 +181,38 @@ class Explorer {
       return element("option", { value: places.get(user) }, `${user.name} · ${rows} · ${loss.toFixed(3)}`);
     }));
     this.count.textContent = found.length === 1 ? "1 user" : `${found.length} users`;
-    if (!found.length) {
-      this.user.replaceChildren(element("p", {}, "No user name matches."));
-      return;
-    }
-    this.list.selectedIndex = 0;
-    this.show(found[0]);
+    if (!found.length) this.user.replaceChildren(element("p", {}, "No user name matches."));
+    this.list.selectedIndex = found.length ? 0 : -1;
+    return found[0];
+  }
+
+  address(user) {
+    return `#${this.prefix}${encodeURIComponent(user.name)}`;
+  }
+
+  // A user that a reader chose is in the page's address, so that it can be sent.
+  choose(user) {
+    if (!user) return;
+    history.replaceState(null, "", this.address(user));
+    this.show(user);
+  }
+
+  // Show the user of the page's address, if it names one of this run.
+  follow() {
+    const user = this.users.find(user => this.address(user) === location.hash);
+    if (!user) return;
+    this.find.value = "";
+    this.fill();
+    this.list.value = String(this.users.indexOf(user));
+    this.show(user);
+    this.user.scrollIntoView();
   }
 
   show(user) {
+    if (!user) return;
     const { about, items } = this;
     this.user.replaceChildren(
-      element("h3", {}, `User ${user.name}`),
+      element("h3", {}, element("a", { href: this.address(user) }, `User ${user.name}`)),
       losses(about, user),
       ...(user.steps.length ? charts(about, user) : []),
       support(about, items, user),
@@ -213,5 +222,7 @@ class Explorer {
 
 const data = JSON.parse(document.getElementById("users").textContent);
 for (const root of document.querySelectorAll(".explorer")) {
-  new Explorer(root, data[Number(root.dataset.run)]);
+  const explorer = new Explorer(root, data[Number(root.dataset.run)]);
+  explorer.follow();
+  addEventListener("hashchange", () => explorer.follow());
 }
