@@ -65,7 +65,7 @@ def place(path: Path) -> str:
     if name in PAGES:
         return f"/{PAGES[name]}"
     if name.startswith("notebooks/") and name.endswith(".ipynb"):
-        return f"/{name}"  # docs/notebooks is a link to that folder
+        return f"/{name.removesuffix('.ipynb')}"  # a page of docs/notebooks, a link to that folder
     if name.startswith("benchmarks/results/") and name.endswith(".md"):
         return f"/{TABLES}"
     return f"/{os.path.relpath(path, DOCS)}"
