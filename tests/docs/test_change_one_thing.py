@@ -46,7 +46,7 @@ def parts() -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the examples, as in a clone, and all files of the page; the defaults have run."""
+    """A folder with the examples, as in a clone, and all files of the page."""
     folder = tmp_path_factory.mktemp("clone")
     shutil.copytree(ROOT / "examples", folder / "examples")
     (folder / "tiny.yaml").write_text(TINY)

@@ -78,7 +78,9 @@ def test_the_repository_has_no_dead_links() -> None:
 def test_a_link_of_the_repository(tmp_path: Path, link: str, reason: str | None) -> None:
     for name in links.FILES:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text("# A `heading`!\n`[code](is/no/link)`\n```\n[nor](this)\n```\n")
+        (tmp_path / name).write_text(
+            "# A `heading`!\n`[code](is/no/link)`\n```\n[nor](this)\n```\n"
+        )
     (tmp_path / "README.md").write_text(f"# Here\n[a link]({link})\n", encoding="utf-8")
     wanted = [] if reason is None else [f"README.md: {link}: {reason}"]
     assert list(links.dead_in_repository(tmp_path)) == wanted
