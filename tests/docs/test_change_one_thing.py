@@ -127,7 +127,7 @@ def test_the_inner_rule(defaults: pd.DataFrame, monkeypatch: pytest.MonkeyPatch)
     do("The inner rule", monkeypatch)
     changed = results("shop-rule")["logloss"] != defaults["logloss"]
     assert changed["metaselector"]
-    assert not changed[["lr", "fm", "uniform"]].any()
+    assert not changed[["lr", "fm", "sample-selector"]].any()
 
 
 @pytest.mark.slow
