@@ -125,7 +125,7 @@ check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-# Every warning is an error, and nothing is fetched.
+# Every warning is an error, dead links are warnings, and nothing is fetched.
 docs: $(STAMP)
 	$(BIN)/sphinx-build -q -W --keep-going -n -b html -d docs/_build/doctrees docs docs/_build/html
 	@echo docs/_build/html/index.html

@@ -16,7 +16,7 @@ release = version = metaselector.__version__
 project_copyright = ""
 
 extensions = [
-    "myst_parser",
+    "myst_nb",  # brings myst_parser
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "sphinx.ext.viewcode",
@@ -28,8 +28,10 @@ extensions = [
     "extensions.command_reference",
     "extensions.results",
     "extensions.reliability",
+    "extensions.links",
 ]
 exclude_patterns = ["_build"]
+nb_execution_mode = "off"  # their outputs are committed: make notebooks
 nitpicky = True
 
 myst_enable_extensions = ["dollarmath", "attrs_inline", "deflist", "colon_fence"]

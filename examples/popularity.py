@@ -1,4 +1,4 @@
-"""A custom base model in 20 lines, and a run with it beside LR, FM and DeepFM.
+"""A custom base model in 20 lines, and a run with it beside the default ones.
 
 python examples/popularity.py
 """

@@ -27,7 +27,7 @@ RUN = Path("runs/notebooks/movielens-100k")
 # %% [markdown]
 # ## Train
 #
-# `fit` downloads the data if necessary, prepares it, trains the base models (LR, FM and DeepFM) on
+# `fit` downloads the data if necessary, prepares it, trains the default base models on
 # three windows of time, and meta-trains MetaSelector on them. `evaluate` predicts every user's last
 # 10 % of rows with all models, scores the predictions, and returns the table.
 

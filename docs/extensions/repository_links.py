@@ -3,11 +3,12 @@
 Pages link to each other and to files of the repository by relative paths, and so do the files that
 they include (README.md, CHANGELOG.md, ...), relative to themselves. Here the paths become relative
 to docs/: a link to a Markdown file with a page leads to that page, a link to any other file offers
-it for download, and a link to a folder becomes plain text.
+it for download, and a link to a folder becomes plain text. So it is in the words of notebooks.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from pathlib import Path
@@ -49,18 +50,31 @@ def rewrite(text: str, folder: Path) -> str:
     return LINK.sub(link, text)
 
 
+def rewrite_notebook(text: str, folder: Path) -> str:
+    """The JSON `text` of a notebook in `folder`, with the links of its words rewritten."""
+    notebook = json.loads(text)
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "markdown":
+            cell["source"] = rewrite("".join(cell["source"]), folder)
+    return json.dumps(notebook)
+
+
 def place(path: Path) -> str:
     """The path by which pages of docs/ link to a file, from the root of docs/."""
     name = path.relative_to(ROOT).as_posix()
     if name in PAGES:
         return f"/{PAGES[name]}"
+    if name.startswith("notebooks/") and name.endswith(".ipynb"):
+        return f"/{name.removesuffix('.ipynb')}"  # a page of docs/notebooks, a link to that folder
     if name.startswith("benchmarks/results/") and name.endswith(".md"):
         return f"/{TABLES}"
     return f"/{os.path.relpath(path, DOCS)}"
 
 
 def _page(app: Sphinx, docname: str, source: list[str]) -> None:
-    source[0] = rewrite(source[0], Path(app.env.doc2path(docname)).parent)
+    path = Path(app.env.doc2path(docname)).resolve()
+    change = rewrite_notebook if path.suffix == ".ipynb" else rewrite
+    source[0] = change(source[0], path.parent)
 
 
 def _included(app: Sphinx, path: Path, docname: str, source: list[str]) -> None:

@@ -52,7 +52,7 @@ def ids_index_tables_only(subject: Subject) -> None:
     place[kept] = torch.arange(len(kept))
     small = {name: p[kept] if name in declared else p for name, p in params.items()}
     rows = subject.schema.num_ids
-    forgotten = sorted(n for n, p in params.items() if n not in declared and len(p) == rows)
+    forgotten = sorted(n for n, p in params.items() if n not in declared and p.shape[:1] == (rows,))
     advice = (
         f"; {', '.join(forgotten)} has one row per id: add it to `tables`"
         if forgotten

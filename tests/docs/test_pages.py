@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import typer
-from extensions import settings_reference
+from extensions import links, settings_reference
 
 from metaselector.cli import app
 
@@ -42,18 +42,11 @@ def test_every_block_of_code_is_closed(name: str, pages: dict[str, str]) -> None
     assert not inside
 
 
-def slug(heading: str) -> str:
-    """The anchor of a heading, on GitHub and on the site."""
-    return re.sub(r"[^\w\- ]", "", heading.lower().replace("`", "")).strip().replace(" ", "-")
-
-
 @pytest.mark.parametrize("name", markdown_files())
 def test_links_with_an_anchor_lead_to_a_heading(name: str, pages: dict[str, str]) -> None:
     for target, anchor in re.findall(r"\]\(([^)#\s]*\.md)?#([^)\s]+)\)", pages[name]):
         path = (ROOT / name).parent / target if target else ROOT / name
-        text = path.read_text(encoding="utf-8")
-        headings = {slug(words) for words in re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE)}
-        assert anchor in headings, f"{target}#{anchor}"
+        assert anchor in links.headings(path), f"{target}#{anchor}"
 
 
 NAMED = re.compile(r"\[`([\w.]+)`\]\(([^)\s]+\.py)\)")

@@ -48,8 +48,9 @@ def test_every_setting_is_there_with_its_default() -> None:
         if ".scores." in key
     }
     assert found.keys() == SETTINGS.keys()
-    own = {"base_models.<name>.scores.file", "base_models.<name>.pretrain.weight_decay"}
-    for key in SETTINGS.keys() - own:  # a file is required; lr has a weight_decay of its own
+    own = {"scores.file", "pretrain.weight_decay", "pretrain.weight_decay_rows"}
+    own = {f"base_models.<name>.{key}" for key in own}
+    for key in SETTINGS.keys() - own:  # a file is required; lr has weight decay of its own
         assert yaml.safe_load(SETTINGS[key].default.strip("`")) == found[key], key
 
 
@@ -117,10 +118,21 @@ def test_links_of_other_files_lead_to_pages() -> None:
     text = (
         "[a](CONTRIBUTING.md) [b](benchmarks/README.md#x) [c](docs/how-to/data.md) [d](examples)\n"
         "![e](benchmarks/results/movielens-100k/figures/comparison.png) [f](https://x.org/a)\n"
-        "[g](benchmarks/results/transfer/transfer.md) [h](setup.cfg) call[i](j)"
+        "[g](benchmarks/results/transfer/transfer.md) [h](setup.cfg) call[i](j)\n"
+        "[k](notebooks/06-several-tasks.ipynb) [l](notebooks/short.yaml)"
     )
     assert repository_links.rewrite(text, ROOT) == (
         "[a](/contributing.md) [b](/benchmarks/speed.md#x) [c](/how-to/data.md) d\n"
         "![e](/../benchmarks/results/movielens-100k/figures/comparison.png) [f](https://x.org/a)\n"
-        "[g](/benchmarks/tables.md) [h](/../setup.cfg) call[i](j)"
+        "[g](/benchmarks/tables.md) [h](/../setup.cfg) call[i](j)\n"
+        "[k](/notebooks/06-several-tasks) [l](/../notebooks/short.yaml)"
     )
+
+
+def test_links_of_notebooks_lead_to_pages() -> None:
+    code = {"cell_type": "code", "source": ["# [a](../docs/how-to/data.md)"]}
+    words = {"cell_type": "markdown", "source": ["See [several\n", "tasks](../docs/protocol.md)."]}
+    text = json.dumps({"cells": [code, words], "nbformat": 4})
+    found = json.loads(repository_links.rewrite_notebook(text, ROOT / "notebooks"))
+    assert found["cells"][0] == code
+    assert found["cells"][1]["source"] == "See [several\ntasks](/protocol.md)."

@@ -279,3 +279,18 @@ class Reader(LR):
 
 def test_the_data_have_the_fields_that_a_model_names() -> None:
     check_base_model(Reader)
+
+
+class Scaled(LR):
+    """Has a parameter without an axis."""
+
+    def __init__(self, num_ids: int, slot_fields: Sequence[int]) -> None:
+        super().__init__(num_ids, slot_fields)
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def forward(self, batch: Batch) -> Tensor:
+        return super().forward(batch) * self.scale
+
+
+def test_a_parameter_may_be_a_single_number() -> None:
+    check_base_model(Scaled)
