@@ -21,6 +21,7 @@ from metaselector.report.terminal import cell
 from metaselector.runs import environment
 from metaselector.runs.run import Run
 from metaselector.runs.saved_config import save_config
+from metaselector.runs.stage_costs import Measured, complete_stages, save_stages
 from metaselector.runs.stages.evaluate import evaluate, help_evaluate, own_metrics
 from metaselector.runs.stages.prepare import prepare_run
 from metaselector.runs.stages.train import meta_train_selectors, pretrain_base_models
@@ -28,11 +29,14 @@ from metaselector.training.distributed import workers
 from metaselector.training.distributed.launch import restarted
 
 
-def evaluate_and_report(run: Run, progress: Progress, started: float | None = None) -> None:
+def evaluate_and_report(
+    run: Run, progress: Progress, started: float | None = None, command: str | None = None
+) -> None:
     """Evaluate, write tables and figures, and print the summary.
 
     Args:
         started: ``time.perf_counter()`` at the start of the command, if that was earlier.
+        command: the command that tables name; by default this process's.
     """
     started = time.perf_counter() if started is None else started
     if not workers.is_main():
@@ -46,6 +50,8 @@ def evaluate_and_report(run: Run, progress: Progress, started: float | None = No
         device=run.config.device,
         data_sha256=run.dataset.digest(),
     )
+    if command is not None:
+        made_with["command"] = command
     if origin := load_origin(run.data_directory):
         made_with |= {"data_title": origin.title, "data_limit": origin.limit}
     save_config(run)
@@ -90,13 +96,19 @@ def reproduce(
     progress: Progress,
     *,
     prepared: bool = False,
+    command: str | None = None,
 ) -> None:
     """Go from raw data to tables and figures; checkpoints with the same settings are reused.
 
+    ``stages.csv`` says what each stage cost.
+
     Args:
         prepared: reuse prepared data too, if they are intact and have the run's settings.
+        command: the command that tables name; by default this process's.
     """
     started = time.perf_counter()
+    if workers.is_main():
+        progress = Measured(progress, run.directory)
     own_metrics(run.config)  # so that their errors show before hours of work
     if not workers.is_main():
         pass
@@ -109,7 +121,9 @@ def reproduce(
     workers.wait()
     pretrain_base_models(run, progress)
     meta_train_selectors(run, progress)
-    evaluate_and_report(run, progress, started)
+    evaluate_and_report(run, progress, started, command)
+    if workers.is_main():
+        save_stages(run.directory, complete_stages(run))
 
 
 def finds_prepared(run: Run, progress: Progress) -> bool:
