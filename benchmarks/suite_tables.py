@@ -93,7 +93,8 @@ def _tables_of(folder: Path) -> Iterator[Table]:
         dataset = only_value(results, "dataset", path)
         title, limits = read_origin(folder / "environment.json", dataset)
         split = only_value(results, "protocol", path)
-        task = next((p[len(_TASK) :] for p in path.parts if p.startswith(_TASK)), None)
+        below = path.relative_to(folder).parts
+        task = next((part[len(_TASK) :] for part in below if part.startswith(_TASK)), None)
         suffix = "" if task is None else f"/{task}"
         facts = _facts(folder / FACTS_FILE, split, task)
         yield Table(

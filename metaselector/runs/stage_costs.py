@@ -43,9 +43,8 @@ class Measured:
         >>> folder = Path(tempfile.mkdtemp())
         >>> with Measured(Silent(), folder).task("seed 3: train metaselector", 1) as advance:
         ...     advance()
-        >>> read_stages(folder)[["stage", "seed"]]
-                       stage  seed
-        0  train metaselector     3
+        >>> read_stages(folder)[["stage", "seed"]].to_numpy().tolist()
+        [['train metaselector', 3]]
     """
 
     def __init__(self, progress: Progress, directory: Path) -> None:
