@@ -18,6 +18,7 @@ from metaselector.common.files import write_text
 from metaselector.common.progress import Advance, Progress
 from metaselector.data.splitting.protocol import WINDOWS
 from metaselector.runs.run import Run
+from metaselector.training.distributed import workers
 
 STAGES_FILE = "stages.csv"
 COLUMNS = ("stage", "seed", "seconds", "peak_mb")
@@ -91,6 +92,16 @@ class Measured:
         again = [key in known for key in zip(kept["stage"], kept["seed"].fillna(-1), strict=True)]
         kept = kept[[not each for each in again]]
         save_stages(self._directory, pd.concat([kept, table]) if len(kept) else table)
+
+
+def measured(run: Run, progress: Progress) -> Progress:
+    """Return `progress` with the costs of its tasks written to the run's directory.
+
+    Of several workers, only the main one writes.
+    """
+    if isinstance(progress, Measured) or not workers.is_main():
+        return progress
+    return Measured(progress, run.directory)
 
 
 def read_stages(directory: Path) -> pd.DataFrame:

@@ -21,7 +21,7 @@ from metaselector.report.terminal import cell
 from metaselector.runs import environment
 from metaselector.runs.run import Run
 from metaselector.runs.saved_config import save_config
-from metaselector.runs.stage_costs import Measured, complete_stages, save_stages
+from metaselector.runs.stage_costs import complete_stages, measured, save_stages
 from metaselector.runs.stages.evaluate import evaluate, help_evaluate, own_metrics
 from metaselector.runs.stages.prepare import prepare_run
 from metaselector.runs.stages.train import meta_train_selectors, pretrain_base_models
@@ -34,6 +34,8 @@ def evaluate_and_report(
 ) -> None:
     """Evaluate, write tables and figures, and print the summary.
 
+    ``stages.csv`` says what each stage cost, earlier commands included.
+
     Args:
         started: ``time.perf_counter()`` at the start of the command, if that was earlier.
         command: the command that tables name; by default this process's.
@@ -42,6 +44,7 @@ def evaluate_and_report(
     if not workers.is_main():
         help_evaluate(run)
         return
+    progress = measured(run, progress)
     evaluate(run, progress)
     made_with = environment.describe(
         seconds=time.perf_counter() - started,
@@ -63,6 +66,7 @@ def evaluate_and_report(
             advance()
             figures = write_figures(folder)
             advance()
+    save_stages(run.directory, complete_stages(run))
     printer = console()
     print_summary(run.directory, printer)
     numbers = next(
@@ -100,15 +104,12 @@ def reproduce(
 ) -> None:
     """Go from raw data to tables and figures; checkpoints with the same settings are reused.
 
-    ``stages.csv`` says what each stage cost.
-
     Args:
         prepared: reuse prepared data too, if they are intact and have the run's settings.
         command: the command that tables name; by default this process's.
     """
     started = time.perf_counter()
-    if workers.is_main():
-        progress = Measured(progress, run.directory)
+    progress = measured(run, progress)
     own_metrics(run.config)  # so that their errors show before hours of work
     if not workers.is_main():
         pass
@@ -122,8 +123,6 @@ def reproduce(
     pretrain_base_models(run, progress)
     meta_train_selectors(run, progress)
     evaluate_and_report(run, progress, started, command)
-    if workers.is_main():
-        save_stages(run.directory, complete_stages(run))
 
 
 def finds_prepared(run: Run, progress: Progress) -> bool:
