@@ -5,7 +5,8 @@
 #                           PROTOCOL=global: train before a date, predict everybody's rows after it
 #                           SEEDS="0 1": these random seeds
 #   make publish            the main job, its results copied into benchmarks/results/
-#   make tables             the long table over five seeds, into benchmarks/results/movielens-100k-warm/
+#   make tables             the long tables of all data sets, into benchmarks/results/
+#                           SUITE_DATA=folder: their files     ONLY="movielens-100k-warm": some of them
 #   make multitask          multi-task models beside single-task ones, into benchmarks/results/multitask/
 #   make test               the test suite; skips tests whose requirements are missing, with the reason
 #   make test-all           the slow tests too, after installing what make browser and make peers install
@@ -32,6 +33,8 @@ data_option := $(if $(DATA),--data "$(DATA)")
 
 reproduce_options := $(data_option) $(if $(SEEDS),$(foreach seed,$(SEEDS),--seed $(seed)))
 reproduce_options += $(if $(PROTOCOL),--protocol $(PROTOCOL))
+suite_options := $(if $(SUITE_DATA),--data-folder "$(SUITE_DATA)") $(foreach name,$(ONLY),--only $(name))
+
 ifdef SMOKE
 reproduce_options += --config benchmarks/configs/smoke.yaml
 reproduce_options += --run runs/movielens-100k$(addprefix -,$(filter-out warm,$(PROTOCOL)))-smoke
@@ -59,7 +62,7 @@ publish: $(STAMP)
 	scripts/publish_results.sh $(BIN)/metaselector
 
 tables: $(STAMP)
-	$(BIN)/python -m benchmarks.tables --dataset movielens-100k --protocol warm --seeds 5 $(data_option)
+	$(BIN)/python -m benchmarks.tables --suite $(suite_options)
 
 multitask: $(STAMP)
 	$(BIN)/python -m benchmarks.multitask

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Mapping
@@ -15,6 +16,7 @@ from rich.table import Table
 
 from benchmarks import measure
 from metaselector.common.errors import UserError
+from metaselector.runs import environment
 
 JsonOption = Annotated[Path, typer.Option("--json", help="JSON file to write the figures to.")]
 DataOption = Annotated[
@@ -38,6 +40,11 @@ SeedsOption = Annotated[int, typer.Option(min=1, help="Number of seeds, starting
 RunsOption = Annotated[Path, typer.Option(help="Folder to keep the runs in.")]
 ConfigOption = Annotated[Path, typer.Option(help="YAML file of settings.")]
 OutputOption = Annotated[Path, typer.Option(help="Folder to write the results to.")]
+
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; may be repeated."),
+]
 
 
 class Timing(NamedTuple):
@@ -100,6 +107,30 @@ def run(app: typer.Typer) -> None:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+
+
+def published_command(left_out: Mapping[str, bool] = {}) -> str:
+    """The command line of this process for readers elsewhere: paths outside this folder are names.
+
+    Args:
+        left_out: options of this machine, such as ``--run``, that are left out, and whether each
+            has a value.
+    """
+    words, found = iter(shlex.split(environment.command())), []
+    for word in words:
+        option, equals, value = word.partition("=")
+        if option in left_out:
+            if left_out[option] and not equals:
+                next(words, None)
+            continue
+        found.append(f"{option}={_near(value)}" if equals else _near(word))
+    return shlex.join(found)
+
+
+def _near(word: str) -> str:
+    """A path that leaves the current folder as its name; anything else as it is."""
+    path = Path(word)
+    return path.name if path.is_absolute() or ".." in path.parts else word
 
 
 def print_table(first: str, others: list[str], rows: Mapping[str, list[str]], title: str) -> None:

@@ -4,7 +4,7 @@
 
 trains MetaSelector on MovieLens-100K with two workers of one thread each, for every
 ``meta_train.comm`` in :data:`WAYS`. The workers are connected by a cable of several bandwidths
-(:mod:`benchmarks.communication_network`). The base models are those of the run of ``make tables``;
+(:mod:`benchmarks.communication_network`). The base models are those of the first long table;
 missing ones are trained first. Earlier trainings and timings are reused; they are kept in the run's
 directory ``communication``, which must be removed after a change of the code. Few steps are timed,
 in turns. On a busy machine processor times are more reliable than wall-clock times; both are kept.

@@ -66,11 +66,12 @@ def pretrain(options: Options) -> None:
     """Train the base models of a run with prepared data."""
     from metaselector.report.terminal import print_transfer
     from metaselector.runs.saved_config import kept_config
+    from metaselector.runs.stage_costs import measured
     from metaselector.runs.stages.train import pretrain_base_models
 
     this = open_run(options)
     with training(this) as progress, kept_config(this):
-        pretrain_base_models(this, progress)
+        pretrain_base_models(this, measured(this, progress))
     if this.source is not None:
         print_transfer(this.directory, console())
 
@@ -79,11 +80,12 @@ def pretrain(options: Options) -> None:
 def meta_train(options: Options) -> None:
     """Train the sample-level selector and MetaSelector (simplified, joint) on pretrained models."""
     from metaselector.runs.saved_config import kept_config
+    from metaselector.runs.stage_costs import measured
     from metaselector.runs.stages.train import meta_train_selectors
 
     this = open_run(options)
     with training(this) as progress, kept_config(this):
-        meta_train_selectors(this, progress)
+        meta_train_selectors(this, measured(this, progress))
 
 
 @with_options(

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 import pytest
@@ -16,6 +16,8 @@ import torch
 import yaml
 
 from benchmarks import tables
+from benchmarks.data_facts import FACTS_FILE
+from benchmarks.long_table import MADE_WITH, TABLE
 from metaselector.common.errors import UserError
 
 ROOT = Path(__file__).parents[2]
@@ -62,8 +64,9 @@ def made(
 
 
 def test_the_tables_and_what_they_come_from_are_kept(made: Made) -> None:
-    assert sorted(path.name for path in made.output.iterdir()) == sorted(tables.PROTOCOLS["warm"])
-    for name in tables.PROTOCOLS["warm"]:
+    kept = {*TABLE, *MADE_WITH, "rivals.csv"}
+    assert {path.name for path in made.output.iterdir()} == {*kept, FACTS_FILE}
+    for name in kept:
         assert (made.output / name).read_bytes() == (made.run / name).read_bytes()
 
 
@@ -83,8 +86,28 @@ def test_settings_and_environment_say_how_to_make_them_again(made: Made) -> None
     assert settings["seeds"] == [0, 1]
     assert settings["adapt"]["support_size"] == 5
     made_with = json.loads((made.output / "environment.json").read_text())
-    expected = shlex.join(["python", "-m", "benchmarks.tables", *made.arguments])
-    assert made_with["command"] == expected
+    arguments = ["--protocol", "warm", "--seeds", "2", "--data", "raw", "--config", "tiny.yaml"]
+    expected = shlex.join(["python", "-m", "benchmarks.tables", *arguments])
+    assert made_with["command"] == expected  # without folders of this machine
+    assert f"Command: `{expected}`" in (made.output / "summary.md").read_text(encoding="utf-8")
+
+
+def test_every_stage_has_its_costs(made: Made) -> None:
+    stages = pd.read_csv(made.output / "stages.csv", keep_default_na=False, na_values=[""])
+    assert list(stages.columns) == ["stage", "seed", "seconds", "peak_mb"]
+    assert stages["stage"][0] == "prepare data"
+    assert stages[["seconds", "peak_mb"]].notna().all(axis=None) or sys.platform == "win32"
+    by_seed = stages.dropna(subset="seed").groupby("seed")["stage"].agg(set)
+    windows = ("early", "train", "full")
+    trained = {f"pretrain {name} ({window})" for name in ("lr", "fm") for window in windows}
+    assert set(by_seed.index) == {0, 1}
+    for names in by_seed:
+        assert trained | {"train sample-selector", "train metaselector"} <= names
+    others = set(stages.loc[stages["seed"].isna(), "stage"])
+    assert {"evaluate warm-chronological", "bootstrap over users"} <= others
+    made_with = json.loads((made.output / "environment.json").read_text())
+    training = stages.loc[stages["stage"].str.contains("train"), "seconds"].sum()
+    assert training == pytest.approx(made_with["training_seconds"], abs=1)
 
 
 def test_a_second_time_uses_the_checkpoints(made: Made) -> None:
@@ -92,9 +115,25 @@ def test_a_second_time_uses_the_checkpoints(made: Made) -> None:
     assert checkpoints
     before = [path.stat().st_mtime_ns for path in checkpoints]
     results = (made.output / "results.csv").read_bytes()
+    stages = pd.read_csv(made.output / "stages.csv").set_index(["stage", "seed"])
     tables.app(made.arguments, standalone_mode=False)
     assert [path.stat().st_mtime_ns for path in checkpoints] == before
     assert (made.output / "results.csv").read_bytes() == results
+    again = pd.read_csv(made.output / "stages.csv").set_index(["stage", "seed"])
+    assert again.index.equals(stages.index)
+    trained = stages.index.get_level_values("stage").str.startswith(("train ", "pretrain "))
+    pd.testing.assert_frame_equal(again[trained], stages[trained])
+
+
+@pytest.mark.parametrize("option", [{"only": ["movielens-100k-warm"]}, {"summary_only": True}])
+def test_options_of_the_suite_need_it(option: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match="need --suite"):
+        tables.main(**option)
+
+
+def test_the_suite_takes_no_options_of_a_single_table() -> None:
+    with pytest.raises(UserError, match="--protocol is for a single table; choose with --only"):
+        tables.main(suite=True, protocol="cold")
 
 
 def test_an_unknown_protocol_is_named_before_anything_is_made(tmp_path: Path) -> None:
@@ -120,6 +159,7 @@ def test_new_users_have_a_table_for_every_support(
     torch.set_num_threads(before)
     kept = tmp_path / "results" / "movielens-100k-cold"
     found = {str(path.relative_to(kept)) for path in kept.rglob("*.*")}
-    of_sizes = {f"support-{n}/{file}" for n in (3, 6) for file in tables.TABLE}
-    assert found == {*tables.PROTOCOLS["cold"], *of_sizes}
+    of_sizes = {f"support-{n}/{file}" for n in (3, 6) for file in (*TABLE, "rivals.csv")}
+    own = {"support.csv", "summary.md", "summary.tex", *MADE_WITH, FACTS_FILE}
+    assert found == {*own, *of_sizes}
     assert set(pd.read_csv(kept / "support.csv")["support_size"]) == {3, 6}

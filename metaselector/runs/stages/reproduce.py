@@ -21,6 +21,7 @@ from metaselector.report.terminal import cell
 from metaselector.runs import environment
 from metaselector.runs.run import Run
 from metaselector.runs.saved_config import save_config
+from metaselector.runs.stage_costs import complete_stages, measured, save_stages
 from metaselector.runs.stages.evaluate import evaluate, help_evaluate, own_metrics
 from metaselector.runs.stages.prepare import prepare_run
 from metaselector.runs.stages.train import meta_train_selectors, pretrain_base_models
@@ -28,16 +29,22 @@ from metaselector.training.distributed import workers
 from metaselector.training.distributed.launch import restarted
 
 
-def evaluate_and_report(run: Run, progress: Progress, started: float | None = None) -> None:
+def evaluate_and_report(
+    run: Run, progress: Progress, started: float | None = None, command: str | None = None
+) -> None:
     """Evaluate, write tables and figures, and print the summary.
+
+    ``stages.csv`` says what each stage cost, earlier commands included.
 
     Args:
         started: ``time.perf_counter()`` at the start of the command, if that was earlier.
+        command: the command that tables name; by default this process's.
     """
     started = time.perf_counter() if started is None else started
     if not workers.is_main():
         help_evaluate(run)
         return
+    progress = measured(run, progress)
     evaluate(run, progress)
     made_with = environment.describe(
         seconds=time.perf_counter() - started,
@@ -46,6 +53,8 @@ def evaluate_and_report(run: Run, progress: Progress, started: float | None = No
         device=run.config.device,
         data_sha256=run.dataset.digest(),
     )
+    if command is not None:
+        made_with["command"] = command
     if origin := load_origin(run.data_directory):
         made_with |= {"data_title": origin.title, "data_limit": origin.limit}
     save_config(run)
@@ -57,6 +66,7 @@ def evaluate_and_report(run: Run, progress: Progress, started: float | None = No
             advance()
             figures = write_figures(folder)
             advance()
+    save_stages(run.directory, complete_stages(run))
     printer = console()
     print_summary(run.directory, printer)
     numbers = next(
@@ -90,13 +100,16 @@ def reproduce(
     progress: Progress,
     *,
     prepared: bool = False,
+    command: str | None = None,
 ) -> None:
     """Go from raw data to tables and figures; checkpoints with the same settings are reused.
 
     Args:
         prepared: reuse prepared data too, if they are intact and have the run's settings.
+        command: the command that tables name; by default this process's.
     """
     started = time.perf_counter()
+    progress = measured(run, progress)
     own_metrics(run.config)  # so that their errors show before hours of work
     if not workers.is_main():
         pass
@@ -109,7 +122,7 @@ def reproduce(
     workers.wait()
     pretrain_base_models(run, progress)
     meta_train_selectors(run, progress)
-    evaluate_and_report(run, progress, started)
+    evaluate_and_report(run, progress, started, command)
 
 
 def finds_prepared(run: Run, progress: Progress) -> bool:
