@@ -20,6 +20,7 @@ from metaselector.common.progress import Progress, Silent
 from metaselector.config import Config, load_config
 from metaselector.data.own.frame import plain, write_log
 from metaselector.inference.adapted_user import AdaptedUser
+from metaselector.inference.model_card import CARD_DATA, ModelCard
 from metaselector.inference.trained import TrainedModel, open_trained
 from metaselector.meta.variants import Variant
 from metaselector.report.support import SUPPORT_FILE
@@ -180,12 +181,29 @@ class MetaSelector:
         )
 
     def save(self, directory: Path | str) -> None:
-        """Write everything that prediction needs, without the training rows, for :meth:`load`.
+        """Write everything that prediction needs, without the training rows, and :attr:`card`.
 
         Raises:
             ConfigError: a similarity of rows cannot be saved.
         """
+        card = self.card  # before a directory that holds this very model is replaced
         self.trained.save(Path(directory))
+        if card is not None:
+            card.write(Path(directory))
+
+    @property
+    def card(self) -> ModelCard | None:
+        """What to know of the model before using it; ``print(model.card.markdown())``.
+
+        None if it was loaded from a directory without one. Raises :class:`UserError` before
+        :meth:`fit`.
+        """
+        if self._run is not None:
+            return ModelCard.of_run(self.trained, self._run)
+        place = self._directory if self.trained else None
+        if place is None or not (place / CARD_DATA).exists():
+            return None
+        return ModelCard.read(place)
 
     @classmethod
     def load(

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 from pyarrow import parquet
@@ -18,6 +19,7 @@ from metaselector.data.preparation.given_labels import warn_labels
 from metaselector.data.preparation.given_rows import RawRows
 from metaselector.data.preparation.unknown import find_unknown, warn_apart, warn_unknown
 from metaselector.inference.adapted_user import weights_frame
+from metaselector.inference.popular import popular_items
 from metaselector.inference.trained import TrainedModel
 
 _SEPARATORS: Mapping[str, str] = {".csv": ",", ".tsv": "\t"}
@@ -31,11 +33,19 @@ _INTEGERS = {
 
 
 def predicted_table(
-    trained: TrainedModel, history: Path, candidates: Path, *, allow_unknown: bool = False
+    trained: TrainedModel,
+    history: Path,
+    candidates: Path | None,
+    *,
+    items: int = 10,
+    allow_unknown: bool = False,
 ) -> pa.Table:
     """Predict the rows of `candidates`, adapted to each user's `history`.
 
     Args:
+        candidates: None: those of :func:`~metaselector.inference.popular.popular_items`, each
+            user's most probable first.
+        items: how many of these per user.
         allow_unknown: as for :class:`~metaselector.inference.adapted_user.AdaptedUser`.
 
     Returns:
@@ -52,7 +62,10 @@ def predicted_table(
         LabelWarning: a label of the history holds 0 and 1 where ratings are expected.
     """
     past = given_file(trained.encoder, history, labelled=True)
-    asked = given_file(trained.encoder, candidates, labelled=False, every_column=True)
+    if candidates is None:
+        asked = popular_items(trained.encoder, past, items)
+    else:
+        asked = given_file(trained.encoder, candidates, labelled=False, every_column=True)
     unknown = [find_unknown(trained.encoder, given, allow=allow_unknown) for given in (past, asked)]
     found = trained.predict(past, asked)
     for given, strangers in zip((past, asked), unknown, strict=True):
@@ -70,7 +83,13 @@ def predicted_table(
     table = _table(asked).drop_columns([name for name in asked.names if name in made])
     for name, values in made.items():
         table = table.append_column(name, pa.array(values))
-    return table
+    return table if candidates is not None else _best_first(trained, table, names[0])
+
+
+def _best_first(trained: TrainedModel, table: pa.Table, probability: str) -> pa.Table:
+    """The rows of each user by falling probability, users as they are."""
+    users = pd.factorize(np.array(table[trained.encoder.rows.column("user")].to_pylist()))[0]
+    return table.take(pa.array(np.lexsort((-table[probability].to_numpy(), users))))
 
 
 def _table(given: RawRows) -> pa.Table:
