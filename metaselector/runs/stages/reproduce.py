@@ -10,9 +10,10 @@ from pathlib import Path
 from metaselector.common.errors import CheckpointError, DataError
 from metaselector.common.files import write_text
 from metaselector.common.progress import Progress
-from metaselector.common.streams import console, say
+from metaselector.common.streams import console, put_out, say
 from metaselector.config.plugins.consent import named_code
 from metaselector.data.preparation.origin import load_origin
+from metaselector.report.as_json import as_text, run_results
 from metaselector.report.figures.run import write_figures
 from metaselector.report.support import SUPPORT_FILE
 from metaselector.report.tables import print_summary, write_tables
@@ -28,11 +29,14 @@ from metaselector.training.distributed import workers
 from metaselector.training.distributed.launch import restarted
 
 
-def evaluate_and_report(run: Run, progress: Progress, started: float | None = None) -> None:
+def evaluate_and_report(
+    run: Run, progress: Progress, started: float | None = None, *, as_json: bool = False
+) -> None:
     """Evaluate, write tables and figures, and print the summary.
 
     Args:
         started: ``time.perf_counter()`` at the start of the command, if that was earlier.
+        as_json: print everything as JSON instead.
     """
     started = time.perf_counter() if started is None else started
     if not workers.is_main():
@@ -57,14 +61,18 @@ def evaluate_and_report(run: Run, progress: Progress, started: float | None = No
             advance()
             figures = write_figures(folder)
             advance()
-    printer = console()
-    print_summary(run.directory, printer)
     numbers = next(
         name
         for name in (TASKS_FILE, SUPPORT_FILE, "results.csv")
         if (run.directory / name).exists()
     )
-    for path in (*folders[:-1], run.directory / numbers, *tables, *figures):
+    written = (*folders[:-1], run.directory / numbers, *tables, *figures)
+    if as_json:
+        put_out(as_text(run_results(run.directory, folders, written)))
+        return
+    printer = console()
+    print_summary(run.directory, printer)
+    for path in written:
         say(path)
     consent = ["--allow-code"] if named_code(run.config.model_dump(mode="json")) else []
     page = shlex.join(["metaselector", "report", str(run.directory), *consent])
@@ -90,11 +98,13 @@ def reproduce(
     progress: Progress,
     *,
     prepared: bool = False,
+    as_json: bool = False,
 ) -> None:
     """Go from raw data to tables and figures; checkpoints with the same settings are reused.
 
     Args:
         prepared: reuse prepared data too, if they are intact and have the run's settings.
+        as_json: as for :func:`evaluate_and_report`.
     """
     started = time.perf_counter()
     own_metrics(run.config)  # so that their errors show before hours of work
@@ -109,7 +119,7 @@ def reproduce(
     workers.wait()
     pretrain_base_models(run, progress)
     meta_train_selectors(run, progress)
-    evaluate_and_report(run, progress, started)
+    evaluate_and_report(run, progress, started, as_json=as_json)
 
 
 def finds_prepared(run: Run, progress: Progress) -> bool:
