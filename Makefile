@@ -11,6 +11,7 @@
 #   make test               the test suite; skips tests whose requirements are missing, with the reason
 #   make test-all           the slow tests too, after installing what make browser and make peers install
 #   make test-oldest-torch  engines and kernels on the oldest supported torch, in .venv-oldest-torch (6 GB)
+#   make test-pythons       the same and the command line, on Python 3.11 to 3.13 and the oldest and newest torch
 #   make browser            Chromium, in which the tests open the HTML report
 #   make peers              the libraries that engines and multi-task models are compared with
 #   make docs               the documentation as a site, into docs/_build/html/
@@ -40,7 +41,8 @@ reproduce_options += --config benchmarks/configs/smoke.yaml
 reproduce_options += --run runs/movielens-100k$(addprefix -,$(filter-out warm,$(PROTOCOL)))-smoke
 endif
 
-.PHONY: help setup reproduce publish tables multitask test test-all test-oldest-torch browser peers
+.PHONY: help setup reproduce publish tables multitask test test-all test-oldest-torch test-pythons
+.PHONY: browser peers
 .PHONY: benchmark fuzz benchmark-peers notebooks notebooks-check check docs format clean
 .DEFAULT_GOAL := help
 
@@ -48,6 +50,7 @@ help:
 	@sed -n 's/^#  *\(make .*\)/  \1/p' Makefile
 
 setup: $(STAMP)
+	@echo 'next: $(BIN)/metaselector data schema YOUR.csv --output YOUR.yaml'
 
 $(STAMP): setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11 ...")'
@@ -78,6 +81,9 @@ test-all: peers browser
 
 test-oldest-torch:
 	scripts/test_oldest_torch.sh
+
+test-pythons:
+	scripts/test_pythons.sh
 
 browser:
 	@scripts/install_browser.sh

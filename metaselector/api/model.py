@@ -22,6 +22,7 @@ from metaselector.common.errors import ConfigError, UserError
 from metaselector.common.progress import Progress
 from metaselector.config import Config
 from metaselector.data.own.frame import write_log
+from metaselector.inference.model_card import CARD_DATA, ModelCard
 from metaselector.inference.trained import TrainedModel, open_trained
 from metaselector.meta.variants import Variant
 from metaselector.report.support import SUPPORT_FILE
@@ -194,6 +195,31 @@ class MetaSelector(Predictor, Parameters):
             return None if found.empty or not {*_SHOWN} <= {*found} else found
         except (OSError, ValueError):  # none was written, or somebody has changed it
             return None
+
+    def save(self, directory: Path | str) -> None:
+        """Write everything that prediction needs, without the training rows, and :attr:`card`.
+
+        Raises:
+            ConfigError: a similarity of rows cannot be saved.
+        """
+        card = self.card  # before a directory that holds this very model is replaced
+        self.trained.save(Path(directory))
+        if card is not None:
+            card.write(Path(directory))
+
+    @property
+    def card(self) -> ModelCard | None:
+        """What to know of the model before using it; ``print(model.card.markdown())``.
+
+        None if it was loaded from a directory without one. Raises :class:`UserError` before
+        :meth:`fit`.
+        """
+        if self._run is not None:
+            return ModelCard.of_run(self.trained, self._run)
+        place = self._directory if self.trained else None
+        if place is None or not (place / CARD_DATA).exists():
+            return None
+        return ModelCard.read(place)
 
     @classmethod
     def load(

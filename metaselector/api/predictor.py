@@ -116,11 +116,3 @@ class Predictor(ABC):
         """
         users = AdaptedUsers(self.trained, histories, remember=False)
         return users.score(candidates, metric=metric, task=task)
-
-    def save(self, directory: Path | str) -> None:
-        """Write everything that prediction needs, without the training rows, for :meth:`load`.
-
-        Raises:
-            ConfigError: a similarity of rows cannot be saved.
-        """
-        self.trained.save(Path(directory))

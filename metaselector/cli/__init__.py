@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -20,11 +20,13 @@ from metaselector.cli.headroom import headroom
 from metaselector.cli.inference import explain, predict
 from metaselector.cli.notes import noted
 from metaselector.cli.report import report
+from metaselector.cli.saving import card, save
 from metaselector.cli.settings import config_command, plugins
 from metaselector.cli.training import meta_train, pretrain, reproduce
 from metaselector.cli.tuning import tune
+from metaselector.common import __version__
 from metaselector.common.errors import UserError
-from metaselector.common.streams import sturdy_streams, tell
+from metaselector.common.streams import say, sturdy_streams, tell
 from metaselector.common.text import one_line
 from metaselector.training.distributed import launch
 
@@ -58,14 +60,35 @@ def _printable() -> Iterator[None]:
 app = typer.Typer(
     name="metaselector",
     cls=_Commands,
-    help="User-level adaptive model selection for recommenders.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        say(f"metaselector {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version and exit.", is_eager=True, callback=_version
+        ),
+    ] = False,
+) -> None:
+    """User-level adaptive model selection for recommenders."""
+
+
 app.add_typer(data_app, name="data")
 app.command()(predict)
 app.command()(explain)
+app.command()(save)
+app.command()(card)
 app.command()(report)
 app.command("config")(config_command)
 app.command()(plugins)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from metaselector.cli.declare import Options, with_options
+from metaselector.cli.next_step import tell_next
 from metaselector.cli.opening import load, open_run
 from metaselector.cli.options import (
     ALLOW_CODE,
@@ -16,11 +17,13 @@ from metaselector.cli.options import (
     DATA_DIRECTORY,
     DATASET,
     FETCHED,
+    JSON,
     PROTOCOL,
+    QUIET,
     RUN,
     SET,
 )
-from metaselector.common.streams import console, put_out, say
+from metaselector.common.streams import console, put_out, say, tell
 
 data_app = typer.Typer(help="Fetch, describe and prepare data sets.", no_args_is_help=True)
 
@@ -41,18 +44,8 @@ def data_fetch(
 
 
 @data_app.command("describe")
-@with_options(DATASET, DATA, DATA_DIRECTORY, CONFIG, SET, "json", ALLOW_CODE)
-def data_describe(
-    options: Options,
-    data: Path | None,
-    data_directory: Path,
-    json: Annotated[
-        Path | None,
-        typer.Option(
-            "--json", help="Also write the description to this JSON file.", show_default="none"
-        ),
-    ] = None,
-) -> None:
+@with_options(DATASET, DATA, DATA_DIRECTORY, CONFIG, SET, ALLOW_CODE, JSON, QUIET)
+def data_describe(options: Options, data: Path | None, data_directory: Path, as_json: bool) -> None:
     """Describe raw data: counts, labels, times, features, and warnings.
 
     Of the settings, only dataset, data.label_threshold, data.min_user_rows, data.min_user_lists,
@@ -63,7 +56,7 @@ def data_describe(
     from metaselector.data.registry import read
     from metaselector.data.splitting.dates import given_dates
     from metaselector.data.splitting.windows import Windows
-    from metaselector.report.profile import print_profile, write_profile
+    from metaselector.report.profile import print_profile, profile_json
 
     settings = load(options, options.config)
     source = fetch(settings.dataset, data_directory) if data is None else data
@@ -78,13 +71,14 @@ def data_describe(
         by_date=settings.by_date,
         dates=given_dates(settings),
     )
-    print_profile(profile, console())
-    if json is not None:
-        write_profile(profile, json)
+    if as_json:
+        put_out(profile_json(profile))
+    else:
+        print_profile(profile, console())
 
 
 @data_app.command("prepare")
-@with_options(RUN, DATASET, PROTOCOL, DATA, DATA_DIRECTORY, CONFIG, SET, ALLOW_CODE)
+@with_options(RUN, DATASET, PROTOCOL, DATA, DATA_DIRECTORY, CONFIG, SET, ALLOW_CODE, QUIET)
 def data_prepare(options: Options, data: Path | None, data_directory: Path) -> None:
     """Read raw files, encode them, and save the prepared data set in the run's directory."""
     from metaselector.runs.lock import locked
@@ -115,10 +109,14 @@ def data_schema(
     ] = None,
 ) -> None:
     """Draft a schema, the YAML file that describes your columns; guesses are marked."""
-    from metaselector.data.own.draft import draft, write_draft
+    from metaselector.data.own.draft import draft, marks, write_draft
 
     if output is None:
         put_out(draft(file))
-    else:
-        write_draft(file, output)
-        say(output)
+        return
+    write_draft(file, output)
+    say(output)
+    checks = marks(output.read_text(encoding="utf-8"))
+    if checks:
+        tell(f"note: look at {checks} of its lines, which are marked `# check:`")
+    tell_next("reproduce", "--dataset", output)

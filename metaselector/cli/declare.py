@@ -11,6 +11,8 @@ from typing import Annotated, Any, NamedTuple, get_type_hints
 
 import typer
 
+from metaselector.cli.notes import noted
+
 _RECEIVER = "options"
 """The parameter of a command that receives the values of its shared options."""
 
@@ -28,6 +30,7 @@ class Options:
         base_models: ``FILE.py:CLASS`` of each ``--base-model``.
         allow_code: whether files of settings may name code that the command line does not.
         resume: whether to continue with the run's own settings.
+        quiet: whether to print no progress and no notes.
     """
 
     settings: Mapping[str, Any]
@@ -37,6 +40,7 @@ class Options:
     base_models: list[str] | None = None
     allow_code: bool = False
     resume: bool = False
+    quiet: bool = False
 
 
 class SharedOption(NamedTuple):
@@ -97,8 +101,9 @@ def with_options(
 
         @wraps(command)
         def run(**values: Any) -> None:
-            values[_RECEIVER] = _options(shared, values)
-            command(**{name: values[name] for name in received})
+            values[_RECEIVER] = given = _options(shared, values)
+            with noted(quiet=given.quiet):
+                command(**{name: values[name] for name in received})
 
         parameters = [
             *(parameter for name, parameter in own.items() if name not in listed),

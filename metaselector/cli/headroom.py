@@ -8,15 +8,15 @@ from typing import Annotated
 import typer
 
 from metaselector.cli.declare import Options, with_options
-from metaselector.cli.opening import open_run
-from metaselector.cli.options import ALLOW_CODE, RUN
+from metaselector.cli.opening import open_run, progress
+from metaselector.cli.options import ALLOW_CODE, JSON, QUIET, RUN
 from metaselector.common.errors import UserError
-from metaselector.common.streams import console, say
+from metaselector.common.streams import console, put_out, say
 
 HEADROOM_FILE = "headroom.csv"
 
 
-@with_options(RUN, "predictions", "output", "seed", "resamples", ALLOW_CODE)
+@with_options(RUN, "predictions", "output", "seed", "resamples", ALLOW_CODE, JSON, QUIET)
 def headroom(
     options: Options,
     predictions: Annotated[
@@ -45,6 +45,7 @@ def headroom(
     resamples: Annotated[
         int, typer.Option(min=1, help="Resamples of users for the intervals.")
     ] = 1000,
+    as_json: bool = False,
 ) -> None:
     """Measure how much choosing one base model per user can win, before meta-training anything.
 
@@ -58,8 +59,8 @@ def headroom(
     import numpy as np
 
     from metaselector.common.files import write_text
-    from metaselector.common.progress import Bars
     from metaselector.evaluate.headroom_table import headroom_table, read_wide
+    from metaselector.report.as_json import as_text, records
     from metaselector.report.terminal import print_headroom
     from metaselector.runs.stages.headroom import measure_headroom
 
@@ -69,7 +70,7 @@ def headroom(
         this = open_run(options)
         found = [
             (folder / HEADROOM_FILE, table)
-            for folder, table in measure_headroom(this, seed, resamples, Bars())
+            for folder, table in measure_headroom(this, seed, resamples, progress(options))
         ]
     else:
         if options.run is not None:
@@ -78,6 +79,10 @@ def headroom(
         table = headroom_table(read_wide(predictions), predictions.stem, generator, resamples)
         found = [(output or predictions.parent / HEADROOM_FILE, table)]
     for path, table in found:
-        print_headroom(table, console())
         write_text(path, table.to_csv(index=False, float_format="%.6g"))
-        say(path)
+        if not as_json:
+            print_headroom(table, console())
+            say(path)
+    if as_json:
+        rows = [{"file": str(path), **row} for path, table in found for row in records(table)]
+        put_out(as_text({"headroom": rows}))

@@ -8,13 +8,12 @@ from typing import Annotated
 import typer
 
 from metaselector.cli.declare import Options, with_options
-from metaselector.cli.notes import noted
 from metaselector.cli.opening import open_run, use
-from metaselector.cli.options import ALLOW_CODE, MACHINE, ONE_SEED, RUN
+from metaselector.cli.options import ALLOW_CODE, MACHINE, ONE_SEED, QUIET, RUN
 from metaselector.common.streams import put_out, say
 
 
-@with_options(ONE_SEED, *MACHINE, "allow_unknown", ALLOW_CODE)
+@with_options(ONE_SEED, *MACHINE, "allow_unknown", ALLOW_CODE, QUIET)
 def predict(
     options: Options,
     history: Annotated[
@@ -25,13 +24,20 @@ def predict(
             "several users, or only the header."
         ),
     ],
-    candidates: Annotated[
-        Path, typer.Option(help="Rows to predict: the same columns, without the label.")
-    ],
     run: Annotated[
         Path,
         typer.Option("--run", help="Directory of a trained run, or of a model saved from Python."),
     ],
+    candidates: Annotated[
+        Path | None,
+        typer.Option(
+            help="Rows to predict: the same columns, without the label.",
+            show_default="popular items that the user has no row with, at the history's last time",
+        ),
+    ] = None,
+    items: Annotated[
+        int, typer.Option(min=1, help="Without --candidates, how many items per user.")
+    ] = 10,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -53,7 +59,8 @@ def predict(
 
     Columns have the names in the data's own files (user, item, rating, and timestamp in seconds for
     data sets with a name). Prints the candidates with the probability and each base model's weight.
-    A note counts the users, items and words that the model has never seen.
+    A note counts the users, items and words that the model has never seen. Without --candidates,
+    each user's most probable items come first.
     """
     from metaselector.inference.prediction_files import (
         as_text,
@@ -66,8 +73,7 @@ def predict(
     if output is not None:
         check_name(output)
     trained, _ = open_trained(run, seed, options.settings, use, allow_code=options.allow_code)
-    with noted():
-        table = predicted_table(trained, history, candidates, allow_unknown=allow_unknown)
+    table = predicted_table(trained, history, candidates, items=items, allow_unknown=allow_unknown)
     if output is None:
         for text in as_text(table):
             put_out(text)
@@ -76,7 +82,7 @@ def predict(
         say(output)
 
 
-@with_options(RUN, ONE_SEED, *MACHINE, ALLOW_CODE)
+@with_options(RUN, ONE_SEED, *MACHINE, ALLOW_CODE, QUIET)
 def explain(
     options: Options,
     user: Annotated[str, typer.Option(help="The user's name in the data.")],
@@ -94,8 +100,7 @@ def explain(
     from metaselector.report.explanation import described, write_explanation
 
     this = open_run(options)
-    with noted():
-        found = explain_user(this, user, seed)
+    found = explain_user(this, user, seed)
     say(described(found.user, found.weights, found.rows))
     folder = this.directory / "explain"
     for path in write_explanation(folder, found.user, found.weights, found.rows):

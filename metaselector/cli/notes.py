@@ -19,8 +19,8 @@ _NOTES = (LabelWarning, RenamedWarning, UnknownWarning)
 
 
 @contextmanager
-def noted() -> Iterator[None]:
-    """Print each of our own warnings on one line."""
+def noted(*, quiet: bool = False) -> Iterator[None]:
+    """Print each of our own warnings on one line; if `quiet`, only those that are no notes."""
 
     def show(
         message: Warning | str,
@@ -41,6 +41,10 @@ def noted() -> Iterator[None]:
         before, warnings.showwarning = warnings.showwarning, show
         for category in (CandidateWarning, *_NOTES):
             # A command may read a file of settings twice.
-            often: Literal["once", "always"] = "once" if category is RenamedWarning else "always"
+            often: Literal["once", "always", "ignore"] = "always"
+            if category in _NOTES and quiet:
+                often = "ignore"
+            elif category is RenamedWarning:
+                often = "once"
             warnings.simplefilter(often, category)
         yield

@@ -86,16 +86,22 @@ def _threads_of_worker() -> int:
     return int(first)
 
 
+def progress(options: Options) -> Progress:
+    """Where a command reports progress."""
+    from metaselector.common.progress import Bars, Silent
+
+    return Silent() if options.quiet else Bars()
+
+
 @contextmanager
-def training(run: Run) -> Iterator[Progress]:
+def training(run: Run, options: Options) -> Iterator[Progress]:
     """Lock and track a training in the run's directory; Ctrl-C exits with code 130."""
-    from metaselector.common.progress import Bars
     from metaselector.runs.session import session
     from metaselector.training.loop.interruption import Interrupted
 
     try:
-        with session(run, Bars()) as progress:
-            yield progress
+        with session(run, progress(options)) as tracked:
+            yield tracked
     except KeyboardInterrupt as error:
         number = error.number if isinstance(error, Interrupted) else signal.SIGINT
         if launch.rank() == 0:  # one of several workers is enough

@@ -117,6 +117,21 @@ ALLOW_CODE = option(
     "a settings file names but this command does not. Use it only if you trust the author.",
     show_default="off",
 )
+QUIET = option(
+    "--quiet",
+    bool,
+    default=False,
+    help="Print no progress and no notes, only results, warnings and errors.",
+    show_default="off",
+)
+JSON = option(
+    "--json",
+    bool,
+    name="as_json",
+    default=False,
+    help="Print JSON on standard output, and nothing else there.",
+    show_default="off",
+)
 RESUME = option(
     "--resume",
     bool,

@@ -8,13 +8,13 @@ from typing import Annotated
 import typer
 
 from metaselector.cli.declare import Options, with_options
-from metaselector.cli.opening import load, use
-from metaselector.cli.options import ALLOW_CODE, MACHINE
+from metaselector.cli.opening import load, progress, use
+from metaselector.cli.options import ALLOW_CODE, MACHINE, QUIET
 from metaselector.common.errors import UserError
 from metaselector.common.streams import say
 
 
-@with_options(*MACHINE, ALLOW_CODE)
+@with_options(*MACHINE, ALLOW_CODE, QUIET)
 def report(
     options: Options,
     runs: Annotated[
@@ -41,7 +41,6 @@ def report(
     explore/ in the run's directory.
     """
     from metaselector.common.files import about
-    from metaselector.common.progress import Bars
     from metaselector.config.plugins.consent import CodeNotAllowed
     from metaselector.report.page.folders import folders_of
     from metaselector.report.page.write import write_page
@@ -67,7 +66,7 @@ def report(
             continue
         use(config)
         try:
-            explore(Run(run, config), Bars(), users)
+            explore(Run(run, config), progress(options), users)
         except UserError as error:
             no_users[run] = str(error)
     write_page(runs, output, no_users)

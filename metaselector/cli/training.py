@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from metaselector.cli.declare import Options, setting, with_options
+from metaselector.cli.next_step import predict_own_log
 from metaselector.cli.opening import open_run, training
 from metaselector.cli.options import (
     ALLOW_CODE,
@@ -14,8 +15,10 @@ from metaselector.cli.options import (
     DATA,
     DATA_DIRECTORY,
     DATASET,
+    JSON,
     MACHINE,
     PROTOCOL,
+    QUIET,
     RESUME,
     RUN,
     SEEDS,
@@ -26,6 +29,7 @@ from metaselector.cli.options import (
     WORKERS,
 )
 from metaselector.common.streams import console
+from metaselector.training.distributed import launch
 
 TRANSFER = (
     setting(
@@ -60,7 +64,7 @@ TRANSFER = (
 
 
 @with_options(
-    RUN, BASE_MODELS, *TRAINED, TRACKING, STRATEGY, RESUME, ALLOW_CODE, WORKERS, *TRANSFER
+    RUN, BASE_MODELS, *TRAINED, TRACKING, STRATEGY, RESUME, ALLOW_CODE, QUIET, WORKERS, *TRANSFER
 )
 def pretrain(options: Options) -> None:
     """Train the base models of a run with prepared data."""
@@ -70,13 +74,13 @@ def pretrain(options: Options) -> None:
     from metaselector.runs.stages.train import pretrain_base_models
 
     this = open_run(options)
-    with training(this) as progress, kept_config(this):
+    with training(this, options) as progress, kept_config(this):
         pretrain_base_models(this, measured(this, progress))
     if this.source is not None:
         print_transfer(this.directory, console())
 
 
-@with_options(RUN, *TRAINED, TRACKING, RESUME, ALLOW_CODE, WORKERS, COMM)
+@with_options(RUN, *TRAINED, TRACKING, RESUME, ALLOW_CODE, QUIET, WORKERS, COMM)
 def meta_train(options: Options) -> None:
     """Train the sample-level selector and MetaSelector (simplified, joint) on pretrained models."""
     from metaselector.runs.saved_config import kept_config
@@ -84,15 +88,15 @@ def meta_train(options: Options) -> None:
     from metaselector.runs.stages.train import meta_train_selectors
 
     this = open_run(options)
-    with training(this) as progress, kept_config(this):
+    with training(this, options) as progress, kept_config(this):
         meta_train_selectors(this, measured(this, progress))
 
 
 @with_options(
     *(RUN, DATASET, PROTOCOL, DATA, DATA_DIRECTORY, BASE_MODELS, CONFIG, SET, SEEDS, *MACHINE),
-    *(TRACKING, STRATEGY, RESUME, ALLOW_CODE, WORKERS, COMM),
+    *(TRACKING, STRATEGY, RESUME, ALLOW_CODE, JSON, QUIET, WORKERS, COMM),
 )
-def reproduce(options: Options, data: Path | None, data_directory: Path) -> None:
+def reproduce(options: Options, data: Path | None, data_directory: Path, as_json: bool) -> None:
     """From raw data to the results table: fetch, prepare, pretrain, meta-train, evaluate, report.
 
     Models that an interrupted run trained with the same settings are reused.
@@ -100,5 +104,9 @@ def reproduce(options: Options, data: Path | None, data_directory: Path) -> None
     from metaselector.runs.stages.reproduce import reproduce as reproduce_run
 
     this = open_run(options, fresh=True)
-    with training(this) as progress:
-        reproduce_run(this, data, data_directory, progress, prepared=options.resume)
+    with training(this, options) as progress:
+        reproduce_run(
+            this, data, data_directory, progress, prepared=options.resume, as_json=as_json
+        )
+    if not options.quiet and launch.rank() == 0:
+        predict_own_log(this, data)

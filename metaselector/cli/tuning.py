@@ -9,12 +9,13 @@ import typer
 
 from metaselector.cli.declare import Options, with_options
 from metaselector.cli.opening import open_run, training
-from metaselector.cli.options import ALLOW_CODE, BASE_MODELS, RUN, TRAINED
+from metaselector.cli.options import ALLOW_CODE, BASE_MODELS, QUIET, RUN, TRAINED
 from metaselector.common.errors import UserError
+from metaselector.common.extras import install_extra
 from metaselector.common.streams import say
 
 
-@with_options(RUN, "target", "trials", "timeout", "study", BASE_MODELS, *TRAINED, ALLOW_CODE)
+@with_options(RUN, "target", "trials", "timeout", "study", BASE_MODELS, *TRAINED, ALLOW_CODE, QUIET)
 def tune(
     options: Options,
     space: Annotated[
@@ -63,11 +64,11 @@ def tune(
     except ModuleNotFoundError as error:
         raise UserError(
             f"tuning needs Optuna, but the module {error.name} is not installed; "
-            "run pip install 'metaselector[tune]'"
+            f"run {install_extra('tune')}"
         ) from error
 
     this = open_run(options)
-    with training(this) as progress:
+    with training(this, options) as progress:
         found = search(
             this,
             space,

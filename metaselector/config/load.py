@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -165,6 +166,9 @@ def _explain(error: ValidationError) -> str:
     if first["type"] == "extra_forbidden":
         section = _section(location[:-1])
         return f"{key}: unknown setting; {nearest(location[-1], section.model_fields)}"
+    if first["type"] == "literal_error":
+        valid = re.findall(r"'([^']*)'", first["ctx"]["expected"])
+        return f"{key}: {shown(first['input'])} is not known; {nearest(str(first['input']), valid)}"
     problem = first["msg"].removeprefix("Value error, ")
     return f"{key or 'config'}: {problem} (got {shown(first['input'])})"
 

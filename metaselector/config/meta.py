@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from typing import Annotated, Any, Literal
 
@@ -82,7 +83,11 @@ class MetaTrainConfig(Section):
     @classmethod
     def _known_comm(cls, comm: str | None) -> str | None:
         if comm is not None and not re.fullmatch(COMM, comm):
-            raise ValueError(f"comm: '{comm}' is not one of {COMM_KINDS}")
+            names = [kind.split(":")[0] for kind in COMM_KINDS.split(", ")]
+            near = difflib.get_close_matches(comm.partition(":")[0], names, n=1)
+            raise ValueError(
+                f"must be one of {COMM_KINDS}" + (f"; did you mean '{near[0]}'?" if near else "")
+            )
         return comm
 
     @field_validator("rate_bounds")

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 from pyarrow import parquet
@@ -18,6 +19,7 @@ from metaselector.data.preparation.given_labels import warn_labels
 from metaselector.data.preparation.given_rows import RawRows
 from metaselector.data.preparation.unknown import find_unknown
 from metaselector.inference.adapted_users import AdaptedUsers, prediction_columns
+from metaselector.inference.popular import popular_items
 from metaselector.inference.trained import TrainedModel
 
 _SEPARATORS: Mapping[str, str] = {".csv": ",", ".tsv": "\t"}
@@ -31,11 +33,19 @@ _INTEGERS = {
 
 
 def predicted_table(
-    trained: TrainedModel, history: Path, candidates: Path, *, allow_unknown: bool = False
+    trained: TrainedModel,
+    history: Path,
+    candidates: Path | None,
+    *,
+    items: int = 10,
+    allow_unknown: bool = False,
 ) -> pa.Table:
     """Predict the rows of `candidates`, adapted to each user's `history`.
 
     Args:
+        candidates: None: those of :func:`~metaselector.inference.popular.popular_items`, each
+            user's most probable first.
+        items: how many of these per user.
         allow_unknown: as for :class:`~metaselector.inference.adapted_user.AdaptedUser`.
 
     Returns:
@@ -52,7 +62,10 @@ def predicted_table(
         LabelWarning: a label of the history holds 0 and 1 where ratings are expected.
     """
     past = given_file(trained.encoder, history, labelled=True)
-    asked = given_file(trained.encoder, candidates, labelled=False, every_column=True)
+    if candidates is None:
+        asked = popular_items(trained.encoder, past, items)
+    else:
+        asked = given_file(trained.encoder, candidates, labelled=False, every_column=True)
     users = AdaptedUsers.of_rows(trained, past, allow_unknown=allow_unknown)
     strangers = find_unknown(trained.encoder, past, allow=allow_unknown)
     made = prediction_columns(trained, users.predict_rows(asked, strangers))
@@ -60,7 +73,13 @@ def predicted_table(
     table = _table(asked).drop_columns([name for name in asked.names if name in made])
     for name, values in made.items():
         table = table.append_column(name, pa.array(values))
-    return table
+    return table if candidates is not None else _best_first(trained, table, next(iter(made)))
+
+
+def _best_first(trained: TrainedModel, table: pa.Table, probability: str) -> pa.Table:
+    """The rows of each user by falling probability, users as they are."""
+    users = pd.factorize(np.array(table[trained.encoder.rows.column("user")].to_pylist()))[0]
+    return table.take(pa.array(np.lexsort((-table[probability].to_numpy(), users))))
 
 
 def _table(given: RawRows) -> pa.Table:

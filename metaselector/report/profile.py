@@ -1,23 +1,21 @@
-"""Print the profile of raw data, and write it as JSON."""
+"""The profile of raw data, as tables on the terminal and as JSON."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
-from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from metaselector.common.files import write_text
 from metaselector.data.profile.figures import FeatureProfile, LogProfile, Side, Spread
+from metaselector.report.as_json import as_text
 from metaselector.report.terminal import cell
 
 
-def write_profile(profile: LogProfile, path: Path) -> None:
-    """Write the attributes of `profile` as JSON; shares are from 0 to 1, unknown values null."""
-    write_text(path, json.dumps(asdict(profile), indent=1, ensure_ascii=False) + "\n")
+def profile_json(profile: LogProfile) -> str:
+    """The attributes of `profile` as JSON; shares are from 0 to 1, unknown values null."""
+    return as_text(asdict(profile))
 
 
 def print_profile(profile: LogProfile, console: Console) -> None:
@@ -33,6 +31,8 @@ def print_profile(profile: LogProfile, console: Console) -> None:
         console.print(cell(f"note: {profile.origin.limit}"), soft_wrap=True)
     for note in () if profile.tabular else profile.order.about_order():
         console.print(cell(f"note: {note}"), soft_wrap=True)
+    for hint in profile.hints:
+        console.print(cell(f"note: {hint}"), soft_wrap=True)
     for warning in profile.warnings:
         console.print(Text.assemble(("warning: ", "bold yellow"), cell(warning)), soft_wrap=True)
     if not profile.warnings:

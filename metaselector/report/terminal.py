@@ -1,8 +1,8 @@
-"""Print tables on the terminal: safe cells, plug-ins, transferred parameters and headroom."""
+"""Print tables on the terminal: safe cells, transferred parameters and headroom."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from metaselector.common.text import printable, shortened
-from metaselector.config.plugins.registry import Plugin
+from metaselector.common.text import printable
 from metaselector.report.inputs import read_table
 from metaselector.training.transfer import TRANSFER_FILE
 
@@ -20,19 +19,6 @@ from metaselector.training.transfer import TRANSFER_FILE
 def cell(value: object, style: str = "", *, no_wrap: bool | None = None) -> Text:
     """Text that rich shows literally, without markup or escape sequences."""
     return Text(printable(str(value)), style, no_wrap=no_wrap)
-
-
-_LONGEST = 500  # characters of a cell
-
-
-def print_plugins(plugins: Iterable[Plugin], console: Console) -> None:
-    """Print one line per plug-in, in the given order."""
-    shown = Table(box=None, pad_edge=False)
-    for title in ("kind", "name", "source", "description"):
-        shown.add_column(title, overflow="fold")
-    for plugin in plugins:
-        shown.add_row(*(cell(shortened(text, _LONGEST)) for text in plugin))
-    console.print(shown)
 
 
 COLUMNS = ["model", "parameter", "how", "rows", "of"]

@@ -13,9 +13,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from metaselector.common.errors import UserError
+from metaselector.common.errors import UserError, nearest
 from metaselector.common.text import shown
 
+ENVIRONMENT = "environment.json"
+"""File of what :func:`describe` returns."""
 PACKAGES = (
     "torch",
     "numpy",
@@ -36,6 +38,8 @@ def check_device(device: str) -> None:
         torch.zeros(1, device=device).item()
     except Exception as error:  # each backend raises its own
         reason = str(error).partition("\n")[0]
+        if reason.startswith("Expected one of"):  # which lists every device that torch knows of
+            reason = f"unknown; {nearest(device.partition(':')[0], ('cpu', 'cuda', 'mps', 'xpu'))}"
         raise UserError(
             f"device {shown(device)} cannot be used here ({reason}); use cpu"
         ) from error
@@ -65,7 +69,7 @@ def describe(
         "metaselector": version("metaselector"),
         "commit": _commit(),
         "python": platform.python_version(),
-        "packages": _versions(),
+        "packages": package_versions(),
         "platform": platform.platform(),
         "processor": processor(),
         "cores": os.cpu_count(),
@@ -85,7 +89,7 @@ def command() -> str:
     return shlex.join([*program, *sys.argv[1:]])
 
 
-def _versions() -> dict[str, str]:
+def package_versions() -> dict[str, str]:
     """Return the versions of those :data:`PACKAGES` that are installed."""
     found = {}
     for name in PACKAGES:

@@ -91,7 +91,7 @@ def _sweep(run: Run) -> None:
 
 @dataclass(frozen=True)
 class _Tracked:
-    """Forwards to `progress`, and logged values to the trackers."""
+    """Forwards to `progress`, and logged values to the trackers too."""
 
     progress: Progress
     trackers: list[Tracker]
@@ -106,6 +106,7 @@ class _Tracked:
         self.progress.note(text)
 
     def log(self, part: str, values: Mapping[str, Any]) -> None:
+        self.progress.log(part, values)
         for tracker in tuple(self.trackers):
             try:
                 tracker.log(part, values)

@@ -23,6 +23,7 @@ CHECKS = (
     outputs.leading_axes_agree,
     outputs.forward_changes_no_state,
     outputs.parameters_are_those_given,
+    outputs.logits_are_no_probabilities,
     tables.padding_counts_for_nothing,
     tables.ids_index_tables_only,
     gradients.every_parameter_matters,
@@ -40,6 +41,7 @@ def check_base_model(
     *,
     schema: Schema | None = None,
     seed: int = 0,
+    bounded_logits: bool = False,
 ) -> None:
     """Check that `model` is a base model that can be trained, adapted, saved and combined.
 
@@ -52,6 +54,8 @@ def check_base_model(
         schema: schema of the test data; by default users, genres, items, a number and an item
             history, and a categorical field for every other name in ``fields``.
         seed: random seed of initial parameters and slots.
+        bounded_logits: accept outputs that all lie between 0 and 1, which otherwise count as
+            probabilities.
 
     Raises:
         AssertionError: the first problem, and what to do about it.
@@ -61,7 +65,7 @@ def check_base_model(
         >>> check_base_model("fm", {"embedding_size": 2})  # raises what is wrong
     """
     cls = model_class(model) if isinstance(model, str) else model
-    subject = Subject(cls, dict(options or {}), schema or schema_for(cls), seed)
+    subject = Subject(cls, dict(options or {}), schema or schema_for(cls), seed, bounded_logits)
     with torch.random.fork_rng(devices=[]):  # dropout in training mode draws from it
         torch.default_generator.manual_seed(seed)
         for check in CHECKS:

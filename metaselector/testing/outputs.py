@@ -11,6 +11,8 @@ from torch.func import functional_call
 from metaselector.data.encoded.batch import Batch
 from metaselector.testing.subject import ROWS, Subject
 
+_SCALES = (0.0, 1.0, 10.0) * 3
+"""Of noise on all parameters; at large scales any logit that can leave [0, 1] does."""
 _SHAPES = ((ROWS,), (1,), (2, 3), (1, 1), (2, 1, 3))
 
 
@@ -31,6 +33,26 @@ def one_logit_a_row_and_task(subject: Subject) -> None:
             subject.fail(f"logits are {logits.dtype}, but values are {batch.values.dtype}")
         if not logits.isfinite().all():
             subject.fail(f"logits are non-finite {where}")
+
+
+def logits_are_no_probabilities(subject: Subject) -> None:
+    """Some logit is below 0 or above 1, for parameters drawn at several scales."""
+    if subject.bounded:
+        return
+    generator, batch = subject.generator(), subject.batch(8, 8)
+    for scale in _SCALES:
+        params = {
+            name: p + scale * torch.randn(p.shape, generator=generator, dtype=p.dtype)
+            for name, p in subject.params.items()
+        }
+        logits = functional_call(subject.model, params, (batch,)).detach()
+        if ((logits < 0) | (logits > 1)).any() or not logits.any():  # 0: another check tells why
+            return
+    subject.fail(
+        "all outputs lie between 0 and 1, whatever its parameters, so they look like "
+        "probabilities; forward must return logits: remove the final sigmoid. If these are "
+        "logits, pass bounded_logits=True"
+    )
 
 
 def single_rows_agree(subject: Subject) -> None:

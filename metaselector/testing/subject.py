@@ -28,12 +28,14 @@ class Subject:
         options: constructor options.
         schema: schema of the test data.
         seed: random seed.
+        bounded: whether the author says that outputs between 0 and 1 are logits.
     """
 
     cls: type[nn.Module]
     options: dict[str, Any]
     schema: Schema
     seed: int
+    bounded: bool = False
 
     def fail(self, problem: str, cause: Exception | None = None) -> NoReturn:
         raise AssertionError(f"{self.cls.__name__}: {problem}") from cause

@@ -8,15 +8,14 @@ from pathlib import Path
 from .conftest import Invoke, edit_line
 
 
-def test_raw_data_is_described(invoke: Invoke, raw: Path, tmp_path: Path) -> None:
-    path = tmp_path / "profile.json"
-    done = invoke("data", "describe", "--data", raw, "--json", path)
+def test_raw_data_is_described(invoke: Invoke, raw: Path) -> None:
+    done = invoke("data", "describe", "--data", raw)
     assert done.code == 0, done.err
     assert done.err == ""
     for shown in ("movielens-100k", "1,200", "1997-11-20", "occupation", "writer (40)"):
         assert shown in done.out
     assert "warning: feature 'occupation' of users is constant" in done.out
-    profile = json.loads(path.read_text())
+    profile = json.loads(invoke("data", "describe", "--data", raw, "--json").out)
     assert (profile["rows"], profile["users"], profile["items"]) == (1200, 40, 25)
     assert profile["tasks"][0]["threshold"] == 4
 
@@ -24,12 +23,11 @@ def test_raw_data_is_described(invoke: Invoke, raw: Path, tmp_path: Path) -> Non
     assert "warning: label 'rating' is positive in every row" in done.out
 
 
-def test_a_failed_description_writes_nothing(invoke: Invoke, raw: Path, tmp_path: Path) -> None:
+def test_a_failed_description_prints_nothing(invoke: Invoke, raw: Path) -> None:
     edit_line(raw, 4, "u3\ti7")
-    done = invoke("data", "describe", "--data", raw, "--json", tmp_path / "profile.json")
+    done = invoke("data", "describe", "--data", raw, "--json")
     assert done.lone_error.startswith(f"{raw / 'ml-100k.inter'}:4")
     assert done.out == ""
-    assert not (tmp_path / "profile.json").exists()
 
 
 LOG = "user_id,item_id,timestamp,rating\nann,1,1600000000,5\nbob,2,1600000001,1\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+import metaselector
 from metaselector.cli import app
 from metaselector.data.registry import DATASETS
 
@@ -50,6 +52,8 @@ def test_the_commands_are_those_of_the_readme() -> None:
         "headroom",
         "predict",
         "explain",
+        "save",
+        "card",
         "report",
         "reproduce",
     }
@@ -97,6 +101,39 @@ def test_help_names_every_data_set(name: str) -> None:
     for dataset in DATASETS:
         if dataset != "amazon" or name != "data fetch":  # which cannot be fetched
             assert re.search(rf"\b{dataset}\b(?!-)", text), dataset
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_short_help(name: str) -> None:
+    done = CliRunner().invoke(app, [*name.split(), "-h"], env={"COLUMNS": "400"})
+    assert done.exit_code == 0
+    assert done.output == help_of(name)
+
+
+def test_version() -> None:
+    done = CliRunner().invoke(app, ["--version"])
+    assert done.output == f"metaselector {metaselector.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [("metaselector repro", "reproduce"), ("metaselector data de", "describe")],
+)
+def test_the_shell_completes_commands(typed: str, offered: str) -> None:
+    program = "import sys; sys.argv[0] = 'metaselector'; from metaselector.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={
+            **os.environ,
+            "_METASELECTOR_COMPLETE": "complete_bash",
+            "COMP_WORDS": typed,
+            "COMP_CWORD": str(len(typed.split()) - 1),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.split() == [offered], done.stderr
 
 
 def test_the_module_is_a_command_too() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -32,7 +33,8 @@ def test_former_names_of_settings_are_noted_once(
 
 
 def test_plugins_are_listed(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "200")
+    """As plain text, one line each, however narrow the terminal."""
+    monkeypatch.setenv("COLUMNS", "20")
     done = invoke("plugins", "--set", f"base_models.mine.model={POPULARITY}:Popularity")
     assert done.code == 0
     lines = [re.split(r" {2,}", line.strip()) for line in done.out.splitlines()]
@@ -45,6 +47,10 @@ def test_plugins_are_listed(invoke: Invoke, monkeypatch: pytest.MonkeyPatch) -> 
     for kind in (("selector", "gated"), ("inner rule", "maml"), ("metric", "auc")):
         assert found[kind][0] == "built in"
     assert ("dataset", "movielens-100k") in found
+    assert "`" not in done.out
+    listed = json.loads(invoke("plugins", "--json").out)
+    assert {"base model", "metric"} <= {plugin["kind"] for plugin in listed}
+    assert all(plugin.keys() == {"kind", "name", "source", "summary"} for plugin in listed)
 
 
 @pytest.mark.parametrize(

@@ -35,8 +35,7 @@ def test_tuning_without_optuna(
     monkeypatch.delitem(sys.modules, "metaselector.runs.tuning.search", raising=False)
     error = invoke("tune", "--run", prepared, "--space", tmp_path / "space.yaml").lone_error
     assert error == (
-        "tuning needs Optuna, but the module optuna is not installed; "
-        "run pip install 'metaselector[tune]'"
+        "tuning needs Optuna, but the module optuna is not installed; run pip install 'optuna>=5'"
     )
 
 

@@ -18,7 +18,7 @@ from metaselector.data.profile.figures import (
     TaskProfile,
 )
 from metaselector.data.profile.long_users import LeftOut
-from metaselector.report.profile import print_profile, write_profile
+from metaselector.report.profile import print_profile, profile_json
 
 PROFILE = LogProfile(
     dataset="tiny",
@@ -122,18 +122,14 @@ def test_what_was_left_out_and_what_the_copy_lacks(tmp_path: Path) -> None:
     assert text.startswith("Tiny (copy) ")
     assert "1,234 users with fewer than 20 rows, with 5,678 rows (data.min_user_rows)" in text
     assert " note: It has no times. " in text
-    write_profile(profile, tmp_path / "profile.json")
-    found = json.loads((tmp_path / "profile.json").read_text(encoding="utf-8"))
+    found = json.loads(profile_json(profile))
     counts = {"min_user_rows": 20, "users": 1_234, "rows": 5_678}
     assert found["left_out"] == {**counts, "min_user_lists": 1}
     assert found["origin"]["title"] == "Tiny (copy)"
 
 
-def test_json(tmp_path: Path) -> None:
-    path = tmp_path / "made" / "profile.json"
-    write_profile(PROFILE, path)
-    found = json.loads(path.read_text(encoding="utf-8"))
+def test_json() -> None:
+    found = json.loads(profile_json(PROFILE))
     assert found["rows_per_user"]["maximum"] == 1234567
     assert found["tasks"][1]["rate"] is None
     assert found["features"][0]["frequent"] == [["[red]", 2], ["b", 1]]
-    assert [entry.name for entry in path.parent.iterdir()] == ["profile.json"]

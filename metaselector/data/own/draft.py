@@ -10,8 +10,9 @@ from pathlib import Path
 
 from metaselector.common.errors import UserError
 from metaselector.common.files import write_text
+from metaselector.data.implied_labels import Implied
 from metaselector.data.microseconds import TIME_PARTS
-from metaselector.data.own.column_profile import ColumnProfile, profiles, sniffed
+from metaselector.data.own.column_profile import ROWS, ColumnProfile, profiles, sniffed
 from metaselector.data.own.draft_guesses import (
     Guess,
     guess_keys,
@@ -21,6 +22,7 @@ from metaselector.data.own.draft_guesses import (
     threshold,
     unit_of,
 )
+from metaselector.data.own.draft_order import implied_labels, in_order
 from metaselector.data.own.yaml_file import CHANGE_ME
 from metaselector.data.raw.file import RawFile
 
@@ -51,6 +53,16 @@ def draft(path: Path, folder: Path | None = None) -> str:
     return "\n".join(_lines(file, profiles(file), folder)) + "\n"
 
 
+def marks(text: str) -> int:
+    """How many lines of a draft are marked as guesses.
+
+    Example:
+        >>> marks("version: 1\\nlabels:  # check: the first one is evaluated\\n# Lines `# check:`")
+        1
+    """
+    return len(re.findall("(?<!`)# check:", text))
+
+
 def write_draft(path: Path, output: Path) -> None:
     """Write :func:`draft` to `output`; raises :class:`UserError` if it exists."""
     if output.exists():
@@ -75,7 +87,7 @@ def _lines(file: RawFile, columns: list[ColumnProfile], folder: Path | None) -> 
     yield _time(time)
     labels = guess_labels([c for c in rest if c not in (user.column, item.column)])
     names = {"user", "item", "timestamp", "line", *_TIME_PARTS}
-    yield from _labels(labels, names)
+    yield from _labels(labels, names, implied_labels(file, labels))
     used = [user.column, item.column, time.column, *(label.column for label in labels)]
     yield from _features([column for column in columns if column not in used], names)
     yield f"time_parts: [{', '.join(_TIME_PARTS)}]  # any of {', '.join(TIME_PARTS)}"
@@ -116,22 +128,31 @@ def _time(guess: Guess) -> str:
     return f"time: {{{name}, unit: {unit}}}  # {column}{_check(guess.doubt)}"
 
 
-def _labels(guesses: list[Guess], taken: set[str]) -> Iterator[str]:
+def _labels(guesses: list[Guess], taken: set[str], implied: dict[int, Implied]) -> Iterator[str]:
     if not guesses:
         yield "# check: no label was found, so all rows count as positives"
         yield "negatives: {per_positive: 4, sampling: uniform, seed: 0}"
         return
     yield "labels:  # check: the first one is evaluated"
-    for guess in guesses:
+    names: dict[int, str] = {}
+    for place in in_order(len(guesses), implied):
+        guess = guesses[place]
         column = guess.column
         assert column is not None
-        name = _free("_".join(parts(column.title)), taken)
+        names[place] = name = _free("_".join(parts(column.title)), taken)
         setting = f"column: {_quoted(column.name)}"
         doubt = guess.doubt
         if column.look != "flag":
             setting += f", threshold: {threshold(column):.15g}"
             doubt = doubt or "are values of at least the threshold positive?"
-        yield f"  {_quoted(name)}: {{{setting}}}  # {column}{_check(doubt)}"
+        said = str(column)
+        if place in implied:
+            earlier = names[implied[place].earlier]
+            setting += f", after: {_quoted(earlier)}"
+            if column.rows >= ROWS:
+                doubt = doubt or f"after: is every {name} a {earlier} in later rows too?"
+            said += f"; all {implied[place].positives:,} positives are a positive {earlier}"
+        yield f"  {_quoted(name)}: {{{setting}}}  # {said}{_check(doubt)}"
 
 
 def _features(columns: list[ColumnProfile], taken: set[str]) -> Iterator[str]:

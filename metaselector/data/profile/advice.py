@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
+from metaselector.data.implied_labels import Implied
 from metaselector.data.interactions import Feature, InteractionTable, Task
 from metaselector.data.profile.figures import (
     SHORT,
@@ -38,6 +39,19 @@ def advice(table: InteractionTable, profile: LogProfile) -> Iterator[str]:
     features = (*table.features, *table.user_features, *table.item_features)
     for feature, result in zip(features, profile.features, strict=True):
         yield from _about_feature(feature, result)
+
+
+def about_order(tasks: Sequence[Task], implied: Iterable[Implied]) -> Iterator[str]:
+    """Suggest `after` for labels that are positive only where another one is."""
+    for later, earlier, positives in implied:
+        name, first = tasks[later].name, tasks[earlier].name
+        if tasks[later].after is None:
+            place = "" if earlier < later else f", and list '{first}' first"
+            yield (
+                f"every positive '{name}' is a positive '{first}' ({positives:,} rows): set "
+                f"`after: {first}` of label '{name}'{place}, so that '{name}' is learned where "
+                f"'{first}' is positive"
+            )
 
 
 def _about_times(profile: LogProfile) -> Iterator[str]:

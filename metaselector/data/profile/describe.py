@@ -15,13 +15,14 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from metaselector.common.errors import DataError
+from metaselector.data.implied_labels import ImpliedLabels
 from metaselector.data.interactions import InteractionTable
 from metaselector.data.microseconds import DAY, SECOND, as_text
 from metaselector.data.preparation.codes import Codes, Tally
 from metaselector.data.preparation.global_dates import check_real, check_times
 from metaselector.data.preparation.numbers import QUANTILE_SAMPLE
 from metaselector.data.preparation.parts import Parts
-from metaselector.data.profile.advice import advice
+from metaselector.data.profile.advice import about_order, advice
 from metaselector.data.profile.features import Summary, side_table, summary_of
 from metaselector.data.profile.figures import SHORT, LogProfile, Spread
 from metaselector.data.profile.future import future
@@ -74,6 +75,8 @@ def describe(
     users, items = Codes(), Codes()
     user_rows, item_rows, log = Tally(), Tally(), RowLog()
     labels = [LabelSummary(task, label_threshold) for task in table.tasks]
+    together = ImpliedLabels(len(labels))
+    least = np.array([label.threshold for label in labels])
     first, last, early, late, only_dates = None, None, 0, 0, True
     for block in table.read():
         if not len(block.timestamps):
@@ -85,6 +88,7 @@ def describe(
         log.add(user, item, block.timestamps)
         for label, values in zip(labels, block.labels.T, strict=True):
             label.add(user, values)
+        together.add(block.labels, least)
         low, high = int(block.timestamps.min()), int(block.timestamps.max())
         first = low if first is None else min(first, low)
         last = high if last is None else max(last, high)
@@ -150,6 +154,7 @@ def describe(
         repairs=tuple(table.repairs),
         left_out=left_out,
         origin=table.origin,
+        hints=tuple(about_order(table.tasks, together.found())),
         doubtful_names=tuple(
             (table.columns.get(what, what), doubt)
             for what, codes, rows in (("user", users, per_user), ("item", items, per_item))

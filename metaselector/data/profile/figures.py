@@ -138,6 +138,7 @@ class LogProfile:
         repairs: repairs made while reading.
         doubtful_names: a column of users or items, and a warning about its names.
         warnings: one line each, with a remedy.
+        hints: settings that the data suggests, one line each.
         left_out: users with few rows, whom no other figure counts; None if none are left out.
         origin: what to say of a copy that is not the official one.
     """
@@ -174,6 +175,7 @@ class LogProfile:
     repairs: tuple[str, ...] = ()
     doubtful_names: tuple[tuple[str, str], ...] = ()
     warnings: tuple[str, ...] = ()
+    hints: tuple[str, ...] = ()
     left_out: LeftOut | None = None
     origin: Origin | None = None
 

@@ -18,11 +18,14 @@ class LabelSummary:
     Args:
         task: the task of the label.
         threshold: threshold if the task sets none.
+
+    Attributes:
+        threshold: values of at least this are positive.
     """
 
     def __init__(self, task: Task, threshold: float) -> None:
         self._name = task.name
-        self._threshold = threshold if task.threshold is None else task.threshold
+        self.threshold = threshold if task.threshold is None else task.threshold
         self._observed, self._positive = Tally(), Tally()
         self._low, self._high = math.inf, -math.inf
 
@@ -30,7 +33,7 @@ class LabelSummary:
         """Add user codes ``[n]`` and label values ``[n]``, nan if not observed."""
         observed = ~np.isnan(values)
         self._observed.add(user[observed])
-        self._positive.add(user[values >= self._threshold])
+        self._positive.add(user[values >= self.threshold])
         self._low = min(self._low, float(values[observed].min(initial=math.inf)))
         self._high = max(self._high, float(values[observed].max(initial=-math.inf)))
 
@@ -41,7 +44,7 @@ class LabelSummary:
         one_class = (observed > 0) & ((positive == 0) | (positive == observed))
         return TaskProfile(
             name=self._name,
-            threshold=self._threshold,
+            threshold=self.threshold,
             observed=n,
             positives=positives,
             share_observed=n / rows,

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from metaselector.common.errors import ConfigError
+from metaselector.common.extras import install_extra
 from metaselector.common.files import atomic_file, write_text
 from metaselector.common.progress import Progress
 from metaselector.config import Config
@@ -48,7 +49,7 @@ def evaluate(run: Run, progress: Progress) -> None:
     for name in OPTIONAL.keys() - usable_combiners().keys():
         progress.note(
             f"{name} is left out: {OPTIONAL[name]} cannot be imported; run "
-            f"pip install 'metaselector[{OPTIONAL[name]}]'"
+            + install_extra(OPTIONAL[name])
         )
     splits, overall = run.protocol.evaluation_splits, run.protocol.overall
     seeds = [_evaluate_seeds(run, evaluation_split, progress) for evaluation_split in splits]

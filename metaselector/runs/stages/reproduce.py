@@ -10,9 +10,10 @@ from pathlib import Path
 from metaselector.common.errors import CheckpointError, DataError
 from metaselector.common.files import write_text
 from metaselector.common.progress import Progress
-from metaselector.common.streams import console, say
+from metaselector.common.streams import console, put_out, say
 from metaselector.config.plugins.consent import named_code
 from metaselector.data.preparation.origin import load_origin
+from metaselector.report.as_json import as_text, run_results
 from metaselector.report.figures.run import write_figures
 from metaselector.report.support import SUPPORT_FILE
 from metaselector.report.tables import print_summary, write_tables
@@ -30,7 +31,12 @@ from metaselector.training.distributed.launch import restarted
 
 
 def evaluate_and_report(
-    run: Run, progress: Progress, started: float | None = None, command: str | None = None
+    run: Run,
+    progress: Progress,
+    started: float | None = None,
+    command: str | None = None,
+    *,
+    as_json: bool = False,
 ) -> None:
     """Evaluate, write tables and figures, and print the summary.
 
@@ -39,6 +45,7 @@ def evaluate_and_report(
     Args:
         started: ``time.perf_counter()`` at the start of the command, if that was earlier.
         command: the command that tables name; by default this process's.
+        as_json: print everything as JSON instead.
     """
     started = time.perf_counter() if started is None else started
     if not workers.is_main():
@@ -67,14 +74,18 @@ def evaluate_and_report(
             figures = write_figures(folder)
             advance()
     save_stages(run.directory, complete_stages(run))
-    printer = console()
-    print_summary(run.directory, printer)
     numbers = next(
         name
         for name in (TASKS_FILE, SUPPORT_FILE, "results.csv")
         if (run.directory / name).exists()
     )
-    for path in (*folders[:-1], run.directory / numbers, *tables, *figures):
+    written = (*folders[:-1], run.directory / numbers, *tables, *figures)
+    if as_json:
+        put_out(as_text(run_results(run.directory, folders, written)))
+        return
+    printer = console()
+    print_summary(run.directory, printer)
+    for path in written:
         say(path)
     consent = ["--allow-code"] if named_code(run.config.model_dump(mode="json")) else []
     page = shlex.join(["metaselector", "report", str(run.directory), *consent])
@@ -101,12 +112,14 @@ def reproduce(
     *,
     prepared: bool = False,
     command: str | None = None,
+    as_json: bool = False,
 ) -> None:
     """Go from raw data to tables and figures; checkpoints with the same settings are reused.
 
     Args:
         prepared: reuse prepared data too, if they are intact and have the run's settings.
         command: the command that tables name; by default this process's.
+        as_json: as for :func:`evaluate_and_report`.
     """
     started = time.perf_counter()
     progress = measured(run, progress)
@@ -122,7 +135,7 @@ def reproduce(
     workers.wait()
     pretrain_base_models(run, progress)
     meta_train_selectors(run, progress)
-    evaluate_and_report(run, progress, started, command)
+    evaluate_and_report(run, progress, started, command, as_json=as_json)
 
 
 def finds_prepared(run: Run, progress: Progress) -> bool:

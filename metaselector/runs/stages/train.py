@@ -19,6 +19,7 @@ from metaselector.meta.variants import FINETUNED, Variant
 from metaselector.runs.run import Run
 from metaselector.runs.stages.fit_estimator import check_estimators, fit_estimator
 from metaselector.runs.stages.teach import check_teaching, teach
+from metaselector.runs.stages.try_out import try_adaptation, try_base_models
 from metaselector.training.distributed import workers
 from metaselector.training.distributed.wire import Traffic
 from metaselector.training.freezing import Freezing, check_patterns
@@ -50,10 +51,15 @@ def pretrain_base_models(run: Run, progress: Progress, windows: Sequence[Window]
     and window, and ``transfer.csv`` lists which parameters it took over. Estimators are fitted to
     the same rows from scratch, and their scores of all rows are saved. Peers that teach each other
     share one training per window.
+
+    Before that, every model, and what a selector later needs, is built and tried on a few rows.
     """
     _check_transfer(run, progress)
     check_estimators(run, windows)
     check_teaching(run)
+    try_base_models(run)
+    if "early" in windows:  # on which selectors are meta-trained
+        try_adaptation(run)
     for seed in run.config.seeds:
         _pretrain_taught(run, windows, seed, progress)
         for name in run.trained_models:
@@ -134,9 +140,12 @@ def _pretrain_one(
 def meta_train_selectors(
     run: Run, progress: Progress, variants: Sequence[Variant] | None = None
 ) -> None:
-    """Meta-train `variants`, by default all that the settings ask for."""
+    """Meta-train `variants`, by default all that the settings ask for, after trying one batch."""
+    wanted = run.variants if variants is None else variants
+    if not all(run.checkpoints.has_learned(v, seed) for seed in run.config.seeds for v in wanted):
+        try_adaptation(run)
     for seed in run.config.seeds:
-        for variant in run.variants if variants is None else variants:
+        for variant in wanted:
             description = f"seed {seed}: train {variant}"
             if run.checkpoints.has_learned(variant, seed):
                 progress.skipped(description)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from metaselector.common.errors import UserError
+from metaselector.common.extras import install_extra
 
 Status = Literal["finished", "interrupted", "failed"]
 
@@ -45,7 +46,7 @@ def not_installed(tracker: str, error: ModuleNotFoundError) -> UserError:
     """Return the error to raise if the library of a tracker is missing."""
     return UserError(
         f"tracking={tracker}: module {error.name} is not installed; run "
-        f"pip install 'metaselector[{tracker}]', or remove {tracker} from tracking"
+        f"{install_extra(tracker)}, or remove {tracker} from tracking"
     )
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from metaselector.common.errors import ConfigError, UserError, nearest
+from metaselector.common.extras import install_extra
 from metaselector.training.multi_task.balance import Balance
 
 Aggregate = Callable[[Tensor], Tensor]
@@ -84,7 +85,7 @@ def make_aggregator(name: str, options: Mapping[str, Any]) -> Aggregate:
     except ModuleNotFoundError as error:
         raise UserError(
             f"pretrain.balance=aggregator: module '{error.name}' is not installed; run "
-            "pip install 'metaselector[torchjd]', or choose another balance"
+            f"{install_extra('torchjd')}, or choose another balance"
         ) from error
     known = [
         each

@@ -62,6 +62,23 @@ def test_columns_of_zero_and_one(tmp_path: Path) -> None:
     assert "# check: known before the outcome, or a label?" in line_of(text, "mobile:")
 
 
+def test_labels_that_come_after_another(tmp_path: Path) -> None:
+    """Whatever the order of their columns."""
+    columns = COLUMNS | {
+        "bought": [i % 6 == 0 for i in range(N)],
+        "liked": [i % 7 == 0 for i in range(N)],
+        "clicked": [i % 2 == 0 for i in range(N)],
+    }
+    del columns["rating"]
+    text, schema, table = drafted(tmp_path, columns)
+    assert schema.labels is not None
+    after = {name: label.after for name, label in schema.labels.items()}
+    assert after == {"clicked": None, "bought": "clicked", "liked": None}
+    assert list(after) == ["clicked", "bought", "liked"]
+    assert "all 34 positives are a positive clicked" in line_of(text, "bought:")
+    assert [task.after for task in table.tasks] == [None, "clicked", None]
+
+
 def test_positives_only(tmp_path: Path) -> None:
     columns = {name: values for name, values in COLUMNS.items() if name != "rating"}
     _, schema, table = drafted(tmp_path, columns | {"bought": 1})

@@ -109,6 +109,21 @@ def test_warns_of_an_extreme_label_rate(positives: int, share: str) -> None:
     assert warning.endswith("choose another threshold of the task")
 
 
+def test_suggests_what_comes_after_what() -> None:
+    clicked = np.arange(60) % 2 == 0
+    bought = clicked & (np.arange(60) % 3 == 0)
+    columns: Columns = {"user": ["ann"] * 60, "clicked": clicked, "bought": bought}
+    tasks = [Task("bought", threshold=1.0), Task("clicked", threshold=1.0)]
+    (hint,) = profile_of(columns, tasks=tasks).hints
+    assert hint == (
+        "every positive 'bought' is a positive 'clicked' (10 rows): set `after: clicked` of label "
+        "'bought', and list 'clicked' first, so that 'bought' is learned where 'clicked' is "
+        "positive"
+    )
+    known = [Task("clicked", threshold=1.0), Task("bought", threshold=1.0, after="clicked")]
+    assert not profile_of(columns, tasks=known).hints
+
+
 def test_warns_of_a_label_without_values() -> None:
     (warning,) = warnings_of({"rating": [np.nan] * 30})
     assert warning.startswith("label 'rating' has no value in any row")

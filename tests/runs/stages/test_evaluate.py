@@ -74,7 +74,7 @@ def test_a_missing_library_leaves_its_row_out_and_says_how_to_get_it(
     notes = Notes()
     evaluate(run, notes)
     assert {text.partition(" is left out")[0] for text in notes.texts} == OPTIONAL.keys()
-    assert all("pip install 'metaselector[lightgbm]'" in text for text in notes.texts)
+    assert all("pip install 'lightgbm>=4'" in text for text in notes.texts)
     expected = [model for model in COMBINERS if model not in OPTIONAL]
     assert [model for model in models(run) if model in COMBINERS] == expected
 

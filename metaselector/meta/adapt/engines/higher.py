@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from metaselector.common.extras import install_extra
 from metaselector.meta.adapt.contract import InnerLoop
 from metaselector.meta.adapt.engines import import_library
 from metaselector.meta.adapt.engines.per_user import Learner, PerUserEngine, rates_by_name
@@ -28,7 +29,7 @@ class HigherEngine(PerUserEngine):
     """
 
     def __init__(self) -> None:
-        self._higher = import_library("higher", "`pip install 'metaselector[higher]'`")
+        self._higher = import_library("higher", f"`{install_extra('higher')}`")
 
     @contextmanager
     def learner(
