@@ -115,7 +115,7 @@ def new_figure(height: float) -> Plot:
     return figure
 
 
-def _alone(FigureClass: type[Figure], **settings: Any) -> Figure:  # noqa: N803 - as pyplot has it
+def _alone(FigureClass: type[Figure], **settings: Any) -> Figure:
     """A figure that only its caller knows."""
     figure = FigureClass(**settings)
     FigureCanvasAgg(figure)
