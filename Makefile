@@ -108,6 +108,7 @@ benchmark: $(STAMP) peers benchmark-peers
 	$(BIN)/python -m benchmarks.multitask_speed --threads 1 --repeats 3 --json benchmarks/results/speed/multitask.json $(data_option)
 	$(BIN)/python -m benchmarks.prepare_speed --json benchmarks/results/speed/prepare.json $(data_option)
 	$(BIN)/python -m benchmarks.predict_speed $(data_option)
+	$(BIN)/python -m benchmarks.bootstrap_speed
 
 fuzz: $(STAMP)
 	$(BIN)/python -m benchmarks.fuzz --json benchmarks/results/reliability/fuzz.json

@@ -142,8 +142,17 @@ def save(path: Path, figures: Mapping[str, Any]) -> None:
 
     Absolute paths in the command are cut to their last part, as they mean nothing elsewhere.
     """
+    write_text(path, json.dumps({**figures, **_when()}, indent=1) + "\n")
+
+
+def save_in(path: Path, key: str, figures: Mapping[str, Any]) -> None:
+    """As :func:`save`, under `key` of a file whose other keys stay."""
+    others = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    write_text(path, json.dumps(others | {key: {**figures, **_when()}}, indent=1) + "\n")
+
+
+def _when() -> dict[str, str]:
     words = [
         Path(word).name if Path(word).is_absolute() else word for word in shlex.split(command())
     ]
-    when = {"command": shlex.join(words), "date": datetime.now(UTC).isoformat(timespec="seconds")}
-    write_text(path, json.dumps({**figures, **when}, indent=1) + "\n")
+    return {"command": shlex.join(words), "date": datetime.now(UTC).isoformat(timespec="seconds")}

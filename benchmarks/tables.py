@@ -143,7 +143,7 @@ def table_name(settings: Config) -> str:
 
 def _make(run: Run, data: Path | None, output: Path, prepared: bool) -> None:
     """Make one table; whatever cannot be finished is refused before training."""
-    torch.set_num_threads(run.config.threads)
+    torch.set_num_threads(run.config.threads_of_process)
     check_writable(output)
     with session(run, Bars()) as progress:
         if not (prepared and finds_prepared(run, progress)):

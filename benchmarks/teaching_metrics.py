@@ -11,7 +11,8 @@ from sklearn.metrics import accuracy_score, f1_score, recall_score
 
 from benchmarks.study import over_seeds
 from metaselector.common.progress import Progress
-from metaselector.evaluate.bootstrap import Difference, difference, resample
+from metaselector.evaluate.bootstrap import Difference, Resampled, difference, resample
+from metaselector.evaluate.intervals import effective_users
 from metaselector.evaluate.metrics import auc, logloss
 
 THRESHOLD = 0.5
@@ -54,7 +55,7 @@ def compare(
             if of == labels
         ]
         together = pd.concat(frames, ignore_index=True)
-        scores = dict(resample(together, ("auc", "logloss"), resamples, _generator(), progress))
+        scores = resample(together, ("auc", "logloss"), resamples, _generator(), progress)
         scores |= of_counts(together, resamples)
         for name, rows in together.groupby("model", sort=False):
             model, strategy = str(name).split("/")
@@ -73,16 +74,14 @@ def compare(
                         "strategy": strategy,
                         "metric": metric,
                         **over_seeds(values),
-                        **(Difference(*[np.nan] * 4) if found is None else found)._asdict(),
+                        **(Difference(*[np.nan] * 5) if found is None else found)._asdict(),
                         "seeds": len(values),
                     }
                 )
     return pd.DataFrame(records)
 
 
-def of_counts(
-    predictions: pd.DataFrame, resamples: int
-) -> dict[str, dict[tuple[int, str], Floats]]:
+def of_counts(predictions: pd.DataFrame, resamples: int) -> dict[str, Resampled]:
     """The metrics of :data:`OF_COUNTS` in the form that :func:`resample` returns."""
     users = np.unique(predictions["user"])
     code = np.searchsorted(users, predictions["user"])
@@ -101,7 +100,8 @@ def of_counts(
         sums = [weights @ count for count in counts]  # each [1 + R]
         for metric, function in OF_COUNTS.items():
             found[metric][int(seed), str(model)] = function(*sums)
-    return found
+    rows = effective_users(np.bincount(code).astype(np.float64))
+    return {metric: Resampled(values, rows) for metric, values in found.items()}
 
 
 def _generator() -> np.random.Generator:

@@ -31,6 +31,7 @@ from metaselector.data.splitting.windows import user_places
 from metaselector.evaluate.bootstrap import difference, resample
 from metaselector.evaluate.metrics import METRICS
 from metaselector.evaluate.predictions import long_table
+from metaselector.report.summary import p_text
 from metaselector.runs.run import Run
 from metaselector.runs.saved_config import save_config
 from metaselector.runs.stages.train import pretrain_base_models
@@ -183,7 +184,8 @@ def _markdown(table: pd.DataFrame, target: Run, command: str) -> str:
             low, high = f"{each.low:+.4f}", f"{each.high:+.4f}"
             shown = kind != SCRATCH
             cells.append(f"{each.difference:+.4f} [{low}, {high}]" if shown else "")
-            cells.append(f"{each.p:.4f}" if shown else "")
+            p = p_text(float(each.p), float(each.p_floor)).removeprefix("p = ")
+            cells.append((p or "-") if shown else "")
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 

@@ -284,7 +284,7 @@ class MetaSelector(Predictor, Parameters):
         """Use the number of torch threads of the settings in a context."""
         check_device(self.config.device)
         before = torch.get_num_threads()
-        torch.set_num_threads(self.config.threads)
+        torch.set_num_threads(self.config.threads_of_process)
         try:
             yield
         finally:

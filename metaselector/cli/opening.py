@@ -75,7 +75,7 @@ def use(config: Config) -> None:
 
     check_device(config.device)
     # torchrun sets the number of threads of each worker.
-    torch.set_num_threads(_threads_of_worker() if launch.launched() else config.threads)
+    torch.set_num_threads(_threads_of_worker() if launch.launched() else config.threads_of_process)
 
 
 def _threads_of_worker() -> int:

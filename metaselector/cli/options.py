@@ -70,6 +70,16 @@ THREADS = setting(
     help="Number of CPU threads that torch uses.",
     show_default="2",
 )
+JOBS = setting(
+    "jobs",
+    "--jobs",
+    int | None,
+    min=1,
+    metavar="N",
+    help="Train models, windows and seeds side by side in N processes of one thread each. Results "
+    "equal those with --threads 1.",
+    show_default="1",
+)
 DATASET = setting(
     "dataset",
     "--dataset",

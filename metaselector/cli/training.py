@@ -15,6 +15,7 @@ from metaselector.cli.options import (
     DATA,
     DATA_DIRECTORY,
     DATASET,
+    JOBS,
     JSON,
     MACHINE,
     PROTOCOL,
@@ -93,7 +94,8 @@ def meta_train(options: Options) -> None:
 
 
 @with_options(
-    *(RUN, DATASET, PROTOCOL, DATA, DATA_DIRECTORY, BASE_MODELS, CONFIG, SET, SEEDS, *MACHINE),
+    *(RUN, DATASET, PROTOCOL, DATA, DATA_DIRECTORY, BASE_MODELS, CONFIG, SET, SEEDS),
+    *(*MACHINE, JOBS),
     *(TRACKING, STRATEGY, RESUME, ALLOW_CODE, JSON, QUIET, WORKERS, COMM),
 )
 def reproduce(options: Options, data: Path | None, data_directory: Path, as_json: bool) -> None:

@@ -83,6 +83,13 @@ class Config(Section):
     )
     device: str = Field("cpu", description="torch device, such as cpu or cuda")
     threads: int = Field(2, ge=1, le=1024, description="number of CPU threads that torch uses")
+    jobs: int = Field(
+        1,
+        ge=1,
+        le=1024,
+        description="processes in which `reproduce` trains models, windows and seeds side by side; "
+        "with more than one, each process uses one thread, whatever threads says",
+    )
     data: DataConfig = Field(default_factory=lambda given: default_data(given["dataset"]))
     split: SplitConfig = Field(default_factory=SplitConfig)
     cold: ColdConfig = Field(default_factory=ColdConfig)
@@ -105,6 +112,11 @@ class Config(Section):
         description="where losses and rates are logged in addition to logs/training.jsonl: "
         "tensorboard, mlflow, wandb, a plug-in, or path/to/file.py:Class",
     )
+
+    @property
+    def threads_of_process(self) -> int:
+        """Number of CPU threads of each process."""
+        return self.threads if self.jobs == 1 else 1
 
     @property
     def percentages(self) -> WindowsConfig:

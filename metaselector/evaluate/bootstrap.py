@@ -3,52 +3,70 @@
 Users are resampled, not rows, because the rows of a user are not independent. A resample gives each
 user an integer weight, the number of times the user was drawn; it applies to all of the user's rows
 in every seed and for every model. The mean over seeds is compared, so intervals and p-values
-reflect which users were sampled, not seed noise.
+reflect which users were sampled, not seed noise. :mod:`metaselector.evaluate.intervals` makes
+intervals and p-values from the resamples.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
 
 from metaselector.common.errors import UserError, nearest
 from metaselector.common.progress import Progress, Silent
 from metaselector.data.interactions import Floats, Ints
-from metaselector.evaluate.alignment import LIST, Aligned, by_seed
+from metaselector.evaluate.alignment import LIST, by_seed
 from metaselector.evaluate.checks import checked_rows
+from metaselector.evaluate.intervals import effective_users, interval
 from metaselector.evaluate.lists import METRICS as WITHIN_LISTS
 from metaselector.evaluate.lists import list_rankings
 from metaselector.evaluate.losses import row_logloss, user_codes
 from metaselector.evaluate.ranking import METRICS as RANKINGS
 from metaselector.evaluate.ranking import user_rankings
+from metaselector.evaluate.weighted import Weighted, weighted_auc, weighted_mean
 
-LEVEL = 95
-"""Confidence level in percent."""
+METRICS = ("auc", "logloss", *RANKINGS)
+"""Metrics with intervals."""
 
-_TOGETHER = 16
-"""Resamples at a time: the fastest multiple of a cache line, since cumulative sums of about ten
-thousand rows then fit the processor's cache."""
+_TOGETHER = 128
+"""Resamples at a time. Their weights fit the processor's cache for up to ten thousand users."""
+_MOST_WEIGHTS = 2**24
+"""Resampled weights at a time, 128 MiB."""
 
 
 class Difference(NamedTuple):
-    """``metric(model) - metric(baseline)``, its 95 % percentile interval and its p-value."""
+    """``metric(model) - metric(baseline)``, its 95 % interval and its p-value.
+
+    ``low`` to ``p_floor`` are those of :class:`metaselector.evaluate.intervals.Interval`.
+    """
 
     difference: float
     low: float
     high: float
     p: float
+    p_floor: float
 
 
-Weighted = Callable[[Floats], Floats]
-"""Maps user weights ``[U, R]`` to a metric of fixed predictions, ``[R]`` or ``[models, R]``."""
+@dataclass(frozen=True)
+class Resampled:
+    """A metric of every model of every seed, on the same resamples of the users.
 
-Resampled = Mapping[tuple[int, str], Floats]
-"""By seed and model, a metric ``[1 + R]``: on the original users, then on every resample."""
+    Attributes:
+        values: by seed and model, ``[1 + R]``: on the original users, then on every resample.
+        users: effective number of users.
+    """
+
+    values: Mapping[tuple[int, str], Floats]
+    users: float
+
+    def __getitem__(self, key: tuple[int, str]) -> Floats:
+        """The values of a seed and model."""
+        return self.values[key]
 
 
 def resample(
@@ -86,37 +104,77 @@ def resample(
     seeds = dict(by_seed(predictions))
     codes, names = user_codes(np.concatenate([aligned.users for aligned in seeds.values()]))
     ends = np.cumsum([len(aligned.users) for aligned in seeds.values()])[:-1]
-    scorers = {
-        (metric, seed): scorer
+    of_seeds = {
+        seed: scorers(
+            aligned.y,
+            np.stack(list(aligned.p.values())),
+            users,
+            len(names),
+            metrics,
+            aligned.lists,
+        )
         for (seed, aligned), users in zip(seeds.items(), np.split(codes, ends), strict=True)
-        for metric, scorer in _scorers(aligned, users, len(names), metrics).items()
     }
-    n_users, original = len(names), np.ones((len(names), 1))
-    scores = {key: [scorer(original)] for key, scorer in scorers.items()}
+    original = np.ones((len(names), 1))
+    scores = {
+        (metric, seed): [scorer.score(original)]
+        for seed, of_seed in of_seeds.items()
+        for metric, scorer in of_seed.items()
+    }
     with (progress or Silent()).task("bootstrap over users", n_resamples) as advance:
-        for first in range(0, n_resamples, _TOGETHER):
-            size = min(_TOGETHER, n_resamples - first)
-            drawn = generator.multinomial(n_users, np.full(n_users, 1 / n_users), size)  # [R, U]
-            weights = np.ascontiguousarray(drawn.T, dtype=np.float64)
-            for key, scorer in scorers.items():
-                scores[key].append(scorer(weights))
-            for _ in range(size):
+        for weights in draws(len(names), n_resamples, generator):
+            for (metric, seed), parts in scores.items():
+                parts.append(of_seeds[seed][metric].score(weights))
+            for _ in weights.T:
                 advance()
-    found: dict[str, dict[tuple[int, str], Floats]] = {metric: {} for metric in metrics}
-    for metric, seed in scores:
-        values = np.concatenate(scores[metric, seed], axis=1)  # [M, 1 + R]
-        found[metric] |= {(seed, m): v for m, v in zip(seeds[seed].p, values, strict=True)}
-    return dict(found)
+    found = {}
+    for metric in metrics:
+        values: dict[tuple[int, str], Floats] = {}
+        for seed in seeds:
+            of_models = np.concatenate(scores[metric, seed], axis=1)  # [M, 1 + R]
+            values |= {(seed, m): v for m, v in zip(seeds[seed].p, of_models, strict=True)}
+        sizes = np.sum([of_seeds[seed][metric].sizes for seed in seeds], axis=0)
+        found[metric] = Resampled(values, effective_users(sizes))
+    return found
+
+
+def draws(n_users: int, n_resamples: int, generator: np.random.Generator) -> Iterator[Floats]:
+    """Draw R resamples of the users, and yield how often each user is drawn, in blocks ``[U, ·]``.
+
+    The next block is drawn in a second thread while the caller uses this one. Blocks are bounded in
+    size, which does not change the draws.
+
+    Args:
+        n_users: U.
+        n_resamples: R.
+        generator: draws the users; do not use it elsewhere before the last block.
+
+    Example:
+        >>> [block.shape for block in draws(5, 200, np.random.default_rng(0))]
+        [(5, 128), (5, 72)]
+    """
+    size = max(1, min(_TOGETHER, _MOST_WEIGHTS // n_users))
+
+    def draw(n: int) -> Floats:
+        drawn = generator.multinomial(n_users, np.full(n_users, 1 / n_users), n)  # [n, U]
+        return np.ascontiguousarray(drawn.T, dtype=np.float64)
+
+    blocks = [min(size, n_resamples - first) for first in range(0, n_resamples, size)]
+    drawn: Future[Floats] | None = None
+    with ThreadPoolExecutor(1) as pool:
+        for n in (*blocks, 0):
+            ahead = pool.submit(draw, n) if n else None
+            if drawn:
+                yield drawn.result()
+            drawn = ahead
 
 
 def difference(scores: Resampled, pairs: Mapping[int, tuple[str, str]]) -> Difference:
     """Difference between two models in the mean over seeds, with interval and p-value.
 
-    The interval is the percentile interval of R resampled differences d, and the two-sided p-value
-    is ``min(1, 2 (1 + min(#{d <= 0}, #{d >= 0})) / (R + 1))``; adding 1 keeps p above 0. Resamples
-    without the metric, such as AUC of rows of a single class, are left out. Sources: Efron and
-    Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13; Davison and Hinkley,
-    "Bootstrap Methods and their Application", 1997, chapter 4.
+    Both are made from the R resampled differences by
+    :func:`metaselector.evaluate.intervals.interval`. Resamples without the metric, such as AUC of
+    rows of a single class, are left out.
 
     Args:
         scores: one metric of :func:`resample`.
@@ -126,105 +184,86 @@ def difference(scores: Resampled, pairs: Mapping[int, tuple[str, str]]) -> Diffe
         UserError: a model has no predictions.
 
     Example:
-        >>> scores = {(0, "fm"): np.array([0.5, 0.4, 0.6]), (0, "lr"): np.array([0.7, 0.6, 0.7])}
-        >>> found = difference(scores, {0: ("fm", "lr")})
-        >>> round(found.difference, 2), round(found.p, 2)
-        (-0.2, 0.67)
+        >>> values = {(0, "fm"): np.array([0.5, 0.4, 0.6]), (0, "lr"): np.array([0.7, 0.6, 0.7])}
+        >>> found = difference(Resampled(values, users=40), {0: ("fm", "lr")})
+        >>> [round(value, 3) for value in found[:3]]  # no p-value from two resamples
+        [-0.2, -0.198, -0.102]
     """
     for seed, pair in pairs.items():
         for name in pair:
-            if (seed, name) not in scores:
-                known = [model for of, model in scores if of == seed]
+            if (seed, name) not in scores.values:
+                known = [model for of, model in scores.values if of == seed]
                 raise UserError(f"seed {seed}: no model '{name}'; {nearest(name, known)}")
-    by_seed = [scores[seed, model] - scores[seed, base] for seed, (model, base) in pairs.items()]
-    mean = np.mean(by_seed, axis=0)  # [1 + R]
-    resampled = mean[1:][~np.isnan(mean[1:])]
-    low, high = (
-        np.percentile(resampled, [50 - LEVEL / 2, 50 + LEVEL / 2])
-        if len(resampled)
-        else (math.nan, math.nan)
-    )
-    beyond = min((resampled <= 0).sum(), (resampled >= 0).sum())
-    p = min(1.0, 2 * (1 + beyond) / (len(resampled) + 1))
-    return Difference(float(mean[0]), float(low), float(high), float(p))
+    found = [scores[seed, model] - scores[seed, base] for seed, (model, base) in pairs.items()]
+    mean = np.mean(found, axis=0)  # [1 + R]
+    return Difference(float(mean[0]), *interval(mean[1:], scores.users))
 
 
-def weighted_logloss(y: ArrayLike, p: ArrayLike, codes: Ints, n_users: int) -> Weighted:
-    """Mean logloss under user weights, from one sum per user.
+class Scorer(NamedTuple):
+    """A metric of M models under user weights.
+
+    Attributes:
+        score: maps weights ``[U, R]`` to ``[M, R]``.
+        sizes: how much each user counts, ``[U]``: rows for AUC, logloss and GAUC.
+    """
+
+    score: Weighted
+    sizes: Floats
+
+
+def scorers(
+    y: Floats,
+    p: Floats,
+    codes: Ints,
+    n_users: int,
+    metrics: Sequence[str],
+    lists: Ints | None = None,
+) -> dict[str, Scorer]:
+    """Prepare metrics of M models for resampling.
 
     Args:
-        y, p: ``[N]``.
-        codes: int64 ``[N]``, from 0 to U - 1.
+        y: 0 or 1, ``[N]``.
+        p: probabilities ``[M, N]``.
+        codes: user of each row, ``[N]``, from 0 to U - 1.
         n_users: U.
+        metrics: of :data:`METRICS` and, with lists, of
+            :data:`metaselector.evaluate.lists.METRICS`.
+        lists: the list of each row, ``[N]``, if rows belong to lists.
 
     Raises:
         UserError: a label or prediction is invalid, or lengths differ.
+
+    Example:
+        >>> y, p = np.array([1.0, 0.0, 1.0]), np.array([[0.9, 0.2, 0.4]])
+        >>> found = scorers(y, p, np.array([0, 0, 1]), n_users=2, metrics=["logloss"])
+        >>> found["logloss"].score(np.ones((2, 1))).round(3)
+        array([[0.415]])
     """
-    y, p = checked_rows(y, p, codes)
-    loss = np.bincount(codes, weights=row_logloss(y, p), minlength=n_users)
-    size = np.bincount(codes, minlength=n_users)
-
-    def mean(weights: Floats) -> Floats:
-        with np.errstate(invalid="ignore"):  # nan if no user with rows in this seed was drawn
-            return loss @ weights / (size @ weights)
-
-    return mean
-
-
-def weighted_auc(y: ArrayLike, p: ArrayLike, codes: Ints, n_users: int) -> Weighted:
-    """AUC under user weights, in O(N) per resample since rows are sorted once.
-
-    Arguments and errors are those of :func:`weighted_logloss`. A positive row wins the weight of
-    negative rows with a lower score and half the weight of those with the same score. nan if all
-    weight is on one class.
-    """
-    labels, scores = checked_rows(y, p, codes)
-    positive = labels == 1
-    order = np.argsort(scores, kind="stable")
-    above, below = order[positive[order]], order[~positive[order]]  # rows, sorted by score
-    lower = np.searchsorted(scores[below], scores[above], "left")
-    up_to_ties = np.searchsorted(scores[below], scores[above], "right")
-    tied = np.flatnonzero(up_to_ties > lower)
-    of_positive, of_negative = codes[above], codes[below]
-
-    def area(weights: Floats) -> Floats:
-        mine = weights[of_positive]  # [N positive, R]
-        beaten = np.zeros((len(below) + 1, weights.shape[1]))  # by a score above the first n
-        np.cumsum(weights[of_negative], axis=0, out=beaten[1:])
-        won = np.einsum("nr,nr->r", mine, beaten[lower])
-        if len(tied):
-            half = (beaten[up_to_ties[tied]] - beaten[lower[tied]]) / 2
-            won += np.einsum("nr,nr->r", mine[tied], half)
-        with np.errstate(invalid="ignore"):
-            return won / (mine.sum(axis=0) * beaten[-1])
-
-    return area
-
-
-def weighted_mean(values: Floats, sizes: Floats) -> Weighted:
-    """Mean of users' values, whose own weights are `sizes`, under further user weights.
-
-    A resample costs no pass over rows: it is a product of the users' weights with one sum per user.
-
-    Args:
-        values: ``[M, U]``.
-        sizes: ``[U]``.
-    """
-    sums = values * sizes
-
-    def mean(weights: Floats) -> Floats:
-        with np.errstate(invalid="ignore"):  # nan if no user with a value was drawn
-            return sums @ weights / (sizes @ weights)
-
-    return mean
-
-
-_BY_ROW: dict[str, Callable[[ArrayLike, ArrayLike, Ints, int], Weighted]] = {
-    "auc": weighted_auc,
-    "logloss": weighted_logloss,
-}
-METRICS = (*_BY_ROW, *RANKINGS)
-"""Metrics with intervals."""
+    for of_model in p:
+        y, _ = checked_rows(y, of_model, codes)
+    found = {}
+    rows = np.bincount(codes, minlength=n_users).astype(np.float64)
+    if "auc" in metrics:
+        found["auc"] = Scorer(weighted_auc(y, p, codes, n_users), rows)
+    if "logloss" in metrics:
+        losses = (row_logloss(y, of_model) for of_model in p)
+        sums = [np.bincount(codes, weights=each, minlength=n_users) for each in losses]
+        found["logloss"] = Scorer(weighted_mean(np.stack(sums), rows), rows)
+    wanted = [metric for metric in metrics if metric in RANKINGS]
+    if wanted:
+        ranked = [user_rankings(y, of_model, codes, n_users) for of_model in p]
+        for metric in wanted:
+            values, sizes = zip(*(each.weighted(metric) for each in ranked), strict=True)
+            # Sizes follow from the labels, so they are the same for all models.
+            found[metric] = Scorer(weighted_mean(np.stack(values) * sizes[0], sizes[0]), sizes[0])
+    within = [metric for metric in metrics if metric in WITHIN_LISTS]
+    if lists is not None and within:
+        of_lists = [list_rankings(y, of_model, codes, n_users, lists) for of_model in p]
+        for metric in within:
+            counts = of_lists[0].counts
+            means = np.stack([getattr(each, metric) for each in of_lists])
+            found[metric] = Scorer(weighted_mean(means * counts, counts), counts)
+    return found
 
 
 def metrics_of(predictions: pd.DataFrame) -> tuple[str, ...]:
@@ -235,33 +274,3 @@ def metrics_of(predictions: pd.DataFrame) -> tuple[str, ...]:
         ('auc', 'logloss', 'gauc', 'ndcg_10', 'mrr')
     """
     return (*METRICS, *WITHIN_LISTS) if LIST in predictions else METRICS
-
-
-def _scorers(
-    aligned: Aligned, codes: Ints, n_users: int, metrics: Sequence[str]
-) -> dict[str, Weighted]:
-    """One function by metric, of all M models of a seed: user weights ``[U, R]`` to ``[M, R]``."""
-    found: dict[str, Weighted] = {}
-    for metric in metrics:
-        if metric in _BY_ROW:
-            make = _BY_ROW[metric]
-            found[metric] = _stacked(
-                [make(aligned.y, p, codes, n_users) for p in aligned.p.values()]
-            )
-    wanted = [metric for metric in metrics if metric in RANKINGS]
-    if wanted:
-        ranked = [user_rankings(aligned.y, p, codes, n_users) for p in aligned.p.values()]
-        for metric in wanted:
-            values, sizes = zip(*(each.weighted(metric) for each in ranked), strict=True)
-            found[metric] = weighted_mean(np.stack(values), sizes[0])  # sizes follow from labels
-    lists, within = aligned.lists, [metric for metric in metrics if metric in WITHIN_LISTS]
-    if lists is not None and within:
-        of_lists = [list_rankings(aligned.y, p, codes, n_users, lists) for p in aligned.p.values()]
-        for metric in within:
-            means = np.stack([getattr(each, metric) for each in of_lists])
-            found[metric] = weighted_mean(means, of_lists[0].counts)
-    return found
-
-
-def _stacked(scorers: Sequence[Weighted]) -> Weighted:
-    return lambda weights: np.stack([scorer(weights) for scorer in scorers])

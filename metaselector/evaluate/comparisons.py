@@ -42,8 +42,13 @@ COLUMNS = (
     "high",
     "p",
     "p_holm",
+    "p_floor",
     "n_seeds",
 )
+ADDED = ("p_floor",)
+"""Columns that differences of earlier versions lack."""
+
+REQUIRED = tuple(name for name in COLUMNS if name not in ADDED)
 
 
 class Comparison(NamedTuple):
@@ -80,8 +85,10 @@ def compare(
     Returns:
         One row per comparison and metric, columns :data:`COLUMNS`. Differences are averaged over
         seeds, model minus baseline; ``p_holm`` is the p-value corrected by Holm's step-down method
-        over the rows of the same family and metric. Source: Holm, "A Simple Sequentially Rejective
-        Multiple Test Procedure", Scandinavian Journal of Statistics 6, 1979.
+        over the rows of the same family and metric, and ``p_floor`` is the lowest one that so many
+        resamples can give. P-values are nan for fewer than
+        :data:`metaselector.evaluate.intervals.LEAST_RESAMPLES`. Source: Holm, "A Simple
+        Sequentially Rejective Multiple Test Procedure", Scandinavian Journal of Statistics 6, 1979.
 
     Raises:
         UserError: as :func:`metaselector.evaluate.bootstrap.resample` and ``difference``.
@@ -106,8 +113,11 @@ def compare(
         for metric in metrics
     ]
     table = pd.DataFrame(records, columns=[name for name in COLUMNS if name != "p_holm"])
-    corrected = table.groupby(["family", "metric"])["p"].transform(_holm)
-    return table.assign(p_holm=corrected)[list(COLUMNS)]
+    by_family = table.groupby(["family", "metric"])
+    corrected = by_family["p"].transform(_holm)
+    # A family has one floor: its lowest p-value is multiplied by the number of rows.
+    floor = np.minimum(by_family["p_floor"].transform("min") * by_family["p"].transform("size"), 1)
+    return table.assign(p_holm=corrected, p_floor=floor)[list(COLUMNS)]
 
 
 def _comparisons(rows: list[str], best_single: Mapping[int, str]) -> list[Comparison]:
@@ -131,7 +141,8 @@ def _comparisons(rows: list[str], best_single: Mapping[int, str]) -> list[Compar
 def _holm(p: pd.Series[float]) -> pd.Series[float]:
     """p-values corrected by Holm's method.
 
-    The i-th smallest of m is multiplied by m - i + 1, but never falls below its predecessor.
+    The i-th smallest of m is multiplied by m - i + 1, but never falls below its predecessor. nan
+    counts as the largest.
     """
     order, m = np.argsort(p.to_numpy(), kind="stable"), len(p)
     adjusted = np.maximum.accumulate(np.arange(m, 0, -1) * p.to_numpy()[order])

@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike
 
 from metaselector.common.errors import UserError
 from metaselector.data.interactions import Floats, Ints
-from metaselector.evaluate.bootstrap import LEVEL
+from metaselector.evaluate.intervals import LEVEL
 from metaselector.evaluate.losses import user_codes
 from metaselector.evaluate.variation import (
     contrasts,

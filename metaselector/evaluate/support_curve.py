@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -16,8 +15,10 @@ import pandas as pd
 
 from metaselector.common.progress import Progress, Silent
 from metaselector.data.interactions import Floats, Ints
-from metaselector.evaluate.bootstrap import Resampled, difference
+from metaselector.evaluate.bootstrap import Resampled, difference, draws
+from metaselector.evaluate.intervals import effective_users
 from metaselector.evaluate.metrics import auc
+from metaselector.evaluate.weighted import weighted_mean
 
 SIZES = (0, 1, 2, 3, 5, 10, 20, 40)
 """Numbers of support rows to measure."""
@@ -39,8 +40,6 @@ DIFFERENCE_COLUMNS = (
     "low",
     "high",
 )
-_MOST_WEIGHTS = 4_000_000
-"""Resampled weights of users at a time, 32 MB."""
 
 
 class UserSums(NamedTuple):
@@ -141,7 +140,7 @@ class SupportCurve:
 
         Args:
             n_resamples: R, resamples of users; the same for all comparisons, from a fixed seed.
-            progress: counts blocks of resamples.
+            progress: counts resamples.
 
         Returns:
             Columns :data:`DIFFERENCE_COLUMNS`. ``value`` and ``baseline_value`` are means over
@@ -150,62 +149,47 @@ class SupportCurve:
         """
         scores = self._resampled(n_resamples, progress or Silent())
         records = []
-        for (metric, n), by_model in scores.items():
+        for (metric, n), found in scores.items():
+            models = {model for _, model in found.values}
             for baseline in BASELINES:
                 for model in MODELS[1:]:
-                    if model == baseline or not {model, baseline} <= by_model.keys():
+                    if model == baseline or not {model, baseline} <= models:
                         continue
-                    both: Resampled = {(0, name): by_model[name] for name in (model, baseline)}
-                    found = difference(both, {0: (model, baseline)})
-                    values = (float(by_model[name][0]) for name in (model, baseline))
-                    records.append((n, model, baseline, metric, *values, *found[:3]))
+                    values = (float(found[0, name][0]) for name in (model, baseline))
+                    compared = difference(found, {0: (model, baseline)})
+                    records.append((n, model, baseline, metric, *values, *compared[:3]))
         return pd.DataFrame(records, columns=list(DIFFERENCE_COLUMNS))
 
-    def _resampled(
-        self, n_resamples: int, progress: Progress
-    ) -> Mapping[tuple[str, int], dict[str, Floats]]:
-        """By metric, number of rows and model: on the users, then on R resamples, ``[1 + R]``.
+    def _resampled(self, n_resamples: int, progress: Progress) -> dict[tuple[str, int], Resampled]:
+        """The models on the same resamples, by metric and number of rows, as seed 0.
 
         All seeds predict the same rows, so the mean over seeds of a metric is the metric of the
         mean sums.
         """
         counted = np.flatnonzero(np.sum(list(self._sizes.values()), axis=0))  # have rows
-        stacked = {
-            key: np.stack(list(by_model.values()))[:, counted] / len(self._seeds)  # [M, U]
+        means = {
+            key: weighted_mean(
+                np.stack(list(by_model.values()))[:, counted] / len(self._seeds),
+                self._sizes[key][counted],
+            )
             for key, by_model in self._totals.items()
         }
-        means = defaultdict(list)
-        for weights in _weights(len(counted), n_resamples, progress):
-            for key, totals in stacked.items():
-                means[key].append(_means(totals, self._sizes[key][counted][None], weights))
-        return {
-            key: dict(zip(self._totals[key], np.concatenate(parts).T, strict=True))
-            for key, parts in means.items()
-        }
+        original = np.ones((len(counted), 1))
+        parts = {key: [mean(original)] for key, mean in means.items()}
+        generator = np.random.default_rng(0)
+        with progress.task("support curve: bootstrap over users", n_resamples) as advance:
+            for weights in draws(len(counted), n_resamples, generator):
+                for key, mean in means.items():
+                    parts[key].append(mean(weights))
+                for _ in weights.T:
+                    advance()
+        found = {}
+        for key, by_model in self._totals.items():
+            of_models = np.concatenate(parts[key], axis=1)  # [M, 1 + R]
+            values = {(0, m): v for m, v in zip(by_model, of_models, strict=True)}
+            found[key] = Resampled(values, effective_users(self._sizes[key]))
+        return found
 
 
 def _sums(values: Floats, codes: Ints, n_users: int) -> Floats:
     return np.bincount(codes, weights=values, minlength=n_users).astype(np.float64, copy=False)
-
-
-def _weights(n_users: int, n_resamples: int, progress: Progress) -> Iterator[Floats]:
-    """How often each user is drawn, ``[·, U]``: once each, then R resamples in blocks."""
-    yield np.ones((1, n_users))
-    generator, size = np.random.default_rng(0), max(1, _MOST_WEIGHTS // n_users)
-    starts = range(0, n_resamples, size)
-    with progress.task("support curve: bootstrap over users", len(starts)) as advance:
-        for first in starts:
-            block = min(size, n_resamples - first)
-            drawn = generator.multinomial(n_users, np.full(n_users, 1 / n_users), block)
-            yield drawn.astype(np.float64)
-            advance()
-
-
-def _means(totals: Floats, sizes: Floats, weights: Floats) -> Floats:
-    """Means ``[R, M]``: totals ``[M, U]`` over sizes ``[1, U]``, both weighted by ``[R, U]``.
-
-    nan where all users with rows have weight 0.
-    """
-    with np.errstate(invalid="ignore"):
-        means: Floats = (weights @ totals.T) / (weights @ sizes.T)
-    return means

@@ -25,6 +25,7 @@ _NUMBERS = frozenset((
     "list_mrr", "gap_closed_auc",
     "gap_closed_logloss", "gap_closed_headroom", "common_auc", "common_logloss", "users", "share",
     "weight", "epoch", "train_loss", "valid_loss", "mean", "low", "high", "difference", "p_holm",
+    "p_floor",
     "rows", "of", "steps", "trained_steps", "predicted", "observed", "improvement", "entropy",
     "spearman", "seconds", "best_so_far",
     "value", "baseline_value",

@@ -14,6 +14,7 @@ from metaselector.report.groups import group_of
 from metaselector.report.summary import (
     DIFFERENCE,
     RANKING,
+    WITH_P,
     WITHIN_LISTS,
     Cell,
     Shown,
@@ -77,24 +78,27 @@ def _table(
     family, plain = _family(differences), len(titles)
     if differences is not None and family:
         row, title, words = _FAMILIES[family]
-        found = differences[differences["family"] == family].set_index([row, "metric"])
+        found = differences[differences["family"] == family].set_index(row)
+        with_p = bool(found["p_holm"].notna().any())
         for metric, of in compared.items():
-            if metric in found.index.get_level_values("metric"):
-                of_metric = found.xs(metric, level="metric")[list(DIFFERENCE)]
-                values = of_metric.reindex(frame.index).to_numpy(np.float64)
-                titles.append(f"{of}: {title}, 95 %, Holm's p")
-                columns.append([Cell(difference_text(*line, with_p=True)) for line in values])
-        notes.append(
-            f"Differences: {words}, so that a positive one is a gain; intervals, p-values and "
-            "their correction are as above."
-            if family == TARGET
-            else f"Differences: {words}, so that a positive one is a gain of this row; two-sided "
-            "p-values are corrected by Holm's method."
-        )
-    lines = dict(zip(frame.index, map(list, zip(*columns, strict=True)), strict=True))
-    groups = [(g, [(m, lines[m]) for m in mine]) for g, mine in groupby(lines, key=group_of)]
+            if metric in set(found["metric"]):
+                of_metric = found.loc[found["metric"] == metric].reindex(columns=list(DIFFERENCE))
+                lines = of_metric.reindex(frame.index).to_numpy(np.float64)
+                titles.append(f"{of}: {title}, 95 %{WITH_P if with_p else ''}")
+                columns.append([Cell(difference_text(*line, with_p=True)) for line in lines])
+        notes.append(_about(family, words, with_p=with_p))
+    rows = dict(zip(frame.index, map(list, zip(*columns, strict=True)), strict=True))
+    groups = [(g, [(m, rows[m]) for m in mine]) for g, mine in groupby(rows, key=group_of)]
     about = {note: tuple(titles[plain:]) for note in notes[1:]}
     return Summary(name, notes, titles, groups, about=about)
+
+
+def _about(family: str, words: str, *, with_p: bool) -> str:
+    if family == TARGET:
+        same = "intervals, p-values and their correction" if with_p else "intervals"
+        return f"Differences: {words}, so that a positive one is a gain; {same} are as above."
+    corrected = "; two-sided p-values are corrected by Holm's method" if with_p else ""
+    return f"Differences: {words}, so that a positive one is a gain of this row{corrected}."
 
 
 def _family(differences: pd.DataFrame | None) -> str | None:

@@ -71,10 +71,12 @@ class Compared(NamedTuple):
 
 COMPARED = (
     Compared(BEST_SINGLE, "model", "Δ logloss, 95 %", with_p=False),
-    Compared(TARGET, "baseline", f"{TARGET} − row, 95 %, Holm's p", with_p=True),
-    Compared(SIMPLIFIED, "baseline", "simplified − row, 95 %, Holm's p", with_p=True),
+    Compared(TARGET, "baseline", f"{TARGET} − row, 95 %", with_p=True),
+    Compared(SIMPLIFIED, "baseline", "simplified − row, 95 %", with_p=True),
 )
-DIFFERENCE = ("difference", "low", "high", "p_holm")
+DIFFERENCE = ("difference", "low", "high", "p_holm", "p_floor")
+WITH_P = ", Holm's p"
+"""Ends the title of a column with p-values."""
 
 
 class Cell(NamedTuple):
@@ -139,14 +141,15 @@ def summary_frame(results: pd.DataFrame, differences: pd.DataFrame | None = None
         Indexed by model and sorted by group, with the columns ``group``; mean and sample standard
         deviation ``<column>_std`` (nan for one seed) of every column of :data:`SHOWN` that the
         results have, scaled as shown; and ``<family>_difference``, ``_low`` and ``_high`` of the
-        95 % interval and ``_p_holm`` of every family of :data:`COMPARED`, nan without a comparison.
+        95 % interval, ``_p_holm`` and ``_p_floor`` of every family of :data:`COMPARED`, nan without
+        a comparison.
     """
     frame = means(results, SHOWN)
     if differences is None:
         return frame
     for family, row, *_ in COMPARED:
         of_family = (differences["family"] == family) & (differences["metric"] == "logloss")
-        values = differences[of_family].set_index(row)[list(DIFFERENCE)]
+        values = differences[of_family].set_index(row).reindex(columns=list(DIFFERENCE))
         frame = frame.join(values.add_prefix(f"{family}_"))
     return frame
 
@@ -229,7 +232,17 @@ def mean_cells(results: pd.DataFrame, models: Sequence[str], metric: str) -> lis
 
 def titles(frame: pd.DataFrame) -> list[str]:
     """Titles of the columns of :func:`cells`."""
-    return mean_titles(frame, SHOWN) + [each.title for each in compared(frame)]
+    return mean_titles(frame, SHOWN) + [title_of(frame, each) for each in compared(frame)]
+
+
+def title_of(frame: pd.DataFrame, family: Compared) -> str:
+    """Title of the column of a family in a :func:`summary_frame`."""
+    return family.title + (WITH_P if has_p(frame, family) else "")
+
+
+def has_p(frame: pd.DataFrame, family: Compared) -> bool:
+    """Whether a column of a :func:`summary_frame` has p-values, which need enough resamples."""
+    return family.with_p and bool(frame[f"{family.family}_p_holm"].notna().any())
 
 
 def mean_titles(frame: pd.DataFrame, wanted: Sequence[Shown]) -> list[str]:
@@ -243,11 +256,30 @@ def _with_std(mean: str, std: float, pattern: str) -> str:
     return mean if pd.isna(std) else f"{mean} ± {pattern.format(std)}"
 
 
-def difference_text(difference: float, low: float, high: float, p: float, *, with_p: bool) -> str:
-    """``+0.0100 [+0.0050, +0.0150], p = 0.010``; empty without an interval."""
+def difference_text(
+    difference: float, low: float, high: float, p: float, floor: float, *, with_p: bool
+) -> str:
+    """``+0.0100 [+0.0050, +0.0150], p = 0.010``; empty without an interval.
+
+    Args:
+        p: nan, if there are too few resamples for one.
+        floor: the lowest that p can be; nan in results of earlier versions.
+    """
     if math.isnan(low):
         return ""
     text = f"{difference:+.4f} [{low:+.4f}, {high:+.4f}]"
-    if with_p:
-        text += f", p = {p:.3f}" if p >= 0.001 else ", p < 0.001"
-    return text
+    return f"{text}, {p_text(p, floor)}" if with_p and p_text(p, floor) else text
+
+
+def p_text(p: float, floor: float) -> str:
+    """``p = 0.010``, or ``p ≤ 0.0042`` at its floor; empty for nan.
+
+    Example:
+        >>> p_text(0.0104, 0.0042), p_text(0.0042, 0.0042), p_text(0.0002, math.nan)
+        ('p = 0.010', 'p ≤ 0.0042', 'p < 0.001')
+    """
+    if math.isnan(p):
+        return ""
+    if p < 1 and p <= floor * (1 + 1e-9):
+        return f"p ≤ {math.ceil(round(1e4 * floor, 6)) / 1e4:.4f}"
+    return f"p = {p:.3f}" if p >= 0.001 else "p < 0.001"

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from metaselector.evaluate.comparisons import BEST_SINGLE, TARGET
-from metaselector.evaluate.comparisons import COLUMNS as DIFFERENCE_COLUMNS
+from metaselector.evaluate.comparisons import REQUIRED as DIFFERENCE_COLUMNS
 from metaselector.evaluate.results import REQUIRED
 from metaselector.report.groups import SINGLE, group_of
 from metaselector.report.inputs import read_table
@@ -195,7 +195,7 @@ def _outcomes(
             continue
         line = lines.iloc[0]
         known = enough and bool(pd.notna(line["p_holm"]))
-        text = difference_text(*line[list(DIFFERENCE)], with_p=known)
+        text = difference_text(*line.reindex(list(DIFFERENCE)), with_p=known)
         better = (line["difference"] < 0) == (metric in _LOWER_IS_BETTER)
         result = UNKNOWN
         if known:

@@ -14,7 +14,7 @@ from metaselector.common.errors import UserError
 from metaselector.evaluate import oracles
 from metaselector.evaluate.alignment import align
 from metaselector.evaluate.analysis.calibration import reliability, slope_and_intercept
-from metaselector.evaluate.bootstrap import weighted_auc, weighted_logloss
+from metaselector.evaluate.bootstrap import scorers
 from metaselector.evaluate.losses import row_logloss, user_codes, user_losses
 from metaselector.evaluate.metrics import METRICS, gap_closed, gauc, rela_impr
 from metaselector.evaluate.ranking import user_rankings
@@ -34,8 +34,7 @@ OF_ROWS: dict[str, Callable[[Any, Any], Any]] = {
     "user_losses": lambda y, p: user_losses(y, _columns(p), CODES),
     "oracle_sample": lambda y, p: oracles.oracle_sample(y, _columns(p)),
     "oracle_user": lambda y, p: oracles.oracle_user(y, _columns(p), USERS),
-    "weighted_auc": lambda y, p: weighted_auc(y, p, CODES, 2),
-    "weighted_logloss": lambda y, p: weighted_logloss(y, p, CODES, 2),
+    "scorers": lambda y, p: scorers(y, np.array([p]), CODES, 2, ["auc", "logloss"]),
     "user_rankings": lambda y, p: user_rankings(y, p, CODES, 2),
     "reliability": reliability,
     "slope_and_intercept": slope_and_intercept,

@@ -28,7 +28,7 @@ def _predictions(seeds: tuple[int, ...], n: int = 400) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def table() -> pd.DataFrame:
-    return compare(_predictions((0, 1)), {0: "fm", 1: "fm"}, 200)
+    return compare(_predictions((0, 1)), {0: "fm", 1: "fm"}, 2000)
 
 
 def test_every_row_is_compared_with_the_best_single_model_and_the_target_with_every_row(
@@ -78,6 +78,24 @@ def test_p_values_are_corrected_within_family_and_metric(table: pd.DataFrame) ->
     assert (table["p_holm"] > table["p"]).any()
 
 
+def test_no_corrected_p_value_is_below_its_floor(table: pd.DataFrame) -> None:
+    """The floor is that of the lowest p-value of a family, times the number of its rows."""
+    assert (table["p_holm"] >= table["p_floor"]).all()
+    for _, family in table.groupby(["family", "metric"]):
+        assert family["p_floor"].nunique() == 1
+        smallest = family["p_floor"].iloc[0] / len(family)
+        assert 2 / 2001 < smallest < 0.004  # of 30 users
+    at_floor = table["p_holm"] == table["p_floor"]
+    assert at_floor.any()
+    assert not at_floor.all()
+
+
+def test_few_resamples_have_intervals_but_no_p_values() -> None:
+    found = compare(_predictions((0,)), {0: "fm"}, 1999)
+    assert found[["p", "p_holm", "p_floor"]].isna().all(axis=None)
+    assert (found["low"] < found["high"]).all()
+
+
 def test_seeds_may_differ_in_their_best_single_model() -> None:
     predictions = _predictions((0, 1))
     table = compare(predictions, {0: "fm", 1: "lr"}, 20)
@@ -96,7 +114,7 @@ def test_rows_may_come_in_any_order_and_again(table: pd.DataFrame) -> None:
     predictions = _predictions((0, 1))
     rows = predictions.groupby(["seed", "model"], sort=False, group_keys=False)
     shuffled = rows.sample(frac=1, random_state=0)
-    pd.testing.assert_frame_equal(compare(shuffled, {0: "fm", 1: "fm"}, 200), table)
+    pd.testing.assert_frame_equal(compare(shuffled, {0: "fm", 1: "fm"}, 2000), table)
 
 
 def test_without_metaselector_only_the_best_single_model_is_compared_with() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from metaselector.evaluate.comparisons import BEST_SINGLE, COLUMNS, TARGET
+from metaselector.evaluate.comparisons import BEST_SINGLE, REQUIRED, TARGET
 from metaselector.evaluate.results import COLUMNS as RESULT_COLUMNS
 
 LOSSES = {
@@ -51,7 +51,7 @@ def differences(
             rows.append((TARGET, "metaselector", row, *line))
             if row == best:
                 rows.append((BEST_SINGLE, "metaselector", best, *line))
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    return pd.DataFrame(rows, columns=list(REQUIRED))
 
 
 def write_run(folder: Path, losses: Mapping[str, float] = LOSSES) -> Path:

@@ -13,56 +13,13 @@ import pytest
 from rich.console import Console
 
 from metaselector.common.errors import DataError
-from metaselector.evaluate.comparisons import BEST_SINGLE, COLUMNS, TARGET
+from metaselector.evaluate.comparisons import BEST_SINGLE, TARGET
 from metaselector.evaluate.results import ADDED
-from metaselector.evaluate.results import COLUMNS as RESULT_COLUMNS
 from metaselector.report.groups import group_of, in_groups
 from metaselector.report.ranking import ranking_table
 from metaselector.report.summary import best_single, cells, summary_frame
 from metaselector.report.tables import print_summary, write_tables
-
-_MODELS = {  # AUC, logloss
-    "oracle-user": (0.80, 0.50),
-    "metaselector": (0.77, 0.53),
-    "my_model": (0.75, 0.55),
-    "other": (0.74, 0.56),
-    "uniform": (0.76, 0.54),
-}
-
-
-def _results(seeds: list[int]) -> pd.DataFrame:
-    rows = [
-        (
-            "tiny", "warm", seed, model, area + 0.001 * seed, loss - 0.001 * seed,
-            ((area + 0.001 * seed - 0.5) / (0.25 + 0.001 * seed) - 1) * 100 * (model != "my_model"),
-            np.nan, area / 2, area + 0.1, (area - 0.75) / 0.05, (0.55 - loss) / 0.05,
-            (0.55 - loss) / 0.02, 12, 1234, 0,
-        )
-        for seed in seeds
-        for model, (area, loss) in _MODELS.items()
-    ]  # fmt: skip
-    return pd.DataFrame(rows, columns=list(RESULT_COLUMNS))
-
-
-def _differences() -> pd.DataFrame:
-    rows = [
-        (BEST_SINGLE, "metaselector", "my_model", "logloss", -0.02, -0.03, 0.1, 0.04, 0.2, 1),
-        (BEST_SINGLE, "metaselector", "my_model", "auc", 5.0, 5.0, 5.0, 0.5, 0.5, 1),
-        (TARGET, "metaselector", "my_model", "logloss", -0.02, -0.03, 0.1, 0.04, 0.08, 1),
-        (TARGET, "metaselector", "other", "logloss", -0.03, -0.04, -0.02, 0.0002, 0.0006, 1),
-        (TARGET, "metaselector", "other", "auc", 7.0, 7.0, 7.0, 0.5, 0.5, 1),
-        (TARGET, "metaselector", "other", "gauc", 0.03, 0.02, 0.04, 0.002, 0.004, 1),
-    ]
-    return pd.DataFrame(rows, columns=list(COLUMNS))
-
-
-def _write(run_dir: Path, seeds: list[int], differences: bool = True) -> Path:
-    _results(seeds).to_csv(run_dir / "results.csv", index=False)
-    if differences:
-        _differences().to_csv(run_dir / "differences.csv", index=False)
-    command = {"command": "metaselector reproduce\n --x_y 50%"}
-    (run_dir / "environment.json").write_text(json.dumps(command), encoding="utf-8")
-    return run_dir
+from tests.report.tiny_run import made_differences, made_results, write_run
 
 
 def test_groups() -> None:
@@ -74,7 +31,7 @@ def test_groups() -> None:
 
 
 def test_summary_of_one_seed() -> None:
-    frame = summary_frame(_results([0]), _differences())
+    frame = summary_frame(made_results([0]), made_differences())
     assert frame.index.tolist() == ["my_model", "other", "uniform", "metaselector", "oracle-user"]
     assert frame.loc["metaselector", "logloss"] == 0.53
     assert frame.loc["metaselector", "gap_closed_logloss"] == pytest.approx(40)
@@ -82,18 +39,18 @@ def test_summary_of_one_seed() -> None:
     of = {family: frame.filter(like=f"{family}_").dropna() for family in (BEST_SINGLE, TARGET)}
     assert of[BEST_SINGLE].index.tolist() == ["metaselector"]
     assert of[TARGET].index.tolist() == ["my_model", "other"]
-    assert of[BEST_SINGLE].loc["metaselector"].tolist() == [-0.02, -0.03, 0.1, 0.2]
-    assert of[TARGET].loc["other"].tolist() == [-0.03, -0.04, -0.02, 0.0006]
+    assert of[BEST_SINGLE].loc["metaselector"].tolist() == [-0.02, -0.03, 0.1, 0.2, 2e-4]
+    assert of[TARGET].loc["other"].tolist() == [-0.03, -0.04, -0.02, 6e-4, 4e-4]
 
 
 def test_summary_averages_seeds() -> None:
-    frame = summary_frame(_results([0, 2]), _differences())
+    frame = summary_frame(made_results([0, 2]), made_differences())
     assert frame.loc["my_model", "auc"] == pytest.approx(0.751)
     assert frame.loc["my_model", "auc_std"] == pytest.approx(0.001 * 2**0.5)
 
 
 def test_best_is_no_oracle_and_ties_are_both_best() -> None:
-    results = _results([0])
+    results = made_results([0])
     results.loc[results["model"] == "uniform", "auc"] = 0.77 + 1e-9
     lines = cells(summary_frame(results))
     assert [model for model, line in lines.items() if line[0].best] == ["uniform", "metaselector"]
@@ -103,7 +60,7 @@ def test_best_is_no_oracle_and_ties_are_both_best() -> None:
 
 
 def test_markdown(tmp_path: Path) -> None:
-    assert [path.name for path in write_tables(_write(tmp_path, [0]))] == [
+    assert [path.name for path in write_tables(write_run(tmp_path, [0]))] == [
         "summary.md",
         "summary.tex",
     ]
@@ -122,7 +79,7 @@ def test_markdown(tmp_path: Path) -> None:
     table = [line for line in main.splitlines() if line.startswith("|")]
     assert {line.count("|") for line in table} == {10}
     assert "| other | 0.3700 | 0.8400 | +7.0000 [+7.0000, +7.0000], p = 0.500 |" in ranking
-    assert "p = 0.500 | +0.0300 [+0.0200, +0.0400], p = 0.004 |" in ranking
+    assert "p = 0.500 | +0.0300 [+0.0200, +0.0400], p ≤ 0.0041 |" in ranking
     assert "| metaselector | **0.3850** | **0.8700** |  |  |" in ranking
     assert "metaselector minus this row, so that a positive one is a gain" in ranking
     groups = [line.split("*")[1] for line in table if line.startswith("| *")]
@@ -130,7 +87,7 @@ def test_markdown(tmp_path: Path) -> None:
 
 
 def test_a_copy_is_named_in_title_and_caption(tmp_path: Path) -> None:
-    path = _write(tmp_path, [0]) / "environment.json"
+    path = write_run(tmp_path, [0]) / "environment.json"
     copy = {"data_title": "MovieLens-1M (copy)", "data_limit": "Its times are wrong."}
     path.write_text(json.dumps(json.loads(path.read_text()) | copy), encoding="utf-8")
     write_tables(tmp_path)
@@ -142,7 +99,7 @@ def test_a_copy_is_named_in_title_and_caption(tmp_path: Path) -> None:
 
 
 def test_markdown_over_seeds_without_differences(tmp_path: Path) -> None:
-    write_tables(_write(tmp_path, [0, 2], differences=False))
+    write_tables(write_run(tmp_path, [0, 2], differences=False))
     text = (tmp_path / "summary.md").read_text(encoding="utf-8")
     assert "Seeds 0, 2;" in text
     assert "0.7510 ± 0.0014" in text
@@ -152,7 +109,7 @@ def test_markdown_over_seeds_without_differences(tmp_path: Path) -> None:
 
 
 def test_latex(tmp_path: Path) -> None:
-    write_tables(_write(tmp_path, [0, 2]))
+    write_tables(write_run(tmp_path, [0, 2]))
     text = (tmp_path / "summary.tex").read_text(encoding="utf-8")
     assert text.startswith("% Command: metaselector reproduce --x_y 50%\n")
     assert r"my\_model & 0.7510 $\pm$ 0.0014 &" in text
@@ -168,7 +125,7 @@ def test_latex(tmp_path: Path) -> None:
 @pytest.mark.parametrize("width", [40, 60, 80, 200])
 def test_terminal_shows_what_fits(tmp_path: Path, width: int) -> None:
     console = Console(file=io.StringIO(), width=width)
-    print_summary(_write(tmp_path, [0]), console)
+    print_summary(write_run(tmp_path, [0]), console)
     assert isinstance(console.file, io.StringIO)
     lines = console.file.getvalue().splitlines()
     line, ranking = (line for line in lines if line.startswith("│ metaselector"))
@@ -194,7 +151,7 @@ def test_terminal_shows_what_fits(tmp_path: Path, width: int) -> None:
 def test_says_what_is_missing(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"results.csv: file not found"):
         write_tables(tmp_path)
-    _write(tmp_path, [0])
+    write_run(tmp_path, [0])
     (tmp_path / "environment.json").write_text("{}", encoding="utf-8")
     with pytest.raises(DataError, match=r"environment.json: cannot read 'command'"):
         write_tables(tmp_path)
@@ -202,7 +159,7 @@ def test_says_what_is_missing(tmp_path: Path) -> None:
 
 
 def test_a_column_that_is_missing_and_a_damaged_file(tmp_path: Path) -> None:
-    _results([0]).drop(columns="gauc").to_csv(tmp_path / "results.csv", index=False)
+    made_results([0]).drop(columns="gauc").to_csv(tmp_path / "results.csv", index=False)
     with pytest.raises(DataError, match=r"\(column gauc\): column is missing"):
         write_tables(tmp_path)
     (tmp_path / "results.csv").write_text("", encoding="utf-8")
@@ -211,7 +168,7 @@ def test_a_column_that_is_missing_and_a_damaged_file(tmp_path: Path) -> None:
 
 
 def test_results_of_earlier_versions_lack_columns(tmp_path: Path) -> None:
-    _write(tmp_path, [0])
+    write_run(tmp_path, [0])
     path = tmp_path / "results.csv"
     pd.read_csv(path).drop(columns=list(ADDED)).to_csv(path, index=False)
     write_tables(tmp_path)
@@ -225,10 +182,12 @@ def test_results_of_earlier_versions_lack_columns(tmp_path: Path) -> None:
 
 
 def test_bounds_are_oracles_with_a_logloss_only(tmp_path: Path) -> None:
-    bound = _results([0]).iloc[[0]].assign(model="headroom", logloss=0.51, gap_closed_headroom=1.0)
+    bound = (
+        made_results([0]).iloc[[0]].assign(model="headroom", logloss=0.51, gap_closed_headroom=1.0)
+    )
     bound[["auc", "rela_impr", "gauc", "ndcg_10", "mrr", "gap_closed_auc"]] = np.nan
-    _write(tmp_path, [0])
-    pd.concat([bound, _results([0])]).to_csv(tmp_path / "results.csv", index=False)
+    write_run(tmp_path, [0])
+    pd.concat([bound, made_results([0])]).to_csv(tmp_path / "results.csv", index=False)
     write_tables(tmp_path)
     main, _, ranking = (tmp_path / "summary.md").read_text("utf-8").partition("## Ranking by user")
     assert (
@@ -240,41 +199,41 @@ def test_bounds_are_oracles_with_a_logloss_only(tmp_path: Path) -> None:
 
 
 def test_without_metaselector_ranking_is_compared_with_the_best_single_model() -> None:
-    differences = _differences().query("family == @BEST_SINGLE")
-    table = ranking_table(_results([0]), differences)
+    differences = made_differences().query("family == @BEST_SINGLE")
+    table = ranking_table(made_results([0]), differences)
     assert table is not None
     assert table.titles == ["NDCG@10", "MRR", "AUC: row − best single, 95 %, Holm's p"]
     line = dict(table.groups[2][1])["metaselector"]
     assert line[2].text == "+5.0000 [+5.0000, +5.0000], p = 0.500"
     assert "this row minus the best single model" in table.notes[1]
-    plain = ranking_table(_results([0]), None)
+    plain = ranking_table(made_results([0]), None)
     assert plain is not None
     assert len(plain.notes) == 1
 
 
 def test_one_table_shows_one_data_set(tmp_path: Path) -> None:
-    _write(tmp_path, [0])
-    both = pd.concat([_results([0]), _results([0]).assign(dataset="other")])
+    write_run(tmp_path, [0])
+    both = pd.concat([made_results([0]), made_results([0]).assign(dataset="other")])
     both.to_csv(tmp_path / "results.csv", index=False)
     with pytest.raises(DataError, match=r"has 2 values \(tiny, other\)"):
         write_tables(tmp_path)
 
 
 def test_another_model_with_the_auc_of_the_best_single_one_is_not_it() -> None:
-    results = _results([0, 1])
+    results = made_results([0, 1])
     results.loc[results["model"] == "uniform", "rela_impr"] = 0.0
     assert best_single(results)["model"].tolist() == ["my_model"] * 2
 
 
 def test_an_oracle_that_always_takes_the_best_single_model_is_not_it() -> None:
     """Then there is no gap to close, and its share is not a number."""
-    results = _results([0, 1]).assign(gap_closed_logloss=np.nan)
+    results = made_results([0, 1]).assign(gap_closed_logloss=np.nan)
     results.loc[results["model"].isin(["uniform", "oracle-user"]), "rela_impr"] = 0.0
     assert best_single(results)["model"].tolist() == ["my_model"] * 2
 
 
 def test_a_hostile_name_is_only_text(tmp_path: Path) -> None:
-    _write(tmp_path, [0], differences=False)
+    write_run(tmp_path, [0], differences=False)
     path, name = tmp_path / "results.csv", "a|b`[red]\x1b[31m\n$%"
     results = pd.read_csv(path).replace({"model": {"other": name}, "dataset": {"tiny": name}})
     results.to_csv(path, index=False)

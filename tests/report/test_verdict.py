@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from metaselector.common.errors import DataError
-from metaselector.evaluate.comparisons import BEST_SINGLE, COLUMNS
+from metaselector.evaluate.comparisons import BEST_SINGLE, REQUIRED
 from metaselector.report.verdict import AHEAD, BEHIND, OPEN, UNKNOWN, across, read_verdict, verdict
 from tests.report.invented import LOSSES, differences, results, write_run
 
@@ -83,7 +83,7 @@ def test_one_base_model_and_no_fair_rival_are_said() -> None:
 def test_seeds_that_differ_in_the_best_single_model() -> None:
     both = pd.concat([results(best="fm"), results(best="lr").assign(seed=1)])
     line = (BEST_SINGLE, "metaselector", "fm or lr", "logloss", -0.05, -0.06, -0.04, 0.01, 0.02, 2)
-    family = pd.DataFrame([line], columns=list(COLUMNS))
+    family = pd.DataFrame([line], columns=list(REQUIRED))
     kept = differences().query("family != @BEST_SINGLE")
     found = verdict(both, pd.concat([kept, family]), SETTINGS)
     assert (

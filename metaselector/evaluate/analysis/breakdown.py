@@ -14,7 +14,7 @@ from metaselector.data.interactions import Floats
 from metaselector.evaluate.alignment import by_seed
 from metaselector.evaluate.analysis.bins import quantile_bins
 from metaselector.evaluate.analysis.row_facts import FACTS, USER_FACTS
-from metaselector.evaluate.bootstrap import LEVEL
+from metaselector.evaluate.intervals import LEVEL, effective_users, expanded
 from metaselector.evaluate.losses import row_logloss
 from metaselector.evaluate.metrics import logloss
 
@@ -116,16 +116,17 @@ def breakdown(
 def _interval(
     sums: Floats, sizes: Floats, resamples: int, generator: np.random.Generator
 ) -> tuple[float, float]:
-    """Percentile interval of the mean over rows, from each user's sum and number of rows."""
+    """Interval of the mean over rows, from each user's sum and number of rows."""
     if len(sizes) < 2:
         return math.nan, math.nan
+    tail = expanded(0.5 - LEVEL / 200, effective_users(sizes))
     interval = bootstrap(
         (sums, sizes),
         lambda sums, sizes, axis: sums.sum(axis) / sizes.sum(axis),
         paired=True,
         n_resamples=resamples,
         batch=max(1, _AT_ONCE // len(sizes)),
-        confidence_level=LEVEL / 100,
+        confidence_level=1 - 2 * tail,
         method="percentile",
         random_state=generator,
     ).confidence_interval

@@ -77,7 +77,9 @@ def _intervals(axes: Axes, lines: pd.DataFrame, rows: list[str]) -> None:
         filled = line["p_holm"] < _SIGNIFICANT
         face = colour if filled else "white"
         axes.plot(line["difference"], position, "o", color=colour, markerfacecolor=face)
-        text = difference_text(*line[list(DIFFERENCE)], with_p=bool(pd.notna(line["p_holm"])))
+        text = difference_text(
+            *line.reindex(list(DIFFERENCE)), with_p=bool(pd.notna(line["p_holm"]))
+        )
         value(axes, line["difference"], position, f"{TARGET} − {row}: {text}")
     axes.xaxis.set_major_locator(MaxNLocator(2))
     axes.spines["left"].set_visible(False)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pandas as pd
 from matplotlib.figure import Figure
 
-from metaselector.evaluate.comparisons import COLUMNS as COMPARISONS
+from metaselector.evaluate.comparisons import REQUIRED as COMPARISONS
 from metaselector.evaluate.results import REQUIRED
 from metaselector.evaluate.support_curve import DIFFERENCE_COLUMNS
 from metaselector.report.figures.differences import compared_rows, differences_to_joint

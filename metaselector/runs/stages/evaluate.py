@@ -41,18 +41,29 @@ from metaselector.runs.stages.evaluate_seed import (
     predict_seed,
 )
 from metaselector.runs.stages.rivals import rivals
+from metaselector.runs.stages.side_by_side import SideBySide
 from metaselector.runs.stages.support_curve import help_support_curve, support_curve
 
 
-def evaluate(run: Run, progress: Progress) -> None:
-    """Write predictions, weights, results, intervals and training records to the run directory."""
+def evaluate(run: Run, progress: Progress, side: SideBySide | None = None) -> None:
+    """Write predictions, weights, results, intervals and training records to the run directory.
+
+    Args:
+        run: a trained run.
+        progress: where to report progress.
+        side: predict the seeds side by side in these processes.
+    """
     for name in OPTIONAL.keys() - usable_combiners().keys():
         progress.note(
             f"{name} is left out: {OPTIONAL[name]} cannot be imported; run "
             + install_extra(OPTIONAL[name])
         )
     splits, overall = run.protocol.evaluation_splits, run.protocol.overall
-    seeds = [_evaluate_seeds(run, evaluation_split, progress) for evaluation_split in splits]
+    if side is None:
+        seeds = [_evaluate_seeds(run, evaluation_split, progress) for evaluation_split in splits]
+    else:
+        by_seed = side.of_seeds(_evaluate_splits, "evaluate")
+        seeds = [list(of_split) for of_split in zip(*by_seed, strict=True)]
     tables = [_write_split(run, *found, progress) for found in zip(splits, seeds, strict=True)]
     if overall.folder not in [evaluation_split.folder for evaluation_split in splits]:
         every = [_together(parts) for parts in zip(*seeds, strict=True)]
@@ -65,7 +76,7 @@ def evaluate(run: Run, progress: Progress) -> None:
     if len(of_tasks) > 1:
         named = zip(run.dataset.schema.tasks, of_tasks, strict=True)
         _write_csv(run, "tasks", pd.concat([table.assign(task=name) for name, table in named]))
-    curve, differences = support_curve(run, progress)
+    curve, differences = support_curve(run, progress, side)
     _write_csv(run, "support_curve", curve)
     _write_csv(run, "support_curve_differences", differences)
     _write_csv(run, "history", _history(run))
@@ -113,6 +124,11 @@ def _evaluate_seeds(
             seeds.append(evaluate_seed(run, evaluation_split, seed))
             advance()
     return seeds
+
+
+def _evaluate_splits(run: Run, seed: int) -> list[list[SeedEvaluation]]:
+    """Return the evaluation of one seed, by split and task."""
+    return [evaluate_seed(run, each, seed) for each in run.protocol.evaluation_splits]
 
 
 def _together(splits: Sequence[list[SeedEvaluation]]) -> list[SeedEvaluation]:

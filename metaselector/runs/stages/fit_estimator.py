@@ -58,7 +58,7 @@ def fit_estimator(
     rows = run.protocol.fitting_rows(window)
     estimator = create_estimator(name, settings, seed)
     table, categories = row_table(dataset, rows)
-    with threadpool_limits(run.config.threads):
+    with threadpool_limits(run.config.threads_of_process):
         try:
             fit(estimator, table, dataset.labels[rows].astype(np.int64), categories)
             p = _probabilities(estimator, dataset.as_predicted)

@@ -7,7 +7,7 @@ import shlex
 import time
 from pathlib import Path
 
-from metaselector.common.errors import CheckpointError, DataError
+from metaselector.common.errors import CheckpointError, ConfigError, DataError
 from metaselector.common.files import write_text
 from metaselector.common.progress import Progress
 from metaselector.common.streams import console, put_out, say
@@ -25,9 +25,10 @@ from metaselector.runs.saved_config import save_config
 from metaselector.runs.stage_costs import complete_stages, measured, save_stages
 from metaselector.runs.stages.evaluate import evaluate, help_evaluate, own_metrics
 from metaselector.runs.stages.prepare import prepare_run
+from metaselector.runs.stages.side_by_side import SideBySide, side_by_side
 from metaselector.runs.stages.train import meta_train_selectors, pretrain_base_models
 from metaselector.training.distributed import workers
-from metaselector.training.distributed.launch import restarted
+from metaselector.training.distributed.launch import launched, restarted
 
 
 def evaluate_and_report(
@@ -37,6 +38,7 @@ def evaluate_and_report(
     command: str | None = None,
     *,
     as_json: bool = False,
+    side: SideBySide | None = None,
 ) -> None:
     """Evaluate, write tables and figures, and print the summary.
 
@@ -46,17 +48,18 @@ def evaluate_and_report(
         started: ``time.perf_counter()`` at the start of the command, if that was earlier.
         command: the command that tables name; by default this process's.
         as_json: print everything as JSON instead.
+        side: predict in these processes.
     """
     started = time.perf_counter() if started is None else started
     if not workers.is_main():
         help_evaluate(run)
         return
     progress = measured(run, progress)
-    evaluate(run, progress)
+    evaluate(run, progress, side)
     made_with = environment.describe(
         seconds=time.perf_counter() - started,
         training_seconds=run.checkpoints.training_seconds(),
-        threads=run.config.threads,
+        threads=run.config.threads_of_process,
         device=run.config.device,
         data_sha256=run.dataset.digest(),
     )
@@ -123,6 +126,8 @@ def reproduce(
     """
     started = time.perf_counter()
     progress = measured(run, progress)
+    if run.config.jobs > 1 and launched():
+        raise ConfigError("jobs: cannot be combined with --workers; choose one of the two")
     own_metrics(run.config)  # so that their errors show before hours of work
     if not workers.is_main():
         pass
@@ -133,6 +138,11 @@ def reproduce(
             prepare_run(run, source, data_directory)
             advance()
     workers.wait()
+    if run.config.jobs > 1:
+        with side_by_side(run, progress) as side:
+            side.train()
+            evaluate_and_report(run, progress, started, command, as_json=as_json, side=side)
+        return
     pretrain_base_models(run, progress)
     meta_train_selectors(run, progress)
     evaluate_and_report(run, progress, started, command, as_json=as_json)

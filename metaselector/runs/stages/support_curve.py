@@ -9,15 +9,22 @@ import numpy as np
 import pandas as pd
 
 from metaselector.common.progress import Progress
+from metaselector.data.interactions import Floats, Ints
 from metaselector.data.splitting.protocol import EvaluationSplit
 from metaselector.evaluate.support_curve import MODELS, NOT_ADAPTED, SIZES, SupportCurve
 from metaselector.meta.adapted import AdaptedModel, WindowPredictions
 from metaselector.meta.variants import Variant
 from metaselector.runs.run import Run
+from metaselector.runs.stages.side_by_side import SideBySide
+
+Point = tuple[int, str, int, Ints, Floats, Floats, Floats]
+"""Arguments of :meth:`metaselector.evaluate.support_curve.SupportCurve.add`."""
 
 
-def support_curve(run: Run, progress: Progress) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Measure all seeds of a trained run on *test*.
+def support_curve(
+    run: Run, progress: Progress, side: SideBySide | None = None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Measure all seeds of a trained run on *test*, if given in the processes of `side`.
 
     With several tasks, logloss is the weighted sum over a row's observed tasks; AUC and GAUC are of
     the first task.
@@ -29,28 +36,25 @@ def support_curve(run: Run, progress: Progress) -> tuple[pd.DataFrame, pd.DataFr
     Raises:
         CheckpointError: the run was not trained with its settings.
     """
-    dataset = run.dataset
-    curve = SupportCurve(dataset.num_users)
-    with progress.task("support curve", len(run.config.seeds) * len(_variants(run))) as advance:
-        for seed, model, n, found in _predictions(run):
-            curve.add(
-                seed,
-                model,
-                n,
-                dataset.users[found.rows],
-                found.losses,
-                dataset.task_labels[found.rows, 0].astype(np.float64),
-                found.probabilities.reshape(len(found.rows), -1)[:, 0],
-            )
-            if n == _sizes(run)[-1]:
+    curve = SupportCurve(run.dataset.num_users)
+    if side is not None:
+        for points in side.of_seeds(_points, "support curve"):
+            for point in points:
+                curve.add(*point)
+    else:
+        with progress.task("support curve", len(run.config.seeds)) as advance:
+            for seed in run.config.seeds:
+                for point in _points(run, seed):
+                    curve.add(*point)
                 advance()
     return curve.table(), curve.differences(run.config.evaluate.resamples, progress)
 
 
 def help_support_curve(run: Run) -> None:
     """Compute this worker's share of the predictions, while the main worker measures."""
-    for _ in _predictions(run):
-        pass
+    for seed in run.config.seeds:
+        for _ in _predictions(run, seed):
+            pass
 
 
 def not_adapted(joint: AdaptedModel) -> AdaptedModel:
@@ -58,19 +62,35 @@ def not_adapted(joint: AdaptedModel) -> AdaptedModel:
     return replace(joint, adaptation=replace(joint.adaptation.with_steps(0), residuals=None))
 
 
-def _predictions(run: Run) -> Iterator[tuple[int, str, int, WindowPredictions]]:
-    """Predictions of *test* by seed, model and number of support rows."""
-    for seed in run.config.seeds:
-        for name, variant in _variants(run).items():
-            models: dict[str, AdaptedModel] = {}
-            for n in _sizes(run):
-                split = _split_of(run, n)
-                if split.name not in models:  # a rival has settings for each split
-                    models = {split.name: run.checkpoints.load_adapted(variant, seed, split=split)}
-                model = models[split.name]
-                if name == NOT_ADAPTED:
-                    model = not_adapted(model)
-                yield seed, name, n, model.predict(run.dataset, run.protocol.test_episodes(n))
+def _points(run: Run, seed: int) -> list[Point]:
+    """What a seed adds to the curve."""
+    dataset = run.dataset
+    return [
+        (
+            seed,
+            model,
+            n,
+            dataset.users[found.rows],
+            found.losses,
+            dataset.task_labels[found.rows, 0].astype(np.float64),
+            found.probabilities.reshape(len(found.rows), -1)[:, 0],
+        )
+        for model, n, found in _predictions(run, seed)
+    ]
+
+
+def _predictions(run: Run, seed: int) -> Iterator[tuple[str, int, WindowPredictions]]:
+    """Predictions of *test* by model and number of support rows."""
+    for name, variant in _variants(run).items():
+        models: dict[str, AdaptedModel] = {}
+        for n in _sizes(run):
+            split = _split_of(run, n)
+            if split.name not in models:  # a rival has settings for each split
+                models = {split.name: run.checkpoints.load_adapted(variant, seed, split=split)}
+            model = models[split.name]
+            if name == NOT_ADAPTED:
+                model = not_adapted(model)
+            yield name, n, model.predict(run.dataset, run.protocol.test_episodes(n))
 
 
 def _split_of(run: Run, n: int) -> EvaluationSplit:

@@ -29,7 +29,7 @@ from metaselector.training.transfer import overlap
 
 
 @contextmanager
-def _frozen_imports() -> Iterator[None]:
+def frozen_imports() -> Iterator[None]:
     """Keep the garbage collector from scanning all imported modules in every meta-step.
 
     Scanning them takes a sixth of the time of a meta-step.
@@ -42,7 +42,7 @@ def _frozen_imports() -> Iterator[None]:
         gc.unfreeze()
 
 
-@_frozen_imports()
+@frozen_imports()
 def pretrain_base_models(run: Run, progress: Progress, windows: Sequence[Window] = WINDOWS) -> None:
     """Fit every base model on the early part and on *train*, and refit it on *train* and *valid*.
 
@@ -51,8 +51,18 @@ def pretrain_base_models(run: Run, progress: Progress, windows: Sequence[Window]
     and window, and ``transfer.csv`` lists which parameters it took over. Estimators are fitted to
     the same rows from scratch, and their scores of all rows are saved. Peers that teach each other
     share one training per window.
+    """
+    check_pretraining(run, progress, windows)
+    for seed in run.config.seeds:
+        for names in trainings(run):
+            for window in windows:
+                pretrain_together(run, names, window, seed, progress)
 
-    Before that, every model, and what a selector later needs, is built and tried on a few rows.
+
+def check_pretraining(run: Run, progress: Progress, windows: Sequence[Window] = WINDOWS) -> None:
+    """Raise a UserError for what rules out a training; warn of doubtful transfer.
+
+    Every model, and what a selector later needs, is built and tried on a few rows.
     """
     _check_transfer(run, progress)
     check_estimators(run, windows)
@@ -60,35 +70,35 @@ def pretrain_base_models(run: Run, progress: Progress, windows: Sequence[Window]
     try_base_models(run)
     if "early" in windows:  # on which selectors are meta-trained
         try_adaptation(run)
-    for seed in run.config.seeds:
-        _pretrain_taught(run, windows, seed, progress)
-        for name in run.trained_models:
-            if name in run.config.taught:
-                continue
-            for window in windows:
-                description = f"seed {seed}: pretrain {name} ({window})"
-                # All workers agree, even if one is late and the main worker has saved it by then.
-                if any(workers.most(int(run.checkpoints.has_base(name, window, seed)))):
-                    progress.skipped(description)
-                elif run.config.base_models[name].estimator is None:
-                    _pretrain_one(run, name, window, seed, description, progress)
-                else:
-                    with progress.task(description, 1) as advance:
-                        if workers.is_main():
-                            made = fit_estimator(run, name, window, seed)
-                            run.checkpoints.save_base(name, window, seed, *made)
-                        workers.wait()
-                        advance()
 
 
-def _pretrain_taught(run: Run, windows: Sequence[Window], seed: int, progress: Progress) -> None:
-    names = run.config.taught
-    for window in windows if names else ():
-        description = f"seed {seed}: pretrain {' + '.join(names)} ({window})"
-        if all(run.checkpoints.has_base(name, window, seed) for name in names):
-            progress.skipped(description)
-        else:
-            teach(run, window, seed, description, progress)
+def trainings(run: Run) -> list[tuple[str, ...]]:
+    """The base models of each training of a window and seed: peers together, others alone."""
+    taught = run.config.taught
+    alone = ((name,) for name in run.trained_models if name not in taught)
+    return [*([taught] if taught else []), *alone]
+
+
+def pretrain_together(
+    run: Run, names: tuple[str, ...], window: Window, seed: int, progress: Progress
+) -> None:
+    """Do one of the :func:`trainings`, unless its checkpoints exist."""
+    description = f"seed {seed}: pretrain {' + '.join(names)} ({window})"
+    found = [run.checkpoints.has_base(name, window, seed) for name in names]
+    # All workers agree, even if one is late and the main worker has saved it by then.
+    if any(workers.most(int(all(found)))):
+        progress.skipped(description)
+    elif names == run.config.taught:
+        teach(run, window, seed, description, progress)
+    elif run.config.base_models[names[0]].estimator is None:
+        _pretrain_one(run, names[0], window, seed, description, progress)
+    else:
+        with progress.task(description, 1) as advance:
+            if workers.is_main():
+                made = fit_estimator(run, names[0], window, seed)
+                run.checkpoints.save_base(names[0], window, seed, *made)
+            workers.wait()
+            advance()
 
 
 def _check_transfer(run: Run, progress: Progress) -> None:
@@ -136,7 +146,7 @@ def _pretrain_one(
     workers.wait()
 
 
-@_frozen_imports()
+@frozen_imports()
 def meta_train_selectors(
     run: Run, progress: Progress, variants: Sequence[Variant] | None = None
 ) -> None:
@@ -145,16 +155,21 @@ def meta_train_selectors(
     if not all(run.checkpoints.has_learned(v, seed) for seed in run.config.seeds for v in wanted):
         try_adaptation(run)
     for seed in run.config.seeds:
-        for variant in wanted:
-            description = f"seed {seed}: train {variant}"
-            if run.checkpoints.has_learned(variant, seed):
-                progress.skipped(description)
-            else:
-                learned = _learn(run, variant, seed, description, progress)
-                if workers.is_main():
-                    run.checkpoints.save_learned(variant, seed, learned)
-                    run.checkpoints.learned_snapshots(variant, seed).clear()
-                workers.wait()
+        for variant in run.variants if variants is None else variants:
+            meta_train_selector(run, variant, seed, progress)
+
+
+def meta_train_selector(run: Run, variant: Variant, seed: int, progress: Progress) -> None:
+    """Meta-train a variant with one seed, unless its checkpoint exists."""
+    description = f"seed {seed}: train {variant}"
+    if run.checkpoints.has_learned(variant, seed):
+        progress.skipped(description)
+        return
+    learned = _learn(run, variant, seed, description, progress)
+    if workers.is_main():
+        run.checkpoints.save_learned(variant, seed, learned)
+        run.checkpoints.learned_snapshots(variant, seed).clear()
+    workers.wait()
 
 
 def _learn(

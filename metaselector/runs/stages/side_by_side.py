@@ -1,0 +1,284 @@
+"""Train and predict parts of a run side by side, in processes of one thread each.
+
+A part is a training of base models (a window and a seed), or a meta-training (a variant and a
+seed). It starts when the parts that it depends on are saved. Each process opens the run itself and
+reads checkpoints from its directory, so only names are sent to it. What a part computes does not
+depend on what runs beside it: results equal those of one process with one thread, bit for bit.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import active_children, get_context, parent_process
+from multiprocessing.process import BaseProcess
+from types import FrameType
+from typing import Any, NamedTuple, TypeVar
+
+import torch
+
+from metaselector.common.errors import UserError
+from metaselector.common.progress import Progress, Silent
+from metaselector.data.splitting.protocol import WINDOWS, Window
+from metaselector.meta.variants import Variant
+from metaselector.runs.run import Run
+from metaselector.runs.stages.train import (
+    check_pretraining,
+    frozen_imports,
+    meta_train_selector,
+    pretrain_base_models,
+    pretrain_together,
+    trainings,
+)
+from metaselector.training.loop.interruption import Interrupted
+
+Value = TypeVar("Value")
+OfSeed = Callable[[Run, int], Value]
+"""A function of a module, of a run and a seed."""
+
+
+class Part(NamedTuple):
+    """What is trained at once; its name is unique.
+
+    Attributes:
+        name: for the user.
+        seed: of the training.
+        models, window: which base models are trained together, and on what.
+        variant: what is meta-trained instead.
+        after: names of the parts that must be saved before.
+    """
+
+    name: str
+    seed: int
+    models: tuple[str, ...] = ()
+    window: Window = "early"
+    variant: Variant | None = None
+    after: frozenset[str] = frozenset()
+
+
+def parts_of(run: Run) -> list[Part]:
+    """All trainings of a run, each after what it depends on."""
+    found = []
+    for seed in run.config.seeds:
+        base = []
+        for models in trainings(run):
+            names = [f"seed {seed}: {' + '.join(models)} ({window})" for window in WINDOWS]
+            for name, window in zip(names, WINDOWS, strict=True):
+                # The refit takes as many epochs as the training on *train* took.
+                after = frozenset(names[:-1]) if window == "full" else frozenset[str]()
+                base.append(Part(name, seed, models, window, after=after))
+        found += base
+        before = frozenset(part.name for part in base)
+        for variant in run.variants:
+            name = f"seed {seed}: {variant}"
+            found.append(Part(name, seed, variant=variant, after=before))
+            if variant in _STARTS:
+                before |= {name}
+    return found
+
+
+_STARTS = ("sample-selector", "user-finetuned")
+"""Variants from which later ones start."""
+
+
+class _Told(Silent):
+    """Keeps what a training tells, as method and arguments, for the main process to pass on."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, tuple[Any, ...]]] = []
+
+    def skipped(self, description: str) -> None:
+        self.events.append(("skipped", (description,)))
+
+    def note(self, text: str) -> None:
+        self.events.append(("note", (text,)))
+
+    def log(self, part: str, values: Mapping[str, Any]) -> None:
+        self.events.append(("log", (part, dict(values))))
+
+
+class _Done(NamedTuple):
+    """What a process sends back: a value, or the message of a user's mistake."""
+
+    value: Any
+    mistake: str | None
+    events: list[tuple[str, tuple[Any, ...]]]
+    seconds: float
+
+
+_opened: list[Run] = []
+"""The run of this process."""
+
+
+def _open(run: Run) -> None:
+    """Begin a process: it has one thread, and ends when the main process is gone.
+
+    Ctrl-C reaches the main process only, which tells the others to stop.
+    """
+    torch.set_num_threads(1)
+    os.setsid()
+    main = parent_process()
+    assert main is not None
+    threading.Thread(target=_end_after, args=(main,), daemon=True).start()
+    _opened.append(run)
+
+
+def _end_after(main: BaseProcess) -> None:
+    main.join()
+    os._exit(1)
+
+
+def _work(function: Callable[..., Any], *arguments: Any) -> _Done:
+    """Call `function` with the run, where to report progress, and `arguments`."""
+    told, started = _Told(), time.perf_counter()
+    value = mistake = None
+    try:
+        with frozen_imports():
+            value = function(_opened[0], told, *arguments)
+    except UserError as error:
+        mistake = str(error)
+    except KeyboardInterrupt as error:  # the main process waits for this one to end
+        mistake = str(error)
+    return _Done(value, mistake, told.events, time.perf_counter() - started)
+
+
+def _train(run: Run, progress: Progress, part: Part) -> None:
+    if part.variant is None:
+        pretrain_together(run, part.models, part.window, part.seed, progress)
+    else:
+        meta_train_selector(run, part.variant, part.seed, progress)
+
+
+def _of_seed(run: Run, progress: Progress, function: OfSeed[Value], seed: int) -> Value:
+    return function(run, seed)
+
+
+@dataclass(frozen=True)
+class SideBySide:
+    """Processes that work on one run; :func:`side_by_side` starts and ends them.
+
+    Attributes:
+        run: its directory is locked by the caller.
+        pool: the processes.
+        progress: where to report progress.
+    """
+
+    run: Run
+    pool: ProcessPoolExecutor
+    progress: Progress
+
+    def train(self) -> None:
+        """Do all trainings of the run whose checkpoints do not exist.
+
+        Raises:
+            UserError: a training failed, or its process was killed.
+        """
+        check_pretraining(self.run, self.progress)
+        if self.run.source is not None:
+            pretrain_base_models(self.run, self.progress)  # transfer.csv has one writer
+        parts = parts_of(self.run)
+        done: set[str] = set()
+        running: dict[Future[_Done], Part] = {}
+        with self.progress.task("train side by side", len(parts)) as advance:
+            while len(done) < len(parts):
+                begun = done | {part.name for part in running.values()}
+                ready = [p for p in parts if p.after <= done and p.name not in begun]
+                for part in ready[: self.run.config.jobs - len(running)]:
+                    running[self._submit(_train, part)] = part
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    part = running.pop(future)
+                    found = self._result(future)
+                    if not any(kind == "skipped" for kind, _ in found.events):
+                        self.progress.note(f"{part.name:<38} {found.seconds:,.0f} s")
+                    done.add(part.name)
+                    advance()
+
+    def of_seeds(self, function: OfSeed[Value], description: str) -> Iterator[Value]:
+        """Yield what `function` returns for each seed, in the order of the seeds.
+
+        No more values are in memory than there are processes.
+        """
+        seeds = self.run.config.seeds
+        waiting: list[Future[_Done]] = []
+        with self.progress.task(description, len(seeds)) as advance:
+            for i in range(len(seeds)):
+                begun = i + len(waiting)
+                following = seeds[begun : i + self.run.config.jobs]
+                waiting += [self._submit(_of_seed, function, seed) for seed in following]
+                value: Value = self._result(waiting.pop(0)).value
+                advance()
+                yield value
+
+    def _submit(self, function: Callable[..., Any], *arguments: Any) -> Future[_Done]:
+        try:
+            return self.pool.submit(_work, function, *arguments)
+        except BrokenProcessPool as error:
+            raise UserError(_KILLED) from error
+
+    def _result(self, future: Future[_Done]) -> _Done:
+        try:
+            found = future.result()
+        except BrokenProcessPool as error:
+            raise UserError(_KILLED) from error
+        for method, arguments in found.events:
+            getattr(self.progress, method)(*arguments)
+        if found.mistake is not None:
+            raise UserError(found.mistake)
+        return found
+
+
+_KILLED = (
+    "a process was killed, perhaps for lack of memory; what was finished is saved: run the same "
+    "command again, with fewer --jobs"
+)
+
+
+@contextmanager
+def side_by_side(run: Run, progress: Progress) -> Iterator[SideBySide]:
+    """Start as many processes as the setting ``jobs`` says.
+
+    After an error, Ctrl-C or SIGTERM, trainings stop at the end of a step, save a snapshot, and
+    nothing else begins. A second Ctrl-C ends them at once.
+
+    Args:
+        run: its data is prepared, and its directory is locked by the caller.
+        progress: where to report progress.
+    """
+    pool = ProcessPoolExecutor(
+        run.config.jobs,
+        mp_context=get_context("spawn"),
+        initializer=_open,
+        initargs=(Run(run.directory, run.config, run.parent),),
+    )
+    others = set(active_children())
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield SideBySide(run, pool, progress)
+    except BaseException:
+        _stop(others)
+        raise
+    finally:
+        try:
+            pool.shutdown(cancel_futures=True)
+        except KeyboardInterrupt:
+            _stop(others)
+            raise
+        finally:
+            signal.signal(signal.SIGTERM, before)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise Interrupted(number, None)
+
+
+def _stop(others: set[BaseProcess]) -> None:
+    """Send SIGTERM to the processes of this process, except `others`."""
+    for process in set(active_children()) - others:
+        process.terminate()
