@@ -37,6 +37,7 @@ SHOWN_BY_OTHERS = {
     "Plugin",
     "Pretrained",
     "Step",
+    "ModelCard",
     "TrainedModel",
     "UserPredictions",
     "WindowPredictions",

@@ -101,6 +101,7 @@ def test_quoted_commands_and_options_exist(name: str, pages: dict[str, str]) -> 
     known = commands()
     for words in quoted(pages[name]):
         command = " ".join(words[:2]) if words[0] == "data" else words[0]
+        command = "" if command.startswith("--") else command  # such as --version
         assert command in known, words
         options = {word.split("=")[0] for word in words if word.startswith("--")}
         assert options <= known[command], words
