@@ -46,6 +46,7 @@ SHOWN_BY_OTHERS = {
     "Plugin",
     "Pretrained",
     "Step",
+    "ModelCard",
     "TrainedModel",
     "UserPredictions",
     "WindowPredictions",
