@@ -86,4 +86,4 @@ def test_strategies_of_training_base_models(invoke: Invoke, prepared: Path) -> N
     alone = invoke("pretrain", "--run", prepared, "--strategy", "independent")
     assert "pretrain fm (full)" in alone.err
     error = invoke("pretrain", "--run", prepared, "--strategy", "mutal").lone_error
-    assert error.startswith("peer_learning.strategy: 'together' is not known; ")
+    assert error == "peer_learning.strategy: 'mutal' is not known; did you mean 'mutual'?"
