@@ -22,7 +22,14 @@ from metaselector.common.errors import UserError
 from metaselector.inference.adapted_user import AdaptedUser
 from metaselector.report.figures.analysis import ANALYSIS_FIGURES, MEND
 from metaselector.report.figures.run import FIGURES
-from metaselector.report.figures.style import figures_by, finish, model_colours, new_figure, styled
+from metaselector.report.figures.style import (
+    Plot,
+    figures_by,
+    finish,
+    model_colours,
+    new_figure,
+    styled,
+)
 from metaselector.report.inputs import read_table
 
 Panels = NDArray[np.object_]
@@ -126,7 +133,7 @@ def weights_by_step(user: AdaptedUser, axes: Axes | None = None) -> Axes:
         if names:
             axes.legend()
         figure = axes.figure
-        if isinstance(figure, Figure):
+        if isinstance(figure, Plot):
             finish(figure)
     return axes
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from metaselector.common.errors import UserError
+from metaselector.common.extras import install_extra
 from metaselector.inference.adapted_user import AdaptedUser
 from metaselector.inference.exploration import Effect, Exploration
 
@@ -40,7 +41,7 @@ class Explorer:
             import ipywidgets as widgets
         except ModuleNotFoundError as error:
             raise UserError(
-                "explore: needs ipywidgets; install it with pip install 'metaselector[notebook]'"
+                f"explore: needs ipywidgets; install it with {install_extra('notebook')}"
             ) from error
         self.exploration = Exploration(user, candidates)
         history = self.exploration.history

@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 
 from metaselector.common.errors import CheckpointError, ConfigError, UserError
+from metaselector.common.extras import install_extra
 from metaselector.data.interactions import Floats
 from metaselector.models.estimators import Estimator, estimator_class, of_positive
 
@@ -76,7 +77,7 @@ def _kept(estimator: Any) -> Kept | None:
 def cannot_keep(named: str) -> str:
     """What to do about an estimator of the class `named` that was not kept."""
     if named.split(".")[0] != "lightgbm" and importlib.util.find_spec("skops") is None:
-        return "install skops (pip install 'metaselector[skops]'), delete the file and train again"
+        return f"install skops ({install_extra('skops')}), delete the file and train again"
     return (
         "delete the file and train again if an earlier version wrote it, or leave the estimator "
         "out: only estimators of scikit-learn, pipelines of them and LightGBM's can be kept"
@@ -112,9 +113,7 @@ class FittedEstimator:
     def _loaded(self) -> Any:
         library = self.kept.form
         if importlib.util.find_spec(library) is None:
-            raise UserError(
-                f"base_models.{self.called}: needs {library}; pip install 'metaselector[{library}]'"
-            )
+            raise UserError(f"base_models.{self.called}: needs {library}; {install_extra(library)}")
         try:
             return self._booster() if library == "lightgbm" else self._restored()
         except ConfigError:
