@@ -82,5 +82,6 @@ def _intervals(axes: Axes, lines: pd.DataFrame, rows: list[str]) -> None:
         )
         value(axes, line["difference"], position, f"{TARGET} − {row}: {text}")
     axes.xaxis.set_major_locator(MaxNLocator(2))
+    axes.xaxis.set_major_formatter("{x:g}")  # short, so that panels do not touch
     axes.spines["left"].set_visible(False)
     axes.grid(axis="y")
