@@ -163,7 +163,7 @@ class _Wins:
             tile = slice(*np.searchsorted(column, (first, first + width)))
             groups = place[tile] * width + column[tile] - first
             self._tiles.append(_Pair.of(labels[tile], users[tile], groups, _DEPTH * width))
-        tie = np.cumsum(np.diff(scores, prepend=scores[0]) > 0)
+        tie = np.cumsum(np.diff(scores, prepend=scores[0]) > 0, dtype=np.int64)
         mixed = np.logical_and(*(number > 0 for number in _counts(labels, tie)))
         tied, number = mixed[tie], np.cumsum(mixed) - 1
         self._ties = _Pair.of(labels[tied], users[tied], number[tie[tied]], int(mixed.sum()))

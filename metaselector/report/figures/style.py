@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from itertools import cycle
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -147,7 +147,10 @@ def short_name(name: object) -> str:
     return shortened(printable(str(name)), _LONGEST_NAME)
 
 
-def finish(figure: Plot) -> Plot:
+_Drawn = TypeVar("_Drawn", bound=Figure)
+
+
+def finish(figure: _Drawn) -> _Drawn:
     """Draw the figure while :func:`styled` applies, not later when it is saved."""
     figure.draw_without_rendering()
     return figure
