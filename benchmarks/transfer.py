@@ -179,12 +179,13 @@ def _markdown(table: pd.DataFrame, target: Run, command: str) -> str:
     ]
     for (model, kind), of_line in table.groupby(["model", "kind"], sort=False):
         cells = [str(model), str(kind)]
-        for each in of_line.itertuples():
+        numbers = of_line[["p", "p_floor"]].to_numpy(dtype=float)
+        for each, p_floor in zip(of_line.itertuples(), numbers, strict=True):
             cells.append(f"{each.value:.4f} ± {each.sd:.4f}")
             low, high = f"{each.low:+.4f}", f"{each.high:+.4f}"
             shown = kind != SCRATCH
             cells.append(f"{each.difference:+.4f} [{low}, {high}]" if shown else "")
-            p = p_text(float(each.p), float(each.p_floor)).removeprefix("p = ")
+            p = p_text(*p_floor).removeprefix("p = ")
             cells.append((p or "-") if shown else "")
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"

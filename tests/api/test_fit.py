@@ -52,6 +52,7 @@ def test_a_saved_model_predicts_the_same_without_its_data(
     assert files == {
         "config.yaml", "state.json", "model.safetensors",
         "schema.json", "rows.json", "known_users.parquet", "known_items.parquet", "sha256.json",
+        "MODEL_CARD.md", "model_card.json",
     }  # fmt: skip
     loaded = MetaSelector.load(tmp_path / "model")
     expected = fitted.adapt(history).predict(candidates)

@@ -29,7 +29,9 @@ USER = "</script><script>window.broken=1</script>\"'&amp;"
 TITLE = "<img src=x onerror=window.broken=1> <!--<script> \u2028 & 'Film'"
 SETTINGS = """
 threads: 1
-base_models: {lr: {pretrain: {epochs: 1}}, fm: {pretrain: {epochs: 1}}}
+base_models:
+  lr: {pretrain: {epochs: 1, weight_decay_rows: null}}
+  fm: {pretrain: {epochs: 1, weight_decay_rows: null}}
 adapt:
   {support_size: 5, half_lives: [2.0], time_decays: [], prior_rows: 0, learned_weights: false}
 meta_train: {epochs: 1}
