@@ -6,7 +6,6 @@ import re
 from importlib.metadata import entry_points, version
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
 import metaselector
@@ -58,37 +57,6 @@ def test_the_pattern_finds_links() -> None:
     """Guards the test above."""
     text = '[a](b/c.md#d) ![x](y.png) [web](https://z) [here](#h) <img src="f.png" width="1">'
     assert [a or b for a, b in LINK.findall(text)] == ["b/c.md", "y.png", "f.png"]
-
-
-def test_table_of_the_readme_is_the_published_one() -> None:
-    page = (ROOT / "README.md").read_text(encoding="utf-8")
-    two_numbers = r"[*\d.]+ ± [*\d.]+ \| [*\d.]+ ± [*\d.]+"
-    first = page.partition("**What it shows.**")[0]
-    rows = dict(re.findall(rf"^\| ([\w-]+) \| ({two_numbers}) \|", first, re.MULTILINE))
-    results = pd.read_csv(ROOT / "benchmarks" / "results" / "movielens-100k-warm" / "results.csv")
-    by_model = results.groupby("model", sort=False)[["auc", "logloss"]].agg(["mean", "std"])
-    published = {
-        str(model): "{:.4f} ± {:.4f} | {:.4f} ± {:.4f}".format(*numbers)
-        for model, numbers in by_model.dropna().iterrows()  # bounds have no AUC
-    }
-    assert {model: text.replace("*", "") for model, text in rows.items()} == published
-
-
-def cells(text: str) -> dict[str, list[str]]:
-    """The cells of a Markdown table's rows, by the first one."""
-    rows = (line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| "))
-    return {row[0]: row[1:] for row in rows}
-
-
-def test_first_table_of_the_readme_is_from_the_published_run() -> None:
-    page = (ROOT / "README.md").read_text(encoding="utf-8")
-    run = ROOT / "benchmarks" / "results" / "movielens-100k" / "summary.md"
-    published = cells(run.read_text(encoding="utf-8").partition("## Ranking")[0])
-    shown = cells(page.partition("## First run")[2].partition("## Results")[0])
-    assert len(shown) > 5
-    for name in shown.keys() - {"---"}:
-        auc, logloss, _, _, gap_closed, *_ = published[name]
-        assert shown[name] == [auc, logloss, gap_closed]
 
 
 def test_example_of_the_readme_is_the_file() -> None:

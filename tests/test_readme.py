@@ -22,7 +22,7 @@ from metaselector.config import Config, change_config
 
 ROOT = Path(__file__).parents[1]
 OWN_DATA = (ROOT / "docs" / "how-to" / "data.md", "Your own data")
-FILMS = ("50", "181", "1", "172", "258")
+FILMS = ("50", "181", "1", "172", "258", "288")
 FROM_PYTHON = (ROOT / "README.md", "From Python")
 
 
@@ -77,7 +77,7 @@ def test_the_python_example_runs(
 ) -> None:
     """On a tiny world, with few epochs."""
     world, fit = write_world(tmp_path / "world"), MetaSelector.fit
-    quick = {f"base_models.{name}.pretrain.epochs": 1 for name in ("lr", "fm", "deepfm")}
+    quick = {f"base_models.{name}.pretrain.epochs": 1 for name in Config().base_models}
     small = change_config(
         Config(),
         quick
@@ -99,18 +99,28 @@ def test_the_python_example_runs(
     monkeypatch.chdir(tmp_path)
     for path in (world / "ml-100k.inter", world / "ml-100k.item"):  # with the films of the example
         text = path.read_text()
-        for film, known in zip(("i0", "i1", "i2", "i3", "i4"), FILMS, strict=True):
+        for film, known in zip(map("i{}".format, range(6)), FILMS, strict=True):
             text = re.sub(rf"\b{film}\t", f"{known}\t", text)
         path.write_text(text)
     example = tmp_path / "example.py"
     example.write_text(block("python", FROM_PYTHON), encoding="utf-8")
-    with pytest.warns(UnknownWarning) as told:
+    with pytest.warns(UnknownWarning, match="someone new"):
         names = runpy.run_path(str(example))
-    assert any("1 of 3 items ('never seen')" in str(one.message) for one in told)
     shown = capsys.readouterr().out
-    for word in ("logloss", "metaselector-simplified", "deepfm", "support_loss"):
+    for word in ("logloss", "metaselector-simplified", "deepfm"):
         assert word in shown
-    assert names["user"].weights.shape == (3, 3)
+    assert names["user"].weights.shape == (3, 5)
+    candidates = pd.DataFrame({"item": ["172", "258", "288"], "timestamp": 889_000_300})
     with pytest.warns(UnknownWarning):
-        again, first = (names[name].predict(names["candidates"]) for name in ("again", "user"))
-    assert np.array_equal(again, first)
+        again = MetaSelector.load("models/films").adapt(names["history"])
+    assert np.array_equal(again.predict(candidates), names["user"].predict(candidates))
+
+
+def test_the_output_shown_has_a_probability_and_weights_per_candidate() -> None:
+    probabilities, header, *weights = block("text", FROM_PYTHON).splitlines()
+    p = np.array([float(word) for word in probabilities.strip("[]").split()])
+    assert p.shape == (3,)
+    assert ((p > 0) & (p < 1)).all()
+    assert header.split() == list(Config().base_models)
+    for line in weights:
+        assert sum(map(float, line.split()[1:])) == pytest.approx(1, abs=0.02)
