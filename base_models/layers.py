@@ -20,6 +20,8 @@ def weighted_sum(table: Tensor, ids: Tensor, values: Tensor) -> Tensor:
     Args:
         table: ``[V, D]``.
     """
+    if ids.ndim == 2:  # views of it would take time in each pass and its derivatives
+        return F.embedding_bag(ids, table, mode="sum", per_sample_weights=values)
     slots = ids.shape[-1]
     rows = F.embedding_bag(
         ids.reshape(-1, slots), table, mode="sum", per_sample_weights=values.reshape(-1, slots)

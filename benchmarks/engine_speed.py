@@ -26,6 +26,8 @@ PEAKS = 9
 PEERS = ("higher", "learn2learn")
 SIZES = {"5k": 5_000, "100k": 100_000, "1m": 1_000_000}
 SMALL, LARGE = 10_000, 1_000_000
+CURVE = (8, 16, 32, 64, 128, 256, 512)
+"""Users of the meta-batches whose steps are compared with plain ones."""
 PEER_USERS = {"5k": USERS, "100k": USERS, "1m": 4}
 """Users whose graphs a peer keeps at once; at a million rows, not all of them fit into memory."""
 TARGETS = {
@@ -99,6 +101,30 @@ def measure_ourselves(dataset: EncodedDataset, device: str, repeats: int) -> dic
     return measure.interleaved(tasks, repeats=repeats, warm_up=WARM_UP, device=device)
 
 
+def measure_curve(
+    dataset: EncodedDataset, device: str, repeats: int
+) -> dict[int, dict[str, list[float]]]:
+    """Seconds of meta-steps and of plain steps on the same rows, by the users of a meta-batch."""
+    curve = {}
+    for users in CURVE:
+        tasks = {
+            "meta": meta_step(dataset, SMALL, device, users=users),
+            "first order": meta_step(dataset, SMALL, device, second_order=False, users=users),
+            "plain": plain_step(dataset, SMALL, device, users=users),
+        }
+        curve[users] = measure.interleaved(tasks, repeats=repeats, device=device)
+    return curve
+
+
+def over_plain(curve: dict[int, dict[str, list[float]]]) -> dict[int, dict[str, float]]:
+    """Meta-steps over plain steps, by the users of a meta-batch."""
+    found = {}
+    for users, seconds in curve.items():
+        time = {name: measure.median(times) for name, times in seconds.items()}
+        found[users] = {name: time[name] / time["plain"] for name in ("meta", "first order")}
+    return found
+
+
 def figures(
     peers: dict[str, dict[str, list[float]]],
     ours: dict[str, list[float]],
@@ -136,16 +162,24 @@ def time_engines(timing: Timing) -> None:
         for name, num_ids in (("meta 10k", SMALL), ("meta 1m", LARGE))
     }
     peers = measure_peers(dataset, device, repeats)
+    curve = measure_curve(dataset, device, repeats)
     found = figures(peers, ours, memory)
     raw = {
         "seconds_beside_peers": peers,
         "seconds": ours,
+        "seconds_by_users": curve,
+        "over_plain_by_users": over_plain(curve),
         "peak_megabytes": memory,
         "rows_per_step": USERS * (SUPPORT + QUERY),
         "users_at_once_of_peers": PEER_USERS,
     }
     timing.save(found, raw, PEERS)
     show(peers, ours)
+    rows = {
+        f"{users} users": [f"{ratio:.2f}" for ratio in ratios.values()]
+        for users, ratios in over_plain(curve).items()
+    }
+    print_table("meta-batch", ["meta", "first order"], rows, "meta-step / plain step")
     print_figures(found, TARGETS)
 
 

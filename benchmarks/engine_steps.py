@@ -52,19 +52,21 @@ def make_mixture(dataset: EncodedDataset, num_ids: int, device: str) -> Mixture:
 
 
 def sample_episodes(
-    dataset: EncodedDataset, num_ids: int, device: str, *, tiny: bool = False
+    dataset: EncodedDataset, num_ids: int, device: str, *, tiny: bool = False, users: int = USERS
 ) -> Episodes:
     """Support and query of random users with enough rows, ids scattered over `num_ids` rows.
 
     Args:
+        users: how many; fewer if the data has no more with enough rows.
         tiny: two users with two rows of each kind, so that only overhead is timed.
     """
     generator = np.random.default_rng(0)
     counts = np.diff(dataset.user_offsets)
-    users = generator.choice(np.flatnonzero(counts >= SUPPORT + QUERY), USERS, replace=False)
-    first, stop = dataset.user_offsets[users], dataset.user_offsets[users + 1]
+    enough = np.flatnonzero(counts >= SUPPORT + QUERY)
+    drawn = generator.choice(enough, min(users, len(enough)), replace=False)
+    first, stop = dataset.user_offsets[drawn], dataset.user_offsets[drawn + 1]
     cut = generator.integers(first + SUPPORT, stop - QUERY + 1)
-    rows = rows_around(users, first, cut, stop, SUPPORT, QUERY)
+    rows = rows_around(drawn, first, cut, stop, SUPPORT, QUERY)
     known = dataset.schema.num_ids
     scattered = 1 + generator.choice(num_ids - 1, known - 1, replace=False)
     new_id = torch.from_numpy(np.concatenate([[0], scattered]))  # 0 stays the padding id
@@ -91,10 +93,11 @@ def meta_step(
     *,
     second_order: bool = True,
     tiny: bool = False,
+    users: int = USERS,
 ) -> Step:
     """Our meta-step, as in meta-training."""
     mixture = make_mixture(dataset, num_ids, device)
-    episodes = sample_episodes(dataset, num_ids, device, tiny=tiny)
+    episodes = sample_episodes(dataset, num_ids, device, tiny=tiny, users=users)
     adaptation = make_adaptation(mixture, second_order=second_order)
     rates = adaptation.rule.init(dict(mixture.named_parameters()))
     episode = EpisodeLoss(mixture, rates, adaptation, make_engine("func"), mean_loss)
@@ -102,7 +105,7 @@ def meta_step(
 
     def step() -> None:
         episode.zero_grad(set_to_none=True)
-        episode.accumulate_gradients(episodes, USERS)
+        episode.accumulate_gradients(episodes, users)
         for optimizer in optimizers:
             optimizer.step()
 
@@ -135,7 +138,13 @@ def peer_step(dataset: EncodedDataset, num_ids: int, device: str, peer: str, use
 
 
 def plain_step(
-    dataset: EncodedDataset, num_ids: int, device: str, *, fast: bool = True, tiny: bool = False
+    dataset: EncodedDataset,
+    num_ids: int,
+    device: str,
+    *,
+    fast: bool = True,
+    tiny: bool = False,
+    users: int = USERS,
 ) -> Step:
     """Ordinary training of the same model on the same rows, without adaptation.
 
@@ -143,7 +152,7 @@ def plain_step(
         fast: with the lookups of our pretraining; otherwise, only the model is ours.
     """
     mixture = make_mixture(dataset, num_ids, device)
-    episodes = sample_episodes(dataset, num_ids, device, tiny=tiny)
+    episodes = sample_episodes(dataset, num_ids, device, tiny=tiny, users=users)
     parts = [episodes.support, episodes.query]
     slots = zip(*(part.batch.flatten() for part in parts), strict=True)
     batch = Batch(*(torch.cat(both) for both in slots))

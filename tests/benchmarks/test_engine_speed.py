@@ -42,3 +42,11 @@ def test_peak_memory_sees_what_a_task_takes() -> None:
     if found is None:
         pytest.skip("the kernel does not let a process reset its peak memory")
     assert 60 < found < 80
+
+
+def test_curve_is_over_plain_steps_of_as_many_users() -> None:
+    seconds = {"meta": [9.0, 6.0, 3.0], "first order": [3.0], "plain": [2.0]}
+    assert engine_speed.over_plain({8: seconds, 64: {**seconds, "plain": [1.0]}}) == {
+        8: {"meta": 3.0, "first order": 1.5},
+        64: {"meta": 6.0, "first order": 3.0},
+    }

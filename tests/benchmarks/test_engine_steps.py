@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.engine_steps import sample_episodes
+from benchmarks.engine_steps import QUERY, SUPPORT, sample_episodes
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.planted import planted_world
 
@@ -27,3 +27,11 @@ def test_episodes_differ_by_their_ids_alone(dataset: EncodedDataset) -> None:
             assert len(ids.unique()) == pairs.shape[1]  # one to one
         assert torch.equal(a.batch.ids == 0, b.batch.ids == 0)
     assert large.support.batch.ids.max() > 50_000
+
+
+@pytest.mark.parametrize("asked", [8, 512])
+def test_as_many_users_as_asked_for_or_as_there_are(dataset: EncodedDataset, asked: int) -> None:
+    enough = int((np.diff(dataset.user_offsets) >= SUPPORT + QUERY).sum())
+    assert 8 < enough < 512
+    drawn = sample_episodes(dataset, 5_000, "cpu", users=asked)
+    assert len(drawn.support.labels) == min(asked, enough)

@@ -156,7 +156,7 @@ class EpisodeLoss(nn.Module):
         of = {name: p for name, p in params.items() if name in tables}
         of |= {
             f"{_RATE}{name}": rate
-            for name, rate in self.rates.items()
+            for name, rate in self.learned.items()  # those like a table are the rates themselves
             if name in tables and rate.shape == params[name].shape
         }
         if not self.row_sparse:

@@ -1,105 +1,25 @@
 """Fast embedding lookups that ``vmap`` can batch and that are twice differentiable.
 
-A lookup is a product with a constant sparse matrix: row n of the result is the weighted sum of the
-table's rows in bag n. Its derivative is the product with the transposed matrix, whose derivative is
-the first product again. Both run as ``torch.embedding_bag``'s forward pass, which is several times
-faster than the scattering backward passes that torch has for ``embedding`` and ``embedding_bag``
-(that of ``embedding_bag`` has no derivative, and no batching rule).
+A lookup is a product with a constant sparse matrix (see `products`): row n of the result is the
+weighted sum of the table's rows in bag n. That is several times faster than the scattering backward
+passes that torch has for ``embedding`` and ``embedding_bag`` (that of ``embedding_bag`` has no
+derivative, and no batching rule).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-import numpy as np
-import scipy.sparse
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from metaselector.common.errors import ConfigError
 from metaselector.models.kernels.intercept import Handlers, behind_vmap, in_vmap, needs_grad
+from metaselector.models.kernels.products import Matrix, Sorted
 
 T = TypeVar("T")
-_SUM = 0  # torch.embedding_bag's number for the mode
-
-
-class _Sorted:
-    """Positions sorted by id, computed on first use; shared by all matrices with these ids."""
-
-    def __init__(self, ids: Tensor, width: int) -> None:
-        self._ids = ids
-        self._width = width
-        self._made: tuple[Tensor, Tensor] | None = None
-
-    def __call__(self) -> tuple[Tensor, Tensor]:
-        """Positions ``[n]``, and the start of each id among them, ``[width]``."""
-        if self._made is None:
-            self._made = _sort(self._ids, self._width)
-        return self._made
-
-
-def _sort(ids: Tensor, width: int) -> tuple[Tensor, Tensor]:
-    if ids.device.type != "cpu":
-        counts = torch.bincount(ids, minlength=width)
-        return torch.sort(ids, stable=True).indices, counts.cumsum(0) - counts
-    # SciPy's transposition is a counting sort, in a fifth of the time.
-    row = scipy.sparse.csr_array(
-        (np.arange(len(ids)), ids.numpy(), np.array([0, len(ids)])), shape=(1, width)
-    )
-    columns = row.tocsc()
-    return torch.from_numpy(columns.data), torch.from_numpy(columns.indptr[:-1].astype(np.int64))
-
-
-class _Matrix:
-    """A constant sparse matrix ``[bags, width]`` and its transpose, each as (ids, weights, starts).
-
-    Args:
-        ids: int64 ``[n]``, the columns.
-        weights: ``[n]``; None for ones.
-        starts: int64 ``[bags]``, where each bag begins in `ids`.
-    """
-
-    def __init__(
-        self, ids: Tensor, weights: Tensor | None, starts: Tensor, sorted_: _Sorted
-    ) -> None:
-        self._rows = ids, weights, starts
-        self._sorted = sorted_
-        self._columns: tuple[Tensor, Tensor | None, Tensor] | None = None
-
-    def __call__(self, *, transposed: bool) -> tuple[Tensor, Tensor | None, Tensor]:
-        if not transposed:
-            return self._rows
-        if self._columns is None:
-            ids, weights, starts = self._rows
-            order, first = self._sorted()
-            sizes = torch.diff(starts, append=starts.new_tensor([len(ids)]))
-            bags = torch.repeat_interleave(sizes, output_size=len(ids))
-            self._columns = (
-                bags.index_select(0, order),
-                None if weights is None else weights.index_select(0, order),
-                first,
-            )
-        return self._columns
-
-
-class _Product(torch.autograd.Function):
-    """``matrix @ dense``."""
-
-    @staticmethod
-    def forward(ctx: Any, dense: Tensor, matrix: _Matrix, transposed: bool) -> Tensor:
-        ctx.matrix, ctx.transposed = matrix, transposed
-        ids, weights, starts = matrix(transposed=transposed)
-        # Not F.embedding_bag, which would be intercepted again where backward runs in the context.
-        product, *_ = torch.embedding_bag(
-            dense.detach(), ids, starts, mode=_SUM, per_sample_weights=weights
-        )
-        return product
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        return _Product.apply(grad.contiguous(), ctx.matrix, not ctx.transposed), None, None
 
 
 class Lookups:
@@ -116,6 +36,28 @@ class Lookups:
     @property
     def handlers(self) -> Handlers:
         return {F.embedding: self.embedding, F.embedding_bag: self.embedding_bag}
+
+    def gather(self, tables: Mapping[str, Tensor], rows: Tensor) -> dict[str, Tensor]:
+        """``table[rows]`` for each of the tables, which all have the same number of rows.
+
+        Args:
+            tables: by name, each ``[V, ...]``.
+            rows: int64 ``[U, L]``.
+
+        Returns:
+            by name, each ``[U, L, ...]``.
+        """
+        if not tables:
+            return {}
+        width = len(next(iter(tables.values())))
+        ids, starts = rows.reshape(-1), self._every(1, rows)
+        matrix = Matrix(ids, None, starts, Sorted(ids, width), (tuple(rows.shape), (width,)))
+        flat = [t if t.ndim == 2 else t.reshape(width, -1) for t in tables.values()]
+        found = zip(tables.items(), matrix.each(flat), strict=True)
+        return {
+            name: of if table.ndim == 2 else of.reshape(*rows.shape, *table.shape[1:])
+            for (name, table), of in found
+        }
 
     def embedding(
         self,
@@ -196,48 +138,53 @@ class Lookups:
         ) -> Tensor:
             width = table.shape[-2]
             if not any(per_user):
-                return _Product.apply(table, self._matrix(ids, weights, starts, width), False)
+                return self._matrix(ids, weights, starts, width) @ table
             own_ids, own_table, own_weights = per_user
             users = len(ids if own_ids else table if own_table else weights)  # type: ignore[arg-type]
             if not own_ids:
                 ids = ids.expand(users, -1)
             if weights is not None and not own_weights:
                 weights = weights.expand(users, -1)
-            dense = table.flatten(0, 1) if own_table else table
-            matrix = self._users_matrix(ids, weights, starts, width, own_table)
-            return _Product.apply(dense, matrix, False).view(users, -1, dense.shape[-1])
+            return self._users_matrix(ids, weights, starts, width, own_table) @ table
 
         return behind_vmap(product, ids, table, weights)
 
     def _users_matrix(
         self, ids: Tensor, weights: Tensor | None, starts: Tensor, width: int, own_table: bool
-    ) -> _Matrix:
+    ) -> Matrix:
         """The matrix of all users, whose ids ``[U, n]`` index tables of their own or one."""
         users, n = ids.shape
-        first = torch.arange(users, device=ids.device).unsqueeze(1)
+
+        def first(size: int) -> Tensor:
+            """Where each user begins, ``[U, 1]``."""
+            return (torch.arange(users, device=ids.device) * size).unsqueeze(1)
 
         def flat_ids() -> Tensor:
-            return (ids + first * width).flatten() if own_table else ids.flatten()
+            return (ids + first(width)).flatten() if own_table else ids.flatten()
 
-        def make() -> _Matrix:
+        def make() -> Matrix:
             flat = self._once(("ids", _key(ids), width, own_table), ids, flat_ids)
-            return self._matrix(
+            return Matrix(
                 flat,
                 None if weights is None else weights.flatten(),
-                (starts + first * n).flatten(),
-                users * width if own_table else width,
+                (starts + first(n)).flatten(),
+                self._order(flat, users * width if own_table else width),
+                ((users, len(starts)), (users, width) if own_table else (width,)),
             )
 
         key = ("users", _key(ids), _key(weights), _key(starts), width, own_table)
         return self._once(key, (ids, weights, starts), make)
 
-    def _matrix(self, ids: Tensor, weights: Tensor | None, starts: Tensor, width: int) -> _Matrix:
-        def make() -> _Matrix:
-            order = self._once(("order", _key(ids), width), ids, lambda: _Sorted(ids, width))
-            return _Matrix(ids, weights, starts, order)
+    def _matrix(self, ids: Tensor, weights: Tensor | None, starts: Tensor, width: int) -> Matrix:
+        def make() -> Matrix:
+            shape = (len(starts),), (width,)
+            return Matrix(ids, weights, starts, self._order(ids, width), shape)
 
         key = ("matrix", _key(ids), _key(weights), _key(starts), width)
         return self._once(key, (ids, weights, starts), make)
+
+    def _order(self, ids: Tensor, width: int) -> Sorted:
+        return self._once(("order", _key(ids), width), ids, lambda: Sorted(ids, width))
 
     def _every(self, size: int, ids: Tensor) -> Tensor:
         """Starts of bags of `size` ids each, for one user's `ids`."""

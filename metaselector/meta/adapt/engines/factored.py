@@ -36,7 +36,8 @@ class UserWeights:
         """Outputs ``[U, N, out]`` for inputs ``[U, N, in]``."""
         outputs = F.linear(inputs, self.start)
         for seen, derivatives in self.changes:
-            outputs = torch.baddbmm(outputs, inputs @ seen.mT, derivatives, alpha=-1)
+            overlap = torch.bmm(inputs, seen.mT)  # `@` would put five more views into the graph
+            outputs = torch.baddbmm(outputs, overlap, derivatives, alpha=-1)
         return outputs
 
     def step(self, rate: Tensor, inputs: Tensor, derivatives: Tensor) -> UserWeights:
@@ -101,7 +102,8 @@ class FactoredLinears:
             own_input, own_bias = per_user
             if not own_input:
                 given = given.expand(self._users, *given.shape)
-            inputs = given.reshape(self._users, -1, given.shape[-1])
+            flat = given.ndim == 3  # then no view of it enters the graph
+            inputs = given if flat else given.reshape(self._users, -1, given.shape[-1])
             outputs = self.weights[name].apply(inputs)
             if torch.is_grad_enabled():  # otherwise no derivative comes back
                 if not outputs.requires_grad:
@@ -111,7 +113,7 @@ class FactoredLinears:
                 outputs = outputs.clone()  # the model may change its copy in place
             else:
                 outputs = outputs + (bias.unsqueeze(1) if own_bias else bias)
-            return outputs.reshape(*given.shape[:-1], outputs.shape[-1])
+            return outputs if flat else outputs.reshape(*given.shape[:-1], outputs.shape[-1])
 
         return behind_vmap(run, input, bias, always_per_user=True)
 

@@ -25,6 +25,8 @@ from metaselector.models.kernels.intercept import Intercept, UnexpectedUse, has_
 from metaselector.models.kernels.lookups import Lookups
 
 T = TypeVar("T")
+_RATE = "rate/"
+"""Prefix of a table's name, for the rows of its rates."""
 
 
 class Adapted(NamedTuple):
@@ -99,21 +101,28 @@ class _UserBatch:
         self.shared = {name: p for name, p in params.items() if name not in names}
         # Each user's own but not adapted: rows of the other tables, and the context.
         self.fixed: dict[str, Tensor] = {}
+        gathered: dict[str, Tensor] = {}
         if not tables.isdisjoint(names):
             # The ids will be local, so every table must be: a missing one is a KeyError.
             rows, self.episodes = rows_of_users(episodes)
             self.rows = rows
-            self.fixed = {
-                name: self._gather(self.shared.pop(name), rows)
-                for name in sorted(tables.difference(names))
+            of_tables = {name: params[name] for name in sorted(tables)}
+            of_tables |= {
+                f"{_RATE}{name}": rate
+                for name, rate in rates.items()
+                if name in tables and rate.shape == params[name].shape
             }
-            for name, rate in rates.items():
-                if name in tables and rate.shape == params[name].shape:
-                    self.rates[name] = self._gather(rate, rows)
+            gathered = self.lookups.gather(of_tables, rows)
+            for name in sorted(tables.difference(names)):
+                del self.shared[name]
+                self.fixed[name] = gathered[name]
+            for key in gathered:
+                if key not in tables:
+                    self.rates[key.removeprefix(_RATE)] = gathered[key]
         self.weights = {name: UserWeights(params[name]) for name in names if name in factored}
         self.own = {
-            name: self._gather(params[name], self.rows)
-            if name in tables and self.rows is not None
+            name: gathered[name]
+            if name in gathered
             else params[name].expand(self.users, *params[name].shape)
             for name in names
             if name not in factored
@@ -127,11 +136,6 @@ class _UserBatch:
                     name: vmap(function)(output, support.labels, support.mask)
                     for name, function in context.items()
                 }
-
-    def _gather(self, table: Tensor, rows: Tensor) -> Tensor:
-        """``[U, L, ...]``."""
-        flat = self.lookups.embedding(rows, table.reshape(len(table), -1))
-        return flat.reshape(*rows.shape, *table.shape[1:])
 
     def steps(self) -> Iterator[int]:
         """Take the inner steps, and stop after each to say which it was, counted from 0."""
@@ -188,10 +192,9 @@ class _UserBatch:
         users = torch.arange(self.users, device=now.device).unsqueeze(1)
         tables: frozenset[str] = frozenset(self.model.tables)  # type: ignore[arg-type]
         own = {**self.fixed, **self.own}
-        for name in tables.intersection(own):
-            table = self._gather(self.loop.params[name], rows)
-            table[users, now] = own[name][users, before]
-            own[name] = table
+        start = {name: self.loop.params[name] for name in sorted(tables.intersection(own))}
+        for name, table in self.lookups.gather(start, rows).items():
+            own[name] = table.index_put((users, now), own[name][users, before])
         return self.forward(episodes.query.batch, own)
 
     @torch.no_grad()
@@ -232,8 +235,8 @@ class _UserBatch:
 
 def _shares_parameters(model: nn.Module) -> bool:
     """Whether a parameter has several names, which takes time to look up in every pass."""
-    names = [name for name, _ in model.named_parameters(remove_duplicate=False)]
-    return len(names) > len(list(model.parameters()))
+    found = [id(p) for _, p in model.named_parameters(remove_duplicate=False)]
+    return len(found) > len(set(found))
 
 
 def _with_factored(loop: InnerLoop, run: Callable[[_UserBatch], T]) -> T:
