@@ -130,7 +130,7 @@ def test_an_aggregator_is_no_part_of_what_is_trained() -> None:
 def test_without_torchjd(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "torchjd", None)
     monkeypatch.delitem(sys.modules, "torchjd.aggregation", raising=False)
-    with pytest.raises(UserError, match=r"pip install 'metaselector\[torchjd\]'"):
+    with pytest.raises(UserError, match=r"pip install 'torchjd"):
         make_aggregator("PCGrad", {})
 
 
