@@ -114,7 +114,7 @@ class Engine(ABC):
         Its outputs are those of a call with the query's episodes, without another inner loop. There
         are no gradients.
         """
-        predict, residuals = self.after(loop), loop.adaptation.residuals
+        predict, residuals = torch.no_grad()(self.after(loop)), loop.adaptation.residuals
         if residuals is None:
             return predict
         unadapted = self._unadapted_support(loop)
