@@ -187,34 +187,27 @@ def valid_loss(
         mixture: on base models trained on *train*; restored afterwards.
         splits: the evaluation splits to average over, by default all.
     """
-    splits = splits or protocol.evaluation_splits
-    return float(
-        np.mean(
-            [
-                valid_losses(candidate, mixture, adaptation, protocol, split).mean()
-                for split in splits
-            ]
-        )
-    )
+    found = [
+        valid_predictions(candidate, mixture, adaptation, protocol, split).loss()
+        for split in splits or protocol.evaluation_splits
+    ]
+    return float(np.mean(found))
 
 
-def valid_losses(
+def valid_predictions(
     candidate: MetaParameters,
     mixture: Mixture,
     adaptation: Adaptation,
     protocol: EvaluationProtocol,
     split: EvaluationSplit,
-) -> NDArray[np.float64]:
-    """Loss of each query row of *valid* in one evaluation split, by position in the data set.
-
-    The arguments are those of :func:`valid_loss`.
-    """
+) -> WindowPredictions:
+    """Predictions for *valid* in one evaluation split; the arguments are those of `valid_loss`."""
     before = parameters_of(mixture)
     candidate.attach(mixture)
     tasks, config = protocol.dataset.schema.tasks, protocol.config.adapt
     model = AdaptedModel.of_settings(mixture, candidate.alpha, adaptation, tasks, config)
-    losses = model.predict(protocol.dataset, split.valid).losses
+    found = model.predict(protocol.dataset, split.valid)
     with torch.no_grad():
         for name, parameter in mixture.named_parameters():
             parameter.copy_(before[name])
-    return losses
+    return found

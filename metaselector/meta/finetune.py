@@ -23,7 +23,7 @@ from metaselector.common.progress import Progress
 from metaselector.data.splitting.episodes import EpisodeRows
 from metaselector.data.splitting.protocol import EvaluationProtocol, EvaluationSplit
 from metaselector.meta.adapt.adaptation import HALF_LIFE, LONG, PRIOR_ROWS, TIME_DECAY
-from metaselector.meta.adapted import valid_loss, valid_losses
+from metaselector.meta.adapted import valid_loss, valid_predictions
 from metaselector.meta.parameters import PHI, MetaParameters
 from metaselector.meta.race import Race
 from metaselector.meta.variants import finetuning, make_adaptation
@@ -216,9 +216,9 @@ def _choose(
         candidate = MetaParameters(phi=phi, theta_delta={}, alpha=choice.alpha(mixture))
         adaptation = finetuning(names, int(choice.steps))
         lost = race.run(
-            lambda block: valid_losses(
+            lambda block: valid_predictions(
                 candidate, mixture, adaptation, protocol, replace(split, valid=block)
-            )
+            ).losses
         )
         if math.isfinite(lost):
             history.append({"epoch": len(history), "train_loss": None, "valid_loss": lost})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -163,7 +164,7 @@ def scored(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Put bowls in place of losses: by folder of the split, and an offset for either start."""
     given: dict[str, Any] = {"offset": {True: 0.0, False: 0.0}, "targets": {}}
 
-    def losses(candidate: Any, mixture: Any, adaptation: Any, _: Any, split: Any) -> np.ndarray:
+    def predicted(candidate: Any, mixture: Any, adaptation: Any, _: Any, split: Any) -> Any:
         # float32 rounds the values of the ladders
         choice = Choice(
             *(
@@ -176,9 +177,10 @@ def scored(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         assert adaptation.steps == choice.steps
         found: float = bowl(given["targets"][split.folder])(choice)
         rows, _ = split.valid.flat("query")
-        return np.full(len(rows), found + given["offset"][bool(candidate.phi)])
+        lost = np.full(len(rows), found + given["offset"][bool(candidate.phi)])
+        return SimpleNamespace(losses=lost)
 
-    monkeypatch.setattr(finetune, "valid_losses", losses)
+    monkeypatch.setattr(finetune, "valid_predictions", predicted)
     return given
 
 
