@@ -89,7 +89,7 @@ def changed_tensors(a: Run, b: Run) -> set[str]:
     """``checkpoint/tensor`` of every tensor that differs."""
     first, second = checkpoints(a), checkpoints(b)
     assert first.keys() == second.keys()
-    assert len(first) == 4 * 3 + len(variants_of(CONFIG.adapt)) == 4 * 3 + 9
+    assert len(first) == 6 * 3 + len(variants_of(CONFIG.adapt)) == 6 * 3 + 9
     changed = set()
     for name, tensors in first.items():
         assert tensors.keys() == second[name].keys()

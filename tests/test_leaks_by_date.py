@@ -112,7 +112,7 @@ def changed_checkpoints(a: Run, b: Run) -> set[str]:
         for run in (a, b)
     )
     assert first.keys() == second.keys()
-    assert len(first) == 3 * 3 + len(variants_of(CONFIG.adapt))
+    assert len(first) == 5 * 3 + len(variants_of(CONFIG.adapt))
     return {
         name
         for name, tensors in first.items()

@@ -85,7 +85,7 @@ def changed_checkpoints(a: Run, b: Run) -> set[str]:
         for run in (a, b)
     )
     assert first.keys() == second.keys()
-    assert len(first) == 3 * 3 + len(variants_of(CONFIG.adapt)) == 3 * 3 + 9
+    assert len(first) == 5 * 3 + len(variants_of(CONFIG.adapt)) == 5 * 3 + 9
     return {
         name
         for name, tensors in first.items()
@@ -167,7 +167,7 @@ def test_every_table_has_all_rows(runs: dict[str, Run]) -> None:
         results = pd.read_csv(directory / f"support-{size}" / "results.csv")
         assert set(results["protocol"]) == {f"cold-{size}"}
         assert set(results["n_test"]) == {TEST.sum() * (30 - size)}
-        assert len(results) == 3 + 3 + 19 + 2
+        assert len(results) == 5 + 5 + 19 + 2
     support = pd.read_csv(directory / "support.csv")
     assert set(support["common_test"]) == {TEST.sum() * (30 - SIZES[-1])}
     last = support[support["support_size"] == SIZES[-1]]

@@ -216,9 +216,11 @@ def _choose(
         candidate = MetaParameters(phi=phi, theta_delta={}, alpha=choice.alpha(mixture))
         adaptation = finetuning(names, int(choice.steps))
         lost = race.run(
-            lambda block: valid_predictions(
-                candidate, mixture, adaptation, protocol, replace(split, valid=block)
-            ).losses
+            lambda block: (
+                valid_predictions(
+                    candidate, mixture, adaptation, protocol, replace(split, valid=block)
+                ).losses
+            )
         )
         if math.isfinite(lost):
             history.append({"epoch": len(history), "train_loss": None, "valid_loss": lost})

@@ -26,7 +26,7 @@ threads: 1
 base_models:
   lr: {pretrain: {epochs: 2}}
   fm: {pretrain: {epochs: 1}}
-  twin: {model: lr, pretrain: {epochs: 2, weight_decay: 1.0e-5}}
+  twin: {model: lr, pretrain: {epochs: 2, weight_decay: 1.0e-5, weight_decay_rows: 100000}}
   even: {scores: {file: %(raw)s/even.csv}}
   odd: {scores: {file: %(raw)s/odd.csv}}
 adapt: {support_size: 5, finetune_rates: [0.1]}

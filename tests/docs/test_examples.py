@@ -20,6 +20,8 @@ from .conftest import DOCS, ROOT
 REFERENCE = sorted((DOCS / "reference" / "api").glob("*.md"))
 PAGES = [path for path in sorted(DOCS.rglob("*.md")) if "_build" not in path.parts]
 SHOWN_BY_OTHERS = {
+    "Resampled",
+    "Interval",
     "AdaptedUser",
     "AdaptedUsers",
     "CheckpointError",

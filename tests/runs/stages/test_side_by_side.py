@@ -139,7 +139,7 @@ def test_results_equal_those_of_one_after_another(
         reproduce(run, raw, tmp_path, heard if jobs == 2 else Silent())
     torch.set_num_threads(threads)
     alone, beside = tmp_path / "alone", tmp_path / "beside"
-    tables = ("differences", "support_curve", "support_curve_differences", "rates", "rivals")
+    tables = ("support_curve", "support_curve_differences", "rates", "rivals")
     for file in (*(f"{name}.csv" for name in tables), "predictions.parquet", "weights.parquet"):
         assert (alone / file).read_bytes() == (beside / file).read_bytes(), file
     # The bounds in this table are estimated, and may differ in the last digit within a process.

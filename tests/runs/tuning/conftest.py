@@ -34,7 +34,7 @@ def prepared(write_world: Callable[..., Path], tmp_path_factory: pytest.TempPath
     short = {"pretrain": {"epochs": 2}}
     config = load_config(overrides=quick, changes={"base_models": {"lr": short, "fm": short}})
     config = config.model_copy(
-        update={"base_models": {n: m for n, m in config.base_models.items() if n != "deepfm"}}
+        update={"base_models": {n: m for n, m in config.base_models.items() if n in ("lr", "fm")}}
     )
     run = Run(folder / "run", config)
     prepare_run(run, write_world(folder / "raw"), folder)
