@@ -39,7 +39,11 @@ CONFIG: Config = load_config(
     )
 )
 ONCE = change_config(
-    CONFIG, {f"base_models.{name}.pretrain.epochs": 1 for name in ("lr", "fm", "deepfm")}
+    CONFIG,
+    {
+        f"base_models.{name}.pretrain.epochs": 1
+        for name in ("lr", "fm", "deepfm", "additive", "itemknn")
+    },
 )
 """Without a choice of epochs, which is made on *valid*."""
 Change = Callable[[pd.DataFrame], pd.DataFrame]
@@ -175,7 +179,7 @@ def test_what_is_later_than_train_changes_no_vocabulary_and_no_base_model(
     assert plain.dataset.schema == changed.dataset.schema
     moved = changed_checkpoints(plain, changed)
     assert {name for name in moved if name.startswith("base-")} == {
-        f"base-{name}-full" for name in ("lr", "fm", "deepfm")
+        f"base-{name}-full" for name in ("lr", "fm", "deepfm", "additive", "itemknn")
     }
 
 
