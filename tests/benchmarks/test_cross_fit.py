@@ -86,7 +86,6 @@ def test_the_last_fold_is_the_early_base_models(run: Run) -> None:
     assert not all(torch.equal(p, other[name]) for name, p in early.items())
 
 
-@pytest.mark.xfail(reason="differs since five base models are the default; not yet known why")
 @pytest.mark.parametrize("variant", LEARNED)
 def test_with_the_last_fold_alone_it_is_plain_meta_training(
     run: Run, variant: Variant, monkeypatch: pytest.MonkeyPatch

@@ -206,6 +206,8 @@ def window_episodes(
     cut, stop = (boundaries(offsets, percent, users, lists) for percent in window)
     filled = stop > cut
     users, cut, stop = users[filled], cut[filled], stop[filled]
+    if query_size is not None:  # no wider than the widest window: padding is computed with
+        query_size = min(query_size, int((stop - cut).max(initial=1)))
     return rows_around(users, offsets[users], cut, stop, support_size, query_size, lists)
 
 

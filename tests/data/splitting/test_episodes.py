@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from metaselector.data.encoded.dataset import EncodedDataset
+from metaselector.data.planted import planted_world
 from metaselector.data.splitting.episodes import (
     EpisodeRows,
     load_episodes,
@@ -167,3 +168,13 @@ def test_moving_keeps_ids_whole(make_dataset: MakeDataset) -> None:
     assert moved.support.batch.ids.dtype == torch.int64
     for part in (moved.support.batch.values, moved.query.labels, moved.query.mask):
         assert part.dtype == torch.float64
+
+
+def test_a_query_is_no_wider_than_the_widest_window() -> None:
+    """Padding costs as much as rows, and moves sums by rounding."""
+    dataset = planted_world(3, 10, 4, np.random.default_rng(0)).dataset
+    whole = window_episodes(dataset, (60, 80), 3)
+    assert window_episodes(dataset, (60, 80), 3, query_size=100).query.tolist() == (
+        whole.query.tolist()
+    )
+    assert window_episodes(dataset, (60, 80), 3, query_size=1).query.shape == (3, 1)
