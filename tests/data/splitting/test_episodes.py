@@ -177,4 +177,4 @@ def test_a_query_is_no_wider_than_the_widest_window() -> None:
     assert window_episodes(dataset, (60, 80), 3, query_size=100).query.tolist() == (
         whole.query.tolist()
     )
-    assert window_episodes(dataset, (60, 80), 3, query_size=1).query.shape == (3, 1)
+    assert window_episodes(dataset, (60, 80), 3, query_size=1).query.shape[1] == 1
