@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 
 from metaselector.common.errors import ConfigError, UserError
 from metaselector.common.progress import Silent
 from metaselector.config import Config, load_config
+from metaselector.meta import finetune
+from metaselector.meta.finetune import LADDERS
 from metaselector.runs.run import Run
 from metaselector.runs.stages.prepare import prepare_run
 from metaselector.runs.stages.reproduce import reproduce
@@ -127,11 +128,12 @@ def test_a_killed_process_is_one_line(prepared: Run) -> None:
             list(side.of_seeds(_killed, "die"))
 
 
-@pytest.mark.xfail(reason="tables differ by rounding within a process; not yet known where")
 def test_results_equal_those_of_one_after_another(
-    write_world: Callable[..., Path], tmp_path: Path
+    write_world: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Bit for bit: checkpoints, predictions, and what is computed from them user by user."""
+    # The other processes do not know that tests choose the rival's settings among few.
+    monkeypatch.setattr(finetune, "LADDERS", LADDERS)
     raw, heard = write_world(tmp_path / "raw"), _Heard()
     threads = torch.get_num_threads()
     for name, jobs in (("alone", 1), ("beside", 2)):
@@ -140,16 +142,10 @@ def test_results_equal_those_of_one_after_another(
         reproduce(run, raw, tmp_path, heard if jobs == 2 else Silent())
     torch.set_num_threads(threads)
     alone, beside = tmp_path / "alone", tmp_path / "beside"
-    for file in ("predictions.parquet", "weights.parquet"):
+    tables = ("results", "differences", "support_curve", "support_curve_differences", "rates")
+    files = (*(f"{name}.csv" for name in (*tables, "rivals")), "predictions.parquet")
+    for file in (*files, "weights.parquet"):
         assert (alone / file).read_bytes() == (beside / file).read_bytes(), file
-    # What is estimated from the predictions, which are equal, differs by rounding.
-    tables = ("results", "differences", "support_curve", "support_curve_differences", "rivals")
-    for file in (*tables, "rates"):
-        pd.testing.assert_frame_equal(
-            *(pd.read_csv(folder / f"{file}.csv") for folder in (alone, beside)),
-            rtol=1e-6,
-            atol=1e-6,
-        )
     tensors = sorted(path.relative_to(alone) for path in alone.rglob("*.safetensors"))
     assert len(tensors) == len(parts_of(run))
     assert tensors == sorted(path.relative_to(beside) for path in beside.rglob("*.safetensors"))
