@@ -119,7 +119,7 @@ def visit(browser: Any) -> Iterator[Callable[..., Any]]:
 
     def opened(path: Path, width: int = 1280, **options: Any) -> Any:
         contexts.append(browser.new_context(viewport={"width": width, "height": 900}, **options))
-        contexts[-1].set_default_timeout(60_000)  # the machine may be busy
+        contexts[-1].set_default_timeout(120_000)  # the machine may be busy
         page = contexts[-1].new_page()
         page.on("console", lambda message: problems.append(message.text))
         page.on("pageerror", lambda error: problems.append(str(error)))

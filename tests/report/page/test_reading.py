@@ -66,7 +66,6 @@ def test_columns_sort_by_mouse_and_keyboard(kept: Path, visit: Callable[..., Any
     assert page.locator("#run-1-results table").first.locator("[aria-sort]").count() == 1
 
 
-@pytest.mark.xfail(reason="the pointer does not always reach the hint on a busy machine")
 def test_hints_of_headers_and_rows(kept: Path, visit: Callable[..., Any]) -> None:
     page = visit(kept)
     hint = page.get_by_role("tooltip", include_hidden=True)

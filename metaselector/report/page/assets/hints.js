@@ -107,10 +107,10 @@ document.addEventListener("keydown", event => {
   const chart = closest(event, ".values");
   if (chart && walk(chart, event.key)) event.preventDefault();
 });
-// Focus may scroll, and keeps its hint; a pointer leaves what scrolls away.
+// Focus may scroll, and keeps its hint; so does what is still under the pointer.
 document.addEventListener("scroll", () => {
   if (hint.box.hidden) return;
-  if (hint.anchor.closest(":focus")) hint.place();
+  if (hint.anchor.closest(":focus") || hint.anchor.matches(":hover")) hint.place();
   else hint.hide();
 }, { capture: true, passive: true });
 
