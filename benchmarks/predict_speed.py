@@ -8,7 +8,6 @@ name.
 
 from __future__ import annotations
 
-import json as jsons
 import tempfile
 import warnings
 from collections.abc import Callable
@@ -23,7 +22,6 @@ from benchmarks import measure, movielens
 from benchmarks.command import DataOption, RepeatsOption, ThreadsOption, new_app, print_figures, run
 from metaselector import MetaSelector
 from metaselector.common.errors import UnknownWarning
-from metaselector.common.files import write_text
 from metaselector.data.public.atomic import read_atomic
 
 KEY = "predict_users"
@@ -108,15 +106,6 @@ def figures(seconds: dict[str, list[float]], users: int, alone: int = ALONE) -> 
     }
 
 
-def merge(path: Path, found: dict[str, Any]) -> None:
-    """Write `found` under :data:`KEY`, and keep the file's other keys."""
-    others = jsons.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    with tempfile.TemporaryDirectory() as folder:
-        measure.save(Path(folder) / "found.json", found)  # adds the command and the date
-        others[KEY] = jsons.loads((Path(folder) / "found.json").read_text(encoding="utf-8"))
-    write_text(path, jsons.dumps(others, indent=1) + "\n")
-
-
 @app.command()
 def main(
     json: Annotated[
@@ -135,9 +124,8 @@ def main(
         rows = new_rows(log, USERS, HISTORY, CANDIDATES)
         seconds = measured(model, rows, repeats)
     found = figures(seconds, USERS)
-    merge(
-        json, found | {"raw": seconds, "machine": measure.machine(), "versions": measure.versions()}
-    )
+    about = {"raw": seconds, "machine": measure.machine(), "versions": measure.versions()}
+    measure.save_in(json, KEY, found | about)
     print_figures(found, TARGETS)
 
 

@@ -11,10 +11,9 @@ import pandas as pd
 from benchmarks.suite_tables import Table, differences_of
 from metaselector.evaluate.bounds import HEADROOM
 from metaselector.evaluate.comparisons import TARGET
+from metaselector.evaluate.intervals import SIGNIFICANT
 from metaselector.report.groups import METASELECTOR, ORACLE, SINGLE, group_of
 
-ALPHA = 0.05
-"""Level of significance, after Holm's correction."""
 FAIR = "user-finetuned"
 
 
@@ -118,8 +117,10 @@ def lead_of(table: Table) -> Lead:
     return Lead(
         table,
         is_tested=not any(math.isnan(each.p) for each in losses),
-        unbeaten=tuple(each for each in losses if not (each.difference < 0 and each.p < ALPHA)),
-        better_gauc=tuple(each for each in ranked if each.difference < 0 and each.p < ALPHA),
+        unbeaten=tuple(
+            each for each in losses if not (each.difference < 0 and each.p < SIGNIFICANT)
+        ),
+        better_gauc=tuple(each for each in ranked if each.difference < 0 and each.p < SIGNIFICANT),
         closest=losses[0],
         fair=next(each for each in losses if each.row == FAIR),
         auc=gaps("auc", highest_first=True)[0],

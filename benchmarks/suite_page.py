@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 
-from benchmarks.suite_leads import ALPHA, FAIR, Lead
+from benchmarks.suite_leads import FAIR, Lead
 from benchmarks.suite_page_data import costs, in_common, table_lines
 from benchmarks.suite_ranks import DRAWS
 from metaselector.evaluate.comparisons import TARGET
+from metaselector.evaluate.intervals import SIGNIFICANT
 from metaselector.report.groups import ORACLE, group_of, in_groups
 from metaselector.report.markdown import code
 
@@ -122,7 +123,7 @@ def claim(leads: Sequence[Lead]) -> str:
     if untested:
         text += f" Not tested, for lack of resamples: {_names(untested)}."
     fair = [lead for lead in leads if lead.fair.difference < 0]
-    sure = [lead for lead in fair if lead.fair.p < ALPHA]
+    sure = [lead for lead in fair if lead.fair.p < SIGNIFICANT]
     text += (
         f" Its logloss is lower than that of `{FAIR}` on {len(fair)} of {n}, significantly on "
         f"{len(sure)}."

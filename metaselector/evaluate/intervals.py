@@ -21,6 +21,8 @@ from metaselector.data.interactions import Floats
 LEVEL = 95
 """Confidence level in percent."""
 
+SIGNIFICANT = 0.05
+"""A corrected p-value below this counts as significant."""
 LEAST_RESAMPLES = 2_000
 """Resamples below which no p-value is given: after correction for 20 comparisons, none could be
 below 0.02."""

@@ -15,6 +15,7 @@ import pandas as pd
 
 from metaselector.evaluate.comparisons import BEST_SINGLE, TARGET
 from metaselector.evaluate.comparisons import REQUIRED as DIFFERENCE_COLUMNS
+from metaselector.evaluate.intervals import LEAST_RESAMPLES, SIGNIFICANT
 from metaselector.evaluate.results import REQUIRED
 from metaselector.report.groups import SINGLE, group_of
 from metaselector.report.inputs import read_table
@@ -25,10 +26,6 @@ RIVALS = ("user-finetuned", "user-finetuned-residuals")
 settings; the plain one, ``user-finetuned-plain``, is not."""
 
 UNTRAINED = "metaselector-untrained"
-LEAST_RESAMPLES = 2_000
-"""Below, no p-value after correction could be small, so none counts."""
-
-SIGNIFICANT = 0.05
 _METRICS = {"logloss": "logloss", "auc": "AUC", "gauc": "GAUC"}
 _LOWER_IS_BETTER = ("logloss",)
 AHEAD, BEHIND, OPEN, UNKNOWN = "ahead", "behind", "open", "unknown"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from benchmarks import predict_speed
+from benchmarks import measure, predict_speed
 from metaselector.common.errors import UnknownWarning
 from metaselector.data.public.atomic import read_atomic
 
@@ -49,7 +49,7 @@ def test_figures_compare_one_call_with_many() -> None:
 def test_other_keys_of_the_file_stay(tmp_path: Path) -> None:
     path = tmp_path / "run.json"
     path.write_text(json.dumps({"bootstrap": {"seconds": 3}, "predict_users": 1}))
-    predict_speed.merge(path, {"users": 5})
+    measure.save_in(path, predict_speed.KEY, {"users": 5})
     found = json.loads(path.read_text())
     assert found["bootstrap"] == {"seconds": 3}
     assert found["predict_users"]["users"] == 5

@@ -9,6 +9,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from metaselector.evaluate.comparisons import BEST_SINGLE, TARGET
+from metaselector.evaluate.intervals import SIGNIFICANT
 from metaselector.report.figures.style import (
     BLACK,
     GROUP_COLOURS,
@@ -22,7 +23,6 @@ from metaselector.report.groups import SINGLE, group_of, in_groups
 from metaselector.report.summary import DIFFERENCE, difference_text
 
 _METRICS = {"logloss": "logloss\n← better", "auc": "AUC\nbetter →", "gauc": "GAUC\nbetter →"}
-_SIGNIFICANT = 0.05
 _ROW = 0.16  # inches
 
 
@@ -74,7 +74,7 @@ def _intervals(axes: Axes, lines: pd.DataFrame, rows: list[str]) -> None:
         line = lines.loc[row]
         colour = GROUP_COLOURS[group_of(row)]
         axes.plot([line["low"], line["high"]], [position] * 2, color=colour)
-        filled = line["p_holm"] < _SIGNIFICANT
+        filled = line["p_holm"] < SIGNIFICANT
         face = colour if filled else "white"
         axes.plot(line["difference"], position, "o", color=colour, markerfacecolor=face)
         text = difference_text(

@@ -113,7 +113,7 @@ def test_empty_lists_are_dropped_and_counted(tmp_path: Path) -> None:
         ),
         ("ann,clickout,1000000009,Rome,h1|h2,1|x,h1", r"shown\.csv:6 \(column prices\): 'x'"),
     ],
-    ids=["parallel", "empty entry", "no number"],
+    ids=["parallel", "empty entry", "not a number"],
 )
 def test_malformed_lists_are_errors(tmp_path: Path, line: str, message: str) -> None:
     table = read_log(write_shown(tmp_path, (*LOG, line)))
