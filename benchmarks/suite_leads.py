@@ -137,3 +137,7 @@ def rank_correlation(leads: Sequence[Lead], values: Sequence[float]) -> float:
     if len(table) < 3 or table["value"].nunique() < 2:
         return math.nan
     return float(table["lead"].rank().corr(table["value"].rank()))
+
+
+def _below_zero(gap: Gap) -> bool:
+    return gap.difference < 0 and gap.p < SIGNIFICANT
