@@ -57,7 +57,8 @@ def execute(script: Path) -> NotebookNode:
         extra_arguments=["--log-level=ERROR"],
         resources={"metadata": {"path": str(FOLDER.parent)}},
     )
-    client.execute(env=os.environ | {"PYTHONWARNINGS": WARNINGS})
+    waiting = {"OMP_WAIT_POLICY": "passive"}  # idle threads leave the cores to other processes
+    client.execute(env=waiting | os.environ | {"PYTHONWARNINGS": WARNINGS})
     for number, cell in enumerate(notebook.cells):
         cell.id, cell.metadata = f"cell-{number}", NotebookNode()
         for output in cell.get("outputs", ()):

@@ -103,6 +103,9 @@ app.command()(reproduce)
 
 def main() -> None:
     """Entry point: a user's mistake prints one line on standard error and exits with code 2."""
+    # OpenMP reads it when torch is imported. Threads that wait by spinning take the cores from
+    # other processes: small steps were seen to take 25 times as long on a busy machine.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     with sturdy_streams() as streams:
         code = _run()
         if not code:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -52,3 +53,14 @@ def test_an_option_that_steers_the_terminal(invoke: Invoke) -> None:
     done = invoke("config", "--set\x1b[2J")
     assert done.code == 2
     assert "\x1b" not in done.err
+
+
+def test_idle_threads_leave_the_cores_to_others_unless_told(
+    invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for given, expected in (("", "passive"), ("active", "active")):
+        monkeypatch.setenv("OMP_WAIT_POLICY", given)
+        if not given:
+            monkeypatch.delenv("OMP_WAIT_POLICY")
+        assert invoke("config").code == 0
+        assert os.environ["OMP_WAIT_POLICY"] == expected
