@@ -124,12 +124,18 @@ class AdaptConfig(Section):
         "the results table",
     )
     finetune_steps: int = Field(
-        5, ge=1, description="gradient steps of the baseline user-finetuned"
+        5, ge=1, description="gradient steps of the baseline user-finetuned-plain"
     )
     finetune_rates: tuple[float, ...] = Field(
         (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0),
         min_length=1,
-        description="learning rates that the baseline user-finetuned selects from on valid",
+        description="learning rates that the baseline user-finetuned-plain selects from on valid",
+    )
+    finetune_users: int = Field(
+        1000,
+        ge=1,
+        description="most users of valid, drawn at random, on which all settings of the baseline "
+        "user-finetuned are chosen: its search adapts them about 200 times",
     )
 
     @field_validator("rule")

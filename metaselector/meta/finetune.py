@@ -31,9 +31,6 @@ from metaselector.models.mixture import Mixture
 
 PASSES = 2
 """Most passes over all settings of a :class:`Choice`."""
-MOST_USERS = 1000
-"""Users of *valid*, drawn at random, on which the fair rival is tuned, if there are more: its
-search adapts all of them about 200 times."""
 
 
 class Choice(NamedTuple):
@@ -210,7 +207,7 @@ def _choose(
     start: Choice,
 ) -> tuple[Choice, float]:
     names = tuple(name for name, _ in mixture.named_parameters())
-    race = Race(_some(split.valid))
+    race = Race(_some(split.valid, protocol.config.adapt.finetune_users))
 
     def loss(choice: Choice) -> float:
         candidate = MetaParameters(phi=phi, theta_delta={}, alpha=choice.alpha(mixture))
@@ -229,12 +226,12 @@ def _choose(
     return search(loss, start)
 
 
-def _some(episodes: EpisodeRows) -> EpisodeRows:
-    """At most :data:`MOST_USERS` users, the same in every call."""
+def _some(episodes: EpisodeRows, most: int) -> EpisodeRows:
+    """At most `most` users, the same in every call."""
     users = len(episodes.users)
-    if users <= MOST_USERS:
+    if users <= most:
         return episodes
-    return episodes.some(np.sort(np.random.default_rng(0).permutation(users)[:MOST_USERS]))
+    return episodes.some(np.sort(np.random.default_rng(0).permutation(users)[:most]))
 
 
 def choose_rate(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from metaselector.config import Config
+from metaselector.config import AdaptConfig, Config
 from metaselector.config.plugins.registry import identity
 from metaselector.data.splitting.protocol import Window
 from metaselector.meta.variants import FINETUNED, Variant, config_of
@@ -38,8 +38,11 @@ class CheckpointSettings:
         adapt, finetuning = of_variant.adapt, {"finetune_steps", "finetune_rates"}
         if variant in FINETUNED:
             plain = variant == "user-finetuned-plain"
-            included = {"support_size"} | (finetuning if plain else set())
-            config = {"adapt": adapt.model_dump(mode="json", include=included)}
+            included = {"support_size"} | (finetuning if plain else {"finetune_users"})
+            found = adapt.model_dump(mode="json", include=included)
+            if found.get("finetune_users") == AdaptConfig().finetune_users:
+                del found["finetune_users"]
+            config = {"adapt": found}
             if not plain:  # it may start from the sample-level selector
                 config |= {"selector": self._learned("sample-selector", of_variant)}
         else:
@@ -50,7 +53,7 @@ class CheckpointSettings:
     def _learned(self, variant: Variant, config: Config) -> dict[str, Any]:
         """Return the settings of meta-training."""
         no_effect = {"engine", "max_users_per_chunk", "compared_rules"}
-        no_effect |= {"finetune_steps", "finetune_rates"}
+        no_effect |= {"finetune_steps", "finetune_rates", "finetune_users"}
         found = config.model_dump(mode="json", include={"selector", "meta_train"})
         adapt = config.adapt.model_dump(mode="json", exclude=no_effect)
         if variant == "sample-selector":  # without an inner loop

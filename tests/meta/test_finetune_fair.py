@@ -252,11 +252,10 @@ def test_test_labels_change_no_choice() -> None:
     assert found[0] != found[2]
 
 
-def test_the_search_sees_the_same_users_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(finetune, "MOST_USERS", 3)
+def test_the_search_sees_the_same_users_each_time() -> None:
     rows = np.arange(10).reshape(10, 1)
     episodes = EpisodeRows(np.arange(10), rows, rows + 10)
-    some, again = finetune._some(episodes), finetune._some(episodes)
+    some, again = finetune._some(episodes, 3), finetune._some(episodes, 3)
     assert len(some.users) == 3
     assert np.array_equal(some.users, again.users)
     assert np.array_equal(some.query[:, 0] - 10, some.users)
@@ -266,4 +265,4 @@ def test_the_search_sees_the_same_users_each_time(monkeypatch: pytest.MonkeyPatc
 def test_the_search_sees_all_of_few_users() -> None:
     rows = np.arange(10).reshape(10, 1)
     episodes = EpisodeRows(np.arange(10), rows, rows)
-    assert finetune._some(episodes) is episodes
+    assert finetune._some(episodes, 10) is episodes

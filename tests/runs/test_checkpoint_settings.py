@@ -16,6 +16,21 @@ def recorded(*overrides: str) -> dict[str, Any]:
     return CheckpointSettings(load_config(overrides=overrides), "", None).base("lr", "train", 0)
 
 
+def of_rival(*overrides: str) -> dict[str, Any]:
+    settings = CheckpointSettings(load_config(overrides=overrides), "", None)
+    adapt: dict[str, Any] = settings.learned("user-finetuned", 0)["adapt"]
+    return adapt
+
+
+def test_users_to_tune_the_rival_on_are_recorded_if_others_than_ever() -> None:
+    """So that checkpoints of earlier versions match."""
+    assert of_rival() == of_rival("adapt.finetune_users=1000") == {"support_size": 40}
+    assert of_rival("adapt.finetune_users=7")["finetune_users"] == 7
+    settings = CheckpointSettings(load_config(overrides=["adapt.finetune_users=7"]), "", None)
+    assert "finetune_users" not in str(settings.learned("user-finetuned-plain", 0))
+    assert "finetune_users" not in str(settings.learned("metaselector", 0))
+
+
 def test_without_dates_the_split_is_recorded_as_ever() -> None:
     """So that checkpoints of earlier versions match."""
     made = recorded()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,14 @@ class _Heard(Silent):
 
     def log(self, part: str, values: Any) -> None:
         self.logged.append(part)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def these_tests_first() -> Iterator[None]:
+    """Other processes import this module by name, and some packages install `tests` as well."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "path", [str(Path(__file__).parents[3]), *sys.path])
+        yield
 
 
 @pytest.fixture(scope="module")
