@@ -3,7 +3,7 @@
 #   make reproduce          the main job on real data     SMOKE=1: a short one   DATA=path: your own copy
 #                           PROTOCOL=cold: the second protocol, users that base models have never seen
 #                           PROTOCOL=global: train before a date, predict everybody's rows after it
-#                           SEEDS="0 1": these random seeds
+#                           SEEDS="0 1": these random seeds   JOBS=4: in so many processes (2)
 #   make publish            the main job, its results copied into benchmarks/results/
 #   make tables             the long tables of all data sets, into benchmarks/results/
 #                           SUITE_DATA=folder: their files     ONLY="movielens-100k-warm": some of them
@@ -32,7 +32,9 @@ PIP    := $(BIN)/python -m pip install --disable-pip-version-check -q
 
 data_option := $(if $(DATA),--data "$(DATA)")
 
-reproduce_options := $(data_option) $(if $(SEEDS),$(foreach seed,$(SEEDS),--seed $(seed)))
+# Fixed, and not the number of cores: one process has two threads, which round otherwise.
+JOBS ?= 2
+reproduce_options := --jobs $(JOBS) $(data_option) $(if $(SEEDS),$(foreach seed,$(SEEDS),--seed $(seed)))
 reproduce_options += $(if $(PROTOCOL),--protocol $(PROTOCOL))
 suite_options := $(if $(SUITE_DATA),--data-folder "$(SUITE_DATA)") $(foreach name,$(ONLY),--only $(name))
 

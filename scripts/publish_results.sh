@@ -9,7 +9,7 @@ run=runs/movielens-100k
 published=benchmarks/results/movielens-100k
 
 rm -rf "$run"
-"$metaselector" reproduce
+"$metaselector" reproduce --jobs 2
 "$metaselector" analyse
 mkdir -p "$published"
 for name in config.yaml environment.json results.csv differences.csv summary.md; do
