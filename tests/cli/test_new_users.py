@@ -33,8 +33,9 @@ def test_new_users_from_raw_data_to_the_overview(
 
 @pytest.mark.parametrize("protocol", ["cold", "global"])
 def test_the_run_of_another_protocol_has_a_place_of_its_own(
-    invoke: Invoke, monkeypatch: pytest.MonkeyPatch, protocol: str
+    invoke: Invoke, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, protocol: str
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(prepare_stage, "prepare_run", lambda *_: None)
     for options in (("--protocol", protocol), ("--set", f"protocol={protocol}")):
         done = invoke("data", "prepare", *options)
