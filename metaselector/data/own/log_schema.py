@@ -5,29 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from metaselector.common.errors import nearest
 from metaselector.data.interactions import Feature, FeatureKind, Sampling
 from metaselector.data.microseconds import TimePart
 from metaselector.data.own.list_schema import CHOSEN, LABEL, ListColumns, list_problems
+from metaselector.data.own.source import Separator, Source
 from metaselector.data.own.yaml_file import SchemaSection, load_yaml
 from metaselector.data.raw.times import Unit
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
-_SEPARATOR = re.compile(r"[\t !#-~]")
 _RESERVED = ("user", "item", "timestamp", "line")
-
-
-def _one_character(separator: str) -> str:
-    if not _SEPARATOR.fullmatch(separator):
-        raise ValueError(f"{separator!r} must be one ASCII character, and not a quote or line end")
-    return separator
-
-
-Separator = Annotated[str, AfterValidator(_one_character)]
 
 
 class TimeColumn(SchemaSection):
@@ -128,7 +119,7 @@ class _Featured(SchemaSection):
 class SideFile(_Featured):
     """A file of users' or items' features."""
 
-    file: str = Field(min_length=1, description="path relative to the schema; text or Parquet")
+    file: Source = Field(description="as for the interactions")
     key: str = Field(min_length=1, description="column of the user or item")
     separator: Separator | None = Field(None, description="column separator, as for the log")
 
@@ -138,9 +129,10 @@ class LogSchema(_Featured):
 
     version: Literal[1] = Field(description="version of this format")
     name: str = Field(description="name of the data set; by default that of the file")
-    interactions: str = Field(
-        min_length=1,
-        description=".csv, .tsv, .txt or .inter, also with .gz; .parquet; or a folder of .parquet",
+    interactions: Source = Field(
+        description="path, relative to the schema: .csv, .tsv, .txt, .inter or .jsonl, also with "
+        ".gz, .zst or .bz2; .parquet; .xlsx; a folder of such files, or a pattern such as "
+        "logs/*.csv; or a query"
     )
     separator: Separator | None = Field(
         None,

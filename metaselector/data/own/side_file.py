@@ -15,28 +15,31 @@ from metaselector.common.errors import DataError
 from metaselector.data.interactions import Feature
 from metaselector.data.own.log_columns import Noticed, converted, raw_kind
 from metaselector.data.own.log_schema import SideFile
+from metaselector.data.own.source import opened
 from metaselector.data.raw.columns import checked, keys
-from metaselector.data.raw.file import RawFile
+from metaselector.data.raw.file import RawSource, require
 from metaselector.data.raw.spelling import plain
 from metaselector.data.raw.values import shown
 
 _DTYPE: dict[str, Any] = {"categorical": "str", "numeric": "float64"}
 
 
-def open_side(folder: Path, side: SideFile, role: str) -> RawFile:
-    """Open the file and check its header; `role`, ``users`` or ``items``, is for messages.
+def open_side(schema: Path, side: SideFile, role: str) -> RawSource:
+    """Open the rows of `side` in a `schema`, and check the header.
+
+    `role`, ``users`` or ``items``, is for messages.
 
     Raises:
         DataError: it is missing, has an invalid header, or lacks a column.
     """
-    file = RawFile(folder / side.file, side.separator)
+    file = opened(schema, f"{role}.file", side.file, side.separator)
     named = {f"{role}.features.{name}": column for name, column in side.columns.items()}
-    file.require({f"{role}.key": side.key, **named})
+    require(file, {f"{role}.key": side.key, **named})
     return file
 
 
 def read_side(
-    file: RawFile, side: SideFile, index: str, only: Iterable[str] | None, repairs: list[str]
+    file: RawSource, side: SideFile, index: str, only: Iterable[str] | None, repairs: list[str]
 ) -> pd.DataFrame:
     """Read the features of users or items.
 
