@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +31,7 @@ from metaselector.data.own.side_file import (
 )
 from metaselector.data.own.source import opened
 from metaselector.data.raw.file import RawSource, require
+from metaselector.data.raw.frames import RawTable
 from metaselector.data.raw.spelling import plain
 
 SUFFIXES = (".yaml", ".yml")
@@ -78,7 +79,9 @@ class OwnLog:
         return read_log(self.schema, path)
 
 
-def read_log(schema_path: Path, data: Path | None = None) -> InteractionTable:
+def read_log(
+    schema_path: Path, data: Path | None = None, tables: Mapping[str, RawTable] | None = None
+) -> InteractionTable:
     """Read a log by its schema.
 
     All headers, and the features of users, are read at once; interactions are read lazily. Lines
@@ -88,17 +91,22 @@ def read_log(schema_path: Path, data: Path | None = None) -> InteractionTable:
         schema_path: the YAML schema.
         data: interactions to read instead of those named in the schema; the schema itself means
             those.
+        tables: rows in memory to read instead of what the schema names as ``interactions``,
+            ``users`` and ``items``, from :func:`metaselector.data.own.frame.frame_log`.
 
     Raises:
         ConfigError: the schema is wrong.
         DataError: a file is missing or malformed. Values are checked as rows are read.
     """
     schema = load_schema(schema_path)
-    data = None if data == schema_path else data
-    log = opened(schema_path, "interactions", schema.interactions, schema.separator, data)
+    given = tables or {}
+    log: RawSource | None = given.get("interactions")
+    if log is None:
+        data = None if data == schema_path else data
+        log = opened(schema_path, "interactions", schema.interactions, schema.separator, data)
     _require(schema_path, schema, log)
-    items = open_side(schema_path, schema.items, "items") if schema.items else None
-    people = open_side(schema_path, schema.users, "users") if schema.users else None
+    items = open_side(schema_path, schema.items, "items", given) if schema.items else None
+    people = open_side(schema_path, schema.users, "users", given) if schema.users else None
     repairs: list[str] = []
     users = nothing_known("user")
     if schema.users and people:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +18,22 @@ from metaselector.data.own.log_schema import SideFile
 from metaselector.data.own.source import opened
 from metaselector.data.raw.columns import checked, keys
 from metaselector.data.raw.file import RawSource, require
+from metaselector.data.raw.frames import RawTable
 from metaselector.data.raw.spelling import plain
 from metaselector.data.raw.values import shown
 
 _DTYPE: dict[str, Any] = {"categorical": "str", "numeric": "float64"}
 
 
-def open_side(schema: Path, side: SideFile, role: str) -> RawSource:
-    """Open the rows of `side` in a `schema`, and check the header.
+def open_side(schema: Path, side: SideFile, role: str, tables: Mapping[str, RawTable]) -> RawSource:
+    """Open the rows of `side` in a `schema`, or those of its `role` in `tables`; check the header.
 
-    `role`, ``users`` or ``items``, is for messages.
+    The role is ``users`` or ``items``.
 
     Raises:
         DataError: it is missing, has an invalid header, or lacks a column.
     """
-    file = opened(schema, f"{role}.file", side.file, side.separator)
+    file = tables.get(role) or opened(schema, f"{role}.file", side.file, side.separator)
     named = {f"{role}.features.{name}": column for name, column in side.columns.items()}
     require(file, {f"{role}.key": side.key, **named})
     return file

@@ -194,6 +194,8 @@ def is_text(type_: pa.DataType) -> bool:
 
 def viewless(column: pa.Array) -> pa.Array:
     """Cast string and binary views to plain types, as Arrow supports few operations on views."""
+    if pa.types.is_dictionary(column.type) and "view" in str(column.type.value_type):
+        return pa.DictionaryArray.from_arrays(column.indices, viewless(column.dictionary))
     if pa.types.is_string_view(column.type):
         return column.cast(pa.string())
     return column.cast(pa.binary()) if pa.types.is_binary_view(column.type) else column
