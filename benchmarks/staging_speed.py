@@ -55,8 +55,14 @@ def ours(folder: Path, format_: str, scratch: Path) -> Iterator[Rows]:
 
 
 def statements(source: str) -> Iterator[str]:
-    """The SQL that leaves the sorted rows in the table ``staged``; it reads the source twice."""
+    """The SQL that leaves the sorted rows in the table ``staged``.
+
+    Text is parsed once, into a table; of Parquet, each statement reads the columns that it needs.
+    """
     raw = f"(SELECT row_number() OVER () - 1 AS row, * FROM {source})"
+    if source.startswith("read_csv"):
+        yield f"CREATE TABLE raw_rows AS FROM {raw}"
+        raw = "raw_rows"
     for word in WORDS:
         yield (
             f"CREATE TABLE of_{word} AS SELECT {word} AS word, "

@@ -134,12 +134,11 @@ class MetaSelector(Predictor, Parameters):
         Raises:
             UserError: a setting or the data is invalid; the message says what and where.
         """
-        framed = is_frame(dataset)
-        if framed and columns is None:
+        if is_frame(dataset) and columns is None:
             raise ConfigError("fit: a data frame needs columns=, the roles of its columns")
         directory = self._place()
         tables = None
-        if framed and columns is not None:
+        if is_frame(dataset) and columns is not None:
             dataset, tables = frame_log(dataset, columns, directory / "frame", users, items)
         elif columns is not None or users is not None or items is not None:
             raise ConfigError("fit: columns, users and items need a data frame; leave them out")

@@ -91,9 +91,12 @@ def frame_log(
     schema = load_schema(path)
     named = list(schema.named.values())
     tables = {"interactions": _table(frame, "interactions", named)}
-    for role, side, given in (("users", schema.users, users), ("items", schema.items, items)):
-        if side is not None and given is not None:
-            tables[role] = _table(given, role, [side.key, *side.columns.values()])
+    for role, described_as, side in (
+        ("users", schema.users, users),
+        ("items", schema.items, items),
+    ):
+        if described_as is not None and side is not None:
+            tables[role] = _table(side, role, [described_as.key, *described_as.columns.values()])
     return FrameLog(path, tables)
 
 
