@@ -144,6 +144,12 @@ class LogSchema(_Featured):
     user: str = Field(min_length=1, description="column of the user")
     item: str = Field(min_length=1, description="column of the item")
     time: TimeColumn
+    row: str | None = Field(
+        None,
+        min_length=1,
+        description="column with the place of each row in the original log, from 0 without gaps, "
+        "which the files need not keep",
+    )
     labels: dict[str, Label] | None = Field(
         None, min_length=1, description="labels to predict; the first one is evaluated"
     )
@@ -179,6 +185,7 @@ class LogSchema(_Featured):
     def named(self) -> dict[str, str]:
         """Columns of the file by their role in the schema."""
         own = {"user": self.user, "item": self.item, "time.column": self.time.column}
+        own |= {"row": self.row} if self.row else {}
         own |= {f"where.{column}": column for column in self.where}
         own |= {f"labels.{name}": label.column for name, label in (self.labels or {}).items()}
         own |= {f"features.{name}": column for name, column in super().columns.items()}
@@ -218,6 +225,8 @@ def _problems(schema: LogSchema) -> Iterator[str]:
     if bool(schema.all_labels) == (schema.negatives is not None):
         found = "both" if schema.labels else "neither"
         yield f"labels: give either labels or negatives, found {found}"
+    if schema.row and (schema.where or (schema.list and schema.list.explode)):
+        yield "row: its numbers have gaps after `where` and repeats after list.explode; remove it"
     yield from _order(schema)
     yield from _leaks(schema)
     if len(set(schema.time_parts)) < len(schema.time_parts):
@@ -245,6 +254,7 @@ def _leaks(schema: LogSchema) -> Iterator[str]:
     labels = {f"labels.{name}": label.column for name, label in (schema.labels or {}).items()}
     taken: dict[str, str] = {}
     roles = {"user": schema.user, "item": schema.item, "time.column": schema.time.column}
+    roles |= {"row": schema.row} if schema.row else {}
     for role, column in [*roles.items(), *labels.items()]:
         if column in taken and not (role in labels and taken[column] in labels):
             yield f"{role}: column '{column}' is already the {taken[column]}; choose another column"

@@ -136,6 +136,14 @@ def numbers(column: pa.Array) -> NDArray[np.float64]:
     return values
 
 
+def places(column: pa.Array) -> NDArray[np.int64]:
+    """Convert to whole numbers from 0, none missing."""
+    values = numbers(column)
+    bad = ~((values >= 0) & (values % 1 == 0) & (values < 2**53))
+    refuse(bad, lambda row: f"{values[row]:.15g} is not a row, a whole number from 0; correct it")
+    return values.astype(np.int64)
+
+
 def by_word(column: pa.DictionaryArray, check: Callable[[pa.Array], NDArray[V]]) -> NDArray[V]:
     """Apply `check` to each word of a dictionary-encoded column once, not to each row.
 
