@@ -5,8 +5,7 @@
 Both read the synthetic log of clicks, from CSV and from Parquet, give each word a code in order of
 first occurrence, sort the rows by user, time and position in the file on disk, and pass over them
 once. Their rows are compared. Each runs in a process of its own, with one thread, DuckDB with 1 GB
-of memory. The figures are added to ``run.json`` under the key ``staging``; seconds of the processor
-are meaningful on a busy machine too.
+of memory. Seconds of the processor are meaningful on a busy machine too.
 """
 
 from __future__ import annotations
@@ -35,7 +34,6 @@ from benchmarks.synthetic_log import CARDINALITIES, FORMATS, write_log
 from metaselector.data.own.own_log import read_log
 from metaselector.data.preparation.staging import stage, whole_users
 
-KEY = "staging"
 WAYS = ("ours", "duckdb")
 WORDS = ("user_id", "item_id", *CARDINALITIES, "tags")
 NUMBERS = ("price", "dwell", "bids")
@@ -132,8 +130,8 @@ def once(folder: Path, way: str, format_: str) -> None:
 def compare(
     work: Annotated[Path | None, typer.Option(help="Folder for the log, which is kept.")] = None,
     rows: Annotated[int, typer.Option(min=1_000, help="Rows in the log.")] = 5_000_000,
-    output: Annotated[Path, typer.Option("--json", help="File to add the figures to.")] = Path(
-        "benchmarks/results/speed/run.json"
+    output: Annotated[Path, typer.Option("--json", help="File to write the figures to.")] = Path(
+        "benchmarks/results/speed/staging.json"
     ),
 ) -> None:
     """Compare both ways on both formats."""
@@ -156,7 +154,7 @@ def compare(
             if len({(each["rows"], each["checksum"]) for each in results}) > 1:
                 raise RuntimeError(f"the rows of the two ways differ: {results}")
     where = {"machine": measure.machine(), "versions": measure.versions("duckdb", "pyarrow")}
-    measure.save_in(output, KEY, {"log_rows": rows, **found, **where})
+    measure.save(output, {"log_rows": rows, **found, **where})
     keys = ("cpu_seconds", "seconds", "peak_mb")
     cells = {name: [f"{each[key]:,.1f}" for key in keys] for name, each in found.items()}
     print_table("way and format", ["CPU seconds", "seconds", "peak MB"], cells, "staging")

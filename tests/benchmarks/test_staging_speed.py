@@ -33,11 +33,11 @@ def test_the_checksum_depends_on_values_and_order_and_not_on_blocks() -> None:
     assert checksum(iter([rows])) != checksum(iter([rows + 1]))
 
 
-def test_main_adds_to_the_file(tmp_path: Path) -> None:
-    path = tmp_path / "run.json"
+def test_main_writes_the_figures(tmp_path: Path) -> None:
+    path = tmp_path / "staging.json"
     options = ["compare", "--work", str(tmp_path), "--rows", "2000", "--json", str(path)]
     done = CliRunner().invoke(app, options)
     assert done.exit_code == 0, done.output
-    found = json.loads(path.read_text("utf-8"))["staging"]
+    found = json.loads(path.read_text("utf-8"))
     assert found["ours_csv"]["rows"] == 2_000
     assert found["duckdb_parquet"]["checksum"] == found["ours_csv"]["checksum"]
