@@ -56,11 +56,12 @@ class RowLog:
     """User, item and time of every row; what does not fit into memory is on disk."""
 
     def __init__(self) -> None:
-        self._database = engine()
+        self._database = engine(one_thread=False)
         self._database.execute(
             'CREATE TABLE log ("user" INTEGER, item INTEGER, time BIGINT, row BIGINT)'
         )
         self._rows = 0
+        self._order = ""  # rows keep the order in which they are added
 
     def add(
         self,
@@ -75,6 +76,8 @@ class RowLog:
         """
         if rows is None:
             rows = np.arange(self._rows, self._rows + len(user))
+        else:
+            self._order = "ORDER BY row"
         columns = {"user": user, "item": item, "time": time, "row": rows}
         self._database.register("block", pa.table(columns))
         self._database.execute("INSERT INTO log FROM block")
@@ -82,7 +85,7 @@ class RowLog:
 
     def times(self) -> Ints:
         """The time of every row, int64 ``[n]``."""
-        times: Ints = self._arrays("SELECT time FROM log ORDER BY row")["time"]
+        times: Ints = self._arrays(f"SELECT time FROM log {self._order}")["time"]
         return times
 
     def sharing(self) -> Sharing:
@@ -103,7 +106,7 @@ class RowLog:
         self, rows: NDArray[np.bool_], n_users: int, n_items: int
     ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Mark the users ``[n_users]`` and items ``[n_items]`` of the `rows` marked in ``[n]``."""
-        found = self._arrays('SELECT "user", item FROM log ORDER BY row')
+        found = self._arrays(f'SELECT "user", item FROM log {self._order}')
         users, items = np.zeros(n_users, dtype=bool), np.zeros(max(n_items, 1), dtype=bool)
         users[found["user"][rows]] = True
         items[found["item"][rows]] = True
@@ -121,7 +124,7 @@ class RowLog:
         for low, high in _ranges(rows_per_user, part_rows):
             found = self._arrays(
                 'SELECT ("user" - ?)::BIGINT AS "user", item, time, row FROM log '
-                'WHERE "user" >= ? AND "user" < ? ORDER BY row',
+                f'WHERE "user" >= ? AND "user" < ? {self._order}',
                 [low, low, high],
             )
             yield low, high, found["user"], found["item"], found["time"], found["row"]

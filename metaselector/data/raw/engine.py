@@ -12,14 +12,16 @@ MEMORY = "1GB"
 """Memory of a database; what does not fit goes to temporary files."""
 
 
-def engine() -> duckdb.DuckDBPyConnection:
+def engine(*, one_thread: bool = True) -> duckdb.DuckDBPyConnection:
     """Open an empty database in memory, which continues on disk.
 
-    It uses one thread, so that a query without an order has the same one every time, and neither
-    downloads nor loads extensions by itself.
+    It neither downloads nor loads extensions by itself.
+
+    Args:
+        one_thread: use one thread, so that a query without an order has the same one every time;
+            otherwise all cores.
     """
     settings: dict[str, str | bool | int | float | list[str]] = {
-        "threads": 1,
         "memory_limit": MEMORY,
         # DuckDB creates it when it needs it, and removes it.
         "temp_directory": str(Path(tempfile.gettempdir()) / f"metaselector-{uuid.uuid4()}"),
@@ -27,6 +29,8 @@ def engine() -> duckdb.DuckDBPyConnection:
         "autoload_known_extensions": False,
         "python_enable_replacements": False,
     }
+    if one_thread:
+        settings["threads"] = 1
     return duckdb.connect(config=settings)
 
 
