@@ -2,8 +2,8 @@
 
     spark-submit examples/sort_with_spark.py 'clicks/*.csv' sorted --user user_id --time timestamp
 
-Rows are numbered in the order of the files' names and of the lines in them. Then users are sorted by
-their first row, and the rows of a user by time and number. The schema names the folder and the
+Rows are numbered in the order of the files' names and of the lines in them. Then users are sorted
+by their first row, and the rows of a user by time and number. The schema names the folder and the
 column: ``interactions: sorted/`` and ``row: row``. It needs ``pip install 'metaselector[spark]'``.
 """
 
@@ -25,7 +25,7 @@ def read(spark: SparkSession, source: str) -> DataFrame:
 
 
 def numbered(log: DataFrame) -> DataFrame:
-    """`log` with a column ``row``: 0, 1, 2 … in the order of the files, which no machine sees whole.
+    """`log` with a column ``row``: 0, 1, 2 … in the order of the files, which no machine sees all.
 
     Spark gives rows increasing ids within each block of a file; what comes before a block is known
     once the rows of all blocks are counted.
