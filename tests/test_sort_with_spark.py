@@ -1,4 +1,4 @@
-"""The example that sorts a log with Spark: prepared from its files, the data are those of the log."""
+"""The example that sorts a log with Spark: its files prepare to the data of the log."""
 
 from __future__ import annotations
 

@@ -138,8 +138,9 @@ class RowLog:
         counts[found["user"]] = found["n"]
         return counts
 
-    def _arrays(self, query: str, values: list[int] | None = None) -> dict[str, NDArray[Any]]:
-        return self._database.execute(query, values or []).fetchnumpy()
+    def _arrays(self, query: str, given: list[int] | None = None) -> dict[str, NDArray[Any]]:
+        found = self._database.execute(query, given or []).fetchnumpy()
+        return {name: np.asarray(values) for name, values in found.items()}
 
 
 def _ranges(rows_per_user: Ints, part_rows: int) -> Iterator[tuple[int, int]]:
