@@ -5,8 +5,10 @@ from __future__ import annotations
 import tempfile
 import uuid
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import duckdb
+if TYPE_CHECKING:
+    import duckdb
 
 MEMORY = "1GB"
 """Memory of a database; what does not fit goes to temporary files."""
@@ -21,6 +23,8 @@ def engine(*, one_thread: bool = True) -> duckdb.DuckDBPyConnection:
         one_thread: use one thread, so that a query without an order has the same one every time;
             otherwise all cores.
     """
+    import duckdb  # here, as most commands do not need it
+
     settings: dict[str, str | bool | int | float | list[str]] = {
         "memory_limit": MEMORY,
         # DuckDB creates it when it needs it, and removes it.

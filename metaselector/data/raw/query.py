@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 
@@ -20,6 +20,9 @@ from metaselector.common.errors import DataError
 from metaselector.data.raw.columns import Raw, RawBlock
 from metaselector.data.raw.csv_lines import MAX_COLUMNS
 from metaselector.data.raw.engine import engine, literal
+
+if TYPE_CHECKING:
+    import duckdb
 
 POSTGRES = "postgres"
 """Connection to the database that libpq's environment variables name (PGHOST, PGDATABASE, …)."""
@@ -92,6 +95,8 @@ class RawQuery:
     @contextmanager
     def _opened(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """Open the database and lock it; report what DuckDB reports in one line."""
+        import duckdb
+
         try:
             with engine() as connection:
                 if self.extension:
@@ -129,6 +134,8 @@ class RawQuery:
         connection.execute("use source")
 
     def _load(self, connection: duckdb.DuckDBPyConnection, extension: str) -> None:
+        import duckdb
+
         try:
             connection.load_extension(extension)
         except duckdb.Error as error:
