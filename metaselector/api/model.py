@@ -21,7 +21,8 @@ from metaselector.api.settings import make_config
 from metaselector.common.errors import ConfigError, UserError
 from metaselector.common.progress import Progress
 from metaselector.config import Config
-from metaselector.data.own.frame import write_log
+from metaselector.data.own.frame import frame_log
+from metaselector.data.raw.frames import Frame, is_frame
 from metaselector.inference.model_card import CARD_DATA, ModelCard
 from metaselector.inference.trained import TrainedModel, open_trained
 from metaselector.meta.variants import Variant
@@ -109,11 +110,11 @@ class MetaSelector(Predictor, Parameters):
 
     def fit(
         self,
-        dataset: str | Path | pd.DataFrame,
+        dataset: str | Path | Frame,
         columns: Mapping[str, Any] | None = None,
         *,
-        users: pd.DataFrame | None = None,
-        items: pd.DataFrame | None = None,
+        users: Frame | None = None,
+        items: Frame | None = None,
         data: Path | str | None = None,
         data_directory: Path | str = "data",
     ) -> Self:
@@ -121,9 +122,9 @@ class MetaSelector(Predictor, Parameters):
 
         Args:
             dataset: name of a data set, such as ``"movielens-100k"``; path of a YAML schema; or a
-                data frame.
+                data frame of pandas, Polars, Arrow or DuckDB, whose rows are read from memory.
             columns: roles of a data frame's columns, as for
-                :func:`metaselector.data.own.frame.write_log`: ``{"user": "user_id", "item":
+                :func:`metaselector.data.own.frame.frame_log`: ``{"user": "user_id", "item":
                 "item_id", "time": {"column": "at", "unit": "seconds"}, "label": "clicked",
                 "features": ["device"]}``.
             users, items: data frames with features of users and items, described in `columns`.
@@ -133,17 +134,19 @@ class MetaSelector(Predictor, Parameters):
         Raises:
             UserError: a setting or the data is invalid; the message says what and where.
         """
-        if isinstance(dataset, pd.DataFrame) and columns is None:
+        if is_frame(dataset) and columns is None:
             raise ConfigError("fit: a data frame needs columns=, the roles of its columns")
         directory = self._place()
-        if isinstance(dataset, pd.DataFrame) and columns is not None:
-            dataset = write_log(dataset, columns, directory / "frame", users, items)
+        tables = None
+        if is_frame(dataset) and columns is not None:
+            dataset, tables = frame_log(dataset, columns, directory / "frame", users, items)
         elif columns is not None or users is not None or items is not None:
             raise ConfigError("fit: columns, users and items need a data frame; leave them out")
         self.config = self._configured(str(dataset))
         run = Run(directory, self.config)
         with self._threads(), session(run, self._progress) as progress:
-            prepare_run(run, None if data is None else Path(data), Path(data_directory))
+            source = None if data is None else Path(data)
+            prepare_run(run, source, Path(data_directory), tables)
             pretrain_base_models(run, progress)
             meta_train_selectors(run, progress, NEEDED)
             save_config(run)

@@ -95,8 +95,8 @@ def data_schema(
     file: Annotated[
         Path,
         typer.Argument(
-            help="Your own interactions: .csv, .tsv or .txt (optionally .gz), .parquet, or a "
-            "folder of .parquet files.",
+            help="Your own interactions: .csv, .tsv, .txt or .jsonl (optionally .gz, .zst or "
+            ".bz2), .parquet, a folder of such files, or a quoted pattern such as 'logs/*.csv'.",
         ),
     ],
     output: Annotated[

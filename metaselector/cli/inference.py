@@ -19,9 +19,9 @@ def predict(
     history: Annotated[
         Path,
         typer.Option(
-            help="Past interactions of users: .csv, .tsv or .txt (optionally .gz), .parquet, or a "
-            "folder of .parquet, with the columns of the data and its label; may hold rows of "
-            "several users, or only the header."
+            help="Past interactions of users: .csv, .tsv, .txt or .jsonl (optionally .gz, .zst or "
+            ".bz2), .parquet, or a folder of such files, with the columns of the data and its "
+            "label; may hold rows of several users, or only the header."
         ),
     ],
     run: Annotated[

@@ -24,7 +24,7 @@ def tell_next(*arguments: object) -> None:
 def predict_own_log(run: Run, data: Path | None) -> None:
     """After training on a user's own log, print the command that predicts for its users.
 
-    Nothing is printed for other data, nor if the run cannot predict new rows.
+    Nothing is printed for other data or a query, nor if the run cannot predict new rows.
     """
     from metaselector.config.plugins.consent import named_code
     from metaselector.data.own.log_schema import load_schema
@@ -33,7 +33,10 @@ def predict_own_log(run: Run, data: Path | None) -> None:
     schema = Path(run.config.dataset)
     if not is_schema(str(schema)) or run.scored:
         return
-    log = data or Path(os.path.normpath(schema.parent / load_schema(schema).interactions))
+    source = load_schema(schema).interactions
+    if data is None and not isinstance(source, str):
+        return  # the rows of a query are in no file that could be given
+    log = data or Path(os.path.normpath(schema.parent / str(source)))
     output = run.directory / "predictions.csv"
     consent = ["--allow-code"] if named_code(run.config.model_dump(mode="json")) else []
     tell_next(*("predict", "--run", run.directory, "--history", log, "--output", output), *consent)

@@ -151,6 +151,8 @@ class Interactions(NamedTuple):
             dictionary-encoded (missing: null or empty), or float64 (missing: nan) if numeric.
         lists: int64 ``[n]``, equal for the rows of a user that were shown together, if the table
             has lists.
+        rows: int64 ``[n]``, the place of each row in the original log, from 0, if blocks are not in
+            its order.
     """
 
     user: pa.Array
@@ -160,6 +162,7 @@ class Interactions(NamedTuple):
     lines: Ints
     features: Mapping[str, pa.Array] = {}
     lists: Ints | None = None
+    rows: Ints | None = None
 
 
 @dataclass(frozen=True)

@@ -75,14 +75,14 @@ class ColumnProfile:
 
 
 def sniffed(path: Path) -> RawFile:
-    """Open a file with the separator that is most frequent in its header.
+    """Open a file, folder or pattern with the separator that is most frequent in the header.
 
     Raises:
         DataError: as :attr:`RawFile.header`.
     """
     file = RawFile(path)
-    if file.is_text and path.is_file() and not file.is_atomic:
-        header = next(read_blocks(path, 2**16)).lines()[0].decode(errors="replace")
+    if file.is_text and not file.is_atomic:
+        header = next(read_blocks(file.files[0], 2**16)).lines()[0].decode(errors="replace")
         best = max(_SEPARATORS, key=header.count)
         file = replace(file, separator=best)
     return file

@@ -1,34 +1,51 @@
-"""Write a data frame as a log with a schema, which preparation can read."""
+"""Describe a data frame by a schema, so that preparation reads it like a log."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import yaml
-from pyarrow import parquet
 
 from metaselector.common.errors import ConfigError, DataError, nearest
-from metaselector.common.files import atomic_file, write_text
+from metaselector.common.files import write_text
 from metaselector.data.own.log_schema import NAME, load_schema
-from metaselector.data.raw.frames import frame_columns, frame_names
+from metaselector.data.raw.frames import Frame, RawTable, frame_columns, frame_names
 
-_FILE = "{}.parquet"
+_FRAME = {
+    "interactions": "the data frame",
+    "users": "the data frame users=",
+    "items": "the data frame items=",
+}
+"""What frames are called in messages, and in the schema in place of files."""
+
 _COLUMN_KEYS = ("user", "item", "column", "key", "list", "chosen")
 
 
-def write_log(
-    frame: pd.DataFrame,
+class FrameLog(NamedTuple):
+    """Data frames that are read like a log.
+
+    Attributes:
+        schema: the file that describes them.
+        tables: their rows, by ``interactions``, ``users`` and ``items``.
+    """
+
+    schema: Path
+    tables: Mapping[str, RawTable]
+
+
+def frame_log(
+    frame: Frame,
     columns: Mapping[str, Any],
     directory: Path,
-    users: pd.DataFrame | None = None,
-    items: pd.DataFrame | None = None,
-) -> Path:
-    """Write the named columns of `frame` to Parquet files with a schema; return the schema's path.
+    users: Frame | None = None,
+    items: Frame | None = None,
+) -> FrameLog:
+    """Write a schema for data frames of pandas, Polars, Arrow or DuckDB, whose rows stay in memory.
 
     Args:
         frame: the interactions.
@@ -37,7 +54,7 @@ def write_log(
             on. ``label: column`` is short for one label of 0 and 1, or of numbers if ``threshold``
             is given. ``features`` may be a list, also in ``users`` and ``items``; columns of floats
             are then numeric, and others categorical. Column names are given as text.
-        directory: an existing directory for the files.
+        directory: an existing directory for the schema.
         users, items: features of users and items, described under the same names by ``key`` and
             ``features``.
 
@@ -46,7 +63,7 @@ def write_log(
         DataError: a frame has no rows, lacks a named column, has it twice, or mixes types in it.
     """
     described: dict[str, Any] = {"version": 1, "name": "frame", **plain(columns)}
-    described["interactions"] = _FILE.format("interactions")
+    described["interactions"] = _FRAME["interactions"]
     time = described.get("time")
     if time is not None and not isinstance(time, Mapping):
         described["time"] = {"column": time}
@@ -61,7 +78,7 @@ def write_log(
         if side is not None and isinstance(given, Mapping):
             described[role] = {
                 **given,
-                "file": _FILE.format(role),
+                "file": _FRAME[role],
                 "features": _features(given.get("features"), side),
             }
     path = directory / "frame.yaml"
@@ -72,29 +89,28 @@ def write_log(
         raise ConfigError(f"columns: {reason}; give names, numbers, lists and mappings") from error
     write_text(path, text)
     schema = load_schema(path)
-    named = list(dict.fromkeys(schema.named.values()))
-    _write(frame, "the data frame", named, directory / _FILE.format("interactions"))
+    named = list(schema.named.values())
+    tables = {"interactions": _table(frame, "interactions", named)}
     for role, described_as, side in (
         ("users", schema.users, users),
         ("items", schema.items, items),
     ):
         if described_as is not None and side is not None:
-            named = [described_as.key, *described_as.columns.values()]
-            _write(side, f"the data frame {role}=", named, directory / _FILE.format(role))
-    return path
+            tables[role] = _table(side, role, [described_as.key, *described_as.columns.values()])
+    return FrameLog(path, tables)
 
 
-def _write(frame: pd.DataFrame, source: str, named: Collection[str], path: Path) -> None:
-    """Write the `named` columns; others may contain what Parquet cannot."""
-    if not len(frame):
-        raise DataError(source, "has no rows")
+def _table(frame: Frame, role: str, named: Collection[str]) -> RawTable:
+    """The `named` columns; others may contain anything."""
+    source = _FRAME[role]
     columns = frame_columns(frame, source, named)
     for name in named:
         if name not in columns:
             problem = f"there is no such column; {nearest(name, frame_names(frame))}"
             raise DataError(source, problem, column=name)
-    with atomic_file(path) as temporary:
-        parquet.write_table(pa.table(columns), temporary)
+    if not len(columns[next(iter(columns))]):
+        raise DataError(source, "has no rows")
+    return RawTable(Path(source), columns)
 
 
 def _in_text(value: Any) -> Any:
@@ -114,7 +130,7 @@ def _labels(column: Any, threshold: float | None) -> dict[str, Any]:
     return {name: {"column": column, **({} if threshold is None else {"threshold": threshold})}}
 
 
-def _features(given: Any, frame: pd.DataFrame) -> Any:
+def _features(given: Any, frame: Frame) -> Any:
     if given is None:
         return {}
     if not isinstance(given, list):
@@ -125,9 +141,13 @@ def _features(given: Any, frame: pd.DataFrame) -> Any:
     }
 
 
-def _is_float(frame: pd.DataFrame, name: str) -> bool:
+def _is_float(frame: Frame, name: str) -> bool:
     names = frame_names(frame)
-    return name in names and pd.api.types.is_float_dtype(frame.dtypes.iloc[names.index(name)])
+    if name not in names:
+        return False
+    if isinstance(frame, pd.DataFrame):
+        return pd.api.types.is_float_dtype(frame.dtypes.iloc[names.index(name)])
+    return bool(pa.types.is_floating(pa.table(frame).schema.types[names.index(name)]))
 
 
 def plain(value: Any) -> Any:

@@ -23,6 +23,7 @@ from metaselector.data.raw.columns import (
     missing_entries,
     numbers,
     observed,
+    places,
     refuse,
     words,
 )
@@ -74,6 +75,8 @@ def raw_kinds(path: Path, schema: LogSchema) -> dict[str, Raw]:
     """
     kinds: dict[str, Raw] = {schema.user: "word", schema.item: "word"}
     kinds[schema.time.column] = "text" if schema.time.unit == "iso" else "number"
+    if schema.row:
+        kinds[schema.row] = "number"
     wanted: list[tuple[str, str, Raw]] = [
         (f"labels.{name}", label.column, "word" if label.threshold is None else "number")
         for name, label in (schema.labels or {}).items()
@@ -116,6 +119,7 @@ def interactions(schema: LogSchema, block: RawBlock, noticed: Noticed) -> Intera
             for feature in schema.as_features()
         },
         lists=list_numbers(schema, block),
+        rows=checked(block, schema.row, places) if schema.row else None,
     )
 
 

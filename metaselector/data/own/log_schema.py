@@ -5,29 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from metaselector.common.errors import nearest
 from metaselector.data.interactions import Feature, FeatureKind, Sampling
 from metaselector.data.microseconds import TimePart
 from metaselector.data.own.list_schema import CHOSEN, LABEL, ListColumns, list_problems
+from metaselector.data.own.source import Separator, Source
 from metaselector.data.own.yaml_file import SchemaSection, load_yaml
 from metaselector.data.raw.times import Unit
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
-_SEPARATOR = re.compile(r"[\t !#-~]")
 _RESERVED = ("user", "item", "timestamp", "line")
-
-
-def _one_character(separator: str) -> str:
-    if not _SEPARATOR.fullmatch(separator):
-        raise ValueError(f"{separator!r} must be one ASCII character, and not a quote or line end")
-    return separator
-
-
-Separator = Annotated[str, AfterValidator(_one_character)]
 
 
 class TimeColumn(SchemaSection):
@@ -128,7 +119,7 @@ class _Featured(SchemaSection):
 class SideFile(_Featured):
     """A file of users' or items' features."""
 
-    file: str = Field(min_length=1, description="path relative to the schema; text or Parquet")
+    file: Source = Field(description="as for the interactions")
     key: str = Field(min_length=1, description="column of the user or item")
     separator: Separator | None = Field(None, description="column separator, as for the log")
 
@@ -138,9 +129,10 @@ class LogSchema(_Featured):
 
     version: Literal[1] = Field(description="version of this format")
     name: str = Field(description="name of the data set; by default that of the file")
-    interactions: str = Field(
-        min_length=1,
-        description=".csv, .tsv, .txt or .inter, also with .gz; .parquet; or a folder of .parquet",
+    interactions: Source = Field(
+        description="path, relative to the schema: .csv, .tsv, .txt, .inter or .jsonl, also with "
+        ".gz, .zst or .bz2; .parquet; .xlsx; a folder of such files, or a pattern such as "
+        "logs/*.csv; or a query"
     )
     separator: Separator | None = Field(
         None,
@@ -152,6 +144,12 @@ class LogSchema(_Featured):
     user: str = Field(min_length=1, description="column of the user")
     item: str = Field(min_length=1, description="column of the item")
     time: TimeColumn
+    row: str | None = Field(
+        None,
+        min_length=1,
+        description="column with the place of each row in the original log, from 0 without gaps, "
+        "which the files need not keep",
+    )
     labels: dict[str, Label] | None = Field(
         None, min_length=1, description="labels to predict; the first one is evaluated"
     )
@@ -187,6 +185,7 @@ class LogSchema(_Featured):
     def named(self) -> dict[str, str]:
         """Columns of the file by their role in the schema."""
         own = {"user": self.user, "item": self.item, "time.column": self.time.column}
+        own |= {"row": self.row} if self.row else {}
         own |= {f"where.{column}": column for column in self.where}
         own |= {f"labels.{name}": label.column for name, label in (self.labels or {}).items()}
         own |= {f"features.{name}": column for name, column in super().columns.items()}
@@ -226,6 +225,8 @@ def _problems(schema: LogSchema) -> Iterator[str]:
     if bool(schema.all_labels) == (schema.negatives is not None):
         found = "both" if schema.labels else "neither"
         yield f"labels: give either labels or negatives, found {found}"
+    if schema.row and (schema.where or (schema.list and schema.list.explode)):
+        yield "row: its numbers have gaps after `where` and repeats after list.explode; remove it"
     yield from _order(schema)
     yield from _leaks(schema)
     if len(set(schema.time_parts)) < len(schema.time_parts):
@@ -253,6 +254,7 @@ def _leaks(schema: LogSchema) -> Iterator[str]:
     labels = {f"labels.{name}": label.column for name, label in (schema.labels or {}).items()}
     taken: dict[str, str] = {}
     roles = {"user": schema.user, "item": schema.item, "time.column": schema.time.column}
+    roles |= {"row": schema.row} if schema.row else {}
     for role, column in [*roles.items(), *labels.items()]:
         if column in taken and not (role in labels and taken[column] in labels):
             yield f"{role}: column '{column}' is already the {taken[column]}; choose another column"

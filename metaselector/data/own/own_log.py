@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +29,9 @@ from metaselector.data.own.side_file import (
     read_side,
     spelled_like,
 )
-from metaselector.data.raw.file import RawFile
+from metaselector.data.own.source import opened
+from metaselector.data.raw.file import RawSource, require
+from metaselector.data.raw.frames import RawTable
 from metaselector.data.raw.spelling import plain
 
 SUFFIXES = (".yaml", ".yml")
@@ -64,38 +66,51 @@ class OwnLog:
 
     @property
     def interactions(self) -> Path:
-        """Path of the interactions; raises :class:`ConfigError` if the schema is wrong."""
-        return self.schema.parent / load_schema(self.schema).interactions
+        """Path of the interactions, or the schema if it has a query.
+
+        Raises:
+            ConfigError: the schema is wrong.
+        """
+        source = load_schema(self.schema).interactions
+        return self.schema.parent / source if isinstance(source, str) else self.schema
 
     def read(self, path: Path) -> InteractionTable:
         """Read the interactions at `path` by the schema; raises like :func:`read_log`."""
         return read_log(self.schema, path)
 
 
-def read_log(schema_path: Path, data: Path | None = None) -> InteractionTable:
+def read_log(
+    schema_path: Path, data: Path | None = None, tables: Mapping[str, RawTable] | None = None
+) -> InteractionTable:
     """Read a log by its schema.
 
-    All headers, and the features of users, are read at once; interactions are read lazily. In a
-    folder of Parquet files, lines count the rows of each file from 1.
+    All headers, and the features of users, are read at once; interactions are read lazily. Lines
+    count the rows of each Parquet file, or of the result of a query, from 1.
 
     Args:
         schema_path: the YAML schema.
-        data: interactions to read instead of those named in the schema.
+        data: interactions to read instead of those named in the schema; the schema itself means
+            those.
+        tables: rows in memory to read instead of what the schema names as ``interactions``,
+            ``users`` and ``items``, from :func:`metaselector.data.own.frame.frame_log`.
 
     Raises:
         ConfigError: the schema is wrong.
         DataError: a file is missing or malformed. Values are checked as rows are read.
     """
     schema = load_schema(schema_path)
-    folder = schema_path.parent
-    log = RawFile(data or folder / schema.interactions, schema.separator)
+    given = tables or {}
+    log: RawSource | None = given.get("interactions")
+    if log is None:
+        data = None if data == schema_path else data
+        log = opened(schema_path, "interactions", schema.interactions, schema.separator, data)
     _require(schema_path, schema, log)
-    items = open_side(folder, schema.items, "items") if schema.items else None
+    items = open_side(schema_path, schema.items, "items", given) if schema.items else None
+    people = open_side(schema_path, schema.users, "users", given) if schema.users else None
     repairs: list[str] = []
     users = nothing_known("user")
-    if schema.users:
-        side = open_side(folder, schema.users, "users")
-        users = read_side(side, schema.users, "user", None, repairs)
+    if schema.users and people:
+        users = read_side(people, schema.users, "user", None, repairs)
 
     def read() -> Iterator[Interactions]:
         noticed, selected = Noticed(), ListRows(log.path, schema)
@@ -104,7 +119,7 @@ def read_log(schema_path: Path, data: Path | None = None) -> InteractionTable:
         for raw in (some for block in blocks for some in selected.of(block) if len(some.lines)):
             block = interactions(schema, raw, noticed)
             rows += len(block.lines)
-            if schema.users:
+            if people:
                 names = pd.Index(block.user.unique().to_pylist())
                 described = names.isin(users.index)
                 known = known or bool(described.any())
@@ -115,13 +130,13 @@ def read_log(schema_path: Path, data: Path | None = None) -> InteractionTable:
             raise DataError(log.path, "contains only a header and no interactions")
         note(repairs, selected.sentences())
         note(repairs, noticed.sentences(log.path, schema.columns))
-        if schema.users and not known:
-            note_strangers(repairs, folder / schema.users.file, schema.users, "user")
-        elif schema.users and missed:
-            path, unknown = folder / schema.users.file, list(missed)
+        if schema.users and people and not known:
+            note_strangers(repairs, people.path, schema.users, "user")
+        elif schema.users and people and missed:
+            unknown = list(missed)
             spelled = plain(pa.array(unknown, pa.string()))
             near = spelled_like(pa.array(users.index, pa.string()), spelled)
-            note_spellings(repairs, path, schema.users, "user", unknown, near)
+            note_spellings(repairs, people.path, schema.users, "user", unknown, near)
 
     def describe_items(keys: Iterable[str]) -> pd.DataFrame:
         if schema.items is None or items is None:
@@ -166,10 +181,10 @@ def _names_of(schema: LogSchema) -> dict[str, str]:
     return {name: column for name, column in names.items() if column not in made}
 
 
-def _require(path: Path, schema: LogSchema, log: RawFile) -> None:
+def _require(path: Path, schema: LogSchema, log: RawSource) -> None:
     """Check everything that the header of the interactions determines."""
-    log.require(schema.named)
-    if log.is_text and schema.time.unit is None:
+    require(log, schema.named)
+    if not log.is_typed and schema.time.unit is None:
         units = "seconds, milliseconds or iso"
         raise ConfigError(
             f"{path}: time.unit: missing; set it to the unit in {log.path.name}: {units}"

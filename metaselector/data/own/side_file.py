@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,28 +15,32 @@ from metaselector.common.errors import DataError
 from metaselector.data.interactions import Feature
 from metaselector.data.own.log_columns import Noticed, converted, raw_kind
 from metaselector.data.own.log_schema import SideFile
+from metaselector.data.own.source import opened
 from metaselector.data.raw.columns import checked, keys
-from metaselector.data.raw.file import RawFile
+from metaselector.data.raw.file import RawSource, require
+from metaselector.data.raw.frames import RawTable
 from metaselector.data.raw.spelling import plain
 from metaselector.data.raw.values import shown
 
 _DTYPE: dict[str, Any] = {"categorical": "str", "numeric": "float64"}
 
 
-def open_side(folder: Path, side: SideFile, role: str) -> RawFile:
-    """Open the file and check its header; `role`, ``users`` or ``items``, is for messages.
+def open_side(schema: Path, side: SideFile, role: str, tables: Mapping[str, RawTable]) -> RawSource:
+    """Open the rows of `side` in a `schema`, or those of its `role` in `tables`; check the header.
+
+    The role is ``users`` or ``items``.
 
     Raises:
         DataError: it is missing, has an invalid header, or lacks a column.
     """
-    file = RawFile(folder / side.file, side.separator)
+    file = tables.get(role) or opened(schema, f"{role}.file", side.file, side.separator)
     named = {f"{role}.features.{name}": column for name, column in side.columns.items()}
-    file.require({f"{role}.key": side.key, **named})
+    require(file, {f"{role}.key": side.key, **named})
     return file
 
 
 def read_side(
-    file: RawFile, side: SideFile, index: str, only: Iterable[str] | None, repairs: list[str]
+    file: RawSource, side: SideFile, index: str, only: Iterable[str] | None, repairs: list[str]
 ) -> pd.DataFrame:
     """Read the features of users or items.
 

@@ -62,7 +62,7 @@ def _unchanged(value: Any, key: str = "") -> Iterator[str]:
 def _explain(error: ValidationError) -> str:
     """The first problem in one line."""
     first = error.errors()[0]
-    where = shown(".".join(str(part) for part in first["loc"] if part != "[key]"))
+    where = shown(".".join(str(part) for part in first["loc"] if not str(part).startswith("[")))
     prefix = f"{where}: " if where else ""
     kind, got = first["type"], f"(got {shown(repr(first['input']))})"
     if kind == "value_error":

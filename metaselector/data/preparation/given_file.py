@@ -26,7 +26,7 @@ def given_file(
 
     Args:
         encoder: encoder of the model's data set.
-        path: the file.
+        path: the file, folder or pattern.
         labelled: whether label columns are required.
         every_column: also read columns that are not needed.
 
@@ -34,12 +34,11 @@ def given_file(
         DataError: the file is missing, its header is invalid, it lacks a column, or a line is
             malformed; values are not checked.
     """
-    if not path.exists():
-        raise DataError(path, "file not found")
     wanted = encoder.rows.column_names
     file = RawFile(path)
+    first = file.files[0]
     if file.is_text and not file.is_atomic:
-        file = RawFile(path, _separator(path, file.usual_separator, wanted))
+        file = RawFile(path, _separator(first, file.usual_separator, wanted))
     names = tuple(file.header)
     RawRows(path, names, ()).require(encoder, labelled=labelled)
     read = [name for name in names if every_column or name in wanted]

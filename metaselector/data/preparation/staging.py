@@ -6,7 +6,7 @@ Memory holds the distinct words, a counter for each user and item, and a few tim
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metaselector.common.errors import DataError
-from metaselector.data.interactions import Interactions, InteractionTable, task_parents
-from metaselector.data.preparation.codes import Codes
+from metaselector.data.interactions import InteractionTable
+from metaselector.data.preparation.coder import Coder, Columns
 from metaselector.data.preparation.lists import together
 from metaselector.data.preparation.prefetch import ahead
-from metaselector.data.preparation.staging_types import LIST, Lines, StagedRows, staged_type
+from metaselector.data.preparation.staging_types import Lines, StagedRows
 
 ROWS_AT_ONCE = 2**18
 USERS_IN_FILE = 2**11
@@ -39,6 +39,7 @@ class Staged:
         words: distinct entries of each word feature of the table.
         user_rows, item_rows: int64, number of rows of each user and item.
         lines: maps a record to its line in the source.
+        shuffled: whether the source is not in the order of the original log.
     """
 
     directory: Path
@@ -49,6 +50,7 @@ class Staged:
     user_rows: NDArray[np.int64]
     item_rows: NDArray[np.int64]
     lines: Lines
+    shuffled: bool = False
 
     def __len__(self) -> int:
         return int(self.user_rows.sum())
@@ -67,12 +69,12 @@ def stage(table: InteractionTable, scratch: Path, label_threshold: float) -> Sta
         DataError: reading fails, there are no interactions, a row lacks the first label, or has a
             label although the task that it comes after is not positive.
     """
-    coder = _Coder(table, label_threshold)
+    coder = Coder(table, label_threshold)
     for columns in ahead(coder.columns()):
         _write(scratch, columns, coder.dtype)
     if not coder.rows:
         raise DataError(table.source, "the file contains no interactions")
-    return Staged(
+    staged = Staged(
         scratch,
         coder.dtype,
         coder.users.words,
@@ -82,96 +84,10 @@ def stage(table: InteractionTable, scratch: Path, label_threshold: float) -> Sta
         coder.item_rows,
         coder.lines,
     )
+    return _renumbered(table, staged, coder.first_rows) if coder.first_rows else staged
 
 
-_Columns = Mapping[str, NDArray[Any] | list[NDArray[Any]]]
-"""Columns of records by name; a list of columns for a field of several values."""
-
-
-class _Coder:
-    """Maps the words of a table to codes, and counts them."""
-
-    def __init__(self, table: InteractionTable, label_threshold: float) -> None:
-        self._table = table
-        self._thresholds = [
-            label_threshold if task.threshold is None else task.threshold for task in table.tasks
-        ]
-        self._numbers = [f.name for f in table.features if f.kind == "numeric"]
-        self.words = {f.name: Codes() for f in table.features if f.kind != "numeric"}
-        self.users, self.items, self.lines = Codes(), Codes(), Lines()
-        self.user_rows = self.item_rows = np.zeros(0, dtype=np.int64)
-        self.rows = 0
-        self._parents = task_parents(table.tasks)
-        self.dtype = staged_type(
-            len(table.tasks), len(self.words), len(self._numbers), lists=table.lists
-        )
-
-    def columns(self) -> Iterator[_Columns]:
-        """Yield the columns of all records, block by block."""
-        for block in ahead(self._table.read()):
-            n = len(block.timestamps)
-            user = self.users.add(block.user)
-            item = np.zeros(n, np.int32) if self._table.tabular else self.items.add(block.item)
-            self.user_rows = _count(self.user_rows, user, len(self.users))
-            self.item_rows = _count(self.item_rows, item, len(self.items))
-            self.lines.add(self.rows, block.lines)
-            yield {
-                **self._list(block),
-                "user": user,
-                "item": item,
-                "time": block.timestamps,
-                "row": np.arange(self.rows, self.rows + n),
-                "labels": list(self._labels(block).T),
-                "words": [codes.add(block.features[name]) for name, codes in self.words.items()],
-                "numbers": [
-                    block.features[name].to_numpy(zero_copy_only=False) for name in self._numbers
-                ],
-            }
-            self.rows += n
-
-    def _list(self, block: Interactions) -> _Columns:
-        if not self._table.lists:
-            return {}
-        if block.lists is None:
-            raise DataError(self._table.source, "its rows have no lists, which the table promises")
-        return {LIST: block.lists}
-
-    def _labels(self, block: Interactions) -> NDArray[np.float32]:
-        observed = ~np.isnan(block.labels)
-        if self._table.negatives:
-            observed[:, 0] = True
-        missing = np.flatnonzero(~observed[:, 0])
-        if len(missing):
-            raise DataError(
-                self._table.source,
-                "the label is missing, and the first task needs one in every row; remove the row, "
-                "or name another task first",
-                line=int(block.lines[missing[0]]),
-                column=self._table.tasks[0].name,
-            )
-        labels = (block.labels >= self._thresholds).astype(np.float32)
-        labels[~observed] = np.nan
-        if self._table.negatives:
-            labels[:, 0] = 1
-        self._check_order(block, labels)
-        return labels
-
-    def _check_order(self, block: Interactions, labels: NDArray[np.float32]) -> None:
-        """Raise unless tasks are observed only where the task that they come after is positive."""
-        tasks = self._table.tasks
-        for place, parent in enumerate(self._parents or ()):
-            wrong = np.flatnonzero(~np.isnan(labels[:, place]) & (labels[:, parent] != 1))
-            if parent >= 0 and len(wrong):
-                raise DataError(
-                    self._table.source,
-                    f"has a label, although task '{tasks[parent].name}', which must be positive "
-                    "first, is not; leave it empty",
-                    line=int(block.lines[wrong[0]]),
-                    column=tasks[place].name,
-                )
-
-
-def _write(folder: Path, columns: _Columns, dtype: np.dtype[Any]) -> None:
+def _write(folder: Path, columns: Columns, dtype: np.dtype[Any]) -> None:
     """Append records to their users' files, filled piece by piece to fit the CPU cache."""
     n = len(columns["user"])
     records = np.empty(n, dtype)
@@ -187,6 +103,46 @@ def _write(folder: Path, columns: _Columns, dtype: np.dtype[Any]) -> None:
         _append(folder, records, records["user"] // USERS_IN_FILE)
 
 
+def _renumbered(
+    table: InteractionTable, staged: Staged, first_rows: Sequence[NDArray[np.int64]]
+) -> Staged:
+    """Code users, items and words in order of first occurrence in the original log.
+
+    Raises:
+        DataError: its rows are not numbered from 0 without gaps.
+    """
+    orders = [np.argsort(first) for first in first_rows]
+    # Rank of each code, and -1 for a missing word.
+    ranks = [np.append(np.argsort(order), -1).astype(np.int32) for order in orders]
+    folder, n = staged.directory / "in-order", len(staged)
+    folder.mkdir()
+    seen = np.zeros(n, dtype=bool)
+    for number in range(-(-len(staged.user_rows) // USERS_IN_FILE)):
+        path = staged.directory / str(number)
+        with path.open("rb") as file:
+            while len(records := np.fromfile(file, staged.dtype, ROWS_AT_ONCE)):
+                seen[records["row"][records["row"] < n]] = True
+                for name, rank in zip(("user", "item"), ranks, strict=False):
+                    records[name] = rank[records[name]]
+                for place, rank in enumerate(ranks[2:]):
+                    records["words"][:, place] = rank[records["words"][:, place]]
+                _append(folder, records, records["user"] // USERS_IN_FILE)
+        path.unlink()
+    if not seen.all():
+        problem = f"none of the {n:,} rows has number {int(seen.argmin())}, so another is too large"
+        raise DataError(table.source, f"{problem} or occurs twice; number them 0, 1, 2 ...")
+    users, items, *words = (
+        [names[code] for code in order.tolist()]
+        for names, order in zip((staged.users, staged.items, *staged.words), orders, strict=True)
+    )
+    lines = Lines()
+    lines.add(0, np.arange(1, n + 1))
+    return Staged(
+        folder, staged.dtype, users, items, words, staged.user_rows[orders[0]],
+        staged.item_rows[orders[1]], lines, shuffled=True,
+    )  # fmt: skip
+
+
 def whole_users(staged: Staged) -> Iterator[StagedRows]:
     """Yield blocks of whole users, sorted by (user code, time, position in the source).
 
@@ -196,10 +152,10 @@ def whole_users(staged: Staged) -> Iterator[StagedRows]:
     for path in _files(staged):
         waiting.append(np.fromfile(path, staged.dtype))
         if sum(map(len, waiting)) >= ROWS_AT_ONCE:
-            yield _sorted(waiting)
+            yield _sorted(waiting, staged.shuffled)
             waiting = []
     if waiting:
-        yield _sorted(waiting)
+        yield _sorted(waiting, staged.shuffled)
 
 
 def _files(staged: Staged) -> Iterator[Path]:
@@ -233,9 +189,11 @@ def _append(folder: Path, records: StagedRows, part: NDArray[np.integer]) -> Non
             file.write(records[start:stop].data)
 
 
-def _sorted(files: list[StagedRows]) -> StagedRows:
-    """Sort records of consecutive users, each file being in the order of the source."""
+def _sorted(files: list[StagedRows], shuffled: bool) -> StagedRows:
+    """Sort records of consecutive users; unless shuffled, files are in the order of the source."""
     records = files[0] if len(files) == 1 else np.concatenate(files)
+    if shuffled:
+        records = taken(records, np.argsort(records["row"], kind="stable"))
     by_time = np.argsort(records["time"], kind="stable")
     user = records["user"] - records["user"].min()
     by_user = np.argsort(_narrow(user)[by_time], kind="stable")
@@ -253,9 +211,3 @@ def taken(records: StagedRows, order: NDArray[np.int64]) -> StagedRows:
 def _narrow(codes: NDArray[np.integer]) -> NDArray[Any]:
     """Cast to 16 bits if possible, which NumPy radix-sorts ten times faster."""
     return codes.astype(np.uint16) if codes.max() < 2**16 else codes
-
-
-def _count(counts: NDArray[np.int64], codes: NDArray[np.int32], size: int) -> NDArray[np.int64]:
-    total = np.bincount(codes, minlength=size)
-    total[: len(counts)] += counts
-    return total

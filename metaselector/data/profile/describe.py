@@ -85,7 +85,7 @@ def describe(
         item = np.zeros(len(user), np.int32) if table.tabular else items.add(block.item)
         user_rows.add(user)
         item_rows.add(item)
-        log.add(user, item, block.timestamps)
+        log.add(user, item, block.timestamps, block.rows)
         for label, values in zip(labels, block.labels.T, strict=True):
             label.add(user, values)
         together.add(block.labels, least)
@@ -99,7 +99,7 @@ def describe(
         raise DataError(table.source, "the file contains no interactions")
 
     per_user, per_item = user_rows.counts(len(users)), item_rows.counts(len(items))
-    rows, sharing = int(per_user.sum()), log.sharing(per_user, max(len(items), 1))
+    rows, sharing = int(per_user.sum()), log.sharing()
     pairs = 0 if table.tabular else sharing.pairs
     if by_date:
         check_real(table, last)
@@ -170,8 +170,11 @@ def _row_features(table: InteractionTable, kinds: NDArray[np.uint8]) -> list[Sum
     summaries = [summary_of(feature, "row", stride) for feature in table.features]
     first = 0
     for block in table.read() if summaries else ():
-        mine = kinds[first : first + len(block.timestamps)]
-        rows = first + np.flatnonzero(mine == TRAIN)
+        places = block.rows
+        if places is None:
+            places = np.arange(first, first + len(block.timestamps))
+        mine = kinds[places]
+        rows = places[mine == TRAIN]
         train, later = pa.array(mine == TRAIN), pa.array(mine > TRAIN)
         for feature, summary in zip(table.features, summaries, strict=True):
             column = block.features[feature.name]

@@ -57,9 +57,9 @@ def long_users(
         tally.add(user)
         log.add(user, item, block.timestamps)
     rows = tally.counts(len(users))
-    enough = log.distinct_rows(rows) >= min_user_rows
+    enough = log.distinct_rows(len(rows)) >= min_user_rows
     if min_user_lists > 1:
-        enough &= log.distinct_times(rows) >= min_user_lists
+        enough &= log.distinct_times(len(rows)) >= min_user_lists
     if len(rows) and not enough.any():
         texts, settings = wanted(min_user_rows, min_user_lists)
         raise DataError(table.source, f"no user has {texts} or more; set {settings} lower")

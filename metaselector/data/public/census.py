@@ -113,7 +113,7 @@ def read_census(path: Path) -> InteractionTable:
 
 
 def _read(path: Path) -> Iterator[Interactions]:
-    for block in parquet_blocks(path, _COLUMNS):
+    for block in parquet_blocks([path], _COLUMNS):
         labels = [
             checked(block, column, partial(_label, classes=classes))
             for column, classes in _LABELS.items()
@@ -132,7 +132,7 @@ def _read(path: Path) -> Iterator[Interactions]:
 def _groups(path: Path) -> pd.DataFrame:
     """Occupation and education of every group."""
     pairs: set[tuple[str, str]] = set()
-    for block in parquet_blocks(path, GROUP):
+    for block in parquet_blocks([path], GROUP):
         known = (pc.fill_null(_known(block, name), "").to_pylist() for name in GROUP)
         pairs.update(zip(*known, strict=True))
     index = pd.Index([_name(*pair) for pair in pairs], dtype="str", name="user")

@@ -136,6 +136,14 @@ def numbers(column: pa.Array) -> NDArray[np.float64]:
     return values
 
 
+def places(column: pa.Array) -> NDArray[np.int64]:
+    """Convert to whole numbers from 0, none missing."""
+    values = numbers(column)
+    bad = ~((values >= 0) & (values % 1 == 0) & (values < 2**53))
+    refuse(bad, lambda row: f"{values[row]:.15g} is not a row, a whole number from 0; correct it")
+    return values.astype(np.int64)
+
+
 def by_word(column: pa.DictionaryArray, check: Callable[[pa.Array], NDArray[V]]) -> NDArray[V]:
     """Apply `check` to each word of a dictionary-encoded column once, not to each row.
 
@@ -194,6 +202,8 @@ def is_text(type_: pa.DataType) -> bool:
 
 def viewless(column: pa.Array) -> pa.Array:
     """Cast string and binary views to plain types, as Arrow supports few operations on views."""
+    if pa.types.is_dictionary(column.type) and "view" in str(column.type.value_type):
+        return pa.DictionaryArray.from_arrays(column.indices, viewless(column.dictionary))
     if pa.types.is_string_view(column.type):
         return column.cast(pa.string())
     return column.cast(pa.binary()) if pa.types.is_binary_view(column.type) else column

@@ -46,7 +46,7 @@ def read_json_lines(
 def first_object(path: Path) -> dict[str, Any]:
     """Read the object in the first line; raises like :func:`read_json_lines`."""
     for block in read_blocks(path, 2**16):
-        return _parse(path, block.first_line, block.lines()[0])
+        return parse(path, block.first_line, block.lines()[0])
     raise AssertionError("a file without lines is an error")  # pragma: no cover
 
 
@@ -96,10 +96,11 @@ def read_slowly(path: Path, block: Block, columns: Sequence[Column]) -> pa.Table
 
 def _objects(path: Path, block: Block) -> Iterator[tuple[int, dict[str, Any]]]:
     for line, raw in enumerate(block.lines(), start=block.first_line):
-        yield line, _parse(path, line, raw)
+        yield line, parse(path, line, raw)
 
 
-def _parse(path: Path, line: int, raw: bytes) -> dict[str, Any]:
+def parse(path: Path, line: int, raw: bytes) -> dict[str, Any]:
+    """Parse a line as an object; a repeated key has a value of another type than JSON's."""
     text = decode(path, line, raw)
     try:
         found = json.loads(text, object_pairs_hook=_marking_repeats)

@@ -1,13 +1,15 @@
-"""Read the lines of a text file, gzipped or not, some megabytes at a time."""
+"""Read the lines of a text file, compressed or not, some megabytes at a time."""
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import zlib
 from collections.abc import Iterator
-from io import BufferedIOBase
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import pyarrow as pa
 
 from metaselector.common.errors import DataError
 from metaselector.data.raw.expansion import most_bytes, too_large
@@ -16,6 +18,9 @@ BLOCK_BYTES = 2**23
 MAX_LINE_BYTES = 2**24
 _TAIL_BYTES = 2**12
 _GZIP_MAGIC = b"\x1f\x8b"
+_ZSTD_MAGIC, _BZ2_MAGIC = b"\x28\xb5\x2f\xfd", (b"BZh", b"1AY&SY")
+COMPRESSED = (".gz", ".zst", ".bz2")
+"""Endings of compressed files; what counts is their content."""
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -60,20 +65,21 @@ class Block(NamedTuple):
 
 
 def read_blocks(path: Path, size: int = BLOCK_BYTES) -> Iterator[Block]:
-    """Read a file block by block, decompressing it if it is gzipped, whatever its name.
+    """Read a file block by block, decompressing gzip, zstd and bzip2, whatever its name.
 
     Args:
         path: the file.
         size: bytes of text read at a time; memory stays within a few times this.
 
     Raises:
-        DataError: the file is missing, unreadable or empty; its gzip data are truncated, damaged
-            or expand beyond :func:`most_bytes`; or a line is longer than 16 MiB.
+        DataError: the file is missing, unreadable or empty; its compressed data are truncated,
+            damaged or expand beyond :func:`most_bytes`; or a line is longer than 16 MiB.
     """
-    number, rest = 1, b""
+    number, rest, zipped = 1, b"", ""
     try:
-        with _open(path) as file:
-            zipped, total, most = isinstance(file, gzip.GzipFile), 0, most_bytes(path)
+        file, zipped = _open(path)
+        with file:
+            total, most = 0, most_bytes(path)
             # Read a long line in growing pieces, to avoid copying it for each.
             while chunk := file.read(max(size, min(len(rest), BLOCK_BYTES))):
                 total += len(chunk)
@@ -92,7 +98,7 @@ def read_blocks(path: Path, size: int = BLOCK_BYTES) -> Iterator[Block]:
     except FileNotFoundError as error:
         raise DataError(path, "file not found") from error
     except EOFError as error:
-        problem = "the gzip file is truncated here; copy or fetch it again"
+        problem = f"the {zipped} file is truncated here; copy or fetch it again"
         raise DataError(path, problem, line=number + rest.count(b"\n")) from error
     except (gzip.BadGzipFile, zlib.error) as error:
         problem = f"the gzip file is damaged ({error}); copy or fetch it again"
@@ -121,7 +127,14 @@ def decode(path: Path, line: int, raw: bytes) -> str:
         raise DataError(path, f"{problem}; save the file as utf-8", line=line) from error
 
 
-def _open(path: Path) -> BufferedIOBase:
+def _open(path: Path) -> tuple[Any, str]:
+    """A file to read bytes from, and what compressed it, or nothing."""
     with path.open("rb") as file:
-        zipped = file.read(len(_GZIP_MAGIC)) == _GZIP_MAGIC
-    return gzip.open(path, "rb") if zipped else path.open("rb")
+        start = file.read(10)
+    if start.startswith(_GZIP_MAGIC):
+        return gzip.open(path, "rb"), "gzip"
+    if start.startswith(_ZSTD_MAGIC):
+        return pa.CompressedInputStream(pa.OSFile(str(path)), "zstd"), "zstd"
+    if (start[:3], start[4:]) == _BZ2_MAGIC:
+        return bz2.open(path, "rb"), "bzip2"
+    return path.open("rb"), ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,19 +22,9 @@ _VALUES = 2**23
 _TEXT = (pa.string(), pa.large_string())
 
 
-def parquet_files(path: Path) -> list[Path]:
-    """List `path`, or the Parquet files of a folder by name; raise :class:`DataError` if none."""
-    if not path.is_dir():
-        return [path]
-    files = sorted(path.glob("*.parquet"))
-    if not files:
-        raise DataError(path, "the folder contains no .parquet files; check the path")
-    return files
-
-
 def parquet_header(path: Path) -> list[str]:
     """Column names; raises :class:`DataError` if two are equal."""
-    with _opened(parquet_files(path)[0]) as file:
+    with _opened(path) as file:
         names: list[str] = file.schema_arrow.names
     if len(names) > MAX_COLUMNS:
         problem = f"has {len(names):,} columns, but at most {MAX_COLUMNS:,} are allowed"
@@ -48,9 +38,9 @@ def parquet_header(path: Path) -> list[str]:
 
 
 def parquet_blocks(
-    path: Path, columns: Collection[str], rows: int = BLOCK_ROWS
+    files: Sequence[Path], columns: Collection[str], rows: int = BLOCK_ROWS
 ) -> Iterator[RawBlock]:
-    """Read some columns of every row of a file, or of all files of a folder by name.
+    """Read some columns of every row of all files.
 
     Yields:
         Blocks of at most `rows` rows, fewer if lists are long. Text is dictionary-encoded; other
@@ -58,10 +48,9 @@ def parquet_blocks(
 
     Raises:
         DataError: a file is missing, unreadable or not Parquet, expands beyond :func:`most_bytes`,
-            or the files of a folder disagree on the type of one of `columns`.
+            or the files disagree on the type of one of `columns`.
     """
     expected: dict[str, str] | None = None
-    files = parquet_files(path)
     for name in files:
         first = 1
         with _opened(name) as file:

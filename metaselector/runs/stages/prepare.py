@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,10 @@ from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.fetch import fetch
 from metaselector.data.interactions import InteractionTable, Task
 from metaselector.data.microseconds import as_text
+from metaselector.data.own.own_log import read_log
 from metaselector.data.preparation.encode import encode_to
 from metaselector.data.preparation.parts import Settings
+from metaselector.data.raw.frames import RawTable
 from metaselector.data.registry import read
 from metaselector.data.splitting.by_date import ByDate
 from metaselector.data.splitting.cold import Cold
@@ -34,16 +37,28 @@ from metaselector.runs.saved_config import save_config
 _USERS_AT_ONCE = 2**14
 
 
-def prepare_run(run: Run, source: Path | None, data_directory: Path) -> None:
-    """Prepare the run's data in its directory, from `source` or else from a download."""
-    if source is None:
+def prepare_run(
+    run: Run,
+    source: Path | None,
+    data_directory: Path,
+    tables: Mapping[str, RawTable] | None = None,
+) -> None:
+    """Prepare the run's data in its directory, from `tables`, `source` or else a download."""
+    if source is None and tables is None:
         source = fetch(run.config.dataset, data_directory)
-    prepare(run.config, source, run.data_directory)
+    prepare(run.config, source, run.data_directory, tables)
     save_config(run)
 
 
-def prepare(config: Config, source: Path, directory: Path) -> None:
+def prepare(
+    config: Config,
+    source: Path | None,
+    directory: Path,
+    tables: Mapping[str, RawTable] | None = None,
+) -> None:
     """Read `source`, encode it with the settings of `config`, and save it to `directory`.
+
+    If there is no source, `tables` are the rows, and the data set of `config` is their schema.
 
     Repaired rows, and users with too few rows, are counted on standard error.
 
@@ -52,7 +67,10 @@ def prepare(config: Config, source: Path, directory: Path) -> None:
             *test*, or rows to be split by date have no real times.
         UserError: there are too few users, or too few with enough rows, to test new users.
     """
-    table = read(config.dataset, source)
+    if source is None:
+        table = read_log(Path(config.dataset), tables=tables)
+    else:
+        table = read(config.dataset, source)
     split = config.percentages
     windows = Windows(split.early, split.train, split.valid)
     settings = Settings(

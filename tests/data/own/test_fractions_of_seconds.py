@@ -15,7 +15,7 @@ import yaml
 from pyarrow import parquet
 
 from metaselector.data.interactions import InteractionTable
-from metaselector.data.own.frame import write_log
+from metaselector.data.own.frame import frame_log
 from metaselector.data.own.own_log import read_log
 from metaselector.data.preparation.encode import encode
 from metaselector.data.preparation.parts import Settings
@@ -78,7 +78,8 @@ def frame(folder: Path, rows: Sequence[Row]) -> InteractionTable:
     table = pd.DataFrame(rows, columns=["user", "item", "rating", "at"])
     table["at"] = pd.to_datetime(table["at"], unit="ms", utc=True)
     columns = {"user": "user", "item": "item", "time": "at", "label": "rating", "threshold": 4}
-    return read_log(write_log(table, columns, folder))
+    made = frame_log(table, columns, folder)
+    return read_log(made.schema, tables=made.tables)
 
 
 def atomic(folder: Path, rows: Sequence[Row]) -> InteractionTable:

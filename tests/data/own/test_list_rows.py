@@ -15,7 +15,7 @@ from pyarrow import parquet
 from metaselector.common.errors import DataError
 from metaselector.data.interactions import Feature, InteractionTable, Task
 from metaselector.data.own import list_rows
-from metaselector.data.own.frame import write_log
+from metaselector.data.own.frame import frame_log
 from metaselector.data.own.own_log import read_log
 
 from .shown import HEADER, LOG, SCHEMA, write_shown
@@ -158,5 +158,6 @@ def test_data_frames_have_lists_too(tmp_path: Path) -> None:
         for key, value in yaml.safe_load(SCHEMA).items()
         if key not in ("version", "interactions")
     }
-    found = read_log(write_log(frame, columns, tmp_path)).interactions
+    made = frame_log(frame, columns, tmp_path)
+    found = read_log(made.schema, tables=made.tables).interactions
     pd.testing.assert_frame_equal(found.drop(columns="line"), expected.drop(columns="line"))

@@ -108,7 +108,7 @@ def test_folder(tmp_path: Path) -> None:
 def test_empty_folder(tmp_path: Path) -> None:
     (tmp_path / "parts").mkdir()
     found = problem(write(tmp_path, None, interactions="parts"))
-    assert found.startswith("parts: the folder contains no .parquet files")
+    assert found.startswith("parts: the folder contains no files of a known format (.csv, .tsv")
 
 
 @pytest.mark.parametrize(

@@ -128,8 +128,8 @@ def test_utf16(tmp_path: Path) -> None:
 
 def test_missing_files(tmp_path: Path) -> None:
     assert problem(write(tmp_path, None)).startswith("log.csv: file not found")
-    found = problem(write(tmp_path, LOG, interactions="log.xlsx"))
-    assert found.startswith("log.xlsx: unknown file format; use .csv, .tsv")
+    found = problem(write(tmp_path, LOG, interactions="log.xml"))
+    assert found.startswith("log.xml: unknown file format; use .csv, .tsv")
 
 
 def test_truncated_gzip(tmp_path: Path) -> None:

@@ -20,7 +20,6 @@ from metaselector.data.interactions import (
 )
 from metaselector.data.profile.describe import describe
 from metaselector.data.profile.figures import FeatureProfile
-from metaselector.data.profile.row_log import RowLog
 from metaselector.data.splitting.windows import Windows, user_places
 from tests.data.profile.profiled import (
     FEATURES,
@@ -171,23 +170,6 @@ def _equals_words(
     assert found.distinct == len(counts)
     assert dict(found.frequent) == counts.to_dict()
     assert [count for _, count in found.frequent] == sorted(counts, reverse=True)
-
-
-codes = st.integers(0, 3)
-
-
-@given(rows=st.lists(st.tuples(codes, codes, codes), min_size=1), part_rows=st.integers(1, 5))
-def test_parts_make_no_difference(rows: list[tuple[int, int, int]], part_rows: int) -> None:
-    user, item, when = np.array(rows).T
-    users, user = np.unique(user, return_inverse=True)
-    log = RowLog()
-    for part in np.array_split(np.arange(len(rows)), 3):
-        log.add(user[part].astype(np.int32), item[part].astype(np.int32), when[part])
-    per_user = np.bincount(user, minlength=len(users))
-    expected = log.sharing(per_user, 4)
-    assert expected.pairs == len({row[:2] for row in rows})
-    assert expected.repeats == len(rows) - len(set(rows))
-    assert log.sharing(per_user, 4, part_rows) == expected
 
 
 # What a profile holds

@@ -48,7 +48,7 @@ def test_only_what_is_wanted_is_looked_at() -> None:
         (pd.DataFrame({"a": [1j]}), r"it \(column a\): mixed or unsupported types"),
         (pd.DataFrame({"a": [2**70, 1]}), r"it \(column a\): mixed or unsupported"),
         (pd.DataFrame({"a": ["\ud800"]}, dtype=object), r"it \(column a\): mixed or unsupported"),
-        ({"a": [1]}, "it: is a dict; pass a pandas.DataFrame"),
+        ({"a": [1]}, "it: is a dict; pass a data frame of pandas"),
     ],
 )
 def test_what_is_wrong_is_named(frame: Any, message: str) -> None:
