@@ -28,6 +28,7 @@ from metaselector.data.splitting.windows import (
     user_places,
     window_rows,
 )
+from metaselector.models.registry import check_names
 from metaselector.runs.run import Run
 from metaselector.runs.saved_config import save_config
 
@@ -36,6 +37,7 @@ _USERS_AT_ONCE = 2**14
 
 def prepare_run(run: Run, source: Path | None, data_directory: Path) -> None:
     """Prepare the run's data in its directory, from `source` or else from a download."""
+    check_names(run.config)  # before anything takes time
     if source is None:
         source = fetch(run.config.dataset, data_directory)
     prepare(run.config, source, run.data_directory)
