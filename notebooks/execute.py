@@ -20,8 +20,8 @@ from nbclient import NotebookClient
 from nbformat import NotebookNode
 
 FOLDER = Path(__file__).resolve().parent
-SECONDS = 900
-"""Time limit of a cell."""
+SECONDS = 1800
+"""Time limit of a cell; a busy machine may need many times the usual."""
 WARNINGS = "error,ignore::PendingDeprecationWarning:ipykernel.kernelbase"
 """The kernel itself emits a warning when it ends."""
 
