@@ -52,7 +52,7 @@ results.set_index("model")[columns].round(4)
 
 # %%
 figure = comparison(results)
-figure.dpi = 100
+figure.dpi = 80
 figure
 
 # %% [markdown]
@@ -91,7 +91,7 @@ print("rows that it does not:", ", ".join(ours.index[ours["high"] >= 0]) or "non
 
 # %%
 figure = learning_curves(pd.read_csv(RUN / "history.csv"))
-figure.dpi = 70
+figure.dpi = 66
 figure
 
 # %% [markdown]

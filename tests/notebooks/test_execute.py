@@ -44,8 +44,9 @@ def test_progress_is_left_out(runner: ModuleType, tmp_path: Path) -> None:
     pytest.importorskip("ipywidgets", reason="make setup brings it")
     script = written(
         tmp_path,
-        "from metaselector.api.notebook import default_progress",
-        "with default_progress().task('train', 1) as advance:\n    advance()\nprint('trained')",
+        "from metaselector.api.notebook import default_progress\nprogress = default_progress()",
+        "with progress.task('train', 1) as advance:\n    advance()\n"
+        "progress.skipped('test')\nprint('trained')",
         "from IPython.display import display\ndisplay('shown')\n'last'",
     )
     _, trained, shown = (cell.outputs for cell in runner.execute(script).cells)
