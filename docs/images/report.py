@@ -1,6 +1,6 @@
 """Make the pictures of the HTML report in docs/images/ from a run.
 
-python scripts/report_pictures.py RUN        needs a browser (make browser)
+python docs/images/report.py RUN        needs a browser (make browser)
 
 After `metaselector report RUN`: the page's first screen, and a user in its explorer.
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from playwright.sync_api import sync_playwright
 
-FOLDER = Path(__file__).resolve().parents[1] / "docs" / "images"
+FOLDER = Path(__file__).resolve().parent
 WIDTH, HEIGHT = 1100, 1040
 USER = "1"
 
