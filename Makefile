@@ -9,7 +9,7 @@
 #                           SUITE_DATA=folder: their files     ONLY="movielens-100k-warm": some of them
 #   make multitask          multi-task models beside single-task ones, into benchmarks/results/multitask/
 #   make test               the test suite; skips tests whose requirements are missing, with the reason
-#   make test-all           the slow tests too, after installing what make browser and make peers install
+#   make test-all           the slow tests too, after installing what make browser, peers and notebooks do
 #   make test-oldest-torch  engines and kernels on the oldest supported torch, in .venv-oldest-torch (6 GB)
 #   make test-pythons       the same and the command line, on Python 3.11 to 3.13 and the oldest and newest torch
 #   make browser            Chromium, in which the tests open the HTML report
@@ -24,11 +24,12 @@
 #   make format             applies the formatter and the linter's fixes
 #   make clean              removes .venv and everything built
 
-PYTHON ?= python3
-VENV   := .venv
-BIN    := $(VENV)/bin
-STAMP  := $(VENV)/.installed
-PIP    := $(BIN)/python -m pip install --disable-pip-version-check -q
+PYTHON    ?= python3
+VENV      := .venv
+BIN       := $(VENV)/bin
+STAMP     := $(VENV)/.installed
+NOTEBOOKS := $(VENV)/.notebooks
+PIP       := $(BIN)/python -m pip install --disable-pip-version-check -q
 
 data_option := $(if $(DATA),--data "$(DATA)")
 
@@ -78,7 +79,7 @@ PYTEST := OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n auto --dist loadfil
 test: $(STAMP)
 	$(PYTEST) -m 'not slow'
 
-test-all: peers browser
+test-all: peers browser $(NOTEBOOKS)
 	$(PYTEST)
 
 test-oldest-torch:
@@ -121,8 +122,6 @@ $(BENCHMARK_PEERS): $(STAMP)
 	$(PIP) -c constraints.txt deepctr-torch torch-rechub fuxictr
 	@echo 'pip may report missing requirements of learn2learn: no part that needs them is used'
 	@touch $@
-
-NOTEBOOKS := $(VENV)/.notebooks
 
 notebooks notebooks-check: $(NOTEBOOKS)
 	@$(BIN)/metaselector data fetch movielens-100k

@@ -4,7 +4,7 @@
 # This notebook trains everything behind the results table in the README, for one seed and with the
 # default settings, starting from the raw files of MovieLens-100K.
 #
-# It takes 2 to 3 minutes on 2 idle cores. The trained models stay in
+# It takes about 5 minutes on 2 idle cores. The trained models stay in
 # `runs/notebooks/movielens-100k`: the second time it takes half a minute, and notebooks 02 and 03
 # start from there.
 
@@ -52,7 +52,7 @@ results.set_index("model")[columns].round(4)
 
 # %%
 figure = comparison(results)
-figure.dpi = 100
+figure.dpi = 80
 figure
 
 # %% [markdown]
@@ -91,7 +91,7 @@ print("rows that it does not:", ", ".join(ours.index[ours["high"] >= 0]) or "non
 
 # %%
 figure = learning_curves(pd.read_csv(RUN / "history.csv"))
-figure.dpi = 70
+figure.dpi = 66
 figure
 
 # %% [markdown]

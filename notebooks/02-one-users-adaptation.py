@@ -5,7 +5,7 @@
 # the predictions change as it sees more of the user's rows, and which rows changed them.
 #
 # It takes half a minute if notebook 01 has run; otherwise it first trains the same models, which
-# takes about 2 minutes on 2 idle cores.
+# takes about 3 minutes on 2 idle cores.
 
 # %%
 import os

@@ -5,7 +5,7 @@
 # that gain is luck, and whose predictions MetaSelector improves.
 #
 # It takes a quarter of a minute if notebook 01 has run; otherwise it first trains and evaluates the
-# same models, which takes 2 to 3 minutes on 2 idle cores.
+# same models, which takes about 5 minutes on 2 idle cores.
 
 # %%
 import os
@@ -163,7 +163,7 @@ plt.show()
 #
 # - More of this, with calibration and the cost of training: `metaselector analyse --run
 #   runs/notebooks/movielens-100k`, which writes `analysis/summary.md`.
-# - Base models that differ more: `MetaSelector(["lr", "fm", "deepfm", "itemknn", "additive"],
-#   ...)`.
+# - Base models that are more alike, so that there is less to select:
+#   `MetaSelector(["lr", "fm", "deepfm"], ...)`.
 # - New users: `MetaSelector(protocol="cold", ...)`.
 # - 04 adds your own base model.

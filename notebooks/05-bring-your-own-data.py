@@ -66,7 +66,8 @@ columns = {
 model = MetaSelector(evaluate={"resamples": 100})
 model.fit(log, columns, items=pd.read_csv(SHOP / "items.csv"))
 results = model.evaluate()
-results.set_index("model")[["auc", "logloss"]].loc[["lr", "fm", "deepfm", "metaselector"]].round(3)
+shown = [*model.config.base_models, "metaselector"]
+results.set_index("model")[["auc", "logloss"]].loc[shown].round(3)
 
 # %% [markdown]
 # There are few test rows, so each one counts for much here:

@@ -28,7 +28,7 @@ for version in 3.11 3.12 3.13; do
     echo "== $name"
     "$python" -m venv "$environment"
     if "$environment/bin/python" -m pip install --disable-pip-version-check -q \
-      "$torch" -e '.[test,higher]' &&
+      "$torch" -e '.[test,higher,tune]' &&
       "$environment/bin/python" -m pytest -q -p no:xdist -m 'not slow' \
         tests/meta/adapt tests/models/kernels tests/cli; then
       echo "== $name: passed"

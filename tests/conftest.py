@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gc
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +20,8 @@ from metaselector.meta.finetune import Choice
 
 USERS, ROWS, ITEMS = 40, 30, 25
 GENRES = ("Comedy", "Drama", "War")
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 WriteWorld = Callable[..., Path]
 
@@ -115,3 +119,22 @@ def real_data() -> Path:
             pytest.fail("CI must set METASELECTOR_TEST_DATA")
         pytest.skip("needs real data: set METASELECTOR_TEST_DATA to the folder that holds them")
     return Path(folder)
+
+
+@pytest.fixture(scope="module")  # a running loop would be in the way of other modules
+def browser() -> Iterator[Any]:
+    """Chromium, without a window."""
+    found = os.environ.get("METASELECTOR_CHROMIUM") or next(
+        filter(None, map(shutil.which, BROWSERS)), None
+    )
+    if found is None:
+        if os.environ.get("CI"):
+            pytest.fail("CI must have a browser: make browser")
+        pytest.skip(f"needs a browser, {' or '.join(BROWSERS)}: make browser")
+    playwright = pytest.importorskip("playwright.sync_api")
+    # As root, as in containers, Chromium has no sandbox; the page is our own file.
+    options = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with playwright.sync_playwright() as started:
+        opened = started.chromium.launch(executable_path=found, args=options)
+        yield opened
+        opened.close()

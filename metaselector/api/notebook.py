@@ -45,7 +45,7 @@ class Lines:
         say(_done(description, done, time.perf_counter() - started))
 
     def skipped(self, description: str) -> None:
-        say(f"{description}: already done with the same settings")
+        self.note(f"{description}: already done with the same settings")
 
     def note(self, text: str) -> None:
         say(text)
@@ -83,6 +83,11 @@ class Widgets(Lines):
         finally:
             box.close()
             place.update({"text/plain": line}, raw=True)  # a stored notebook shows no dead widget
+
+    def note(self, text: str) -> None:
+        from IPython.display import display
+
+        display({"text/plain": text}, raw=True)  # beside the finished steps, not among the output
 
 
 def _done(description: str, done: int, seconds: float) -> str:

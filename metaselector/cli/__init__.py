@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from metaselector.cli.completion import join_words
 from metaselector.cli.data import data_app
 from metaselector.cli.evaluation import analyse, evaluate
 from metaselector.cli.headroom import headroom
@@ -123,6 +124,7 @@ def _run() -> str | int | None:
     try:
         if several and launch.ended():
             return 0
+        join_words()
         with noted():
             app()
     except UserError as error:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from metaselector.cli.completion import fetched
 from metaselector.cli.declare import Options, with_options
 from metaselector.cli.next_step import tell_next
 from metaselector.cli.opening import load, open_run
@@ -16,7 +17,7 @@ from metaselector.cli.options import (
     DATA,
     DATA_DIRECTORY,
     DATASET,
-    FETCHED,
+    FETCHED_NAMES,
     JSON,
     PROTOCOL,
     QUIET,
@@ -31,7 +32,10 @@ data_app = typer.Typer(help="Fetch, describe and prepare data sets.", no_args_is
 @data_app.command("fetch")
 @with_options(DATA_DIRECTORY)
 def data_fetch(
-    name: Annotated[str, typer.Argument(help=f"Data set to fetch: {FETCHED}.")],
+    name: Annotated[
+        str,
+        typer.Argument(help=f"Data set to fetch: {FETCHED_NAMES}.", autocompletion=fetched),
+    ],
     data_directory: Path,
 ) -> None:
     """Download a data set, verify its checksum, and print its location.

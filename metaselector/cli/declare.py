@@ -11,6 +11,7 @@ from typing import Annotated, Any, NamedTuple, get_type_hints
 
 import typer
 
+from metaselector.cli.completion import of_setting
 from metaselector.cli.notes import noted
 
 _RECEIVER = "options"
@@ -73,6 +74,7 @@ def option(
 
 def setting(key: str, flag: str, kind: Any, **typer_option: Any) -> SharedOption:
     """Declare an option that changes the setting with the dotted name `key` when it is given."""
+    typer_option.setdefault("autocompletion", of_setting(key))
     return option(flag, kind, **typer_option)._replace(key=key)
 
 

@@ -6,17 +6,13 @@ from pathlib import Path
 
 import typer
 
+from metaselector.cli.completion import FETCHED, key_and_value
 from metaselector.cli.declare import option, setting
 from metaselector.training.distributed import launch
 
-# Named here too, because the registry is slow to import; a test compares the two.
-FETCHED = (
-    "movielens-100k, movielens-100k-funnel, movielens-1m, movielens-10m, movielens-20m, "
-    "movielens-25m, movielens-32m, movietweetings, census-income, amazon-electronics or "
-    "amazon-musical-instruments"
-)
+FETCHED_NAMES = f"{', '.join(FETCHED[:-1])} or {FETCHED[-1]}"
 DATASETS = (
-    f"{FETCHED}; amazon for any other file of Amazon reviews, given with --data; or a .yaml "
+    f"{FETCHED_NAMES}; amazon for any other file of Amazon reviews, given with --data; or a .yaml "
     "schema of your own file"
 )
 
@@ -46,6 +42,7 @@ SET = option(
     list[str] | None,
     name="overrides",
     metavar="KEY=VALUE",
+    autocompletion=key_and_value,
     help="Change one setting, such as adapt.steps=3; may be repeated; overrides --config.",
 )
 SEEDS = setting(

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from metaselector.cli.completion import targets
 from metaselector.cli.declare import Options, with_options
 from metaselector.cli.opening import open_run, training
 from metaselector.cli.options import ALLOW_CODE, BASE_MODELS, QUIET, RUN, TRAINED
@@ -31,7 +32,8 @@ def tune(
         typer.Option(
             help="Model whose loss is minimised: a selector (metaselector, "
             "metaselector-simplified, sample-selector), or a base model, for which only its own "
-            "settings and those of peer learning can be tuned."
+            "settings and those of peer learning can be tuned.",
+            autocompletion=targets,
         ),
     ] = "metaselector",
     trials: Annotated[

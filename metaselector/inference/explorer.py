@@ -73,7 +73,10 @@ class Explorer:
         for control in (*self.keep, *self.positive, self.steps, self.support_size):
             control.observe(self._changed, names="value")
         self.reset.on_click(self._reset)
-        rows = [widgets.HBox(pair) for pair in zip(self.keep, self.positive, strict=True)]
+        whole = widgets.Layout(flex="0 0 auto")  # else rows shrink until no scrolling is needed
+        rows = [
+            widgets.HBox(pair, layout=whole) for pair in zip(self.keep, self.positive, strict=True)
+        ]
         scrolled = widgets.Layout(max_height="30em", overflow="auto", min_width="20em")
         self.widget = widgets.HBox(
             [
@@ -138,7 +141,13 @@ def html_of(effect: Effect) -> str:
         predictions[name] = predictions[name].round(3)
     return (
         "<p><b>Inner steps</b></p>"
-        + trace.to_html(index=False, border=0)
+        + _table(trace)
         + "<p><b>Predictions</b></p>"
-        + predictions.to_html(index=False, border=0, escape=False)
+        + _table(predictions, escape=False)
     )
+
+
+def _table(shown: pd.DataFrame, **options: Any) -> str:
+    table = shown.to_html(index=False, border=0, **options)
+    aligned = "style='text-align:left;padding-right:1em'"
+    return table.replace("<th>", f"<th {aligned}>").replace("<td>", f"<td {aligned}>")

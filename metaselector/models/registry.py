@@ -75,6 +75,17 @@ def model_class(name: str) -> type[nn.Module]:
     return found
 
 
+def check_names(config: Config) -> None:
+    """Check that all base models are known, without loading any; files stay unopened.
+
+    Raises:
+        ConfigError: a name is unknown; states the nearest.
+    """
+    for name, model in config.base_models.items():
+        if not model.gives_scores:
+            MODELS.check(model.model or name)
+
+
 def add_files(config: Config, files: Iterable[str]) -> Config:
     """Add base models, each ``path/to/file.py:Class``, under the names of their classes.
 

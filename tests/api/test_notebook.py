@@ -83,3 +83,13 @@ def test_a_bar_while_a_step_runs(
         raise ValueError("no")
     assert shown[3] == ""
     assert not capsys.readouterr().out
+
+
+def test_notes_are_displayed_like_finished_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("IPython")
+    shown: list[Any] = []
+    monkeypatch.setattr("IPython.display.display", lambda data, raw: shown.append((data, raw)))
+    notebook.Widgets().skipped("train")
+    notebook.Widgets().note("a note")
+    texts = ["train: already done with the same settings", "a note"]
+    assert shown == [({"text/plain": text}, True) for text in texts]

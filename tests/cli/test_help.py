@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -113,27 +112,6 @@ def test_short_help(name: str) -> None:
 def test_version() -> None:
     done = CliRunner().invoke(app, ["--version"])
     assert done.output == f"metaselector {metaselector.__version__}\n"
-
-
-@pytest.mark.parametrize(
-    ("typed", "offered"),
-    [("metaselector repro", "reproduce"), ("metaselector data de", "describe")],
-)
-def test_the_shell_completes_commands(typed: str, offered: str) -> None:
-    program = "import sys; sys.argv[0] = 'metaselector'; from metaselector.cli import main; main()"
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        env={
-            **os.environ,
-            "_METASELECTOR_COMPLETE": "complete_bash",
-            "COMP_WORDS": typed,
-            "COMP_CWORD": str(len(typed.split()) - 1),
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.stdout.split() == [offered], done.stderr
 
 
 def test_the_module_is_a_command_too() -> None:

@@ -52,6 +52,16 @@ def test_a_wrong_base_model_from_a_file(
     assert not run.exists()
 
 
+def test_a_misspelt_base_model_is_found_before_data_are_prepared(
+    invoke: Invoke, raw: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "new"
+    model = ["--set", "base_models.lrr.pretrain.epochs=1"]
+    done = invoke("reproduce", "--run", run, "--data", raw, *model)
+    assert done.lone_error == "unknown base model 'lrr'; did you mean 'lr'?"
+    assert not (run / "data").exists()
+
+
 def test_base_models_start_from_another_run(
     invoke: Invoke, pretrained: Path, raw: Path, settings: Path, tmp_path: Path
 ) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 pytest.importorskip("ipykernel", reason="make notebooks brings it")
 pytest.importorskip("nbclient", reason="make notebooks brings it")
+pytest.importorskip("jupytext", reason="make notebooks brings it")
 
 FILE = Path(__file__).parents[2] / "notebooks" / "execute.py"
 
@@ -37,6 +38,20 @@ def test_outputs_and_nothing_else_are_kept(runner: ModuleType, tmp_path: Path) -
     assert [cell.id for cell in notebook.cells] == ["cell-0", "cell-1"]
     assert not any(cell.metadata for cell in notebook.cells)
     assert set(notebook.metadata) == {"kernelspec", "language_info"}
+
+
+def test_progress_is_left_out(runner: ModuleType, tmp_path: Path) -> None:
+    pytest.importorskip("ipywidgets", reason="make setup brings it")
+    script = written(
+        tmp_path,
+        "from metaselector.api.notebook import default_progress\nprogress = default_progress()",
+        "with progress.task('train', 1) as advance:\n    advance()\n"
+        "progress.skipped('test')\nprint('trained')",
+        "from IPython.display import display\ndisplay('shown')\n'last'",
+    )
+    _, trained, shown = (cell.outputs for cell in runner.execute(script).cells)
+    assert [output.text for output in trained] == ["trained\n"]
+    assert [output.data["text/plain"] for output in shown] == ["'last'"]
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ from metaselector.data.splitting.windows import (
     user_places,
     window_rows,
 )
+from metaselector.models.registry import check_names
 from metaselector.runs.run import Run
 from metaselector.runs.saved_config import save_config
 
@@ -44,6 +45,7 @@ def prepare_run(
     tables: Mapping[str, RawTable] | None = None,
 ) -> None:
     """Prepare the run's data in its directory, from `tables`, `source` or else a download."""
+    check_names(run.config)  # before anything takes time
     if source is None and tables is None:
         source = fetch(run.config.dataset, data_directory)
     prepare(run.config, source, run.data_directory, tables)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -39,7 +37,6 @@ paper: {epochs: 1}
 selector: {epochs: 1}
 evaluate: {resamples: 2}
 """
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 SIMPLE = {name: make for name, make in COMBINERS.items() if name not in OPTIONAL}
 """Combiners that take no time."""
@@ -86,25 +83,6 @@ def report(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -
         return int(exited.value.code or 0), "".join(capfd.readouterr())
 
     return called
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """Chromium, without a window."""
-    found = os.environ.get("METASELECTOR_CHROMIUM") or next(
-        filter(None, map(shutil.which, BROWSERS)), None
-    )
-    if found is None:
-        if os.environ.get("CI"):
-            pytest.fail("CI must have a browser: make browser")
-        pytest.skip(f"needs a browser, {' or '.join(BROWSERS)}: make browser")
-    playwright = pytest.importorskip("playwright.sync_api")
-    # As root, as in containers, Chromium has no sandbox; the page is our own file.
-    options = ["--no-sandbox"] if os.geteuid() == 0 else []
-    with playwright.sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=found, args=options)
-        yield opened
-        opened.close()
 
 
 @pytest.fixture
