@@ -115,9 +115,7 @@ def measure_size(size: Size, config: Path, users: int, done: Figures) -> Iterato
 def main(
     rows: Annotated[
         list[int] | None,
-        typer.Option(
-            min=1_000, help="Rows of a log; repeatable.", show_default="1 and 20 million"
-        ),
+        typer.Option(min=1_000, help="Rows of a log; repeatable.", show_default="1 and 20 million"),
     ] = None,
     users: Annotated[int, typer.Option(min=1, help="Users that are predicted.")] = USERS,
     config: ConfigOption = Path("benchmarks/configs/scale.yaml"),

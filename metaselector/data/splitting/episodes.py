@@ -18,6 +18,9 @@ from metaselector.data.splitting.lists import first_lists, list_start, whole_lis
 from metaselector.data.splitting.windows import boundaries
 
 NO_ROW = -1
+MOST_QUERY = 256
+"""Query rows per episode of :func:`window_episodes`, so that one user's many rows do not pad all
+others'."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,14 @@ class EpisodeRows:
             history_limits=limits,
             since=since,
         )
+
+    def some_users(self, most: int) -> EpisodeRows:
+        """The episodes of at most `most` users, drawn at random but the same in every call."""
+        users = np.unique(self.users)
+        if len(users) <= most:
+            return self
+        drawn = users[np.random.default_rng(0).permutation(len(users))[:most]]
+        return self.some(np.flatnonzero(np.isin(self.users, drawn)))
 
     def most_recent(self, sizes: Ints | int) -> EpisodeRows:
         """The episodes with only the most recent support rows of each user, in whole lists.
@@ -188,6 +199,9 @@ def window_episodes(
 ) -> EpisodeRows:
     """Take the window as the query set, and the latest rows before it as the support set.
 
+    A user with more than :data:`MOST_QUERY` rows in the window has several episodes with the same
+    support set, unless rows belong to lists or `query_size` is given.
+
     Args:
         dataset: the data set.
         window: start and end in percent of each user's rows.
@@ -206,9 +220,22 @@ def window_episodes(
     cut, stop = (boundaries(offsets, percent, users, lists) for percent in window)
     filled = stop > cut
     users, cut, stop = users[filled], cut[filled], stop[filled]
+    if query_size is None and lists is None and int((stop - cut).max(initial=0)) > MOST_QUERY:
+        return _in_parts(users, offsets[users], cut, stop, support_size)
     if query_size is not None:  # no wider than the widest window: padding is computed with
         query_size = min(query_size, int((stop - cut).max(initial=1)))
     return rows_around(users, offsets[users], cut, stop, support_size, query_size, lists)
+
+
+def _in_parts(users: Ints, first: Ints, cut: Ints, stop: Ints, support_size: int) -> EpisodeRows:
+    """As :func:`rows_around`, with as many episodes per user as their rows need."""
+    parts = -(-(stop - cut) // MOST_QUERY)
+    owner = np.repeat(np.arange(len(users)), parts)
+    number = np.arange(len(owner)) - np.repeat(np.cumsum(parts) - parts, parts)
+    start = cut[owner] + number * MOST_QUERY
+    query = rows_around(users[owner], start, start, stop[owner], 1, MOST_QUERY).query
+    support = rows_around(users, first, cut, stop, support_size, 1).support
+    return EpisodeRows(users[owner], support[owner], query, since=cut[owner])
 
 
 def sample_episodes(
