@@ -16,6 +16,7 @@ import pandas as pd
 from metaselector.common.errors import UserError
 from metaselector.common.files import write_text
 from metaselector.common.progress import Progress
+from metaselector.data.splitting.drawn import some_users
 from metaselector.data.splitting.episodes import window_episodes
 from metaselector.evaluate.alignment import PredictionTable
 from metaselector.evaluate.analysis.breakdown import best_on_valid, breakdown, improvements
@@ -158,7 +159,8 @@ def inner_steps(run: Run, progress: Progress) -> pd.DataFrame:
     trained = config.adapt.steps
     tried = sorted({*STEPS, trained}) if trained else [0]
     window = (config.split.valid, 100)
-    episodes = window_episodes(dataset, window, config.adapt.support_size).some_users(MOST_USERS)
+    every = window_episodes(dataset, window, config.adapt.support_size)
+    episodes = some_users(every, MOST_USERS)
     records = []
     work = len(config.seeds) * len(METASELECTORS) * len(tried)
     with progress.task("inner steps", work) as advance:
