@@ -19,6 +19,8 @@ Timed = Mapping[tuple[str, str, int], Sequence[Sequence[float]]]
 Trained = Mapping[tuple[str, int], Mapping[str, Any]]
 UNLIMITED = "unlimited"
 HALF = ("fp16", "bf16")
+SPARSE = "sparse"
+"""The default way."""
 AT = (2, 8, 64)
 """Numbers of workers to predict costs for."""
 
@@ -208,13 +210,14 @@ def summary(
         f"include the effect of training again; the row `{ALONE}` shows its size, as its gradients "
         "differ by rounding only.",
         "",
-        "| way | bytes | of dense | AUC | Δ AUC | Δ logloss |",
-        "| --- | ---: | ---: | ---: | ---: | ---: |",
+        "| way | bytes | of dense | of sparse | AUC | Δ AUC | Δ logloss |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
+    sparse = table.loc[table["way"] == SPARSE, "bytes_per_step"].max()
     for row in table.to_dict("records"):
-        size = ("", "") if row["way"] == ALONE else _size(row)
+        size = ("", "", "") if row["way"] == ALONE else _size(row, sparse)
         lines.append(
-            f"| `{row['way']}` | {size[0]} | {size[1]} | {row['auc']:.4f} | "
+            f"| `{row['way']}` | {size[0]} | {size[1]} | {size[2]} | {row['auc']:.4f} | "
             f"{_difference(row, 'auc')} | {_difference(row, 'logloss')} |"
         )
     lines += [
@@ -269,8 +272,11 @@ def summary(
     return "\n".join(lines)
 
 
-def _size(row: Mapping[Any, Any]) -> tuple[str, str]:
-    return f"{row['bytes_per_step']:,.0f}", f"{row['bytes_ratio']:.1%}".replace("%", " %")
+def _size(row: Mapping[Any, Any], sparse: float) -> tuple[str, str, str]:
+    """Bytes per step, and their share of what ``none`` and what ``sparse`` sends."""
+    sent = row["bytes_per_step"]
+    shares = [f"{share:.1%}".replace("%", " %") for share in (row["bytes_ratio"], sent / sparse)]
+    return f"{sent:,.0f}", shares[0], "" if math.isnan(sparse) else shares[1]
 
 
 def _difference(row: Mapping[Any, Any], metric: str) -> str:

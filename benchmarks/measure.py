@@ -73,10 +73,14 @@ def median(seconds: list[float]) -> float:
 
 
 class Cost(NamedTuple):
-    """Cost of a command: seconds, and peak memory in megabytes (10^6 bytes)."""
+    """Cost of a command: seconds, peak memory in megabytes (10^6 bytes), and processor seconds.
+
+    On a busy machine, processor seconds tell more than seconds.
+    """
 
     seconds: float
     peak_mb: float
+    cpu_seconds: float = 0.0
 
 
 def cost(command: Sequence[str]) -> Cost:
@@ -94,10 +98,10 @@ def cost(command: Sequence[str]) -> Cost:
         text=True,
         check=True,
     )
-    seconds, kilobytes, exit_code = done.stdout.split()
+    seconds, kilobytes, exit_code, cpu_seconds = done.stdout.split()
     if int(exit_code):
         raise UserError(f"`{shlex.join(command)}` failed: {done.stderr.strip()}")
-    return Cost(float(seconds), int(kilobytes) * 1024 / 1e6)
+    return Cost(float(seconds), int(kilobytes) * 1024 / 1e6, float(cpu_seconds))
 
 
 def held(key: str) -> int:

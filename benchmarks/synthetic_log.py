@@ -6,6 +6,7 @@ import itertools
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import pyarrow as pa
@@ -35,6 +36,8 @@ ROWS_PER_USER = 100
 ROWS_PER_ITEM = 400
 FEWEST = 5
 """Least number of rows per user."""
+HISTORY, CANDIDATES = 20, 5
+"""Rows of each user for prediction: labelled, and to predict."""
 
 FORMATS = ("csv", "parquet")
 CHUNK = 1_000_000
@@ -100,6 +103,30 @@ def write_log(directory: Path, rows: int, *, seed: int = 0, chunk: int = CHUNK) 
                     parquet.write_table(table)
 
 
+def write_users(directory: Path, users: int, rows: int, *, seed: int = 1) -> None:
+    """Write ``history.parquet`` and ``candidates.parquet`` of users 0 to `users` - 1.
+
+    Each has :data:`HISTORY` rows and :data:`CANDIDATES` later rows without a label, all after the
+    end of a log of `rows` rows. In a shorter log, some of the users are new.
+
+    Args:
+        rows: of the log that :func:`write_log` writes; it decides which items there are.
+    """
+    generator = np.random.default_rng(seed)
+    parts = _Parts.draw(rows, generator)
+    start = _START + _SPAN
+    with atomic_directory(directory) as folder:
+        for name, each, dropped in (
+            ("history", HISTORY, []),
+            ("candidates", CANDIDATES, ["clicked"]),
+        ):
+            numbers = np.repeat(np.arange(users, dtype=np.int32), each)
+            time = start + np.tile(np.arange(each), users)
+            start += each
+            table = parts.rows(numbers, time, generator).drop_columns(dropped)
+            pq.write_table(table, folder / f"{name}.parquet")
+
+
 def check_room(directory: Path, rows: int) -> None:
     """Raise :class:`UserError` if the disk of `directory` has no space for `rows` rows."""
     existing = next(path for path in (directory, *directory.absolute().parents) if path.exists())
@@ -118,29 +145,45 @@ def _yaml(format_: str) -> str:
 
 def _chunks(rows: int, chunk: int, generator: np.random.Generator) -> Iterator[pa.Table]:
     users = _users(rows, generator)
-    rate = generator.beta(2, 5, max(1, rows // ROWS_PER_ITEM))  # click rate of each item
-    words = {name: _words(name, count) for name, count in CARDINALITIES.items()}
-    tags = _tag_sets(generator)
+    parts = _Parts.draw(rows, generator)
     for start in range(0, rows, chunk):
         user = users[start : start + chunk]
+        time = _START + np.arange(start, start + len(user)) * _SPAN // rows
+        yield parts.rows(user, time, generator)
+
+
+class _Parts(NamedTuple):
+    """What rows are drawn from: the click rate of each item, words by feature, sets of tags."""
+
+    rate: NDArray[np.float64]
+    words: dict[str, pa.Array]
+    tags: pa.Array
+
+    @classmethod
+    def draw(cls, rows: int, generator: np.random.Generator) -> Self:
+        rate = generator.beta(2, 5, max(1, rows // ROWS_PER_ITEM))
+        words = {name: _words(name, count) for name, count in CARDINALITIES.items()}
+        return cls(rate, words, _tag_sets(generator))
+
+    def rows(self, user: NDArray[Any], time: Ints, generator: np.random.Generator) -> pa.Table:
         n = len(user)
-        item = _long_tail(len(rate), n, generator)
-        codes = {name: _long_tail(len(words[name]), n, generator) for name in words}
+        item = _long_tail(len(self.rate), n, generator)
+        codes = {name: _long_tail(len(words), n, generator) for name, words in self.words.items()}
         columns = {
             "user_id": pc.cast(pa.array(user), pa.string()),
             "item_id": pc.cast(pa.array(item), pa.string()),
-            "timestamp": pa.array(_START + np.arange(start, start + n) * _SPAN // rows),
-            "clicked": pa.array((generator.random(n) < rate[item]).astype(np.int8)),
-            **{name: words[name].take(pa.array(codes[name])) for name in words},
+            "timestamp": pa.array(time),
+            "clicked": pa.array((generator.random(n) < self.rate[item]).astype(np.int8)),
+            **{name: self.words[name].take(pa.array(codes[name])) for name in self.words},
             "price": pa.array(np.round(generator.lognormal(2, 1, n), 2)),
             "dwell": pa.array(np.round(generator.exponential(30, n), 1)),
             "bids": pa.array(generator.geometric(0.05, n).astype(np.float64)),
-            "tags": tags.take(pa.array(_long_tail(len(tags), n, generator))),
+            "tags": self.tags.take(pa.array(_long_tail(len(self.tags), n, generator))),
         }
         for name in ("creative", "price"):
             missing = pa.array(generator.random(n) < _MISSING)
             columns[name] = pc.if_else(missing, None, columns[name])
-        yield pa.table(columns)
+        return pa.table(columns)
 
 
 def _users(rows: int, generator: np.random.Generator) -> NDArray[np.int32]:

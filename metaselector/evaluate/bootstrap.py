@@ -15,12 +15,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from metaselector.common.errors import UserError, nearest
 from metaselector.common.progress import Progress, Silent
 from metaselector.data.interactions import Floats, Ints
-from metaselector.evaluate.alignment import LIST, by_seed
+from metaselector.evaluate.alignment import Predictions, by_seed, has_lists
 from metaselector.evaluate.checks import checked_rows
 from metaselector.evaluate.intervals import effective_users, interval
 from metaselector.evaluate.lists import METRICS as WITHIN_LISTS
@@ -28,11 +27,15 @@ from metaselector.evaluate.lists import list_rankings
 from metaselector.evaluate.losses import row_logloss, user_codes
 from metaselector.evaluate.ranking import METRICS as RANKINGS
 from metaselector.evaluate.ranking import user_rankings
-from metaselector.evaluate.weighted import Weighted, weighted_auc, weighted_mean
+from metaselector.evaluate.weighted import Weighted, linear_auc, weighted_auc, weighted_mean
 
 METRICS = ("auc", "logloss", *RANKINGS)
 """Metrics with intervals."""
 
+EXACT_USERS = 50_000
+"""With more users, AUC of resamples is computed to first order in the users' weights
+(:func:`metaselector.evaluate.weighted.linear_auc`), where what is left out is far below its
+spread."""
 _TOGETHER = 128
 """Resamples at a time. Their weights fit the processor's cache for up to ten thousand users."""
 _MOST_WEIGHTS = 2**24
@@ -70,7 +73,7 @@ class Resampled:
 
 
 def resample(
-    predictions: pd.DataFrame,
+    predictions: Predictions,
     metrics: Sequence[str],
     n_resamples: int,
     generator: np.random.Generator,
@@ -90,6 +93,7 @@ def resample(
         UserError: as :func:`metaselector.evaluate.alignment.align`, or a metric is unknown.
 
     Example:
+        >>> import pandas as pd
         >>> table = pd.DataFrame({"user": ["ann", "bob"] * 2, "row": [0, 1] * 2, "y": [1, 0] * 2})
         >>> table = table.assign(seed=0, task="label", model=["lr", "lr", "fm", "fm"])
         >>> table = table.assign(p=[0.6, 0.4, 0.9, 0.2])
@@ -244,7 +248,8 @@ def scorers(
     found = {}
     rows = np.bincount(codes, minlength=n_users).astype(np.float64)
     if "auc" in metrics:
-        found["auc"] = Scorer(weighted_auc(y, p, codes, n_users), rows)
+        of_auc = weighted_auc if n_users <= EXACT_USERS else linear_auc
+        found["auc"] = Scorer(of_auc(y, p, codes, n_users), rows)
     if "logloss" in metrics:
         losses = (row_logloss(y, of_model) for of_model in p)
         sums = [np.bincount(codes, weights=each, minlength=n_users) for each in losses]
@@ -266,11 +271,12 @@ def scorers(
     return found
 
 
-def metrics_of(predictions: pd.DataFrame) -> tuple[str, ...]:
+def metrics_of(predictions: Predictions) -> tuple[str, ...]:
     """Metrics with intervals that a long table has: those within lists need lists.
 
     Example:
+        >>> import pandas as pd
         >>> metrics_of(pd.DataFrame({"seed": [0]}))
         ('auc', 'logloss', 'gauc', 'ndcg_10', 'mrr')
     """
-    return (*METRICS, *WITHIN_LISTS) if LIST in predictions else METRICS
+    return (*METRICS, *WITHIN_LISTS) if has_lists(predictions) else METRICS

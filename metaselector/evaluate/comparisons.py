@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from metaselector.common.progress import Progress
+from metaselector.evaluate.alignment import Predictions, models_of
 from metaselector.evaluate.bootstrap import difference, metrics_of, resample
 
 TARGET = "metaselector"
@@ -67,7 +68,7 @@ class Comparison(NamedTuple):
 
 
 def compare(
-    predictions: pd.DataFrame,
+    predictions: Predictions,
     best_single: Mapping[int, str],
     n_resamples: int,
     progress: Progress | None = None,
@@ -102,7 +103,7 @@ def compare(
           model baseline  difference
         1    fm       lr       -0.35
     """
-    rows = [str(m) for m in predictions["model"].unique() if not m.startswith("oracle-")]
+    rows = [model for model in models_of(predictions) if not model.startswith("oracle-")]
     compared = _comparisons(rows, best_single)
     generator = np.random.default_rng(0)
     metrics = metrics_of(predictions)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from metaselector.common.errors import DataError
 from metaselector.common.files import atomic_file
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.raw.expansion import read_whole
-from metaselector.evaluate.alignment import LIST
+from metaselector.evaluate.alignment import LIST, Aligned, Predictions, PredictionTable, has_lists
 
 SCHEMA = pa.schema(
     {
@@ -31,6 +32,8 @@ LISTS = SCHEMA.append(pa.field(LIST, pa.int64()))  # position of the list among 
 """Schema of the long table of data with lists."""
 COLUMNS = tuple(SCHEMA.names)
 TASK = "label"
+PIECE = 2**20
+"""Rows of the long table that are in memory at a time."""
 _MEND = "run `metaselector evaluate` again"
 
 
@@ -67,12 +70,7 @@ def long_table(
         0     0    lr    0  0.2
         1     0    lr    1  0.9
     """
-    probabilities = np.asarray(p, dtype=np.float64)
-    if probabilities.shape != rows.shape:
-        raise ValueError(f"{model}: {probabilities.shape} predictions of {rows.shape} rows")
-    bad = ~((probabilities >= 0) & (probabilities <= 1))  # nan too
-    if bad.any():
-        raise ValueError(f"{model}: {bad.sum()} predictions are not in [0, 1]")
+    probabilities = _checked(model, rows, p)
     names = np.asarray(dataset.user_names, dtype=object)
     made = pd.DataFrame(
         {
@@ -85,9 +83,55 @@ def long_table(
             "p": probabilities,
         }
     )
+    lists = _lists(dataset, rows)
+    return made if lists is None else made.assign(list=lists)
+
+
+def aligned_rows(
+    dataset: EncodedDataset,
+    rows: NDArray[np.int64],
+    columns: Mapping[str, ArrayLike],
+    task: int = 0,
+) -> Aligned:
+    """The predictions of several models of one seed, each row stored once.
+
+    Args:
+        columns: probabilities ``[N]`` by model, in the order of `rows`; otherwise as
+            :func:`long_table`, whose errors it raises too.
+
+    Example:
+        >>> from metaselector.data.planted import planted_world
+        >>> dataset = planted_world(2, 5, 4, np.random.default_rng(0)).dataset
+        >>> found = aligned_rows(dataset, np.array([7, 0]), {"lr": [0.9, 0.2]})
+        >>> found.users.tolist(), found.p["lr"].tolist()  # in order of the source file
+        (['0', '1'], [0.2, 0.9])
+    """
+    sources = np.asarray(dataset.source_rows[rows], dtype=np.int64)
+    order = np.argsort(sources, kind="stable")
+    names, lists = np.asarray(dataset.user_names, dtype=object), _lists(dataset, rows)
+    return Aligned(
+        users=names[dataset.users[rows[order]]],
+        y=np.asarray(dataset.task_labels[rows[order], task], dtype=np.float64),
+        p={model: _checked(model, rows, p)[order] for model, p in columns.items()},
+        lists=None if lists is None else lists[order],
+        rows=sources[order],
+    )
+
+
+def _checked(model: str, rows: NDArray[np.int64], p: ArrayLike) -> NDArray[np.float64]:
+    probabilities = np.asarray(p, dtype=np.float64)
+    if probabilities.shape != rows.shape:
+        raise ValueError(f"{model}: {probabilities.shape} predictions of {rows.shape} rows")
+    bad = ~((probabilities >= 0) & (probabilities <= 1))  # nan too
+    if bad.any():
+        raise ValueError(f"{model}: {bad.sum()} predictions are not in [0, 1]")
+    return probabilities
+
+
+def _lists(dataset: EncodedDataset, rows: NDArray[np.int64]) -> NDArray[np.int64] | None:
     if dataset.list_offsets is None:
-        return made
-    return made.assign(list=np.searchsorted(dataset.list_offsets, rows, side="right") - 1)
+        return None
+    return np.searchsorted(dataset.list_offsets, rows, side="right") - 1
 
 
 def task_name(dataset: EncodedDataset, task: int) -> str:
@@ -96,8 +140,12 @@ def task_name(dataset: EncodedDataset, task: int) -> str:
     return TASK if len(tasks) == 1 else tasks[task]
 
 
-def save_predictions(predictions: pd.DataFrame, path: Path) -> None:
+def save_predictions(predictions: Predictions, path: Path) -> None:
     """Write the long table atomically as zstd-compressed Parquet.
+
+    Args:
+        predictions: the long table, or a :class:`~metaselector.evaluate.alignment.PredictionTable`,
+            of which a piece at a time becomes a long table.
 
     Example:
         >>> import tempfile
@@ -109,10 +157,52 @@ def save_predictions(predictions: pd.DataFrame, path: Path) -> None:
            seed model user  row   task    y    p
         0     0    lr  ann    0  label  1.0  0.9
     """
-    schema = LISTS if LIST in predictions else SCHEMA
-    table = pa.Table.from_pandas(predictions, schema=schema, preserve_index=False)
-    with atomic_file(path) as temporary:
-        parquet.write_table(table, temporary, compression="zstd")
+    schema = LISTS if has_lists(predictions) else SCHEMA
+    with (
+        atomic_file(path) as temporary,
+        parquet.ParquetWriter(temporary, schema, compression="zstd") as writer,
+    ):
+        if isinstance(predictions, PredictionTable):
+            write_grouped(writer, _pieces(predictions, schema))
+        else:
+            writer.write_table(
+                pa.Table.from_pandas(predictions, schema=schema, preserve_index=False)
+            )
+
+
+def write_grouped(writer: parquet.ParquetWriter, pieces: Iterable[pa.Table]) -> None:
+    """Write tables of at most :data:`PIECE` rows, small ones together."""
+    waiting: list[pa.Table] = []
+    for piece in pieces:
+        if waiting and sum(map(len, waiting)) + len(piece) > PIECE:
+            writer.write_table(pa.concat_tables(waiting))
+            waiting = []
+        waiting.append(piece)
+    if waiting:
+        writer.write_table(pa.concat_tables(waiting))
+
+
+def _pieces(predictions: PredictionTable, schema: pa.Schema) -> Iterator[pa.Table]:
+    """The long table, seed by seed and model by model."""
+    for seed, of in predictions.seeds.items():
+        rows = pa.array(of.known_rows, pa.int64())
+        users, y = pa.array(of.users, pa.string()), pa.array(of.y.astype(np.float32))
+        for model, p in of.p.items():
+            for start in range(0, len(p), PIECE):
+                part = slice(start, start + PIECE)
+                n = len(p[part])
+                columns = {
+                    "seed": pa.array(np.full(n, seed, dtype=np.int64)),
+                    "model": pa.array([model], pa.string()).take(pa.array(np.zeros(n, np.int8))),
+                    "user": users[part],
+                    "row": rows[part],
+                    "task": pa.array([predictions.task]).take(pa.array(np.zeros(n, np.int8))),
+                    "y": y[part],
+                    "p": pa.array(p[part]),
+                }
+                if of.lists is not None:
+                    columns[LIST] = pa.array(of.lists[part], pa.int64())
+                yield pa.table(columns, schema=schema)
 
 
 def load_predictions(path: Path) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from metaselector.common.errors import UserError
 from metaselector.data.interactions import Floats, Ints
-from metaselector.evaluate.alignment import Aligned, by_seed
+from metaselector.evaluate.alignment import Aligned, Predictions, PredictionTable, by_seed
 from metaselector.evaluate.bounds import HEADROOM, selection_bounds
 from metaselector.evaluate.checks import checked_value
 from metaselector.evaluate.lists import COLUMNS as OF_LISTS
@@ -49,7 +49,7 @@ ORACLE = "oracle-user"
 
 
 def score(
-    predictions: pd.DataFrame,
+    predictions: Predictions,
     *,
     dataset: str,
     protocol: str,
@@ -105,7 +105,7 @@ def score(
 
 def with_common_rows(
     results: pd.DataFrame,
-    predictions: pd.DataFrame,
+    predictions: Predictions,
     rows: NDArray[np.int64],
     best_single: Mapping[int, str],
     base_models: Sequence[str] = (),
@@ -121,7 +121,11 @@ def with_common_rows(
         `results` with the columns ``common_auc``, ``common_logloss``, ``common_users`` and
         ``common_test``. A bound that cannot be measured on these rows is left out.
     """
-    chosen = predictions[predictions["row"].isin(rows)]
+    chosen = (
+        predictions.of_rows(rows)
+        if isinstance(predictions, PredictionTable)
+        else predictions[predictions["row"].isin(rows)]
+    )
     common = score(
         chosen, dataset="", protocol="", best_single=best_single, base_models=base_models
     )
@@ -210,7 +214,7 @@ def _auc_and_logloss(aligned: Aligned, model: str) -> tuple[float, float]:
     return auc(aligned.y, p), logloss(aligned.y, p)
 
 
-def best_model_counts(predictions: pd.DataFrame, base_models: Sequence[str]) -> pd.DataFrame:
+def best_model_counts(predictions: Predictions, base_models: Sequence[str]) -> pd.DataFrame:
     """Count the users for whom each base model has the lowest logloss on their test rows.
 
     Args:

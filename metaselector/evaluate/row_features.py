@@ -22,11 +22,12 @@ class RowFeatures(NamedTuple):
     """Features by row and column.
 
     Attributes:
-        values: float64 ``[M, G]``, nan where a number is missing.
+        values: ``[M, G]``, nan where a number is missing; float32, which halves the memory, unless
+            an id needs float64.
         categorical: indices of the categorical columns.
     """
 
-    values: Floats
+    values: NDArray[np.floating]
     categorical: tuple[int, ...]
 
 
@@ -46,12 +47,14 @@ def row_features(
         rows: int64 ``[M]``, positions in the data set.
         history_limits: int64 ``[M]`` or None, as :meth:`EncodedDataset.batch` takes it.
     """
+    # Numbers are float32 in the data, and so are exact; whole numbers are up to 2^24.
+    exact = np.float32 if dataset.schema.num_ids < 2**24 else np.float64
     parts = []
     for start in range(0, max(len(rows), 1), _AT_ONCE):
         some = slice(start, start + _AT_ONCE)
         limits = None if history_limits is None else history_limits[some]
         ids, values = (slots.numpy() for slots in dataset.batch(rows[some], limits))
-        parts.append(_columns(dataset.schema, ids, values))
+        parts.append(_columns(dataset.schema, ids, values).astype(exact))
     return RowFeatures(np.concatenate(parts), _categorical(dataset.schema))
 
 
@@ -71,7 +74,7 @@ def row_table(dataset: EncodedDataset, rows: NDArray[np.int64]) -> tuple[pd.Data
         names += [f"{field.name}_{k}" for k in range(width)] if several else [field.name]
     values, categorical = row_features(dataset, rows, None)
     categories = [names[column] for column in categorical]
-    table = pd.DataFrame(values, columns=pd.Index(names))
+    table = pd.DataFrame(values.astype(np.float64), columns=pd.Index(names))
     return table.astype(dict.fromkeys(categories, "int64")), categories
 
 

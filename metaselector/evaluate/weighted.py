@@ -98,6 +98,68 @@ def weighted_auc(y: Floats, p: Floats, codes: Ints, n_users: int) -> Weighted:
     return area
 
 
+def linear_auc(y: Floats, p: Floats, codes: Ints, n_users: int) -> Weighted:
+    """AUC to first order in the weights, for many users.
+
+    With weights of mean 1, ``AUC + sum_u (w_u - 1) d_u``, where d_u is the derivative of
+    :func:`weighted_auc` by the weight of user u. What is left out shrinks with the number of
+    users U, while the spread over resamples shrinks with its square root. A weighting then costs a
+    product over users instead of a pass over all rows. Source: the infinitesimal jackknife, Efron,
+    "The Jackknife, the Bootstrap and Other Resampling Plans", SIAM 1982, chapter 6.
+
+    Args:
+        y, p, codes, n_users: as for :func:`weighted_auc`.
+
+    Returns:
+        nan for rows of a single class.
+
+    Example:
+        >>> y, codes = np.array([1.0, 0.0, 1.0]), np.array([0, 1, 1])
+        >>> auc = linear_auc(y, np.array([[0.5, 0.5, 0.9]]), codes, n_users=2)
+        >>> auc(np.ones((2, 1)))
+        array([[0.75]])
+    """
+    positive = y == 1
+    of_class = [np.bincount(codes[of], minlength=n_users) for of in (positive, ~positive)]
+    positives, negatives = (float(sizes.sum()) for sizes in of_class)
+    pairs = positives * negatives
+    if not pairs:
+        return lambda weights: np.full((len(p), weights.shape[1]), np.nan)
+    kept, inverse = _distinct(p)
+    areas, derivatives = [], []
+    for scores in p[kept]:
+        won = _won(positive, scores)
+        area = won[positive].sum() / pairs
+        areas.append(area)
+        of_users = np.bincount(codes, weights=won, minlength=n_users) / pairs
+        of_users -= area * (of_class[0] / positives + of_class[1] / negatives)
+        derivatives.append(of_users)
+    base, slopes = np.array(areas)[:, None], np.stack(derivatives)
+
+    def area_of(weights: Floats) -> Floats:
+        found: Floats = (base + _product(slopes, weights - 1))[inverse]
+        return found
+
+    return area_of
+
+
+def _won(positive: Flags, scores: Floats) -> Floats:
+    """For each row, how many rows of the other class it is in the right order with."""
+    order = np.argsort(scores, kind="stable")
+    ranked = scores[order]
+    upper = np.sort(scores[positive])
+    lower = np.sort(scores[~positive])
+    won = np.empty(len(scores))
+
+    def between(of: Floats) -> Floats:  # how many of them are below each row, ties one half
+        sides = (np.searchsorted(of, ranked, side) for side in ("left", "right"))
+        below: Floats = sum(sides) / 2  # type: ignore[assignment]
+        return below
+
+    won[order] = np.where(positive[order], between(lower), len(upper) - between(upper))
+    return won
+
+
 def _product(sums: Floats, weights: Floats) -> Floats:
     """Matrix product; torch's, since it uses no more threads than the settings say."""
     product: Floats = (torch.from_numpy(sums) @ torch.from_numpy(weights)).numpy()

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from pyarrow import parquet
 
 from metaselector.common.errors import DataError
 from metaselector.common.files import read_json
@@ -33,7 +34,12 @@ _NUMBERS = frozenset((
 
 
 def read_table(
-    path: Path, columns: Collection[str], mend: str = _MEND, *, optional: Collection[str] = ()
+    path: Path,
+    columns: Collection[str],
+    mend: str = _MEND,
+    *,
+    optional: Collection[str] = (),
+    narrow: bool = False,
 ) -> pd.DataFrame:
     """Read a ``.csv`` or ``.parquet`` file.
 
@@ -41,13 +47,15 @@ def read_table(
         columns: columns that must be present.
         mend: what to do about an error, for its message.
         optional: columns that are checked if they are present.
+        narrow: of ``.parquet``, read no columns but `columns`, and names as categories, which
+            saves memory in long tables.
 
     Raises:
         DataError: the file is missing or damaged, lacks a column, or has text instead of numbers.
     """
     try:
         frame = (
-            pd.read_parquet(path)
+            _read_parquet(path, columns if narrow else None)
             if path.suffix == ".parquet"
             # A model may be named NA; only empty cells are missing.
             else pd.read_csv(
@@ -71,6 +79,18 @@ def read_table(
         if problem:
             raise DataError(path, f"{problem}; {mend}", column=column)
     return frame
+
+
+def _read_parquet(path: Path, columns: Collection[str] | None) -> pd.DataFrame:
+    if columns is None:
+        return pd.read_parquet(path)
+    names = parquet.read_schema(path).names
+    words = [name for name in _NAMES if name in names]
+    return pd.DataFrame(
+        parquet.read_table(
+            path, columns=[name for name in columns if name in names], read_dictionary=words
+        ).to_pandas()
+    )
 
 
 def _problem(name: str, values: pd.Series) -> str | None:

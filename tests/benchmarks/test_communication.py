@@ -141,8 +141,8 @@ def test_all_of_it_as_a_page(timed: Any, table: pd.DataFrame) -> None:
     command = "python -m it"
     text = tables.summary(table, figures, timed, predicted, cost, default="sparse", command=command)
     assert "| `sparse` | 0.88 | 0.91 | 0.80 |" in text
-    assert "| `bf16` | 50 | 5.0 % | 0.7400 | −0.0100 [−0.0120, −0.0080] |" in text
-    assert "| `none` | 1,000 | 100.0 % | 0.7500 |  |  |" in text
+    assert "| `bf16` | 50 | 5.0 % | 16.7 % | 0.7400 | −0.0100 [−0.0120, −0.0080] |" in text
+    assert "| `none` | 1,000 | 100.0 % | 333.3 % | 0.7500 |  |  |" in text
     assert len(set(communication.WAYS) - set(communication.NOT_DRAWN)) <= len(style.CYCLE)
     made = cost_model.figure(cost, loads, 0.05, {"100 Mbit/s": 1e8})
     lines = made.axes[0].get_lines()

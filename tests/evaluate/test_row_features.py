@@ -75,7 +75,7 @@ def test_columns_by_hand(dataset: EncodedDataset) -> None:
         [0, 1, 0, 1, 1, 0, 0, 0, 0],
     ]
     np.testing.assert_array_equal(found.values, expected)
-    assert found.values.dtype == np.float64
+    assert found.values.dtype == np.float32
     assert found.categorical == (0,)
 
 

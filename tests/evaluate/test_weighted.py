@@ -13,7 +13,7 @@ from sklearn.metrics import log_loss, roc_auc_score
 from metaselector.data.interactions import Floats, Ints
 from metaselector.evaluate import weighted
 from metaselector.evaluate.bootstrap import scorers
-from metaselector.evaluate.weighted import weighted_auc, weighted_mean
+from metaselector.evaluate.weighted import linear_auc, weighted_auc, weighted_mean
 
 
 def _every_pair(y: Floats, p: Floats, codes: Ints, weights: Floats) -> float:
@@ -95,3 +95,43 @@ def test_one_class_and_nobody_are_nan() -> None:
     np.testing.assert_array_equal(found, [[1, np.nan, np.nan, np.nan]])
     assert np.isnan(weighted_auc(np.ones(2), p, codes, 2)(np.ones((2, 3)))).all()
     assert np.isnan(weighted_mean(np.array([[1.0, 0]]), np.array([1.0, 0]))(np.array([[0.0], [2]])))
+
+
+def test_the_linear_auc_is_the_tangent_of_the_exact_one() -> None:
+    rng = np.random.default_rng(0)
+    n, users = 300, 20
+    y = (rng.random(n) < 0.4).astype(np.float64)
+    p = np.round(rng.random((2, n)), 1)  # with ties
+    codes = np.concatenate([np.arange(users), rng.integers(users, size=n - users)])
+    exact, linear = weighted_auc(y, p, codes, users), linear_auc(y, p, codes, users)
+    ones = np.ones((users, 1))
+    np.testing.assert_allclose(linear(ones), exact(ones), rtol=1e-12)
+    # The exact one takes whole numbers: weights of 1000 and 1001 are a small step from equal ones.
+    for user in (0, 7):
+        moved = np.full((users, 1), 10_000.0)
+        moved[user] += 1
+        slope = (exact(moved) - exact(ones)) * 10_000
+        step = ones.copy()
+        step[user] += 1
+        np.testing.assert_allclose(linear(step) - linear(ones), slope, atol=2e-5)
+
+
+def test_the_linear_auc_of_resamples_is_close_for_many_users() -> None:
+    rng = np.random.default_rng(1)
+    n, users = 20_000, 4_000
+    codes = np.concatenate([np.arange(users), rng.integers(users, size=n - users)])
+    level = rng.normal(size=users)[codes]
+    y = (rng.random(n) < 1 / (1 + np.exp(-level))).astype(np.float64)
+    p = 1 / (1 + np.exp(-level - rng.normal(size=(2, n))))
+    weights = rng.multinomial(users, np.full(users, 1 / users), 200).T.astype(np.float64)
+    exact, linear = (auc(y, p, codes, users)(weights) for auc in (weighted_auc, linear_auc))
+    assert np.sqrt(((linear - exact) ** 2).mean()) < 0.05 * exact.std(axis=1).min()
+    # Differences between models are what is tested.
+    gap = [each[0] - each[1] for each in (exact, linear)]
+    assert abs(gap[0].std() / gap[1].std() - 1) < 0.02
+
+
+def test_the_linear_auc_of_one_class_is_nan() -> None:
+    found = linear_auc(np.ones(3), np.full((2, 3), 0.5), np.arange(3), 3)(np.ones((3, 4)))
+    assert found.shape == (2, 4)
+    assert np.isnan(found).all()

@@ -15,9 +15,11 @@ from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.interactions import Ints
 from metaselector.data.splitting.hours import hours_of
 from metaselector.data.splitting.lists import first_lists, list_start, whole_lists
-from metaselector.data.splitting.windows import boundaries
+from metaselector.data.splitting.windows import boundaries, parts_of
 
 NO_ROW = -1
+MOST_QUERY = 256
+"""Query rows per episode of a whole window, so that one user's many rows do not pad all others'."""
 
 
 @dataclass(frozen=True)
@@ -188,6 +190,9 @@ def window_episodes(
 ) -> EpisodeRows:
     """Take the window as the query set, and the latest rows before it as the support set.
 
+    A user with more than :data:`MOST_QUERY` such rows has several episodes with the same support
+    set, unless rows belong to lists or `query_size` is given.
+
     Args:
         dataset: the data set.
         window: start and end in percent of each user's rows.
@@ -206,7 +211,12 @@ def window_episodes(
     cut, stop = (boundaries(offsets, percent, users, lists) for percent in window)
     filled = stop > cut
     users, cut, stop = users[filled], cut[filled], stop[filled]
-    if query_size is not None:  # no wider than the widest window: padding is computed with
+    if query_size is None and lists is None and int((stop - cut).max(initial=0)) > MOST_QUERY:
+        support = rows_around(users, offsets[users], cut, stop, support_size, 1).support
+        owner, start = parts_of(cut, stop, MOST_QUERY)
+        query = rows_around(users[owner], start, start, stop[owner], 1, MOST_QUERY).query
+        return EpisodeRows(users[owner], support[owner], query, since=cut[owner])
+    if query_size is not None:  # no wider than the widest window
         query_size = min(query_size, int((stop - cut).max(initial=1)))
     return rows_around(users, offsets[users], cut, stop, support_size, query_size, lists)
 
@@ -246,11 +256,8 @@ def load_rows(dataset: EncodedDataset, rows: Ints, history_limits: Ints | None =
     limits = (
         None if history_limits is None else np.broadcast_to(history_limits[:, None], rows.shape)
     )
-    batch, mask, labels = (
-        dataset.scored_batch(rows, limits),
-        torch.from_numpy(present),
-        dataset.label(rows),
-    )
+    batch, labels = dataset.scored_batch(rows, limits), dataset.label(rows)
+    mask = torch.from_numpy(present)
     if labels.ndim > mask.ndim:
         labels = labels.masked_fill(~mask.unsqueeze(-1), torch.nan)
     else:

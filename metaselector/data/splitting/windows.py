@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from metaselector.data.interactions import Ints
 from metaselector.data.splitting.lists import list_start
 
 
@@ -154,3 +155,20 @@ def row_draws(
 
 def _hashed(names: Sequence[str], seed: int) -> NDArray[np.uint64]:
     return pd.util.hash_array(np.array(names, dtype=object), hash_key=f"{seed:016d}")
+
+
+def parts_of(cut: Ints, stop: Ints, most: int) -> tuple[Ints, Ints]:
+    """Divide rows ``[cut, stop)`` of U users into parts of at most `most` rows.
+
+    Returns:
+        int64 ``[P]``: whose each part is, from 0 to U - 1, and its first row.
+
+    Example:
+        >>> owner, start = parts_of(np.array([0, 10]), np.array([5, 11]), most=2)
+        >>> owner.tolist(), start.tolist()
+        ([0, 0, 0, 1], [0, 2, 4, 10])
+    """
+    parts = -(-(stop - cut) // most)
+    owner = np.repeat(np.arange(len(cut)), parts)
+    number = np.arange(len(owner)) - np.repeat(np.cumsum(parts) - parts, parts)
+    return owner, cut[owner] + number * most

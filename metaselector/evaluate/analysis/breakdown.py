@@ -11,7 +11,7 @@ from scipy.stats import bootstrap
 
 from metaselector.common.errors import UserError
 from metaselector.data.interactions import Floats
-from metaselector.evaluate.alignment import by_seed
+from metaselector.evaluate.alignment import Predictions, by_seed, compact, models_of
 from metaselector.evaluate.analysis.bins import quantile_bins
 from metaselector.evaluate.analysis.row_facts import FACTS, USER_FACTS
 from metaselector.evaluate.intervals import LEVEL, effective_users, expanded
@@ -22,7 +22,7 @@ BINS = 5
 _AT_ONCE = 2**24  # resampled numbers, 128 MiB
 
 
-def best_on_valid(valid: pd.DataFrame) -> dict[int, str]:
+def best_on_valid(valid: Predictions) -> dict[int, str]:
     """By seed, the base model with the lowest logloss on *valid*.
 
     Args:
@@ -35,7 +35,7 @@ def best_on_valid(valid: pd.DataFrame) -> dict[int, str]:
 
 
 def improvements(
-    predictions: pd.DataFrame, best_single: Mapping[int, str], models: Collection[str]
+    predictions: Predictions, best_single: Mapping[int, str], models: Collection[str]
 ) -> pd.DataFrame:
     """Logloss of the best single model minus that of each of `models`, for each test row.
 
@@ -47,15 +47,20 @@ def improvements(
     Returns:
         Indexed by ``row`` and ``user``; one column per model, averaged over seeds, in nats.
     """
-    wanted = predictions[predictions["model"].isin({*models, *best_single.values()})]
-    losses = wanted.assign(loss=row_logloss(wanted["y"], wanted["p"])).pivot(
-        index=["seed", "row", "user"], columns="model", values="loss"
-    )
-    present = [model for model in dict.fromkeys(predictions["model"]) if model in models]
+    table = compact(predictions)
+    present = [model for model in models_of(table) if model in models]
     parts = []
     for seed, best in best_single.items():
-        of_seed = losses.xs(seed, level="seed")
-        parts.append(-of_seed[present].sub(of_seed[best], axis=0))
+        of = table.seeds[seed]
+        baseline = row_logloss(of.y, of.of(best))
+        columns = {
+            model: baseline - row_logloss(of.y, of.p[model]) if model in of.p else math.nan
+            for model in present
+        }
+        index = pd.MultiIndex.from_arrays([of.known_rows, of.users], names=["row", "user"])
+        parts.append(pd.DataFrame(columns, index=index))
+    if len(parts) == 1:
+        return parts[0]
     return pd.concat(parts).groupby(level=["row", "user"]).mean()
 
 

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from scipy.special import logit
 from sklearn.linear_model import LogisticRegression
 
-from metaselector.evaluate.alignment import by_seed
+from metaselector.evaluate.alignment import Predictions, by_seed
 from metaselector.evaluate.analysis.bins import quantile_bins
 from metaselector.evaluate.checks import checked_rows
 from metaselector.evaluate.metrics import auc
@@ -34,7 +34,7 @@ class Calibration(NamedTuple):
     errors: pd.DataFrame
 
 
-def calibration(predictions: pd.DataFrame) -> Calibration:
+def calibration(predictions: Predictions) -> Calibration:
     """Reliability curves, ECE, and slope and intercept of every model of every seed.
 
     Args:

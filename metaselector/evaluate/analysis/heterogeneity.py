@@ -17,7 +17,7 @@ import pandas as pd
 from scipy.stats import spearmanr
 from sklearn.metrics import cohen_kappa_score
 
-from metaselector.evaluate.alignment import Aligned, by_seed
+from metaselector.evaluate.alignment import Aligned, Predictions, compact, models_of
 from metaselector.evaluate.losses import user_codes, user_losses
 from metaselector.evaluate.results import best_model_counts
 
@@ -46,7 +46,7 @@ class Heterogeneity(NamedTuple):
 
 
 def heterogeneity(
-    valid: pd.DataFrame, test: pd.DataFrame, base_models: Sequence[str]
+    valid: Predictions, test: Predictions, base_models: Sequence[str]
 ) -> Heterogeneity:
     """Compare base models user by user, within and between windows.
 
@@ -59,19 +59,18 @@ def heterogeneity(
     Raises:
         UserError: a base model has no predictions.
     """
+    valid, test = compact(valid), compact(test)
     best = [_best("valid", TRAIN, valid, base_models)]
     pairs = []
     for fitted_on in FITTED_ON:
         suffix = "" if fitted_on == REFIT else "-train"
         columns = {f"{model}{suffix}": model for model in base_models}
-        if fitted_on == TRAIN and columns.keys() - set(test["model"]):
+        if fitted_on == TRAIN and columns.keys() - set(models_of(test)):
             continue
-        mine = test[test["model"].isin(columns)]
-        mine = mine.assign(model=mine["model"].map(columns))
+        mine = test.only(columns)
         best.append(_best("test", fitted_on, mine, base_models))
-        on_valid = dict(by_seed(valid))
-        for seed, aligned in by_seed(mine):
-            windows = (advantages(each, base_models) for each in (on_valid[seed], aligned))
+        for seed, aligned in mine.seeds.items():
+            windows = (advantages(each, base_models) for each in (valid.seeds[seed], aligned))
             pairs.append(_compare(seed, fitted_on, *windows))
     tables = [pd.concat(frames, ignore_index=True) for frames in zip(*pairs, strict=True)]
     return Heterogeneity(pd.concat(best, ignore_index=True), *tables)
@@ -88,7 +87,7 @@ def advantages(aligned: Aligned, base_models: Sequence[str]) -> pd.DataFrame:
 
 
 def _best(
-    window: str, fitted_on: str, predictions: pd.DataFrame, base_models: Sequence[str]
+    window: str, fitted_on: str, predictions: Predictions, base_models: Sequence[str]
 ) -> pd.DataFrame:
     counts = best_model_counts(predictions, base_models)
     counts.insert(1, "window", window)

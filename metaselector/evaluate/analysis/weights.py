@@ -21,7 +21,7 @@ def weight_summary(weights: pd.DataFrame) -> pd.DataFrame:
         ``seed, model, base_model, mean, std`` and the quantiles ``q05`` to ``q95``.
     """
     keys = ["seed", "model", "base_model"]
-    groups = weights.groupby(keys, sort=False)["weight"]
+    groups = weights.groupby(keys, sort=False, observed=True)["weight"]
     quantiles = groups.quantile(np.array(QUANTILES)).unstack()
     quantiles.columns = pd.Index([f"q{100 * q:02.0f}" for q in QUANTILES])
     spread = pd.DataFrame({"mean": groups.mean(), "std": groups.std()})
@@ -42,7 +42,9 @@ def user_entropy(weights: pd.DataFrame) -> pd.DataFrame:
     """
     most = math.log(weights["base_model"].nunique())
     parts = weights.assign(entropy=entr(weights["weight"].astype(np.float64)))
-    rows = parts.groupby(["seed", "model", "user", "row"], sort=False)["entropy"].sum()
+    rows = parts.groupby(["seed", "model", "user", "row"], sort=False, observed=True)[
+        "entropy"
+    ].sum()
     rows = rows / most if most else rows * math.nan
-    by_user = rows.groupby(["seed", "model", "user"], sort=False)
+    by_user = rows.groupby(["seed", "model", "user"], sort=False, observed=True)
     return by_user.agg(entropy="mean", rows="size").reset_index()

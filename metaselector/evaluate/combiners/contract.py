@@ -25,8 +25,8 @@ class Predictions:
         users: ``[M]``, strings or integers.
         order: ``[M]``, distinct; sorts the rows of a user by time.
         y: ``[M]``, 0 or 1, kept as float64; None for rows to predict, to hide their labels.
-        features: features of the rows, ``[M, G]``, kept as float64, nan where missing, or None; see
-            :func:`metaselector.evaluate.row_features.row_features`.
+        features: features of the rows, ``[M, G]``, float32 or float64, nan where missing, or None;
+            see :func:`metaselector.evaluate.row_features.row_features`.
         categorical: the columns of `features` that hold categories, numbered from 0.
 
     Raises:
@@ -45,7 +45,7 @@ class Predictions:
     users: NDArray[Any]
     order: NDArray[Any]
     y: Floats | None = None
-    features: Floats | None = None
+    features: NDArray[np.floating] | None = None
     categorical: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
@@ -54,7 +54,9 @@ class Predictions:
         if self.y is not None:
             kept["y"] = np.asarray(self.y, dtype=np.float64)
         if self.features is not None:
-            kept["features"] = np.asarray(self.features, dtype=np.float64)
+            features = np.asarray(self.features)
+            small = features.dtype == np.float32  # half the memory
+            kept["features"] = features if small else features.astype(np.float64, copy=False)
         for name, value in kept.items():
             if value.ndim != 1 + (name in ("base", "features")) or len(value) != len(kept["base"]):
                 raise ValueError(f"{name} {value.shape} does not match base {kept['base'].shape}")

@@ -20,6 +20,11 @@ from metaselector.evaluate.losses import row_logloss
 FOLDS = 5
 CS = tuple(10.0**power for power in range(-4, 4))
 """Candidates for the inverse strength of the L2 penalty, the most cautious first."""
+MOST_ROWS = 200_000
+"""Rows that stacking is fitted on, of users drawn at random, if there are more: few weights and
+small trees need no more, and cross-validation repeats each fit."""
+_AT_ONCE = 2**18
+"""Rows that trees predict at a time, to limit memory."""
 ROUNDS, PATIENCE = 500, 25
 """Maximum number of trees, and trees without a better loss before stopping."""
 _TREES = {
@@ -46,7 +51,8 @@ class StackingLogistic:
     """
 
     def fit(self, fitting: Predictions) -> Self:
-        """Choose C, then fit on all rows."""
+        """Choose C, then fit on all rows, or on :data:`MOST_ROWS` of them."""
+        fitting = some_rows(fitting)
         y = labelled(fitting)
         self._model: Any = None
         if one_class(y):
@@ -84,13 +90,14 @@ class StackingLightGBM:
         self._sees_features = features
 
     def fit(self, fitting: Predictions) -> Self:
-        """Choose the number of trees and their caution, then fit on all rows.
+        """Choose the number of trees and their caution, then fit on the same rows.
 
         Raises:
             ValueError: the trees use features, but the rows have none.
         """
         import lightgbm
 
+        fitting = some_rows(fitting)
         y = labelled(fitting)
         self._model: Any = None
         if one_class(y):
@@ -120,7 +127,12 @@ class StackingLightGBM:
         """float64 ``[N]``."""
         if self._model is None:
             return np.asarray(test.base.mean(axis=1))
-        return np.asarray(self._model.predict(self._seen(test)[0], num_threads=1))
+        place, found = np.arange(len(test.users)), []
+        for start in range(0, max(len(place), 1), _AT_ONCE):
+            few = (place >= start) & (place < start + _AT_ONCE)
+            seen, _ = self._seen(test.some(few, labels=False))
+            found.append(self._model.predict(seen, num_threads=1))
+        return np.concatenate(found)
 
     def _seen(self, rows: Predictions) -> tuple[Floats, list[int]]:
         """Inputs of the trees, ``[M, K]`` or ``[M, K + G]``, and their categorical columns."""
@@ -131,6 +143,17 @@ class StackingLightGBM:
             raise ValueError("these rows have no features")
         first = outputs.shape[1]
         return np.hstack([outputs, rows.features]), [first + column for column in rows.categorical]
+
+
+def some_rows(fitting: Predictions) -> Predictions:
+    """All rows, or those of as many users as have :data:`MOST_ROWS`, the same in every call."""
+    if len(fitting.users) <= MOST_ROWS:
+        return fitting
+    codes, names = pd.factorize(fitting.users, sort=True)
+    drawn = np.random.default_rng(0).permutation(len(names))
+    most = np.searchsorted(np.cumsum(np.bincount(codes)[drawn]), MOST_ROWS, side="right")
+    kept = np.isin(codes, drawn[: max(int(most), 1)])
+    return fitting.some(kept, labels=True)
 
 
 def one_class(y: Floats) -> bool:

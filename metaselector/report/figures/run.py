@@ -40,7 +40,7 @@ class _Source(NamedTuple):
 
     def read(self, folder: Path) -> pd.DataFrame:
         """The rows to show; raises :class:`DataError` if the file is damaged or lacks a column."""
-        return self.shown(read_table(folder / self.file, self.columns))
+        return self.shown(read_table(folder / self.file, self.columns, narrow=True))
 
 
 _RATE_COLUMNS = ("seed", "model", "epoch", "parameter", "group", "mean", "low", "high")
@@ -52,9 +52,7 @@ FIGURES = {
     "support_sizes": _Source(support_sizes, SUPPORT_FILE, SUPPORT_COLUMNS),
     "support_curve": _Source(support_curve, CURVE_DIFFERENCES_FILE, DIFFERENCE_COLUMNS),
     "heterogeneity": _Source(heterogeneity, "best_counts.csv", ("seed", "model", "users", "share")),
-    "weights": _Source(
-        weights, "weights.parquet", ("seed", "model", "user", "row", "base_model", "weight")
-    ),
+    "weights": _Source(weights, "weights.parquet", ("model", "base_model", "weight")),
     "learning_curves": _Source(
         learning_curves,
         "history.csv",

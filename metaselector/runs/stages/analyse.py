@@ -16,7 +16,9 @@ import pandas as pd
 from metaselector.common.errors import UserError
 from metaselector.common.files import write_text
 from metaselector.common.progress import Progress
+from metaselector.data.splitting.drawn import some_users
 from metaselector.data.splitting.episodes import window_episodes
+from metaselector.evaluate.alignment import PredictionTable
 from metaselector.evaluate.analysis.breakdown import best_on_valid, breakdown, improvements
 from metaselector.evaluate.analysis.calibration import calibration
 from metaselector.evaluate.analysis.heterogeneity import heterogeneity
@@ -25,7 +27,8 @@ from metaselector.evaluate.analysis.training_records import cost_curves, equal_c
 from metaselector.evaluate.analysis.weights import user_entropy, weight_summary
 from metaselector.evaluate.combiners import COMBINERS
 from metaselector.evaluate.metrics import auc
-from metaselector.evaluate.predictions import load_predictions
+from metaselector.evaluate.selector_weights import FILE, by_selector
+from metaselector.evaluate.table_file import load_table
 from metaselector.meta.variants import Variant
 from metaselector.report.analysis_summary import write_analysis_summary
 from metaselector.report.figures.analysis import write_analysis_figures
@@ -35,6 +38,8 @@ from metaselector.runs.run import Run
 
 STEPS = (0, 1, 3, 5, 10)
 """Numbers of inner steps to predict with, besides the number the run was trained with."""
+MOST_USERS = 10_000
+"""Users of *test*, drawn at random, whose inner steps are measured, if there are more."""
 METASELECTORS: tuple[Variant, ...] = ("metaselector-simplified", "metaselector")
 
 
@@ -77,12 +82,11 @@ def analyse(run: Run, progress: Progress) -> list[Path]:
 def from_files(run: Run, progress: Progress) -> dict[str, pd.DataFrame]:
     """Return every table except that of the inner steps, by name."""
     directory, config = run.directory, run.config
-    test = load_predictions(directory / "predictions.parquet")
-    valid = load_predictions(directory / "valid_predictions.parquet")
+    test = load_table(directory / "predictions.parquet")
+    valid = load_table(directory / "valid_predictions.parquet")
     recorded = {
         name: read_table(directory / FIGURES[figure].file, FIGURES[figure].columns)
         for name, figure in (
-            ("weights", "weights"),
             ("history", "learning_curves"),
             ("rates", "learned_rates"),
         )
@@ -97,10 +101,7 @@ def from_files(run: Run, progress: Progress) -> dict[str, pd.DataFrame]:
     with progress.task("users, weights, improvements, calibration", 4) as advance:
         users = heterogeneity(valid, test, list(config.base_models))
         advance()
-        weights = {
-            "weights": weight_summary(recorded["weights"]),
-            "entropy": user_entropy(recorded["weights"]),
-        }
+        weights = _weights(directory / FILE)
         advance()
         improved = _breakdown(run, valid, test, facts)
         advance()
@@ -122,8 +123,15 @@ def from_files(run: Run, progress: Progress) -> dict[str, pd.DataFrame]:
     }
 
 
+def _weights(path: Path) -> dict[str, pd.DataFrame]:
+    """Return the tables of the selectors' weights, made selector by selector."""
+    parts = [(weight_summary(table), user_entropy(table)) for table in by_selector(path)]
+    named = zip(("weights", "entropy"), zip(*parts, strict=True), strict=True)
+    return {name: pd.concat(tables, ignore_index=True) for name, tables in named}
+
+
 def _breakdown(
-    run: Run, valid: pd.DataFrame, test: pd.DataFrame, facts: pd.DataFrame
+    run: Run, valid: PredictionTable, test: PredictionTable, facts: pd.DataFrame
 ) -> pd.DataFrame:
     """Return improvements, per bin, of both MetaSelectors and of the strongest simple combiner."""
     best_single = best_on_valid(valid)
@@ -139,6 +147,8 @@ def _breakdown(
 def inner_steps(run: Run, progress: Progress) -> pd.DataFrame:
     """Return AUC and logloss on *test* with fewer or more inner steps than in training.
 
+    They are of :data:`MOST_USERS` users at most.
+
     Fewer steps use the first learned ones; more steps repeat the last one.
 
     Returns:
@@ -149,7 +159,8 @@ def inner_steps(run: Run, progress: Progress) -> pd.DataFrame:
     trained = config.adapt.steps
     tried = sorted({*STEPS, trained}) if trained else [0]
     window = (config.split.valid, 100)
-    episodes = window_episodes(dataset, window, config.adapt.support_size)
+    every = window_episodes(dataset, window, config.adapt.support_size)
+    episodes = some_users(every, MOST_USERS)
     records = []
     work = len(config.seeds) * len(METASELECTORS) * len(tried)
     with progress.task("inner steps", work) as advance:

@@ -18,19 +18,21 @@ import pandas as pd
 
 from metaselector.common.errors import ConfigError
 from metaselector.common.extras import install_extra
-from metaselector.common.files import atomic_file, write_text
+from metaselector.common.files import write_text
 from metaselector.common.progress import Progress
 from metaselector.config import Config
 from metaselector.config.plugins.kinds import METRICS
 from metaselector.data.splitting.protocol import WINDOWS, EvaluationSplit
+from metaselector.evaluate.alignment import PredictionTable
 from metaselector.evaluate.combiners import OPTIONAL, usable_combiners
 from metaselector.evaluate.comparisons import compare
 from metaselector.evaluate.lists import COLUMNS as OF_LISTS
 from metaselector.evaluate.metrics import Metric
 from metaselector.evaluate.plugin_metric import metric_of_plugin
-from metaselector.evaluate.predictions import save_predictions
+from metaselector.evaluate.predictions import save_predictions, task_name
 from metaselector.evaluate.results import COLUMNS as RESULT_COLUMNS
 from metaselector.evaluate.results import best_model_counts, score, with_common_rows
+from metaselector.evaluate.selector_weights import FILE, save_weights
 from metaselector.meta.adapt.adaptation import is_number
 from metaselector.meta.parameters import PHI
 from metaselector.runs.run import Run
@@ -161,9 +163,13 @@ def _write_task(
     progress: Progress,
 ) -> pd.DataFrame:
     """Write the files of one split and task; `parts` has one element per seed."""
-    predictions = pd.concat([part.predictions for part in parts], ignore_index=True)
-    weights = pd.concat([part.weights for part in parts], ignore_index=True)
-    best_single = dict(zip(run.config.seeds, (part.best_single for part in parts), strict=True))
+    seeds = run.config.seeds
+    task = task_name(run.dataset, run.task_folders.index(task_folder))
+    predictions, valid = (
+        PredictionTable(dict(zip(seeds, of, strict=True)), task)
+        for of in ([p.predictions for p in parts], [p.valid_predictions for p in parts])
+    )
+    best_single = dict(zip(seeds, (part.best_single for part in parts), strict=True))
     base_models = list(run.config.base_models)
     dataset = run.dataset.schema.dataset
     results = score(
@@ -176,10 +182,8 @@ def _write_task(
     )
     folder = PurePosixPath(task_folder) / evaluation_split.folder
     save_predictions(predictions, run.directory / folder / "predictions.parquet")
-    valid = pd.concat([part.valid_predictions for part in parts], ignore_index=True)
     save_predictions(valid, run.directory / folder / "valid_predictions.parquet")
-    with atomic_file(run.directory / folder / "weights.parquet") as temporary:
-        weights.to_parquet(temporary, compression="zstd", index=False)
+    save_weights(run.directory / folder / FILE, [part.weights for part in parts], base_models)
     _write_csv(run, f"{folder}/results", results)
     differences = compare(predictions, best_single, run.config.evaluate.resamples, progress)
     _write_csv(run, f"{folder}/differences", differences)

@@ -7,17 +7,18 @@ from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple, Self
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from metaselector.config import TABLE_ROWS
 from metaselector.data.splitting.episodes import EpisodeRows
 from metaselector.data.splitting.protocol import EvaluationSplit, Window
 from metaselector.evaluate import oracles
+from metaselector.evaluate.alignment import Aligned, concatenated
 from metaselector.evaluate.combiners import Combiner, PerUser, Predictions, usable_combiners
 from metaselector.evaluate.losses import row_logloss
-from metaselector.evaluate.predictions import long_table
+from metaselector.evaluate.predictions import aligned_rows
 from metaselector.evaluate.row_features import RowFeatures, row_features
+from metaselector.evaluate.selector_weights import SelectorWeights
 from metaselector.meta.adapted import WindowPredictions
 from metaselector.meta.variants import Variant, kind_of
 from metaselector.runs.run import Run
@@ -34,7 +35,7 @@ class Outputs:
         episodes: int64 ``[n]``, which episode a row belongs to; new users may have several.
         base: probabilities, float64 ``[n, K, T]``.
         labels: float32 ``[n, T]``, nan where a task is not observed.
-        features: features of the rows, for stacking.
+        features: features of the rows, for stacking; None where nothing is stacked.
     """
 
     rows: NDArray[np.int64]
@@ -42,7 +43,7 @@ class Outputs:
     episodes: NDArray[np.int64]
     base: NDArray[np.float64]
     labels: NDArray[np.float32]
-    features: RowFeatures
+    features: RowFeatures | None
 
     def of(self, task: int, *, by_episode: bool = False) -> Predictions:
         """Return the predictions of the rows in which a task is observed.
@@ -50,15 +51,16 @@ class Outputs:
         Args:
             by_episode: name the episode of a row as its user.
         """
-        seen = ~np.isnan(self.labels[:, task])
+        observed = ~np.isnan(self.labels[:, task])
+        seen = slice(None) if observed.all() else observed  # a slice copies nothing
         y = self.labels[seen, task].astype(np.float64)
         return Predictions(
             self.base[seen, :, task],
             (self.episodes if by_episode else self.users)[seen],
             order=self.rows[seen],
             y=y,
-            features=self.features.values[seen],
-            categorical=self.features.categorical,
+            features=None if self.features is None else self.features.values[seen],
+            categorical=() if self.features is None else self.features.categorical,
         )
 
 
@@ -66,16 +68,15 @@ class SeedEvaluation(NamedTuple):
     """The evaluation of one task with one seed.
 
     Attributes:
-        predictions: predictions of *test*, in long format.
-        valid_predictions: predictions of *valid* by the base models fitted on *train* alone, in
-            long format.
-        weights: ``seed, model, user, row, base_model, weight``.
+        predictions: predictions of *test*.
+        valid_predictions: predictions of *valid* by the base models fitted on *train* alone.
+        weights: of the selectors on *test*.
         best_single: the single model with the lowest logloss on *valid*.
     """
 
-    predictions: pd.DataFrame
-    valid_predictions: pd.DataFrame
-    weights: pd.DataFrame
+    predictions: Aligned
+    valid_predictions: Aligned
+    weights: SelectorWeights
     best_single: str
 
 
@@ -84,13 +85,20 @@ def joined(parts: Sequence[SeedEvaluation]) -> SeedEvaluation:
 
     Rows of *valid* that several share count once.
     """
-    predictions, valid, weights = (
-        pd.concat(tables, ignore_index=True) for tables in list(zip(*parts, strict=True))[:3]
+    valid = concatenated([part.valid_predictions for part in parts])
+    mean = {name: row_logloss(valid.y, p).mean() for name, p in valid.p.items()}
+    weights = [part.weights for part in parts]
+    return SeedEvaluation(
+        concatenated([part.predictions for part in parts]),
+        valid,
+        SelectorWeights(
+            weights[0].seed,
+            np.concatenate([each.users for each in weights]),
+            np.concatenate([each.rows for each in weights]),
+            {name: np.concatenate([each.of[name] for each in weights]) for name in weights[0].of},
+        ),
+        min(mean, key=mean.__getitem__),
     )
-    valid = valid.drop_duplicates(["model", "row"], ignore_index=True)
-    losses = valid.assign(loss=row_logloss(valid["y"], valid["p"]))
-    mean = losses.groupby("model", sort=False)["loss"].mean()
-    return SeedEvaluation(predictions, valid, weights, str(mean.idxmin()))
 
 
 class SeedPredictions(NamedTuple):
@@ -117,7 +125,7 @@ def predict_seed(run: Run, evaluation_split: EvaluationSplit, seed: int) -> Seed
     return SeedPredictions(
         _outputs(run, "train", seed, evaluation_split.valid, "query"),
         _outputs(run, "full", seed, evaluation_split.test, "query"),
-        _outputs(run, "train", seed, evaluation_split.test, "query"),
+        _outputs(run, "train", seed, evaluation_split.test, "query", stacked=False),
         _outputs(run, "train", seed, evaluation_split.valid, "support") if is_unseen else None,
         _outputs(run, "full", seed, evaluation_split.test, "support") if is_unseen else None,
         {variant: _adapted(run, evaluation_split, seed, variant) for variant in run.variants},
@@ -163,31 +171,25 @@ def _evaluate_task(
     columns = {name: full[:, k] for k, name in enumerate(names)}
     columns |= {f"{name}-train": train_only.base[:, k] for k, name in enumerate(names)}
     columns |= {name: each.predict(unseen.unlabelled()) for name, each in combiners.items()}
-    weights = []
+    weights: dict[str, NDArray[np.float32]] = {}
     for variant, found in adapted.items():
         seen = np.isin(found.rows, test)  # where the task is observed
         several = found.probabilities.ndim > 1
         columns[variant] = found.probabilities[seen, task] if several else found.probabilities
         if kind_of(variant) != "user-finetuned":  # rivals hardly change weights
-            of_task = found.weights[seen, :, task] if several else found.weights
-            weights.append(_weights_table(run, seed, variant, test, of_task))
+            weights[variant] = found.weights[seen, :, task] if several else found.weights
     columns["oracle-sample"] = oracles.oracle_sample(y, full)[0]
     columns["oracle-user"] = oracles.oracle_user(y, full, unseen.users)[0]
     order = (*names, *(f"{name}-train" for name in names), *TABLE_ROWS)
-    tables = [
-        long_table(seed, model, dataset, test, columns[model], task)
-        for model in order
-        if model in columns
-    ]
-    valid_tables = [
-        long_table(seed, name, dataset, fitting.order, fitting.base[:, k], task)
-        for k, name in enumerate(names)
-    ]
+    shown = {model: columns[model] for model in order if model in columns}
     losses = row_logloss(fitting.labels()[:, None], fitting.base)  # [n_valid, K]
+    users = np.asarray(dataset.user_names, dtype=object)[dataset.users[test]]
     return SeedEvaluation(
-        pd.concat(tables, ignore_index=True),
-        pd.concat(valid_tables, ignore_index=True),
-        pd.concat(weights, ignore_index=True),
+        aligned_rows(dataset, test, shown, task),
+        aligned_rows(
+            dataset, fitting.order, {name: fitting.base[:, k] for k, name in enumerate(names)}, task
+        ),
+        SelectorWeights(seed, users, np.asarray(dataset.source_rows[test]), weights),
         names[int(losses.mean(axis=0).argmin())],
     )
 
@@ -247,29 +249,15 @@ def _outputs(
     seed: int,
     episodes: EpisodeRows,
     part: Literal["support", "query"],
+    *,
+    stacked: bool = True,
 ) -> Outputs:
     """Return what the base models of `window` predict for one part of the episodes."""
     dataset, (rows, limits) = run.dataset, episodes.flat(part)
     asked = part == "query"
     base = base_probabilities(run, window, seed, rows, limits, to_predict=asked)  # [n, K, T]
-    features = row_features(dataset.as_predicted if asked else dataset, rows, limits)
+    shown = dataset.as_predicted if asked else dataset
+    features = row_features(shown, rows, limits) if stacked else None
     users, labels = dataset.users[rows], dataset.task_labels[rows]
     owner = np.nonzero(getattr(episodes, part) >= 0)[0]
     return Outputs(rows, users, owner, base, labels, features)
-
-
-def _weights_table(
-    run: Run, seed: int, model: str, rows: NDArray[np.int64], weights: NDArray[np.float32]
-) -> pd.DataFrame:
-    dataset, names = run.dataset, list(run.config.base_models)
-    user_names = np.asarray(dataset.user_names, dtype=object)
-    return pd.DataFrame(
-        {
-            "seed": seed,
-            "model": model,
-            "user": np.repeat(user_names[dataset.users[rows]], len(names)),
-            "row": np.repeat(dataset.source_rows[rows], len(names)),
-            "base_model": np.tile(np.asarray(names, dtype=object), len(rows)),
-            "weight": weights.reshape(-1),  # [n, K] to [n * K]
-        }
-    )

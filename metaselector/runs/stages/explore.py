@@ -22,7 +22,8 @@ from metaselector.data.preparation.fitted_encoder import FittedEncoder
 from metaselector.data.preparation.titles import load_titles
 from metaselector.data.splitting.episodes import EpisodeRows, load_episodes
 from metaselector.evaluate.losses import row_logloss
-from metaselector.evaluate.predictions import load_predictions, task_name
+from metaselector.evaluate.predictions import task_name
+from metaselector.evaluate.table_file import load_table
 from metaselector.meta.variants import Variant
 from metaselector.report.page.users import ABOUT, FOLDER
 from metaselector.runs.run import Run
@@ -108,7 +109,8 @@ def _fingerprint(run: Run, most_users: int) -> dict[str, Any]:
         path = _predictions(run, task)
         if not path.exists():
             raise DataError(path, f"no predictions here; {_AGAIN}")
-        digests.append(hashlib.sha256(path.read_bytes()).hexdigest())
+        with path.open("rb") as file:
+            digests.append(hashlib.file_digest(file, "sha256").hexdigest())
     settings = run.config.model_dump(mode="json", exclude={"threads", "device", "evaluate"})
     text = json.dumps(settings, sort_keys=True)
     return {
@@ -175,14 +177,18 @@ class _Rows:
         rows = self._episodes.flat("query")[0]
         rows = rows[~np.isnan(dataset.task_labels[rows, task])]
         path = _predictions(self._run, task)
-        saved = load_predictions(path)
-        saved = saved[saved["seed"] == config.seeds[0]]
-        wide = saved.pivot(index="row", columns="model", values="p")
+        saved = load_table(path).seeds.get(config.seeds[0])
         names = list(config.base_models)
         sources = dataset.source_rows[rows]
-        if not {*names, EXPLORED} <= set(wide.columns) or not np.isin(sources, wide.index).all():
+        if (
+            saved is None
+            or saved.rows is None
+            or not {*names, EXPLORED} <= set(saved.p)
+            or not np.isin(sources, saved.rows).all()
+        ):
             raise DataError(path, f"has different rows or models than the run; {_AGAIN}")
-        p = wide.loc[sources].reset_index(drop=True)
+        at = np.searchsorted(saved.rows, sources)
+        p = pd.DataFrame({model: of[at] for model, of in saved.p.items()})
         test = self._described(rows)
         test["at"] = rows
         test["task"] = task_name(dataset, task)

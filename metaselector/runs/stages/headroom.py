@@ -8,16 +8,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from metaselector.common.errors import UserError, nearest
+from metaselector.common.errors import DataError, UserError, nearest
 from metaselector.common.progress import Progress
 from metaselector.data.splitting.episodes import NO_ROW
 from metaselector.data.splitting.protocol import EvaluationSplit, Window
-from metaselector.evaluate.alignment import Aligned, align
+from metaselector.evaluate.alignment import Aligned
 from metaselector.evaluate.headroom_table import headroom_table, over_seeds, support_quantiles
-from metaselector.evaluate.predictions import load_predictions
+from metaselector.evaluate.table_file import load_table
 from metaselector.runs.run import Run
 from metaselector.runs.stages.base_outputs import base_probabilities
 
+_MEND = "run `metaselector evaluate` again"
 WINDOWS = {"test": "predictions.parquet", "valid": "valid_predictions.parquet"}
 
 
@@ -81,8 +82,10 @@ def _predictions(
     names = list(run.config.base_models)
     path = folder / WINDOWS[window]
     if path.exists():
-        table = load_predictions(path)
-        return align(table[(table["seed"] == seed) & table["model"].isin(names)])
+        table = load_table(path).only({name: name for name in names})
+        if seed not in table.seeds:
+            raise DataError(path, f"has no predictions of seed {seed}; {_MEND}")
+        return table.seeds[seed]
     on_test = window == "test"
     trained_on: Window = "full" if on_test else "train"
     episodes = split.test if on_test else split.valid

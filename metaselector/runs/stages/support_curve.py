@@ -10,6 +10,7 @@ import pandas as pd
 
 from metaselector.common.progress import Progress
 from metaselector.data.interactions import Floats, Ints
+from metaselector.data.splitting.drawn import some_users
 from metaselector.data.splitting.protocol import EvaluationSplit
 from metaselector.evaluate.support_curve import MODELS, NOT_ADAPTED, SIZES, SupportCurve
 from metaselector.meta.adapted import AdaptedModel, WindowPredictions
@@ -17,6 +18,9 @@ from metaselector.meta.variants import Variant
 from metaselector.runs.run import Run
 from metaselector.runs.stages.side_by_side import SideBySide
 
+MOST_USERS = 10_000
+"""Users of *test*, drawn at random, who are measured, if there are more: each of several models
+predicts all of them with every number of rows."""
 Point = tuple[int, str, int, Ints, Floats, Floats, Floats]
 """Arguments of :meth:`metaselector.evaluate.support_curve.SupportCurve.add`."""
 
@@ -90,7 +94,8 @@ def _predictions(run: Run, seed: int) -> Iterator[tuple[str, int, WindowPredicti
             model = models[split.name]
             if name == NOT_ADAPTED:
                 model = not_adapted(model)
-            yield name, n, model.predict(run.dataset, run.protocol.test_episodes(n))
+            episodes = some_users(run.protocol.test_episodes(n), MOST_USERS)
+            yield name, n, model.predict(run.dataset, episodes)
 
 
 def _split_of(run: Run, n: int) -> EvaluationSplit:

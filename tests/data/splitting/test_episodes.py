@@ -178,3 +178,28 @@ def test_a_query_is_no_wider_than_the_widest_window() -> None:
         whole.query.tolist()
     )
     assert window_episodes(dataset, (60, 80), 3, query_size=1).query.shape[1] == 1
+
+
+def test_many_query_rows_are_predicted_in_parts(
+    make_dataset: MakeDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The parts of a user have the whole user's support, and hours since their first query row."""
+    dataset = make_dataset([3, 30, 5])
+    whole = window_episodes(dataset, (50, 100), support_size=4)
+    monkeypatch.setattr("metaselector.data.splitting.episodes.MOST_QUERY", 4)
+    parts = window_episodes(dataset, (50, 100), support_size=4)
+    assert parts.query.shape[1] == 4
+    assert parts.users.tolist() == [0, 1, 1, 1, 1, 2]
+    assert parts.flat("query")[0].tolist() == whole.flat("query")[0].tolist()
+    loaded, expected = (load_episodes(dataset, rows) for rows in (parts, whole))
+    for part, user in enumerate(parts.users):
+        assert parts.support[part].tolist() == whole.support[user].tolist()
+        for mine, theirs in zip(loaded.support.batch, expected.support.batch, strict=True):
+            assert torch.equal(mine[part], theirs[user])
+        assert loaded.support.hours is not None
+        assert expected.support.hours is not None
+        assert torch.equal(loaded.support.hours[part], expected.support.hours[user])
+    assert loaded.query.hours is not None
+    assert expected.query.hours is not None
+    together = torch.cat([loaded.query.hours[part] for part in range(1, 5)])
+    assert torch.equal(together[:15], expected.query.hours[1])

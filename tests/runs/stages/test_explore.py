@@ -121,8 +121,10 @@ def test_rows_and_losses_are_those_of_evaluation(run: Run) -> None:
     saved = load_predictions(run.directory / "predictions.parquet")
     saved = saved[saved["seed"] == 3]
     test, losses = table(run, "test"), table(run, "losses")
+    rows = run.protocol.evaluation_splits[-1].test.flat("query")[0]
+    sources = run.dataset.source_rows[rows]
     for model in ("lr", "fm", "metaselector"):
-        mine = saved[saved["model"] == model]
+        mine = saved[saved["model"] == model].set_index("row").loc[sources]
         assert test["user"].tolist() == mine["user"].tolist()
         assert test["y"].tolist() == mine["y"].tolist()
         assert test[f"p_{model}"].tolist() == mine["p"].tolist()
