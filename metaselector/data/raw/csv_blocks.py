@@ -75,7 +75,8 @@ def text_blocks(
 
 def _ahead(work: Callable[[Block], RawBlock], blocks: Iterable[Block]) -> Iterator[RawBlock]:
     """Apply `work` to each block concurrently, in order."""
-    with ThreadPoolExecutor(_THREADS) as pool:
+    pool = ThreadPoolExecutor(_THREADS)
+    try:
         waiting: deque[Future[RawBlock]] = deque()
         for block in blocks:
             waiting.append(pool.submit(work, block))
@@ -83,6 +84,9 @@ def _ahead(work: Callable[[Block], RawBlock], blocks: Iterable[Block]) -> Iterat
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+    finally:
+        # Not waited for: what is given up may be collected in one of these threads.
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _fast(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import signal
+import importlib
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -60,12 +60,12 @@ class _Heard(Silent):
         self.logged.append(part)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def these_tests_first() -> Iterator[None]:
-    """Other processes import this module by name, and some packages install `tests` as well."""
+@pytest.fixture(scope="module")
+def functions() -> Iterator[ModuleType]:
+    """A module that other processes can import; in `tests` they cannot, as peers install one."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "path", [str(Path(__file__).parents[3]), *sys.path])
-        yield
+        patch.setattr(sys, "path", [str(Path(__file__).parent), *sys.path])
+        yield importlib.import_module("side_functions")
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def prepared(write_world: Callable[..., Path], tmp_path_factory: pytest.TempPath
 
 
 @pytest.fixture(scope="module")
-def processes(prepared: Run) -> Iterator[tuple[SideBySide, _Heard]]:
+def processes(prepared: Run, functions: ModuleType) -> Iterator[tuple[SideBySide, _Heard]]:
     heard = _Heard()
     with side_by_side(prepared, heard) as side:
         yield side, heard
@@ -107,34 +107,24 @@ def test_workers_of_one_model_are_refused(
         reproduce(prepared, None, tmp_path, Silent())
 
 
-def _described(run: Run, seed: int) -> tuple[int, int, int]:
-    return seed, torch.get_num_threads(), len(run.dataset)
-
-
-def _mistaken(run: Run, seed: int) -> None:
-    raise UserError(f"seed {seed} is no good")
-
-
-def _killed(run: Run, seed: int) -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
 def test_values_come_in_the_order_of_the_seeds(
-    processes: tuple[SideBySide, _Heard], prepared: Run
+    processes: tuple[SideBySide, _Heard], prepared: Run, functions: ModuleType
 ) -> None:
     n = len(prepared.dataset)
-    assert list(processes[0].of_seeds(_described, "describe")) == [(0, 1, n), (3, 1, n)]
+    assert list(processes[0].of_seeds(functions.described, "describe")) == [(0, 1, n), (3, 1, n)]
 
 
-def test_a_mistake_keeps_its_one_line(processes: tuple[SideBySide, _Heard]) -> None:
+def test_a_mistake_keeps_its_one_line(
+    processes: tuple[SideBySide, _Heard], functions: ModuleType
+) -> None:
     with pytest.raises(UserError, match=r"^seed 0 is no good$"):
-        list(processes[0].of_seeds(_mistaken, "fail"))
+        list(processes[0].of_seeds(functions.mistaken, "fail"))
 
 
-def test_a_killed_process_is_one_line(prepared: Run) -> None:
+def test_a_killed_process_is_one_line(prepared: Run, functions: ModuleType) -> None:
     with pytest.raises(UserError, match="a process was killed"):  # noqa: SIM117
         with side_by_side(prepared, Silent()) as side:
-            list(side.of_seeds(_killed, "die"))
+            list(side.of_seeds(functions.killed, "die"))
 
 
 def test_results_equal_those_of_one_after_another(
