@@ -69,7 +69,7 @@ def folder(write_world: Callable[..., Path], tmp_path_factory: pytest.TempPathFa
 @pytest.fixture(scope="module")
 def jupyter(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of the notebook on a JupyterLab server."""
-    pytest.importorskip("jupyterlab", reason="make notebooks brings it")
+    pytest.importorskip("jupyterlab", reason="pip install -c constraints.txt -e '.[lab]' brings it")
     pytest.importorskip("ipywidgets", reason="make setup brings it")
     home = tmp_path_factory.mktemp("home")
     settings = home / "settings.json"
