@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -69,12 +69,11 @@ def _behind(page: Path) -> str:
 def speeds(folder: Path) -> str:
     """Every measured figure of the JSON files in `folder`, with its command and machine."""
     parts = []
-    for path in sorted(folder.glob("*.json")):
-        measured = json.loads(path.read_text(encoding="utf-8"))
+    for path, title, measured in measurements(folder):
         figures = {key: value for key, value in measured.items() if isinstance(value, int | float)}
         machine, versions = measured["machine"], measured["versions"]
         parts += [
-            f"### {path.stem.replace('_', ' ').capitalize()}",
+            f"### {title.replace('_', ' ').capitalize()}",
             "",
             f"Command: `{measured['command']}`",
             "",
@@ -89,6 +88,18 @@ def speeds(folder: Path) -> str:
             "",
         ]
     return "\n".join(parts)
+
+
+def measurements(folder: Path) -> Iterator[tuple[Path, str, dict[str, Any]]]:
+    """Each measurement of the JSON files, with its file and title.
+
+    A file holds one, or several by title.
+    """
+    for path in sorted(folder.glob("*.json")):
+        found = json.loads(path.read_text(encoding="utf-8"))
+        several = {path.stem: found} if "machine" in found else found
+        for title, measured in several.items():
+            yield path, title, measured
 
 
 def _number(value: float) -> str:

@@ -91,6 +91,10 @@ def test_figures_of_speed_are_those_of_the_files() -> None:
     assert f"Command: `{measured['command']}`" in page
     assert f"| `speedup_1m` | {measured['speedup_1m']:,.0f} |" in page
     assert f"| `flatness` | {measured['flatness']:.3g} |" in page
+    several = json.loads(path.with_name("run.json").read_text(encoding="utf-8"))
+    of_users = several["predict_users"]["one_call_seconds"]
+    assert "### Predict users" in page
+    assert f"| `one_call_seconds` | {of_users:.3g} |" in page
 
 
 def test_figures_of_reliability_are_those_of_the_file(
