@@ -38,9 +38,9 @@ def digests(schema: dict[str, Any], interactions: str, folder: Path) -> dict[str
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")  # Spark's own
 def test_sorted_by_spark(tmp_path: Path) -> None:
-    sql = pytest.importorskip("pyspark.sql")
+    sql = pytest.importorskip("pyspark.sql", reason="pip install -e '.[spark]' brings it")
     if shutil.which("java") is None:
-        pytest.skip("needs Java")
+        pytest.skip("examples/sort_with_spark.py needs Java 17 or newer")
     spec = importlib.util.spec_from_file_location("sort_with_spark", EXAMPLE)
     assert spec is not None
     assert spec.loader is not None

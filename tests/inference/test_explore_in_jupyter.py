@@ -114,6 +114,8 @@ def notebook(browser: Any, jupyter: str) -> Iterator[Any]:
     page = context.new_page()
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.goto(jupyter)
+    # A cell that runs before its kernel is there may show nothing.
+    page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()
     page.locator(".jp-CodeCell .cm-content").click()
     page.keyboard.press("Shift+Enter")
     page.locator(".widget-html").wait_for()
