@@ -4,8 +4,7 @@ python notebooks/execute.py             # all, in place
 python notebooks/execute.py 02 04       # those whose names start with 02 or 04
 python notebooks/execute.py --check     # in a temporary folder; fails if .py and .ipynb differ
 
-A check has a run of its own, and chooses the settings of the fine-tuned rival on few users, which
-takes half of the time.
+A check has a run of its own with the settings of the smoke run, which takes a fraction of the time.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ WARNINGS = "error,ignore::PendingDeprecationWarning:ipykernel.kernelbase"
 """The kernel itself emits a warning when it ends."""
 IN_CHECKS = {
     "runs/notebooks/movielens-100k": "runs/notebooks/check",
-    "directory=RUN)": 'directory=RUN, adapt={"finetune_users": 60})',
+    "directory=RUN)": 'directory=RUN, config="benchmarks/configs/smoke.yaml")',
 }
 """What a check replaces in the notebooks 01 to 03."""
 
