@@ -79,6 +79,10 @@ def test_predictions_and_traces_run_on_the_engine_of_the_settings(
                 loops.append(every_step)
             return super().run(loop, every_step=every_step)
 
+        def with_unadapted(self, loop: InnerLoop) -> tuple[Any, Any]:
+            loops.append(False)
+            return super().with_unadapted(loop)
+
     monkeypatch.setattr(module, "make_engine", {"higher": Spy()}.__getitem__)
     model, settings = mixture(dataset, 1), with_adapt(engine="higher")
     adaptation, config = make_adaptation("metaselector", model, settings), settings.adapt

@@ -101,11 +101,17 @@ class Engine(ABC):
         Differentiable with respect to `params` and `rates` where gradients are enabled.
         """
         loop = InnerLoop(model, params, rates, adaptation, episodes, loss)
-        output = self.run(loop, every_step=False)[-1].output
         if adaptation.residuals is None:
-            return output
-        unadapted = self._unadapted_support(loop)
+            return self.run(loop, every_step=False)[-1].output
+        output, unadapted = self.with_unadapted(loop)
         return adaptation.residuals.correct(output, unadapted, episodes, rates)
+
+    def with_unadapted(self, loop: InnerLoop) -> tuple[Any, Any]:
+        """Outputs on the query after the inner loop, and on the support before it.
+
+        No gradient flows through the latter.
+        """
+        return self.run(loop, every_step=False)[-1].output, self._unadapted_support(loop)
 
     @torch.no_grad()
     def adapt_once(self, loop: InnerLoop) -> Predictor:

@@ -61,6 +61,16 @@ class FuncEngine(Engine):
         unadapted = loop._replace(adaptation=loop.adaptation.with_steps(0))
         return self.run(unadapted, every_step=False) + _with_factored(loop, take)
 
+    def with_unadapted(self, loop: InnerLoop) -> tuple[Any, Any]:
+        if not loop.adaptation.steps:
+            return super().with_unadapted(loop)
+
+        def take(users: _UserBatch) -> tuple[Any, Any]:
+            users.adapt()
+            return users.predict(), users.first  # the first step has predicted the support
+
+        return _with_factored(loop, take)
+
     @torch.no_grad()
     def after(self, loop: InnerLoop) -> Predictor:
         # Another rule might change rows of tables that no support row reads.
@@ -85,7 +95,13 @@ class FuncEngine(Engine):
 
 
 class _UserBatch:
-    """The parameters of the users of a meta-batch, and the model that reads them."""
+    """The parameters of the users of a meta-batch, and the model that reads them.
+
+    Attributes:
+        first: outputs on the support in the first step, before anything adapts.
+    """
+
+    first: Any
 
     def __init__(self, loop: InnerLoop, factored: set[str]) -> None:
         model, params, rates, adaptation, episodes, _ = loop
@@ -153,6 +169,8 @@ class _UserBatch:
                 }
                 self.own = own
                 output = self.forward(support.batch)
+                if not step:
+                    self.first = output
                 uses = self.linears.uses()
                 losses = vmap(loss)(output, support.labels, weights)
                 total = adaptation.shrunk(losses, weights, step, self.rates).sum()
