@@ -218,8 +218,7 @@ def _markdown(table: pd.DataFrame, command: str) -> str:
         "logloss of the best epoch on the window that settings and epochs were chosen on. Δ: "
         "logloss on test minus that without the change, with the 95 % interval of the paired "
         "bootstrap over users, not corrected for the number of rows in the table; above 0 the "
-        "change is worse. The intervals do not include the effect of training again: rounding "
-        "alone (another number of threads) moved metaselector's logloss by 0.0018."
+        "change is worse. The intervals do not include what another seed would change."
         + (" ±: standard deviation over the seeds." if seeds > 1 else ""),
         "",
         f"Command: `{command}`",
