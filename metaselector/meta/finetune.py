@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -196,6 +196,26 @@ def alpha_of(alpha: Mapping[str, Tensor], split: EvaluationSplit) -> dict[str, T
     prefix = f"{split.folder}:"
     own = {n.removeprefix(prefix): rate for n, rate in alpha.items() if n.startswith(prefix)}
     return own or dict(alpha)
+
+
+def largest_support(splits: Sequence[EvaluationSplit]) -> EvaluationSplit:
+    """The split whose users show most rows; the first one of those."""
+    return max(splits, key=lambda split: split.test.support.shape[1])
+
+
+def with_numbers(
+    alpha: Mapping[str, Tensor], numbers: Mapping[str, Tensor], splits: Sequence[EvaluationSplit]
+) -> dict[str, Tensor]:
+    """What was chosen for the evaluation splits, each with the same learned `numbers`.
+
+    Args:
+        alpha: as :func:`choose_finetuning` returns it.
+    """
+    prefixes = [f"{split.folder}:" for split in splits]
+    of_splits = [prefix for prefix in prefixes if any(name.startswith(prefix) for name in alpha)]
+    return dict(alpha) | {
+        prefix + name: number for prefix in of_splits or [""] for name, number in numbers.items()
+    }
 
 
 def _choose(

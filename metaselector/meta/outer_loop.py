@@ -16,6 +16,7 @@ from metaselector.config import Config
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.splitting import make_protocol
 from metaselector.data.splitting.episodes import EpisodeRows, Episodes, load_episodes
+from metaselector.data.splitting.protocol import EvaluationSplit
 from metaselector.meta.adapt.engines import make_engine
 from metaselector.meta.adapt.episode_loss import EpisodeLoss
 from metaselector.meta.adapt.rules import Tensors
@@ -38,7 +39,12 @@ _ALPHA = "alpha."
 
 
 class MetaLearner(Trainable):
-    """Meta-trains a mixture on random meta-batches of users; see :class:`Trainable`."""
+    """Meta-trains a mixture on random meta-batches of users; see :class:`Trainable`.
+
+    Args:
+        alpha: what is given instead of learned, by name.
+        splits: what to validate on, by default all of the protocol.
+    """
 
     def __init__(
         self,
@@ -50,9 +56,11 @@ class MetaLearner(Trainable):
         generator: np.random.Generator,
         traffic: Traffic | None = None,
         alpha: Tensors | None = None,
+        splits: Sequence[EvaluationSplit] = (),
     ) -> None:
         config = config_of(variant, config)
         self._config, self.generator, self._later = config, generator, later
+        self._splits = splits
         self._traffic = traffic
         self._mixture, self._joint = early, kind_of(variant) == "metaselector"
         self._adaptation = make_adaptation(variant, early, config, alpha)
@@ -183,7 +191,7 @@ class MetaLearner(Trainable):
             raise UserError(self._protocol.nothing_to_learn)
         candidate = self.candidate()
         learned = MetaParameters.of_tensors(candidate, self._config.device)
-        lost = valid_loss(learned, self._later, self._adaptation, self._protocol)
+        lost = valid_loss(learned, self._later, self._adaptation, self._protocol, self._splits)
         rates = [{"epoch": epoch, **row} for row in _describe(learned.alpha)]
         return ValidationResult(lost, {"seconds": seconds}, rates)
 

@@ -8,13 +8,17 @@ outer loop made to the early models' parameters.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from metaselector.common.progress import Progress
 from metaselector.config import Config
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.splitting import make_protocol
-from metaselector.meta.finetune import alpha_of
+from metaselector.data.splitting.protocol import EvaluationSplit
+from metaselector.meta.adapt.residuals import RESIDUALS
+from metaselector.meta.finetune import alpha_of, largest_support, with_numbers
 from metaselector.meta.outer_loop import MetaLearner
 from metaselector.meta.parameters import MetaParameters
 from metaselector.meta.variants import Variant, config_of
@@ -59,10 +63,31 @@ def meta_train(
     if start_from is not None:
         start_from.attach(early)
     config = config_of(variant, config)
+    splits: Sequence[EvaluationSplit] = ()  # to validate on; by default all
     chosen = None
     if variant == "user-finetuned-residuals" and start_from is not None:
-        chosen = alpha_of(start_from.alpha, make_protocol(dataset, config).evaluation_splits[-1])
-    trainable = MetaLearner(variant, dataset, early, later, config, generator, traffic, chosen)
+        all_splits = make_protocol(dataset, config).evaluation_splits
+        # Numbers that are learned for the largest support hold for smaller ones too.
+        splits = [largest_support(all_splits)]
+        chosen = alpha_of(start_from.alpha, splits[0])
+    trainable = MetaLearner(
+        variant, dataset, early, later, config, generator, traffic, chosen, splits
+    )
+    learned = _trained(trainable, variant, config, description, progress, snapshots)
+    if start_from is not None and chosen is not None:
+        numbers = {n: number for n, number in learned.alpha.items() if n.startswith(RESIDUALS)}
+        learned.alpha = with_numbers(start_from.alpha, numbers, all_splits)
+    return learned
+
+
+def _trained(
+    trainable: MetaLearner,
+    variant: Variant,
+    config: Config,
+    description: str,
+    progress: Progress,
+    snapshots: SnapshotManager | None,
+) -> MetaParameters:
     untrained = trainable.candidate()
     if variant == "metaselector-untrained" or not trainable.optimizers:  # nothing is learned
         return MetaParameters.of_tensors(untrained, config.device)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import pytest
 import torch
 
-from metaselector.config import ResidualsConfig
+from metaselector.config import ColdConfig, ResidualsConfig
 from metaselector.data.encoded.dataset import EncodedDataset
+from metaselector.data.planted import planted_world
+from metaselector.data.splitting import make_protocol
 from metaselector.meta.adapt.adaptation import is_number
-from metaselector.meta.adapt.residuals import ResidualAttention
-from metaselector.meta.finetune import Choice
+from metaselector.meta.adapt.residuals import RESIDUALS, ResidualAttention
+from metaselector.meta.finetune import Choice, alpha_of
 from metaselector.meta.parameters import MetaParameters
-from metaselector.meta.variants import Variant
+from metaselector.meta.variants import Variant, make_adaptation
 from tests.meta.outer_world import (
     CONFIG,
     EPOCHS,
@@ -164,6 +169,43 @@ def test_only_the_correction_is_learned_on_top_of_fine_tuning(
     assert equal({n: rate for n, rate in learned.alpha.items() if n not in added}, chosen.alpha)
     start = {name: torch.tensor(value) for name, value in ResidualAttention().start().items()}
     assert not any(torch.equal(learned.alpha[name], start[name]) for name in added)
+
+
+def test_the_correction_is_learned_for_the_largest_support_and_holds_for_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Every support size keeps its own choice of fine-tuning."""
+    dataset = planted_world(20, 20, 8, np.random.default_rng(0)).dataset
+    cold = ColdConfig(support_sizes=(2, 5))
+    config = CONFIG.model_copy(update={"protocol": "cold", "cold": cold})
+    early = mixture(dataset, 1)
+    choices = {"support-2": Choice(steps=3), "support-5": Choice(steps=1, selector=0.0)}
+    given = {
+        f"{folder}:{name}": rate
+        for folder, choice in choices.items()
+        for name, rate in choice.alpha(early).items()
+    }
+    validated: list[list[str]] = []
+
+    def valid_loss(*arguments: Any) -> float:
+        validated.append([split.folder for split in arguments[-1]])
+        return 1.0 / len(validated)
+
+    monkeypatch.setattr("metaselector.meta.outer_loop.valid_loss", valid_loss)
+    start = MetaParameters({}, {}, given)
+    learned = train("user-finetuned-residuals", dataset, config=config, start_from=start)
+    assert validated == [["support-5"]] * (EPOCHS + 1)
+    corrections = []
+    for split in make_protocol(dataset, config).evaluation_splits:
+        alpha = alpha_of(learned.alpha, split)
+        adaptation = make_adaptation("user-finetuned-residuals", early, config, alpha)
+        assert adaptation.steps == choices[split.folder].steps
+        assert alpha.keys() == adaptation.initial_rates(parameters(early)).keys()
+        numbers = {name: rate for name, rate in alpha.items() if name.startswith(RESIDUALS)}
+        chosen = {name: rate for name, rate in alpha.items() if name not in numbers}
+        assert equal(chosen, choices[split.folder].alpha(early))
+        corrections.append(numbers)
+    assert equal(*corrections)
 
 
 def test_a_variant_without_anything_to_learn_is_as_it_starts(dataset: EncodedDataset) -> None:
