@@ -214,7 +214,9 @@ def with_numbers(
     prefixes = [f"{split.folder}:" for split in splits]
     of_splits = [prefix for prefix in prefixes if any(name.startswith(prefix) for name in alpha)]
     return dict(alpha) | {
-        prefix + name: number for prefix in of_splits or [""] for name, number in numbers.items()
+        prefix + name: number.clone()  # a file of tensors refuses those that share memory
+        for prefix in of_splits or [""]
+        for name, number in numbers.items()
     }
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save
 
 from metaselector.config import ColdConfig, ResidualsConfig
 from metaselector.data.encoded.dataset import EncodedDataset
@@ -195,6 +196,7 @@ def test_the_correction_is_learned_for_the_largest_support_and_holds_for_all(
     start = MetaParameters({}, {}, given)
     learned = train("user-finetuned-residuals", dataset, config=config, start_from=start)
     assert validated == [["support-5"]] * (EPOCHS + 1)
+    save(learned.tensors())
     corrections = []
     for split in make_protocol(dataset, config).evaluation_splits:
         alpha = alpha_of(learned.alpha, split)
