@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,10 @@ import pyarrow as pa
 import pytest
 
 from metaselector.common.errors import CandidateWarning, DataError, UnknownWarning, UserError
+from metaselector.data.preparation.fitted_encoder import FittedEncoder
 from metaselector.data.preparation.given_rows import RawRows
 from metaselector.data.raw import file
+from metaselector.data.raw.spill import SpilledBlocks
 from metaselector.inference import prediction_stream
 from metaselector.inference.adapted_users import AdaptedUsers
 from metaselector.inference.kept_predictions import KeptPredictions
@@ -119,7 +121,7 @@ def test_users_at_a_time_change_nothing(
         assert told_then == told
         assert found.schema == table.schema
         assert found["user"].to_pylist() == table["user"].to_pylist()
-        frames = found.to_pandas(), table.to_pandas()
+        frames = tuple(one.to_pandas().astype({"user": str, "item": str}) for one in (found, table))
         if popular:  # equal items may change places when numbers are rounded
             assert all(p.is_monotonic_decreasing for _, p in frames[0].groupby("user")[MADE[0]])
             frames = tuple(frame.sort_values(["user", "item"]) for frame in frames)
@@ -144,8 +146,15 @@ def test_all_at_once_they_are_those_of_python(untrained: Untrained, tmp_path: Pa
 def test_memory_does_not_grow_with_users(
     untrained: Untrained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, popular: bool
 ) -> None:
-    """Four times the users are more groups, not larger ones."""
+    """Four times the users are more groups, not larger ones; all other rows are on disk."""
     seen = spy(monkeypatch)
+    check = prediction_stream.check_user_features
+
+    def on_disk(encoder: FittedEncoder, given: Sequence[RawRows]) -> None:
+        assert all(isinstance(rows.blocks, SpilledBlocks) for rows in given)
+        check(encoder, given)
+
+    monkeypatch.setattr(prediction_stream, "check_user_features", on_disk)
     largest = []
     for users in (20, 80):
         history, candidates = files_of(tmp_path, users)
