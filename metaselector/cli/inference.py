@@ -62,24 +62,22 @@ def predict(
     A note counts the users, items and words that the model has never seen. Without --candidates,
     each user's most probable items come first.
     """
-    from metaselector.inference.prediction_files import (
-        as_text,
-        check_name,
-        predicted_table,
-        write_rows,
-    )
+    from metaselector.inference.prediction_files import as_text, check_name, write_rows
+    from metaselector.inference.prediction_stream import predicted_tables
     from metaselector.inference.trained import open_trained
 
     if output is not None:
         check_name(output)
     trained, _ = open_trained(run, seed, options.settings, use, allow_code=options.allow_code)
-    table = predicted_table(trained, history, candidates, items=items, allow_unknown=allow_unknown)
-    if output is None:
-        for text in as_text(table):
-            put_out(text)
-    else:
-        write_rows(table, output)
-        say(output)
+    with predicted_tables(
+        trained, history, candidates, items=items, allow_unknown=allow_unknown
+    ) as tables:
+        if output is None:
+            for text in as_text(tables):
+                put_out(text)
+        else:
+            write_rows(tables, output)
+            say(output)
 
 
 @with_options(RUN, ONE_SEED, *MACHINE, ALLOW_CODE, QUIET)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
-from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from metaselector.data.preparation.codes import occurring
 from metaselector.data.preparation.given_labels import warn_labels
 from metaselector.data.preparation.given_rows import RawRows, interactions_of
-from metaselector.data.preparation.unknown import Unknown, find_unknown, warn_apart, warn_unknown
+from metaselector.data.preparation.unknown import find_unknown, warn_apart, warn_unknown
 from metaselector.data.raw.columns import checked, keys
 from metaselector.inference.adapted_user import (
     CANDIDATES,
@@ -68,25 +67,9 @@ class AdaptedUsers(Mapping[str, AdaptedUser]):
             pass  # all values are checked now, not at the first prediction
         warn_unknown(HISTORY, find_unknown(model.encoder, given, allow=allow_unknown))
         warn_labels(model.encoder, HISTORY, given.blocks)
-        memory = Memory(CHUNKS) if remember else None
-        self._set(with_support(model, support_size), given, allow_unknown, memory)
-
-    @classmethod
-    def of_rows(cls, model: TrainedModel, histories: RawRows, *, allow_unknown: bool) -> Self:
-        """For one prediction, which checks the values; without warnings."""
-        users = cls.__new__(cls)
-        users._set(model, histories, allow_unknown, None)
-        return users
-
-    def _set(
-        self,
-        model: TrainedModel,
-        histories: RawRows,
-        allow_unknown: bool,
-        memory: Memory | None,
-    ) -> None:
-        self._model, self._histories, self._allow_unknown = model, histories, allow_unknown
-        self._memory = memory
+        self._model, self._histories = with_support(model, support_size), given
+        self._allow_unknown = allow_unknown
+        self._memory = Memory(CHUNKS) if remember else None
         self._made: dict[str, AdaptedUser] = {}
 
     def __getitem__(self, user: object) -> AdaptedUser:
@@ -169,19 +152,12 @@ class AdaptedUsers(Mapping[str, AdaptedUser]):
             return given.with_user(column, next(iter(self)))
         return given
 
-    def predict_rows(
-        self, candidates: RawRows, strangers: Iterable[Unknown] = ()
-    ) -> UserPredictions:
-        """Predictions of `candidates` in their order; raises and warns as :meth:`predict`.
-
-        Args:
-            strangers: what is unknown in the histories, to warn of too.
-        """
+    def predict_rows(self, candidates: RawRows) -> UserPredictions:
+        """Predictions of `candidates` in their order; raises and warns as :meth:`predict`."""
         encoder, histories = self._model.encoder, self._histories
         candidates.require(encoder, labelled=False)
         unknown = find_unknown(encoder, candidates, allow=self._allow_unknown)
         found = self._model.predict(histories, candidates, self._memory)
-        warn_unknown(histories.source, strangers)
         warn_unknown(candidates.source, unknown)
         warn_apart(encoder, histories, candidates)
         return found

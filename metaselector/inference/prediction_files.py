@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 from pyarrow import parquet
 
 from metaselector.common.errors import UserError
 from metaselector.common.files import atomic_file
-from metaselector.data.preparation.given_file import given_file
-from metaselector.data.preparation.given_labels import warn_labels
-from metaselector.data.preparation.given_rows import RawRows
-from metaselector.data.preparation.unknown import find_unknown
-from metaselector.inference.adapted_users import AdaptedUsers, prediction_columns
-from metaselector.inference.popular import popular_items
+from metaselector.inference.prediction_stream import predicted_tables
 from metaselector.inference.trained import TrainedModel
 
 _SEPARATORS: Mapping[str, str] = {".csv": ",", ".tsv": "\t"}
@@ -33,59 +29,11 @@ _INTEGERS = {
 
 
 def predicted_table(
-    trained: TrainedModel,
-    history: Path,
-    candidates: Path | None,
-    *,
-    items: int = 10,
-    allow_unknown: bool = False,
+    trained: TrainedModel, history: Path, candidates: Path | None, **options: Any
 ) -> pa.Table:
-    """Predict the rows of `candidates`, adapted to each user's `history`.
-
-    Args:
-        candidates: None: those of :func:`~metaselector.inference.popular.popular_items`, each
-            user's most probable first.
-        items: how many of these per user.
-        allow_unknown: as for :class:`~metaselector.inference.adapted_user.AdaptedUser`.
-
-    Returns:
-        the columns of `candidates` (as text if the file is text), then ``probability`` and
-        ``weight_<base model>``; with several tasks ``probability_<task>`` and
-        ``weight_<base model>_<task>``. Without candidates there are no rows.
-
-    Raises:
-        DataError: a file cannot be read, has a wrong column or value, or only unknown items.
-
-    Warns:
-        UnknownWarning: users, items or words are unknown to the model, or the history has only
-            rows of other users.
-        LabelWarning: a label of the history holds 0 and 1 where ratings are expected.
-    """
-    past = given_file(trained.encoder, history, labelled=True)
-    if candidates is None:
-        asked = popular_items(trained.encoder, past, items)
-    else:
-        asked = given_file(trained.encoder, candidates, labelled=False, every_column=True)
-    users = AdaptedUsers.of_rows(trained, past, allow_unknown=allow_unknown)
-    strangers = find_unknown(trained.encoder, past, allow=allow_unknown)
-    made = prediction_columns(trained, users.predict_rows(asked, strangers))
-    warn_labels(trained.encoder, history, past.blocks)
-    table = _table(asked).drop_columns([name for name in asked.names if name in made])
-    for name, values in made.items():
-        table = table.append_column(name, pa.array(values))
-    return table if candidates is not None else _best_first(trained, table, next(iter(made)))
-
-
-def _best_first(trained: TrainedModel, table: pa.Table, probability: str) -> pa.Table:
-    """The rows of each user by falling probability, users as they are."""
-    users = pd.factorize(np.array(table[trained.encoder.rows.column("user")].to_pylist()))[0]
-    return table.take(pa.array(np.lexsort((-table[probability].to_numpy(), users))))
-
-
-def _table(given: RawRows) -> pa.Table:
-    if not given.blocks:
-        return pa.table({name: pa.array([], pa.string()) for name in given.names})
-    return pa.Table.from_batches([pa.record_batch(block.columns) for block in given.blocks])
+    """The whole table of :func:`predicted_tables`, whose arguments and errors these are."""
+    with predicted_tables(trained, history, candidates, **options) as tables:
+        return pa.concat_tables(tables)
 
 
 def check_name(path: Path) -> None:
@@ -94,35 +42,52 @@ def check_name(path: Path) -> None:
         raise UserError(f"{path}: choose a name that ends in .csv, .tsv or .parquet")
 
 
-def write_rows(table: pa.Table, path: Path) -> None:
-    """Write a table in the format of the file's suffix, atomically."""
+def write_rows(tables: pa.Table | Iterable[pa.Table], path: Path) -> None:
+    """Write a table, or its parts, in the format of the file's suffix, atomically."""
     check_name(path)
     with atomic_file(path) as temporary:
         if path.suffix.lower() != ".parquet":
             with temporary.open("w", encoding="utf-8", newline="") as file:
-                file.writelines(as_text(table, _SEPARATORS[path.suffix.lower()]))
+                file.writelines(as_text(tables, _SEPARATORS[path.suffix.lower()]))
             return
-        # Words, whatever their encoding, are text in the file.
-        types = [
-            f.type.value_type if pa.types.is_dictionary(f.type) else f.type for f in table.schema
-        ]
-        schema = pa.schema(list(zip(table.column_names, types, strict=True)))
-        with parquet.ParquetWriter(temporary, schema) as writer:
-            for start in range(0, len(table), _ROWS):
-                writer.write_table(table.slice(start, _ROWS).cast(schema))
+        with ExitStack() as opened:
+            writer = None
+            for table in _cut(tables):
+                if writer is None:
+                    schema = _plain(table.schema)
+                    writer = opened.enter_context(parquet.ParquetWriter(temporary, schema))
+                if len(table):
+                    writer.write_table(table.cast(writer.schema))
 
 
-def as_text(table: pa.Table, separator: str = ",") -> Iterator[str]:
-    """A table as CSV, in chunks, the header first."""
-    for start in range(0, max(len(table), 1), _ROWS):
-        part = table.slice(start, _ROWS)
+def _plain(schema: pa.Schema) -> pa.Schema:
+    """Words, whatever their encoding, are text in the file."""
+    types = [f.type.value_type if pa.types.is_dictionary(f.type) else f.type for f in schema]
+    return pa.schema(list(zip(schema.names, types, strict=True)))
+
+
+def _cut(tables: pa.Table | Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """The same rows in tables of :data:`_ROWS` rows, the last one fewer; at least one table."""
+    waiting = None
+    for table in [tables] if isinstance(tables, pa.Table) else tables:
+        waiting = table if waiting is None else pa.concat_tables([waiting, table])
+        while len(waiting) > _ROWS:
+            yield waiting.slice(0, _ROWS)
+            waiting = waiting.slice(_ROWS)
+    if waiting is not None:
+        yield waiting
+
+
+def as_text(tables: pa.Table | Iterable[pa.Table], separator: str = ",") -> Iterator[str]:
+    """A table, or its parts, as CSV, in chunks, the header first."""
+    for number, part in enumerate(_cut(tables)):
         for place, field in enumerate(part.schema):
             if pa.types.is_timestamp(field.type):  # pandas leaves midnights out
                 part = part.set_column(place, field.name, part[place].cast(pa.string()))
         write = partial(
             part.to_pandas(types_mapper=_INTEGERS.get).to_csv,
             index=False,
-            header=not start,
+            header=not number,
             sep=separator,
         )
         text = write()

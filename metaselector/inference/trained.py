@@ -23,7 +23,7 @@ from metaselector.config import Config, load_config
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.preparation.fitted_encoder import FittedEncoder
 from metaselector.data.preparation.given_rows import RawRows
-from metaselector.data.preparation.late_support import late_support
+from metaselector.data.preparation.late_support import LateSupport, late_support
 from metaselector.data.preparation.new_rows import NewRows, encode_rows
 from metaselector.evaluate.row_features import row_table
 from metaselector.inference.saved_model import SETTINGS, STATE, SavedModel, load_model, save_model
@@ -167,24 +167,33 @@ class TrainedModel(SavedModel):
         Warns:
             CandidateWarning: candidates are older than their user's support, or part of it.
         """
+        found, late = self.predict_quietly(history, candidates, memory)
+        for doubt in late:
+            warnings.warn(f"{candidates.source}: {doubt}", CandidateWarning, stacklevel=3)
+        return found
+
+    def predict_quietly(
+        self, history: RawRows, candidates: RawRows, memory: Memory | None = None
+    ) -> tuple[UserPredictions, LateSupport]:
+        """Predict as :meth:`predict`, which see, and count what it warns of."""
+        tabular = self.encoder.rows.tabular  # whose rows have no item and no time
         if not len(candidates):
             candidates.require(self.encoder, labelled=False)
+            late = LateSupport()
             if len(history):
-                self.encode(history, candidates)  # raises if a value in it is wrong
-            of_task = (
-                () if len(self.encoder.schema.tasks) == 1 else (len(self.encoder.schema.tasks),)
-            )
+                rows = self.encode(history, candidates)  # raises if a value in it is wrong
+                late = late if tabular else late_support(rows)
+            tasks = len(self.encoder.schema.tasks)
+            of_task = () if tasks == 1 else (tasks,)
             weights = np.zeros((0, len(self.base_models), *of_task), dtype=np.float32)
-            return UserPredictions(np.zeros((0, *of_task)), weights)
+            return UserPredictions(np.zeros((0, *of_task)), weights), late
         rows = self.encode(history, candidates)
         episodes = rows.episodes(self.support_size)
-        if not self.encoder.rows.tabular:  # whose rows have no item and no time
-            for doubt in late_support(rows, episodes):
-                warnings.warn(f"{candidates.source}: {doubt}", CandidateWarning, stacklevel=3)
+        late = LateSupport() if tabular else late_support(rows, episodes)
         with self.lock:
             found = self.adapted.predict(rows.dataset, episodes, memory)
         place = np.searchsorted(found.rows, rows.candidates)
-        return UserPredictions(found.probabilities[place], found.weights[place])
+        return UserPredictions(found.probabilities[place], found.weights[place]), late
 
     def save(self, directory: Path) -> None:
         """Write the model to a directory, which appears complete or not at all.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +99,30 @@ def test_like_a_plain_loop(encoder: FittedEncoder, seed: int) -> None:
         assert not met & set(mine)
         left = count.drop(list(met)).drop(mine)
         assert not len(left) or not mine or count[mine].min() >= left.max()
+
+
+@pytest.mark.parametrize("rows", [1, 2, 5])
+@pytest.mark.parametrize("wanted", [1, 10])
+def test_users_may_come_in_groups_and_rows_in_blocks(
+    encoder: FittedEncoder, rows: int, wanted: int
+) -> None:
+    whole = history(encoder)
+    blocks = tuple(
+        block
+        for start in range(0, len(whole), rows)
+        for block in whole.select((np.arange(len(whole)) // rows) == start // rows).blocks
+    )
+    given = replace(whole, blocks=blocks)
+    users = np.array([line.split(",")[0] for line in LOG.splitlines()[1:]])
+    groups = [given.select(users == "ann"), given.select(users != "ann")]
+    found = popular_items(encoder, given, wanted, groups)
+    assert [block.lines.tolist() for block in found.blocks] == [[1], [2, 3]]
+    cells = [
+        pd.DataFrame({name: values.to_pylist() for name, values in block.columns.items()})
+        for block in found.blocks
+    ]
+    expected = candidates(popular_items(encoder, whole, wanted))
+    pd.testing.assert_frame_equal(pd.concat(cells, ignore_index=True), expected)
 
 
 def test_a_history_without_rows(encoder: FittedEncoder) -> None:

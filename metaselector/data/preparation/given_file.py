@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 
 from metaselector.common.errors import DataError
 from metaselector.data.preparation.fitted_encoder import FittedEncoder
 from metaselector.data.preparation.given_rows import RawRows
+from metaselector.data.raw.columns import RawBlock
 from metaselector.data.raw.file import RawFile
 from metaselector.data.raw.lines import read_blocks
 from metaselector.data.raw.values import shown
@@ -18,7 +19,12 @@ _HEADER_BYTES = 2**16
 
 
 def given_file(
-    encoder: FittedEncoder, path: Path, *, labelled: bool, every_column: bool = False
+    encoder: FittedEncoder,
+    path: Path,
+    *,
+    labelled: bool,
+    every_column: bool = False,
+    keep: Callable[[Iterable[RawBlock]], Sequence[RawBlock]] = tuple,
 ) -> RawRows:
     """Read the rows of a file in any format of :class:`RawFile`; values of text files stay text.
 
@@ -29,6 +35,7 @@ def given_file(
         path: the file, folder or pattern.
         labelled: whether label columns are required.
         every_column: also read columns that are not needed.
+        keep: takes the blocks as they are read, and holds them; by default in memory.
 
     Raises:
         DataError: the file is missing, its header is invalid, it lacks a column, or a line is
@@ -42,7 +49,7 @@ def given_file(
     names = tuple(file.header)
     RawRows(path, names, ()).require(encoder, labelled=labelled)
     read = [name for name in names if every_column or name in wanted]
-    return RawRows(path, names, tuple(file.blocks(dict.fromkeys(read, "text"))))
+    return RawRows(path, names, keep(file.blocks(dict.fromkeys(read, "text"))))
 
 
 def _separator(path: Path, usual: str, wanted: Collection[str]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -91,15 +91,22 @@ def warn_labels(encoder: FittedEncoder, source: Path, blocks: Collection[RawBloc
     """Issue a :class:`LabelWarning` if a label is 0 and 1 where ratings are expected."""
     for task in encoder.rows.tasks:
         column, least = encoder.rows.column(task.name), _least(encoder, task)
-        if least > 1 and all(column in block.columns for block in blocks):
-            parts = [np.unique(checked(block, column, numbers)) for block in blocks]
-            values = np.unique(np.concatenate([np.zeros(0), *parts]))
-            if np.array_equal(values[~np.isnan(values)], [0, 1]):
-                text = (
-                    f"contains only 0 and 1, but positives are {least:g} or more: all are negative"
-                )
-                text = f"{source} (column {column}): {text}"
-                warnings.warn(text, LabelWarning, stacklevel=3)
+        if least <= 1 or not all(column in block.columns for block in blocks):
+            continue
+        if _only_zero_and_one(checked(block, column, numbers) for block in blocks):
+            text = f"contains only 0 and 1, but positives are {least:g} or more: all are negative"
+            text = f"{source} (column {column}): {text}"
+            warnings.warn(text, LabelWarning, stacklevel=3)
+
+
+def _only_zero_and_one(parts: Iterable[NDArray[np.float64]]) -> bool:
+    """Whether both occur, and no other number."""
+    found: set[float] = set()
+    for part in parts:
+        found.update(np.unique(part[~np.isnan(part)])[:3].tolist())
+        if not found <= {0, 1}:
+            return False
+    return found == {0, 1}
 
 
 def _least(encoder: FittedEncoder, task: Task) -> float:

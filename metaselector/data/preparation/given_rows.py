@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from metaselector.common.errors import DataError, nearest
-from metaselector.data.interactions import Feature, Interactions
+from metaselector.data.interactions import Feature, Interactions, Ints
 from metaselector.data.own.log_columns import Noticed, converted
 from metaselector.data.preparation.codes import occurring
 from metaselector.data.preparation.fitted_encoder import FittedEncoder
@@ -31,11 +31,13 @@ class RawRows:
         source: name for messages: ``history``, or the file.
         names: column names, as in the files of the data set.
         blocks: the rows, with at least the required columns; values may be text.
+        numbers: int64 ``[n]``, which rows of a larger log these are, if they are a part of one.
     """
 
     source: Path
     names: tuple[str, ...]
-    blocks: tuple[RawBlock, ...]
+    blocks: Sequence[RawBlock]
+    numbers: Ints | None = None
 
     @classmethod
     def of_frame(cls, encoder: FittedEncoder, frame: pd.DataFrame, source: Path) -> Self:
@@ -64,11 +66,12 @@ class RawRows:
             for block, mark in zip(self.blocks, marks, strict=True)
             if mark.any()
         )
-        return replace(self, blocks=blocks)
+        numbers = None if self.numbers is None else self.numbers[chosen]
+        return replace(self, blocks=blocks, numbers=numbers)
 
     def without_rows(self) -> Self:
         """The same columns without rows."""
-        return replace(self, blocks=())
+        return replace(self, blocks=(), numbers=None)
 
     def with_user(self, column: str, user: str) -> Self:
         """Assign all rows to one user, in the new column `column`."""

@@ -119,7 +119,7 @@ def encode_rows(encoder: FittedEncoder, history: RawRows, candidates: RawRows) -
         for block in interactions_of(encoder, part, labelled=part is history)
     ]
     if encoder.rows.tabular:
-        blocks = _counted(blocks)
+        blocks = _counted(blocks, [part.numbers for part in given if len(part)])
     rows, settings = encoder.rows, _settings(encoder)
     nobody = encoder.users.iloc[:0]
     table = encoder.table(history.source, lambda: iter(blocks), nobody, encoder.items.iloc[:0])
@@ -169,14 +169,13 @@ def _settings(encoder: FittedEncoder) -> Settings:
     )
 
 
-def _counted(blocks: list[Interactions]) -> list[Interactions]:
-    """Number the rows of tabular data in place of times."""
-    first, counted = 0, []
-    for block in blocks:
-        n = len(block.lines)
-        counted.append(block._replace(timestamps=np.arange(first, first + n)))
-        first += n
-    return counted
+def _counted(blocks: list[Interactions], numbers: Sequence[Ints | None]) -> list[Interactions]:
+    """Number the rows of tabular data in place of times; `numbers` are those of each part."""
+    sizes = [len(block.lines) for block in blocks]
+    known = [part for part in numbers if part is not None]
+    times = np.concatenate(known) if len(known) == len(numbers) else np.arange(sum(sizes))
+    parts = np.split(times, np.cumsum(sizes)[:-1])
+    return [block._replace(timestamps=part) for block, part in zip(blocks, parts, strict=True)]
 
 
 def _without_repeats(staged: Staged, rows_of_history: int) -> Iterator[StagedRows]:

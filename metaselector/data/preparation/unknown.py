@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -19,7 +20,7 @@ from metaselector.data.preparation.given_rows import RawRows
 from metaselector.data.raw.columns import RawBlock, checked, keys, words
 from metaselector.data.raw.values import shown
 
-_SHOWN = 3
+SHOWN = 3
 """Maximum examples in a message."""
 
 
@@ -30,7 +31,8 @@ class Unknown(NamedTuple):
         column: name of the column.
         what: ``users``, ``items`` or ``words``.
         found: number of distinct entries.
-        strangers: unknown entries, in order of first occurrence; they take the field's unseen word.
+        strangers: unknown entries, in order of first occurrence; they take the field's unseen
+            word.
         usual: whether it is normal that all entries are unknown, as for new users.
         known: the entries that the model knows, in order.
     """
@@ -38,23 +40,54 @@ class Unknown(NamedTuple):
     column: str
     what: str
     found: int
-    strangers: list[str]
+    strangers: Collection[str]
     usual: bool
     known: Collection[str]
 
 
-def find_unknown(encoder: FittedEncoder, given: RawRows, *, allow: bool = False) -> list[Unknown]:
+@dataclass(frozen=True)
+class FirstFew(Collection[str]):
+    """Names of which only the first are in memory, as messages show no more.
+
+    Attributes:
+        first: the first :data:`SHOWN` and one more, or all if there are fewer.
+        count: how many there are.
+    """
+
+    first: Sequence[str]
+    count: int
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the first ones."""
+        return iter(self.first)
+
+    def __contains__(self, name: object) -> bool:
+        """Whether the name is one of the first."""
+        return name in self.first
+
+
+def find_unknown(
+    encoder: FittedEncoder,
+    given: RawRows,
+    *,
+    allow: bool = False,
+    users: Callable[[], Unknown] | None = None,
+) -> list[Unknown]:
     """Find the users, items and words that the model has never seen, by column.
 
     Args:
         encoder: encoder of the model.
         given: rows with all required columns.
         allow: accept a column in which all items, or all words, are unknown.
+        users: finds unknown users in place of a search in memory.
 
     Raises:
         DataError: a column has only unknown entries and `allow` is not set, or an id is missing.
     """
-    unknown = [one for one in unknown_words(encoder, given) if one.strangers]
+    unknown = [one for one in unknown_words(encoder, given, users) if one.strangers]
     for one in unknown:
         if len(one.strangers) == one.found and not (one.usual or allow):
             problem = (
@@ -83,21 +116,34 @@ def warn_apart(encoder: FittedEncoder, history: RawRows, candidates: RawRows) ->
     column = encoder.rows.column("user")
     past, asked = (_distinct(part.blocks, column, keys) for part in (history, candidates))
     if past and asked and not past.keys() & asked.keys():
-        text = (
-            f"no user of {candidates.source} ({_listed(asked)}) has a row in {history.source} (it "
-            f"has {_listed(past)}): predictions are not adapted to any user"
-        )
-        warnings.warn(text, UnknownWarning, stacklevel=3)
+        warn_of_others(history.source, past, candidates.source, asked)
 
 
-def unknown_words(encoder: FittedEncoder, given: RawRows) -> Iterator[Unknown]:
+def warn_of_others(
+    history: Path, past: Collection[str], candidates: Path, asked: Collection[str]
+) -> None:
+    """Issue the :class:`UnknownWarning` of :func:`warn_apart` for users `past` and `asked`."""
+    text = (
+        f"no user of {candidates} ({_listed(asked)}) has a row in {history} (it "
+        f"has {_listed(past)}): predictions are not adapted to any user"
+    )
+    warnings.warn(text, UnknownWarning, stacklevel=4)
+
+
+def unknown_words(
+    encoder: FittedEncoder, given: RawRows, users: Callable[[], Unknown] | None = None
+) -> Iterator[Unknown]:
     """Yield the unknown entries of each column that holds ids or words.
 
-    Users are left out under the cold protocol, which expects new ones.
+    Users are left out under the cold protocol, which expects new ones; `users` is as for
+    :func:`find_unknown`.
     """
     rows = encoder.rows
     names = ("user",) if rows.tabular else ("user", "item")
     for name in names[encoder.schema.protocol == "cold" :]:
+        if name == "user" and users is not None:
+            yield users()
+            continue
         found = _distinct(given.blocks, rows.column(name), keys)
         yield from _compared(encoder, name, found, f"{name}s", usual=name == "user")
     given_names = [one for one in rows.features if rows.column(one.name) in given.names]
@@ -165,4 +211,4 @@ def _told(unknown: Unknown) -> str:
 
 
 def _listed(entries: Collection[str]) -> str:
-    return ", ".join([*map(shown, islice(entries, _SHOWN)), *["..."] * (len(entries) > _SHOWN)])
+    return ", ".join([*map(shown, islice(entries, SHOWN)), *["..."] * (len(entries) > SHOWN)])

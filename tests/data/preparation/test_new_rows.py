@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -290,3 +291,10 @@ def test_rows_without_items_and_times(tmp_path: Path) -> None:
     for new, old in zip(found.dataset.batch(ours), dataset.batch(rows_of_b), strict=True):
         assert torch.equal(new, old)
     assert np.array_equal(found.dataset.labels[found.history], dataset.labels[rows_of_b[:-4]])
+    numbers = np.array(mine.index)
+    part = encode_rows(
+        encoder,
+        replace(RawRows.of_frame(encoder, mine[:-4], HISTORY), numbers=numbers[:-4]),
+        replace(RawRows.of_frame(encoder, mine[-4:], CANDIDATES), numbers=numbers[-4:]),
+    )
+    assert np.array_equal(part.dataset.timestamps, dataset.timestamps[rows_of_b])
