@@ -18,9 +18,11 @@ from metaselector.meta.adapt.adaptation import Adaptation
 from metaselector.meta.adapt.contract import Engine, InnerLoop
 from metaselector.meta.adapt.engines import make_engine
 from metaselector.meta.adapt.rules import Tensors
+from metaselector.meta.adapt.touched import rows_of_batch
 from metaselector.meta.inner_steps import InnerSteps, inner_steps, with_support_in_query
 from metaselector.meta.memory import Memory
 from metaselector.meta.parameters import MetaParameters, parameters_of
+from metaselector.models.kernels.rows import is_elsewhere, take_tables
 from metaselector.models.losses import MeanLoss, make_loss
 from metaselector.models.mixture import Mixture, MixtureOutput
 from metaselector.training.distributed import workers
@@ -117,6 +119,8 @@ class AdaptedModel:
                 parts.append(_unpad(output, self.loss.rows(output, batch.query.labels), rows.query))
             else:
                 parts.append(empty(rows.query[rows.query >= 0]))
+        if workers.left_over(len(parts)):
+            self._take(torch.zeros(0, dtype=torch.int64, device=device))  # others need rows
         by_row = np.argsort(np.concatenate([part.rows for part in parts]))
         found = (np.concatenate(column)[by_row] for column in zip(*parts, strict=True))
         rows_found, *outputs = found
@@ -143,8 +147,23 @@ class AdaptedModel:
         return inner_steps(self.mixture, steps, episodes, self.loss)
 
     def _loop(self, episodes: Episodes) -> InnerLoop:
-        params = dict(self.mixture.named_parameters())
-        return InnerLoop(self.mixture, params, self.alpha, self.adaptation, episodes, self.loss)
+        params, alpha = dict(self.mixture.named_parameters()), dict(self.alpha)
+        if any(map(is_elsewhere, params.values())):
+            rows, episodes = rows_of_batch(episodes)
+            of_params, of_alpha = self._take(rows)
+            params, alpha = params | of_params, alpha | of_alpha
+        return InnerLoop(self.mixture, params, alpha, self.adaptation, episodes, self.loss)
+
+    def _take(self, rows: torch.Tensor) -> tuple[Tensors, Tensors]:
+        """Rows of parameters, and of rates shaped like them, that are elsewhere."""
+        every = [*self.mixture.named_parameters(), *self.alpha.items()]
+        tables = {str(i): table for i, (_, table) in enumerate(every) if is_elsewhere(table)}
+        taken = {int(i): of for i, of in take_tables(tables, rows).items()}
+        cut = len(every) - len(self.alpha)
+        return (
+            {every[i][0]: of for i, of in taken.items() if i < cut},
+            {every[i][0]: of for i, of in taken.items() if i >= cut},
+        )
 
 
 def _empty(mixture: Mixture, tasks: int) -> Callable[[NDArray[np.int64]], WindowPredictions]:

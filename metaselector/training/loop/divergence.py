@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from metaselector.common.errors import UserError
+from metaselector.models.kernels.rows import held, is_elsewhere
+from metaselector.training.distributed import workers
 from metaselector.training.loop.snapshot import TrainingState
 from metaselector.training.loop.trainable import Trainable
 
@@ -73,10 +75,12 @@ def _nonfinite_groups(trainable: Trainable, gradients: bool) -> list[str]:
 
 
 def _is_finite(tensor: Tensor) -> bool:
-    values = tensor.detach()
+    """On all workers; of a sharded table, they find out together."""
+    values = held(tensor.detach())
     if values.is_sparse:
         values = values._values()
-    return not values.is_floating_point() or bool(torch.isfinite(values).all())
+    found = not values.is_floating_point() or bool(torch.isfinite(values).all())
+    return not any(workers.most(int(not found))) if is_elsewhere(tensor) else found
 
 
 def _named(users: Sequence[str]) -> str:
