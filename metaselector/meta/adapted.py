@@ -147,23 +147,25 @@ class AdaptedModel:
         return inner_steps(self.mixture, steps, episodes, self.loss)
 
     def _loop(self, episodes: Episodes) -> InnerLoop:
-        params, alpha = dict(self.mixture.named_parameters()), dict(self.alpha)
-        if any(map(is_elsewhere, params.values())):
+        params: dict[str, torch.Tensor] = dict(self.mixture.named_parameters())
+        alpha = dict(self.alpha)
+        if any(is_elsewhere(p) for p in params.values()):
             rows, episodes = rows_of_batch(episodes)
-            of_params, of_alpha = self._take(rows)
-            params, alpha = params | of_params, alpha | of_alpha
+            for (of_rates, name), taken in self._take(rows).items():
+                (alpha if of_rates else params)[name] = taken
         return InnerLoop(self.mixture, params, alpha, self.adaptation, episodes, self.loss)
 
-    def _take(self, rows: torch.Tensor) -> tuple[Tensors, Tensors]:
-        """Rows of parameters, and of rates shaped like them, that are elsewhere."""
-        every = [*self.mixture.named_parameters(), *self.alpha.items()]
-        tables = {str(i): table for i, (_, table) in enumerate(every) if is_elsewhere(table)}
-        taken = {int(i): of for i, of in take_tables(tables, rows).items()}
-        cut = len(every) - len(self.alpha)
-        return (
-            {every[i][0]: of for i, of in taken.items() if i < cut},
-            {every[i][0]: of for i, of in taken.items() if i >= cut},
-        )
+    def _take(self, rows: torch.Tensor) -> dict[tuple[bool, str], torch.Tensor]:
+        """Rows of all tables that are elsewhere, and of the rates like them, in one exchange.
+
+        By whether they are of rates, and by name.
+        """
+        every: dict[tuple[bool, str], torch.Tensor] = {}
+        every |= {(False, name): p for name, p in self.mixture.named_parameters()}
+        every |= {(True, name): rate for name, rate in self.alpha.items()}
+        named = {str(key): table for key, table in every.items() if is_elsewhere(table)}
+        taken = take_tables(named, rows)
+        return {key: taken[str(key)] for key in every if str(key) in taken}
 
 
 def _empty(mixture: Mixture, tasks: int) -> Callable[[NDArray[np.int64]], WindowPredictions]:

@@ -34,7 +34,7 @@ _MAKERS = {
     torch.randn: "normal_",
 }
 """What sets the values of new tensors, by the function that makes them."""
-_DRAWN = {
+_DRAWN: dict[Any, str] = {
     torch.Tensor.normal_: "normal_",
     torch.Tensor.uniform_: "uniform_",
     nn.init.normal_: "normal_",
