@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.tensor import DTensor
 
-from metaselector.training.distributed.sharded.rows import rows_here, sharded
+from metaselector.training.distributed.sharded.rows import block_of_zeros, rows_here
 
 
 def average_gradients(parameters: Iterable[Tensor], mesh: DeviceMesh) -> None:
@@ -55,6 +55,8 @@ class Averaging:
     def __init__(self, parameters: Iterable[Tensor], tables: Iterable[Tensor]) -> None:
         self._parameters, self._tables = list(parameters), list(tables)
         (self._mesh,) = {table.device_mesh for table in self._tables}  # type: ignore[attr-defined]
+        self._dense: dict[int, DTensor] = {}
+        self._set: dict[int, Tensor] = {}
         self._loss = torch.zeros(1, device=self._mesh.device_type, requires_grad=True)
 
     def average(self, loss: float) -> float:
@@ -69,14 +71,18 @@ class Averaging:
 
     def densify(self) -> None:
         """Give tables dense gradients of all rows here, for optimizers that move all of them."""
-        for table in self._tables:
-            rows, first = rows_here(table)  # type: ignore[arg-type]
-            dense = torch.zeros_like(rows)
+        for i, table in enumerate(self._tables):
+            if i not in self._dense:  # kept, and reset only where it was set
+                self._dense[i] = block_of_zeros(table.shape, table.dtype, self._mesh)
+            dense, first = rows_here(self._dense[i])
+            if i in self._set:
+                dense.index_fill_(0, self._set.pop(i), 0)
             if table.grad is not None:
                 grad = table.grad.coalesce()
-                dense.index_copy_(0, grad.indices()[0] - first, grad.values())
+                self._set[i] = grad.indices()[0] - first
+                dense.index_copy_(0, self._set[i], grad.values())
             table.grad = None  # of another layout
-            table.grad = sharded(dense, table.shape, self._mesh)
+            table.grad = self._dense[i]
 
 
 def clip_sharded_gradients(parameters: Iterable[Tensor], most: float, mesh: DeviceMesh) -> float:

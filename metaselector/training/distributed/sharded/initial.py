@@ -19,7 +19,7 @@ from metaselector.training.distributed.sharded.rows import (
     shard_tables,
 )
 
-PIECE = 1 << 20
+PIECE = 1 << 18
 """Numbers that are drawn at a time."""
 _BLOCK = 16
 """torch draws normal numbers in blocks of this size. Drawn in several pieces, they are the same as

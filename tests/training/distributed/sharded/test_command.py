@@ -23,7 +23,7 @@ from metaselector.training.checkpoint import read_checkpoint
 SETTINGS = """
 threads: 1
 base_models:
-  fm: {options: {embedding_size: 3}, pretrain: {epochs: 3, batch_size: 64, clip_norm: 0.01}}
+  fm: {options: {embedding_size: 3}, pretrain: {epochs: 5, batch_size: 32, clip_norm: 0.01}}
   deepfm: {options: {embedding_size: 2, dropout: 0}, pretrain: {epochs: 2, batch_size: 301}}
 selector: {hidden_size: 4, epochs: 2}
 adapt: {support_size: 5, max_users_per_chunk: 7, finetune_users: 8}
@@ -119,6 +119,12 @@ def test_every_stage_is_that_of_one_process(alone: Path, tmp_path: Path) -> None
     assert not list(run.rglob("*.unfinished"))
 
 
+def wait_for(run: Path, pattern: str) -> None:
+    deadline = time.monotonic() + 120
+    while not list(run.rglob(pattern)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
 def worker(run: Path, rank: int) -> int:
     """The process of a worker of this run."""
     for folder in Path("/proc").glob("[0-9]*"):
@@ -138,10 +144,10 @@ def test_a_worker_that_is_killed(alone: Path, tmp_path: Path) -> None:
     """All are started again, and go on from the snapshot that they saved together."""
     run = prepared(alone, tmp_path / "run")
     process = start("pretrain", "--run", str(run), "--workers", "2", "--shard-tables")
-    deadline = time.monotonic() + 120
-    while not list(run.rglob("*.unfinished/*.safetensors")) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    os.kill(worker(run, 1), signal.SIGKILL)
+    wait_for(run, "logs/training.jsonl")
+    second = worker(run, 1)
+    wait_for(run, "*.unfinished/*.safetensors")
+    os.kill(second, signal.SIGKILL)
     ends(process)
     lines = (run / "logs" / "training.jsonl").read_text().splitlines()
     assert "resumed" in {json.loads(line).get("event") for line in lines}
