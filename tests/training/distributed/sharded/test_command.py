@@ -138,16 +138,21 @@ def worker(run: Path, rank: int) -> int:
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")
+@pytest.mark.parametrize(
+    ("stage", "trained"), [("pretrain", "base-*"), ("meta-train", "metaselector")]
+)
 @pytest.mark.slow
-def test_a_worker_that_is_killed(alone: Path, tmp_path: Path) -> None:
+def test_a_worker_that_is_killed(stage: str, trained: str, alone: Path, tmp_path: Path) -> None:
     """All are started again, and go on from the snapshot that they saved together."""
-    run = prepared(alone, tmp_path / "run")
-    process = start("pretrain", "--run", str(run), "--workers", "2", "--shard-tables")
+    run = Path(shutil.copytree(alone, tmp_path / "run", ignore=shutil.ignore_patterns("logs")))
+    for path in (run / "checkpoints").rglob(f"{trained}.safetensors"):
+        path.unlink()
+    process = start(stage, "--run", str(run), "--workers", "2", "--shard-tables")
     wait_for(run, "logs/training.jsonl")
     second = worker(run, 1)
-    wait_for(run, "*.unfinished/*.safetensors")
+    wait_for(run, "*.unfinished/0*.safetensors")  # not one that is being written
     os.kill(second, signal.SIGKILL)
     ends(process)
     lines = (run / "logs" / "training.jsonl").read_text().splitlines()
     assert "resumed" in {json.loads(line).get("event") for line in lines}
-    assert_same_checkpoints(run, alone, "base-*")
+    assert_same_checkpoints(run, alone, trained)
