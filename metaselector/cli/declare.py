@@ -32,6 +32,7 @@ class Options:
         allow_code: whether files of settings may name code that the command line does not.
         resume: whether to continue with the run's own settings.
         quiet: whether to print no progress and no notes.
+        shard_tables: whether workers share the rows of tables.
     """
 
     settings: Mapping[str, Any]
@@ -42,6 +43,7 @@ class Options:
     allow_code: bool = False
     resume: bool = False
     quiet: bool = False
+    shard_tables: bool = False
 
 
 class SharedOption(NamedTuple):

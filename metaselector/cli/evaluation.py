@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from metaselector.cli.declare import Options, with_options
 from metaselector.cli.opening import open_run, progress, training
-from metaselector.cli.options import ALLOW_CODE, JSON, MACHINE, QUIET, RUN, TRAINED, WORKERS
+from metaselector.cli.options import (
+    ALLOW_CODE,
+    JSON,
+    MACHINE,
+    QUIET,
+    RUN,
+    SHARD_TABLES,
+    TRAINED,
+    WORKERS,
+)
 from metaselector.common.streams import say
 
 
-@with_options(RUN, *TRAINED, ALLOW_CODE, JSON, QUIET, WORKERS)
+@with_options(RUN, *TRAINED, ALLOW_CODE, JSON, QUIET, WORKERS, SHARD_TABLES)
 def evaluate(options: Options, as_json: bool) -> None:
     """Predict the test window with all trained models; write results, tables and figures."""
     from metaselector.runs.stages.reproduce import evaluate_and_report

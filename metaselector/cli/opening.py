@@ -37,6 +37,8 @@ def open_run(options: Options, *, fresh: bool = False) -> Run:
     from metaselector.runs.run import Run
 
     config, run = options.config, options.run
+    if options.shard_tables and not launch.launched():
+        raise UserError("--shard-tables: there is only one worker; add --workers N")
     if options.resume and config is not None:
         raise UserError("--resume continues with the run's own settings; omit --config")
     if run is None:
@@ -51,7 +53,7 @@ def open_run(options: Options, *, fresh: bool = False) -> Run:
         config = saved
     settings = add_files(load(options, config), options.base_models or ())
     use(settings)
-    return Run(run, settings)
+    return Run(run, settings, shard_tables=options.shard_tables)
 
 
 def load(options: Options, config: Path | None, *, allow_code: bool = False) -> Config:

@@ -167,6 +167,14 @@ WORKERS = option(
     is_eager=True,
     callback=_launch,
 )
+SHARD_TABLES = option(
+    "--shard-tables",
+    bool,
+    default=False,
+    help="Divide the rows of embedding tables among the workers, for tables larger than the memory "
+    "of one. Needs --workers or torchrun; files and results stay the same.",
+    show_default="off",
+)
 COMM = setting(
     "meta_train.comm",
     "--comm",

@@ -24,6 +24,7 @@ from metaselector.cli.options import (
     RUN,
     SEEDS,
     SET,
+    SHARD_TABLES,
     STRATEGY,
     TRACKING,
     TRAINED,
@@ -65,7 +66,8 @@ TRANSFER = (
 
 
 @with_options(
-    RUN, BASE_MODELS, *TRAINED, TRACKING, STRATEGY, RESUME, ALLOW_CODE, QUIET, WORKERS, *TRANSFER
+    *(RUN, BASE_MODELS, *TRAINED, TRACKING, STRATEGY, RESUME, ALLOW_CODE, QUIET),
+    *(WORKERS, SHARD_TABLES, *TRANSFER),
 )
 def pretrain(options: Options) -> None:
     """Train the base models of a run with prepared data."""
@@ -81,7 +83,7 @@ def pretrain(options: Options) -> None:
         print_transfer(this.directory, console())
 
 
-@with_options(RUN, *TRAINED, TRACKING, RESUME, ALLOW_CODE, QUIET, WORKERS, COMM)
+@with_options(RUN, *TRAINED, TRACKING, RESUME, ALLOW_CODE, QUIET, WORKERS, SHARD_TABLES, COMM)
 def meta_train(options: Options) -> None:
     """Train the sample-level selector and MetaSelector (simplified, joint) on pretrained models."""
     from metaselector.runs.saved_config import kept_config
@@ -96,7 +98,7 @@ def meta_train(options: Options) -> None:
 @with_options(
     *(RUN, DATASET, PROTOCOL, DATA, DATA_DIRECTORY, BASE_MODELS, CONFIG, SET, SEEDS),
     *(*MACHINE, JOBS),
-    *(TRACKING, STRATEGY, RESUME, ALLOW_CODE, JSON, QUIET, WORKERS, COMM),
+    *(TRACKING, STRATEGY, RESUME, ALLOW_CODE, JSON, QUIET, WORKERS, SHARD_TABLES, COMM),
 )
 def reproduce(options: Options, data: Path | None, data_directory: Path, as_json: bool) -> None:
     """From raw data to the results table: fetch, prepare, pretrain, meta-train, evaluate, report.

@@ -18,9 +18,11 @@ from metaselector.meta.adapt.adaptation import Adaptation
 from metaselector.meta.adapt.contract import Engine, InnerLoop
 from metaselector.meta.adapt.engines import make_engine
 from metaselector.meta.adapt.rules import Tensors
+from metaselector.meta.adapt.touched import rows_of_batch
 from metaselector.meta.inner_steps import InnerSteps, inner_steps, with_support_in_query
 from metaselector.meta.memory import Memory
 from metaselector.meta.parameters import MetaParameters, parameters_of
+from metaselector.models.kernels.rows import is_elsewhere, take_tables
 from metaselector.models.losses import MeanLoss, make_loss
 from metaselector.models.mixture import Mixture, MixtureOutput
 from metaselector.training.distributed import workers
@@ -117,6 +119,8 @@ class AdaptedModel:
                 parts.append(_unpad(output, self.loss.rows(output, batch.query.labels), rows.query))
             else:
                 parts.append(empty(rows.query[rows.query >= 0]))
+        if workers.left_over(len(parts)):
+            self._take(torch.zeros(0, dtype=torch.int64, device=device))  # others need rows
         by_row = np.argsort(np.concatenate([part.rows for part in parts]))
         found = (np.concatenate(column)[by_row] for column in zip(*parts, strict=True))
         rows_found, *outputs = found
@@ -143,8 +147,25 @@ class AdaptedModel:
         return inner_steps(self.mixture, steps, episodes, self.loss)
 
     def _loop(self, episodes: Episodes) -> InnerLoop:
-        params = dict(self.mixture.named_parameters())
-        return InnerLoop(self.mixture, params, self.alpha, self.adaptation, episodes, self.loss)
+        params: dict[str, torch.Tensor] = dict(self.mixture.named_parameters())
+        alpha = dict(self.alpha)
+        if any(is_elsewhere(p) for p in params.values()):
+            rows, episodes = rows_of_batch(episodes)
+            for (of_rates, name), taken in self._take(rows).items():
+                (alpha if of_rates else params)[name] = taken
+        return InnerLoop(self.mixture, params, alpha, self.adaptation, episodes, self.loss)
+
+    def _take(self, rows: torch.Tensor) -> dict[tuple[bool, str], torch.Tensor]:
+        """Rows of all tables that are elsewhere, and of the rates like them, in one exchange.
+
+        By whether they are of rates, and by name.
+        """
+        every: dict[tuple[bool, str], torch.Tensor] = {}
+        every |= {(False, name): p for name, p in self.mixture.named_parameters()}
+        every |= {(True, name): rate for name, rate in self.alpha.items()}
+        named = {str(key): table for key, table in every.items() if is_elsewhere(table)}
+        taken = take_tables(named, rows)
+        return {key: taken[str(key)] for key in every if str(key) in taken}
 
 
 def _empty(mixture: Mixture, tasks: int) -> Callable[[NDArray[np.int64]], WindowPredictions]:

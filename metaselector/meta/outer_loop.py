@@ -26,11 +26,14 @@ from metaselector.meta.averaging import AVERAGE, MovingAverage
 from metaselector.meta.optimizers import outer_optimizers, row_sparse_ids
 from metaselector.meta.parameters import PHI, MetaParameters, parameters_of
 from metaselector.meta.variants import Variant, config_of, kind_of, make_adaptation
+from metaselector.models.kernels.rows import is_elsewhere
 from metaselector.models.losses import make_loss
 from metaselector.models.mixture import Mixture
 from metaselector.training.distributed import workers
 from metaselector.training.distributed.communication import make_communication
 from metaselector.training.distributed.data_parallel import DataParallel
+from metaselector.training.distributed.sharded.gradients import Averaging
+from metaselector.training.distributed.sharded.rows import mean_low_high
 from metaselector.training.distributed.wire import Traffic
 from metaselector.training.loop.clipping import clip_gradients
 from metaselector.training.loop.trainable import Trainable, ValidationResult
@@ -94,7 +97,18 @@ class MetaLearner(Trainable):
         self._average = MovingAverage(self.parameters, settings.averaging)
         self.parameters |= self._average.tensors
         self._last: EpisodeRows | None = None
-        self._parallel = self._shared_out() if workers.count() > 1 else None
+        self._parallel: DataParallel | None = None
+        self._averaging: Averaging | None = None
+        if tables := [p for p in self._episode.parameters() if is_elsewhere(p)]:
+            self._seed_masks()
+            self._averaging = Averaging(self._episode.parameters(), tables)
+        elif workers.count() > 1:
+            self._parallel = self._shared_out()
+
+    def _seed_masks(self) -> None:
+        """Draw other masks of dropout on every worker."""
+        if self.torch_seed is not None:
+            self.torch_seed += workers.rank()
 
     def _shared_out(self) -> DataParallel:
         """Share each meta-batch between several workers."""
@@ -104,8 +118,7 @@ class MetaLearner(Trainable):
         others = [p for p in learned if id(p) not in ids]
         way = make_communication(self._config.meta_train.comm, tables, others, self._traffic)
         self._episode.row_sparse = way.row_sparse
-        if self.torch_seed is not None:
-            self.torch_seed += workers.rank()  # other masks of dropout on every worker
+        self._seed_masks()
 
         def call(chunk: Episodes, scale: float) -> Tensor:
             loss: Tensor = self._episode(chunk) * scale
@@ -126,6 +139,8 @@ class MetaLearner(Trainable):
             return None
         self._episode.zero_grad(set_to_none=True)
         users_at_once = self._config.adapt.max_users_per_chunk
+        if self._averaging is not None:
+            return self._share_sharded(self._averaging, rows, users_at_once)
         if self._parallel is not None:
             return self._share_gradients(self._parallel, rows, users_at_once)
         return self._episode.accumulate_gradients(self._load(rows), users_at_once)
@@ -147,6 +162,18 @@ class MetaLearner(Trainable):
             self._sparsify(parallel, rows)
         return found
 
+    def _share_sharded(self, averaging: Averaging, rows: EpisodeRows, users_at_once: int) -> float:
+        """The same with sharded tables: one exchange of rows, however many users adapt at once."""
+        own, loss = np.arange(len(rows.users))[workers.share(len(rows.users))], 0.0
+        if len(own):
+            episodes = self._load(rows.some(own))
+            whole = float((rows.query >= 0).sum()) / workers.count()
+            weight = episodes.query.mask.sum().item() / whole
+            loss = weight * self._episode.accumulate_gradients(episodes, users_at_once, weight)
+        else:
+            self._episode.join_empty()
+        return averaging.average(loss)
+
     def _sparsify(self, parallel: DataParallel, rows: EpisodeRows) -> None:
         """Keep only those rows of the tables' dense gradients that the meta-batch touches."""
         touched = rows_of_batch(self._load(rows)).rows
@@ -159,7 +186,9 @@ class MetaLearner(Trainable):
 
     def update(self) -> None:
         settings = self._config.meta_train
-        if settings.clip_norm is not None:
+        if settings.clip_norm is not None and self._averaging is not None:
+            self._averaging.clip(settings.clip_norm)
+        elif settings.clip_norm is not None:
             clip_gradients(self.parameters.values(), settings.clip_norm)
         for optimizer in self.optimizers:
             optimizer.step()
@@ -233,11 +262,6 @@ class MetaLearner(Trainable):
 
 def _describe(alpha: Mapping[str, Tensor]) -> list[dict[str, Any]]:
     return [
-        {
-            "parameter": name,
-            "mean": rate.mean().item(),
-            "low": rate.min().item(),
-            "high": rate.max().item(),
-        }
+        {"parameter": name, **dict(zip(("mean", "low", "high"), mean_low_high(rate), strict=True))}
         for name, rate in alpha.items()
     ]

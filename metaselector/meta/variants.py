@@ -17,6 +17,8 @@ import inspect
 from pathlib import Path
 from typing import Literal, get_args
 
+import torch
+
 from metaselector.common.errors import CheckpointError, ConfigError
 from metaselector.config import AdaptConfig, Config
 from metaselector.config.plugins.kinds import RULES
@@ -190,7 +192,10 @@ def _residuals(mixture: Mixture, config: Config) -> ResidualAttention | None:
 
 def check_rates(alpha: Tensors, adaptation: Adaptation, mixture: Mixture, where: Path) -> None:
     """Raise :class:`CheckpointError` if `alpha`, read from `where`, does not fit the inner loop."""
-    params = {name: p.detach().to("meta") for name, p in mixture.named_parameters()}
+    params = {
+        name: torch.empty(p.shape, dtype=p.dtype, device="meta")
+        for name, p in mixture.named_parameters()
+    }
     problem = misfit(alpha, adaptation.initial_rates(params)) or nonfinite(alpha)
     if problem:
         raise CheckpointError(f"{where}: of the inner rates {problem}; train it again")

@@ -14,6 +14,7 @@ from metaselector.config import Config, SelectorConfig
 from metaselector.config.plugins.kinds import SELECTORS
 from metaselector.data.encoded.batch import empty_rows
 from metaselector.data.encoded.schema import Schema
+from metaselector.models.kernels.on_rows import outputs_of_padding
 from metaselector.models.mixture import Mixture
 
 
@@ -65,7 +66,8 @@ def _check_weights(kind: str, selector: nn.Module, schema: Schema, num_models: i
     training = selector.training
     try:
         with torch.no_grad():
-            weights = selector.eval()(empty_rows(2, len(schema.slot_fields)), probabilities)
+            rows = empty_rows(2, len(schema.slot_fields))
+            weights = outputs_of_padding(selector.eval(), rows, probabilities)
     except Exception as error:
         raise ConfigError(
             f"selector.kind={kind}: fails to weigh ({mishap(error)}); it is called with a batch "
@@ -88,10 +90,15 @@ def _check_weights(kind: str, selector: nn.Module, schema: Schema, num_models: i
 
 
 def build_mixture(
-    base_models: Mapping[str, nn.Module], schema: Schema, config: Config, seed: int
+    base_models: Mapping[str, nn.Module],
+    schema: Schema,
+    config: Config,
+    seed: int,
+    selector: nn.Module | None = None,
 ) -> Mixture:
-    """The base models under a fresh selector, in evaluation mode."""
-    selector = build_selector(config.selector, schema, len(base_models), seed)
+    """The base models under a selector, by default a fresh one, in evaluation mode."""
+    if selector is None:
+        selector = build_selector(config.selector, schema, len(base_models), seed)
     scored = any(model.gives_scores for model in config.base_models.values())
     slots = schema.num_slots if scored else None  # scores stand behind these
     mixture = Mixture(base_models, selector, len(schema.tasks), slots)

@@ -17,6 +17,7 @@ from metaselector.config.plugins.kinds import ESTIMATORS
 from metaselector.config.plugins.registry import Plugin, Plugins, load_target
 from metaselector.data.encoded.batch import empty_rows
 from metaselector.data.encoded.schema import Schema
+from metaselector.models.kernels.on_rows import outputs_of_padding
 
 GROUP = "metaselector.base_models"
 BUILT_IN = {
@@ -166,7 +167,7 @@ def _check_logits(model: nn.Module, schema: Schema, called: str) -> None:
     training = model.training
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            logits = model.eval()(empty_rows(2, len(schema.slot_fields)))
+            logits = outputs_of_padding(model.eval(), empty_rows(2, len(schema.slot_fields)))
     except Exception as error:
         raise ConfigError(
             f"base_models.{called}: fails to score ({mishap(error)}); check_base_model of "

@@ -11,7 +11,12 @@ from torch import Tensor
 
 from metaselector.common.files import write_text
 from metaselector.config.training import CheckpointConfig
-from metaselector.training.checkpoint import load_checkpoint, matches, save_checkpoint
+from metaselector.training.checkpoint import (
+    CheckpointFiles,
+    WholeFiles,
+    load_checkpoint,
+    matches,
+)
 from metaselector.training.loop.snapshot_manager import (
     NullSnapshotManager,
     SnapshotDirectory,
@@ -27,7 +32,14 @@ Record = Mapping[str, Any]
 
 
 class CheckpointStore(Protocol):
-    """Saves and loads checkpoints, each under a path and with the settings it was trained with."""
+    """Saves and loads checkpoints, each under a path and with the settings it was trained with.
+
+    Attributes:
+        collective: whether all workers must call :meth:`save`; otherwise the first one does.
+    """
+
+    @property
+    def collective(self) -> bool: ...
 
     def save(self, path: Path, tensors: Tensors, settings: Settings, record: Record) -> None:
         """Keep `tensors` and the `record` of their training; replaces what is there."""
@@ -39,6 +51,9 @@ class CheckpointStore(Protocol):
             CheckpointError: the checkpoint is missing or damaged, or was trained with different
                 settings.
         """
+
+    def record(self, path: Path, settings: Settings) -> dict[str, Any]:
+        """Return the record alone; raises what :meth:`load` raises."""
 
     def matches(self, path: Path, settings: Settings) -> bool:
         """Return whether :meth:`load` would find an intact checkpoint with these settings."""
@@ -53,21 +68,35 @@ class CheckpointStore(Protocol):
 
 
 class FileStore:
-    """Checkpoints as safetensors files, with a directory of snapshots beside each."""
+    """Checkpoints as safetensors files, with a directory of snapshots beside each.
+
+    Args:
+        files: how they are written and read; by default with whole tables.
+    """
+
+    def __init__(self, files: CheckpointFiles | None = None) -> None:
+        self._files = files or WholeFiles()
+
+    @property
+    def collective(self) -> bool:
+        return self._files.collective
 
     def save(self, path: Path, tensors: Tensors, settings: Settings, record: Record) -> None:
-        save_checkpoint(path, tensors, settings, record)
+        self._files.save(path, tensors, settings, record)
 
     def load(self, path: Path, settings: Settings) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        return load_checkpoint(path, settings)
+        return load_checkpoint(path, settings, self._files.read)
+
+    def record(self, path: Path, settings: Settings) -> dict[str, Any]:
+        return load_checkpoint(path, settings, self._files.read_record)[1]
 
     def matches(self, path: Path, settings: Settings) -> bool:
-        return matches(path, settings)
+        return matches(path, settings, self._files.read_record)
 
     def snapshots(
         self, path: Path, settings: Settings, config: CheckpointConfig
     ) -> SnapshotManager:
-        return SnapshotDirectory(path.with_suffix(UNFINISHED), settings, config)
+        return SnapshotDirectory(path.with_suffix(UNFINISHED), settings, config, self._files)
 
     def save_lines(self, path: Path, key: Mapping[str, Any], lines: Sequence[Settings]) -> None:
         table = pd.DataFrame([{**key, **line} for line in lines])
@@ -84,6 +113,8 @@ class MemoryStore:
     It serves one set of settings only, since it looks up what it saved by path.
     """
 
+    collective = False
+
     def __init__(self) -> None:
         self._files = FileStore()
         self._saved: dict[Path, tuple[dict[str, Tensor], dict[str, Any]]] = {}
@@ -93,6 +124,9 @@ class MemoryStore:
 
     def load(self, path: Path, settings: Settings) -> tuple[dict[str, Tensor], dict[str, Any]]:
         return self._saved[path] if path in self._saved else self._files.load(path, settings)
+
+    def record(self, path: Path, settings: Settings) -> dict[str, Any]:
+        return self.load(path, settings)[1]
 
     def matches(self, path: Path, settings: Settings) -> bool:
         return path in self._saved or self._files.matches(path, settings)

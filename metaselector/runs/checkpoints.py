@@ -25,16 +25,14 @@ from metaselector.meta.adapted import AdaptedModel
 from metaselector.meta.finetune import alpha_of
 from metaselector.meta.parameters import LearnedRecord, MetaParameters
 from metaselector.meta.variants import Variant, check_rates, make_adaptation, variants_of
-from metaselector.models import registry
-from metaselector.models.build import build_mixture
 from metaselector.models.mixture import Mixture
 from metaselector.models.precomputed import Scored, scores_column
 from metaselector.runs.checkpoint_settings import CheckpointSettings
 from metaselector.runs.checkpoint_store import CheckpointStore
+from metaselector.runs.new_models import NewModels
 from metaselector.runs.run_similarity import LateSimilarities
 from metaselector.training.checkpoint import checkpoint_path
 from metaselector.training.loop.snapshot_manager import SnapshotManager
-from metaselector.training.peer_learning.views import viewed
 from metaselector.training.pretrain import Pretrained
 from metaselector.training.tensors import Room, TooLarge, misfit, nonfinite, unfit
 from metaselector.training.transfer import (
@@ -61,6 +59,7 @@ class Checkpoints:
         dataset: the run's prepared data.
         source: the run that base models start from, if any.
         store: reads and writes the checkpoints.
+        new: builds untrained models.
     """
 
     directory: Path
@@ -69,16 +68,12 @@ class Checkpoints:
     dataset: EncodedDataset
     source: TransferSource | None
     store: CheckpointStore
+    new: NewModels
     _similarities: LateSimilarities = field(default_factory=LateSimilarities, repr=False)
 
     def new_base(self, name: str, seed: int) -> nn.Module:
         """Return an untrained base model on the run's device."""
-        schema = self.dataset.schema
-        settings = self.config.base_models[name]
-        model = registry.build_base_model(
-            settings.model or name, schema, settings.options, seed, called=name
-        )
-        return viewed(model, name, self.config, schema).to(self.config.device)
+        return self.new.base(name, seed)
 
     def start_base(
         self, name: str, window: Window, seed: int
@@ -128,7 +123,7 @@ class Checkpoints:
         tensors, _ = self.base_tensors(name, window, seed)
         try:
             with Room(tensors):
-                model = self.new_base(name, seed)
+                model = self.new.base(name, seed, draw=False)
             problem = unfit(tensors, model)
         except TooLarge as error:
             problem = str(error)
@@ -144,7 +139,8 @@ class Checkpoints:
         """Return how the training of a base model went, without building the model."""
         if self.config.base_models[name].scores is not None:
             return Pretrained(0, [], 0.0)
-        return self.base_tensors(name, window, seed)[1]
+        path, settings = self.base_file(name, window, seed)
+        return _pretrained(path, self.store.record(path, settings))
 
     def base_tensors(
         self, name: str, window: Window, seed: int
@@ -152,10 +148,7 @@ class Checkpoints:
         """Return what :meth:`save_base` saved of a base model."""
         path, settings = self.base_file(name, window, seed)
         tensors, record = self.store.load(path, settings)
-        try:
-            return tensors, Pretrained(**record)
-        except TypeError as error:
-            raise DamagedError(path, f"its record is not a base model's ({error})") from error
+        return tensors, _pretrained(path, record)
 
     def base_snapshots(self, name: str, window: Window, seed: int) -> SnapshotManager:
         """Return where the training of a base model keeps its snapshots."""
@@ -208,7 +201,7 @@ class Checkpoints:
         """
         self.fill_scores(window, seed)
         models = {name: self.load_base(name, window, seed) for name in self.config.base_models}
-        mixture = build_mixture(models, self.dataset.schema, self.config, seed)
+        mixture = self.new.mixture(models, self.config, seed)
         mixture.similarity = self._similarities.of(models, self.dataset, self.config, window, seed)
         return mixture
 
@@ -257,7 +250,7 @@ class Checkpoints:
     def learned_record(self, variant: Variant, seed: int) -> LearnedRecord:
         """Return how meta-training went, without its tensors."""
         path, settings = self.learned_file(variant, seed)
-        _, record = self.store.load(path, settings)
+        record = self.store.record(path, settings)
         try:
             return LearnedRecord(**record)
         except TypeError as error:
@@ -291,6 +284,13 @@ class Checkpoints:
     @cached_property
     def _settings(self) -> CheckpointSettings:
         return CheckpointSettings(self.config, self.dataset.digest(), self.source)
+
+
+def _pretrained(path: Path, record: dict[str, Any]) -> Pretrained:
+    try:
+        return Pretrained(**record)
+    except TypeError as error:
+        raise DamagedError(path, f"its record is not a base model's ({error})") from error
 
 
 def _not_learned(path: Path, error: Exception) -> DamagedError:

@@ -20,6 +20,8 @@ from metaselector.meta.variants import Variant, variants_of
 from metaselector.models.precomputed import scored_names, with_scores
 from metaselector.runs.checkpoint_store import CheckpointStore, FileStore
 from metaselector.runs.checkpoints import Checkpoints
+from metaselector.runs.new_models import NewModels
+from metaselector.runs.sharding import shard
 from metaselector.training.transfer import TransferSource
 
 CONFIG = "config.yaml"
@@ -35,12 +37,14 @@ class Run:
         parent: directory of another run whose prepared data this run uses and beside whose base
             models it saves its own; by default the run's own directory.
         store: where trained parts are saved; by default as files.
+        shard_tables: whether each worker keeps a block of the rows of tables, in the same files.
     """
 
     directory: Path
     config: Config
     parent: Path | None = None
     store: CheckpointStore = field(default_factory=FileStore, compare=False)
+    shard_tables: bool = False
 
     @cached_property
     def dataset(self) -> EncodedDataset:
@@ -127,10 +131,17 @@ class Run:
 
     @cached_property
     def checkpoints(self) -> Checkpoints:
-        """The trained parts of this run; raises what :attr:`dataset` and :attr:`source` raise."""
-        return Checkpoints(
-            self.directory, self.base_directory, self.config, self.dataset, self.source, self.store
-        )
+        """The trained parts of this run.
+
+        Raises what :attr:`dataset` and :attr:`source` raise, and :class:`ConfigError` if tables
+        cannot be sharded as asked.
+        """
+        config, dataset = self.config, self.dataset
+        sharded = shard(config, dataset.schema) if self.shard_tables else None
+        store = FileStore(sharded) if sharded else self.store
+        new = NewModels(config, dataset.schema, sharded)
+        places = self.directory, self.base_directory
+        return Checkpoints(*places, config, dataset, self.source, store, new)
 
     @property
     def base_directory(self) -> Path:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -85,8 +85,24 @@ class Checkpoint(NamedTuple):
     record: dict[str, Any]
 
 
-def read_checkpoint(path: Path) -> Checkpoint:
+Take = Callable[[Any, str, Checksum], Tensor | None]
+"""``take(file, name, checksum)`` reads a tensor of an open file and adds all of it to the
+checksum; None leaves it out."""
+
+
+def take_whole(file: Any, name: str, checksum: Checksum) -> Tensor:
+    """Read all of a tensor."""
+    tensor: Tensor = file.get_tensor(name)
+    checksum.begin(name, tensor)
+    checksum.add(tensor)
+    return tensor
+
+
+def read_checkpoint(path: Path, take: Take = take_whole) -> Checkpoint:
     """Read a checkpoint without comparing its settings.
+
+    Args:
+        take: reads each tensor, sorted by name.
 
     Raises:
         CheckpointError: the file is missing, damaged, or written by a newer MetaSelector.
@@ -102,9 +118,11 @@ def read_checkpoint(path: Path) -> Checkpoint:
                     f"{path}: has format version {version}, but this MetaSelector reads versions "
                     f"up to {VERSION}; update MetaSelector, or train again"
                 )
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        if version > 1 and _checksum(tensors, metadata) != metadata["sha256"]:
+            checksum = Checksum(metadata)
+            taken = {name: take(file, name, checksum) for name in sorted(file.keys())}
+        if version > 1 and str(checksum) != metadata["sha256"]:
             raise ValueError("checksum mismatch")
+        tensors = {name: tensor for name, tensor in taken.items() if tensor is not None}
         settings, record = (json.loads(metadata[key]) for key in ("settings", "record"))
         if not isinstance(settings, dict) or not isinstance(record, dict):
             raise ValueError("settings or record are not a mapping")
@@ -114,15 +132,20 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 
 def load_checkpoint(
-    path: Path, settings: Mapping[str, Any]
+    path: Path,
+    settings: Mapping[str, Any],
+    read: Callable[[Path], Checkpoint] = read_checkpoint,
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read tensors and record of a checkpoint trained with `settings`.
+
+    Args:
+        read: reads the file.
 
     Raises:
         CheckpointError: the file is missing, damaged, or was trained with different settings (the
             message names the first difference).
     """
-    checkpoint = read_checkpoint(path)
+    checkpoint = read(path)
     difference = first_difference(checkpoint.settings, json.loads(json.dumps(settings)))
     if difference:
         raise CheckpointError(
@@ -132,13 +155,64 @@ def load_checkpoint(
     return checkpoint.tensors, checkpoint.record
 
 
-def matches(path: Path, settings: Mapping[str, Any]) -> bool:
+def matches(
+    path: Path,
+    settings: Mapping[str, Any],
+    read: Callable[[Path], Checkpoint] = read_checkpoint,
+) -> bool:
     """Whether `path` holds a checkpoint trained with `settings`."""
     try:
-        load_checkpoint(path, settings)
+        load_checkpoint(path, settings, read)
     except CheckpointError:
         return False
     return True
+
+
+class CheckpointFiles(Protocol):
+    """How checkpoints are written and read.
+
+    Attributes:
+        collective: whether all workers must call :meth:`save`; otherwise the first one does.
+    """
+
+    @property
+    def collective(self) -> bool: ...
+
+    def save(
+        self,
+        path: Path,
+        tensors: Mapping[str, Tensor],
+        settings: Mapping[str, Any],
+        record: Mapping[str, Any],
+    ) -> None:
+        """As :func:`save_checkpoint`."""
+
+    def read(self, path: Path) -> Checkpoint:
+        """As :func:`read_checkpoint`."""
+
+    def read_record(self, path: Path) -> Checkpoint:
+        """The same without tensors, which are checked all the same."""
+
+
+class WholeFiles:
+    """Checkpoints with whole tensors, of one process."""
+
+    collective = False
+
+    def save(
+        self,
+        path: Path,
+        tensors: Mapping[str, Tensor],
+        settings: Mapping[str, Any],
+        record: Mapping[str, Any],
+    ) -> None:
+        save_checkpoint(path, tensors, settings, record)
+
+    def read(self, path: Path) -> Checkpoint:
+        return read_checkpoint(path)
+
+    def read_record(self, path: Path) -> Checkpoint:
+        return read_checkpoint(path)
 
 
 def checkpoint_path(directory: Path, seed: int, name: str) -> Path:

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from metaselector.config.training import PretrainConfig
 from metaselector.data.encoded.batch import Batch
 from metaselector.data.encoded.dataset import EncodedDataset
+from metaselector.models.kernels.on_rows import outputs
 from metaselector.training.multi_task.objective import (
     TaskLosses,
     TaskObjective,
@@ -47,7 +48,7 @@ class _OneTask:
         return [{"params": list(self._model.parameters())}]
 
     def losses(self, batch: Batch, labels: Tensor) -> Tensor:
-        return F.binary_cross_entropy_with_logits(self._model(batch), labels)
+        return F.binary_cross_entropy_with_logits(outputs(self._model, batch), labels)
 
     def backward(self, losses: Tensor, epoch: int) -> Tensor:
         losses.backward()

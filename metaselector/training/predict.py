@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from metaselector.data.encoded.dataset import EncodedDataset
+from metaselector.models.kernels.on_rows import join, outputs
 from metaselector.training.distributed import workers
 from metaselector.training.multi_task.objective import has_tasks
 
@@ -41,9 +42,11 @@ def predict(
         chunk = slice(i, i + PREDICTION_ROWS)
         if i // PREDICTION_ROWS % workers.count() == workers.rank():
             limits = None if history_limits is None else history_limits[chunk]
-            chunks.append(model(dataset.batch(rows[chunk], limits).to(device)).cpu())
+            chunks.append(outputs(model, dataset.batch(rows[chunk], limits).to(device)).cpu())
         else:
             chunks.append(torch.zeros(len(rows[chunk]), *_row_shape(model)))
+    if workers.left_over(len(chunks)):
+        join(model)
     # Chunks of other workers are 0 here, and adding zeros is exact.
     return torch.from_numpy(workers.summed(torch.cat(chunks).numpy()))
 

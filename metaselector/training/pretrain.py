@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,9 +19,12 @@ from metaselector.data.encoded.batch import Batch
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.models.kernels.intercept import Intercept
 from metaselector.models.kernels.lookups import Lookups
+from metaselector.models.kernels.on_rows import join, tables_elsewhere
+from metaselector.models.kernels.rows import is_elsewhere
 from metaselector.training.distributed import workers
 from metaselector.training.distributed.communication import make_communication
 from metaselector.training.distributed.data_parallel import DataParallel
+from metaselector.training.distributed.sharded.gradients import Averaging
 from metaselector.training.freezing import Freezing
 from metaselector.training.loop.clipping import clip_gradients
 from metaselector.training.loop.snapshot_manager import SnapshotManager
@@ -128,7 +132,7 @@ class _Pretraining(Trainable):
         self._objective = make_objective(model, dataset, config, description)
         self._batch = dataset.batch(rows).to(self._device)
         self._labels = labels_for(model, dataset, rows).to(self._device)
-        groups = self._objective.optimizer_groups()
+        groups = _of_one_kind(self._objective.optimizer_groups())
         self.optimizers: list[torch.optim.Optimizer] = [
             torch.optim.Adam(
                 groups, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
@@ -140,9 +144,13 @@ class _Pretraining(Trainable):
         others = [p for group in groups for p in group["params"] if id(p) not in self._names]
         self.parameters |= {f"balance.{i}": p for i, p in enumerate(others)}
         self._parallel: DataParallel | None = None
+        self._averaging: Averaging | None = None
+        if tables := tables_elsewhere(model):
+            self._averaging = Averaging(self.parameters.values(), tables.values())
         # A multi-task loss is not a sum over rows, so every worker computes all of it.
         if workers.count() > 1 and not has_tasks(model):
             self.torch_seed += workers.rank()  # different dropout masks on every worker
+        if workers.count() > 1 and not has_tasks(model) and not tables:
             dense = make_communication("none", (), model.parameters())
             self._parallel = DataParallel([model], (), self._scaled, dense)
 
@@ -154,6 +162,8 @@ class _Pretraining(Trainable):
 
     def gradients(self, batch: Tensor, epoch: int) -> float:
         self.optimizers[0].zero_grad(set_to_none=True)
+        if self._averaging is not None:
+            return self._share_sharded(self._averaging, batch)
         if self._parallel is not None:
             return self._share_gradients(self._parallel, batch)
         return self._objective.backward(self._losses(batch), epoch).item()
@@ -171,13 +181,29 @@ class _Pretraining(Trainable):
         scale = len(own) / len(batch) * workers.count()
         return parallel.backward([(part, scale)])
 
+    def _share_sharded(self, averaging: Averaging, batch: Tensor) -> float:
+        """The same with sharded tables, whose rows are exchanged in the forward pass."""
+        own, loss = batch[workers.share(len(batch))], 0.0
+        if len(own):
+            scaled = self._scaled(own, len(own) / len(batch) * workers.count())
+            scaled.backward()
+            loss = scaled.item()
+        else:
+            join(self._model)
+        return averaging.average(loss)
+
     def _scaled(self, batch: Tensor, scale: float) -> Tensor:
         loss: Tensor = self._losses(batch) * scale
         return loss
 
     def update(self) -> None:
-        if self._config.clip_norm is not None:
-            clip_gradients(self.parameters.values(), self._config.clip_norm)
+        most, averaging = self._config.clip_norm, self._averaging
+        if most is not None and averaging is not None:
+            averaging.clip(most)
+        elif most is not None:
+            clip_gradients(self.parameters.values(), most)
+        if averaging is not None:
+            averaging.densify()
         self.optimizers[0].step()
 
     def validate(self, epoch: int, seconds: float, train_loss: float | None) -> ValidationResult:
@@ -201,3 +227,15 @@ class _Pretraining(Trainable):
 
     def group_of(self, name: str) -> str:
         return f"parameter '{name}'"
+
+
+def _of_one_kind(groups: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Split the groups so that torch's Adam meets no sharded and other parameters together.
+
+    Parameters keep their order, by which a snapshot names them.
+    """
+    return [
+        {**group, "params": list(some)}
+        for group in groups
+        for _, some in groupby(group["params"], is_elsewhere)
+    ]

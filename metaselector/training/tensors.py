@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from metaselector.common.errors import ConfigError, nearest
+from metaselector.models.kernels.rows import held
 
 
 def misfit(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> str | None:
@@ -90,7 +91,8 @@ def nonfinite(tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor] = {}
 
 
 def is_finite(tensor: Tensor) -> bool:
-    """Whether all values are finite; does not copy them."""
+    """Whether all values that this process holds are finite; does not copy them."""
+    tensor = held(tensor)
     if not tensor.is_floating_point() or not tensor.numel():
         return True
     return all(bool(end.isfinite()) for end in tensor.aminmax())

@@ -38,9 +38,11 @@ def test_a_path_that_cannot_be(
     [
         (["reproduce", "--resume", "--run", "nowhere"], "nowhere: nothing to resume"),
         (["pretrain", "--resume", "--config", "x.yaml"], "omit --config"),
+        (["reproduce", "--shard-tables"], "only one worker; add --workers N"),
+        (["evaluate", "--shard-tables", "--workers", "1"], "only one worker; add --workers N"),
     ],
 )
-def test_nothing_to_resume(
+def test_options_that_need_something_else(
     arguments: list[str],
     message: str,
     invoke: Invoke,

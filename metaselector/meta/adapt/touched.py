@@ -12,15 +12,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import NamedTuple
 
-import pandas as pd
 import torch
 from torch import Tensor
 
 from metaselector.data.encoded.batch import Batch
 from metaselector.data.splitting.episodes import Episodes, Rows
-
-MARKED = 4
-"""Distinct ids are found by marking them if there are at most so many possible ids per given id."""
+from metaselector.models.kernels.on_rows import distinct
 
 
 class Touched(NamedTuple):
@@ -38,7 +35,7 @@ class Touched(NamedTuple):
 
 def rows_of_batch(episodes: Episodes) -> Touched:
     """Find the distinct ids of all users together."""
-    rows, positions = _distinct(_ids(episodes))
+    rows, positions = distinct(_ids(episodes))
     return Touched(rows, _with_ids(episodes, positions))
 
 
@@ -48,7 +45,7 @@ def rows_of_users(episodes: Episodes) -> Touched:
     users = torch.arange(len(ids), device=ids.device)
     width = int(ids.max()) + 1
     # One pass for all users: user u's ids live in [u * width, (u + 1) * width).
-    keys, positions = _distinct(ids + (users * width).unsqueeze(1))
+    keys, positions = distinct(ids + (users * width).unsqueeze(1))
     owner = keys // width
     count = torch.bincount(owner, minlength=len(ids))
     start = count.cumsum(0) - count
@@ -76,17 +73,3 @@ def _with_ids(episodes: Episodes, ids: Tensor) -> Episodes:
         support=local(episodes.support, ids[:, 1 : 1 + support]),
         query=local(episodes.query, ids[:, 1 + support :]),
     )
-
-
-def _distinct(ids: Tensor) -> tuple[Tensor, Tensor]:
-    """``torch.unique(ids, return_inverse=True)`` for non-negative ids, without sorting."""
-    flat = ids.reshape(-1)
-    width = int(flat.max()) + 1
-    if width <= MARKED * len(flat):
-        seen = torch.zeros(width, dtype=torch.bool, device=ids.device).index_fill_(0, flat, True)
-        positions = seen.cumsum(0).sub_(1).index_select(0, flat)
-        return seen.nonzero().squeeze(1), positions.view(ids.shape)
-    if ids.device.type != "cpu":
-        return torch.unique(ids, return_inverse=True)
-    places, distinct = pd.factorize(flat.numpy(), sort=True)  # a hash table
-    return torch.from_numpy(distinct), torch.from_numpy(places).view(ids.shape)

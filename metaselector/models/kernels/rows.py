@@ -75,6 +75,16 @@ def storage_of(table: Tensor) -> Storage:
     return _ELSEWHERE.get(type(table), _HERE)
 
 
+def is_elsewhere(table: Tensor) -> bool:
+    """Whether this process does not hold all rows of `table`."""
+    return type(table) in _ELSEWHERE
+
+
+def held(table: Tensor) -> Tensor:
+    """The rows of `table` that this process holds, or all of an ordinary tensor."""
+    return storage_of(table).here(table)[0]
+
+
 def take_tables(tables: Mapping[str, Tensor], rows: Tensor) -> dict[str, Tensor]:
     """``table[rows]`` of every table; each storage takes all of its tables at once."""
     by_storage: dict[Storage, dict[str, Tensor]] = {}

@@ -15,6 +15,7 @@ from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.encoded.schema import Schema
 from metaselector.data.interactions import Ints
 from metaselector.data.splitting.episodes import EpisodeRows
+from metaselector.models.kernels.rows import take_tables
 from metaselector.models.similarity.pairs import item_field, item_ids, item_of, over_pairs
 from metaselector.models.similarity.saving import arrays
 
@@ -28,7 +29,8 @@ class Embeddings:
     Args:
         dataset: for its schema.
         base_models: by name. Embeddings are the first table with a row for each id and at least two
-            columns. They are copied; what is learned later does not change them.
+            columns. They are copied; what is learned later does not change them. If
+            the table is sharded, each worker has a copy of the items' embeddings.
         training_rows, probabilities: not used.
         base_model: whose embeddings; by default the first, in alphabetical order, that has some.
 
@@ -65,8 +67,9 @@ class Embeddings:
         if table is None:
             return
         self.names = ("embeddings",)
-        rows = table.detach()[field.first_id + 1 : field.first_id + field.num_ids]
-        self._vectors: NDArray[np.float32] = rows.float().cpu().clone().numpy()
+        ids = torch.arange(field.first_id + 1, field.first_id + field.num_ids, device=table.device)
+        rows = take_tables({"": table.detach()}, ids)[""]  # [I, D], a copy
+        self._vectors: NDArray[np.float32] = rows.float().cpu().numpy()
 
     def state(self) -> dict[str, Tensor]:
         """``vectors``, float32 ``[I, D]``, of the items in the order of the vocabulary.

@@ -140,10 +140,15 @@ def _pretrain_one(
         ),
         snapshots=snapshots,
     )
-    if workers.is_main():
+    if _saves(run):
         run.checkpoints.save_base(name, window, seed, model, made, report)
-        snapshots.clear()
+    snapshots.clear()
     workers.wait()
+
+
+def _saves(run: Run) -> bool:
+    """Whether this worker takes part in saving a checkpoint."""
+    return workers.is_main() or run.checkpoints.store.collective
 
 
 @frozen_imports()
@@ -166,9 +171,9 @@ def meta_train_selector(run: Run, variant: Variant, seed: int, progress: Progres
         progress.skipped(description)
         return
     learned = _learn(run, variant, seed, description, progress)
-    if workers.is_main():
+    if _saves(run):
         run.checkpoints.save_learned(variant, seed, learned)
-        run.checkpoints.learned_snapshots(variant, seed).clear()
+    run.checkpoints.learned_snapshots(variant, seed).clear()
     workers.wait()
 
 

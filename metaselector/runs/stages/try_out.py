@@ -20,7 +20,6 @@ from metaselector.meta.adapt.engines import make_engine
 from metaselector.meta.adapt.episode_loss import EpisodeLoss
 from metaselector.meta.parameters import parameters_of
 from metaselector.meta.variants import make_adaptation
-from metaselector.models.build import build_mixture
 from metaselector.models.estimators import create_estimator, fit, refused
 from metaselector.models.kernels.intercept import Intercept
 from metaselector.models.kernels.lookups import Lookups
@@ -126,7 +125,7 @@ def try_adaptation(run: Run) -> None:
 def _adapt(run: Run, models: Mapping[str, nn.Module], config: Config) -> None:
     """One gradient of the outer loop on a few users."""
     dataset, protocol, adapt = run.dataset, run.protocol, config.adapt
-    mixture = build_mixture(models, dataset.schema, config, config.seeds[0])
+    mixture = run.checkpoints.new.mixture(models, config, config.seeds[0])
     if adapt.residuals.enabled:
         known = _some_rows(run)
         names, p = adapt.residuals.similarities, np.full(len(known), 0.5)

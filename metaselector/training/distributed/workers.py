@@ -63,6 +63,12 @@ def share(n: int) -> slice:
     return slice(int(edges[rank()]), int(edges[rank() + 1]))
 
 
+def left_over(n: int) -> bool:
+    """Whether others have one item more than this worker, if `n` items are dealt out in turn."""
+    over = n % count()
+    return 0 < over <= rank()
+
+
 def wait() -> None:
     """Wait for all workers."""
     if dist.is_initialized():

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from metaselector.common.errors import UserError
+from metaselector.models.kernels.rows import is_elsewhere
+from metaselector.training.distributed import workers
 from metaselector.training.loop.snapshot import TrainingState
 from metaselector.training.loop.trainable import Trainable
+from metaselector.training.tensors import is_finite
 
 SHOWN = 5
 """Most users listed in a message."""
@@ -73,10 +75,10 @@ def _nonfinite_groups(trainable: Trainable, gradients: bool) -> list[str]:
 
 
 def _is_finite(tensor: Tensor) -> bool:
+    """On all workers; of a sharded table, they find out together."""
     values = tensor.detach()
-    if values.is_sparse:
-        values = values._values()
-    return not values.is_floating_point() or bool(torch.isfinite(values).all())
+    found = is_finite(values._values() if values.is_sparse else values)
+    return not any(workers.most(int(not found))) if is_elsewhere(tensor) else found
 
 
 def _named(users: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from metaselector.common.errors import DamagedError
 from metaselector.common.progress import Progress
 from metaselector.config.training import CheckpointConfig
-from metaselector.training.checkpoint import first_difference, read_checkpoint, save_checkpoint
+from metaselector.training.checkpoint import CheckpointFiles, WholeFiles, first_difference
 from metaselector.training.distributed import workers
 from metaselector.training.loop.snapshot import Snapshot
 
@@ -67,12 +67,18 @@ class SnapshotDirectory:
         settings: everything that the training depends on; snapshots with different settings are
             removed.
         config: how often to save, and how many snapshots to keep.
+        files: how they are written and read.
     """
 
     def __init__(
-        self, directory: Path, settings: Mapping[str, Any], config: CheckpointConfig
+        self,
+        directory: Path,
+        settings: Mapping[str, Any],
+        config: CheckpointConfig,
+        files: CheckpointFiles | None = None,
     ) -> None:
         self._directory, self._settings, self._config = directory, settings, config
+        self._made = files or WholeFiles()
         self._last = time.monotonic()
         self._pause = config.seconds
 
@@ -90,7 +96,7 @@ class SnapshotDirectory:
     def _newest_intact(self, progress: Progress, damaged: list[Path]) -> Snapshot | None:
         for path in reversed(self._files()):
             try:
-                checkpoint = read_checkpoint(path)
+                checkpoint = self._made.read(path)
             except DamagedError as error:
                 progress.note(f"{error.problem}; removing it and trying the previous one")
                 damaged.append(path)
@@ -115,8 +121,9 @@ class SnapshotDirectory:
     def keep(self, global_step: int, snapshot: Snapshot) -> Path:
         started = time.monotonic()
         path = self._directory / f"{global_step:09d}.safetensors"
+        if workers.is_main() or self._made.collective:
+            self._made.save(path, snapshot.tensors, self._settings, snapshot.record)
         if workers.is_main():
-            save_checkpoint(path, snapshot.tensors, self._settings, snapshot.record)
             for old in self._files()[: -self._config.keep]:
                 old.unlink()
         self._last = time.monotonic()

@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 from metaselector.cli import app
 from metaselector.training.checkpoint import read_checkpoint
+from metaselector.training.distributed import workers
 
 SETTINGS = """
 threads: 1
@@ -101,6 +102,16 @@ def assert_equal(first: Path, second: Path) -> None:
 
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")
+
+
+@pytest.mark.parametrize(("n", "expected"), [(0, ""), (1, "12"), (5, "2"), (6, "")])
+def test_who_has_one_item_less(n: int, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "count", lambda: 3)
+    found = ""
+    for rank in range(3):
+        monkeypatch.setattr(workers, "rank", lambda rank=rank: rank)
+        found += str(rank) if workers.left_over(n) else ""
+    assert found == expected
 
 
 @needs_proc

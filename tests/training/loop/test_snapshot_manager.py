@@ -88,7 +88,7 @@ def test_when_it_is_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     def slow(*_: Any) -> None:
         now[0] += 30.0  # writing took this long: 5 % of 600 seconds
 
-    monkeypatch.setattr(module, "save_checkpoint", slow)
+    monkeypatch.setattr(module.WholeFiles, "save", slow)
     (tmp_path / "x").mkdir()
     snapshots.keep(1, snapshot(1))
     now[0] += 599.0

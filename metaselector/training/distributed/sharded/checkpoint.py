@@ -35,6 +35,7 @@ _TYPES = {
     torch.int32: "I32",
     torch.int64: "I64",
     torch.uint8: "U8",
+    torch.bool: "BOOL",
 }
 _UNKNOWN = "0" * 64  # placeholder: the checksum is known last but stands first
 

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.distributed.device_mesh import DeviceMesh
@@ -71,7 +72,7 @@ def shard_tables(model: nn.Module, mesh: DeviceMesh, fill: Fill | None = None) -
         fill: sets the rows of tables on ``meta``.
 
     Returns:
-        Names of the tables.
+        Names of the tables; those that are sharded already are left as they are.
 
     Raises:
         ConfigError: the mesh has several dimensions, or a table on ``meta`` has no `fill`.
@@ -83,7 +84,8 @@ def shard_tables(model: nn.Module, mesh: DeviceMesh, fill: Fill | None = None) -
     for name in sorted(tables):
         table = model.get_parameter(name)
         if id(table) not in done:
-            done[id(table)] = _shard(name, table, mesh, fill)
+            is_sharded = isinstance(table, DTensor)
+            done[id(table)] = table if is_sharded else _shard(name, table, mesh, fill)
         owner, _, attribute = name.rpartition(".")
         setattr(model.get_submodule(owner), attribute, done[id(table)])
     return sorted(tables)
@@ -111,10 +113,20 @@ def _shard(name: str, table: nn.Parameter, mesh: DeviceMesh, fill: Fill | None) 
     for start in range(0, stop - first, FILLED):
         part = rows[start : start + FILLED]
         fill(name, part, order.ids(first + start, first + start + len(part)))
-    sharded = DTensor.from_local(
-        rows, mesh, [Shard(0)], run_check=False, shape=table.shape, stride=table.stride()
-    )
-    return nn.Parameter(sharded, requires_grad=table.requires_grad)
+    return nn.Parameter(sharded(rows, table.shape, mesh), requires_grad=table.requires_grad)
+
+
+def sharded(rows: Tensor, shape: torch.Size, mesh: DeviceMesh) -> DTensor:
+    """The table ``[V, ...]`` of which this worker holds `rows`, its block in :class:`RowOrder`."""
+    stride = torch.empty(shape, device="meta").stride()
+    return DTensor.from_local(rows, mesh, [Shard(0)], run_check=False, shape=shape, stride=stride)
+
+
+def block_of_zeros(shape: torch.Size, dtype: torch.dtype, mesh: DeviceMesh) -> DTensor:
+    """A sharded table of zeros."""
+    first, stop = block_of(shape[0], mesh.size(), mesh.get_local_rank())
+    rows = torch.zeros(stop - first, *shape[1:], dtype=dtype, device=mesh.device_type)
+    return sharded(rows, shape, mesh)
 
 
 def rows_here(table: DTensor) -> tuple[Tensor, int]:
@@ -131,6 +143,20 @@ def whole_table(table: DTensor) -> Tensor:
     with torch.no_grad():
         rows = table.full_tensor()
     return rows[order.places(torch.arange(len(table), device=rows.device))]
+
+
+def mean_low_high(tensor: Tensor) -> tuple[float, float, float]:
+    """Mean, minimum and maximum; those of a sharded table are found by all workers together."""
+    if not isinstance(tensor, DTensor):
+        return tensor.mean().item(), tensor.min().item(), tensor.max().item()
+    rows, group = rows_here(tensor)[0], tensor.device_mesh.get_group()
+    total = rows.sum(dtype=torch.float64)
+    ends = (
+        torch.stack([-rows.min(), rows.max()]) if rows.numel() else rows.new_full([2], -torch.inf)
+    )
+    dist.all_reduce(total, group=group)
+    dist.all_reduce(ends, dist.ReduceOp.MAX, group=group)
+    return total.item() / tensor.numel(), -ends[0].item(), ends[1].item()
 
 
 class _Sharded:

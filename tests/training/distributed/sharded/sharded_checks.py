@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 import sharded_checkpoint_checks  # noqa: F401, registers its checks
+import sharded_initial_checks  # noqa: F401
 import torch
 import torch.distributed as dist
 from sharded_world import (

@@ -29,6 +29,13 @@ NAMES = [
     "dense_gradients_are_averaged",
     "checkpoints_are_those_of_one_process",
     "a_mesh_of_two_dimensions_is_refused",
+    "initial_values_are_those_of_whole_tables",
+    "initial_values_can_be_left_out",
+    "what_needs_whole_tables_is_refused",
+    "files_are_read_by_rows",
+    "steps_of_dense_adam_are_those_of_one_process",
+    "padding_needs_no_exchange",
+    "extremes_are_those_of_the_whole_table",
 ]
 
 
