@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from typer.testing import CliRunner
 from metaselector.cli import app
 from metaselector.training.checkpoint import read_checkpoint
 from metaselector.training.distributed import workers
+from tests.training.distributed.processes import needs_proc, wait_for, worker
 
 SETTINGS = """
 threads: 1
@@ -70,25 +70,6 @@ def ends(process: subprocess.Popen[str], timeout: float = 240) -> tuple[int, str
     return process.returncode, err
 
 
-def wait_for(run: Path, pattern: str) -> None:
-    deadline = time.monotonic() + 120
-    while not list(run.rglob(pattern)) and time.monotonic() < deadline:
-        time.sleep(0.02)
-
-
-def worker(run: Path, rank: int) -> int:
-    """The process of a worker of this run."""
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (folder / "cmdline").read_bytes()
-            settings = (folder / "environ").read_bytes().split(b"\0")
-        except OSError:  # it has ended, or belongs to another user
-            continue
-        if str(run).encode() in command and f"RANK={rank}".encode() in settings:
-            return int(folder.name)
-    raise AssertionError("there is no such worker")
-
-
 def tensors(run: Path) -> dict[str, dict[str, torch.Tensor]]:
     files = sorted((run / "checkpoints").rglob("*.safetensors"))
     return {str(path.relative_to(run)): read_checkpoint(path).tensors for path in files}
@@ -99,9 +80,6 @@ def assert_equal(first: Path, second: Path) -> None:
     assert one.keys() == other.keys()
     for name, parts in one.items():
         assert all(torch.equal(parts[key], other[name][key]) for key in parts), name
-
-
-needs_proc = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")
 
 
 @pytest.mark.parametrize(("n", "expected"), [(0, ""), (1, "12"), (5, "2"), (6, "")])

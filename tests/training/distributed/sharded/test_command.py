@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from typer.testing import CliRunner
 
 from metaselector.cli import app
 from metaselector.training.checkpoint import read_checkpoint
+from tests.training.distributed.processes import needs_proc, wait_for, worker
 
 SETTINGS = """
 threads: 1
@@ -119,26 +119,7 @@ def test_every_stage_is_that_of_one_process(alone: Path, tmp_path: Path) -> None
     assert not list(run.rglob("*.unfinished"))
 
 
-def wait_for(run: Path, pattern: str) -> None:
-    deadline = time.monotonic() + 120
-    while not list(run.rglob(pattern)) and time.monotonic() < deadline:
-        time.sleep(0.02)
-
-
-def worker(run: Path, rank: int) -> int:
-    """The process of a worker of this run."""
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (folder / "cmdline").read_bytes()
-            settings = (folder / "environ").read_bytes().split(b"\0")
-        except OSError:  # it has ended, or belongs to another user
-            continue
-        if str(run).encode() in command and f"RANK={rank}".encode() in settings:
-            return int(folder.name)
-    raise AssertionError("there is no such worker")
-
-
-@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")
+@needs_proc
 @pytest.mark.parametrize(
     ("stage", "trained"), [("pretrain", "base-*"), ("meta-train", "metaselector")]
 )
