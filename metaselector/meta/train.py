@@ -63,20 +63,22 @@ def meta_train(
     if start_from is not None:
         start_from.attach(early)
     config = config_of(variant, config)
-    splits: Sequence[EvaluationSplit] = ()  # to validate on; by default all
+    rival = start_from if variant == "user-finetuned-residuals" else None
+    splits: Sequence[EvaluationSplit] = ()
+    validated: Sequence[EvaluationSplit] = ()  # by default all
     chosen = None
-    if variant == "user-finetuned-residuals" and start_from is not None:
-        all_splits = make_protocol(dataset, config).evaluation_splits
+    if rival is not None:
+        splits = make_protocol(dataset, config).evaluation_splits
         # Numbers that are learned for the largest support hold for smaller ones too.
-        splits = [largest_support(all_splits)]
-        chosen = alpha_of(start_from.alpha, splits[0])
+        validated = [largest_support(splits)]
+        chosen = alpha_of(rival.alpha, validated[0])
     trainable = MetaLearner(
-        variant, dataset, early, later, config, generator, traffic, chosen, splits
+        variant, dataset, early, later, config, generator, traffic, chosen, validated
     )
     learned = _trained(trainable, variant, config, description, progress, snapshots)
-    if start_from is not None and chosen is not None:
+    if rival is not None:
         numbers = {n: number for n, number in learned.alpha.items() if n.startswith(RESIDUALS)}
-        learned.alpha = with_numbers(start_from.alpha, numbers, all_splits)
+        learned.alpha = with_numbers(rival.alpha, numbers, splits)
     return learned
 
 
