@@ -182,9 +182,15 @@ def finished(run: Run, table: Path) -> bool:
         return False
     try:
         same_data = read_json(table / "environment.json")["data_sha256"] == run.dataset.digest()
-        return same_data and load_config(table / CONFIG) == run.config
+        return same_data and _numbers(load_config(table / CONFIG)) == _numbers(run.config)
     except (OSError, ValueError, KeyError, TypeError, UserError):  # edited, or of another version
         return False
+
+
+def _numbers(config: Config) -> dict[str, Any]:
+    """The settings that change numbers by more than rounding."""
+    rounding = {"device": True, "threads": True, "jobs": True}
+    return config.model_dump(exclude=rounding | {"adapt": {"engine", "max_users_per_chunk"}})
 
 
 def _arguments(entry: Entry, options: Options) -> list[str]:

@@ -92,7 +92,7 @@ class AdaptConfig(Section):
         "many users at once",
     )
     max_users_per_chunk: int = Field(
-        64,
+        128,
         ge=1,
         description="users adapted at once; limits memory, and affects results only by rounding",
     )

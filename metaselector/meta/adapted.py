@@ -107,8 +107,10 @@ class AdaptedModel:
         similarity = self.mixture.similarity if self.adaptation.residuals else None
         if similarity is not None:
             _ = similarity.names  # may be built now, which takes all workers
-        sizes = (episodes.query >= 0).sum(axis=1)
-        order = np.argsort(sizes, kind="stable")  # similar sizes share a chunk: less padding
+        sizes = [(rows >= 0).sum(axis=1) for rows in (episodes.query, episodes.support)]
+        order = np.lexsort(
+            sizes
+        )  # similar sizes share a chunk, above all of supports: less padding
         parts: list[WindowPredictions] = []
         empty = _empty(self.mixture, len(dataset.schema.tasks))
         for i in range(0, len(order), self.users_at_once):

@@ -178,6 +178,9 @@ def test_two_tables_from_raw_files_to_the_page(
     assert make_suite(world.options, entries, world.train) == 0
     assert len(world.calls) == 2
     assert "movielens-100k-cold                finished" in capsys.readouterr().out
+    rounding = world.options._replace(overrides=("adapt.max_users_per_chunk=3",))
+    assert make_suite(rounding, entries[1:], world.train) == 0
+    assert len(world.calls) == 2  # equal but for rounding
     changed = world.options._replace(overrides=("selector.hidden_size=3",))
     world.calls.clear()
     make_suite(changed, entries[1:], world.make)

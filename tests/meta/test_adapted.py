@@ -154,3 +154,23 @@ def test_similarities_are_asked_for_where_they_count(dataset: EncodedDataset) ->
     assert not np.allclose(found[0.0], found[2.0], atol=1e-4)
     learned = train("metaselector", dataset, early=model, later=model)
     assert learned.alpha["residuals/similarity"].shape == (1,)
+
+
+def test_users_who_share_a_chunk_do_not_matter(dataset: EncodedDataset) -> None:
+    """Neither do the sizes of their supports, which the rows of a chunk are cut to."""
+    model = mixture(dataset, 1)
+    rows = window_episodes(dataset, (80, 100), 12)
+    rows = rows.most_recent(np.arange(len(rows.users)) % 13)
+    found = []
+    for users in (1, 3, len(rows.users)):
+        config = with_adapt(max_users_per_chunk=users)
+        adaptation = make_adaptation("metaselector", model, config)
+        alpha = adaptation.initial_rates(parameters(model))
+        adapted = AdaptedModel.of_settings(
+            model, alpha, adaptation, dataset.schema.tasks, config.adapt
+        )
+        found.append(adapted.predict(dataset, rows))
+    for other in found[1:]:
+        assert np.array_equal(other.rows, found[0].rows)
+        np.testing.assert_allclose(other.probabilities, found[0].probabilities, atol=1e-6)
+        np.testing.assert_allclose(other.weights, found[0].weights, atol=1e-6)

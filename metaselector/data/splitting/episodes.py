@@ -45,16 +45,18 @@ class EpisodeRows:
     list_offsets: Ints | None = None
 
     def some(self, index: Ints) -> EpisodeRows:
-        """The episodes at positions `index`, with query padding cut to what they need."""
-        query = self.query[index]
+        """The episodes at positions `index`, with padding cut to what they need."""
+        support, query = self.support[index], self.query[index]
         width = int((query >= 0).sum(axis=1).max(initial=0))
+        # One column stays, since an empty support has padding only.
+        most = max(int((support >= 0).sum(axis=1).max(initial=0)), 1)
         limits, since = (
             None if of is None else of[index] for of in (self.history_limits, self.since)
         )
         return replace(
             self,
             users=self.users[index],
-            support=self.support[index],
+            support=support[:, -most:],
             query=query[:, :width],
             history_limits=limits,
             since=since,

@@ -62,6 +62,14 @@ def test_chosen_users_only_in_the_given_order(make_dataset: MakeDataset) -> None
     assert rows.query.tolist() == [[29], [9]]
 
 
+def test_some_episodes_have_only_the_padding_that_they_need(make_dataset: MakeDataset) -> None:
+    rows = window_episodes(make_dataset([10, 20]), (80, 90), support_size=10)
+    first = rows.some(np.array([0]))
+    assert first.support.tolist() == [[*range(8)]]
+    assert first.query.tolist() == [[8]]
+    assert rows.most_recent(0).some(np.array([0])).support.tolist() == [[-1]]
+
+
 def test_no_user_at_all(make_dataset: MakeDataset) -> None:
     rows = window_episodes(make_dataset([3]), (80, 90), support_size=2)
     assert rows.support.shape == (0, 2)
