@@ -122,3 +122,7 @@ class AITM(EmbeddedTasks):
             if task.after is not None:
                 excess = excess + (y[..., t] - y[..., task.after]).relu()
         return TaskLosses(losses, self.calibrator_weight * labelled_mean(excess, labels))
+
+    def counted(self, labels: Tensor) -> Tensor:
+        """As :meth:`ESMM.counted <base_models.esmm.ESMM.counted>`."""
+        return ~labels_of_all_rows(labels, self.tasks).isnan()

@@ -90,7 +90,8 @@ class TaskLosses(NamedTuple):
 
     Attributes:
         tasks: ``[T]``, mean loss of each task; 0, still in the graph, if nothing is observed.
-        penalty: scalar, added to the combined loss.
+        penalty: scalar, added to the combined loss: a mean over the rows with any known label, or
+            the same for any rows.
 
     Example:
         >>> import torch
@@ -156,6 +157,13 @@ class MultiTaskModel(BaseModel):
         """
         logits = self(batch)
         return TaskLosses(observed_losses(logits, labels, self.tasks), logits.new_zeros(()))
+
+    def counted(self, labels: Tensor) -> Tensor:
+        """Which rows the mean loss of each task is over: bool ``[B, T]`` for labels ``[B, T]``.
+
+        By it, workers who share a batch know what the loss of their rows counts.
+        """
+        return ~labels.isnan()
 
     def parameter_groups(self) -> dict[str, tuple[str, ...]]:
         """Names of all parameters by group: embedding (the tables), shared, task-0 to task-(T-1).

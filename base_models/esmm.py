@@ -71,3 +71,7 @@ class ESMM(EmbeddedTasks):
         known = joint.nan_to_num()  # 0 * nan would make the gradient nan
         losses = -(known * positive + (1 - known) * negative)
         return TaskLosses(observed_mean(losses, joint), losses.new_zeros(()))
+
+    def counted(self, labels: Tensor) -> Tensor:
+        """Rows whose label is known, or is 0 because an earlier task is: bool ``[B, T]``."""
+        return ~labels_of_all_rows(labels, self.tasks).isnan()

@@ -19,11 +19,15 @@ def shard(config: Config, schema: Schema) -> ShardedFiles:
     """
     estimators = [name for name, model in config.base_models.items() if model.estimator]
     scores = [name for name, model in config.base_models.items() if model.gives_scores]
-    comm, tasks = config.meta_train.comm, len(schema.tasks)
+    comm = config.meta_train.comm
+    aggregated = [n for n, model in config.base_models.items() if model.pretrain.aggregator]
     for wrong, problem in (
         (workers.count() == 1, "there is only one worker; add --workers N"),
         (config.device != "cpu", f"device={config.device} is not supported; use cpu"),
-        (tasks > 1, f"the data has {tasks} tasks, and only models of one task can be sharded"),
+        (
+            aggregated,
+            f"base_models.{', '.join(aggregated)}: pretrain.aggregator needs whole tables",
+        ),
         (config.taught, "base models that teach each other need whole tables"),
         (config.transfer.init_from, "transfer.init_from needs whole tables"),
         (estimators, f"base_models.{', '.join(estimators)}: an estimator has no tables to shard"),

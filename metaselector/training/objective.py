@@ -13,6 +13,7 @@ from metaselector.config.training import PretrainConfig
 from metaselector.data.encoded.batch import Batch
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.models.kernels.on_rows import outputs
+from metaselector.training.distributed import workers
 from metaselector.training.multi_task.objective import (
     TaskLosses,
     TaskObjective,
@@ -34,6 +35,25 @@ class Objective(Protocol):
     def backward(self, losses: Any, epoch: int) -> Tensor:
         """Compute the gradients of one step and return its loss, detached."""
 
+    def adds_up(self, batch: Batch, labels: Tensor) -> bool:
+        """Whether workers can share the rows of a batch, tried on this one by each of them."""
+
+    def part(self, losses: Any, own: Tensor, labels: Tensor, epoch: int) -> Tensor:
+        """This worker's part of the loss of a batch; the mean over workers has its gradient.
+
+        Args:
+            losses: of this worker's rows.
+            own: labels of those that count, possibly none.
+            labels: of the whole batch.
+        """
+
+    def finish(self, loss: float) -> float:
+        """Complete the gradients of a shared step, and return the loss of the whole batch.
+
+        Args:
+            loss: the mean of :meth:`part` over the workers.
+        """
+
     def validate(self, dataset: EncodedDataset, rows: NDArray[np.int64]) -> TaskLosses:
         """Score the model's predictions of `rows`."""
 
@@ -53,6 +73,15 @@ class _OneTask:
     def backward(self, losses: Tensor, epoch: int) -> Tensor:
         losses.backward()
         return losses.detach()
+
+    def adds_up(self, batch: Batch, labels: Tensor) -> bool:
+        return True
+
+    def part(self, losses: Tensor, own: Tensor, labels: Tensor, epoch: int) -> Tensor:
+        return losses * (len(own) / len(labels) * workers.count())
+
+    def finish(self, loss: float) -> float:
+        return loss
 
     def validate(self, dataset: EncodedDataset, rows: NDArray[np.int64]) -> TaskLosses:
         return TaskLosses(logloss(self._model, dataset.as_predicted, rows), {})

@@ -19,7 +19,7 @@ from metaselector.data.encoded.batch import Batch
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.models.kernels.intercept import Intercept
 from metaselector.models.kernels.lookups import Lookups
-from metaselector.models.kernels.on_rows import join, tables_elsewhere
+from metaselector.models.kernels.on_rows import tables_elsewhere
 from metaselector.models.kernels.rows import is_elsewhere
 from metaselector.training.distributed import workers
 from metaselector.training.distributed.communication import make_communication
@@ -30,9 +30,11 @@ from metaselector.training.loop.clipping import clip_gradients
 from metaselector.training.loop.snapshot_manager import SnapshotManager
 from metaselector.training.loop.train import Plan, train
 from metaselector.training.loop.trainable import Trainable, ValidationResult
-from metaselector.training.multi_task.objective import has_tasks
 from metaselector.training.objective import make_objective
 from metaselector.training.predict import labels_for, predict
+
+TRIED = 256
+"""Rows on which workers try whether they can share a batch."""
 
 
 class Pretrained(NamedTuple):
@@ -147,12 +149,14 @@ class _Pretraining(Trainable):
         self._averaging: Averaging | None = None
         if tables := tables_elsewhere(model):
             self._averaging = Averaging(self.parameters.values(), tables.values())
-        # A multi-task loss is not a sum over rows, so every worker computes all of it.
-        if workers.count() > 1 and not has_tasks(model):
+        some = torch.arange(min(len(rows), TRIED))
+        # Otherwise every worker computes all of a batch.
+        self._shares = workers.count() > 1 and self._objective.adds_up(*self._rows_of(some))
+        if self._shares:
             self.torch_seed += workers.rank()  # different dropout masks on every worker
-        if workers.count() > 1 and not has_tasks(model) and not tables:
+        if self._shares and not tables:
             dense = make_communication("none", (), model.parameters())
-            self._parallel = DataParallel([model], (), self._scaled, dense)
+            self._parallel = DataParallel([model], (), self._part, dense)
 
     def begin(self, epoch: int) -> Sequence[Tensor]:
         self._model.train()
@@ -162,39 +166,32 @@ class _Pretraining(Trainable):
 
     def gradients(self, batch: Tensor, epoch: int) -> float:
         self.optimizers[0].zero_grad(set_to_none=True)
-        if self._averaging is not None:
-            return self._share_sharded(self._averaging, batch)
-        if self._parallel is not None:
-            return self._share_gradients(self._parallel, batch)
-        return self._objective.backward(self._losses(batch), epoch).item()
+        if not self._shares:
+            loss = self._objective.backward(self._losses(batch), epoch).item()
+        elif self._parallel is not None:
+            loss = self._objective.finish(self._parallel.backward([(batch, epoch)]))
+        else:  # sharded tables, whose rows are exchanged in the forward pass
+            part = self._part(batch, epoch)
+            part.backward()
+            loss = self._objective.finish(part.item())
+        return loss if self._averaging is None else self._averaging.average(loss)
 
     def _losses(self, batch: Tensor) -> Any:
+        with Intercept(Lookups().handlers):  # faster gradients of lookups
+            return self._objective.losses(*self._rows_of(batch))
+
+    def _rows_of(self, batch: Tensor) -> tuple[Batch, Tensor]:
+        """Slots and labels of the rows at these places."""
         chosen = batch.to(self._device)
         part = Batch(*(slots.index_select(0, chosen) for slots in self._batch))
-        with Intercept(Lookups().handlers):  # faster gradients of lookups
-            return self._objective.losses(part, self._labels[chosen])
+        return part, self._labels[chosen]
 
-    def _share_gradients(self, parallel: DataParallel, batch: Tensor) -> float:
-        """Loss and gradients of the whole batch, of which this worker computes its share."""
+    def _part(self, batch: Tensor, epoch: int) -> Tensor:
+        """This worker's part of the loss of a batch; see :meth:`Objective.part`."""
         own = batch[workers.share(len(batch))]
-        part = own if len(own) else batch[:1]  # without rows a worker still joins, with scale 0
-        scale = len(own) / len(batch) * workers.count()
-        return parallel.backward([(part, scale)])
-
-    def _share_sharded(self, averaging: Averaging, batch: Tensor) -> float:
-        """The same with sharded tables, whose rows are exchanged in the forward pass."""
-        own, loss = batch[workers.share(len(batch))], 0.0
-        if len(own):
-            scaled = self._scaled(own, len(own) / len(batch) * workers.count())
-            scaled.backward()
-            loss = scaled.item()
-        else:
-            join(self._model)
-        return averaging.average(loss)
-
-    def _scaled(self, batch: Tensor, scale: float) -> Tensor:
-        loss: Tensor = self._losses(batch) * scale
-        return loss
+        losses = self._losses(own if len(own) else batch[:1])  # without rows a worker still joins
+        mine, every = (self._labels[rows.to(self._device)] for rows in (own, batch))
+        return self._objective.part(losses, mine, every, epoch)
 
     def update(self) -> None:
         most, averaging = self._config.clip_norm, self._averaging

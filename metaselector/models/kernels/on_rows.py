@@ -37,22 +37,39 @@ def tables_elsewhere(model: nn.Module) -> dict[str, Tensor]:
     return {name: table for name, table in tables.items() if is_elsewhere(table)}
 
 
-def outputs(model: nn.Module, batch: Batch) -> Any:
-    """``model(batch)``, on gathered rows if tables of the model are elsewhere.
+def outputs(model: nn.Module, batch: Batch, *more: Any, method: str = "forward") -> Any:
+    """``model(batch, *more)``, on gathered rows if tables of the model are elsewhere.
 
     With sharded tables, all workers must make the same number of calls, of this or of
     :func:`join`, and of backward passes.
 
     Args:
         batch: ids and values ``[B, C]``.
+        more: arguments after the batch.
+        method: which method of the model to call.
     """
     tables = tables_elsewhere(model)
+    called = model if method == "forward" else _Method(model, method)
     if not tables:
-        return model(batch)
+        return called(batch, *more)
     padding = batch.ids.new_zeros(1)  # so that id 0 stays 0
     rows, places = distinct(torch.cat([padding, batch.ids.flatten()]))
     local = Batch(places[1:].view(batch.ids.shape), batch.values)
-    return functional_call(model, take_tables(tables, rows), (local,))
+    taken = take_tables(tables, rows)
+    if isinstance(called, _Method):
+        taken = {f"model.{name}": table for name, table in taken.items()}
+    return functional_call(called, taken, (local, *more))
+
+
+class _Method(nn.Module):
+    """A method of a model, called as a model."""
+
+    def __init__(self, model: nn.Module, name: str) -> None:
+        super().__init__()
+        self.model, self._name = model, name
+
+    def forward(self, *arguments: Any) -> Any:
+        return getattr(self.model, self._name)(*arguments)
 
 
 def outputs_of_padding(model: nn.Module, *arguments: Any) -> Any:

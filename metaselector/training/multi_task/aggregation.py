@@ -31,6 +31,7 @@ class Aggregated(Balance):
     """
 
     weights: Tensor
+    by_losses = False
 
     def __init__(
         self,

@@ -12,7 +12,13 @@ class Balance(nn.Module):
     """Turns the tasks' losses into gradients.
 
     Its parameters, if any, are trained with the model's, without weight decay.
+
+    Attributes:
+        by_losses: whether the gradients of a step are those of :meth:`forward`, so that workers can
+            compute the losses of some rows each.
     """
+
+    by_losses = True
 
     def forward(self, losses: Tensor, epoch: int) -> Tensor:
         """Combine the tasks' losses ``[T]`` into a scalar; epochs count from 1."""

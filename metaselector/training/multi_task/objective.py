@@ -6,11 +6,14 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeGuard
 
+import torch
 from torch import Tensor, nn
 
 from metaselector.common.errors import ConfigError, nearest
 from metaselector.config.training import PretrainConfig
 from metaselector.data.encoded.batch import Batch
+from metaselector.models.kernels.on_rows import outputs
+from metaselector.training.distributed import workers
 from metaselector.training.multi_task.aggregation import Aggregated, make_aggregator
 from metaselector.training.multi_task.balance import Balance, Uncertainty, WeightedSum
 from metaselector.training.multi_task.metrics import task_metrics
@@ -44,6 +47,9 @@ class TaskModel(nn.Module):
     tasks: Sequence[_Task]
 
     def losses(self, batch: Batch, labels: Tensor) -> Losses:
+        raise TypeError("not a model")
+
+    def counted(self, labels: Tensor) -> Tensor:
         raise TypeError("not a model")
 
     def parameter_groups(self) -> Mapping[str, Sequence[str]]:
@@ -178,7 +184,8 @@ class TaskObjective:
 
     def losses(self, batch: Batch, labels: Tensor) -> Losses:
         """The model's training losses; labels ``[B, T]``, nan where a task is not observed."""
-        return self.model.losses(batch, labels)
+        found: Losses = outputs(self.model, batch, labels, method="losses")
+        return found
 
     def backward(self, losses: Losses, epoch: int) -> Tensor:
         """Compute the gradients of one step.
@@ -188,6 +195,62 @@ class TaskObjective:
         """
         self.balance.backward(losses.tasks, losses.penalty, epoch)
         return (losses.tasks.detach() * losses.tasks.new_tensor(self._weights)).sum()
+
+    @torch.no_grad()
+    def adds_up(self, batch: Batch, labels: Tensor) -> bool:
+        """Whether workers can share the rows of a batch.
+
+        They can if the losses of all rows are the means of those of two parts, weighted by the rows
+        that the model says it counts, and are all that the gradients depend on.
+        """
+        if not self.balance.by_losses or not hasattr(self.model, "counted"):
+            return False
+        training = self.model.training
+        self.model.eval()  # the same dropout for all
+        whole = _together(self.losses(batch, labels))
+        parts = torch.zeros_like(whole)
+        for rows in torch.arange(len(labels), device=labels.device).tensor_split(2):
+            if len(rows):
+                some = Batch(*(slots[rows] for slots in batch))
+                shares = torch.cat(self._shares(labels[rows], labels))
+                parts += _together(self.losses(some, labels[rows])) * shares
+        self.model.train(training)
+        return torch.allclose(parts, whole, rtol=1e-4, atol=1e-6)
+
+    def part(self, losses: Losses, own: Tensor, labels: Tensor, epoch: int) -> Tensor:
+        """This worker's part of the combined loss; the mean over workers has its gradient.
+
+        The balance sees the tasks' losses on the whole batch, which the workers add up.
+
+        Args:
+            losses: of this worker's rows.
+            own: labels of those that count ``[B', T]``, possibly none.
+            labels: of the whole batch, ``[B, T]``.
+        """
+        share, of_penalty = self._shares(own, labels)
+        part = losses.tasks * share
+        summed = workers.summed(part.detach().cpu().numpy())
+        whole = torch.from_numpy(summed).to(part.device).requires_grad_()
+        learned = list(self.balance.parameters())
+        slopes, *gradients = torch.autograd.grad(self.balance(whole, epoch), [whole, *learned])
+        self._of_step = whole.detach(), list(zip(learned, gradients, strict=True))
+        return workers.count() * ((slopes * part).sum() + (of_penalty * losses.penalty).sum())
+
+    def finish(self, loss: float) -> float:
+        """Give the balance its gradients, and return the weighted sum of the tasks' losses."""
+        whole, learned = self._of_step
+        for parameter, gradient in learned:
+            parameter.grad = gradient
+        return float((whole * whole.new_tensor(self._weights)).sum())
+
+    def _shares(self, own: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """The share that `own` is of `labels`, for each task ``[T]`` and the penalty ``[1]``."""
+        tasks, known = (
+            (self.model.counted(each).sum(0), (~each.isnan().all(1)).sum(0, keepdim=True))
+            for each in (own, labels)
+        )
+        of_tasks, of_known = (a / b.clamp_min(1) for a, b in zip(tasks, known, strict=True))
+        return of_tasks, of_known
 
     def losses_of(self, outputs: Tensor, labels: Tensor) -> TaskLosses:
         """Score predictions ``[n, T]``; the balance used for training plays no role."""
@@ -200,6 +263,11 @@ class TaskObjective:
             of_tasks[f"valid_rows_{name}"] = of_task.rows
         loss = sum(w * loss for w, loss in observed) if observed else math.nan
         return TaskLosses(loss, of_tasks)
+
+
+def _together(losses: Losses) -> Tensor:
+    """``[T + 1]``."""
+    return torch.cat([losses.tasks, losses.penalty.reshape(1)])
 
 
 def _one_of(names: Sequence[str]) -> str:

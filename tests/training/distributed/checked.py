@@ -43,6 +43,7 @@ from metaselector.training.loop.interruption import Interrupted
 from metaselector.training.loop.snapshot_manager import SnapshotDirectory
 from metaselector.training.predict import predict
 from metaselector.training.pretrain import _Pretraining, pretrain
+from tests.training.distributed import task_checks
 
 RANK = int(os.environ.get("RANK", "0"))
 DATA = planted_world(4, 20, 8, np.random.default_rng(0)).dataset
@@ -243,6 +244,7 @@ def checks() -> dict[str, Callable[[], dict[str, Tensor]]]:
     found["gradients single"] = lambda: meta_step("sparse", 5, dtype=single)
     for rows in (1, 7, 64):
         found[f"gradients of {rows} rows"] = lambda n=rows: row_step(n)
+    found |= task_checks.checks()
     for valid in (True, False):
         found[f"pretrained, valid={valid}"] = lambda v=valid: fitted(v)
     for comm in ("sparse", "none"):
@@ -262,6 +264,8 @@ def main(folder: Path) -> None:
             found = outcome(learned(comm))
             report[f"workers agree: {comm}"] = apart(found, mean_of(found))
             report[f"moved: {comm}"] = apart(alone["learned sparse"], found)
+        for case in (("aitm", "uncertainty"), ("aitm", "pcgrad"), ("summed", "plain")):
+            report[f"rows of {case}"] = list(task_checks.computed_rows(*case))
         agreement = Agreement(2)
         for said in ((RANK, 1 - RANK), (0, 0)):
             agreement.say(*said)

@@ -13,6 +13,7 @@ import pytest
 
 from metaselector.training.checkpoint import read_checkpoint
 from metaselector.training.distributed.communication import WARM_UP
+from tests.training.distributed import task_checks
 from tests.training.distributed.checked import DIVERGED, EXACT, ROUNDED
 
 SINGLE, DOUBLE = 1e-6, 1e-12
@@ -69,6 +70,21 @@ def test_single_precision(report: dict[str, Any]) -> None:
 @pytest.mark.parametrize("rows", [1, 7, 64])
 def test_gradients_of_rows(report: dict[str, Any], rows: int) -> None:
     assert report[f"gradients of {rows} rows"] <= SINGLE
+
+
+@pytest.mark.parametrize("step", task_checks.checks())
+def test_steps_of_several_tasks(report: dict[str, Any], step: str) -> None:
+    assert report[step] <= SINGLE
+
+
+@pytest.mark.parametrize(
+    ("model", "settings", "rows"),
+    [("aitm", "uncertainty", 24), ("aitm", "pcgrad", 48), ("summed", "plain", 48)],
+)
+def test_rows_are_shared_where_losses_add_up(
+    report: dict[str, Any], model: str, settings: str, rows: int
+) -> None:
+    assert report[f"rows of {(model, settings)}"] == [rows]
 
 
 @pytest.mark.parametrize("valid", [True, False])

@@ -119,6 +119,42 @@ def test_every_stage_is_that_of_one_process(alone: Path, tmp_path: Path) -> None
     assert not list(run.rglob("*.unfinished"))
 
 
+TASKS = SETTINGS.replace(
+    """
+  fm: {options: {embedding_size: 3}, pretrain: {epochs: 5, batch_size: 32, clip_norm: 0.01}}
+  deepfm: {options: {embedding_size: 2, dropout: 0}, pretrain: {epochs: 2, batch_size: 301}}
+""",
+    """
+  aitm: {options: {embedding_size: 3}, pretrain: {epochs: 3, batch_size: 32, clip_norm: 0.01}}
+  fm: {options: {embedding_size: 3}, pretrain: {epochs: 2, batch_size: 301}}
+  shared-bottom:
+    options: {embedding_size: 2}
+    pretrain: {epochs: 2, batch_size: 301, balance: uncertainty}
+""",
+)
+
+
+@pytest.mark.slow
+def test_several_tasks_end_as_in_one_process(
+    write_world: Callable[..., Path], tmp_path: Path
+) -> None:
+    (tmp_path / "settings.yaml").write_text(TASKS)
+    alone = tmp_path / "alone"
+    arguments = ["--config", str(tmp_path / "settings.yaml"), "--dataset", "movielens-100k-funnel"]
+    raw = str(write_world(tmp_path / "raw"))
+    ends(start("reproduce", "--run", str(alone), *arguments, "--data", raw))
+    run = prepared(alone, tmp_path / "run")
+    shared = ("--run", str(run), "--workers", "2", "--shard-tables")
+    name = "base_models.aitm"
+    settings = (f"{name}.pretrain.balance=aggregator", f"{name}.pretrain.aggregator=PCGrad")
+    changes = [part for setting in settings for part in ("--set", setting)]
+    err = ends(start("pretrain", *shared, *changes), code=2)
+    assert err == f"error: --shard-tables: {name}: pretrain.aggregator needs whole tables\n"
+    for stage in ("pretrain", "meta-train", "evaluate"):
+        ends(start(stage, *shared))
+    assert_same_checkpoints(run, alone)
+
+
 @needs_proc
 @pytest.mark.parametrize(
     ("stage", "trained"), [("pretrain", "base-*"), ("meta-train", "metaselector")]
