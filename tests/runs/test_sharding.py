@@ -9,22 +9,20 @@ import pytest
 
 from metaselector.common.errors import ConfigError
 from metaselector.config import Config
-from metaselector.data.encoded.schema import Schema
 from metaselector.data.planted import planted_world
 from metaselector.runs.sharding import shard
 from metaselector.training.distributed import workers
 
 SCHEMA = planted_world(2, 5, 4, np.random.default_rng(0)).dataset.schema
+AGGREGATOR = {"balance": "aggregator", "aggregator": "PCGrad"}
 SCORES = {"scores": {"file": "scores.csv"}}
 
 
-def refused(
-    monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], schema: Schema = SCHEMA, n: int = 2
-) -> str:
+def refused(monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], n: int = 2) -> str:
     monkeypatch.setattr(workers, "count", lambda: n)
     config = Config.model_validate(settings)
     with pytest.raises(ConfigError) as error:
-        shard(config, schema)
+        shard(config, SCHEMA)
     assert "\n" not in str(error.value)
     return str(error.value)
 
@@ -41,6 +39,10 @@ def refused(
             {"base_models": {"fm": {}, "trees": {"estimator": "lightgbm.LGBMClassifier"}}},
             "base_models.trees: an estimator has no tables",
         ),
+        (
+            {"base_models": {"mmoe": {"pretrain": AGGREGATOR}}},
+            "base_models.mmoe: pretrain.aggregator needs whole tables",
+        ),
         ({"base_models": {"theirs": SCORES}}, "all base models are scores, without tables"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -49,11 +51,6 @@ def test_settings_that_need_whole_tables(
     monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any], problem: str
 ) -> None:
     assert refused(monkeypatch, settings).startswith(f"--shard-tables: {problem}")
-
-
-def test_several_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
-    schema = SCHEMA.model_copy(update={"tasks": ("click", "buy")})
-    assert "the data has 2 tasks" in refused(monkeypatch, {}, schema)
 
 
 def test_one_worker(monkeypatch: pytest.MonkeyPatch) -> None:
