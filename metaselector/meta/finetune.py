@@ -108,38 +108,53 @@ LADDERS = Choice(
 """The values to choose from; too many for one at the end to be chosen, unless it is a bound."""
 
 
-def search(loss: Callable[[Choice], float], start: Choice) -> tuple[Choice, float]:
-    """Climb down from `start`, one setting and one value at a time, until nothing helps.
+class Search:
+    """Climbs down from a choice, one setting and one value at a time.
 
-    Returns:
-        the best choice and its loss.
+    Args:
+        loss: of a choice; no choice is asked for twice.
+        start: where to begin.
+
+    Attributes:
+        best: the choice with the lowest loss so far.
     """
-    known: dict[Choice, float] = {}
 
-    def of(choice: Choice) -> float:
-        if choice not in known:
-            known[choice] = loss(choice)
-        return known[choice]
+    def __init__(self, loss: Callable[[Choice], float], start: Choice) -> None:
+        self.best = start
+        self._loss = loss
+        self._known: dict[Choice, float] = {}
 
-    best = start
-    for _ in range(PASSES):
-        before = best
-        for field, ladder in LADDERS._asdict().items():
-            for direction in (1, -1):
-                moved = best
-                while True:
-                    place = ladder.index(getattr(best, field)) + direction
-                    if not 0 <= place < len(ladder):
-                        break
-                    candidate = best._replace(**{field: ladder[place]})
-                    if of(candidate) >= of(best):
-                        break
-                    best = candidate
-                if best != moved:
-                    break  # the other direction was worse
-        if best == before:
-            break
-    return best, of(best)
+    def go(self, passes: int) -> float:
+        """Look at all settings in turn, at most `passes` times and until nothing helps.
+
+        Returns:
+            the lowest loss.
+        """
+        for _ in range(passes):
+            before = self.best
+            for field, ladder in LADDERS._asdict().items():
+                self._climb(field, ladder, 1) or self._climb(field, ladder, -1)
+            if self.best == before:
+                break
+        return self._of(self.best)
+
+    def _climb(self, field: str, ladder: Sequence[float], direction: int) -> bool:
+        """Move one setting as long as that helps; returns whether it did."""
+        before = self.best
+        while True:
+            place = ladder.index(getattr(self.best, field)) + direction
+            if not 0 <= place < len(ladder):
+                break
+            candidate = self.best._replace(**{field: ladder[place]})
+            if self._of(candidate) >= self._of(self.best):
+                break
+            self.best = candidate
+        return self.best != before
+
+    def _of(self, choice: Choice) -> float:
+        if choice not in self._known:
+            self._known[choice] = self._loss(choice)
+        return self._known[choice]
 
 
 def choose_finetuning(
@@ -153,8 +168,9 @@ def choose_finetuning(
     """Choose everything that the fair rival needs on *valid*.
 
     It starts from the plain average or from the trained selector, whichever ends better. The other
-    settings are chosen for each evaluation split: first for the trained selector, then from there
-    for the plain average.
+    settings are chosen for each evaluation split: first for the trained selector, in at most
+    :data:`PASSES` passes over all settings, then from there for the plain average, which has more
+    than one pass only if it is ahead after that.
 
     Args:
         mixture: base models trained on *train*, under an untrained selector.
@@ -167,24 +183,34 @@ def choose_finetuning(
         ``best_epoch`` the position of the best one of the last split.
     """
     started = time.perf_counter()
-    found: list[tuple[float, MetaParameters]] = []
     history: list[dict[str, Any]] = []
     splits = protocol.evaluation_splits
     with progress.task(description, 2 * len(splits)) as advance:
-        choices = dict.fromkeys((split.folder for split in splits), Choice())
-        for phi in (selector.phi, {}):
-            alpha: dict[str, Tensor] = {}
+
+        def begin(phi: dict[str, Tensor], starts: Sequence[Choice]) -> list[Search]:
+            each = zip(splits, starts, strict=True)
+            return [Search(_loss(protocol, split, mixture, phi, history), at) for split, at in each]
+
+        def go(searches: Sequence[Search], passes: int) -> float:
             total = 0.0
-            for split in splits:
-                start = choices[split.folder]
-                choice, lost = _choose(protocol, split, mixture, phi, history, start)
-                choices[split.folder] = choice
-                prefix = f"{split.folder}:" if len(splits) > 1 else ""
-                alpha |= {prefix + name: rate for name, rate in choice.alpha(mixture).items()}
-                total += lost
+            for search in searches:
+                total += search.go(passes)
                 advance()
-            found.append((total, MetaParameters(phi=phi, theta_delta={}, alpha=alpha)))
-    chosen = min(found, key=lambda pair: pair[0])[1]
+            return total
+
+        phi = selector.phi
+        best = begin(phi, [Choice()] * len(splits))
+        lowest = go(best, PASSES)
+        others = begin({}, [search.best for search in best])
+        if go(others, 1) < lowest:
+            phi, best = {}, others
+            for search in others:
+                search.go(PASSES - 1)
+    alpha: dict[str, Tensor] = {}
+    for split, search in zip(splits, best, strict=True):
+        prefix = f"{split.folder}:" if len(splits) > 1 else ""
+        alpha |= {prefix + name: rate for name, rate in search.best.alpha(mixture).items()}
+    chosen = MetaParameters(phi=phi, theta_delta={}, alpha=alpha)
     chosen.history = history
     chosen.best_epoch = min(range(len(history)), key=lambda i: history[i]["valid_loss"])
     chosen.seconds = time.perf_counter() - started
@@ -220,14 +246,14 @@ def with_numbers(
     }
 
 
-def _choose(
+def _loss(
     protocol: EvaluationProtocol,
     split: EvaluationSplit,
     mixture: Mixture,
     phi: dict[str, Tensor],
     history: list[dict[str, Any]],
-    start: Choice,
-) -> tuple[Choice, float]:
+) -> Callable[[Choice], float]:
+    """The loss of a choice on *valid* of one split; appends it to `history` if it is finite."""
     names = tuple(name for name, _ in mixture.named_parameters())
     race = Race(_some(split.valid, protocol.config.adapt.finetune_users))
 
@@ -245,7 +271,7 @@ def _choose(
             history.append({"epoch": len(history), "train_loss": None, "valid_loss": lost})
         return lost
 
-    return search(loss, start)
+    return loss
 
 
 def _some(episodes: EpisodeRows, most: int) -> EpisodeRows:

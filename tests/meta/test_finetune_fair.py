@@ -24,9 +24,9 @@ from metaselector.meta.finetune import (
     LADDERS,
     PASSES,
     Choice,
+    Search,
     alpha_of,
     choose_finetuning,
-    search,
 )
 from metaselector.meta.parameters import MetaParameters
 from metaselector.meta.variants import make_adaptation
@@ -50,6 +50,19 @@ def bowl(target: Choice) -> Callable[[Choice], float]:
 
 
 # The search
+
+
+def valley(choice: Choice) -> float:
+    steps, *_, prior_rows = places(choice)
+    return float((steps - prior_rows) ** 2 + (prior_rows - 6) ** 2 / 2)
+
+
+def search(
+    loss: Callable[[Choice], float], start: Choice, passes: int = PASSES
+) -> tuple[Choice, float]:
+    found = Search(loss, start)
+    lowest = found.go(passes)
+    return found.best, lowest
 
 
 @pytest.mark.parametrize(
@@ -91,20 +104,19 @@ def test_no_value_is_as_good_as_a_tie() -> None:
 
 
 @pytest.mark.parametrize(("passes", "expected"), [(1, (2, 3)), (PASSES, (3, 4))])
-def test_the_search_ends_after_the_last_pass(
-    passes: int, expected: tuple[int, int], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_search_ends_after_the_last_pass(passes: int, expected: tuple[int, int]) -> None:
     """Where two settings depend on each other, every pass moves both by a value."""
-    monkeypatch.setattr(finetune, "PASSES", passes)
-
-    def valley(choice: Choice) -> float:
-        steps, *_, prior_rows = places(choice)
-        return float((steps - prior_rows) ** 2 + (prior_rows - 6) ** 2 / 2)
-
-    found, loss = search(valley, Choice())
+    found, loss = search(valley, Choice(), passes)
     steps, *_, prior_rows = places(found)
     assert (steps, prior_rows) == expected
     assert loss == valley(found)
+
+
+def test_a_search_that_goes_on_ends_where_it_would_have_ended() -> None:
+    stopped = Search(valley, Choice())
+    losses = [stopped.go(1) for _ in range(PASSES)]
+    assert (stopped.best, losses[-1]) == search(valley, Choice())
+    assert losses[0] > losses[-1]
 
 
 # From settings to alpha and back
@@ -196,6 +208,27 @@ def test_the_better_of_two_starts_is_kept(scored: dict[str, Any], selector_is_wo
     losses = [row["valid_loss"] for row in learned.history]
     assert losses[learned.best_epoch] == min(losses) == 0.5 * selector_is_worse
     assert [row["epoch"] for row in learned.history] == list(range(len(losses)))
+
+
+@pytest.mark.parametrize(
+    ("offset", "passes"), [(-0.5, [PASSES, 1, PASSES - 1]), (0.0, [PASSES, 1])]
+)
+def test_the_plain_average_goes_on_only_if_it_is_ahead(
+    scored: dict[str, Any], offset: float, passes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    protocol, mixture = world("warm")
+    scored["targets"], scored["offset"] = {".": TARGET}, {True: 0.0, False: offset}
+    seen: list[int] = []
+    go = Search.go
+
+    def spy(search: Search, passes: int) -> float:
+        seen.append(passes)
+        return go(search, passes)
+
+    monkeypatch.setattr(Search, "go", spy)
+    learned = chosen(protocol, mixture)
+    assert seen == passes
+    assert bool(learned.phi) == (offset == 0)
 
 
 def test_each_support_size_has_choices_of_its_own(scored: dict[str, Any]) -> None:
