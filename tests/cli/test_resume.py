@@ -104,6 +104,12 @@ def test_resume_takes_the_settings_that_were_interrupted(
         for name, tensor in read_checkpoint(path).tensors.items():
             assert torch.equal(tensor, other.tensors[name])
     assert not list(run.rglob("*.unfinished"))
+    for path in files:  # as if killed before the snapshots were removed
+        left = (run / path.relative_to(whole)).with_suffix(".unfinished")
+        left.mkdir()
+        shutil.copy(path, left / "000000001.safetensors")
+    assert CliRunner().invoke(app, ["pretrain", "--run", str(run)]).exit_code == 0
+    assert not list(run.rglob("*.unfinished"))
 
 
 def test_wrong_settings_are_not_kept(run: Path) -> None:

@@ -88,6 +88,8 @@ def pretrain_together(
     # All workers agree, even if one is late and the main worker has saved it by then.
     if any(workers.most(int(all(found)))):
         progress.skipped(description)
+        for name in names:
+            run.checkpoints.base_snapshots(name, window, seed).clear_left_over()
     elif names == run.config.taught:
         teach(run, window, seed, description, progress)
     elif run.config.base_models[names[0]].estimator is None:
@@ -169,6 +171,7 @@ def meta_train_selector(run: Run, variant: Variant, seed: int, progress: Progres
     description = f"seed {seed}: train {variant}"
     if run.checkpoints.has_learned(variant, seed):
         progress.skipped(description)
+        run.checkpoints.learned_snapshots(variant, seed).clear_left_over()
         return
     learned = _learn(run, variant, seed, description, progress)
     if _saves(run):

@@ -39,6 +39,9 @@ class SnapshotManager(Protocol):
     def clear(self) -> None:
         """Remove all snapshots; training is complete."""
 
+    def clear_left_over(self) -> None:
+        """The same for a training that was complete, but killed before it could remove them."""
+
 
 class NullSnapshotManager:
     """Saves nothing."""
@@ -56,6 +59,9 @@ class NullSnapshotManager:
         return None
 
     def clear(self) -> None:
+        pass
+
+    def clear_left_over(self) -> None:
         pass
 
 
@@ -101,8 +107,7 @@ class SnapshotDirectory:
                 progress.note(f"{error.problem}; removing it and trying the previous one")
                 damaged.append(path)
                 continue
-            wanted = json.loads(json.dumps(self._settings))
-            difference = first_difference(checkpoint.settings, wanted)
+            difference = self._differs(checkpoint.settings)
             if difference is None:
                 progress.note(f"resuming from {path}")
                 return Snapshot(checkpoint.tensors, checkpoint.record)
@@ -133,6 +138,20 @@ class SnapshotDirectory:
     def clear(self) -> None:
         if workers.is_main():
             shutil.rmtree(self._directory, ignore_errors=True)
+
+    def clear_left_over(self) -> None:
+        newest = self.newest()
+        if newest is None:
+            return
+        try:
+            found = self._made.read_record(newest).settings
+        except DamagedError:
+            return
+        if self._differs(found) is None:  # others may be of a training that is to go on
+            self.clear()
+
+    def _differs(self, settings: Mapping[str, Any]) -> str | None:
+        return first_difference(settings, json.loads(json.dumps(self._settings)))
 
     def _files(self) -> list[Path]:
         """All snapshots, the oldest first."""

@@ -77,6 +77,21 @@ def test_other_settings_start_from_the_beginning(tmp_path: Path) -> None:
     assert not (tmp_path / "x").exists()
 
 
+def test_only_what_is_left_of_the_same_training_is_removed(tmp_path: Path) -> None:
+    for number in (1, 2):
+        path = make(tmp_path / "x").keep(number, snapshot(number))
+    make(tmp_path / "x", {"seed": 2}).clear_left_over()
+    assert len(names(tmp_path / "x")) == 2
+    content = path.read_bytes()
+    path.write_bytes(b"")
+    make(tmp_path / "x").clear_left_over()
+    assert len(names(tmp_path / "x")) == 2  # settings that nobody can read
+    path.write_bytes(content)
+    make(tmp_path / "x").clear_left_over()
+    assert not (tmp_path / "x").exists()
+    make(tmp_path / "x").clear_left_over()
+
+
 def test_when_it_is_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
