@@ -15,8 +15,8 @@ import torch
 from hypothesis import HealthCheck, settings
 from threadpoolctl import threadpool_limits
 
-from metaselector.meta import finetune
-from metaselector.meta.finetune import Choice
+from metaselector.meta import finetune_settings
+from metaselector.meta.finetune_settings import Choice
 
 USERS, ROWS, ITEMS = 40, 30, 25
 GENRES = ("Comedy", "Drama", "War")
@@ -56,7 +56,7 @@ def few_choices() -> Iterator[None]:
     one = Choice(*((value,) for value in Choice()))  # type: ignore[arg-type]
     few = one._replace(steps=(1, 2), prior_rows=(1.0, 3.0, 10.0))  # type: ignore[arg-type]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(finetune, "LADDERS", few)
+        patch.setattr(finetune_settings, "LADDERS", few)
         yield
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -18,106 +17,16 @@ from metaselector.data.planted import planted_world
 from metaselector.data.splitting import make_protocol
 from metaselector.data.splitting.episodes import EpisodeRows
 from metaselector.data.splitting.protocol import EvaluationProtocol
-from metaselector.meta import finetune
+from metaselector.meta import finetune, finetune_settings
 from metaselector.meta.adapted import valid_loss
-from metaselector.meta.finetune import (
-    LADDERS,
-    PASSES,
-    Choice,
-    Search,
-    alpha_of,
-    choose_finetuning,
-)
+from metaselector.meta.finetune import PASSES, alpha_of, choose_finetuning
+from metaselector.meta.finetune_settings import LADDERS, Choice, Search
 from metaselector.meta.parameters import MetaParameters
 from metaselector.meta.variants import make_adaptation
 from metaselector.models.build import build_mixture
 from metaselector.models.mixture import Mixture
+from tests.meta.bowls import TARGET, bowl
 from tests.meta.outer_world import equal
-
-TARGET = Choice(5, 3.0, 0.01, 0.0, 2.0, 1.0, 2.0, 8.0, 30.0)
-
-
-def places(choice: Choice) -> np.ndarray:
-    """Where the settings are on their ladders."""
-    return np.array(
-        [ladder.index(value) for ladder, value in zip(LADDERS, choice, strict=True)]  # type: ignore[attr-defined]
-    )
-
-
-def bowl(target: Choice) -> Callable[[Choice], float]:
-    """A separable loss with its minimum, 0, at `target`."""
-    return lambda choice: float(((places(choice) - places(target)) ** 2).sum())
-
-
-# The search
-
-
-def valley(choice: Choice) -> float:
-    steps, *_, prior_rows = places(choice)
-    return float((steps - prior_rows) ** 2 + (prior_rows - 6) ** 2 / 2)
-
-
-def search(
-    loss: Callable[[Choice], float], start: Choice, passes: int = PASSES
-) -> tuple[Choice, float]:
-    found = Search(loss, start)
-    lowest = found.go(passes)
-    return found.best, lowest
-
-
-@pytest.mark.parametrize(
-    "target",
-    [
-        TARGET,
-        Choice(*(ladder[0] for ladder in LADDERS)),  # type: ignore[index]
-        Choice(*(ladder[-1] for ladder in LADDERS)),  # type: ignore[index]
-        Choice(),
-    ],
-    ids=["inside", "first", "last", "start"],
-)
-def test_the_minimum_of_a_bowl_is_found(target: Choice) -> None:
-    """Also at the ends of the ladders, however far from the start."""
-    assert search(bowl(target), Choice()) == (target, 0.0)
-
-
-def test_the_start_is_on_the_ladders() -> None:
-    assert (places(Choice()) > 0).all()
-
-
-def test_nothing_is_computed_twice_or_far_away() -> None:
-    """From the minimum, only its neighbours are looked at."""
-    asked: list[Choice] = []
-
-    def loss(choice: Choice) -> float:
-        asked.append(choice)
-        return bowl(TARGET)(choice)
-
-    search(loss, TARGET)
-    assert len(asked) == len(set(asked))
-    away = [np.abs(places(choice) - places(TARGET)).sum() for choice in asked]
-    assert sorted(away) == [0, *[1] * (len(asked) - 1)]
-    assert len(asked) == 1 + 2 * len(LADDERS) - 1  # one setting of the target is at an end
-
-
-def test_no_value_is_as_good_as_a_tie() -> None:
-    assert search(lambda choice: 1.0, Choice()) == (Choice(), 1.0)
-
-
-@pytest.mark.parametrize(("passes", "expected"), [(1, (2, 3)), (PASSES, (3, 4))])
-def test_the_search_ends_after_the_last_pass(passes: int, expected: tuple[int, int]) -> None:
-    """Where two settings depend on each other, every pass moves both by a value."""
-    found, loss = search(valley, Choice(), passes)
-    steps, *_, prior_rows = places(found)
-    assert (steps, prior_rows) == expected
-    assert loss == valley(found)
-
-
-def test_a_search_that_goes_on_ends_where_it_would_have_ended() -> None:
-    stopped = Search(valley, Choice())
-    losses = [stopped.go(1) for _ in range(PASSES)]
-    assert (stopped.best, losses[-1]) == search(valley, Choice())
-    assert losses[0] > losses[-1]
-
 
 # From settings to alpha and back
 
@@ -160,7 +69,7 @@ def chosen(protocol: EvaluationProtocol, mixture: Mixture) -> MetaParameters:
 @pytest.fixture(autouse=True)
 def _whole_ladders(monkeypatch: pytest.MonkeyPatch) -> None:
     """Undo what spares whole runs the search."""
-    monkeypatch.setattr(finetune, "LADDERS", LADDERS)
+    monkeypatch.setattr(finetune_settings, "LADDERS", LADDERS)
 
 
 @pytest.fixture
@@ -168,7 +77,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave little to choose from, so that real losses are fast."""
     one = Choice(*((value,) for value in Choice()))  # type: ignore[arg-type]
     small = one._replace(steps=(2, 3), others=(0.1, 0.3), prior_rows=(1.0, 3.0))  # type: ignore[arg-type]
-    monkeypatch.setattr(finetune, "LADDERS", small)
+    monkeypatch.setattr(finetune_settings, "LADDERS", small)
 
 
 @pytest.fixture

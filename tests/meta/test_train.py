@@ -15,7 +15,8 @@ from metaselector.data.planted import planted_world
 from metaselector.data.splitting import make_protocol
 from metaselector.meta.adapt.adaptation import is_number
 from metaselector.meta.adapt.residuals import RESIDUALS, ResidualAttention
-from metaselector.meta.finetune import Choice, alpha_of
+from metaselector.meta.finetune import alpha_of
+from metaselector.meta.finetune_settings import Choice
 from metaselector.meta.parameters import MetaParameters
 from metaselector.meta.variants import Variant, make_adaptation
 from tests.meta.outer_world import (

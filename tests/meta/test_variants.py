@@ -19,7 +19,7 @@ from metaselector.config import (
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.meta.adapt.residuals import ResidualAttention
 from metaselector.meta.adapt.rules import MAML, MetaSGD
-from metaselector.meta.finetune import Choice
+from metaselector.meta.finetune_settings import Choice
 from metaselector.meta.variants import (
     Kind,
     Variant,

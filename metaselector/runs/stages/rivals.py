@@ -8,7 +8,8 @@ import pandas as pd
 
 from metaselector.data.splitting.protocol import EvaluationSplit
 from metaselector.meta.adapt.adaptation import LONG
-from metaselector.meta.finetune import LADDERS, Choice, alpha_of
+from metaselector.meta.finetune import alpha_of
+from metaselector.meta.finetune_settings import LADDERS, Choice
 from metaselector.runs.run import Run
 
 COLUMNS = ("seed", "model", "setting", "choice", "at_end")

@@ -16,8 +16,8 @@ import torch
 from metaselector.common.errors import ConfigError, UserError
 from metaselector.common.progress import Silent
 from metaselector.config import Config, load_config
-from metaselector.meta import finetune
-from metaselector.meta.finetune import LADDERS
+from metaselector.meta import finetune_settings
+from metaselector.meta.finetune_settings import LADDERS
 from metaselector.runs.run import Run
 from metaselector.runs.stages.prepare import prepare_run
 from metaselector.runs.stages.reproduce import reproduce
@@ -132,7 +132,7 @@ def test_results_equal_those_of_one_after_another(
 ) -> None:
     """Bit for bit: checkpoints, predictions, and what is computed from them user by user."""
     # The other processes do not know that tests choose the rival's settings among few.
-    monkeypatch.setattr(finetune, "LADDERS", LADDERS)
+    monkeypatch.setattr(finetune_settings, "LADDERS", LADDERS)
     raw, heard = write_world(tmp_path / "raw"), _Heard()
     threads = torch.get_num_threads()
     for name, jobs in (("alone", 1), ("beside", 2)):
