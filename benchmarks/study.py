@@ -15,6 +15,7 @@ import torch
 import typer
 from numpy.typing import NDArray
 
+from benchmarks.command import published_command
 from benchmarks.movielens import files
 from metaselector.common.files import atomic_directory, write_text
 from metaselector.config import Config, load_config
@@ -85,13 +86,14 @@ def over_seeds(values: Sequence[float]) -> dict[str, float]:
 
 def describe(run: Run, started: float, training_seconds: float) -> dict[str, Any]:
     """Command, machine, versions and data; `started` is a time of ``time.perf_counter``."""
-    return environment.describe(
+    found = environment.describe(
         seconds=time.perf_counter() - started,
         training_seconds=training_seconds,
         threads=run.config.threads,
         device=run.config.device,
         data_sha256=run.dataset.digest(),
     )
+    return found | {"command": published_command()}
 
 
 def write_results(
