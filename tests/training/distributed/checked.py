@@ -43,7 +43,11 @@ from metaselector.training.loop.interruption import Interrupted
 from metaselector.training.loop.snapshot_manager import SnapshotDirectory
 from metaselector.training.predict import predict
 from metaselector.training.pretrain import _Pretraining, pretrain
-from tests.training.distributed import task_checks
+
+if __package__:
+    from tests.training.distributed import task_checks
+else:  # started by torchrun, where another package may be called tests
+    import task_checks
 
 RANK = int(os.environ.get("RANK", "0"))
 DATA = planted_world(4, 20, 8, np.random.default_rng(0)).dataset

@@ -22,8 +22,7 @@ SINGLE, DOUBLE = 1e-6, 1e-12
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("workers")
-    here = str(Path(__file__).parents[3])  # before other packages that are called tests
-    paths = os.pathsep.join([here, *(p for p in sys.path if p)])
+    paths = os.pathsep.join(p for p in sys.path if p)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     command += ["--nproc-per-node", "2", str(Path(__file__).with_name("checked.py")), str(folder)]
     subprocess.run(
