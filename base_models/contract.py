@@ -90,8 +90,8 @@ class TaskLosses(NamedTuple):
 
     Attributes:
         tasks: ``[T]``, mean loss of each task; 0, still in the graph, if nothing is observed.
-        penalty: scalar, added to the combined loss: a mean over the rows with any known label, or
-            the same for any rows.
+        penalty: scalar, added to the combined loss: either a mean over the rows with any known
+            label, or independent of the rows.
 
     Example:
         >>> import torch
@@ -159,9 +159,13 @@ class MultiTaskModel(BaseModel):
         return TaskLosses(observed_losses(logits, labels, self.tasks), logits.new_zeros(()))
 
     def counted(self, labels: Tensor) -> Tensor:
-        """Which rows the mean loss of each task is over: bool ``[B, T]`` for labels ``[B, T]``.
+        """Mask of the rows that each task's mean loss averages over: bool ``[B, T]``.
 
-        By it, workers who share a batch know what the loss of their rows counts.
+        Workers that share a batch use it to weight the losses of their rows. Override it together
+        with :meth:`losses` if other rows count.
+
+        Args:
+            labels: float ``[B, T]``, nan where a task is not observed.
         """
         return ~labels.isnan()
 

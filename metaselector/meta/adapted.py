@@ -108,9 +108,7 @@ class AdaptedModel:
         if similarity is not None:
             _ = similarity.names  # may be built now, which takes all workers
         sizes = [(rows >= 0).sum(axis=1) for rows in (episodes.query, episodes.support)]
-        order = np.lexsort(
-            sizes
-        )  # similar sizes share a chunk, above all of supports: less padding
+        order = np.lexsort(sizes)  # less padding, if a chunk has supports of similar sizes
         parts: list[WindowPredictions] = []
         empty = _empty(self.mixture, len(dataset.schema.tasks))
         for i in range(0, len(order), self.users_at_once):

@@ -45,8 +45,8 @@ def choose_finetuning(
 
     It starts from the plain average or from the trained selector, whichever ends better. The other
     settings are chosen for each evaluation split: first for the trained selector, in at most
-    :data:`PASSES` passes over all settings, then from there for the plain average, which has more
-    than one pass only if it is ahead after that.
+    :data:`PASSES` passes over all settings, then from there for the plain average, which gets more
+    than one pass only if it is ahead after the first.
 
     Args:
         mixture: base models trained on *train*, under an untrained selector.

@@ -36,7 +36,7 @@ class Objective(Protocol):
         """Compute the gradients of one step and return its loss, detached."""
 
     def adds_up(self, batch: Batch, labels: Tensor) -> bool:
-        """Whether workers can share the rows of a batch, tried on this one by each of them."""
+        """Whether workers can share the rows of a batch; every worker tries it on this one."""
 
     def part(self, losses: Any, own: Tensor, labels: Tensor, epoch: int) -> Tensor:
         """This worker's part of the loss of a batch; the mean over workers has its gradient.

@@ -40,7 +40,7 @@ class SnapshotManager(Protocol):
         """Remove all snapshots; training is complete."""
 
     def clear_left_over(self) -> None:
-        """The same for a training that was complete, but killed before it could remove them."""
+        """Remove the snapshots of a finished training that was killed before it cleaned up."""
 
 
 class NullSnapshotManager:

@@ -200,21 +200,23 @@ class TaskObjective:
     def adds_up(self, batch: Batch, labels: Tensor) -> bool:
         """Whether workers can share the rows of a batch.
 
-        They can if the losses of all rows are the means of those of two parts, weighted by the rows
-        that the model says it counts, and are all that the gradients depend on.
+        They can if the gradients depend on the losses alone, and the losses of the batch are the
+        means of those of its two halves, weighted by the rows that the model counts.
         """
         if not self.balance.by_losses or not hasattr(self.model, "counted"):
             return False
         training = self.model.training
-        self.model.eval()  # the same dropout for all
-        whole = _together(self.losses(batch, labels))
-        parts = torch.zeros_like(whole)
-        for rows in torch.arange(len(labels), device=labels.device).tensor_split(2):
-            if len(rows):
-                some = Batch(*(slots[rows] for slots in batch))
-                shares = torch.cat(self._shares(labels[rows], labels))
-                parts += _together(self.losses(some, labels[rows])) * shares
-        self.model.train(training)
+        self.model.eval()  # dropout would make the halves differ from the whole
+        try:
+            whole = _together(self.losses(batch, labels))
+            parts = torch.zeros_like(whole)
+            for rows in torch.arange(len(labels), device=labels.device).tensor_split(2):
+                if len(rows):
+                    some = Batch(*(slots[rows] for slots in batch))
+                    shares = torch.cat(self._shares(labels[rows], labels))
+                    parts += _together(self.losses(some, labels[rows])) * shares
+        finally:
+            self.model.train(training)
         return torch.allclose(parts, whole, rtol=1e-4, atol=1e-6)
 
     def part(self, losses: Losses, own: Tensor, labels: Tensor, epoch: int) -> Tensor:

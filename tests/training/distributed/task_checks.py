@@ -86,7 +86,7 @@ def task_step(model: str, settings: str, rows: int) -> dict[str, Tensor]:
 
 
 def computed_rows(model: str, settings: str) -> set[int]:
-    """Of how many rows in a batch of 48 this worker computes the losses."""
+    """Numbers of rows, of a batch of 48, whose losses this worker computes."""
     made = learner(model, settings, 48)
     losses = made._model.losses
     with patch.object(made._model, "losses", Mock(wraps=losses)) as spy:
