@@ -200,6 +200,8 @@ def valid_loss(
     adaptation: Adaptation,
     protocol: EvaluationProtocol,
     splits: Sequence[EvaluationSplit] = (),
+    *,
+    engine: Engine | None = None,
 ) -> float:
     """Mean logloss of the queries of *valid*, averaged over the evaluation splits.
 
@@ -207,9 +209,10 @@ def valid_loss(
         candidate: parameters to attach to the mixture.
         mixture: on base models trained on *train*; restored afterwards.
         splits: the evaluation splits to average over, by default all.
+        engine: runs the inner loops, by default that of the settings.
     """
     found = [
-        valid_predictions(candidate, mixture, adaptation, protocol, split).loss()
+        valid_predictions(candidate, mixture, adaptation, protocol, split, engine=engine).loss()
         for split in splits or protocol.evaluation_splits
     ]
     return float(np.mean(found))
@@ -221,12 +224,15 @@ def valid_predictions(
     adaptation: Adaptation,
     protocol: EvaluationProtocol,
     split: EvaluationSplit,
+    *,
+    engine: Engine | None = None,
 ) -> WindowPredictions:
     """Predictions for *valid* in one evaluation split; the arguments are those of `valid_loss`."""
     before = parameters_of(mixture)
     candidate.attach(mixture)
     tasks, config = protocol.dataset.schema.tasks, protocol.config.adapt
     model = AdaptedModel.of_settings(mixture, candidate.alpha, adaptation, tasks, config)
+    model = model if engine is None else replace(model, engine=engine)
     found = model.predict(protocol.dataset, split.valid)
     with torch.no_grad():
         for name, parameter in mixture.named_parameters():

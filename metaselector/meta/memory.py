@@ -1,4 +1,4 @@
-"""What users have adapted to, kept so that their next queries need no inner loop."""
+"""Results of inner loops, kept so that the same ones need not run again."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import hashlib
 from collections import OrderedDict
 from typing import Any
 
-from metaselector.meta.adapt.contract import Engine, InnerLoop, Predictor
+import torch
+
+from metaselector.data.splitting.episodes import Rows
+from metaselector.meta.adapt.contract import Engine, InnerLoop, Predictor, Step
 
 
 class Memory:
@@ -34,11 +37,38 @@ class Memory:
         return self._kept[key](loop.episodes)
 
 
+class RunsOnce(Engine):
+    """Runs each inner loop once, for episodes that come again while nothing in it changes.
+
+    So the numbers of the correction by residuals can be validated again and again without another
+    inner loop: they are applied after it. Parameters, rates and settings must stay as they are. Its
+    outputs have no gradients.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._kept: dict[bytes, tuple[Any, Any]] = {}
+
+    def run(self, loop: InnerLoop, *, every_step: bool) -> list[Step]:
+        return self._engine.run(loop, every_step=every_step)
+
+    @torch.no_grad()
+    def with_unadapted(self, loop: InnerLoop) -> tuple[Any, Any]:
+        key = _digest(loop) + _digest_of(loop.episodes.query)
+        if key not in self._kept:
+            self._kept[key] = self._engine.with_unadapted(loop)
+        return self._kept[key]
+
+
 def _digest(loop: InnerLoop) -> bytes:
-    """A digest of everything that the inner loop reads of the episodes."""
+    """A digest of everything that the inner loop reads of the support."""
     support = loop.episodes.support
     hours = support.hours if loop.adaptation.counts_hours(loop.rates) else None
-    digest = hashlib.blake2b(repr(support.mask.shape).encode())
-    for tensor in (*support.batch, support.labels, support.mask, hours):
+    return _digest_of(support, hours)
+
+
+def _digest_of(part: Rows, hours: torch.Tensor | None = None) -> bytes:
+    digest = hashlib.blake2b(repr(part.mask.shape).encode())
+    for tensor in (*part.batch, part.labels, part.mask, hours):
         digest.update(b"" if tensor is None else tensor.detach().cpu().numpy().tobytes())
     return digest.digest()

@@ -23,6 +23,7 @@ from metaselector.meta.adapt.rules import Tensors
 from metaselector.meta.adapt.touched import rows_of_batch
 from metaselector.meta.adapted import valid_loss
 from metaselector.meta.averaging import AVERAGE, MovingAverage
+from metaselector.meta.memory import RunsOnce
 from metaselector.meta.optimizers import outer_optimizers, row_sparse_ids
 from metaselector.meta.parameters import PHI, MetaParameters, parameters_of
 from metaselector.meta.variants import Variant, config_of, kind_of, make_adaptation
@@ -104,6 +105,8 @@ class MetaLearner(Trainable):
             self._averaging = Averaging(self._episode.parameters(), tables)
         elif workers.count() > 1:
             self._parallel = self._shared_out()
+        # Ids of sharded tables count from 0 in every chunk, which does not tell users apart.
+        self._validates = RunsOnce(engine) if residuals_only and not tables else engine
 
     def _seed_masks(self) -> None:
         """Draw other masks of dropout on every worker."""
@@ -220,7 +223,14 @@ class MetaLearner(Trainable):
             raise UserError(self._protocol.nothing_to_learn)
         candidate = self.candidate()
         learned = MetaParameters.of_tensors(candidate, self._config.device)
-        lost = valid_loss(learned, self._later, self._adaptation, self._protocol, self._splits)
+        lost = valid_loss(
+            learned,
+            self._later,
+            self._adaptation,
+            self._protocol,
+            self._splits,
+            engine=self._validates,
+        )
         rates = [{"epoch": epoch, **row} for row in _describe(learned.alpha)]
         return ValidationResult(lost, {"seconds": seconds}, rates)
 

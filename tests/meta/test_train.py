@@ -14,6 +14,7 @@ from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.planted import planted_world
 from metaselector.data.splitting import make_protocol
 from metaselector.meta.adapt.adaptation import is_number
+from metaselector.meta.adapt.contract import Engine
 from metaselector.meta.adapt.residuals import RESIDUALS, ResidualAttention
 from metaselector.meta.finetune import alpha_of
 from metaselector.meta.finetune_settings import Choice
@@ -189,7 +190,7 @@ def test_the_correction_is_learned_for_the_largest_support_and_holds_for_all(
     }
     validated: list[list[str]] = []
 
-    def valid_loss(*arguments: Any) -> float:
+    def valid_loss(*arguments: Any, engine: Engine) -> float:
         validated.append([split.folder for split in arguments[-1]])
         return 1.0 / len(validated)
 
