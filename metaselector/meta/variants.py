@@ -67,6 +67,18 @@ def kind_of(variant: Variant) -> Kind:
     return max((kind for kind in _KINDS if variant.startswith(kind)), key=len)
 
 
+def start_of(variant: Variant) -> Variant | None:
+    """The variant that must be trained before, since `variant` starts from what it has learned.
+
+    Example:
+        >>> start_of("user-finetuned-residuals"), start_of("sample-selector")
+        ('user-finetuned', None)
+    """
+    if variant in ("sample-selector", "user-finetuned-plain"):
+        return None
+    return "user-finetuned" if variant == "user-finetuned-residuals" else "sample-selector"
+
+
 def rule_of(variant: Variant) -> str | None:
     """The rule that ends the name of `variant`, if any."""
     rule = variant.removeprefix(kind_of(variant)).removeprefix("-")

@@ -27,7 +27,7 @@ import torch
 from metaselector.common.errors import UserError
 from metaselector.common.progress import Progress, Silent
 from metaselector.data.splitting.protocol import WINDOWS, Window
-from metaselector.meta.variants import Variant
+from metaselector.meta.variants import Variant, start_of
 from metaselector.runs.run import Run
 from metaselector.runs.stages.train import (
     check_pretraining,
@@ -64,28 +64,39 @@ class Part(NamedTuple):
 
 
 def parts_of(run: Run) -> list[Part]:
-    """All trainings of a run, each after what it depends on."""
+    """All trainings of a run, each after what it depends on.
+
+    Of those that can start, the first one is to start: others wait for it, or it takes longest.
+    """
     found = []
     for seed in run.config.seeds:
-        base = []
-        for models in trainings(run):
-            names = [f"seed {seed}: {' + '.join(models)} ({window})" for window in WINDOWS]
-            for name, window in zip(names, WINDOWS, strict=True):
-                # The refit takes as many epochs as the training on *train* took.
-                after = frozenset(names[:-1]) if window == "full" else frozenset[str]()
-                base.append(Part(name, seed, models, window, after=after))
-        found += base
-        before = frozenset(part.name for part in base)
-        for variant in run.variants:
-            name = f"seed {seed}: {variant}"
-            found.append(Part(name, seed, variant=variant, after=before))
-            if variant in _STARTS:
-                before |= {name}
+        base = _base_parts(run, seed)
+        refits = [part for part in base if part.window == "full"]
+        found += [part for part in base if part not in refits]
+        # Selectors learn above the models of *early*, and are validated above those of *train*.
+        models = frozenset(part.name for part in found if part.seed == seed)
+        starts = {start_of(variant) for variant in run.variants}
+        selectors = [_selector_part(variant, seed, models) for variant in run.variants]
+        found += [part for part in selectors if part.variant in starts]
+        found += refits + [part for part in selectors if part.variant not in starts]
     return found
 
 
-_STARTS = ("sample-selector", "user-finetuned")
-"""Variants from which later ones start."""
+def _base_parts(run: Run, seed: int) -> list[Part]:
+    found = []
+    for models in trainings(run):
+        names = [f"seed {seed}: {' + '.join(models)} ({window})" for window in WINDOWS]
+        for name, window in zip(names, WINDOWS, strict=True):
+            # The refit takes as many epochs as the training on *train* took.
+            after = frozenset(names[:-1]) if window == "full" else frozenset[str]()
+            found.append(Part(name, seed, models, window, after=after))
+    return found
+
+
+def _selector_part(variant: Variant, seed: int, models: frozenset[str]) -> Part:
+    start = start_of(variant)
+    before = frozenset() if start is None else {f"seed {seed}: {start}"}
+    return Part(f"seed {seed}: {variant}", seed, variant=variant, after=models | before)
 
 
 class _Told(Silent):

@@ -15,7 +15,7 @@ from metaselector.data.splitting.protocol import WINDOWS, Window
 from metaselector.meta.finetune import choose_finetuning, choose_rate
 from metaselector.meta.parameters import MetaParameters
 from metaselector.meta.train import meta_train
-from metaselector.meta.variants import FINETUNED, Variant
+from metaselector.meta.variants import FINETUNED, Variant, start_of
 from metaselector.runs.run import Run
 from metaselector.runs.stages.fit_estimator import check_estimators, fit_estimator
 from metaselector.runs.stages.teach import check_teaching, teach
@@ -233,9 +233,7 @@ def train_variant(
         traffic: counts what workers send each other.
     """
     checkpoints = run.checkpoints
-    residuals = variant == "user-finetuned-residuals"
-    start: Variant = "user-finetuned" if residuals else "sample-selector"
-    warm_start = warm_start and variant != "sample-selector"
+    start = start_of(variant) if warm_start else None
     return meta_train(
         variant,
         run.dataset,
@@ -243,7 +241,7 @@ def train_variant(
         checkpoints.load_mixture("train", seed),
         run.config,
         np.random.default_rng(seed),
-        start_from=checkpoints.load_learned(start, seed) if warm_start else None,
+        start_from=checkpoints.load_learned(start, seed) if start else None,
         description=description,
         progress=progress,
         snapshots=snapshots,

@@ -94,9 +94,22 @@ def test_parts_come_after_what_they_need(prepared: Run) -> None:
     by_name = {part.name: part for part in parts}
     assert by_name["seed 3: fm (early)"].after == by_name["seed 3: fm (train)"].after == set()
     assert "seed 3: fm (train)" in by_name["seed 3: fm (full)"].after
-    assert "seed 0: lr (full)" in by_name["seed 0: sample-selector"].after
-    assert "seed 0: sample-selector" in by_name["seed 0: metaselector"].after
-    assert "seed 0: user-finetuned" in by_name["seed 0: user-finetuned-residuals"].after
+    models = {f"seed 0: {model} ({window})" for model in ("lr", "fm") for window in ("early", "train")}
+    assert by_name["seed 0: sample-selector"].after == models
+    assert by_name["seed 0: user-finetuned-plain"].after == models
+    assert by_name["seed 0: metaselector"].after == models | {"seed 0: sample-selector"}
+    fair = "seed 0: user-finetuned"
+    assert by_name[fair + "-residuals"].after == models | {fair}
+
+
+def test_what_others_wait_for_starts_first(prepared: Run) -> None:
+    """Refits and most selectors fill the time in which the fair rival is searched for."""
+    names = [part.name.removeprefix("seed 0: ") for part in parts_of(prepared) if part.seed == 0]
+    refits = [name for name in names if name.endswith("(full)")]
+    assert names[4:6] == ["sample-selector", "user-finetuned"]
+    assert names[6 : 6 + len(refits)] == refits
+    others = [v for v in prepared.variants if v not in names[4:6]]
+    assert names[6 + len(refits) :] == others
 
 
 def test_workers_of_one_model_are_refused(
