@@ -71,11 +71,11 @@ class Choice(NamedTuple):
         return cls(**parts, prior_rows=alpha[PRIOR_ROWS][0].item())
 
 
-_HALF_LIVES = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 100.0, LONG)
-_DECAYS = (0.0, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 2048.0)
-_RATES = (0.0, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
+_HALF_LIVES = (0.125, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 100.0, LONG)
+_DECAYS = (0.0, 0.1, 0.25, 0.5, *(2.0**n for n in range(10)), 2048.0, 8192.0, 32768.0)
+_RATES = (0.0, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 LADDERS = Choice(
-    steps=(1, 2, 3, 5, 8, 13),  # type: ignore[arg-type]
+    steps=(1, 2, 3, 5, 8, 13, 20, 30, 50),  # type: ignore[arg-type]
     tables=_RATES,  # type: ignore[arg-type]
     others=_RATES,  # type: ignore[arg-type]
     selector=_RATES,  # type: ignore[arg-type]
@@ -85,7 +85,8 @@ LADDERS = Choice(
     last_time_decay=_DECAYS,  # type: ignore[arg-type]
     prior_rows=(0.0, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0),  # type: ignore[arg-type]
 )
-"""The values to choose from; too many for one at the end to be chosen, unless it is a bound."""
+"""The values to choose from. ``rivals.csv`` says where one at the end was chosen: longer ladders could
+then be better."""
 
 
 class Search:
