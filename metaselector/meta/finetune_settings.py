@@ -85,8 +85,10 @@ LADDERS = Choice(
     last_time_decay=_DECAYS,  # type: ignore[arg-type]
     prior_rows=(0.0, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0),  # type: ignore[arg-type]
 )
-"""The values to choose from. ``rivals.csv`` says where one at the end was chosen: longer ladders could
-then be better."""
+"""The values to choose from.
+
+``rivals.csv`` says where one at the end was chosen, so that a longer ladder might be better.
+"""
 
 
 class Search:

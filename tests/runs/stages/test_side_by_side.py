@@ -94,7 +94,8 @@ def test_parts_come_after_what_they_need(prepared: Run) -> None:
     by_name = {part.name: part for part in parts}
     assert by_name["seed 3: fm (early)"].after == by_name["seed 3: fm (train)"].after == set()
     assert "seed 3: fm (train)" in by_name["seed 3: fm (full)"].after
-    models = {f"seed 0: {model} ({window})" for model in ("lr", "fm") for window in ("early", "train")}
+    windows = ("early", "train")
+    models = {f"seed 0: {model} ({window})" for model in ("lr", "fm") for window in windows}
     assert by_name["seed 0: sample-selector"].after == models
     assert by_name["seed 0: user-finetuned-plain"].after == models
     assert by_name["seed 0: metaselector"].after == models | {"seed 0: sample-selector"}
