@@ -4,7 +4,8 @@
 
 Rows are numbered in the order of the files' names and of the lines in them. Then users are sorted
 by their first row, and the rows of a user by time and number. The schema names the folder and the
-column: ``interactions: sorted/`` and ``row: row``. It needs ``pip install 'metaselector[spark]'``.
+column: ``interactions: sorted/`` and ``row: row``. It needs Java 17 or newer and Spark:
+``pip install -e '.[spark]'`` in a checkout of MetaSelector.
 """
 
 from __future__ import annotations

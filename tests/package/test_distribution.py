@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import email
 import json
+import os
 import re
 import runpy
+import shutil
 import sys
 import tarfile
 import zipfile
@@ -18,6 +20,8 @@ import metaselector
 from .conftest import ROOT, run
 
 TWO = runpy.run_path(str(ROOT / "setup.py"))["long_description"]
+TEXTS = {".ipynb", ".md", ".py", ".toml", ".yaml"}
+FROM_INDEX = re.compile(r"pip install [^\n`]*\bmetaselector\b|\bmetaselector\[[a-z]+\]")
 TEXT = "[a](b/c.md#d) ![x](y.png) [web](https://z) [here](#h) [![badge](i.svg)](https://z)"
 
 
@@ -35,11 +39,34 @@ def test_links_with_an_address_are_absolute() -> None:
 def test_no_page_installs_from_an_index() -> None:
     """The project is on none, where a stranger could take its name."""
     pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
-    code = (ROOT / "metaselector").rglob("*.py")
-    for page in [*pages, *code]:
-        text = page.read_text("utf-8")
-        found = re.findall(r"pip install [^\n`]*\bmetaselector\b|\bmetaselector\[[a-z]+\]", text)
-        assert not found, page
+    for folder in ("metaselector", "examples", "benchmarks", "notebooks"):
+        pages += [page for page in (ROOT / folder).rglob("*") if page.suffix in TEXTS]
+    assert {page.suffix for page in pages} >= TEXTS
+    for page in pages:
+        assert not FROM_INDEX.search(page.read_text("utf-8")), page
+
+
+@pytest.mark.parametrize("extra", ["", "[spark]"])
+def test_an_install_from_an_index_is_found(extra: str) -> None:
+    assert FROM_INDEX.search(f"It needs `pip install 'metaselector{extra}'`.")
+    assert FROM_INDEX.search(f"`pip install -c constraints.txt metaselector{extra}`")
+    assert not FROM_INDEX.search(f"pip install -e .{extra}\nmetaselector plugins")
+
+
+@pytest.mark.slow
+def test_the_example_of_a_plugin_installs_without_an_index(
+    environment: Path, tmp_path: Path
+) -> None:
+    source = shutil.copytree(ROOT / "examples" / "plugin", tmp_path / "plugin")
+    assert "pip install --no-deps -e .\n" in (source / "README.md").read_text("utf-8")
+    pip = (sys.executable, "-m", "pip", "--python", environment / "python")
+    offline = ("--no-index", "--no-build-isolation", "--target", tmp_path / "installed")
+    run(*pip, "install", "-q", "--disable-pip-version-check", "--no-deps", *offline, source)
+    program = "from metaselector.cli import main; main()"
+    at = {**os.environ, "PYTHONPATH": str(tmp_path / "installed")}
+    listed = run(environment / "python", "-c", program, "plugins", "--json", cwd=tmp_path, env=at)
+    (taste,) = (each for each in json.loads(listed) if each["name"] == "taste")
+    assert taste["source"] == "metaselector-taste 0.1.0"
 
 
 @pytest.mark.slow
