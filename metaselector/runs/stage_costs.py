@@ -30,6 +30,9 @@ _OF_SEED = re.compile(r"seed (\d+): (.*)", re.DOTALL)
 class Measured:
     """Passes progress on, and writes what each task costs to ``stages.csv`` of a directory.
 
+    Without a directory, costs are only kept as :attr:`costs`, for another process to
+    :meth:`include`.
+
     A task that occurs several times, such as one per support size, has one line: the sum of its
     seconds and its highest peak. Lines of earlier commands are kept until the stage is made again,
     so that the costs of reused models stay. Tasks that fail leave no line.
@@ -37,6 +40,9 @@ class Measured:
     ``peak_mb`` is the process's peak resident memory during the task, in millions of bytes, data
     and libraries included. Where the peak cannot be reset (outside Linux), it is the highest since
     the process began. Memory of a GPU does not count.
+
+    Attributes:
+        costs: seconds and peak of each task, by its description.
 
     Example:
         >>> import tempfile
@@ -48,9 +54,9 @@ class Measured:
         [['train metaselector', 3]]
     """
 
-    def __init__(self, progress: Progress, directory: Path) -> None:
+    def __init__(self, progress: Progress, directory: Path | None) -> None:
         self._progress, self._directory = progress, directory
-        self._found: dict[str, tuple[float, float]] = {}  # seconds and peak, by description
+        self.costs: dict[str, tuple[float, float]] = {}
         self._open: list[float] = []  # highest peak so far of each task that is under way
 
     @contextmanager
@@ -65,10 +71,15 @@ class Measured:
         finally:
             self._note_peak()
             peak = self._open.pop()
-        before = self._found.get(description, (0.0, math.nan))
-        seconds = before[0] + time.perf_counter() - started
-        self._found[description] = seconds, _higher(before[1], peak)
-        self._write()
+        self.include({description: (time.perf_counter() - started, peak)})
+
+    def include(self, costs: Mapping[str, tuple[float, float]]) -> None:
+        """Add seconds and peaks of tasks, by description; other processes may have done them."""
+        for description, (seconds, peak) in costs.items():
+            before = self.costs.get(description, (0.0, math.nan))
+            self.costs[description] = before[0] + seconds, _higher(before[1], peak)
+        if self._directory is not None:
+            self._write(self._directory)
 
     def skipped(self, description: str) -> None:
         self._progress.skipped(description)
@@ -84,14 +95,14 @@ class Measured:
         peak = peak_mb()
         self._open = [_higher(each, peak) for each in self._open]
 
-    def _write(self) -> None:
-        lines = [(*_named(each), *costs) for each, costs in self._found.items()]
+    def _write(self, directory: Path) -> None:
+        lines = [(*_named(each), *costs) for each, costs in self.costs.items()]
         table = _frame(lines)
-        kept = read_stages(self._directory)
+        kept = read_stages(directory)
         known = set(zip(table["stage"], table["seed"].fillna(-1), strict=True))
         again = [key in known for key in zip(kept["stage"], kept["seed"].fillna(-1), strict=True)]
         kept = kept[[not each for each in again]]
-        save_stages(self._directory, pd.concat([kept, table]) if len(kept) else table)
+        save_stages(directory, pd.concat([kept, table]) if len(kept) else table)
 
 
 def measured(run: Run, progress: Progress) -> Progress:

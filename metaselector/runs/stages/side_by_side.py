@@ -1,9 +1,9 @@
 """Train and predict parts of a run side by side, in processes of one thread each.
 
-A part is a training of base models (a window and a seed), or a meta-training (a variant and a
-seed). It starts when the parts that it depends on are saved. Each process opens the run itself and
-reads checkpoints from its directory, so only names are sent to it. What a part computes does not
-depend on what runs beside it: results equal those of one process with one thread, bit for bit.
+A :class:`~metaselector.runs.stages.parts.Part` starts when those that it depends on are saved. Each
+process opens the run itself and reads checkpoints from its directory, so only names are sent to it.
+What a part computes does not depend on what runs beside it: results equal those of one process with
+one thread, bit for bit.
 """
 
 from __future__ import annotations
@@ -26,77 +26,21 @@ import torch
 
 from metaselector.common.errors import UserError
 from metaselector.common.progress import Progress, Silent
-from metaselector.data.splitting.protocol import WINDOWS, Window
-from metaselector.meta.variants import Variant, start_of
 from metaselector.runs.run import Run
+from metaselector.runs.stage_costs import Measured, peak_mb, reset_peak
+from metaselector.runs.stages.parts import Part, parts_of
 from metaselector.runs.stages.train import (
     check_pretraining,
     frozen_imports,
     meta_train_selector,
     pretrain_base_models,
     pretrain_together,
-    trainings,
 )
 from metaselector.training.loop.interruption import Interrupted
 
 Value = TypeVar("Value")
 OfSeed = Callable[[Run, int], Value]
 """A function of a module, of a run and a seed."""
-
-
-class Part(NamedTuple):
-    """What is trained at once; its name is unique.
-
-    Attributes:
-        name: for the user.
-        seed: of the training.
-        models, window: which base models are trained together, and on what.
-        variant: what is meta-trained instead.
-        after: names of the parts that must be saved before.
-    """
-
-    name: str
-    seed: int
-    models: tuple[str, ...] = ()
-    window: Window = "early"
-    variant: Variant | None = None
-    after: frozenset[str] = frozenset()
-
-
-def parts_of(run: Run) -> list[Part]:
-    """All trainings of a run, each after what it depends on.
-
-    Of those that can start, the first one is to start: others wait for it, or it takes longest.
-    """
-    found = []
-    for seed in run.config.seeds:
-        base = _base_parts(run, seed)
-        refits = [part for part in base if part.window == "full"]
-        found += [part for part in base if part not in refits]
-        # Selectors learn above the models of *early*, and are validated above those of *train*.
-        models = frozenset(part.name for part in found if part.seed == seed)
-        starts = {start_of(variant) for variant in run.variants}
-        selectors = [_selector_part(variant, seed, models) for variant in run.variants]
-        found += [part for part in selectors if part.variant in starts]
-        found += refits + [part for part in selectors if part.variant not in starts]
-    return found
-
-
-def _base_parts(run: Run, seed: int) -> list[Part]:
-    found = []
-    for models in trainings(run):
-        names = [f"seed {seed}: {' + '.join(models)} ({window})" for window in WINDOWS]
-        for name, window in zip(names, WINDOWS, strict=True):
-            # The refit takes as many epochs as the training on *train* took.
-            after = frozenset(names[:-1]) if window == "full" else frozenset[str]()
-            found.append(Part(name, seed, models, window, after=after))
-    return found
-
-
-def _selector_part(variant: Variant, seed: int, models: frozenset[str]) -> Part:
-    start = start_of(variant)
-    before = frozenset() if start is None else {f"seed {seed}: {start}"}
-    return Part(f"seed {seed}: {variant}", seed, variant=variant, after=models | before)
 
 
 class _Told(Silent):
@@ -116,12 +60,19 @@ class _Told(Silent):
 
 
 class _Done(NamedTuple):
-    """What a process sends back: a value, or the message of a user's mistake."""
+    """What a process sends back: a value, or the message of a user's mistake.
+
+    Attributes:
+        costs: seconds and peak memory of its tasks, by description.
+        seconds, peak: of all of it.
+    """
 
     value: Any
     mistake: str | None
     events: list[tuple[str, tuple[Any, ...]]]
+    costs: dict[str, tuple[float, float]]
     seconds: float
+    peak: float
 
 
 _opened: list[Run] = []
@@ -149,15 +100,19 @@ def _end_after(main: BaseProcess) -> None:
 def _work(function: Callable[..., Any], *arguments: Any) -> _Done:
     """Call `function` with the run, where to report progress, and `arguments`."""
     told, started = _Told(), time.perf_counter()
+    measured = Measured(told, None)
+    reset_peak()
     value = mistake = None
     try:
         with frozen_imports():
-            value = function(_opened[0], told, *arguments)
+            value = function(_opened[0], measured, *arguments)
     except UserError as error:
         mistake = str(error)
     except KeyboardInterrupt as error:  # the main process waits for this one to end
         mistake = str(error)
-    return _Done(value, mistake, told.events, time.perf_counter() - started)
+    peak = max([peak_mb(), *(of_task for _, of_task in measured.costs.values())])
+    seconds = time.perf_counter() - started
+    return _Done(value, mistake, told.events, measured.costs, seconds, peak)
 
 
 def _train(run: Run, progress: Progress, part: Part) -> None:
@@ -223,7 +178,9 @@ class SideBySide:
                 begun = i + len(waiting)
                 following = seeds[begun : i + self.run.config.jobs]
                 waiting += [self._submit(_of_seed, function, seed) for seed in following]
-                value: Value = self._result(waiting.pop(0)).value
+                found = self._result(waiting.pop(0))
+                value: Value = found.value
+                self._include({description: (0.0, found.peak)})  # its seconds are counted here
                 advance()
                 yield value
 
@@ -240,9 +197,14 @@ class SideBySide:
             raise UserError(_KILLED) from error
         for method, arguments in found.events:
             getattr(self.progress, method)(*arguments)
+        self._include(found.costs)
         if found.mistake is not None:
             raise UserError(found.mistake)
         return found
+
+    def _include(self, costs: dict[str, tuple[float, float]]) -> None:
+        if isinstance(self.progress, Measured):
+            self.progress.include(costs)
 
 
 _KILLED = (

@@ -19,9 +19,11 @@ from metaselector.config import Config, load_config
 from metaselector.meta import finetune_settings
 from metaselector.meta.finetune_settings import LADDERS
 from metaselector.runs.run import Run
+from metaselector.runs.stage_costs import read_stages
+from metaselector.runs.stages.parts import parts_of
 from metaselector.runs.stages.prepare import prepare_run
 from metaselector.runs.stages.reproduce import reproduce
-from metaselector.runs.stages.side_by_side import SideBySide, parts_of, side_by_side
+from metaselector.runs.stages.side_by_side import SideBySide, side_by_side
 
 SMALL = """
 seeds: [0, 3]
@@ -84,35 +86,6 @@ def processes(prepared: Run, functions: ModuleType) -> Iterator[tuple[SideBySide
         yield side, heard
 
 
-def test_parts_come_after_what_they_need(prepared: Run) -> None:
-    parts = parts_of(prepared)
-    names = [part.name for part in parts]
-    assert len(set(names)) == len(names) == 2 * (2 * 3 + len(prepared.variants))
-    for i, part in enumerate(parts):
-        assert part.after <= set(names[:i])
-        assert all(name.startswith(f"seed {part.seed}:") for name in part.after)
-    by_name = {part.name: part for part in parts}
-    assert by_name["seed 3: fm (early)"].after == by_name["seed 3: fm (train)"].after == set()
-    assert "seed 3: fm (train)" in by_name["seed 3: fm (full)"].after
-    windows = ("early", "train")
-    models = {f"seed 0: {model} ({window})" for model in ("lr", "fm") for window in windows}
-    assert by_name["seed 0: sample-selector"].after == models
-    assert by_name["seed 0: user-finetuned-plain"].after == models
-    assert by_name["seed 0: metaselector"].after == models | {"seed 0: sample-selector"}
-    fair = "seed 0: user-finetuned"
-    assert by_name[fair + "-residuals"].after == models | {fair}
-
-
-def test_what_others_wait_for_starts_first(prepared: Run) -> None:
-    """Refits and most selectors fill the time in which the fair rival is searched for."""
-    names = [part.name.removeprefix("seed 0: ") for part in parts_of(prepared) if part.seed == 0]
-    refits = [name for name in names if name.endswith("(full)")]
-    assert names[4:6] == ["sample-selector", "user-finetuned"]
-    assert names[6 : 6 + len(refits)] == refits
-    others = [v for v in prepared.variants if v not in names[4:6]]
-    assert names[6 + len(refits) :] == others
-
-
 def test_workers_of_one_model_are_refused(
     prepared: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -166,6 +139,10 @@ def test_results_equal_those_of_one_after_another(
         assert _arrays(alone / path) == _arrays(beside / path)
     assert sum("seed 3: fm (full)" in line for line in heard.lines) == 1
     assert "seed 0: pretrain lr (train)" in heard.logged
+    stages = [read_stages(folder) for folder in (alone, beside)]
+    of_seeds = [table.dropna(subset="seed")["stage"].tolist() for table in stages]
+    assert of_seeds[0] == of_seeds[1]
+    assert stages[1]["peak_mb"].notna().all()
     heard.lines.clear()
     with side_by_side(run, heard) as side:
         side.train()

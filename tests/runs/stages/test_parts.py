@@ -1,0 +1,47 @@
+"""The order of trainings that run side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from metaselector.config import load_config
+from metaselector.runs.run import Run
+from metaselector.runs.stages.parts import parts_of
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    path = tmp_path / "small.yaml"
+    path.write_text("{seeds: [0, 3], base_models: {lr: {}, fm: {}}}")
+    return Run(tmp_path / "run", load_config(path))
+
+
+def test_parts_come_after_what_they_need(run: Run) -> None:
+    parts = parts_of(run)
+    names = [part.name for part in parts]
+    assert len(set(names)) == len(names) == 2 * (2 * 3 + len(run.variants))
+    for i, part in enumerate(parts):
+        assert part.after <= set(names[:i])
+        assert all(name.startswith(f"seed {part.seed}:") for name in part.after)
+    by_name = {part.name: part for part in parts}
+    assert by_name["seed 3: fm (early)"].after == by_name["seed 3: fm (train)"].after == set()
+    assert "seed 3: fm (train)" in by_name["seed 3: fm (full)"].after
+    windows = ("early", "train")
+    models = {f"seed 0: {model} ({window})" for model in ("lr", "fm") for window in windows}
+    assert by_name["seed 0: sample-selector"].after == models
+    assert by_name["seed 0: user-finetuned-plain"].after == models
+    assert by_name["seed 0: metaselector"].after == models | {"seed 0: sample-selector"}
+    fair = "seed 0: user-finetuned"
+    assert by_name[fair + "-residuals"].after == models | {fair}
+
+
+def test_what_others_wait_for_starts_first(run: Run) -> None:
+    """Refits and most selectors fill the time in which the fair rival is searched for."""
+    names = [part.name.removeprefix("seed 0: ") for part in parts_of(run) if part.seed == 0]
+    refits = [name for name in names if name.endswith("(full)")]
+    assert names[4:6] == ["sample-selector", "user-finetuned"]
+    assert names[6 : 6 + len(refits)] == refits
+    others = [v for v in run.variants if v not in names[4:6]]
+    assert names[6 + len(refits) :] == others
