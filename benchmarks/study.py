@@ -21,6 +21,7 @@ from metaselector.common.files import atomic_directory, write_text
 from metaselector.config import Config, load_config
 from metaselector.data.interactions import Interactions, InteractionTable
 from metaselector.data.preparation.encode import encode_to
+from metaselector.data.preparation.origin import load_origin
 from metaselector.data.preparation.parts import Settings
 from metaselector.data.registry import read
 from metaselector.data.splitting.protocol import Window
@@ -85,7 +86,11 @@ def over_seeds(values: Sequence[float]) -> dict[str, float]:
 
 
 def describe(run: Run, started: float, training_seconds: float) -> dict[str, Any]:
-    """Command, machine, versions and data; `started` is a time of ``time.perf_counter``."""
+    """Command, machine, versions and data with their limits.
+
+    Args:
+        started: a time of ``time.perf_counter``.
+    """
     found = environment.describe(
         seconds=time.perf_counter() - started,
         training_seconds=training_seconds,
@@ -93,6 +98,8 @@ def describe(run: Run, started: float, training_seconds: float) -> dict[str, Any
         device=run.config.device,
         data_sha256=run.dataset.digest(),
     )
+    if origin := load_origin(run.data_directory):
+        found |= {"data_title": origin.title, "data_limit": origin.limit}
     return found | {"command": published_command()}
 
 

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Annotated
 
+import pandas as pd
 import torch
 import typer
 
@@ -21,8 +22,10 @@ from benchmarks.command import OutputOption, new_app
 from benchmarks.command import run as run_app
 from metaselector.common.progress import Bars
 from metaselector.config import load_config
+from metaselector.data.preparation.origin import load_origin
 from metaselector.report.figures.style import save
 from metaselector.report.figures.support_curve import support_curve as draw
+from metaselector.report.summary import Summary
 from metaselector.report.support_curve import curve_summary
 from metaselector.report.tables import markdown
 from metaselector.runs import environment
@@ -45,11 +48,8 @@ def main(
     torch.set_num_threads(config.threads)
     opened = Run(run, config)
     curve, differences = support_curve(opened, Bars())
-    dataset = opened.dataset.schema.dataset
-    users = {"warm": "known users", "cold": "new users"}.get(config.protocol, config.protocol)
-    title = f"{dataset}, {users}: metrics by number of support rows"
-    summary = curve_summary(curve, differences, title, environment.command())
-    name = f"{dataset}-{config.protocol}"
+    summary = summary_of(opened, curve, differences, environment.command())
+    name = f"{opened.dataset.schema.dataset}-{config.protocol}"
     texts = {
         f"{name}.csv": curve.to_csv(index=False),
         f"{name}-differences.csv": differences.to_csv(index=False),
@@ -60,6 +60,16 @@ def main(
     study.write_results(output, texts)
     save(draw(differences), output / f"{name}.png")
     typer.echo(output / f"{name}.png")
+
+
+def summary_of(run: Run, curve: pd.DataFrame, differences: pd.DataFrame, command: str) -> Summary:
+    """The table, whose title and notes say what limits the data."""
+    protocol, origin = run.config.protocol, load_origin(run.data_directory)
+    users = {"warm": "known users", "cold": "new users"}.get(protocol, protocol)
+    data = run.dataset.schema.dataset if origin is None else origin.title
+    title = f"{data}, {users}: metrics by number of support rows"
+    found = curve_summary(curve, differences, title, command)
+    return found if origin is None else found._replace(notes=[origin.limit, *found.notes])
 
 
 if __name__ == "__main__":

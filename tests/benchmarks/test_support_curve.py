@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import torch
 from benchmarks import support_curve
 from metaselector.common.progress import Silent
 from metaselector.config import load_config
+from metaselector.data.interactions import Origin
+from metaselector.data.preparation.origin import save_origin
 from metaselector.evaluate.support_curve import COLUMNS, MODELS
 from metaselector.runs.run import Run
 from metaselector.runs.saved_config import save_config
@@ -32,6 +35,10 @@ def test_writes_metrics_differences_table_and_figure(
     (tmp_path / "tiny.yaml").write_text(SETTINGS)
     run = Run(tmp_path / "run", load_config(tmp_path / "tiny.yaml"))
     prepare_run(run, write_world(tmp_path / "raw"), tmp_path)
+    save_origin(
+        Origin("MovieLens (a copy)", "Its times cannot be trusted.", true_times=False),
+        run.data_directory,
+    )
     pretrain_base_models(run, Silent())
     meta_train_selectors(run, Silent())
     save_config(run)
@@ -46,7 +53,9 @@ def test_writes_metrics_differences_table_and_figure(
     differences = pd.read_csv(output / f"{name}-differences.csv")
     assert set(differences["baseline"]) == {"not-adapted", "user-finetuned"}
     table = (output / f"{name}.md").read_text(encoding="utf-8")
-    assert "## movielens-100k, known users: metrics by number of support rows" in table
+    assert "## MovieLens (a copy), known users: metrics by number of support rows" in table
+    assert "Its times cannot be trusted." in table
     assert "Adapting " in table
     assert (output / f"{name}.png").read_bytes().startswith(b"\x89PNG")
-    assert (output / f"{name}-environment.json").exists()
+    described = json.loads((output / f"{name}-environment.json").read_text(encoding="utf-8"))
+    assert described["data_title"] == "MovieLens (a copy)"
