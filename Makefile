@@ -7,6 +7,7 @@
 #   make publish            the main job, its results copied into benchmarks/results/
 #   make tables             the long tables of all data sets, into benchmarks/results/
 #                           SUITE_DATA=folder: their files     ONLY="movielens-100k-warm": some of them
+#                           JOBS=4: in so many processes (2)
 #   make multitask          multi-task models beside single-task ones, into benchmarks/results/multitask/
 #   make test               the test suite; skips tests whose requirements are missing, with the reason
 #   make test-all           the slow tests too, after installing what make browser, peers and notebooks do
@@ -37,7 +38,7 @@ data_option := $(if $(DATA),--data "$(DATA)")
 JOBS ?= 2
 reproduce_options := --jobs $(JOBS) $(data_option) $(if $(SEEDS),$(foreach seed,$(SEEDS),--seed $(seed)))
 reproduce_options += $(if $(PROTOCOL),--protocol $(PROTOCOL))
-suite_options := $(if $(SUITE_DATA),--data-folder "$(SUITE_DATA)") $(foreach name,$(ONLY),--only $(name))
+suite_options := --set jobs=$(JOBS) $(if $(SUITE_DATA),--data-folder "$(SUITE_DATA)") $(foreach name,$(ONLY),--only $(name))
 
 ifdef SMOKE
 reproduce_options += --config benchmarks/configs/smoke.yaml
