@@ -30,8 +30,9 @@ data_app = typer.Typer(help="Fetch, describe and prepare data sets.", no_args_is
 
 
 @data_app.command("fetch")
-@with_options(DATA_DIRECTORY)
+@with_options(DATA_DIRECTORY, QUIET)
 def data_fetch(
+    options: Options,
     name: Annotated[
         str,
         typer.Argument(help=f"Data set to fetch: {FETCHED_NAMES}.", autocompletion=fetched),
@@ -40,11 +41,11 @@ def data_fetch(
 ) -> None:
     """Download a data set, verify its checksum, and print its location.
 
-    Shows licence, size, address and location before downloading anything.
+    Shows licence, size, address and location before downloading anything, also with --quiet.
     """
     from metaselector.data.fetch import fetch
 
-    say(fetch(name, data_directory))
+    say(fetch(name, data_directory, progress=not options.quiet))
 
 
 @data_app.command("describe")
@@ -63,7 +64,7 @@ def data_describe(options: Options, data: Path | None, data_directory: Path, as_
     from metaselector.report.profile import print_profile, profile_json
 
     settings = load(options, options.config)
-    source = fetch(settings.dataset, data_directory) if data is None else data
+    source = data or fetch(settings.dataset, data_directory, progress=not options.quiet)
     split = settings.percentages
     profile = describe(
         read(settings.dataset, source),
@@ -95,7 +96,9 @@ def data_prepare(options: Options, data: Path | None, data_directory: Path) -> N
 
 
 @data_app.command("schema")
+@with_options("output", QUIET)
 def data_schema(
+    options: Options,
     file: Annotated[
         Path,
         typer.Argument(
@@ -120,6 +123,8 @@ def data_schema(
         return
     write_draft(file, output)
     say(output)
+    if options.quiet:
+        return
     checks = marks(output.read_text(encoding="utf-8"))
     if checks:
         tell(f"note: look at {checks} of its lines, which are marked `# check:`")

@@ -14,7 +14,7 @@ from metaselector.cli.options import (
     TRAINED,
     WORKERS,
 )
-from metaselector.common.streams import say
+from metaselector.cli.written import say_written
 
 
 @with_options(RUN, *TRAINED, ALLOW_CODE, JSON, QUIET, WORKERS, SHARD_TABLES)
@@ -27,8 +27,8 @@ def evaluate(options: Options, as_json: bool) -> None:
         evaluate_and_report(this, tracked, as_json=as_json)
 
 
-@with_options(RUN, *MACHINE, ALLOW_CODE, QUIET)
-def analyse(options: Options) -> None:
+@with_options(RUN, *MACHINE, ALLOW_CODE, JSON, QUIET)
+def analyse(options: Options, as_json: bool) -> None:
     """Explain the results of an evaluated run: users, weights, calibration, inner steps.
 
     Writes analysis/ in the run's directory: tables, figures, and summary.md, which explains them.
@@ -39,5 +39,4 @@ def analyse(options: Options) -> None:
     this = open_run(options)
     with locked(this.directory):
         written = analyse_run(this, progress(options))
-    for path in written:
-        say(path)
+    say_written(written, as_json=as_json, run=str(this.directory))

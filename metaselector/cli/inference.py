@@ -9,11 +9,12 @@ import typer
 
 from metaselector.cli.declare import Options, with_options
 from metaselector.cli.opening import open_run, use
-from metaselector.cli.options import ALLOW_CODE, MACHINE, ONE_SEED, QUIET, RUN
+from metaselector.cli.options import ALLOW_CODE, JSON, MACHINE, ONE_SEED, QUIET, RUN
+from metaselector.cli.written import say_written
 from metaselector.common.streams import put_out, say
 
 
-@with_options(ONE_SEED, *MACHINE, "allow_unknown", ALLOW_CODE, QUIET)
+@with_options(ONE_SEED, *MACHINE, "allow_unknown", ALLOW_CODE, JSON, QUIET)
 def predict(
     options: Options,
     history: Annotated[
@@ -54,6 +55,7 @@ def predict(
             show_default="off",
         ),
     ] = False,
+    as_json: bool = False,
 ) -> None:
     """Adapt to each user's history and predict later rows, even of new users and new items.
 
@@ -62,7 +64,12 @@ def predict(
     A note counts the users, items and words that the model has never seen. Without --candidates,
     each user's most probable items come first.
     """
-    from metaselector.inference.prediction_files import as_text, check_name, write_rows
+    from metaselector.inference.prediction_files import (
+        as_json_text,
+        as_text,
+        check_name,
+        write_rows,
+    )
     from metaselector.inference.prediction_stream import predicted_tables
     from metaselector.inference.trained import open_trained
 
@@ -73,18 +80,19 @@ def predict(
         trained, history, candidates, items=items, allow_unknown=allow_unknown
     ) as tables:
         if output is None:
-            for text in as_text(tables):
+            for text in as_json_text(tables) if as_json else as_text(tables):
                 put_out(text)
         else:
             write_rows(tables, output)
-            say(output)
+            say_written([output], as_json=as_json)
 
 
-@with_options(RUN, ONE_SEED, *MACHINE, ALLOW_CODE, QUIET)
+@with_options(RUN, ONE_SEED, *MACHINE, ALLOW_CODE, JSON, QUIET)
 def explain(
     options: Options,
     user: Annotated[str, typer.Option(help="The user's name in the data.")],
     seed: int | None,
+    as_json: bool,
 ) -> None:
     """Explain what adapting to a user changed: weights before and after, and which rows moved them.
 
@@ -95,11 +103,13 @@ def explain(
     as file names get a hash appended.
     """
     from metaselector.inference.explanation import explain_user
+    from metaselector.report.as_json import records
     from metaselector.report.explanation import described, write_explanation
 
     this = open_run(options)
     found = explain_user(this, user, seed)
-    say(described(found.user, found.weights, found.rows))
-    folder = this.directory / "explain"
-    for path in write_explanation(folder, found.user, found.weights, found.rows):
-        say(path)
+    if not as_json:
+        say(described(*found))
+    tables = {"weights": records(found.weights), "rows": records(found.rows)} if as_json else {}
+    written = write_explanation(this.directory / "explain", *found)
+    say_written(written, as_json=as_json, user=user, **tables)

@@ -9,12 +9,13 @@ import typer
 
 from metaselector.cli.declare import Options, with_options
 from metaselector.cli.opening import load, progress, use
-from metaselector.cli.options import ALLOW_CODE, MACHINE, QUIET
+from metaselector.cli.options import ALLOW_CODE, JSON, MACHINE, QUIET
+from metaselector.cli.written import say_written
 from metaselector.common.errors import UserError
 from metaselector.common.streams import say
 
 
-@with_options(*MACHINE, ALLOW_CODE, QUIET)
+@with_options(*MACHINE, ALLOW_CODE, JSON, QUIET)
 def report(
     options: Options,
     runs: Annotated[
@@ -33,6 +34,7 @@ def report(
         int,
         typer.Option(min=1, help="Maximum number of users per run in the page's user explorer."),
     ] = 1000,
+    as_json: bool = False,
 ) -> None:
     """Write one HTML page about evaluated runs: verdict, tables, figures, users, and provenance.
 
@@ -70,4 +72,9 @@ def report(
         except UserError as error:
             no_users[run] = str(error)
     write_page(runs, output, no_users)
-    say(f"{output} ({about(output.stat().st_size)})")
+    size = output.stat().st_size
+    if as_json:
+        reasons = {str(run): why for run, why in no_users.items()}
+        say_written([output], as_json=True, bytes=size, no_users=reasons)
+    else:
+        say(f"{output} ({about(size)})")

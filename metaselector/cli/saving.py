@@ -9,16 +9,18 @@ import typer
 
 from metaselector.cli.declare import Options, with_options
 from metaselector.cli.opening import use
-from metaselector.cli.options import ALLOW_CODE, JSON, ONE_SEED
+from metaselector.cli.options import ALLOW_CODE, JSON, ONE_SEED, QUIET
+from metaselector.cli.written import say_written
 from metaselector.common.errors import UserError
-from metaselector.common.streams import put_out, say
+from metaselector.common.streams import put_out
 
 
-@with_options("output", ONE_SEED, ALLOW_CODE)
+@with_options("output", ONE_SEED, ALLOW_CODE, JSON, QUIET)
 def save(
     options: Options,
     run: Annotated[Path, typer.Option("--run", help="Directory of a trained run.")],
     output: Annotated[Path, typer.Option(help="Directory to write, for the model alone.")],
+    as_json: bool,
     seed: int | None = None,
 ) -> None:
     """Save what prediction needs, without the training rows, and a model card.
@@ -34,11 +36,10 @@ def save(
     card = ModelCard.of_run(trained, of_run)
     trained.save(output)
     card.write(output)
-    say(output)
-    say(output / CARD)
+    say_written([output, output / CARD], as_json=as_json)
 
 
-@with_options(ONE_SEED, ALLOW_CODE, JSON)
+@with_options(ONE_SEED, ALLOW_CODE, JSON, QUIET)
 def card(
     options: Options,
     model: Annotated[Path, typer.Argument(help="Directory of a saved model, or of a trained run.")],

@@ -6,7 +6,7 @@ import re
 
 from metaselector.cli.declare import Options, with_options
 from metaselector.cli.opening import load
-from metaselector.cli.options import ALLOW_CODE, CONFIG, JSON, SET
+from metaselector.cli.options import ALLOW_CODE, CONFIG, JSON, QUIET, SET
 from metaselector.common.streams import put_out, say
 from metaselector.common.text import shortened
 
@@ -14,7 +14,7 @@ _LONGEST = 500  # characters of a description
 _ROLE = re.compile(r":[a-z:]+:`~?(?:[^`]*\.)?([^`.]*)`")
 
 
-@with_options(CONFIG, SET)
+@with_options(CONFIG, SET, QUIET)
 def config_command(options: Options) -> None:
     """Print every setting with its value and meaning, as YAML that --config accepts."""
     from metaselector.config import documented_yaml
@@ -22,7 +22,7 @@ def config_command(options: Options) -> None:
     put_out(documented_yaml(load(options, options.config, allow_code=True)))  # no code is run
 
 
-@with_options(CONFIG, SET, ALLOW_CODE, JSON)
+@with_options(CONFIG, SET, ALLOW_CODE, JSON, QUIET)
 def plugins(options: Options, as_json: bool) -> None:
     """List what settings can name: base models, selectors, rules, data sets, metrics and so on.
 

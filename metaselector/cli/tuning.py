@@ -10,13 +10,17 @@ import typer
 from metaselector.cli.completion import targets
 from metaselector.cli.declare import Options, with_options
 from metaselector.cli.opening import open_run, training
-from metaselector.cli.options import ALLOW_CODE, BASE_MODELS, QUIET, RUN, TRAINED
+from metaselector.cli.options import ALLOW_CODE, BASE_MODELS, JSON, QUIET, RUN, TRAINED
+from metaselector.cli.written import say_written
 from metaselector.common.errors import UserError
 from metaselector.common.extras import install_extra
 from metaselector.common.streams import say
 
 
-@with_options(RUN, "target", "trials", "timeout", "study", BASE_MODELS, *TRAINED, ALLOW_CODE, QUIET)
+@with_options(
+    *(RUN, "target", "trials", "timeout", "study", BASE_MODELS, *TRAINED),
+    *(ALLOW_CODE, JSON, QUIET),
+)
 def tune(
     options: Options,
     space: Annotated[
@@ -52,6 +56,7 @@ def tune(
             show_default="tune/<target>.db in the run's directory",
         ),
     ] = None,
+    as_json: bool = False,
 ) -> None:
     """Search settings with Optuna for the lowest mean valid loss over the seeds; never sees test.
 
@@ -81,11 +86,23 @@ def tune(
             study=study,
             allow_code=options.allow_code,
         )
+    written = (found.settings, found.trials)
+    if as_json:
+        say_written(
+            written,
+            as_json=True,
+            target=target,
+            before=found.before,
+            best=found.best,
+            trial=found.number,
+            trials=found.finished,
+            chosen=found.chosen,
+        )
+        return
     say(
         f"valid logloss {found.best:.4f} in trial {found.number}, the best of {found.finished}; "
         f"{found.before:.4f} with the previous settings ({found.best - found.before:+.4f})"
     )
     for key, value in found.chosen.items():
         say(f"  {key}: {value}")
-    for path in (found.settings, found.trials):
-        say(path)
+    say_written(written, as_json=False)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 from pyarrow import parquet
@@ -17,6 +19,7 @@ from metaselector.common.errors import UserError
 from metaselector.common.files import atomic_file
 from metaselector.inference.prediction_stream import predicted_tables
 from metaselector.inference.trained import TrainedModel
+from metaselector.report.as_json import records
 
 _SEPARATORS: Mapping[str, str] = {".csv": ",", ".tsv": "\t"}
 _ROWS = 2**16
@@ -81,15 +84,33 @@ def _cut(tables: pa.Table | Iterable[pa.Table]) -> Iterator[pa.Table]:
 def as_text(tables: pa.Table | Iterable[pa.Table], separator: str = ",") -> Iterator[str]:
     """A table, or its parts, as CSV, in chunks, the header first."""
     for number, part in enumerate(_cut(tables)):
-        for place, field in enumerate(part.schema):
-            if pa.types.is_timestamp(field.type):  # pandas leaves midnights out
-                part = part.set_column(place, field.name, part[place].cast(pa.string()))
-        write = partial(
-            part.to_pandas(types_mapper=_INTEGERS.get).to_csv,
-            index=False,
-            header=not number,
-            sep=separator,
-        )
+        frame: Any = _frame(part)
+        write = partial(frame.to_csv, index=False, header=not number, sep=separator)
         text = write()
         # A lone carriage return ends a line for many readers, and is not quoted by itself.
         yield write(quoting=csv.QUOTE_NONNUMERIC) if "\r" in text else text
+
+
+def as_json_text(tables: pa.Table | Iterable[pa.Table]) -> Iterator[str]:
+    """A table, or its parts, as JSON in chunks: ``{"predictions": [...]}``, one line a row.
+
+    Missing and infinite numbers become null, and values that JSON lacks, such as dates, text.
+    """
+    yield '{"predictions": ['
+    before = "\n"
+    for part in _cut(tables):
+        frame = _frame(part)
+        for name in frame.select_dtypes(np.float32).columns:
+            frame[name] = frame[name].astype(str).astype(float)  # with the digits of CSV
+        for row in records(frame):
+            yield before + json.dumps(row, ensure_ascii=False, allow_nan=False, default=str)
+            before = ",\n"
+    yield "\n]}\n"
+
+
+def _frame(table: pa.Table) -> pd.DataFrame:
+    """The table as a frame in which integers stay integers and times are text."""
+    for place, field in enumerate(table.schema):
+        if pa.types.is_timestamp(field.type):  # pandas leaves midnights out
+            table = table.set_column(place, field.name, table[place].cast(pa.string()))
+    return table.to_pandas(types_mapper=_INTEGERS.get)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from .conftest import Invoke, edit_line
 
 
@@ -46,6 +48,30 @@ def test_a_schema_is_drafted(invoke: Invoke, tmp_path: Path) -> None:
     error = invoke("data", "schema", log, "--output", output).lone_error
     assert error == f"{output}: already exists; remove it, or choose another --output"
     assert output.read_bytes() == before
+
+
+def test_a_quiet_draft(invoke: Invoke, tmp_path: Path) -> None:
+    log, output = tmp_path / "log.csv", tmp_path / "shop.yaml"
+    log.write_text(LOG)
+    done = invoke("data", "schema", log, "--output", output, "--quiet")
+    assert done == (0, f"{output}\n", "")
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_quiet_fetching_draws_no_bars(
+    invoke: Invoke, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quiet: bool
+) -> None:
+    drawn = []
+
+    def fetch(name: str, directory: Path, *, progress: bool = True) -> Path:
+        drawn.append(progress)
+        return directory / name
+
+    monkeypatch.setattr("metaselector.data.fetch.fetch", fetch)
+    option = ("--quiet",) if quiet else ()
+    done = invoke("data", "fetch", "movielens-1m", "--data-directory", tmp_path, *option)
+    assert done == (0, f"{tmp_path / 'movielens-1m'}\n", "")
+    assert drawn == [not quiet]
 
 
 def test_no_file_to_draft_from(invoke: Invoke, tmp_path: Path) -> None:

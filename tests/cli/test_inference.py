@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -80,6 +81,11 @@ def test_predict_writes_what_python_predicts(
         np.testing.assert_allclose(mine["probability"], found, atol=1e-6)
         np.testing.assert_allclose(mine["weight_fm"], adapted.weights["fm"], atol=1e-6)
     assert list(table["item"]) == list(pd.read_csv(candidates, sep="\t")["item"])
+
+    rows = json.loads(invoke(*options, "--run", run, "--json", "--quiet").out)["predictions"]
+    pd.testing.assert_frame_equal(pd.DataFrame(rows), pd.read_csv(output, dtype={"timestamp": str}))
+    done = invoke(*options, "--run", run, "--json", "--output", output)
+    assert json.loads(done.out) == {"files": [str(output)]}
 
 
 def test_predict_warns_of_doubtful_candidates_in_one_line(
@@ -255,6 +261,12 @@ def test_explain_writes_text_table_and_figure(model: MetaSelector, invoke: Invok
     assert figure.read_bytes().startswith(b"\x89PNG")
     found = explain_user(model._fitted_run(), "u9").rows
     pd.testing.assert_frame_equal(pd.read_csv(table), found, check_dtype=False, check_exact=False)
+    as_json = json.loads(invoke("explain", "--run", run, "--user", "u9", "--json").out)
+    assert as_json.keys() == {"user", "weights", "rows", "files"}
+    assert as_json["user"] == "u9"
+    assert [row["base_model"] for row in as_json["weights"]] == ["lr", "fm"]
+    assert [row["item"] for row in as_json["rows"]] == list(found["item"])
+    assert as_json["files"] == [str(table), str(figure)]
     code, _, err = invoke("explain", "--run", run, "--user", "u99")
     assert code == 2
     assert "there is no user 'u99'; did you mean 'u9'?" in err

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from .conftest import Invoke
+from .test_help import COMMANDS as GROUPS_TOO
+
+ROOT = Path(__file__).parents[2]
+COMMANDS = {n: command for n, command in GROUPS_TOO.items() if not hasattr(command, "commands")}
+
+
+def with_option(flag: str) -> set[str]:
+    """The commands that have an option."""
+    return {n for n, command in COMMANDS.items() if any(flag in p.opts for p in command.params)}
 
 
 @pytest.fixture
@@ -24,7 +34,7 @@ def evaluated(invoke: Invoke, raw: Path, settings: Path, tmp_path: Path) -> Path
 
 
 @pytest.mark.slow
-def test_results_of_a_run(invoke: Invoke, evaluated: Path) -> None:
+def test_results_of_a_run(invoke: Invoke, evaluated: Path, tmp_path: Path) -> None:
     done = invoke("evaluate", "--run", evaluated, "--json")
     found = json.loads(done.out)
     results = pd.read_csv(evaluated / "results.csv")
@@ -42,6 +52,16 @@ def test_results_of_a_run(invoke: Invoke, evaluated: Path) -> None:
     assert len(rows) == len(pd.read_csv(evaluated / "headroom.csv"))
     assert {row["file"] for row in rows} == {str(evaluated / "headroom.csv")}
 
+    found = json.loads(invoke("analyse", "--run", evaluated, "--json", "--quiet").out)
+    assert found["run"] == str(evaluated)
+    assert str(evaluated / "analysis" / "summary.md") in found["files"]
+    assert all(Path(path).exists() for path in found["files"])
+    page = tmp_path / "page.html"
+    done = invoke("report", evaluated, "--output", page, "--json", "--quiet")
+    assert done.err == ""
+    size = page.stat().st_size
+    assert json.loads(done.out) == {"bytes": size, "no_users": {}, "files": [str(page)]}
+
     card = json.loads(invoke("card", evaluated, "--json").out)
     (row,) = card["metrics"]
     ours = results.set_index("model").loc["metaselector"]
@@ -55,6 +75,9 @@ def test_a_saved_model_predicts_and_has_a_card(
     saved = tmp_path / "saved"
     done = invoke("save", "--run", evaluated, "--output", saved)
     assert done.out == f"{saved}\n{saved / 'MODEL_CARD.md'}\n"
+    again = tmp_path / "again"
+    done = invoke("save", "--run", evaluated, "--output", again, "--json", "--quiet")
+    assert json.loads(done.out) == {"files": [str(again), str(again / "MODEL_CARD.md")]}
     text = (saved / "MODEL_CARD.md").read_text()
     assert invoke("card", saved).out == text == invoke("card", evaluated).out
     assert "| . | lr | " in text
@@ -82,6 +105,25 @@ def test_quiet_hides_notes(invoke: Invoke, tmp_path: Path) -> None:
     command = ("pretrain", "--run", tmp_path / "run", "--config", tmp_path / "old.yaml")
     assert "note: " in invoke(*command).err
     assert "no prepared data" in invoke(*command, "--quiet").lone_error
+
+
+@pytest.mark.parametrize("command", [("config",), ("plugins", "--json")])
+def test_lists_without_notes(invoke: Invoke, tmp_path: Path, command: tuple[str, ...]) -> None:
+    old = tmp_path / "old.yaml"
+    old.write_text("adapt: {theta_rate: 0.25}\n")
+    noted = invoke(*command, "--config", old)
+    assert noted.err.startswith("note: ")
+    assert invoke(*command, "--config", old, "--quiet") == (0, noted.out, "")
+
+
+def test_every_command_can_be_quiet() -> None:
+    assert set(COMMANDS) - with_option("--quiet") == set()
+
+
+def test_the_page_lists_the_commands_that_print_json() -> None:
+    page = " ".join((ROOT / "docs" / "reference" / "command-line.md").read_text("utf-8").split())
+    listed = page.partition("`--json` of ")[2].partition(" prints JSON")[0]
+    assert set(re.findall("`(.+?)`", listed)) == with_option("--json")
 
 
 def test_the_draft_prints_the_next_command(invoke: Invoke, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -25,6 +26,14 @@ def test_settings_are_tuned(invoke: Invoke, prepared: Path, tmp_path: Path) -> N
     assert f"tune --run {prepared} --space {space} --trials 2\n" in chosen.read_text()
     after = contents(prepared)
     assert all(after[name] == content for name, content in before.items())
+    again = ("tune", "--run", prepared, "--space", space, "--trials", 2, "--json", "--quiet")
+    found = json.loads(invoke(*again).out)
+    best, before_tuning = f"{found['best']:.4f}", f"{found['before']:.4f}"
+    assert f"logloss {best} in trial {found['trial']}, the best of {found['trials']}" in done.out
+    assert f"; {before_tuning} with" in done.out
+    assert found["target"] == "metaselector"
+    assert found["chosen"].keys() == {"meta_train.outer_lr_phi"}
+    assert found["files"] == [str(chosen), str(chosen.with_suffix(".csv"))]
     assert invoke("meta-train", "--run", prepared, "--config", chosen).code == 0
 
 

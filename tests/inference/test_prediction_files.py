@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from datetime import UTC, datetime
+import json
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pandas as pd
@@ -13,7 +14,7 @@ from pyarrow import parquet
 
 from metaselector.common.errors import UserError
 from metaselector.inference import prediction_files
-from metaselector.inference.prediction_files import as_text, check_name, write_rows
+from metaselector.inference.prediction_files import as_json_text, as_text, check_name, write_rows
 
 TIMES = [datetime(2024, 5, 1, tzinfo=UTC), datetime(2024, 5, 1, 12, tzinfo=UTC), None]
 
@@ -45,6 +46,24 @@ def test_text_is_the_same_however_it_is_cut(table: pa.Table) -> None:
         '"b ""c"", d",,2024-05-01 12:00:00.000000Z,0.3333333333333333,0.1',
         "e,2,,1e-20,1.0",
     ]
+
+
+@pytest.mark.usefixtures("rows_at_once")
+def test_json_has_the_values_of_text(table: pa.Table) -> None:
+    odd = {
+        "day": pa.array([date(2024, 5, 1), None, None]),
+        "x": pa.array([float("inf"), float("nan"), None]),
+    }
+    for name, column in odd.items():
+        table = table.append_column(name, column)
+    found = json.loads("".join(as_json_text(table)))["predictions"]
+    assert [list(row.values()) for row in found] == [
+        ["a", 9007199254740993, "2024-05-01 00:00:00.000000Z", 0.5, 0.25, "2024-05-01", None],
+        ['b "c", d', None, "2024-05-01 12:00:00.000000Z", 1 / 3, 0.1, None, None],
+        ["e", 2, None, 1e-20, 1.0, None, None],
+    ]
+    assert all(list(row) == table.column_names for row in found)
+    assert json.loads("".join(as_json_text(table[:0]))) == {"predictions": []}
 
 
 @pytest.mark.usefixtures("rows_at_once")
