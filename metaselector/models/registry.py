@@ -95,7 +95,7 @@ def add_files(config: Config, files: Iterable[str]) -> Config:
     """
     for name in files:
         if not is_in_file(name):
-            raise ConfigError(f"--base-model {name}: expected path/to/file.py:Class")
+            raise _no_file(name)
         called = model_class(name).__name__.lower()
         path, _, attribute = name.rpartition(":")
         target = f"{Path(path).expanduser().resolve()}:{attribute}"
@@ -108,6 +108,19 @@ def add_files(config: Config, files: Iterable[str]) -> Config:
             )
         config = change_config(config, {f"base_models.{called}.model": target})
     return config
+
+
+def _no_file(name: str) -> ConfigError:
+    """The error of a ``--base-model`` that is no file, with the nearest name if it may be one."""
+    problem = f"--base-model {name}: expected path/to/file.py:Class"
+    if not name.replace("-", "").isalnum():
+        return ConfigError(problem)
+    known = names()
+    called, near = (name, "") if name in known else ("NAME", f"; {nearest(name, known)}")
+    return ConfigError(
+        f"{problem}; a base model without a file is added with "
+        f"--set base_models.{called}={{}}{near}"
+    )
 
 
 def in_files(config: Config) -> list[Plugin]:

@@ -52,6 +52,20 @@ def test_a_wrong_base_model_from_a_file(
     assert not run.exists()
 
 
+@pytest.mark.parametrize(
+    ("given", "answer"),
+    [
+        ("deepfn", "; a base model without a file is added with --set base_models.NAME={}; did "
+         "you mean 'deepfm'?"),
+        ("deepfm", "; a base model without a file is added with --set base_models.deepfm={}"),
+        ("models/deepfn", ""),
+    ],
+)  # fmt: skip
+def test_a_name_in_place_of_a_file(invoke: Invoke, tmp_path: Path, given: str, answer: str) -> None:
+    error = invoke("pretrain", "--run", tmp_path / "run", "--base-model", given).lone_error
+    assert error == f"--base-model {given}: expected path/to/file.py:Class{answer}"
+
+
 def test_a_misspelt_base_model_is_found_before_data_are_prepared(
     invoke: Invoke, raw: Path, tmp_path: Path
 ) -> None:
