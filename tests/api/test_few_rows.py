@@ -1,4 +1,4 @@
-"""On real data and with the default settings: however few rows a user has, adapting does no harm."""
+"""On real data, with the default settings: however few rows a user has, adapting does no harm."""
 
 from __future__ import annotations
 
@@ -51,8 +51,11 @@ def interactions(raw: Path) -> pd.DataFrame:
     """All rows in time order, as the data set's own file has them."""
     columns = ["user", "item", "rating", "timestamp"]
     atomic, official = raw / "ml-100k.inter", raw / "ml-100k" / "u.data"
-    kept = {"sep": "\t", "names": columns, "dtype": {"user": str, "item": str}}
-    file = (
-        pd.read_csv(atomic, header=0, **kept) if atomic.exists() else pd.read_csv(official, **kept)
+    file = pd.read_csv(
+        atomic if atomic.exists() else official,
+        sep="\t",
+        names=columns,
+        header=0 if atomic.exists() else None,
+        dtype={"user": str, "item": str},
     )
     return file.sort_values("timestamp", kind="stable", ignore_index=True)
