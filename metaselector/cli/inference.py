@@ -21,8 +21,9 @@ def predict(
         Path,
         typer.Option(
             help="Past interactions of users: .csv, .tsv, .txt or .jsonl (optionally .gz, .zst or "
-            ".bz2), .parquet, or a folder of such files, with the columns of the data and its "
-            "label; may hold rows of several users, or only the header."
+            ".bz2), .parquet, a folder of such files, or a quoted pattern such as 'logs/*.csv', "
+            "with the columns of the data and its label; may hold rows of several users, or only "
+            "the header."
         ),
     ],
     run: Annotated[

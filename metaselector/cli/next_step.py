@@ -24,11 +24,12 @@ def tell_next(*arguments: object) -> None:
 def predict_own_log(run: Run, data: Path | None) -> None:
     """After training on a user's own log, print the command that predicts for its users.
 
-    Nothing is printed for other data or a query, nor if the run cannot predict new rows.
+    Nothing is printed for other data, a query or Excel, nor if the run cannot predict new rows.
     """
     from metaselector.config.plugins.consent import named_code
     from metaselector.data.own.log_schema import load_schema
     from metaselector.data.own.own_log import is_schema
+    from metaselector.data.own.source import EXCEL
 
     schema = Path(run.config.dataset)
     if not is_schema(str(schema)) or run.scored:
@@ -37,6 +38,8 @@ def predict_own_log(run: Run, data: Path | None) -> None:
     if data is None and not isinstance(source, str):
         return  # the rows of a query are in no file that could be given
     log = data or Path(os.path.normpath(schema.parent / str(source)))
+    if log.suffix.lower() == EXCEL:
+        return  # which predict does not read
     output = run.directory / "predictions.csv"
     consent = ["--allow-code"] if named_code(run.config.model_dump(mode="json")) else []
     tell_next(*("predict", "--run", run.directory, "--history", log, "--output", output), *consent)

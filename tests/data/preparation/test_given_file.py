@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from metaselector.common.errors import DataError
@@ -73,6 +75,35 @@ def test_text_stays_text(encoder: FittedEncoder, tmp_path: Path, name: str, cont
     blocks = list(interactions_of(encoder, given, labelled=True))
     assert np.concatenate([block.lines for block in blocks]).tolist() == [2, 3, 4]
     assert np.concatenate([block.labels for block in blocks]).tolist() == [[5], [1], [4]]
+
+
+LINES = pd.DataFrame(EXPECTED).to_json(orient="records", lines=True)
+
+
+@pytest.mark.parametrize(
+    ("files", "asked"),
+    [
+        ({"h.jsonl": LINES.encode()}, "h.jsonl"),
+        ({"h.ndjson.gz": gzip.compress(LINES.encode(), mtime=0)}, "h.ndjson.gz"),
+        ({"h.csv.bz2": bz2.compress(LOG.encode())}, "h.csv.bz2"),
+        ({"h.csv.zst": pa.compress(LOG.encode(), codec="zstd", asbytes=True)}, "h.csv.zst"),
+        ({f"{n}.csv": f"{HEADER}{row}\n".encode() for n, row in enumerate(ROWS)}, "."),
+        ({f"{n}.csv": f"{HEADER}{row}\n".encode() for n, row in enumerate(ROWS)}, "*.csv"),
+    ],
+    ids=lambda given: given if isinstance(given, str) else "",
+)
+def test_every_format_of_training(
+    encoder: FittedEncoder, tmp_path: Path, files: dict[str, bytes], asked: str
+) -> None:
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    assert cells(given_file(encoder, tmp_path / asked, labelled=True)) == EXPECTED
+
+
+def test_no_excel(encoder: FittedEncoder, tmp_path: Path) -> None:
+    (tmp_path / "h.xlsx").write_bytes(b"PK")
+    with pytest.raises(DataError, match=r"h\.xlsx: unknown file format; use \.csv"):
+        given_file(encoder, tmp_path / "h.xlsx", labelled=True)
 
 
 def test_parquet_and_folders_of_it(encoder: FittedEncoder, tmp_path: Path) -> None:
