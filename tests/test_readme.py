@@ -91,8 +91,7 @@ def test_the_python_example_runs(
     )
 
     def fit_small(model: MetaSelector, dataset: str) -> MetaSelector:
-        model._given = small
-        return fit(model, dataset, data=world)
+        return fit(model.set_params(config=small), dataset, data=world)
 
     monkeypatch.setattr(MetaSelector, "fit", fit_small)
     monkeypatch.setattr("metaselector.runs.stages.evaluate_seed.usable_combiners", dict)
@@ -109,6 +108,7 @@ def test_the_python_example_runs(
     shown = capsys.readouterr().out
     for word in ("logloss", "metaselector-simplified", "deepfm"):
         assert word in shown
+    assert names["model"].config == small
     assert names["user"].weights.shape == (3, 5)
     candidates = pd.DataFrame({"item": ["172", "258", "288"], "timestamp": 889_000_300})
     with pytest.warns(UnknownWarning):
