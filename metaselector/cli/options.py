@@ -56,7 +56,7 @@ DEVICE = setting(
     "device",
     "--device",
     str | None,
-    help="Torch device: cpu, cuda, cuda:1.",
+    help="Torch device: cpu; cuda or cuda:1 (untested).",
     show_default="cpu",
 )
 THREADS = setting(

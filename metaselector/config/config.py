@@ -81,7 +81,7 @@ class Config(Section):
     seeds: tuple[Annotated[int, Field(ge=0, lt=2**63)], ...] = Field(
         (0,), min_length=1, description="random seeds; the whole pipeline runs once per seed"
     )
-    device: str = Field("cpu", description="torch device, such as cpu or cuda")
+    device: str = Field("cpu", description="torch device: cpu, or cuda (untested)")
     threads: int = Field(2, ge=1, le=1024, description="number of CPU threads that torch uses")
     jobs: int = Field(
         1,
