@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from metaselector.data.profile.figures import FeatureProfile, LogProfile, Side, Spread
+from metaselector.data.profile.users_by_rows import UsersByRows
 from metaselector.report.as_json import as_text
 from metaselector.report.terminal import cell
 
@@ -22,7 +23,9 @@ def print_profile(profile: LogProfile, console: Console) -> None:
     """Print `profile`; values of the data are truncated on a narrow terminal."""
     console.print(_overview(profile))
     console.print(_labels(profile))
+    console.print(_rates(profile))
     console.print(_counts(profile))
+    console.print(_by_rows(profile.users_by_rows, "groups" if profile.tabular else "users"))
     if profile.features:
         console.print(_features(profile))
     for repair in profile.repairs:
@@ -61,6 +64,11 @@ def _overview(profile: LogProfile) -> Table:
             "times (UTC)": f"{_time(profile.first_time)} to {_time(profile.last_time)}",
             "repeated rows": f"{profile.repeated_rows:,} (user, item and time of an earlier row)",
         }
+    if profile.same_time_share is not None and profile.same_second_share is not None:
+        lines["tied rows"] = (
+            f"{_percent(profile.same_time_share)} of the rows share their time with another row of "
+            f"their user{_same_second(profile)}{', as rows of a list do' if profile.lists else ''}"
+        )
     if profile.split_dates is not None:
         ends = zip(("early", "train", "valid"), map(_time, profile.split_dates), strict=True)
         lines["windows end at"] = ", ".join(f"{date} ({name})" for name, date in ends)
@@ -83,11 +91,44 @@ def _labels(profile: LogProfile) -> Table:
         table.add_row(
             cell(task.name),
             _percent(task.share_observed),
-            "-" if task.rate is None else _percent(task.rate),
+            _percent_or_dash(task.rate),
             f">= {task.threshold:g}",
             f"{task.lowest:g} to {task.highest:g}" if known else "-",
             f"{task.users_of_one_class:,}",
         )
+    return table
+
+
+def _rates(profile: LogProfile) -> Table:
+    caption = (
+        "spread: standard deviation of users' shares of positives; drift: that of their change "
+        "from before the test window to the test window; both corrected for chance"
+    )
+    table = Table("positive in", caption=caption, caption_justify="left")
+    for title in ("train", "valid", "test", "spread", "drift"):
+        table.add_column(title, justify="right")
+    for task in profile.tasks:
+        rates = task.window_rates
+        table.add_row(
+            cell(task.name),
+            *map(_percent_or_dash, (rates.train, rates.valid, rates.test)),
+            *("-" if value is None else f"{value:.3f}" for value in (task.spread, task.drift)),
+        )
+    return table
+
+
+def _by_rows(found: UsersByRows, users: str) -> Table:
+    if found.counted == "before_test":
+        title = "rows before test"
+        caption = f"of the {found.users:,} {users} with rows in the test window"
+    else:
+        title = "rows in all"
+        caption = f"of all {found.users:,} {users}; those held out adapt on the first of their rows"
+    table = Table(title, caption=caption, caption_justify="left")
+    for each in found.at_least:
+        table.add_column(f">= {each.rows}", justify="right")
+    table.add_row(users, *(f"{each.users:,}" for each in found.at_least))
+    table.add_row("share", *(_percent_or_dash(each.share) for each in found.at_least))
     return table
 
 
@@ -142,12 +183,24 @@ def _spread(spread: Spread) -> list[str]:
     return [*(f"{value:,.10g}" for value in quartiles), f"{spread.mean:,.2f}"]
 
 
+def _same_second(profile: LogProfile) -> str:
+    """What to add if times are finer than seconds and that matters."""
+    second = profile.same_second_share
+    if second is None or second == profile.same_time_share:
+        return ""
+    return f", {_percent(second)} their second"
+
+
 def _unknown(count: int | None) -> str:
     return f" ({count:,} of them not described)" if count else ""
 
 
 def _time(iso: str) -> str:
     return iso.replace("T", " ").removesuffix("Z")
+
+
+def _percent_or_dash(share: float | None) -> str:
+    return "-" if share is None else _percent(share)
 
 
 def _percent(share: float) -> str:

@@ -1,4 +1,4 @@
-"""What the data are like, against planted answers and a slow count."""
+"""What the data are like, against a slow count and the description of the raw log."""
 
 from __future__ import annotations
 
@@ -8,41 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.data_facts import COLUMNS, Counts, data_facts, drift, spread, user_counts
+from benchmarks.data_facts import COLUMNS, data_facts, user_counts
 from metaselector.config import Config, load_config
+from metaselector.data.profile.describe import describe
+from metaselector.data.registry import read
 from metaselector.runs.run import Run
 from metaselector.runs.stages.prepare import prepare_run
-
-USERS = 20_000
-
-
-def drawn(before: np.ndarray, test: np.ndarray, rows: int = 12) -> Counts:
-    """Counts of users whose true shares of positives are given."""
-    generator = np.random.default_rng(0)
-    n = np.full(len(before), float(rows))
-    found = (generator.binomial(rows, share).astype(float) for share in (before, test))
-    first, second = found
-    return Counts(n, first, n, second)
-
-
-def test_chance_alone_is_no_spread_and_no_drift() -> None:
-    even = np.full(USERS, 0.6)
-    assert spread(drawn(even, even)) < 0.02
-    assert drift(drawn(even, even)) < 0.02
-
-
-def test_planted_spread_and_drift_are_found() -> None:
-    generator = np.random.default_rng(1)
-    level = generator.uniform(0.3, 0.7, USERS)  # standard deviation 0.4 / sqrt(12)
-    assert spread(drawn(level, level)) == pytest.approx(0.4 / np.sqrt(12), rel=0.05)
-    turned = level + generator.choice([-0.2, 0.2], USERS)
-    assert drift(drawn(level, turned)) == pytest.approx(0.2, rel=0.05)
-
-
-def test_too_few_rows_tell_nothing() -> None:
-    one = np.ones(3)
-    assert np.isnan(drift(Counts(one, one, one, one)))
-    assert np.isnan(spread(Counts(0 * one, 0 * one, one, one)))
 
 
 @pytest.mark.parametrize("protocol", ["warm", "cold", "global"])
@@ -71,3 +42,21 @@ def test_counts_are_those_of_the_test_rows(
         assert line["users"] == len(before)
         assert line["rows_before"] == np.median(before)
         assert line["positives_test"] == pytest.approx(positives / sum(test))
+
+
+@pytest.mark.parametrize("protocol", ["warm", "global"])
+def test_the_raw_log_has_the_same_spread_and_drift(
+    write_world: Callable[[Path], Path], tmp_path: Path, protocol: str
+) -> None:
+    config: Config = load_config(changes={"protocol": protocol})
+    raw, run = write_world(tmp_path / "raw"), Run(tmp_path / "run", config)
+    prepare_run(run, raw, tmp_path)
+    facts = data_facts(run).iloc[0]
+    profile = describe(read(config.dataset, raw), 4.0, by_date=config.by_date)
+    (found,) = profile.tasks
+    assert facts["drift"] == pytest.approx(found.drift, abs=1e-12)
+    assert found.window_rates.test is not None
+    if protocol == "warm":  # otherwise the table counts users with test rows only
+        assert facts["spread"] == pytest.approx(found.spread, abs=1e-12)
+        assert facts["positives_test"] == pytest.approx(found.window_rates.test, abs=1e-12)
+        assert profile.users_by_rows.users == facts["users"]

@@ -2,7 +2,8 @@
 
 Features are profiled over *train*, as in training, which is only known after the first pass. Memory
 grows with the users, items and distinct words, and by 33 bytes per row to find the windows, the
-rows that share user, item or time, and how many are later than others.
+rows that share user, item or time, and how many are later than others. Labels take another byte
+each.
 """
 
 from __future__ import annotations
@@ -26,10 +27,12 @@ from metaselector.data.profile.advice import about_order, advice
 from metaselector.data.profile.features import Summary, side_table, summary_of
 from metaselector.data.profile.figures import SHORT, LogProfile, Spread
 from metaselector.data.profile.future import future
-from metaselector.data.profile.labels import LabelSummary
+from metaselector.data.profile.labels import LabelSummary, outcomes
 from metaselector.data.profile.long_users import long_users
 from metaselector.data.profile.row_kinds import DROPPED, TEST, TRAIN, VALID, row_kinds
 from metaselector.data.profile.row_log import RowLog
+from metaselector.data.profile.users_by_rows import users_by_rows
+from metaselector.data.profile.window_counts import window_counts
 from metaselector.data.raw.spelling import doubts_of_names
 from metaselector.data.splitting.dates import Dates
 from metaselector.data.splitting.windows import DEFAULT_WINDOWS, Windows
@@ -73,7 +76,7 @@ def describe(
         table, left_out = long_users(table, min_user_rows, min_user_lists)
     latest = (time.time() if now is None else now) * SECOND
     users, items = Codes(), Codes()
-    user_rows, item_rows, log = Tally(), Tally(), RowLog()
+    user_rows, item_rows, log = Tally(), Tally(), RowLog(len(table.tasks))
     labels = [LabelSummary(task, label_threshold) for task in table.tasks]
     together = ImpliedLabels(len(labels))
     least = np.array([label.threshold for label in labels])
@@ -85,7 +88,7 @@ def describe(
         item = np.zeros(len(user), np.int32) if table.tabular else items.add(block.item)
         user_rows.add(user)
         item_rows.add(item)
-        log.add(user, item, block.timestamps, block.rows)
+        log.add(user, item, block.timestamps, block.rows, outcomes(block.labels, least))
         for label, values in zip(labels, block.labels.T, strict=True):
             label.add(user, values)
         together.add(block.labels, least)
@@ -101,6 +104,7 @@ def describe(
     per_user, per_item = user_rows.counts(len(users)), item_rows.counts(len(items))
     rows, sharing = int(per_user.sum()), log.sharing()
     pairs = 0 if table.tabular else sharing.pairs
+    distinct = rows - sharing.repeats
     if by_date:
         check_real(table, last)
         kept = row_kinds(log, per_user, Parts(windows, dates=Dates(0, 0, 0))) != DROPPED
@@ -111,6 +115,7 @@ def describe(
     times = log.times()
     ahead = future(times[(kinds == TRAIN) | (kinds == VALID)], times[kinds == TEST])
     del times
+    counts = window_counts(log, kinds, len(users), len(labels))
     user_in, item_in = log.occurring(kinds == TRAIN, len(users), len(items))
     of_users, users_unknown = side_table(
         table.user_features, "user", table.users, users.words, user_in
@@ -133,7 +138,10 @@ def describe(
         last_time=as_text(last),
         rows_before_1995=early,
         rows_in_future=late,
-        tasks=tuple(label.profile(rows, len(users)) for label in labels),
+        tasks=tuple(
+            label.profile(rows, len(users), found)
+            for label, found in zip(labels, counts.labels, strict=True)
+        ),
         rows_per_user=_spread(per_user),
         rows_per_item=_spread(per_item),
         single_row_users=int((per_user == 1).sum()),
@@ -148,6 +156,12 @@ def describe(
         tied_rows=0 if table.lists else sharing.tied,
         early_rows=sharing.early,
         dates=only_dates,
+        same_time_share=None if table.tabular else sharing.tied / distinct,
+        same_second_share=None if table.tabular else sharing.same_second / distinct,
+        lists=table.lists,
+        users_by_rows=users_by_rows(
+            counts.before, counts.test, whole_users=cold_seed is not None and not by_date
+        ),
         future_share=None if table.tabular or ahead is None else ahead.share,
         future_tests=None if table.tabular or ahead is None else ahead.tests,
         split_dates=None if dates is None else tuple(map(as_text, dates)),

@@ -7,6 +7,7 @@ from typing import Literal
 
 from metaselector.data.interactions import FeatureKind, Origin
 from metaselector.data.profile.long_users import LeftOut
+from metaselector.data.profile.users_by_rows import UsersByRows
 from metaselector.data.time_order import TimeOrder
 
 Side = Literal["row", "user", "item"]
@@ -33,6 +34,15 @@ class Spread:
 
 
 @dataclass(frozen=True)
+class WindowRates:
+    """Share of positives among the observed rows of each window, 0 to 1; None if there are none."""
+
+    train: float | None
+    valid: float | None
+    test: float | None
+
+
+@dataclass(frozen=True)
 class TaskProfile:
     """Profile of a label.
 
@@ -45,6 +55,11 @@ class TaskProfile:
         rate: share of positives among observed rows, 0 to 1; None if none is observed.
         lowest, highest: range of values; None if none is observed.
         users_of_one_class: users whose observed rows are all positive or all negative.
+        window_rates: share of positives by window, repeated rows excluded.
+        spread: :func:`~metaselector.data.profile.user_rates.spread` of all users; None if fewer
+            than two users have two observed rows.
+        drift: :func:`~metaselector.data.profile.user_rates.drift`; None if no user has two observed
+            rows before *test* and in it.
     """
 
     name: str
@@ -56,6 +71,9 @@ class TaskProfile:
     lowest: float | None
     highest: float | None
     users_of_one_class: int
+    window_rates: WindowRates = WindowRates(None, None, None)
+    spread: float | None = None
+    drift: float | None = None
 
 
 @dataclass(frozen=True)
@@ -129,6 +147,11 @@ class LogProfile:
             :data:`SHORT` rows.
         tied_rows, early_rows, dates: see :class:`~metaselector.data.time_order.TimeOrder`.
         users_at_one_time: users with at least two rows, more than half of which share one time.
+        same_time_share: share of rows that share their time with another row of their user, 0 to 1,
+            repeated rows excluded; None if rows have no times.
+        same_second_share: the same with times rounded down to seconds.
+        lists: whether rows belong to lists, whose rows share a time.
+        users_by_rows: users with enough rows to adapt on.
         users_unknown, items_unknown: users and items without features; None if the table has no
             features of them.
         features: profiles of features of rows, then users, then items.
@@ -163,12 +186,16 @@ class LogProfile:
     users_at_one_time: int
     users_unknown: int | None
     items_unknown: int | None
+    users_by_rows: UsersByRows
     tabular: bool = False
     sampled: int = 0
     features: tuple[FeatureProfile, ...] = ()
     tied_rows: int = 0
     early_rows: int = 0
     dates: bool = False
+    same_time_share: float | None = None
+    same_second_share: float | None = None
+    lists: bool = False
     future_share: float | None = None
     future_tests: float | None = None
     split_dates: tuple[str, ...] | None = None

@@ -7,9 +7,26 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from metaselector.data.interactions import Task
+from metaselector.data.interactions import Floats, Task
 from metaselector.data.preparation.codes import Tally
-from metaselector.data.profile.figures import TaskProfile
+from metaselector.data.profile.figures import TaskProfile, WindowRates
+from metaselector.data.profile.user_rates import drift, spread
+from metaselector.data.profile.window_counts import LabelCounts
+
+
+def outcomes(values: Floats, thresholds: Floats) -> NDArray[np.int8]:
+    """Mark each label as positive (1), negative (0) or not observed (-1), int8 ``[n, T]``.
+
+    Args:
+        values: float64 ``[n, T]``, nan if not observed.
+        thresholds: float64 ``[T]``; values of at least this are positive.
+
+    Example:
+        >>> outcomes(np.array([[4.0, np.nan], [3.0, 1.0]]), np.array([4.0, 1.0])).tolist()
+        [[1, -1], [0, 1]]
+    """
+    found: NDArray[np.int8] = np.where(np.isnan(values), -1, values >= thresholds).astype(np.int8)
+    return found
 
 
 class LabelSummary:
@@ -37,8 +54,13 @@ class LabelSummary:
         self._low = min(self._low, float(values[observed].min(initial=math.inf)))
         self._high = max(self._high, float(values[observed].max(initial=-math.inf)))
 
-    def profile(self, rows: int, n_users: int) -> TaskProfile:
-        """The profile of a table of `rows` rows and `n_users` users, all added before."""
+    def profile(self, rows: int, n_users: int, counts: LabelCounts) -> TaskProfile:
+        """The profile of a table of `rows` rows and `n_users` users, all added before.
+
+        Args:
+            rows, n_users: size of the table.
+            counts: rows of the label by window.
+        """
         observed, positive = self._observed.counts(n_users), self._positive.counts(n_users)
         n, positives = int(observed.sum()), int(positive.sum())
         one_class = (observed > 0) & ((positive == 0) | (positive == observed))
@@ -52,4 +74,15 @@ class LabelSummary:
             lowest=self._low if n else None,
             highest=self._high if n else None,
             users_of_one_class=int(one_class.sum()),
+            window_rates=WindowRates(*(_ratio(hits, seen) for seen, hits in counts.windows)),
+            spread=_known(spread(counts.users)),
+            drift=_known(drift(counts.users)),
         )
+
+
+def _ratio(positives: int, rows: int) -> float | None:
+    return float(positives / rows) if rows else None
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value

@@ -1,4 +1,4 @@
-"""Find rows that share user, item or time: a table of them in DuckDB, and the queries on it."""
+"""User, item, time and labels of every row: a table of them in DuckDB, and the queries on it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,13 @@ _SHARING = """
 WITH kept AS MATERIALIZED (  -- of rows that repeat one another, the first
     SELECT "user", item, time, min(row) AS row FROM log GROUP BY "user", item, time
 ),
-moments AS (SELECT "user", count(*) AS n FROM kept GROUP BY "user", time),
+moments AS MATERIALIZED (
+    SELECT "user", time, count(*) AS n FROM kept GROUP BY "user", time
+),
+seconds AS (  -- rounded down, also before 1970
+    SELECT sum(n) AS n FROM moments
+    GROUP BY "user", (CASE WHEN time < 0 THEN time - 999999 ELSE time END) // 1000000
+),
 users AS (
     SELECT max(n) AS longest, sum(n) AS n, sum(n) FILTER (n > 1) AS tied
     FROM moments GROUP BY "user"
@@ -30,6 +36,7 @@ SELECT
     (SELECT count(*) FROM (SELECT DISTINCT "user", item FROM kept)),
     (SELECT count(*) FROM log) - (SELECT count(*) FROM kept),
     (SELECT coalesce(sum(tied), 0) FROM users),
+    (SELECT coalesce(sum(n) FILTER (n > 1), 0) FROM seconds),
     (SELECT count(*) FILTER (early) FROM in_order),
     (SELECT count(*) FROM users WHERE longest >= 2 AND 2 * longest > n)
 """
@@ -42,24 +49,31 @@ class Sharing(NamedTuple):
         pairs: distinct user-item pairs.
         repeats: rows that repeat user, item and time of an earlier one.
         tied, early: see :class:`~metaselector.data.time_order.TimeOrder`.
+        same_second: rows in the same second as another row of their user; `tied` or more.
         users_at_one_time: users with at least two rows, more than half of which share one time.
     """
 
     pairs: int
     repeats: int
     tied: int
+    same_second: int
     early: int
     users_at_one_time: int
 
 
 class RowLog:
-    """User, item and time of every row; what does not fit into memory is on disk."""
+    """User, item, time and labels of every row; what does not fit into memory is on disk.
 
-    def __init__(self) -> None:
+    Args:
+        labels: number of labels (T).
+    """
+
+    def __init__(self, labels: int = 0) -> None:
+        self._labels = [f"label{place}" for place in range(labels)]
+        columns = ['"user" INTEGER', "item INTEGER", "time BIGINT", "row BIGINT"]
+        columns += [f"{label} TINYINT" for label in self._labels]
         self._database = engine(one_thread=False)
-        self._database.execute(
-            'CREATE TABLE log ("user" INTEGER, item INTEGER, time BIGINT, row BIGINT)'
-        )
+        self._database.execute(f"CREATE TABLE log ({', '.join(columns)})")
         self._rows = 0
         self._order = ""  # rows keep the order in which they are added
 
@@ -69,16 +83,20 @@ class RowLog:
         item: NDArray[np.int32],
         time: Ints,
         rows: Ints | None = None,
+        outcomes: NDArray[np.int8] | None = None,
     ) -> None:
         """Store a block: user codes, item codes, times and places in the log, ``[n]`` each.
 
-        Without `rows`, blocks are in the order of the log.
+        Without `rows`, blocks are in the order of the log. `outcomes` ``[n, T]`` are needed if
+        there are labels: see :func:`~metaselector.data.profile.labels.outcomes`.
         """
         if rows is None:
             rows = np.arange(self._rows, self._rows + len(user))
         else:
             self._order = "ORDER BY row"
         columns = {"user": user, "item": item, "time": time, "row": rows}
+        if outcomes is not None:
+            columns |= dict(zip(self._labels, outcomes.T, strict=True))
         self._database.register("block", pa.table(columns))
         self._database.execute("INSERT INTO log FROM block")
         self._rows += len(user)
@@ -128,6 +146,16 @@ class RowLog:
                 [low, low, high],
             )
             yield low, high, found["user"], found["item"], found["time"], found["row"]
+
+    def outcomes(
+        self, part_rows: int = PART_ROWS
+    ) -> Iterator[tuple[NDArray[np.int32], Ints, list[NDArray[np.int8]]]]:
+        """Yield rows in parts, in any order: user, place in the log, and outcome of each label."""
+        columns = ", ".join(['"user"', "row", *self._labels])
+        found = self._database.sql(f"SELECT {columns} FROM log")
+        for batch in found.to_arrow_reader(part_rows):
+            user, row, *outcomes = (column.to_numpy() for column in batch.columns)
+            yield user, row, outcomes
 
     def _distinct(self, columns: str, n_users: int) -> Ints:
         query = (

@@ -57,5 +57,7 @@ def test_users_with_few_lists_are_left_out(tmp_path: Path) -> None:
     assert found.left_out.wanted == "4 lists, with 6 rows (data.min_user_lists)"
     assert found.users == 2
     assert not any("share their time" in warning for warning in found.warnings)
+    assert found.lists
+    assert found.same_time_share == 25 / 31  # all but the six lists of one hotel
     with pytest.raises(DataError, match=r"no user has 99 lists or more; set data\.min_user_lists"):
         describe(table, 4.0, windows=WINDOWS, min_user_lists=99)
