@@ -1,4 +1,7 @@
-"""The commands of docs/quick-start.md, literally, in an environment with nothing but the wheel."""
+"""The commands of docs/quick-start.md, literally, in an environment with nothing but the wheel.
+
+Only the first, which makes the environment, is not run.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +56,12 @@ def test_every_command_shown_prints_the_next() -> None:
 
 @pytest.mark.slow
 def test_the_commands_lead_to_predictions(environment: Path, tmp_path: Path) -> None:
-    (tmp_path / ".venv").symlink_to(environment.parent)  # in place of the first command
+    """From the second one on.
+
+    The first, ``git clone`` and ``make setup``, is not run: it would download all requirements. A
+    link to an environment with the wheel stands in for the ``.venv`` that it makes.
+    """
+    (tmp_path / ".venv").symlink_to(environment.parent)
     shutil.copy(ROOT / "examples" / "shop" / "ratings.csv", tmp_path / "shop.csv")
     assert (tmp_path / "shop.csv").read_text().startswith(BLOCKS[0][1])
     for place, command in enumerate(COMMANDS[1:], 1):
