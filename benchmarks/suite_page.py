@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import pandas as pd
 
 from benchmarks.suite_leads import FAIR, Lead
-from benchmarks.suite_page_data import costs, in_common, table_lines
+from benchmarks.suite_page_data import at_ends, costs, in_common, table_lines
 from benchmarks.suite_ranks import DRAWS
 from metaselector.evaluate.comparisons import TARGET
 from metaselector.evaluate.intervals import SIGNIFICANT
@@ -84,6 +84,7 @@ def page(
             map(_lead_cells, leads),
         ),
         "",
+        *at_ends(leads),
         "### Ranks",
         "",
         f"Mean ranks in logloss over data sets (1 is the lowest) with 95 % intervals: {DRAWS:,} "

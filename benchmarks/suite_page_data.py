@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -11,6 +12,7 @@ from benchmarks.suite_leads import Lead, rank_correlation
 from metaselector.report.markdown import table_row
 from metaselector.runs.stage_costs import read_stages
 
+CHOICE = ["model", "setting", "choice"]
 FACTS = {
     "rows_before": ("rows a user", "{:.0f}"),
     "positives_test": ("positives", "{:.3f}"),
@@ -64,6 +66,41 @@ def _fact_cells(lead: Lead) -> list[str]:
     return [lead.table.title, lead.table.protocol, *cells]
 
 
+def at_ends(leads: Sequence[Lead]) -> Iterator[str]:
+    """Lines on settings of the rivals that are at an end of what could be chosen; else none."""
+    found = [
+        [
+            lead.table.title,
+            lead.table.protocol,
+            f"{model}",
+            f"{setting} {_short(choice)}",
+            f"{len(rows)}",
+        ]
+        for lead in leads
+        for (model, setting, choice), rows in lead.table.ends.groupby(CHOICE)
+    ]
+    if not found:
+        return
+    yield "### Where the rivals' choices end"
+    yield ""
+    yield (
+        "Settings of fine-tuning that *valid* put at an end of the values to choose from, and in "
+        "how many seeds. Values beyond might be better, so these rivals may be weaker than they "
+        "could be."
+    )
+    yield ""
+    yield from table_lines(["data set", "protocol", "row", "choice", "seeds"], found)
+    yield ""
+
+
+def _short(choice: Any) -> str:
+    """A number without a needless fraction; a word as it is."""
+    try:
+        return f"{float(choice):g}"
+    except ValueError:
+        return str(choice)
+
+
 def costs(leads: Sequence[Lead]) -> Iterator[str]:
     """Lines on seconds and memory of the tables that have them; none without any."""
     folders = list(dict.fromkeys(lead.table.folder for lead in leads))
@@ -75,11 +112,21 @@ def costs(leads: Sequence[Lead]) -> Iterator[str]:
     yield ""
     yield (
         "Seconds of all seeds by the clock, and peak resident memory in millions of bytes, from "
-        "`stages.csv` of each table. Machines may differ and may have been busy."
+        "`stages.csv` of each table. Machines may differ and may have been busy. Memory was not "
+        "measured in all stages of every table: the last column says in how many."
     )
     yield ""
     yield from table_lines(
-        ["table", "prepare", "base models", "meta-training", "evaluate", "intervals", "peak MB"],
+        [
+            "table",
+            "prepare",
+            "base models",
+            "meta-training",
+            "evaluate",
+            "intervals",
+            "peak MB",
+            "measured",
+        ],
         lines,
     )
     yield ""
@@ -91,7 +138,9 @@ def _cost_cells(name: str, stages: pd.DataFrame) -> list[str]:
         stages.loc[stages["stage"].str.startswith(start), "seconds"].sum() for start in starts
     ]
     peak = stages["peak_mb"].max()
-    return [name, *(f"{each:,.0f}" for each in seconds), "" if pd.isna(peak) else f"{peak:,.0f}"]
+    measured = f"{stages['peak_mb'].notna().sum()} of {len(stages)}"
+    memory = ["" if pd.isna(peak) else f"{peak:,.0f}", measured]
+    return [name, *(f"{each:,.0f}" for each in seconds), *memory]
 
 
 def table_lines(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:

@@ -31,6 +31,8 @@ COLUMNS = (
 )
 COMPARED = ("family", "baseline", "metric", "difference", "low", "high", "p_holm")
 """Columns of ``differences.csv`` that are read."""
+CHOSEN = ("seed", "model", "setting", "choice", "at_end")
+"""Columns of ``rivals.csv``."""
 NAMES = tuple(each.name for each in ENTRIES)
 METRICS = ("auc", "logloss", "gauc", "ndcg_10", "mrr")
 """Columns of ``results.csv`` that every table has; others with intervals follow."""
@@ -52,6 +54,7 @@ class Table(NamedTuple):
         folder: the folder of the entry, which has the settings.
         results, differences: of the table.
         facts: its line of ``data.csv``; empty if the table has none.
+        ends: the lines of ``rivals.csv`` with a choice at an end of what could be chosen.
     """
 
     dataset: str
@@ -62,6 +65,7 @@ class Table(NamedTuple):
     results: pd.DataFrame
     differences: pd.DataFrame
     facts: dict[str, float]
+    ends: pd.DataFrame
 
 
 def read_tables(results: Path, names: Sequence[str] = NAMES) -> tuple[list[Table], list[str]]:
@@ -106,7 +110,15 @@ def _tables_of(folder: Path) -> Iterator[Table]:
             results,
             differences,
             facts,
+            _ends(path.with_name("rivals.csv")),
         )
+
+
+def _ends(path: Path) -> pd.DataFrame:
+    if not path.exists():  # tables of earlier versions
+        return pd.DataFrame(columns=list(CHOSEN))
+    found = read_table(path, CHOSEN)
+    return found[found["at_end"].astype(bool)]
 
 
 def _order(path: Path) -> list[tuple[str, int]]:

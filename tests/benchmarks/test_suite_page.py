@@ -36,7 +36,19 @@ def leads(tmp_path: Path) -> list[Lead]:
         "stage,seed,seconds,peak_mb\nprepare data,,2.5,300\npretrain lr (full),0,30,400\n"
         "pretrain lr (full),1,12,410\ntrain metaselector,0,100,500\nbootstrap over users,,7,450\n"
     )
+    (tmp_path / "two" / "rivals.csv").write_text(
+        "seed,model,setting,choice,at_end\n0,user-finetuned,steps,50,True\n"
+        "1,user-finetuned,steps,50,True\n1,user-finetuned,selector,0.3,False\n"
+    )
     return [lead_of(table) for table in read_tables(tmp_path, NAMES)[0]]
+
+
+def test_choices_at_an_end_are_told(leads: list[Lead]) -> None:
+    ranks = {"Known users, own order": mean_ranks([lead.table for lead in leads[:2]], draws=20)}
+    text = page(leads, [], ranks, "made")
+    assert "| movietweetings | warm | user-finetuned | steps 50 | 2 |" in text
+    assert text.count("| user-finetuned | s") == 1
+    assert "choices end" not in page(leads[:1], [], ranks, "made")
 
 
 def test_the_claim_counts_and_names_data_sets(leads: list[Lead]) -> None:
@@ -92,7 +104,7 @@ def test_the_page_has_all_parts(leads: list[Lead]) -> None:
     known_facts = "+0.0200 | +0.0600 | +0.0800 | 40 | 0.400 | 0.200 | 0.100 |"
     assert f"| movielens-100k | warm | {known_facts}" in text
     assert "| movietweetings | warm | +0.0200 | +0.0600 | +0.0800 |  |  |  |  |" in text
-    assert "| one | 2 | 42 | 100 | 0 | 7 | 500 |" in text
+    assert "| one | 2 | 42 | 100 | 0 | 7 | 500 | 5 of 5 |" in text
 
 
 def test_limits_of_copies_are_told(tmp_path: Path) -> None:
