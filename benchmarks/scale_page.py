@@ -6,6 +6,12 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from metaselector.config import Config
+
+AIMS = (
+    "Aims with 20,000,000 rows on two cores: no stage takes more than 600 seconds and 4,000 MB, but "
+    "for training itself, at 150,000 rows a second; the page of `report` has at most 3 MB."
+)
 Stages = Mapping[str, Mapping[str, Mapping[str, float]]]
 UNITS = {"seconds": "seconds", "peak_mb": "peak MB", "disk_mb": "disk MB"}
 """Titles of the figures of a stage."""
@@ -34,7 +40,27 @@ def page(found: Mapping[str, Any]) -> str:
     if pages:
         each = ", ".join(f"{size:,.2f} MB with {int(rows):,} rows" for rows, size in pages.items())
         lines += ["", f"The HTML page of `report` has {each}."]
-    return "\n".join(lines) + "\n"
+    rates = {
+        rows: trained_rows(int(rows)) / of["pretrain"]["seconds"]
+        for rows, of in stages.items()
+        if "pretrain" in of
+    }
+    if rates:
+        each = ", ".join(f"{rate:,.0f} with {int(rows):,} rows" for rows, rate in rates.items())
+        lines += ["", f"Rows a second of training, base models and windows together: {each}."]
+    return "\n".join([*lines, "", AIMS]) + "\n"
+
+
+def trained_rows(rows: int) -> int:
+    """Rows that an epoch of all base models on all windows has, with the default settings.
+
+    Example:
+        >>> trained_rows(1_000_000)
+        11500000
+    """
+    config = Config()
+    percent = config.split.early + config.split.train + config.split.valid
+    return round(rows * len(config.base_models) * percent / 100)
 
 
 def _busy(load: float, cores: int) -> str:
