@@ -9,8 +9,8 @@ from typing import Any
 from metaselector.config import Config
 
 AIMS = (
-    "Aims with 20,000,000 rows on two cores: no stage takes more than 600 seconds and 4,000 MB, but "
-    "for training itself, at 150,000 rows a second; the page of `report` has at most 3 MB."
+    "Aims with 20,000,000 rows on two cores: no stage takes more than 600 seconds and 4,000 MB, "
+    "but for training itself, at 150,000 rows a second; the page of `report` has at most 3 MB."
 )
 Stages = Mapping[str, Mapping[str, Mapping[str, float]]]
 UNITS = {"seconds": "seconds", "peak_mb": "peak MB", "disk_mb": "disk MB"}
