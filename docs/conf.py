@@ -29,6 +29,7 @@ extensions = [
     "extensions.results",
     "extensions.reliability",
     "extensions.links",
+    "extensions.table_widths",
 ]
 exclude_patterns = ["_build"]
 nb_execution_mode = "off"  # their outputs are committed: make notebooks
