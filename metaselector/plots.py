@@ -91,6 +91,23 @@ def support_curve(source: Any) -> Panels:
     return _of_run("support_curve", source)
 
 
+def headroom(source: Any) -> Panels:
+    """Gain of choosing a base model per user after n rows; below it, the support sizes of users.
+
+    Args:
+        source: a run that ``metaselector headroom`` or ``metaselector report`` has measured, or its
+            ``headroom.csv`` as a table; without support sizes, there is one panel.
+
+    Example:
+        >>> found = pd.DataFrame({"figure": ["evidence", "evidence"], "n": [1, 5]})
+        >>> found = found.assign(window="test", seed=np.nan, models="lr+fm", value=[0.01, 0.02])
+        >>> [axes.get_xlabel() for axes in headroom(found.assign(low=0, high=0.03))]
+        ['rows of evidence on the user']
+        >>> plt.close()
+    """
+    return _of_run("headroom", source)
+
+
 def calibration(source: Any) -> Panels:
     """Observed minus predicted share of positives; a panel for each model.
 

@@ -14,6 +14,7 @@ import pytest
 
 from metaselector import plots
 from metaselector.common.errors import DataError, UserError
+from tests.report.invented import headroom
 
 RESULTS = pd.DataFrame(
     {
@@ -69,6 +70,17 @@ def test_calibration_and_support_curve(tmp_path: Path) -> None:
     levels, effects = plots.support_curve(curve.assign(baseline=NOT_ADAPTED))
     assert effects.get_xlabel() == "support rows"
     assert levels.get_ylabel().startswith("logloss")
+
+
+def test_headroom_of_a_run_and_of_a_table(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"file not found; run `metaselector headroom`"):
+        plots.headroom(tmp_path)
+    table = headroom([0, 1])
+    table.to_csv(tmp_path / "headroom.csv", index=False)
+    for source in (tmp_path, table):
+        axes, strip = plots.headroom(source)
+        assert axes.get_ylabel().startswith("gain in logloss")
+        assert strip.get_xlabel() == "rows of evidence on the user"
 
 
 def test_weights_by_step() -> None:

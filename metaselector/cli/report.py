@@ -39,8 +39,8 @@ def report(
     """Write one HTML page about evaluated runs: verdict, tables, figures, users, and provenance.
 
     The page is one self-contained file and works offline. For several runs it starts with their
-    verdicts and tables side by side. Data for the user explorer is computed once and kept in
-    explore/ in the run's directory.
+    verdicts and tables side by side. Data for the user explorer, and headroom, are computed once
+    and kept in the run's directory: in explore/ and headroom.csv.
     """
     from metaselector.common.files import about
     from metaselector.config.plugins.consent import CodeNotAllowed
@@ -48,6 +48,7 @@ def report(
     from metaselector.report.page.write import write_page
     from metaselector.runs.run import Run
     from metaselector.runs.stages.explore import explore
+    from metaselector.runs.stages.kept_headroom import add_headroom
 
     runs = list(dict.fromkeys(runs))
     if output is None:
@@ -67,10 +68,16 @@ def report(
             no_users[run] = str(error)
             continue
         use(config)
+        this = Run(run, config)
         try:
-            explore(Run(run, config), progress(options), users)
+            explore(this, progress(options), users)
         except UserError as error:
             no_users[run] = str(error)
+            continue
+        try:
+            add_headroom(this, progress(options))
+        except UserError as error:  # the page does without
+            progress(options).note(f"headroom is left out: {error}")
     write_page(runs, output, no_users)
     size = output.stat().st_size
     if as_json:

@@ -13,7 +13,7 @@ from pyarrow import parquet
 from metaselector.common.errors import DataError
 from metaselector.common.files import read_json
 
-_MEND = "run `metaselector evaluate` again"
+EVALUATE_AGAIN = "run `metaselector evaluate` again"
 # Read as text, since a model may be named 1.
 _NAMES = ("model", "baseline", "group", "base_model", "valid_best", "test_best")
 
@@ -36,9 +36,10 @@ _NUMBERS = frozenset((
 def read_table(
     path: Path,
     columns: Collection[str],
-    mend: str = _MEND,
+    mend: str = EVALUATE_AGAIN,
     *,
     optional: Collection[str] = (),
+    gaps: Collection[str] = (),
     narrow: bool = False,
 ) -> pd.DataFrame:
     """Read a ``.csv`` or ``.parquet`` file.
@@ -47,6 +48,7 @@ def read_table(
         columns: columns that must be present.
         mend: what to do about an error, for its message.
         optional: columns that are checked if they are present.
+        gaps: columns of `columns` that may have empty cells.
         narrow: of ``.parquet``, read no columns but `columns`, and names as categories, which
             saves memory in long tables.
 
@@ -75,7 +77,8 @@ def read_table(
         raise DataError(path, f"column is missing; {mend}", column=missing[0])
     present = [*columns, *(column for column in optional if column in frame)]
     for column in present if len(frame) else ():
-        problem = _problem(column, frame[column])
+        values = frame[column]
+        problem = _problem(column, values.dropna() if column in gaps else values)
         if problem:
             raise DataError(path, f"{problem}; {mend}", column=column)
     return frame
@@ -113,7 +116,7 @@ def read_command(path: Path) -> str:
     try:
         command = read_json(path)["command"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(path, f"cannot read 'command'; {_MEND}") from error
+        raise DataError(path, f"cannot read 'command'; {EVALUATE_AGAIN}") from error
     return " ".join(str(command).split())
 
 
@@ -130,7 +133,7 @@ def read_origin(path: Path, dataset: str) -> tuple[str, list[str]]:
         limit = made_with.get("data_limit")
         return str(made_with.get("data_title", dataset)), [] if limit is None else [str(limit)]
     except (OSError, ValueError, AttributeError) as error:
-        raise DataError(path, f"cannot be read; {_MEND}") from error
+        raise DataError(path, f"cannot be read; {EVALUATE_AGAIN}") from error
 
 
 def only_value(frame: pd.DataFrame, column: str, path: Path) -> str:

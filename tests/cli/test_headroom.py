@@ -44,7 +44,7 @@ def test_of_a_run(invoke: Invoke, pretrained: Path) -> None:
     assert "valid: what choosing among lr, fm can win" in done.out
     assert "50% of users have at most 5" in done.out
     after = contents(pretrained)
-    assert set(after) - set(before) == {"headroom.csv"}
+    assert set(after) - set(before) == {"headroom.csv", "figures/headroom.png"}
     assert {name: after[name] for name in before} == before
     found = _read(pretrained / "headroom.csv")
     assert list(found.columns) == [
@@ -70,8 +70,14 @@ def test_before_evaluation_the_base_models_predict(invoke: Invoke, pretrained: P
     before = (pretrained / "headroom.csv").read_bytes()
     assert invoke("meta-train", "--run", pretrained).code == 0
     assert invoke("evaluate", "--run", pretrained).code == 0
+    assert (pretrained / "headroom.csv").read_bytes() == before, "of the same base models"
     assert invoke("headroom", "--run", pretrained, "--resamples", 5).code == 0
     assert (pretrained / "headroom.csv").read_bytes() == before
+    other = _read(pretrained / "headroom.csv")
+    other["value"] += 0.1
+    other.to_csv(pretrained / "headroom.csv", index=False)
+    assert invoke("evaluate", "--run", pretrained).code == 0
+    assert not [*pretrained.rglob("headroom.*")], "that of other base models is removed"
 
 
 def test_of_files_of_scores(invoke: Invoke, raw: Path, tmp_path: Path) -> None:
@@ -129,6 +135,19 @@ def test_of_several_seeds(invoke: Invoke, raw: Path, settings: Path, tmp_path: P
     assert invoke("headroom", "--run", run, "--resamples", 5, "--seed", 1).code == 0
     alone = _read(run / "headroom.csv").query("seed == 1").set_index(keys)
     pd.testing.assert_frame_equal(alone, one)
+
+
+def test_the_figure(invoke: Invoke, pretrained: Path, table: pd.DataFrame, tmp_path: Path) -> None:
+    """A run's is beside its results; of other predictions, it is written where asked."""
+    path, figure = tmp_path / "theirs.csv", tmp_path / "figures" / "gain.PNG"
+    table.to_csv(path, index=False)
+    done = invoke("headroom", "--predictions", path, "--resamples", 5, "--figure", figure)
+    assert done.code == 0, done.err
+    assert str(figure) in done.out
+    assert figure.read_bytes().startswith(b"\x89PNG")
+    done = invoke("headroom", "--run", pretrained, "--resamples", 5, "--figure", figure)
+    assert done.code == 0, done.err
+    assert figure.read_bytes() == (pretrained / "figures" / "headroom.png").read_bytes()
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
@@ -200,6 +219,17 @@ def test_options_that_exclude_each_other(invoke: Invoke, tmp_path: Path) -> None
     assert both.lone_error == "pass either --run or --predictions"
     done = invoke("headroom", "--run", tmp_path, "--output", tmp_path / "a.csv")
     assert done.lone_error == "--output is for --predictions; a run's headroom.csv is kept in it"
+
+
+def test_a_figure_that_cannot_be(invoke: Invoke, raw: Path, tmp_path: Path) -> None:
+    done = invoke("headroom", "--predictions", tmp_path / "a.csv", "--figure", tmp_path / "a.pdf")
+    assert "a.pdf: choose a file name that ends in .png" in done.lone_error
+    run, figure, config = tmp_path / "run", tmp_path / "a.png", tmp_path / "cold.yaml"
+    config.write_text("protocol: cold\ncold: {support_sizes: [2, 5]}\n")
+    assert prepare(invoke, raw, run, "--config", config).code == 0
+    done = invoke("headroom", "--run", run, "--figure", figure)
+    assert "--figure is for one table" in done.error
+    assert "figures/headroom.png in the folder of its results" in done.error
 
 
 def test_a_run_whose_base_models_are_not_trained(invoke: Invoke, prepared: Path) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from metaselector.evaluate.comparisons import BEST_SINGLE, REQUIRED, TARGET
+from metaselector.evaluate.headroom_table import COLUMNS as HEADROOM
 from metaselector.evaluate.results import COLUMNS as RESULT_COLUMNS
 
 LOSSES = {
@@ -52,6 +54,33 @@ def differences(
             if row == best:
                 rows.append((BEST_SINGLE, "metaselector", best, *line))
     return pd.DataFrame(rows, columns=list(REQUIRED))
+
+
+def headroom(seeds: Sequence[int], windows: Sequence[str] = ("test", "valid")) -> pd.DataFrame:
+    """``headroom.csv``: 0.01 times log2(1 + n) after n rows, 0.05 with perfect knowledge.
+
+    Each seed adds a thousandth of itself, and *valid* a tenth; half of the users have 5 rows.
+    """
+    gains = {("perfect-knowledge", None): 0.05, ("chance", None): 0.06, ("oracle", None): 0.07}
+    gains |= {("evidence", n): 0.01 * math.log2(1 + n) for n in (1, 5, 20)}
+    every: list[float | None] = [*seeds]
+    means = [] if len(seeds) == 1 else [None]
+    rows = []
+    for window in windows:
+        for seed in means + every:
+            more = 0.001 * (seed if seed is not None else sum(seeds) / len(seeds))
+            more += 0.1 * (window == "valid")
+            for (figure, n), gain in gains.items():
+                found = gain + more
+                line = (window, seed, figure, "lr+fm+x", n, found, found - 0.01, found + 0.01)
+                rows.append(line)
+            rows.append((window, seed, "perfect-knowledge", "lr+fm", None, 0.02, 0.01, 0.03))
+            rows.append((window, seed, "best-single", "lr+fm+x", None, 0.58, 0.5, 0.6))
+        if window == "test":
+            for percent, size in zip((10, 25, 50, 75, 90), (0, 2, 5, 9, 30), strict=True):
+                name = f"support-size-{percent}%"
+                rows.append((window, None, name, "lr+fm+x", None, size, math.nan, math.nan))
+    return pd.DataFrame(rows, columns=list(HEADROOM)).astype({"n": "Int64", "seed": "Int64"})
 
 
 def write_run(folder: Path, losses: Mapping[str, float] = LOSSES) -> Path:

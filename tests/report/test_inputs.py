@@ -28,6 +28,15 @@ def test_what_no_run_writes(tmp_path: Path, line: str, column: str, problem: str
         read_table(path, COLUMNS)
 
 
+def test_columns_that_may_have_gaps(tmp_path: Path) -> None:
+    path = tmp_path / "results.csv"
+    path.write_text(f"{','.join(COLUMNS)}\n,lr,0.5,3\n")
+    assert read_table(path, COLUMNS, gaps=["seed"])["seed"].isna().all()
+    path.write_text(f"{','.join(COLUMNS)}\n,lr,0.5,3\nx,fm,0.5,3\n")
+    with pytest.raises(DataError, match=r"\(column seed\): contains text"):
+        read_table(path, COLUMNS, gaps=["seed"])
+
+
 @pytest.mark.parametrize("lines", ["", "0,1,,3\n", "0,NA,0.5,3\n0,None,inf,3\n"])
 def test_what_a_run_may_write(tmp_path: Path, lines: str) -> None:
     path = tmp_path / "results.csv"

@@ -10,16 +10,19 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from metaselector.evaluate.comparisons import REQUIRED as COMPARISONS
+from metaselector.evaluate.headroom_table import COLUMNS as HEADROOM
 from metaselector.evaluate.results import REQUIRED
 from metaselector.evaluate.support_curve import DIFFERENCE_COLUMNS
 from metaselector.report.figures.differences import compared_rows, differences_to_joint
+from metaselector.report.figures.headroom import headroom
 from metaselector.report.figures.numbers import learned_numbers
 from metaselector.report.figures.results import comparison, heterogeneity, weights
 from metaselector.report.figures.style import save
 from metaselector.report.figures.support import support_sizes
 from metaselector.report.figures.support_curve import support_curve
 from metaselector.report.figures.training import learned_rates, learning_curves
-from metaselector.report.inputs import read_table
+from metaselector.report.headroom import HEADROOM_FILE, HEADROOM_GAPS, HEADROOM_MEND
+from metaselector.report.inputs import EVALUATE_AGAIN, read_table
 from metaselector.report.support import SUPPORT_COLUMNS, SUPPORT_FILE
 from metaselector.report.support_curve import CURVE_DIFFERENCES_FILE
 from metaselector.report.tasks import TASKS_FILE
@@ -31,16 +34,22 @@ def _are_numbers(rates: pd.DataFrame) -> pd.Series[bool]:
 
 
 class _Source(NamedTuple):
-    """A figure, its file, the columns that it needs, and which rows it shows."""
+    """A figure, its file, the columns that it needs, and which rows it shows.
+
+    `mend` says how to get the file again, and `gaps` which columns may have empty cells.
+    """
 
     draw: Callable[[pd.DataFrame], Figure]
     file: str
     columns: tuple[str, ...]
     shown: Callable[[pd.DataFrame], pd.DataFrame] = lambda frame: frame
+    mend: str = EVALUATE_AGAIN
+    gaps: tuple[str, ...] = ()
 
     def read(self, folder: Path) -> pd.DataFrame:
         """The rows to show; raises :class:`DataError` if the file is damaged or lacks a column."""
-        return self.shown(read_table(folder / self.file, self.columns, narrow=True))
+        path = folder / self.file
+        return self.shown(read_table(path, self.columns, self.mend, gaps=self.gaps, narrow=True))
 
 
 _RATE_COLUMNS = ("seed", "model", "epoch", "parameter", "group", "mean", "low", "high")
@@ -52,6 +61,13 @@ FIGURES = {
     "support_sizes": _Source(support_sizes, SUPPORT_FILE, SUPPORT_COLUMNS),
     "support_curve": _Source(support_curve, CURVE_DIFFERENCES_FILE, DIFFERENCE_COLUMNS),
     "heterogeneity": _Source(heterogeneity, "best_counts.csv", ("seed", "model", "users", "share")),
+    "headroom": _Source(
+        headroom,
+        HEADROOM_FILE,
+        HEADROOM,
+        mend=HEADROOM_MEND,
+        gaps=HEADROOM_GAPS,
+    ),
     "weights": _Source(weights, "weights.parquet", ("model", "base_model", "weight")),
     "learning_curves": _Source(
         learning_curves,

@@ -20,6 +20,9 @@ _CAPTIONS = {
     "support_sizes": "AUC and logloss of every model by support size.",
     "support_curve": "Logloss by number of support rows, and its difference to not adapting.",
     "heterogeneity": "Number of users for whom each base model is best on test.",
+    "headroom": "What choosing one base model per user can win on test, by rows of evidence on the "
+    "user: read the curve where your users' support sizes lie (dot: median, box: middle half, "
+    "line: middle 80 %), and compare it with perfect knowledge, the most that choosing can win.",
     "weights": "Distribution of the selectors' weights on base models; triangles mark means.",
     "learning_curves": "Training and validation loss by epoch; dots mark the best epochs.",
     "learned_rates": "Inner learning rates by epoch, and final rates of every parameter.",

@@ -35,6 +35,7 @@ from metaselector.evaluate.results import best_model_counts, score, with_common_
 from metaselector.evaluate.selector_weights import FILE, save_weights
 from metaselector.meta.adapt.adaptation import is_number
 from metaselector.meta.parameters import PHI
+from metaselector.report.headroom import drop_outdated
 from metaselector.runs.run import Run
 from metaselector.runs.stages.evaluate_seed import (
     SeedEvaluation,
@@ -185,6 +186,7 @@ def _write_task(
     save_predictions(valid, run.directory / folder / "valid_predictions.parquet")
     save_weights(run.directory / folder / FILE, [part.weights for part in parts], base_models)
     _write_csv(run, f"{folder}/results", results)
+    drop_outdated(run.directory / folder, results, base_models)
     differences = compare(predictions, best_single, run.config.evaluate.resamples, progress)
     _write_csv(run, f"{folder}/differences", differences)
     counts = best_model_counts(predictions, base_models)

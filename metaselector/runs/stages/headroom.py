@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from metaselector.common.errors import DataError, UserError, nearest
-from metaselector.common.progress import Progress
+from metaselector.common.progress import Advance, Progress
 from metaselector.data.splitting.episodes import NO_ROW
 from metaselector.data.splitting.protocol import EvaluationSplit, Window
 from metaselector.evaluate.alignment import Aligned
@@ -20,6 +21,30 @@ from metaselector.runs.stages.base_outputs import base_probabilities
 
 _MEND = "run `metaselector evaluate` again"
 WINDOWS = {"test": "predictions.parquet", "valid": "valid_predictions.parquet"}
+
+
+class HeadroomTable(NamedTuple):
+    """A table of headroom: one for each task and results table.
+
+    Attributes:
+        folder: where the results are.
+        split: the rows.
+        task: position of the task.
+    """
+
+    folder: Path
+    split: EvaluationSplit
+    task: int
+
+
+def headroom_tables(run: Run) -> list[HeadroomTable]:
+    """The tables of headroom that a run has."""
+    splits = {each.folder: each for each in (*run.protocol.evaluation_splits, run.protocol.overall)}
+    return [
+        HeadroomTable(run.directory / folder / split.folder, split, task)
+        for split in splits.values()
+        for task, folder in enumerate(run.task_folders)
+    ]
 
 
 def measure_headroom(
@@ -49,30 +74,37 @@ def measure_headroom(
     seeds = run.config.seeds
     if seed is not None and seed not in seeds:
         raise UserError(f"seed {seed}: {nearest(str(seed), [str(known) for known in seeds])}")
-    chosen = seeds if seed is None else (seed,)
-    if all(model.scores for model in run.config.base_models.values()):
-        chosen = chosen[:1]  # files have the same scores for all seeds
-    splits = {each.folder: each for each in (*run.protocol.evaluation_splits, run.protocol.overall)}
-    folders = [
-        (run.directory / folder / split.folder, split, task)
-        for split in splits.values()
-        for task, folder in enumerate(run.task_folders)
-    ]
-    with progress.task("headroom", len(folders) * len(WINDOWS) * len(chosen)) as advance:
-        for folder, split, task in folders:
-            tables = []
-            for window in WINDOWS:
-                of_seeds = {}
-                for each in chosen:
-                    aligned = _predictions(run, folder, split, task, window, each)
-                    generator = np.random.default_rng(each)
-                    of_seeds[each] = headroom_table(aligned, window, generator, n_resamples)
-                    advance()
-                tables.append(over_seeds(of_seeds))
-            every = pd.Series((split.test.support != NO_ROW).sum(axis=1))
-            sizes = every.groupby(split.test.users).max().to_numpy()  # of their last episode
-            tables.append(support_quantiles(sizes, "test", tables[0]["models"].iloc[0]))
-            yield folder, pd.concat(tables, ignore_index=True)
+    chosen = measured_seeds(run) if seed is None else (seed,)
+    places = headroom_tables(run)
+    with progress.task("headroom", len(places) * len(WINDOWS) * len(chosen)) as advance:
+        for place in places:
+            yield place.folder, measure_table(run, place, chosen, n_resamples, advance)
+
+
+def measured_seeds(run: Run) -> tuple[int, ...]:
+    """The run's seeds, or its first if all base models are files: their scores are always equal."""
+    seeds = tuple(run.config.seeds)
+    return seeds[:1] if all(model.scores for model in run.config.base_models.values()) else seeds
+
+
+def measure_table(
+    run: Run, place: HeadroomTable, seeds: Sequence[int], n_resamples: int, advance: Advance
+) -> pd.DataFrame:
+    """Measure one table as :func:`measure_headroom` does; `advance` counts windows and seeds."""
+    folder, split, task = place
+    tables = []
+    for window in WINDOWS:
+        of_seeds = {}
+        for seed in seeds:
+            aligned = _predictions(run, folder, split, task, window, seed)
+            generator = np.random.default_rng(seed)
+            of_seeds[seed] = headroom_table(aligned, window, generator, n_resamples)
+            advance()
+        tables.append(over_seeds(of_seeds))
+    every = pd.Series((split.test.support != NO_ROW).sum(axis=1))
+    sizes = every.groupby(split.test.users).max().to_numpy()  # of their last episode
+    tables.append(support_quantiles(sizes, "test", tables[0]["models"].iloc[0]))
+    return pd.concat(tables, ignore_index=True)
 
 
 def _predictions(

@@ -20,6 +20,7 @@ from metaselector.runs.run import Run
 from metaselector.runs.saved_config import save_config
 from metaselector.runs.stages.evaluate import evaluate
 from metaselector.runs.stages.explore import explore
+from metaselector.runs.stages.kept_headroom import add_headroom
 from metaselector.runs.stages.prepare import prepare_run
 from metaselector.runs.stages.train import meta_train_selectors, pretrain_base_models
 
@@ -114,6 +115,7 @@ def visit(browser: Any) -> Iterator[Callable[..., Any]]:
 @pytest.fixture(scope="module")
 def page_file(run: Run) -> Path:
     explore(run, Silent())
+    add_headroom(run, Silent())
     path = run.directory.parent / "page.html"
     write_page([run.directory], path, {})
     return path

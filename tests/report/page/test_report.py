@@ -95,6 +95,18 @@ def test_the_support_curve_has_a_table_a_figure_and_a_sentence(
     assert "<caption>Results" in text
 
 
+def test_headroom_is_measured_once_and_shown(run: Run, page_file: Path, report: Report) -> None:
+    figure = re.findall(
+        r"<figcaption>What choosing one base model per user can win.*</figcaption>",
+        page_file.read_text(encoding="utf-8"),
+    )
+    assert len(figure) == 1
+    before = (run.directory / "headroom.csv").stat().st_mtime_ns
+    assert report(run.directory)[0] == 0
+    assert (run.directory / "headroom.csv").stat().st_mtime_ns == before
+    assert (run.directory / "figures" / "headroom.png").exists()
+
+
 def test_a_run_of_which_only_tables_were_kept(
     run: Run, report: Report, tmp_path: Path, visit: Callable[..., Any]
 ) -> None:
