@@ -1,4 +1,4 @@
-"""The README's example of a custom base model works, from registration to adaptation."""
+"""The example of a custom base model works, from registration to adaptation."""
 
 from __future__ import annotations
 

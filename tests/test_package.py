@@ -57,9 +57,3 @@ def test_the_pattern_finds_links() -> None:
     """Guards the test above."""
     text = '[a](b/c.md#d) ![x](y.png) [web](https://z) [here](#h) <img src="f.png" width="1">'
     assert [a or b for a, b in LINK.findall(text)] == ["b/c.md", "y.png", "f.png"]
-
-
-def test_example_of_the_readme_is_the_file() -> None:
-    page = (ROOT / "README.md").read_text(encoding="utf-8")
-    shown = page.partition("## Your own base model")[2].partition("```python\n")[2]
-    assert shown.partition("```")[0] in (ROOT / "examples" / "popularity.py").read_text("utf-8")
