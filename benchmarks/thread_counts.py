@@ -78,7 +78,7 @@ def compare(found: dict[int, pd.DataFrame]) -> pd.DataFrame:
 
 def page(table: pd.DataFrame, threads: Sequence[int]) -> str:
     """A table of logloss, with the rows that threads move most first."""
-    title = "# The same run with " + " and ".join(map(str, threads)) + " threads"
+    title = "## The same run with " + " and ".join(map(str, threads)) + " threads"
     lines = [title, "", "| row | " + " | ".join(f"logloss, {n}" for n in threads) + " | range |"]
     lines.append("| --- |" + " ---: |" * (len(threads) + 1))
     for row in table.sort_values("logloss_range", ascending=False).to_dict("records"):
