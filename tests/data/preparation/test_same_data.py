@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from metaselector.common.errors import UserError
 from metaselector.data.encoded.digests import read_digests
+from metaselector.data.fetch import fetch
 from metaselector.data.preparation.encode import encode_to
 from metaselector.data.preparation.parts import Settings
 from metaselector.data.registry import read
 
-SHOP = Path(__file__).parents[3] / "examples" / "shop"
+ROOT = Path(__file__).parents[3]
+SHOP = ROOT / "examples" / "shop"
 DIGESTS: dict[str, str] = {
     "shop": "176d49007fa83ead",
+    "movielens-100k": "7c084099731018ae",  # the atomic files
+    "census-income": "28dba96ccbcec569",
     "movietweetings": "6d33e0d9f2ea04cb",
     "amazon-musical-instruments": "979e1e661b9a0047",
     "movielens-1m": "d7e07d8e6b13d9c1",
@@ -38,6 +44,19 @@ def digest(dataset: str, source: Path, folder: Path, **settings: Any) -> str:
 def test_the_shop(tmp_path: Path) -> None:
     found = digest(str(SHOP / "shop.yaml"), SHOP / "ratings.csv", tmp_path)
     assert found == DIGESTS["shop"]
+
+
+@pytest.mark.parametrize("name", ["movielens-100k", "census-income"])
+def test_data_that_is_fetched(tmp_path: Path, name: str) -> None:
+    try:
+        source = fetch(name, ROOT / "data", progress=False)
+    except UserError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(f"needs {name}: {error}")
+    if name == "movielens-100k" and not (source / "ml-100k.inter").exists():
+        pytest.skip("needs the atomic files; the official ones have other columns")
+    assert digest(name, source, tmp_path) == DIGESTS[name]
 
 
 @pytest.mark.parametrize(
