@@ -15,6 +15,8 @@ import torch
 from hypothesis import HealthCheck, settings
 from threadpoolctl import threadpool_limits
 
+from metaselector.common.errors import UserError
+from metaselector.data.fetch import fetch
 from metaselector.meta import finetune_settings
 from metaselector.meta.finetune_settings import Choice
 
@@ -138,3 +140,18 @@ def browser() -> Iterator[Any]:
         opened = started.chromium.launch(executable_path=found, args=options)
         yield opened
         opened.close()
+
+
+@pytest.fixture(scope="session")
+def fetched() -> Callable[[str], Path]:
+    """The folder of a public data set by name, fetched once into the repository's own folder."""
+
+    def folder(name: str) -> Path:
+        try:
+            return fetch(name, Path(__file__).parents[1] / "data", progress=False)
+        except UserError as error:
+            if os.environ.get("CI"):
+                raise
+            pytest.skip(f"needs {name}: {error}")
+
+    return folder

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,27 +11,17 @@ import pytest
 from sklearn.metrics import log_loss
 
 from metaselector import MetaSelector
-from metaselector.common.errors import UserError
-from metaselector.data.fetch import fetch
 
-ROOT = Path(__file__).parents[2]
 THRESHOLD = 4
-
-
-@pytest.fixture(scope="module")
-def raw() -> Path:
-    try:
-        return fetch("movielens-100k", ROOT / "data", progress=False)
-    except UserError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(f"needs MovieLens-100K: {error}")
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::metaselector.common.errors.UnknownWarning")  # rare films
-def test_adapting_on_any_number_of_rows_helps_known_users(raw: Path, tmp_path: Path) -> None:
+def test_adapting_on_any_number_of_rows_helps_known_users(
+    fetched: Callable[[str], Path], tmp_path: Path
+) -> None:
     """Every user's last tenth of rows, which no training has seen, predicted as users would."""
+    raw = fetched("movielens-100k")
     model = MetaSelector(directory=tmp_path / "run", threads=1).fit("movielens-100k", data=raw)
     rows = interactions(raw)
     place = rows.groupby("user").cumcount()

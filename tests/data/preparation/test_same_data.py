@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from metaselector.common.errors import UserError
 from metaselector.data.encoded.digests import read_digests
-from metaselector.data.fetch import fetch
 from metaselector.data.preparation.encode import encode_to
 from metaselector.data.preparation.parts import Settings
 from metaselector.data.registry import read
 
-ROOT = Path(__file__).parents[3]
-SHOP = ROOT / "examples" / "shop"
+SHOP = Path(__file__).parents[3] / "examples" / "shop"
 DIGESTS: dict[str, str] = {
     "shop": "176d49007fa83ead",
     "movielens-100k": "7c084099731018ae",  # the atomic files
@@ -47,13 +44,8 @@ def test_the_shop(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["movielens-100k", "census-income"])
-def test_data_that_is_fetched(tmp_path: Path, name: str) -> None:
-    try:
-        source = fetch(name, ROOT / "data", progress=False)
-    except UserError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(f"needs {name}: {error}")
+def test_data_that_is_fetched(tmp_path: Path, fetched: Callable[[str], Path], name: str) -> None:
+    source = fetched(name)
     if name == "movielens-100k" and not (source / "ml-100k.inter").exists():
         pytest.skip("needs the atomic files; the official ones have other columns")
     assert digest(name, source, tmp_path) == DIGESTS[name]

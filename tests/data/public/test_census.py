@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,10 +13,9 @@ import pandas as pd
 import pytest
 import torch
 
-from metaselector.common.errors import DataError, UserError
+from metaselector.common.errors import DataError
 from metaselector.config import load_config
 from metaselector.data.encoded.dataset import EncodedDataset
-from metaselector.data.fetch import fetch
 from metaselector.data.preparation.encode import encode
 from metaselector.data.profile.describe import describe
 from metaselector.data.public.census import FILE, SHA256
@@ -170,13 +168,8 @@ def test_nothing_there(tmp_path: Path) -> None:
         read("census-income", tmp_path)
 
 
-def test_the_real_file() -> None:
-    try:
-        path = fetch("census-income", ROOT / "data", progress=False) / FILE
-    except UserError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(f"needs census income: {error}")
+def test_the_real_file(fetched: Callable[[str], Path]) -> None:
+    path = fetched("census-income") / FILE
     assert hashlib.sha256(path.read_bytes()).hexdigest() == SHA256
     dataset = encode(replace(read("census-income", path), repairs=[]))
     assert (len(dataset), dataset.num_users) == (48_826, 209)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 
@@ -17,9 +16,7 @@ import yaml
 from sklearn.metrics import log_loss, roc_auc_score
 
 from metaselector.cli import main
-from metaselector.common.errors import UserError
 from metaselector.config import Config, load_config
-from metaselector.data.fetch import fetch
 from metaselector.evaluate.bounds import BOUNDS
 from metaselector.evaluate.combiners import COMBINERS, usable_combiners
 from metaselector.evaluate.predictions import load_predictions
@@ -78,13 +75,8 @@ def settings() -> list[object]:
 
 
 @pytest.fixture(scope="module")
-def raw() -> Path:
-    try:
-        return fetch("movielens-100k", ROOT / "data", progress=False)
-    except UserError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(f"needs MovieLens-100K: {error}")
+def raw(fetched: Callable[[str], Path]) -> Path:
+    return fetched("movielens-100k")
 
 
 @pytest.fixture(scope="module")
