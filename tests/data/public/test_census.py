@@ -24,7 +24,6 @@ from metaselector.data.splitting import make_protocol
 from metaselector.runs.stages.prepare import prepare
 
 ROWS = 240
-ROOT = Path(__file__).parents[3]
 Write = Callable[..., Path]
 
 
