@@ -132,7 +132,7 @@ class AdaptConfig(Section):
         description="learning rates that the baseline user-finetuned-plain selects from on valid",
     )
     finetune_users: int = Field(
-        1000,
+        10_000,
         ge=1,
         description="most users of valid, drawn at random, on which all settings of the baseline "
         "user-finetuned are chosen: its search adapts them about 200 times",

@@ -38,15 +38,15 @@ class CheckpointSettings:
         adapt, finetuning = of_variant.adapt, {"finetune_steps", "finetune_rates"}
         if variant in FINETUNED:
             plain = variant == "user-finetuned-plain"
-            included = {"support_size"} | (finetuning if plain else {"finetune_users"})
+            included = {"support_size"} | (finetuning if plain else set())
             found = adapt.model_dump(mode="json", include=included)
-            if found.get("finetune_users") == AdaptConfig().finetune_users:
-                del found["finetune_users"]
-            config = {"adapt": found}
+            config = {"adapt": found if plain else found | _tuned_on(adapt)}
             if not plain:  # it may start from the sample-level selector
                 config |= {"selector": self._learned("sample-selector", of_variant)}
         else:
             config = self._learned(variant, of_variant)
+            if variant == "user-finetuned-residuals":
+                config["adapt"] |= _tuned_on(adapt)
         shared = self._shared(seed, tuple(self.config.base_models), ("early", "train"))
         return shared | config | {"variant": variant}
 
@@ -110,3 +110,9 @@ class CheckpointSettings:
             transfer = self.config.transfer.model_dump(mode="json", exclude={"init_from"})
             config["transfer"] = transfer | {"init_sha256": learned}
         return config | {"seed": seed, "data_sha256": self.data_sha256}
+
+
+def _tuned_on(adapt: AdaptConfig) -> dict[str, int]:
+    """How many users the fair rival is tuned on; checkpoints that do not say it used 1,000."""
+    users = adapt.finetune_users
+    return {} if users == 1000 else {"finetune_users": users}

@@ -24,11 +24,13 @@ def of_rival(*overrides: str) -> dict[str, Any]:
 
 def test_users_to_tune_the_rival_on_are_recorded_if_others_than_ever() -> None:
     """So that checkpoints of earlier versions match."""
-    assert of_rival() == of_rival("adapt.finetune_users=1000") == {"support_size": 40}
+    assert of_rival("adapt.finetune_users=1000") == {"support_size": 40}
     assert of_rival("adapt.finetune_users=7")["finetune_users"] == 7
+    assert of_rival()["finetune_users"] == 10_000
     settings = CheckpointSettings(load_config(overrides=["adapt.finetune_users=7"]), "", None)
     assert "finetune_users" not in str(settings.learned("user-finetuned-plain", 0))
     assert "finetune_users" not in str(settings.learned("metaselector", 0))
+    assert settings.learned("user-finetuned-residuals", 0)["adapt"]["finetune_users"] == 7
 
 
 def test_without_dates_the_split_is_recorded_as_ever() -> None:
