@@ -52,6 +52,7 @@ def users_by_rows(before: Ints, test: Ints, *, whole_users: bool) -> UsersByRows
             has no row before the test, and adapts on the first of the test rows.
 
     Example:
+        >>> import numpy as np
         >>> found = users_by_rows(np.array([7, 0, 9]), np.array([1, 2, 0]), whole_users=False)
         >>> found.users, found.at_least[1]
         (2, AtLeast(rows=5, users=1, share=0.5))
