@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -33,11 +33,12 @@ from metaselector.models.mixture import Mixture
 from metaselector.training.distributed import workers
 from metaselector.training.distributed.communication import make_communication
 from metaselector.training.distributed.data_parallel import DataParallel
-from metaselector.training.distributed.sharded.gradients import Averaging
-from metaselector.training.distributed.sharded.rows import mean_low_high
 from metaselector.training.distributed.wire import Traffic
 from metaselector.training.loop.clipping import clip_gradients
 from metaselector.training.loop.trainable import Trainable, ValidationResult
+
+if TYPE_CHECKING:
+    from metaselector.training.distributed.sharded.gradients import Averaging
 
 _ALPHA = "alpha."
 
@@ -101,6 +102,8 @@ class MetaLearner(Trainable):
         self._parallel: DataParallel | None = None
         self._averaging: Averaging | None = None
         if tables := [p for p in self._episode.parameters() if is_elsewhere(p)]:
+            from metaselector.training.distributed.sharded.gradients import Averaging  # slow
+
             self._seed_masks()
             self._averaging = Averaging(self._episode.parameters(), tables)
         elif workers.count() > 1:
@@ -272,6 +275,15 @@ class MetaLearner(Trainable):
 
 def _describe(alpha: Mapping[str, Tensor]) -> list[dict[str, Any]]:
     return [
-        {"parameter": name, **dict(zip(("mean", "low", "high"), mean_low_high(rate), strict=True))}
+        {"parameter": name, **dict(zip(("mean", "low", "high"), _ends(rate), strict=True))}
         for name, rate in alpha.items()
     ]
+
+
+def _ends(rate: Tensor) -> tuple[float, float, float]:
+    """Mean, minimum and maximum."""
+    if not is_elsewhere(rate):
+        return rate.mean().item(), rate.min().item(), rate.max().item()
+    from metaselector.training.distributed.sharded.rows import mean_low_high  # slow to import
+
+    return mean_low_high(rate)  # type: ignore[arg-type]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from torch import nn
 
@@ -13,9 +13,10 @@ from metaselector.data.encoded.schema import Schema
 from metaselector.models import registry
 from metaselector.models.build import build_mixture, build_selector
 from metaselector.models.mixture import Mixture
-from metaselector.training.distributed.sharded.files import ShardedFiles
-from metaselector.training.distributed.sharded.initial import TablesInPieces, keep_blocks
 from metaselector.training.peer_learning.views import viewed
+
+if TYPE_CHECKING:
+    from metaselector.training.distributed.sharded.files import ShardedFiles
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -62,6 +63,9 @@ class NewModels:
     def _built(self, build: Callable[[], Model], name: str, draw: bool) -> Model:
         if self.sharded is None:
             return build()
+        # Slow to import.
+        from metaselector.training.distributed.sharded.initial import TablesInPieces, keep_blocks
+
         mesh, num_ids = self.sharded.mesh, self.sharded.num_rows
         with TablesInPieces(num_ids, mesh, name, draw):
             model = build()

@@ -21,7 +21,6 @@ from metaselector.models.precomputed import scored_names, with_scores
 from metaselector.runs.checkpoint_store import CheckpointStore, FileStore
 from metaselector.runs.checkpoints import Checkpoints
 from metaselector.runs.new_models import NewModels
-from metaselector.runs.sharding import shard
 from metaselector.training.transfer import TransferSource
 
 CONFIG = "config.yaml"
@@ -137,7 +136,11 @@ class Run:
         cannot be sharded as asked.
         """
         config, dataset = self.config, self.dataset
-        sharded = shard(config, dataset.schema) if self.shard_tables else None
+        sharded = None
+        if self.shard_tables:
+            from metaselector.runs.sharding import shard  # slow to import
+
+            sharded = shard(config, dataset.schema)
         store = FileStore(sharded) if sharded else self.store
         new = NewModels(config, dataset.schema, sharded)
         places = self.directory, self.base_directory

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -24,7 +24,6 @@ from metaselector.models.kernels.rows import is_elsewhere
 from metaselector.training.distributed import workers
 from metaselector.training.distributed.communication import make_communication
 from metaselector.training.distributed.data_parallel import DataParallel
-from metaselector.training.distributed.sharded.gradients import Averaging
 from metaselector.training.freezing import Freezing
 from metaselector.training.loop.clipping import clip_gradients
 from metaselector.training.loop.snapshot_manager import SnapshotManager
@@ -32,6 +31,9 @@ from metaselector.training.loop.train import Plan, train
 from metaselector.training.loop.trainable import Trainable, ValidationResult
 from metaselector.training.objective import make_objective
 from metaselector.training.predict import labels_for, predict
+
+if TYPE_CHECKING:
+    from metaselector.training.distributed.sharded.gradients import Averaging
 
 TRIED = 256
 """Rows on which workers try whether they can share a batch."""
@@ -148,6 +150,8 @@ class _Pretraining(Trainable):
         self._parallel: DataParallel | None = None
         self._averaging: Averaging | None = None
         if tables := tables_elsewhere(model):
+            from metaselector.training.distributed.sharded.gradients import Averaging  # slow
+
             self._averaging = Averaging(self.parameters.values(), tables.values())
         some = torch.arange(min(len(rows), TRIED))
         # Otherwise every worker computes all of a batch.

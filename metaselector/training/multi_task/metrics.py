@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from sklearn.metrics import roc_auc_score
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -67,4 +66,6 @@ def _mse(output: Tensor, label: Tensor) -> float:
 def _auc(output: Tensor, label: Tensor) -> float:
     if len(label.unique()) < 2 or not bool(torch.isfinite(output).all()):
         return math.nan
+    from sklearn.metrics import roc_auc_score  # slow to import
+
     return float(roc_auc_score(np.asarray(label), np.asarray(output)))

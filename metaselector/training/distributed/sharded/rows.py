@@ -145,10 +145,8 @@ def whole_table(table: DTensor) -> Tensor:
     return rows[order.places(torch.arange(len(table), device=rows.device))]
 
 
-def mean_low_high(tensor: Tensor) -> tuple[float, float, float]:
-    """Mean, minimum and maximum; those of a sharded table are found by all workers together."""
-    if not isinstance(tensor, DTensor):
-        return tensor.mean().item(), tensor.min().item(), tensor.max().item()
+def mean_low_high(tensor: DTensor) -> tuple[float, float, float]:
+    """Mean, minimum and maximum of a sharded table; all workers must call it."""
     rows, group = rows_here(tensor)[0], tensor.device_mesh.get_group()
     total = rows.sum(dtype=torch.float64)
     ends = (
