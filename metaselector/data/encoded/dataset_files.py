@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from metaselector.common.errors import DataError
 from metaselector.data.encoded.array_file import ArrayFile
-from metaselector.data.encoded.digests import MEND, mark_checked, write_digests
+from metaselector.data.encoded.digests import MEND, write_digests
 from metaselector.data.encoded.schema import OWNERS, VERSION, Schema
 from metaselector.data.microseconds import SECOND
 
@@ -86,7 +86,6 @@ class Writer:
         if self._seconds is not None:
             digests[IN_SECONDS] = self._seconds.hexdigest()
         write_digests(self._directory, digests)
-        mark_checked(self._directory, [*texts, *(f"{name}.npy" for name in self._files)])
 
     def __enter__(self) -> Self:
         return self

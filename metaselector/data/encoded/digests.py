@@ -19,19 +19,13 @@ FILE = "sha256.json"
 MEND = "copy the whole directory again, or run `metaselector data prepare` again"
 _THREADS = 2  # hashing releases the interpreter lock
 _checked: set[tuple[int, int, int, int, str]] = set()
-"""Device, inode, size, time and digest of files that this process has verified or written."""
+"""Device, inode, size, time and digest of files that this process has verified."""
 
 
 def write_digests(directory: Path, digests: Mapping[str, str]) -> None:
     """Write the list of digests, by file name."""
     found = {"files": dict(sorted(digests.items())), "all": _of_all(digests)}
     (directory / FILE).write_text(json.dumps(found, indent=1), encoding="utf-8")
-
-
-def mark_checked(directory: Path, names: Iterable[str]) -> None:
-    """Take listed files as verified that this process has just written and hashed on the way."""
-    listed = read_digests(directory)
-    _checked.update(_key(directory / name, listed[name]) for name in names)
 
 
 def add_digests(directory: Path, names: Iterable[str]) -> None:

@@ -93,6 +93,17 @@ class Cleaning:
             records = records[(counts != 1)[place]]
         return records
 
+    def add(self, later: Cleaning) -> None:
+        """Count what `later` has dropped from records after these."""
+        firsts = [c._first_repeat for c in (self, later) if c._first_repeat is not None]
+        self._first_repeat = min(firsts, default=None)
+        self._first_short = self._first_short or later._first_short
+        self._dates = self._dates and later._dates
+        self._kind = later._kind
+        for name in ("_repeats", "_rows", "_tied", "_early", "_short", "_users_below"):
+            setattr(self, name, getattr(self, name) + getattr(later, name))
+        self._rows_below += later._rows_below
+
     def _long_enough(self, records: StagedRows) -> StagedRows:
         _, place, counts = np.unique(records["user"], return_inverse=True, return_counts=True)
         lists = np.bincount(place[list_starts(records)], minlength=len(counts))

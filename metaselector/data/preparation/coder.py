@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from metaselector.common.ahead import ahead
 from metaselector.common.errors import DataError
 from metaselector.data.interactions import Interactions, InteractionTable, task_parents
 from metaselector.data.preparation.codes import Codes
-from metaselector.data.preparation.prefetch import ahead
 from metaselector.data.preparation.staging_types import LIST, Lines, staged_type
 
 Columns = Mapping[str, NDArray[Any] | list[NDArray[Any]]]

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from metaselector.common.ahead import each_ahead
 from metaselector.common.errors import DataError
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.encoded.dataset_files import Writer
@@ -29,8 +30,7 @@ from metaselector.data.preparation.negatives import NegativeSampler
 from metaselector.data.preparation.origin import save_origin
 from metaselector.data.preparation.parts import DEFAULT_SETTINGS, Parts, Settings
 from metaselector.data.preparation.plan import EncodingPlan, write_rows
-from metaselector.data.preparation.prefetch import ahead
-from metaselector.data.preparation.staging import Staged, stage, whole_users
+from metaselector.data.preparation.staging import Staged, files_of_users, read_users, stage
 from metaselector.data.preparation.staging_types import StagedRows
 from metaselector.data.preparation.statistics import Statistics
 from metaselector.data.preparation.titles import save_titles
@@ -88,7 +88,7 @@ def encode_to(
     statistics = Statistics.empty(table, staged, train_rows)
     repairs: list[str] = []
     notes: list[str] = []
-    for records in ahead(_cleaned(table, staged, settings, repairs, notes)):
+    for records in _cleaned(table, staged, settings, repairs, notes):
         statistics.add(table, records, parts, settings.history_length)
     table.repairs.extend(repairs)
     table.notes.extend(notes)
@@ -101,7 +101,7 @@ def encode_to(
         writer.append("user_offsets", statistics.user_offsets)
         if statistics.list_offsets is not None:
             writer.append("list_offsets", statistics.list_offsets)
-        groups = ahead(_cleaned(table, staged, settings, [], []))
+        groups = _cleaned(table, staged, settings, [], [])
         write_rows(writer, plan, staged.users, groups, parts)
     if schema is None:
         table.repairs.extend(f"{table.source}: {doubt}" for doubt in plan.doubts(table))
@@ -141,12 +141,20 @@ def _cleaned(
     short: ShortUsers = "drop" if settings.drop_short_users or table.tabular else "refuse"
     if settings.by_date:
         short = "keep"
-    cleaning = Cleaning(table.source, short, settings.min_user_rows, settings.min_user_lists)
-    sampler = NegativeSampler(table.negatives, staged.item_rows) if table.negatives else None
-    for records in whole_users(staged):
+
+    def counting() -> Cleaning:
+        return Cleaning(table.source, short, settings.min_user_rows, settings.min_user_lists)
+
+    def read_and_clean(files: list[Path]) -> tuple[StagedRows, Cleaning]:
+        records, counts = read_users(staged, files), counting()
         if table.lists:
             check_list_times(table.source, records, staged.lines.of)
-        records = cleaning.clean(records)
+        return counts.clean(records), counts
+
+    cleaning = counting()
+    sampler = NegativeSampler(table.negatives, staged.item_rows) if table.negatives else None
+    for records, counts in each_ahead(read_and_clean, files_of_users(staged)):
+        cleaning.add(counts)
         yield sampler.add(records) if sampler else records
     repairs += cleaning.repairs(staged.users, staged.lines)
     notes += [] if table.tabular else cleaning.notes()

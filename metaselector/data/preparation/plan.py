@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from metaselector.data.encoded.dataset_files import Writer
+from metaselector.common.ahead import each_ahead
+from metaselector.data.encoded.dataset_files import ARRAYS, Writer
 from metaselector.data.encoded.history import running_means
 from metaselector.data.encoded.schema import PADDING_ID, Owner, Schema
 from metaselector.data.interactions import Feature, InteractionTable, Ints, task_parents
@@ -204,24 +205,36 @@ def write_rows(
     writer.append("liked_offsets", np.zeros(1, dtype=np.int64))
     names: list[str] = []
     positives = 0
-    for records in groups:
+
+    def encoded(records: StagedRows) -> tuple[StagedRows, NDArray[np.int32], dict[str, Any]]:
         offsets = user_offsets(records)
         codes = records["user"][offsets[:-1]]
-        names += [users[code] for code in codes.tolist()]
         past = Past.of(records, offsets, parts)
+        found = {
+            "task_labels": records["labels"],
+            "timestamps": records["time"],
+            "source_rows": records["row"],
+            "items": records["item"],
+            "cells": beside([column(records) for column in plan.row_columns], len(records)),
+            "user_cells": plan.user_cells[codes],
+            "history_sizes": past.size,
+            "liked": plan.history_ids[past.items],
+            "liked_offsets": past.offsets[1:],
+            "profiles": running_means(past.offsets, plan.profiles[past.items]),
+        }
+        # Copied here, not while the others wait for the file.
+        return records, codes, {
+            name: np.ascontiguousarray(rows, ARRAYS[name]) for name, rows in found.items()
+        }  # fmt: skip
+
+    for records, codes, arrays in each_ahead(encoded, groups):
+        names += [users[code] for code in codes.tolist()]
         for (*_, later), values in zip(plan.numbers, records["numbers"].T, strict=False):
             later.add(values)
-        writer.append("task_labels", records["labels"])
-        writer.append("timestamps", records["time"])
-        writer.append("source_rows", records["row"])
-        writer.append("items", records["item"])
-        writer.append("cells", beside([c(records) for c in plan.row_columns], len(records)))
-        writer.append("user_cells", plan.user_cells[codes])
-        writer.append("history_sizes", past.size)
-        writer.append("liked", plan.history_ids[past.items])
-        writer.append("liked_offsets", positives + past.offsets[1:])
-        writer.append("profiles", running_means(past.offsets, plan.profiles[past.items]))
-        positives += len(past.items)
+        arrays["liked_offsets"] += positives
+        positives += len(arrays["liked"])
+        for name, rows in arrays.items():
+            writer.append(name, rows)
     writer.finish(names)
 
 

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from metaselector.common.ahead import ahead
 from metaselector.common.errors import DataError
 from metaselector.data.interactions import InteractionTable
 from metaselector.data.preparation.coder import Coder, Columns
 from metaselector.data.preparation.lists import together
-from metaselector.data.preparation.prefetch import ahead
 from metaselector.data.preparation.staging_types import Lines, StagedRows
 
 ROWS_AT_ONCE = 2**18
@@ -148,14 +148,25 @@ def whole_users(staged: Staged) -> Iterator[StagedRows]:
 
     A list counts with the position of its first record.
     """
-    waiting: list[StagedRows] = []
+    return (read_users(staged, files) for files in files_of_users(staged))
+
+
+def files_of_users(staged: Staged) -> Iterator[list[Path]]:
+    """Yield the files of each block of :func:`whole_users`."""
+    waiting, size = list[Path](), 0
     for path in _files(staged):
-        waiting.append(np.fromfile(path, staged.dtype))
-        if sum(map(len, waiting)) >= ROWS_AT_ONCE:
-            yield _sorted(waiting, staged.shuffled)
-            waiting = []
+        waiting.append(path)
+        size += path.stat().st_size
+        if size >= ROWS_AT_ONCE * staged.dtype.itemsize:
+            yield waiting
+            waiting, size = [], 0
     if waiting:
-        yield _sorted(waiting, staged.shuffled)
+        yield waiting
+
+
+def read_users(staged: Staged, files: Sequence[Path]) -> StagedRows:
+    """Read and sort one block of :func:`whole_users`."""
+    return _sorted([np.fromfile(path, staged.dtype) for path in files], staged.shuffled)
 
 
 def _files(staged: Staged) -> Iterator[Path]:

@@ -6,15 +6,14 @@ which either accepts it after all or reports the first malformed line.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 from pyarrow import csv
 
+from metaselector.common.ahead import each_ahead
 from metaselector.data.raw.columns import WORDS, Raw, RawBlock
 from metaselector.data.raw.csv_lines import read_slowly, text_header
 from metaselector.data.raw.lines import BYTE_ORDER_MARK, Block, read_blocks
@@ -70,23 +69,7 @@ def text_blocks(
     most = max(_CELLS // len(names), 1)
     blocks = (block.after(1) for block in read_blocks(path, size))
     pieces = (piece for block in blocks if block.data for piece in block.pieces(most))
-    yield from _ahead(parse, pieces)
-
-
-def _ahead(work: Callable[[Block], RawBlock], blocks: Iterable[Block]) -> Iterator[RawBlock]:
-    """Apply `work` to each block concurrently, in order."""
-    pool = ThreadPoolExecutor(_THREADS)
-    try:
-        waiting: deque[Future[RawBlock]] = deque()
-        for block in blocks:
-            waiting.append(pool.submit(work, block))
-            if len(waiting) > _THREADS:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        # Not waited for: what is given up may be collected in one of these threads.
-        pool.shutdown(wait=False, cancel_futures=True)
+    yield from each_ahead(parse, pieces, _THREADS)
 
 
 def _fast(

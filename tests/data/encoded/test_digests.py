@@ -179,24 +179,6 @@ def test_files_are_hashed_once_a_process(
     assert hashed == ["items.npy"]
 
 
-def test_arrays_just_written_are_not_hashed_again(
-    write_world: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = tmp_path / "data"
-    folder.mkdir()
-    encode_to(read_atomic(write_world(tmp_path / "raw"), "ml-100k"), folder)
-    hashed: list[str] = []
-    digest = digests._digest
-    monkeypatch.setattr(digests, "_digest", lambda path: hashed.append(path.suffix) or digest(path))
-    EncodedDataset.load(folder)
-    assert ".npy" not in hashed
-    path = folder / "cells.npy"
-    path.write_bytes(_flipped(path.read_bytes(), -2))
-    os.utime(path, ns=(0, 0))
-    with pytest.raises(DataError, match=r"cells\.npy: damaged"):
-        EncodedDataset.load(folder)
-
-
 def test_the_digest_is_of_what_is_there(prepared: Path) -> None:
     """Listing another array's hash changes the hash of the data set."""
     before = EncodedDataset.load(prepared).sha256

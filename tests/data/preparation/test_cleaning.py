@@ -53,6 +53,21 @@ def test_groups_are_counted_together() -> None:
     ]
 
 
+def test_counts_of_groups_add_up() -> None:
+    groups = [
+        records_of([(0, 1, 7), (0, 1, 8), (0, 2, 9)], first=20),
+        records_of([(1, 1, 7), (1, 1, 7), (1, 1, 8), (2, 1, 7)], first=10),
+        records_of([(3, 1, 7), (3, 1, 7), (3, 1, 8), (4, 1, 7)]),
+    ]
+    together = Cleaning(SOURCE, "drop")
+    added = Cleaning(SOURCE, "drop")
+    for group in groups:
+        apart = Cleaning(SOURCE, "drop")
+        assert (apart.clean(group)["row"] == together.clean(group)["row"]).all()
+        added.add(apart)
+    assert added == together
+
+
 def test_a_user_of_a_single_row_is_named() -> None:
     cleaning = Cleaning(SOURCE, "refuse")
     kept = cleaning.clean(records_of([(0, 1, 1), (0, 1, 2), (1, 1, 3), (2, 1, 4)]))
