@@ -45,7 +45,7 @@ from metaselector.runs.stages.evaluate_seed import (
 )
 from metaselector.runs.stages.rivals import rivals
 from metaselector.runs.stages.side_by_side import SideBySide
-from metaselector.runs.stages.support_curve import help_support_curve, support_curve
+from metaselector.runs.stages.support_curve import help_support_curve, points_of_seed, support_curve
 
 
 def evaluate(run: Run, progress: Progress, side: SideBySide | None = None) -> None:
@@ -62,10 +62,13 @@ def evaluate(run: Run, progress: Progress, side: SideBySide | None = None) -> No
             + install_extra(OPTIONAL[name])
         )
     splits, overall = run.protocol.evaluation_splits, run.protocol.overall
+    points = None
     if side is None:
         seeds = [_evaluate_seeds(run, evaluation_split, progress) for evaluation_split in splits]
     else:
         by_seed = side.of_seeds(_evaluate_splits, "evaluate")
+        # Measured meanwhile, and while tables are written.
+        points = side.of_seeds(points_of_seed, "support curve")
         seeds = [list(of_split) for of_split in zip(*by_seed, strict=True)]
     tables = [_write_split(run, *found, progress) for found in zip(splits, seeds, strict=True)]
     if overall.folder not in [evaluation_split.folder for evaluation_split in splits]:
@@ -79,7 +82,7 @@ def evaluate(run: Run, progress: Progress, side: SideBySide | None = None) -> No
     if len(of_tasks) > 1:
         named = zip(run.dataset.schema.tasks, of_tasks, strict=True)
         _write_csv(run, "tasks", pd.concat([table.assign(task=name) for name, table in named]))
-    curve, differences = support_curve(run, progress, side)
+    curve, differences = support_curve(run, progress, points)
     _write_csv(run, "support_curve", curve)
     _write_csv(run, "support_curve_differences", differences)
     _write_csv(run, "history", _history(run))

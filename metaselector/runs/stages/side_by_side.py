@@ -167,18 +167,24 @@ class SideBySide:
                     advance()
 
     def of_seeds(self, function: OfSeed[Value], description: str) -> Iterator[Value]:
-        """Yield what `function` returns for each seed, in the order of the seeds.
+        """Begin at once, and yield what `function` returns for each seed, in their order.
 
         No more values are in memory than there are processes.
         """
-        seeds = self.run.config.seeds
-        waiting: list[Future[_Done]] = []
-        with self.progress.task(description, len(seeds)) as advance:
-            for i in range(len(seeds)):
-                begun = i + len(waiting)
-                following = seeds[begun : i + self.run.config.jobs]
-                waiting += [self._submit(_of_seed, function, seed) for seed in following]
+        first = self.run.config.seeds[: self.run.config.jobs]
+        begun = [self._submit(_of_seed, function, seed) for seed in first]
+        return self._values(function, description, begun)
+
+    def _values(
+        self, function: OfSeed[Value], description: str, waiting: list[Future[_Done]]
+    ) -> Iterator[Value]:
+        """Yield the values of all seeds, of which the first ones are `waiting`."""
+        left = [*self.run.config.seeds[len(waiting) :]]
+        with self.progress.task(description, len(waiting) + len(left)) as advance:
+            while waiting:
                 found = self._result(waiting.pop(0))
+                if left:
+                    waiting.append(self._submit(_of_seed, function, left.pop(0)))
                 value: Value = found.value
                 self._include({description: (0.0, found.peak)})  # its seconds are counted here
                 advance()

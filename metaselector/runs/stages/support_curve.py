@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +16,6 @@ from metaselector.evaluate.support_curve import MODELS, NOT_ADAPTED, SIZES, Supp
 from metaselector.meta.adapted import AdaptedModel, WindowPredictions
 from metaselector.meta.variants import Variant
 from metaselector.runs.run import Run
-from metaselector.runs.stages.side_by_side import SideBySide
 
 MOST_USERS = 10_000
 """Users of *test*, drawn at random, who are measured, if there are more: each of several models
@@ -26,12 +25,17 @@ Point = tuple[int, str, int, Ints, Floats, Floats, Floats]
 
 
 def support_curve(
-    run: Run, progress: Progress, side: SideBySide | None = None
+    run: Run, progress: Progress, points: Iterable[list[Point]] | None = None
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Measure all seeds of a trained run on *test*, if given in the processes of `side`.
+    """Measure all seeds of a trained run on *test*.
 
     With several tasks, logloss is the weighted sum over a row's observed tasks; AUC and GAUC are of
     the first task.
+
+    Args:
+        run: a trained run.
+        progress: where to report progress.
+        points: :func:`points_of_seed` of all seeds, if other processes compute them.
 
     Returns:
         Metrics (:data:`metaselector.evaluate.support_curve.COLUMNS`) and differences
@@ -41,17 +45,17 @@ def support_curve(
         CheckpointError: the run was not trained with its settings.
     """
     curve = SupportCurve(run.dataset.num_users)
-    if side is not None:
-        for points in side.of_seeds(_points, "support curve"):
-            for point in points:
-                curve.add(*point)
-    else:
-        with progress.task("support curve", len(run.config.seeds)) as advance:
-            for seed in run.config.seeds:
-                for point in _points(run, seed):
-                    curve.add(*point)
-                advance()
+    for of_seed in _here(run, progress) if points is None else points:
+        for point in of_seed:
+            curve.add(*point)
     return curve.table(), curve.differences(run.config.evaluate.resamples, progress)
+
+
+def _here(run: Run, progress: Progress) -> Iterator[list[Point]]:
+    with progress.task("support curve", len(run.config.seeds)) as advance:
+        for seed in run.config.seeds:
+            yield points_of_seed(run, seed)
+            advance()
 
 
 def help_support_curve(run: Run) -> None:
@@ -66,7 +70,7 @@ def not_adapted(joint: AdaptedModel) -> AdaptedModel:
     return replace(joint, adaptation=replace(joint.adaptation.with_steps(0), residuals=None))
 
 
-def _points(run: Run, seed: int) -> list[Point]:
+def points_of_seed(run: Run, seed: int) -> list[Point]:
     """What a seed adds to the curve."""
     dataset = run.dataset
     return [
