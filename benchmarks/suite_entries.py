@@ -29,6 +29,13 @@ class Entry(NamedTuple):
         return f"{self.dataset}-{self.protocol}"
 
 
+TITLES = {
+    "movielens-100k": "MovieLens-100K",
+    "movietweetings": "MovieTweetings",
+    "amazon-musical-instruments": "Amazon Musical Instruments",
+}
+"""What pages call a data set; others have their own name, or that of a copy."""
+
 _ML1M, _TWEETS = "ml-1m-reconstructed.zip", "movietweetings-142k.zip"
 _TRIVAGO, _MUSIC = "trivago-val-100k.parquet", "reviews_Musical_Instruments_5.json.gz"
 

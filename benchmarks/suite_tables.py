@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from benchmarks.data_facts import FACTS_FILE
-from benchmarks.suite_entries import ENTRIES
+from benchmarks.suite_entries import ENTRIES, TITLES
 from metaselector.evaluate.comparisons import TARGET
 from metaselector.evaluate.results import REQUIRED
 from metaselector.report.groups import in_groups
@@ -95,7 +95,7 @@ def _tables_of(folder: Path) -> Iterator[Table]:
         results = read_table(path, REQUIRED)
         differences = read_table(path.with_name("differences.csv"), COMPARED)
         dataset = only_value(results, "dataset", path)
-        title, limits = read_origin(folder / "environment.json", dataset)
+        title, limits = read_origin(folder / "environment.json", TITLES.get(dataset, dataset))
         split = only_value(results, "protocol", path)
         below = path.relative_to(folder).parts
         task = next((part[len(_TASK) :] for part in below if part.startswith(_TASK)), None)

@@ -46,7 +46,7 @@ def leads(tmp_path: Path) -> list[Lead]:
 def test_choices_at_an_end_are_told(leads: list[Lead]) -> None:
     ranks = {"Known users, own order": mean_ranks([lead.table for lead in leads[:2]], draws=20)}
     text = page(leads, [], ranks, "made")
-    assert "| movietweetings | warm | user-finetuned | steps 50 | 2 |" in text
+    assert "| MovieTweetings | warm | user-finetuned | steps 50 | 2 |" in text
     assert text.count("| user-finetuned | s") == 1
     assert "choices end" not in page(leads[:1], [], ranks, "made")
 
@@ -54,9 +54,9 @@ def test_choices_at_an_end_are_told(leads: list[Lead]) -> None:
 def test_the_claim_counts_and_names_data_sets(leads: list[Lead]) -> None:
     text = claim(sections(leads)["Known users, own order"])
     assert text.startswith("On 1 of 2 data sets, joint MetaSelector has a lower logloss than every")
-    assert "after Holm's correction (movielens-100k)." in text
+    assert "after Holm's correction (MovieLens-100K)." in text
     assert (
-        "Not on movietweetings (user-finetuned-residuals -0.0200 [-0.0210, -0.0190], p = 0.300, "
+        "Not on MovieTweetings (user-finetuned-residuals -0.0200 [-0.0210, -0.0190], p = 0.300, "
         "and 1 more row)." in text
     )
     assert "lower than that of `user-finetuned` on 2 of 2, significantly on 2." in text
@@ -66,7 +66,7 @@ def test_the_claim_counts_and_names_data_sets(leads: list[Lead]) -> None:
 def test_tables_of_one_data_set_are_not_called_data_sets(leads: list[Lead]) -> None:
     text = claim(sections(leads)["New users, n rows"])
     assert text.startswith("On 2 of 2 tables of 1 data set, ")
-    assert "(movielens-100k, 5 rows, movielens-100k, 10 rows)" in text
+    assert "(MovieLens-100K, 5 rows, MovieLens-100K, 10 rows)" in text
 
 
 def test_worse_ranking_is_told(tmp_path: Path) -> None:
@@ -74,15 +74,15 @@ def test_worse_ranking_is_told(tmp_path: Path) -> None:
     ((table,), _) = read_tables(tmp_path, ("one",))
     text = claim([lead_of(table)])
     assert text.startswith("On 0 of 1 data set, ")
-    assert "Not on movielens-100k (uniform +0.0100" in text
-    assert "significantly lower than that of some row on movielens-100k (uniform -0.0100" in text
+    assert "Not on MovieLens-100K (uniform +0.0100" in text
+    assert "significantly lower than that of some row on MovieLens-100K (uniform -0.0100" in text
 
 
 def test_what_was_not_tested_is_not_called_a_failure(tmp_path: Path) -> None:
     write_entry(tmp_path / "one", p=dict.fromkeys(LOSSES, math.nan))
     ((table,), _) = read_tables(tmp_path, ("one",))
     text = claim([lead_of(table)])
-    assert "Not tested, for lack of resamples: movielens-100k." in text
+    assert "Not tested, for lack of resamples: MovieLens-100K." in text
     assert "Not on" not in text
 
 
@@ -97,13 +97,13 @@ def test_the_page_has_all_parts(leads: list[Lead]) -> None:
     assert "| metaselector | **0.5200** |" not in text  # a sibling is lower
     assert "| metaselector-untrained | **0.5100** | **0.5100** |" in text
     assert "| oracle-user | 0.4000 | 0.4000 |" in text
-    assert "| movietweetings | warm | no: 2 not beaten |" in text
-    assert "| movielens-100k | cold-10 | yes |" in text
+    assert "| MovieTweetings | warm | no: 2 not beaten |" in text
+    assert "| MovieLens-100K | cold-10 | yes |" in text
     assert "![Mean ranks of all rows, a panel per protocol](ranks.png)" in text
     assert "| metaselector | 2.0 [2.0, 2.0] |" in text
     known_facts = "+0.0200 | +0.0600 | +0.0800 | 40 | 0.400 | 0.200 | 0.100 |"
-    assert f"| movielens-100k | warm | {known_facts}" in text
-    assert "| movietweetings | warm | +0.0200 | +0.0600 | +0.0800 |  |  |  |  |" in text
+    assert f"| MovieLens-100K | warm | {known_facts}" in text
+    assert "| MovieTweetings | warm | +0.0200 | +0.0600 | +0.0800 |  |  |  |  |" in text
     assert "| one | 2 | 42 | 100 | 0 | 7 | 500 | 5 of 5 |" in text
 
 
@@ -122,7 +122,7 @@ def test_limits_of_copies_are_told(tmp_path: Path) -> None:
 def test_the_short_form_is_of_known_users(leads: list[Lead]) -> None:
     lines = readme_table([lead.table for lead in leads], leads).splitlines()
     assert lines == [
-        "| logloss | movielens-100k | movietweetings |",
+        "| logloss | MovieLens-100K | MovieTweetings |",
         "| --- | ---: | ---: |",
         "| best base model | 0.5800 | 0.5800 |",
         "| uniform | 0.5700 | 0.5700 |",

@@ -47,7 +47,7 @@ def test_files_of_one_table_are_written_and_the_readme_renewed(
     assert set(pd.read_csv(folder / "summary.csv")["protocol"]) == {"warm"}
     assert "not made yet: movielens-100k-global, " in (folder / "summary.md").read_text()
     text = readme.read_text(encoding="utf-8")
-    assert text.startswith(f"before\n{BEGIN}\n\n| logloss | movielens-100k |\n")
+    assert text.startswith(f"before\n{BEGIN}\n\n| logloss | MovieLens-100K |\n")
     assert text.endswith(f"|\n\n{END}\nafter\n")
     assert "old" not in text
     assert str(folder / "ranks.png") in capsys.readouterr().out
