@@ -4,8 +4,12 @@
 
 Both read the synthetic log of clicks, from CSV and from Parquet, give each word a code in order of
 first occurrence, sort the rows by user, time and position in the file on disk, and pass over them
-once. Their rows are compared. Each runs in a process of its own, with one thread, DuckDB with 1 GB
-of memory. Seconds of the processor are meaningful on a busy machine too.
+once. In a second step both also drop repeated rows and users with a single row, and count over each
+user's first 80 % of rows how often each word occurs. Ours then counts more: parts of the time,
+items in histories, and spreads of numbers. Rows and counts are compared.
+
+Each runs in a process of its own, with one thread, DuckDB with 1 GB of memory. Seconds of the
+processor are meaningful on a busy machine too.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from time import perf_counter, process_time
 from typing import Annotated, Any
@@ -32,24 +37,50 @@ from benchmarks.command import new_app, print_table, run
 from benchmarks.prepare_speed import working_folder
 from benchmarks.synthetic_log import CARDINALITIES, FORMATS, write_log
 from metaselector.data.own.own_log import read_log
+from metaselector.data.preparation.cleaning import Cleaning
+from metaselector.data.preparation.parts import HISTORY_LENGTH, Parts
 from metaselector.data.preparation.staging import stage, whole_users
+from metaselector.data.preparation.statistics import Statistics
+from metaselector.data.splitting.windows import DEFAULT_WINDOWS
 
 WAYS = ("ours", "duckdb")
+STEPS = ("sorted", "counted")
 WORDS = ("user_id", "item_id", *CARDINALITIES, "tags")
 NUMBERS = ("price", "dwell", "bids")
 ROWS_AT_ONCE = 2**18
 
 app = new_app()
 Rows = NDArray[Any]
-"""The coded words of rows and their position in the file, int64 ``[n, words + 1]``."""
+"""The coded words of rows and their position in the file, int64 ``[n, words + 1]``; or each word's
+column, code and count, and zeros."""
 
 
-def ours(folder: Path, format_: str, scratch: Path) -> Iterator[Rows]:
-    """Yield the sorted rows block by block, as :mod:`metaselector.data.preparation` makes them."""
-    staged = stage(read_log(folder / format_ / "log.yaml"), scratch, 1.0)
+def ours(folder: Path, format_: str, scratch: Path, step: str) -> Iterator[Rows]:
+    """Yield the sorted rows block by block, as :mod:`metaselector.data.preparation` makes them.
+
+    After the step *counted*, the counts of words follow.
+    """
+    table = read_log(folder / format_ / "log.yaml")
+    staged = stage(table, scratch, 1.0)
+    cleaning = Cleaning(table.source, "drop")
+    statistics = Statistics.empty(table, staged, len(staged))
+    parts = Parts.of(DEFAULT_WINDOWS, staged.users, None)
     for records in whole_users(staged):
+        if step == "counted":
+            records = cleaning.clean(records)
+            statistics.add(table, records, parts, HISTORY_LENGTH)
         ids = [records[name][:, None] for name in ("user", "item")]
         yield np.concatenate([*ids, records["words"], records["row"][:, None]], axis=1)
+    if step == "counted":
+        for column, counts in enumerate([statistics.users, statistics.items, *statistics.words]):
+            codes = np.flatnonzero(counts)
+            yield _counts(column, codes, counts[codes])
+
+
+def _counts(column: int, codes: NDArray[np.int64], counts: NDArray[np.int64]) -> Rows:
+    rows = np.zeros((len(codes), len(WORDS) + 1), dtype=np.int64)
+    rows[:, 0], rows[:, 1], rows[:, 2] = column, codes, counts
+    return rows
 
 
 def statements(source: str) -> Iterator[str]:
@@ -76,8 +107,22 @@ def statements(source: str) -> Iterator[str]:
     )
 
 
-def in_duckdb(folder: Path, format_: str, scratch: Path) -> Iterator[Rows]:
-    """Yield the same rows, made by :func:`statements`."""
+def cleaning_statements() -> Iterator[str]:
+    """The SQL that leaves the cleaned rows in the table ``cleaned``, with their place."""
+    of_user = "PARTITION BY user_id"
+    yield (
+        f"CREATE TABLE once AS SELECT * FROM staged QUALIFY row_number() OVER "
+        f"({of_user}, item_id, time ORDER BY row) = 1"
+    )
+    yield (
+        f"CREATE TABLE cleaned AS SELECT *, row_number() OVER ({of_user} ORDER BY time, row) "
+        f"<= count(*) OVER ({of_user}) * 80 // 100 AS train FROM once "
+        f"QUALIFY count(*) OVER ({of_user}) > 1"
+    )
+
+
+def in_duckdb(folder: Path, format_: str, scratch: Path, step: str) -> Iterator[Rows]:
+    """Yield the same rows and counts, made by SQL."""
     path = folder / format_ / f"log.{format_}"
     names = ("user_id", "item_id", "timestamp", "clicked", *CARDINALITIES, *NUMBERS, "tags")
     types = ", ".join(f"'{name}': 'VARCHAR'" for name in names)
@@ -88,9 +133,20 @@ def in_duckdb(folder: Path, format_: str, scratch: Path) -> Iterator[Rows]:
     with duckdb.connect(str(scratch / "staged.duckdb"), config=settings) as connection:
         for statement in statements(source):
             connection.execute(statement)
-        result = connection.sql(f"SELECT {', '.join(WORDS)}, row FROM staged")
+        table, order = "staged", ""
+        if step == "counted":
+            for statement in cleaning_statements():
+                connection.execute(statement)
+            table, order = "cleaned", "ORDER BY user_id, time, row"
+        result = connection.sql(f"SELECT {', '.join(WORDS)}, row FROM {table} {order}")
         for batch in result.to_arrow_reader(ROWS_AT_ONCE):
             yield np.stack([_numbers(column) for column in batch.columns], axis=1)
+        for column, word in enumerate(WORDS if step == "counted" else ()):
+            found = connection.sql(
+                f"SELECT {word}, count(*) FROM cleaned WHERE train AND {word} >= 0 "
+                f"GROUP BY {word} ORDER BY {word}"
+            ).to_arrow_table()
+            yield _counts(column, *(_numbers(each) for each in found.columns))
 
 
 def _numbers(column: pa.Array) -> NDArray[np.int64]:
@@ -110,11 +166,11 @@ def checksum(blocks: Iterator[Rows]) -> tuple[int, int]:
 
 
 @app.command("once")
-def once(folder: Path, way: str, format_: str) -> None:
+def once(folder: Path, way: str, format_: str, step: str) -> None:
     """Run one way on one format, and print what it took as JSON."""
     started, busy = perf_counter(), process_time()
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        made = (ours if way == "ours" else in_duckdb)(folder, format_, Path(scratch))
+        made = (ours if way == "ours" else in_duckdb)(folder, format_, Path(scratch), step)
         rows, total = checksum(made)
     found = {
         "rows": rows,
@@ -140,24 +196,24 @@ def compare(
         if not log.exists():
             write_log(log, rows)
         found: dict[str, dict[str, Any]] = {}
-        for format_ in FORMATS:
+        for step, format_ in product(STEPS, FORMATS):
             for way in WAYS:
                 command = [sys.executable, "-m", "benchmarks.staging_speed", "once"]
                 done = subprocess.run(
-                    [*command, str(log), way, format_],
+                    [*command, str(log), way, format_, step],
                     stdout=subprocess.PIPE,
                     check=True,
                     env={**os.environ, "OMP_NUM_THREADS": "1"},
                 )
-                found[f"{way}_{format_}"] = json.loads(done.stdout)
-            results = [found[f"{way}_{format_}"] for way in WAYS]
+                found[f"{way}_{format_}_{step}"] = json.loads(done.stdout)
+            results = [found[f"{way}_{format_}_{step}"] for way in WAYS]
             if len({(each["rows"], each["checksum"]) for each in results}) > 1:
                 raise RuntimeError(f"the rows of the two ways differ: {results}")
     where = {"machine": measure.machine(), "versions": measure.versions("duckdb", "pyarrow")}
     measure.save(output, {"log_rows": rows, **found, **where})
     keys = ("cpu_seconds", "seconds", "peak_mb")
     cells = {name: [f"{each[key]:,.1f}" for key in keys] for name, each in found.items()}
-    print_table("way and format", ["CPU seconds", "seconds", "peak MB"], cells, "staging")
+    print_table("way, format and step", ["CPU seconds", "seconds", "peak MB"], cells, "staging")
 
 
 if __name__ == "__main__":
