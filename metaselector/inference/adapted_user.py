@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from metaselector.common.errors import DataError, UserError
 from metaselector.data.preparation.given_labels import warn_labels
-from metaselector.data.preparation.given_rows import RawRows, interactions_of
+from metaselector.data.preparation.given_rows import interactions_of
+from metaselector.data.preparation.raw_rows import RawRows
 from metaselector.data.preparation.unknown import find_unknown, warn_unknown
 from metaselector.data.raw.columns import checked, keys
 from metaselector.inference.scoring import both_classes, score_of

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from metaselector.data.preparation.codes import occurring
 from metaselector.data.preparation.given_labels import warn_labels
-from metaselector.data.preparation.given_rows import RawRows, interactions_of
+from metaselector.data.preparation.given_rows import interactions_of
+from metaselector.data.preparation.raw_rows import RawRows
 from metaselector.data.preparation.unknown import find_unknown, warn_apart, warn_unknown
 from metaselector.data.raw.columns import checked, keys
 from metaselector.inference.adapted_user import (

@@ -15,7 +15,8 @@ import pandas as pd
 from metaselector.common.errors import UserError
 from metaselector.data.interactions import Floats
 from metaselector.data.preparation.given_labels import flipped, positives_of
-from metaselector.data.preparation.given_rows import RawRows, interactions_of
+from metaselector.data.preparation.given_rows import interactions_of
+from metaselector.data.preparation.raw_rows import RawRows
 from metaselector.inference.adapted_user import AdaptedUser
 from metaselector.inference.trained import TrainedModel
 

@@ -13,7 +13,8 @@ from metaselector.common.errors import DataError
 from metaselector.data.interactions import Interactions, Ints
 from metaselector.data.preparation.codes import Codes, Tally
 from metaselector.data.preparation.fitted_encoder import FittedEncoder
-from metaselector.data.preparation.given_rows import RawRows, interactions_of
+from metaselector.data.preparation.given_rows import interactions_of
+from metaselector.data.preparation.raw_rows import RawRows
 from metaselector.data.raw.columns import RawBlock
 from metaselector.data.raw.spill import chosen
 

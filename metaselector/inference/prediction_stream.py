@@ -21,9 +21,10 @@ from metaselector.common.errors import CandidateWarning, UserError
 from metaselector.data.interactions import Ints
 from metaselector.data.preparation.given_file import given_file
 from metaselector.data.preparation.given_labels import warn_labels
-from metaselector.data.preparation.given_rows import RawRows, interactions_of
+from metaselector.data.preparation.given_rows import interactions_of
 from metaselector.data.preparation.late_support import LateSupport
 from metaselector.data.preparation.newcomers import check_user_features, with_new_items
+from metaselector.data.preparation.raw_rows import RawRows
 from metaselector.data.preparation.unknown import (
     Unknown,
     find_unknown,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from metaselector.common.errors import ConfigError, nearest
 from metaselector.data.preparation.given_labels import positives_of
-from metaselector.data.preparation.given_rows import RawRows
+from metaselector.data.preparation.raw_rows import RawRows
 from metaselector.data.raw.columns import checked, keys
 from metaselector.evaluate.metrics import METRICS
 from metaselector.inference.trained import TrainedModel

@@ -22,9 +22,9 @@ from metaselector.common.errors import (
 from metaselector.config import Config, load_config
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.preparation.fitted_encoder import FittedEncoder
-from metaselector.data.preparation.given_rows import RawRows
 from metaselector.data.preparation.late_support import LateSupport, late_support
 from metaselector.data.preparation.new_rows import NewRows, encode_rows
+from metaselector.data.preparation.raw_rows import RawRows
 from metaselector.evaluate.row_features import row_table
 from metaselector.inference.saved_model import SETTINGS, STATE, SavedModel, load_model, save_model
 from metaselector.meta.adapt.adaptation import Adaptation

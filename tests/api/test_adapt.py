@@ -16,7 +16,7 @@ from metaselector.common.errors import (
     DataError,
     UnknownWarning,
 )
-from metaselector.data.preparation.given_rows import RawRows
+from metaselector.data.preparation.raw_rows import RawRows
 from metaselector.data.splitting.episodes import window_episodes
 from metaselector.inference.adapted_user import AdaptedUser
 from metaselector.meta.adapt.adaptation import HALF_LIFE, PRIOR_ROWS, TIME_DECAY

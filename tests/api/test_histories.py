@@ -12,7 +12,7 @@ import pytest
 from torch import Tensor
 
 from metaselector import MetaSelector
-from metaselector.data.preparation.given_rows import RawRows
+from metaselector.data.preparation.raw_rows import RawRows
 from metaselector.data.splitting.episodes import window_episodes
 from metaselector.inference.trained import TrainedModel
 

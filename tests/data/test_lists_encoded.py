@@ -15,9 +15,9 @@ from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.own.own_log import read_log
 from metaselector.data.preparation.encode import encode, encode_to
 from metaselector.data.preparation.fitted_encoder import FittedEncoder
-from metaselector.data.preparation.given_rows import RawRows
 from metaselector.data.preparation.new_rows import encode_rows
 from metaselector.data.preparation.parts import Settings
+from metaselector.data.preparation.raw_rows import RawRows
 from metaselector.data.splitting.episodes import load_episodes, window_episodes
 from metaselector.data.splitting.windows import Windows
 

@@ -12,7 +12,7 @@ import pytest
 from metaselector.common.errors import DataError
 from metaselector.config import load_config
 from metaselector.data.preparation.fitted_encoder import FittedEncoder
-from metaselector.data.preparation.given_rows import RawRows
+from metaselector.data.preparation.raw_rows import RawRows
 from metaselector.inference.popular import popular_items
 from metaselector.runs.run import Run
 from metaselector.runs.stages.prepare import prepare_run

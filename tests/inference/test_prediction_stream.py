@@ -17,7 +17,7 @@ import pytest
 
 from metaselector.common.errors import CandidateWarning, DataError, UnknownWarning, UserError
 from metaselector.data.preparation.fitted_encoder import FittedEncoder
-from metaselector.data.preparation.given_rows import RawRows
+from metaselector.data.preparation.raw_rows import RawRows
 from metaselector.data.raw import file
 from metaselector.data.raw.spill import SpilledBlocks
 from metaselector.inference import prediction_stream

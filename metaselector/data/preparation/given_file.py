@@ -8,7 +8,7 @@ from pathlib import Path
 
 from metaselector.common.errors import DataError
 from metaselector.data.preparation.fitted_encoder import FittedEncoder
-from metaselector.data.preparation.given_rows import RawRows
+from metaselector.data.preparation.raw_rows import RawRows
 from metaselector.data.raw.columns import RawBlock
 from metaselector.data.raw.file import RawFile
 from metaselector.data.raw.lines import read_blocks

@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from metaselector.common.errors import LabelWarning
 from metaselector.data.interactions import Task
 from metaselector.data.preparation.fitted_encoder import FittedEncoder
+from metaselector.data.preparation.raw_rows import RawRows
 from metaselector.data.raw.columns import (
     BadValue,
     RawBlock,
@@ -26,9 +26,6 @@ from metaselector.data.raw.columns import (
     observed,
     refuse,
 )
-
-if TYPE_CHECKING:  # which reads labels itself
-    from metaselector.data.preparation.given_rows import RawRows
 
 
 def labels_of(encoder: FittedEncoder, block: RawBlock) -> NDArray[np.float64]:

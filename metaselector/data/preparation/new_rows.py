@@ -18,9 +18,10 @@ from metaselector.data.encoded.dataset_files import Writer
 from metaselector.data.interactions import Interactions, Ints
 from metaselector.data.preparation.cleaning import repeats
 from metaselector.data.preparation.fitted_encoder import FittedEncoder
-from metaselector.data.preparation.given_rows import RawRows, described, interactions_of
+from metaselector.data.preparation.given_rows import described, interactions_of
 from metaselector.data.preparation.parts import Parts, Settings
 from metaselector.data.preparation.plan import EncodingPlan, write_rows
+from metaselector.data.preparation.raw_rows import RawRows
 from metaselector.data.preparation.staging import Staged, stage, whole_users
 from metaselector.data.preparation.staging_types import StagedRows
 from metaselector.data.preparation.statistics import Statistics, user_offsets

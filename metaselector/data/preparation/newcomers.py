@@ -10,7 +10,8 @@ import pandas as pd
 from metaselector.data.own.log_columns import Noticed, converted
 from metaselector.data.preparation.codes import occurring
 from metaselector.data.preparation.fitted_encoder import FittedEncoder
-from metaselector.data.preparation.given_rows import RawRows, described
+from metaselector.data.preparation.given_rows import described
+from metaselector.data.preparation.raw_rows import RawRows
 from metaselector.data.raw.columns import checked, keys
 
 

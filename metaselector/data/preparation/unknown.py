@@ -16,7 +16,7 @@ from metaselector.common.errors import DataError, UnknownWarning
 from metaselector.data.interactions import Feature
 from metaselector.data.preparation.codes import occurring
 from metaselector.data.preparation.fitted_encoder import FittedEncoder
-from metaselector.data.preparation.given_rows import RawRows
+from metaselector.data.preparation.raw_rows import RawRows
 from metaselector.data.raw.columns import RawBlock, checked, keys, words
 from metaselector.data.raw.values import shown
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from metaselector.data.interactions import Ints
 from metaselector.data.preparation.fitted_encoder import FittedEncoder
-from metaselector.data.preparation.given_rows import RawRows
+from metaselector.data.preparation.raw_rows import RawRows
 from metaselector.data.preparation.unknown import SHOWN, FirstFew, Unknown
 from metaselector.data.raw.columns import checked, keys
 from metaselector.data.raw.engine import engine

@@ -16,7 +16,8 @@ from metaselector.data.encoded.schema import Schema
 from metaselector.data.interactions import Feature, InteractionTable, nothing_known
 from metaselector.data.preparation.fitted_encoder import FittedEncoder
 from metaselector.data.preparation.given_file import given_file
-from metaselector.data.preparation.given_rows import RawRows, interactions_of
+from metaselector.data.preparation.given_rows import interactions_of
+from metaselector.data.preparation.raw_rows import RawRows
 
 HEADER = "at,who,what,stars,price\n"
 ROWS = ["9,ann,i1,5,2.5", '10,"b ""b"", c",i2,1,', "11,ann,007,4,1e3"]

@@ -14,7 +14,7 @@ from metaselector.data.encoded.schema import Schema
 from metaselector.data.interactions import InteractionTable, Task, nothing_known
 from metaselector.data.preparation.fitted_encoder import FittedEncoder
 from metaselector.data.preparation.given_labels import labels_of, warn_labels
-from metaselector.data.preparation.given_rows import RawRows
+from metaselector.data.preparation.raw_rows import RawRows
 
 HISTORY = Path("history")
 TASKS = (

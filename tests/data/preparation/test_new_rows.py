@@ -23,8 +23,8 @@ from metaselector.data.interactions import (
 )
 from metaselector.data.preparation.encode import encode_to
 from metaselector.data.preparation.fitted_encoder import FittedEncoder
-from metaselector.data.preparation.given_rows import RawRows
 from metaselector.data.preparation.new_rows import NewRows, encode_rows
+from metaselector.data.preparation.raw_rows import RawRows
 from metaselector.data.splitting.hours import hours_of
 
 HISTORY, CANDIDATES = Path("history"), Path("candidates")

@@ -12,9 +12,9 @@ from metaselector.common.errors import DataError
 from metaselector.data.interactions import Feature, InteractionTable, nothing_known
 from metaselector.data.preparation.encode import encode_to
 from metaselector.data.preparation.fitted_encoder import FittedEncoder
-from metaselector.data.preparation.given_rows import RawRows
 from metaselector.data.preparation.new_rows import encode_rows
 from metaselector.data.preparation.newcomers import check_user_features, with_new_items
+from metaselector.data.preparation.raw_rows import RawRows
 from metaselector.data.registry import read
 
 SCHEMA = """

@@ -12,8 +12,8 @@ import pytest
 from metaselector.common.errors import DataError, UnknownWarning
 from metaselector.data.preparation.encode import encode_to
 from metaselector.data.preparation.fitted_encoder import FittedEncoder
-from metaselector.data.preparation.given_rows import RawRows
 from metaselector.data.preparation.parts import Settings
+from metaselector.data.preparation.raw_rows import RawRows
 from metaselector.data.preparation.unknown import (
     find_unknown,
     warn_apart,

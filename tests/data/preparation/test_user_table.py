@@ -13,7 +13,7 @@ import pytest
 
 from metaselector.common.errors import DataError
 from metaselector.data.preparation import user_table
-from metaselector.data.preparation.given_rows import RawRows
+from metaselector.data.preparation.raw_rows import RawRows
 from metaselector.data.preparation.user_table import UserTable
 from metaselector.data.raw.columns import RawBlock
 

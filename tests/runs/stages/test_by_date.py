@@ -11,7 +11,7 @@ import pytest
 from metaselector.common.errors import CheckpointError, ConfigError, UserError
 from metaselector.common.progress import Silent
 from metaselector.config import change_config, load_config
-from metaselector.data.preparation.given_rows import RawRows
+from metaselector.data.preparation.raw_rows import RawRows
 from metaselector.data.splitting.episodes import EpisodeRows
 from metaselector.data.splitting.protocol import EvaluationSplit
 from metaselector.evaluate.combiners import COMBINERS, OPTIONAL, PerUser, Predictions
