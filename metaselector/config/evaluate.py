@@ -15,6 +15,12 @@ class EvaluateConfig(Section):
     resamples: int = Field(
         10_000, ge=1, description="bootstrap resamples of users for intervals and p-values"
     )
+    max_users: int | None = Field(
+        None,
+        ge=1,
+        description="most users of valid, and of test, on whom selectors are validated and all "
+        "rows are measured, drawn at random; null: all",
+    )
     metrics: tuple[str, ...] = Field(
         (),
         description="additional metrics, plug-ins or path/to/file.py:function; each is a column "

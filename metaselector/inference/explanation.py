@@ -59,7 +59,11 @@ def explain_user(run: Run, user: str, seed: int | None = None) -> Explanation:
     found = run.protocol.overall.test
     place = np.flatnonzero(found.users == dataset.user_names.index(user))[-1:]
     if not len(place):
-        raise UserError(f"{run.directory}: user '{user}' has no rows in the test; choose another")
+        drawn = run.config.evaluate.max_users is not None
+        reason = ", or was not drawn (evaluate.max_users)" if drawn else ""
+        raise UserError(
+            f"{run.directory}: user '{user}' has no rows in the test{reason}; choose another"
+        )
     episode = found.some(place)
     support = episode.support[0][episode.support[0] >= 0]
     batch = load_episodes(dataset, episode).to(run.config.device)

@@ -121,18 +121,23 @@ def read_command(path: Path) -> str:
 
 
 def read_origin(path: Path, dataset: str) -> tuple[str, list[str]]:
-    """The title of the data set, and notes on its copy, from ``environment.json``.
+    """The title of the data set, and notes on it, from ``environment.json``.
 
-    Official copies have the title `dataset` and no notes.
+    Official copies, of which all users are measured, have the title `dataset` and no notes.
 
     Raises:
         DataError: the file is missing or damaged.
     """
     try:
         made_with = read_json(path)
-        limit = made_with.get("data_limit")
-        return str(made_with.get("data_title", dataset)), [] if limit is None else [str(limit)]
-    except (OSError, ValueError, AttributeError) as error:
+        notes = [str(made_with["data_limit"])] if made_with.get("data_limit") is not None else []
+        if (most := made_with.get("max_users")) is not None:
+            notes.append(
+                f"Of valid, and of test, at most {int(most):,} users, drawn at random "
+                "(evaluate.max_users)."
+            )
+        return str(made_with.get("data_title", dataset)), notes
+    except (OSError, ValueError, TypeError, AttributeError) as error:
         raise DataError(path, f"cannot be read; {EVALUATE_AGAIN}") from error
 
 

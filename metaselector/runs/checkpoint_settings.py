@@ -47,6 +47,8 @@ class CheckpointSettings:
             config = self._learned(variant, of_variant)
             if variant == "user-finetuned-residuals":
                 config["adapt"] |= _tuned_on(adapt)
+        if self.config.evaluate.max_users is not None:  # of valid, too
+            config |= {"evaluate": {"max_users": self.config.evaluate.max_users}}
         shared = self._shared(seed, tuple(self.config.base_models), ("early", "train"))
         return shared | config | {"variant": variant}
 

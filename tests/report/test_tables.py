@@ -98,6 +98,19 @@ def test_a_copy_is_named_in_title_and_caption(tmp_path: Path) -> None:
     assert set(pd.read_csv(tmp_path / "results.csv")["dataset"]) == {"tiny"}
 
 
+def test_users_that_were_drawn_are_told(tmp_path: Path) -> None:
+    path = write_run(tmp_path, [0]) / "environment.json"
+    made_with = json.loads(path.read_text()) | {"max_users": 20_000}
+    path.write_text(json.dumps(made_with), encoding="utf-8")
+    write_tables(tmp_path)
+    text = (tmp_path / "summary.md").read_text(encoding="utf-8")
+    note = "Of valid, and of test, at most 20,000 users, drawn at random (evaluate.max_users)."
+    assert f"{note}\nSeed 0;" in text
+    path.write_text(json.dumps(made_with | {"max_users": "many"}), encoding="utf-8")
+    with pytest.raises(DataError, match=r"environment\.json: cannot be read"):
+        write_tables(tmp_path)
+
+
 def test_markdown_over_seeds_without_differences(tmp_path: Path) -> None:
     write_tables(write_run(tmp_path, [0, 2], differences=False))
     text = (tmp_path / "summary.md").read_text(encoding="utf-8")

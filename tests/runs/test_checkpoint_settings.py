@@ -33,6 +33,16 @@ def test_users_to_tune_the_rival_on_are_recorded_if_others_than_ever() -> None:
     assert settings.learned("user-finetuned-residuals", 0)["adapt"]["finetune_users"] == 7
 
 
+def test_users_to_validate_on_are_recorded_if_limited() -> None:
+    for variant in ("user-finetuned", "sample-selector", "metaselector"):
+        found = []
+        for overrides in ([], ["evaluate.max_users=9"]):
+            settings = CheckpointSettings(load_config(overrides=overrides), "", None)
+            found.append(settings.learned(variant, 0))  # type: ignore[arg-type]
+        assert found[1] == found[0] | {"evaluate": {"max_users": 9}}
+    assert recorded("evaluate.max_users=9") == recorded()
+
+
 def test_without_dates_the_split_is_recorded_as_ever() -> None:
     """So that checkpoints of earlier versions match."""
     made = recorded()

@@ -13,6 +13,7 @@ from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.interactions import Ints
 from metaselector.data.splitting.blocks import block_starts, tie_starts
 from metaselector.data.splitting.dates import Dates, ends_at
+from metaselector.data.splitting.drawn import drawn
 from metaselector.data.splitting.episodes import EpisodeRows, rows_around
 from metaselector.data.splitting.protocol import (
     EvaluationProtocol,
@@ -77,10 +78,18 @@ class ByDate(EvaluationProtocol):
         return self._rows("train", "valid")
 
     def arrivals(self, start: str, stop: str) -> Arrivals:
-        """Users with rows in the window between two of early, train, valid and test."""
+        """Users with rows in the window between two of early, train, valid and test.
+
+        Some of them, if the settings limit the users of *valid* and *test*.
+        """
         first, ends = self._ends[start], self._ends[stop]
-        inside, before = ends > first, first > self.dataset.user_offsets[:-1]
-        return Arrivals(np.flatnonzero(inside & before), np.flatnonzero(inside & ~before))
+        inside = np.flatnonzero(ends > first)
+        if start != "early":
+            # The same in *valid* and *test*, since per-user combiners learn on *valid*.
+            either = np.flatnonzero(self._ends["test"] > self._ends["train"])
+            inside = inside[np.isin(inside, drawn(either, self.config.evaluate.max_users))]
+        before = (first > self.dataset.user_offsets[:-1])[inside]
+        return Arrivals(inside[before], inside[~before])
 
     @property
     def learners(self) -> Ints:

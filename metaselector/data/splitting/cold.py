@@ -11,6 +11,7 @@ from metaselector.common.errors import UserError
 from metaselector.config import Config
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.interactions import Ints
+from metaselector.data.splitting.drawn import drawn
 from metaselector.data.splitting.episodes import (
     EpisodeRows,
     rows_around,
@@ -138,6 +139,7 @@ class Cold(EvaluationProtocol):
                 f"no user between {start} and {stop} percent of the users has more than {size} "
                 f"rows; leave {size} out of cold.support_sizes"
             )
+        users = drawn(users, self.config.evaluate.max_users)
         return self._episodes(users, np.full(len(users), size))
 
     def _episodes(self, users: Ints, sizes: Ints) -> EpisodeRows:

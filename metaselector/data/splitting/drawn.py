@@ -1,10 +1,33 @@
-"""Some users of many, for figures that all users would take too long to measure."""
+"""Some users of many, for what all users would take too long to measure."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from metaselector.data.interactions import Ints
 from metaselector.data.splitting.episodes import EpisodeRows
+
+
+def drawn(users: Ints, most: int | None) -> Ints:
+    """At most `most` of the users, drawn at random; None takes all.
+
+    Every user has a place in the draw that depends on nothing else, so of fewer users, those who
+    were drawn before are drawn again.
+
+    Args:
+        users: int64 ``[U]``, ascending.
+        most: how many.
+
+    Example:
+        >>> drawn(np.arange(10), 3).tolist()
+        [2, 3, 6]
+        >>> drawn(np.arange(2, 7), 3).tolist()
+        [2, 3, 6]
+    """
+    if most is None or len(users) <= most:
+        return users
+    places = np.random.default_rng(0).random(int(users[-1]) + 1)[users]
+    return np.sort(users[np.argsort(places)[:most]])
 
 
 def some_users(episodes: EpisodeRows, most: int) -> EpisodeRows:
@@ -18,5 +41,4 @@ def some_users(episodes: EpisodeRows, most: int) -> EpisodeRows:
     users = np.unique(episodes.users)
     if len(users) <= most:
         return episodes
-    drawn = users[np.random.default_rng(0).permutation(len(users))[:most]]
-    return episodes.some(np.flatnonzero(np.isin(episodes.users, drawn)))
+    return episodes.some(np.flatnonzero(np.isin(episodes.users, drawn(users, most))))

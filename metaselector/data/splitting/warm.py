@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from metaselector.data.interactions import Ints
+from metaselector.data.splitting.drawn import drawn
 from metaselector.data.splitting.episodes import (
     EpisodeRows,
     sample_episodes,
@@ -62,8 +63,10 @@ class Warm(EvaluationProtocol):
     @cached_property
     def evaluation_splits(self) -> tuple[EvaluationSplit, ...]:
         split, size = self.config.split, self.config.adapt.support_size
+        # The same in both, since per-user combiners learn on *valid*.
+        users = drawn(np.arange(self.dataset.num_users), self.config.evaluate.max_users)
         valid, test = (
-            window_episodes(self.dataset, window, size)
+            window_episodes(self.dataset, window, size, users)
             for window in ((split.train, split.valid), (split.valid, 100))
         )
         return (EvaluationSplit("warm-chronological", ".", valid, test),)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from metaselector.common.errors import DataError
 from metaselector.common.files import atomic_directory
 from metaselector.common.streams import tell
-from metaselector.config import Config
+from metaselector.config import Config, change_config
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.fetch import fetch
 from metaselector.data.interactions import InteractionTable, Task
@@ -98,6 +98,7 @@ def prepare(
         dataset = EncodedDataset.load(target)
         _check_labels(table, dataset, settings)
         _count_long_lists(dataset, config)
+        config = change_config(config, {"evaluate.max_users": None})  # all of them are counted
         if config.protocol == "cold":
             _count_cold_users(dataset, config)
         elif config.by_date:

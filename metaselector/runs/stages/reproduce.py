@@ -67,6 +67,8 @@ def evaluate_and_report(
         made_with["command"] = command
     if origin := load_origin(run.data_directory):
         made_with |= {"data_title": origin.title, "data_limit": origin.limit}
+    if run.config.evaluate.max_users is not None:
+        made_with["max_users"] = run.config.evaluate.max_users
     save_config(run)
     folders = _folders(run)
     with progress.task("tables and figures", 2 * len(folders)) as advance:

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import numpy as np
 
-from metaselector.data.splitting.drawn import some_users
+from metaselector.data.splitting.drawn import drawn, some_users
 from metaselector.data.splitting.episodes import EpisodeRows
 
 
 def rows(users: list[int]) -> EpisodeRows:
     n = len(users)
     return EpisodeRows(np.array(users), np.arange(n)[:, None], np.arange(n)[:, None] + n)
+
+
+def test_who_is_drawn_of_many_is_drawn_of_fewer() -> None:
+    many = np.arange(100)
+    found = drawn(many, 10)
+    assert len(found) == 10
+    assert (np.diff(found) > 0).all()
+    fewer = np.union1d(found, many[::7])
+    assert drawn(fewer, 10).tolist() == found.tolist()
+    assert set(drawn(many, 5)) < set(found)
+    assert drawn(many, None) is many
 
 
 def test_few_users_are_all_taken() -> None:

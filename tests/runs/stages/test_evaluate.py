@@ -9,22 +9,22 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from metaselector.common.errors import ConfigError
+from metaselector.common.errors import ConfigError, UserError
 from metaselector.common.progress import Bars, Silent
 from metaselector.config import load_config
 from metaselector.evaluate.bounds import BOUNDS
 from metaselector.evaluate.combiners import COMBINERS, OPTIONAL
 from metaselector.evaluate.predictions import load_predictions
+from metaselector.inference.explanation import explain_user
 from metaselector.runs.run import Run
 from metaselector.runs.stages.evaluate import evaluate, own_metrics
 from metaselector.runs.stages.prepare import prepare_run
+from metaselector.runs.stages.reproduce import evaluate_and_report
 from metaselector.runs.stages.train import meta_train_selectors, pretrain_base_models
 from tests.runs.notes import Notes
 
 
-@pytest.fixture(scope="module")
-def run(write_world: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Run:
-    folder = tmp_path_factory.mktemp("evaluate")
+def trained(folder: Path, raw: Path, *overrides: str) -> Run:
     quick = (
         "meta_train.epochs=1",
         "selector.epochs=1",
@@ -32,14 +32,25 @@ def run(write_world: Callable[..., Path], tmp_path_factory: pytest.TempPathFacto
         "adapt.support_size=5",
         "evaluate.resamples=2",
         "threads=1",
+        *overrides,
     )
     short = {"pretrain": {"epochs": 1}}
     config = load_config(overrides=quick, changes={"base_models": {"lr": short, "fm": short}})
     run = Run(folder / "run", config)
-    prepare_run(run, write_world(folder / "raw"), folder)
+    prepare_run(run, raw, folder)
     pretrain_base_models(run, Silent())
     meta_train_selectors(run, Silent())
     return run
+
+
+@pytest.fixture(scope="module")
+def raw(write_world: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_world(tmp_path_factory.mktemp("raw"))
+
+
+@pytest.fixture(scope="module")
+def run(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return trained(tmp_path_factory.mktemp("evaluate"), raw)
 
 
 def models(run: Run, table: str = "results") -> list[str]:
@@ -82,3 +93,22 @@ def test_a_missing_library_leaves_its_row_out_and_says_how_to_get_it(
 def test_notes_are_printed_on_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
     Bars().note("look here")
     assert capsys.readouterr() == ("", "look here\n")
+
+
+def test_some_users_are_measured_and_the_table_says_so(raw: Path, tmp_path: Path) -> None:
+    run = trained(tmp_path, raw, "evaluate.max_users=9")
+    evaluate_and_report(run, Silent())
+    results = pd.read_csv(run.directory / "results.csv")
+    assert set(results["n_users"]) == {9}
+    users = [
+        set(load_predictions(run.directory / f"{name}predictions.parquet")["user"])
+        for name in ("", "valid_")
+    ]
+    assert users[0] == users[1]
+    assert len(users[0]) == 9
+    text = (run.directory / "summary.md").read_text(encoding="utf-8")
+    assert "Of valid, and of test, at most 9 users, drawn at random (evaluate.max_users).\n" in text
+    there = run.dataset.user_names
+    other = next(name for name in there if name not in users[0])
+    with pytest.raises(UserError, match=r"no rows in the test, or was not drawn \(evaluate\.max"):
+        explain_user(run, other)
