@@ -81,7 +81,7 @@ def ranks_figure(ranks: Mapping[str, pd.DataFrame]) -> Figure:
                 place, colour = models.index(model), GROUP_COLOURS[group_of(model)]
                 axes.plot([low, high], [place, place], color=colour, linewidth=1)
                 axes.plot(rank, place, "o", markersize=3.5, color=colour)
-            axes.set_title(title)
+            axes.set_title(title.replace(", ", ",\n"))
             axes.set_xlim(0.5, len(models) + 0.5)
             axes.set_xlabel("mean rank in logloss\n(1 is best)")
             axes.grid(axis="both")
