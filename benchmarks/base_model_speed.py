@@ -60,11 +60,13 @@ def contender(
 
 
 def evaluation(dataset: EncodedDataset, config: Config) -> Callable[[], object]:
-    """A task that adapts untrained joint MetaSelector to every user and predicts *test*."""
+    """A task that adapts untrained joint MetaSelector to every user and predicts *test*.
+
+    Its correction by residuals goes by the age of rows alone, without measures of similarity.
+    """
     mixture = build_mixture(new_models(dataset, config.device), dataset.schema, config, seed=0)
     adaptation = make_adaptation("metaselector", mixture, config)
-    start = dict(mixture.named_parameters())
-    alpha = adaptation.rule.init({name: start[name].detach() for name in adaptation.names})
+    alpha = adaptation.initial_rates({n: p.detach() for n, p in mixture.named_parameters()})
     window = (config.split.valid, 100)
     model = AdaptedModel.of_settings(mixture, alpha, adaptation, dataset.schema.tasks, config.adapt)
     size = config.adapt.support_size

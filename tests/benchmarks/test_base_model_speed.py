@@ -10,9 +10,13 @@ import pytest
 import torch
 
 from benchmarks import movielens
-from benchmarks.base_model_speed import figures
+from benchmarks.base_model_speed import evaluation, figures
 from benchmarks.peers import columns
+from metaselector.config import Config
 from metaselector.data.encoded.schema import PADDING_ID
+from metaselector.data.planted import planted_world
+from metaselector.data.splitting.windows import window_rows
+from metaselector.meta.adapted import WindowPredictions
 
 
 def test_columns_keep_every_id(tmp_path: Path, write_world: Callable[[Path], Path]) -> None:
@@ -28,6 +32,14 @@ def test_columns_keep_every_id(tmp_path: Path, write_world: Callable[[Path], Pat
     assert (found["history_items"].ids == 0).any()
     for size, ids in found.values():
         assert 0 <= ids.min() <= ids.max() < size
+
+
+def test_every_test_row_is_predicted() -> None:
+    dataset = planted_world(10, 12, 8, np.random.default_rng(0)).dataset
+    found = evaluation(dataset, Config())()
+    assert isinstance(found, WindowPredictions)
+    assert np.array_equal(found.rows, window_rows(dataset.user_offsets, 90, 100))
+    assert ((found.probabilities > 0) & (found.probabilities < 1)).all()
 
 
 def test_figures_take_medians_and_the_best_peer() -> None:
