@@ -106,10 +106,10 @@ def figures(seconds: Mapping[str, Mapping[str, list[float]]], rows: int) -> dict
 def time_models(timing: Timing) -> None:
     """Time training."""
     torch.manual_seed(0)
-    config = PretrainConfig()
     dataset = load(timing.data)
     rows = window_rows(dataset.user_offsets, 0, Config().split.train)[::EVERY]
     labels = torch.from_numpy(np.asarray(dataset.task_labels[rows]))  # [n, 2]
+    config = PretrainConfig().for_rows(len(rows))
     same = Settings(EMBEDDING_SIZE, (), config.learning_rate, config.rows_per_step, timing.device)
     contenders = {
         name: {"ours": contender(name, dataset, rows, config, timing.device), **others}
