@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,9 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks import multitask_speed
+from benchmarks.command import Timing
+from benchmarks.contenders import Contender
 from benchmarks.multitask_peers import Sizes, our_options
 from benchmarks.multitask_speed import EMBEDDING_SIZE, contender, figures, for_model, load
 from metaselector.config.training import PretrainConfig
@@ -26,6 +30,21 @@ def test_labels_are_those_of_a_funnel_without_gaps(
     assert dataset.schema.parents == (None, 0)
     assert for_model("esmm", dataset).schema.parents == (None, 0)
     assert for_model("mmoe", dataset).schema.parents == (None, None)
+
+
+def test_our_model_is_timed_beside_its_peers(
+    tmp_path: Path, write_world: Callable[[Path], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+    peer = Contender(lambda: calls.append("trained"), lambda: torch.zeros(1))
+    monkeypatch.setattr(multitask_speed, "peers", lambda *given: {"mmoe": {"peer": peer}})
+    monkeypatch.setattr(multitask_speed, "check_learned", lambda group, labels: {})
+    path = tmp_path / "speed.json"
+    multitask_speed.time_models(Timing(path, write_world(tmp_path / "raw"), "cpu", 1))
+    assert calls
+    found = json.loads(path.read_text(encoding="utf-8"))
+    assert found["mmoe_rows_per_second"] > 0
+    assert {*found["raw"]["seconds"]["mmoe"]} == {"ours", "peer"}
 
 
 def test_ours_learn_and_predict_all_rows(

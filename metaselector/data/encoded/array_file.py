@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import mmap
 import re
 from io import BytesIO
 from pathlib import Path
@@ -108,3 +109,16 @@ def open_array(path: Path) -> tuple[NDArray[Any], int]:
         raise DataError(path, f"{problem}; run `metaselector data prepare` again") from error
     # Return a plain view, because indexing NumPy's class of mapped files is slow.
     return mapped.view(np.ndarray), len(header)
+
+
+def release(array: NDArray[Any]) -> None:
+    """Give the pages of a mapped array back to the kernel, which reads them again when needed.
+
+    Otherwise a process that passes once over large arrays holds all of them. Arrays in memory, and
+    systems without ``MADV_DONTNEED``, are left alone.
+    """
+    owner: Any = array
+    while isinstance(owner, np.ndarray):
+        owner = owner.base
+    if isinstance(owner, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        owner.madvise(mmap.MADV_DONTNEED)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metaselector.common.errors import DataError
+from metaselector.data.encoded.array_file import release
 from metaselector.data.encoded.dataset_files import LIST_OFFSETS
 from metaselector.data.encoded.digests import MEND
 from metaselector.data.encoded.schema import Owner, Schema
@@ -58,6 +59,7 @@ def check_bounds(directory: Path, schema: Schema, arrays: Mapping[str, NDArray[A
             _check(
                 directory, name, block if len(ids) == len(kinds) else block[:, ids], schema.num_ids
             )
+            release(array)
     _check_histories(directory, arrays)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import mmap
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from metaselector.data.encoded.array_file import ArrayFile
+from metaselector.data.encoded.array_file import ArrayFile, open_array, release
 
 
 @pytest.mark.parametrize("row", [(), (3,), (0,)])
@@ -40,3 +41,25 @@ def test_rows_of_another_shape_are_refused(tmp_path: Path) -> None:
         ArrayFile(tmp_path / "a.npy", np.int32, (3,)) as file,
     ):
         file.append(np.zeros((1, 2)))
+
+
+def mapped_megabytes() -> float:
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
+    return int(next(line.split()[1] for line in lines if line.startswith("RssFile:"))) / 1024
+
+
+@pytest.mark.skipif(not hasattr(mmap, "MADV_DONTNEED"), reason="the system cannot release pages")
+def test_released_pages_are_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "a.npy"
+    with ArrayFile(path, np.int64) as file:
+        file.append(np.arange(2**22))
+    array, _ = open_array(path)
+    before = mapped_megabytes()
+    total = int(array.sum())
+    assert mapped_megabytes() - before > 24
+    release(array)
+    assert mapped_megabytes() - before < 8
+    assert int(array.sum()) == total
+    in_memory = np.arange(3)
+    release(in_memory)
+    assert in_memory.tolist() == [0, 1, 2]
