@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metaselector.common.ahead import ahead
 from metaselector.common.errors import DataError
+from metaselector.data.ahead import ahead
 from metaselector.data.interactions import Interactions, InteractionTable, task_parents
 from metaselector.data.preparation.codes import Codes
 from metaselector.data.preparation.staging_types import LIST, Lines, staged_type

@@ -16,8 +16,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from metaselector.common.ahead import each_ahead
 from metaselector.common.errors import DataError
+from metaselector.data.ahead import each_ahead
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.encoded.dataset_files import Writer
 from metaselector.data.encoded.schema import Schema

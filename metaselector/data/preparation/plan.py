@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from metaselector.common.ahead import each_ahead
+from metaselector.data.ahead import each_ahead
 from metaselector.data.encoded.dataset_files import ARRAYS, Writer
 from metaselector.data.encoded.history import running_means
 from metaselector.data.encoded.schema import PADDING_ID, Owner, Schema

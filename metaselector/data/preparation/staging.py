@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metaselector.common.ahead import ahead
 from metaselector.common.errors import DataError
+from metaselector.data.ahead import ahead
 from metaselector.data.interactions import InteractionTable
 from metaselector.data.preparation.coder import Coder, Columns
 from metaselector.data.preparation.lists import together

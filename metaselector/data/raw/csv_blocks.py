@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import csv
 
-from metaselector.common.ahead import each_ahead
+from metaselector.data.ahead import each_ahead
 from metaselector.data.raw.columns import WORDS, Raw, RawBlock
 from metaselector.data.raw.csv_lines import read_slowly, text_header
 from metaselector.data.raw.lines import BYTE_ORDER_MARK, Block, read_blocks

@@ -19,10 +19,11 @@ def drawn(users: Ints, most: int | None) -> Ints:
         most: how many.
 
     Example:
-        >>> drawn(np.arange(10), 3).tolist()
-        [2, 3, 6]
-        >>> drawn(np.arange(2, 7), 3).tolist()
-        [2, 3, 6]
+        >>> import numpy as np
+        >>> drawn(np.arange(100), 3).tolist()
+        [3, 11, 92]
+        >>> drawn(np.arange(93), 3).tolist()
+        [3, 11, 92]
     """
     if most is None or len(users) <= most:
         return users

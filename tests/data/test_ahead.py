@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from metaselector.common.ahead import ahead, each_ahead
+from metaselector.data.ahead import ahead, each_ahead
 
 
 @pytest.mark.parametrize("n", [0, 1, 5])
