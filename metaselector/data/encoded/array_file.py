@@ -114,9 +114,12 @@ def open_array(path: Path) -> tuple[NDArray[Any], int]:
 def release(array: NDArray[Any]) -> None:
     """Give the pages of a mapped array back to the kernel, which reads them again when needed.
 
-    Otherwise a process that passes once over large arrays holds all of them. Arrays in memory, and
-    systems without ``MADV_DONTNEED``, are left alone.
+    Otherwise a process that passes once over large arrays holds all of them. Arrays in memory or
+    writable, whose changes would be lost, are left alone, and so are systems without
+    ``MADV_DONTNEED``.
     """
+    if array.flags.writeable:
+        return
     owner: Any = array
     while isinstance(owner, np.ndarray):
         owner = owner.base
