@@ -22,6 +22,8 @@ from torch import Tensor
 from metaselector.common.progress import Progress
 from metaselector.data.splitting.episodes import EpisodeRows
 from metaselector.data.splitting.protocol import EvaluationProtocol, EvaluationSplit
+from metaselector.meta.adapt.contract import Engine
+from metaselector.meta.adapt.engines import make_engine
 from metaselector.meta.adapted import valid_loss, valid_predictions
 from metaselector.meta.finetune_settings import Choice, Search
 from metaselector.meta.parameters import MetaParameters
@@ -62,10 +64,14 @@ def choose_finetuning(
     history: list[dict[str, Any]] = []
     splits = protocol.evaluation_splits
     with progress.task(description, 2 * len(splits)) as advance:
+        engine = make_engine(protocol.config.adapt.engine).recording()
 
         def begin(phi: dict[str, Tensor], starts: Sequence[Choice]) -> list[Search]:
             each = zip(splits, starts, strict=True)
-            return [Search(_loss(protocol, split, mixture, phi, history), at) for split, at in each]
+            return [
+                Search(_loss(protocol, split, mixture, phi, history, engine), at)
+                for split, at in each
+            ]
 
         def go(searches: Sequence[Search], passes: int) -> float:
             total = 0.0
@@ -128,6 +134,7 @@ def _loss(
     mixture: Mixture,
     phi: dict[str, Tensor],
     history: list[dict[str, Any]],
+    engine: Engine,
 ) -> Callable[[Choice], float]:
     """The loss of a choice on *valid* of one split; appends it to `history` if it is finite."""
     names = tuple(name for name, _ in mixture.named_parameters())
@@ -139,7 +146,12 @@ def _loss(
         lost = race.run(
             lambda block: (
                 valid_predictions(
-                    candidate, mixture, adaptation, protocol, replace(split, valid=block)
+                    candidate,
+                    mixture,
+                    adaptation,
+                    protocol,
+                    replace(split, valid=block),
+                    engine=engine,
                 ).losses
             )
         )

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from metaselector.training.distributed.sharded.gradients import Averaging
 
 _ALPHA = "alpha."
+LONG = 5000
+"""Meta-batches of a training whose steps are recorded, which pays off after about a thousand."""
 
 
 class MetaLearner(Trainable):
@@ -76,7 +78,11 @@ class MetaLearner(Trainable):
             mixture.selector.requires_grad_(settings.outer_lr_phi > 0 and not residuals_only)
         alpha = self._adaptation.initial_rates(self._start) | dict(alpha or {})
         loss = make_loss(dataset.schema.tasks, config.adapt.task_weights)
+        self._protocol = make_protocol(dataset, config)
+        self.batches = -(-len(self._protocol.learners) // settings.users_per_batch)
         engine = make_engine(config.adapt.engine)
+        if self.batches * settings.epochs >= LONG:
+            engine = engine.recording()
         self._episode = EpisodeLoss(
             early,
             alpha,
@@ -87,8 +93,6 @@ class MetaLearner(Trainable):
             residuals_only=residuals_only,
         )
         self.optimizers = outer_optimizers(early, self._episode, settings)
-        self._protocol = make_protocol(dataset, config)
-        self.batches = -(-len(self._protocol.learners) // settings.users_per_batch)
         self.torch_seed = int(generator.integers(2**31)) if config.adapt.inner_dropout else None
         self.parameters: dict[str, Tensor] = {
             name: p for name, p in early.named_parameters() if p.requires_grad

@@ -85,7 +85,9 @@ def scored(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Put bowls in place of losses: by folder of the split, and an offset for either start."""
     given: dict[str, Any] = {"offset": {True: 0.0, False: 0.0}, "targets": {}}
 
-    def predicted(candidate: Any, mixture: Any, adaptation: Any, _: Any, split: Any) -> Any:
+    def predicted(
+        candidate: Any, mixture: Any, adaptation: Any, _: Any, split: Any, **_more: Any
+    ) -> Any:
         # float32 rounds the values of the ladders
         choice = Choice(
             *(

@@ -144,13 +144,18 @@ class Adaptation:
         self, losses: Tensor, weights: Tensor, step: int = 0, rates: Tensors = NOTHING
     ) -> Tensor:
         """Scale mean support losses ``[...]`` by :attr:`prior_rows`; `weights` are ``[..., S]``."""
+        scale = self.shrinkage(weights, step, rates)
+        return losses if scale is None else losses * scale
+
+    def shrinkage(self, weights: Tensor, step: int = 0, rates: Tensors = NOTHING) -> Tensor | None:
+        """What :meth:`shrunk` multiplies losses by, ``[...]``; None for 1."""
         if not self.learned and not self.prior_rows:
-            return losses
+            return None
         prior = _at(step, rates[PRIOR_ROWS]).squeeze() if self.learned else self.prior_rows
         rows = weights.sum(-1)
         # The mean loss divides by 1 where there is less than a row.
         counted = rows.clamp_min(1) * (rows > 0)
-        return losses * (counted / (rows + prior).clamp_min(1))
+        return counted / (rows + prior).clamp_min(1)
 
 
 def is_number(name: str) -> bool:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from metaselector.data.splitting.episodes import Episodes
 from metaselector.meta.adapt.adaptation import Adaptation
 from metaselector.meta.adapt.rules import Tensors
+from metaselector.models.kernels.replay import Recorder
 
 Loss = Callable[[Any, Tensor, Tensor], Tensor]
 """``loss(output, labels [R], mask [R]) -> scalar``: the mean loss of one user's rows.
@@ -84,7 +85,20 @@ class Engine(ABC):
     """Adapts every user on their support, then predicts their query.
 
     The arguments of both calls are the fields of :class:`InnerLoop`, in order.
+
+    Attributes:
+        recorder: records what runs often, see :meth:`recording`; None if nothing is recorded.
     """
+
+    recorder: Recorder | None = None
+
+    def recording(self) -> Engine:
+        """An engine that gives the same results, and is faster for many similar inner loops.
+
+        Until it is no longer used, models may change their parameters, but nothing else. An engine
+        that cannot be faster returns itself.
+        """
+        return self
 
     def __call__(
         self,

@@ -7,13 +7,22 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from metaselector.data.splitting.episodes import Episodes
 from metaselector.meta.adapt.adaptation import Adaptation, is_number
 from metaselector.meta.adapt.contract import Engine, Loss
 from metaselector.meta.adapt.residuals import RESIDUALS, SIMILARITY
 from metaselector.meta.adapt.rules import Tensors
-from metaselector.meta.adapt.touched import rows_of_batch
+from metaselector.meta.adapt.touched import (
+    adapts_tables,
+    as_tree,
+    localized,
+    of_tree,
+    rounded_up,
+    rows_of_batch,
+)
+from metaselector.models.kernels.replay import Fixed, Recorder
 from metaselector.models.kernels.rows import index_rows, take_tables
 
 _RATE = "rate/"
@@ -86,10 +95,11 @@ class EpisodeLoss(nn.Module):
         """The inner learning rates and the other learned numbers, by name."""
         return self.values(self.learned)
 
-    def values(self, learned: Tensors) -> dict[str, Tensor]:
-        """What :attr:`rates` is for other values of :attr:`learned`."""
+    def values(self, learned: Tensors, start: Tensors | None = None) -> dict[str, Tensor]:
+        """What :attr:`rates` is for other values of :attr:`learned`, and of where they start."""
+        start = self._start if start is None else start
         return {
-            name: self._start[name] * p.exp() if name in self._by_log else p
+            name: start[name] * p.exp() if name in self._by_log else p
             for name, p in learned.items()
         }
 
@@ -134,11 +144,65 @@ class EpisodeLoss(nn.Module):
         count = max(int(episodes.query.mask.sum()), 1)
         total = 0.0
         for chunk in local.split(users_at_once):
-            loss = self._loss(leaves, chunk) * (int(chunk.query.mask.sum()) / count)
-            (weight * loss).backward()
+            share = int(chunk.query.mask.sum()) / count
+            if self.engine.recorder is None:
+                loss = self._loss(leaves, chunk) * share
+                (weight * loss).backward()
+            else:
+                loss = self._recorded(self.engine.recorder, leaves, chunk, share, weight)
             total += loss.item()
         _give_back(taken, {key: leaf.grad for key, leaf in leaves.items()})
         return total
+
+    def _recorded(
+        self, recorder: Recorder, leaves: Tensors, chunk: Episodes, share: float, weight: float
+    ) -> Tensor:
+        """``share * loss`` and the backward pass of `weight` times it, recorded if it comes often.
+
+        Args:
+            leaves: rows of the tables, which get gradients like the other parameters.
+        """
+        own = {name: p for name, p in self.model.named_parameters() if name not in leaves}
+        learned = {name: p for name, p in self.learned.items() if f"{_RATE}{name}" not in leaves}
+        count = len(next(iter(leaves.values()), ()))
+        more = rounded_up(count) - count
+        rows = {
+            key: F.pad(leaf.detach(), (*(0, 0) * (leaf.ndim - 1), 0, more))
+            for key, leaf in leaves.items()
+        }
+        wanted = [t.requires_grad for of in (own, learned, leaves) for t in of.values()]
+        if adapts_tables(self.model, self.adaptation):
+            chunk = localized(chunk, padded=True)
+        scale = torch.tensor(weight, dtype=chunk.query.mask.dtype, device=chunk.query.mask.device)
+
+        def gradients(given: Any, tree: Any) -> Any:
+            *tensors, start, scale = given
+            episodes = of_tree(tree)
+            with torch.enable_grad():
+                leaf = iter(wanted)
+                own, learned, rows = (
+                    {name: t.detach().requires_grad_(next(leaf)) for name, t in of.items()}
+                    for of in tensors
+                )
+                output = self._outputs(rows, episodes, own, self.values(learned, start))
+                loss = self.loss(output, episodes.query.labels, episodes.query.mask)
+                inputs = [t for of in (own, learned, rows) for t in of.values() if t.requires_grad]
+                return loss, torch.autograd.grad(loss, inputs, scale, allow_unused=True)
+
+        start = {name: self._start[name] for name in learned}
+        loss, grads = recorder(
+            ("gradients", self, self.training, *wanted),
+            gradients,
+            (own, learned, rows, start, scale * share),
+            Fixed(as_tree(chunk)),
+            constants=list(self.model.buffers()),
+        )
+        every = (t for of in (own, learned, leaves) for t in of.values() if t.requires_grad)
+        for tensor, grad in zip(every, grads, strict=True):
+            if grad is not None:
+                grad = grad[: len(tensor)] if grad.shape != tensor.shape else grad
+                tensor.grad = grad if tensor.grad is None else tensor.grad + grad
+        return loss * share
 
     def join_empty(self) -> None:
         """Take part in :meth:`accumulate_gradients` of other processes without any episodes.
@@ -168,9 +232,15 @@ class EpisodeLoss(nn.Module):
         output = self._outputs(taken, local)
         return self.loss(output, local.query.labels, local.query.mask)
 
-    def _outputs(self, taken: Mapping[str, Tensor], local: Episodes) -> Any:
-        params: dict[str, Tensor] = dict(self.model.named_parameters())
-        rates = self.rates
+    def _outputs(
+        self,
+        taken: Mapping[str, Tensor],
+        local: Episodes,
+        params: Tensors | None = None,
+        rates: Tensors | None = None,
+    ) -> Any:
+        params = dict(self.model.named_parameters() if params is None else params)
+        rates = dict(self.rates if rates is None else rates)
         for key, rows in taken.items():
             name = key.removeprefix(_RATE)
             (params if name == key else rates)[name] = rows

@@ -9,14 +9,16 @@ Every user touches id 0, so that the padding id stays 0.
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from metaselector.data.encoded.batch import Batch
 from metaselector.data.splitting.episodes import Episodes, Rows
+from metaselector.meta.adapt.adaptation import Adaptation
 from metaselector.models.kernels.on_rows import distinct
 
 
@@ -31,6 +33,62 @@ class Touched(NamedTuple):
 
     rows: Tensor
     episodes: Episodes
+
+
+@dataclass(frozen=True)
+class LocalEpisodes(Episodes):
+    """Episodes with ids that index the rows of tables that each user touches.
+
+    Attributes:
+        rows: int64 ``[U, L]``.
+    """
+
+    rows: Tensor = field(kw_only=True)
+
+
+def as_tree(episodes: Episodes) -> tuple[Any, ...]:
+    """The tensors of episodes, for :class:`~metaselector.models.kernels.replay.Fixed`."""
+    parts = (
+        (part.batch, part.labels, part.mask, part.hours)
+        for part in (episodes.support, episodes.query)
+    )
+    return *parts, episodes.similarity, getattr(episodes, "rows", None)
+
+
+def of_tree(tree: Any) -> Episodes:
+    """The episodes of :func:`as_tree`."""
+    support, query, similarity, rows = tree
+    parts = Rows(*support), Rows(*query), similarity
+    return Episodes(*parts) if rows is None else LocalEpisodes(*parts, rows=rows)
+
+
+def adapts_tables(model: nn.Module, adaptation: Adaptation) -> bool:
+    """Whether the inner loop changes rows of tables, so that users need rows of their own."""
+    tables: frozenset[str] = frozenset(model.tables)  # type: ignore[arg-type]
+    return bool(adaptation.steps) and not tables.isdisjoint(adaptation.names)
+
+
+def localized(episodes: Episodes, *, padded: bool) -> LocalEpisodes:
+    """Find each user's distinct ids.
+
+    Args:
+        padded: whether to append padding, so that more meta-batches have the same number of rows.
+    """
+    rows, local = rows_of_users(episodes)
+    if padded:
+        rows = F.pad(rows, (0, rounded_up(rows.shape[1]) - rows.shape[1]))
+    return LocalEpisodes(local.support, local.query, local.similarity, rows=rows)
+
+
+def rounded_up(size: int) -> int:
+    """At most an eighth more than `size`; there are eight such numbers between n and 2 n.
+
+    Example:
+        >>> [rounded_up(size) for size in (7, 33, 100, 1000)]
+        [7, 36, 104, 1024]
+    """
+    step = 1 << max(size.bit_length() - 4, 0)
+    return -(-size // step) * step
 
 
 def rows_of_batch(episodes: Episodes) -> Touched:

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from metaselector.common.errors import ConfigError
 from metaselector.models.kernels.intercept import Handlers, behind_vmap, in_vmap, needs_grad
+from metaselector.models.kernels.operations import is_recording
 from metaselector.models.kernels.products import Matrix, Sorted
 
 T = TypeVar("T")
@@ -193,6 +194,8 @@ class Lookups:
 
     def _known(self, starts: Tensor) -> Tensor:
         """An earlier tensor that equals `starts`, if any: models create one for each table."""
+        if is_recording():  # equal ones are found later
+            return starts
         for earlier in self._starts:
             if earlier.shape == starts.shape and torch.equal(earlier, starts):
                 return earlier

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
 import scipy.sparse
 import torch
 from torch import Tensor
+
+from metaselector.models.kernels.operations import is_recording
 
 _SUM = 0  # torch.embedding_bag's number for the mode
 
@@ -29,7 +32,8 @@ class Sorted:
     def __call__(self) -> tuple[Tensor, Tensor]:
         """Positions ``[n]``, and the start of each id among them, ``[width]``."""
         if self._made is None:
-            self._made = _sort(self._ids, self._width)
+            sort = _recordable_sort() if is_recording() else _sort
+            self._made = sort(self._ids, self._width)
         return self._made
 
 
@@ -43,6 +47,12 @@ def _sort(ids: Tensor, width: int) -> tuple[Tensor, Tensor]:
     )
     columns = row.tocsc()
     return torch.from_numpy(columns.data), torch.from_numpy(columns.indptr[:-1].astype(np.int64))
+
+
+@cache
+def _recordable_sort() -> Any:
+    """:func:`_sort` as an operation of torch, which takes longer to call."""
+    return torch.library.custom_op("metaselector::sort", _sort, mutates_args=())
 
 
 class Matrix:
