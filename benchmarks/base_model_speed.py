@@ -128,12 +128,13 @@ def time_models(timing: Timing) -> None:
     for name, each in contenders.items():
         tasks |= {f"train {name}": each.train, f"predict {name}": each.predict}
 
-    seconds = measure.interleaved(tasks, repeats=timing.repeats, warm_up=1, device=timing.device)
+    seconds, threads = timing.fastest(tasks, repeats=timing.repeats, warm_up=1)
     found = figures(seconds, len(rows))
     raw = {
         "rows": len(rows),
         "users": dataset.num_users,
         "seconds": seconds,
+        "threads": threads,
         "logloss": check_learned(contenders, labels),
     }
     timing.save(found, raw, PEERS)

@@ -33,6 +33,12 @@ RawFilesOption = Annotated[
 ]
 DeviceOption = Annotated[str, typer.Option(help="Torch device.")]
 ThreadsOption = Annotated[int, typer.Option(min=1, help="CPU threads of torch.")]
+MostThreadsOption = Annotated[
+    int,
+    typer.Option(
+        "--threads", min=1, help="Time with one CPU thread and with so many; the faster counts."
+    ),
+]
 RepeatsOption = Annotated[int, typer.Option(min=1, help="Timed calls of each task.")]
 
 
@@ -55,12 +61,20 @@ class Timing(NamedTuple):
         data: the user's copy of MovieLens-100K; None fetches it.
         device: torch device.
         repeats: timed calls of each task.
+        threads: numbers of CPU threads to time each task with; the fastest counts.
     """
 
     json: Path
     data: Path | None
     device: str
     repeats: int
+    threads: tuple[int, ...] = (1,)
+
+    def fastest(
+        self, tasks: Mapping[str, Callable[[], object]], **settings: Any
+    ) -> tuple[dict[str, list[float]], dict[str, int]]:
+        """See :func:`benchmarks.measure.fastest`."""
+        return measure.fastest(tasks, threads=self.threads, device=self.device, **settings)
 
     def save(
         self, figures: Mapping[str, Any], raw: Mapping[str, Any], packages: tuple[str, ...]
@@ -87,11 +101,11 @@ def timing_app(time: Callable[[Timing], None]) -> typer.Typer:
         json: JsonOption,
         data: DataOption = None,
         device: DeviceOption = "cpu",
-        threads: ThreadsOption = 2,
+        threads: MostThreadsOption = 2,
         repeats: RepeatsOption = 5,
     ) -> None:
         torch.set_num_threads(threads)
-        time(Timing(json, data, device, repeats))
+        time(Timing(json, data, device, repeats, (1, threads) if threads > 1 else (1,)))
 
     return app
 

@@ -21,12 +21,16 @@ from metaselector.data.splitting.episodes import (
 )
 from metaselector.meta.adapt.adaptation import Adaptation
 from metaselector.meta.adapt.engines import make_engine
+from metaselector.meta.adapt.engines.func import FuncEngine
 from metaselector.meta.adapt.episode_loss import EpisodeLoss
 from metaselector.meta.adapt.rules import MetaSGD
+from metaselector.meta.adapt.touched import as_tree, of_tree
 from metaselector.meta.optimizers import outer_optimizers
 from metaselector.models import registry
 from metaselector.models.kernels.intercept import Intercept
 from metaselector.models.kernels.lookups import Lookups
+from metaselector.models.kernels.replay import Recorder
+from metaselector.models.kernels.trees import flatten, unflatten
 from metaselector.models.losses import mean_loss
 from metaselector.models.mixture import Mixture
 from metaselector.models.selector import GatedSelector
@@ -94,22 +98,39 @@ def meta_step(
     second_order: bool = True,
     tiny: bool = False,
     users: int = USERS,
+    recorded: bool = True,
 ) -> Step:
-    """Our meta-step, as in meta-training."""
+    """Our meta-step, as in meta-training.
+
+    Args:
+        recorded: as in a long one, where steps are recorded; it is by the time this returns.
+    """
     mixture = make_mixture(dataset, num_ids, device)
     episodes = sample_episodes(dataset, num_ids, device, tiny=tiny, users=users)
     adaptation = make_adaptation(mixture, second_order=second_order)
     rates = adaptation.rule.init(dict(mixture.named_parameters()))
-    episode = EpisodeLoss(mixture, rates, adaptation, make_engine("func"), mean_loss)
+    engine = FuncEngine(Recorder(calls=1)) if recorded else make_engine("func")
+    episode = EpisodeLoss(mixture, rates, adaptation, engine, mean_loss)
     optimizers = outer_optimizers(mixture, episode, Config().meta_train)
 
-    def step() -> None:
+    def step() -> float:
         episode.zero_grad(set_to_none=True)
-        episode.accumulate_gradients(episodes, users)
+        loss = episode.accumulate_gradients(episodes, users)
         for optimizer in optimizers:
             optimizer.step()
+        return loss
 
+    if engine.recorder is not None:  # the recording is trusted after a check on other users
+        for some in (episodes, episodes, rolled(episodes), episodes):
+            episode.accumulate_gradients(some, users)
+        assert engine.recorder.replays == 1, engine.recorder.refused
     return step
+
+
+def rolled(episodes: Episodes) -> Episodes:
+    """The episodes with their users in another order."""
+    leaves, spec = flatten(as_tree(episodes))
+    return of_tree(unflatten(spec, iter([leaf.roll(1, 0) for leaf in leaves])))
 
 
 def peer_step(dataset: EncodedDataset, num_ids: int, device: str, peer: str, users: int) -> Step:

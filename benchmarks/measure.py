@@ -67,6 +67,36 @@ def interleaved(
     return seconds
 
 
+def fastest(
+    tasks: Mapping[str, Callable[[], object]], *, threads: Sequence[int], **settings: Any
+) -> tuple[dict[str, list[float]], dict[str, int]]:
+    """As :func:`interleaved`, each task with each number of threads; the fastest one counts.
+
+    Small operations are faster with one thread, large ones with several, so no single number is
+    fair to all tasks.
+
+    Returns:
+        seconds of each task, and its number of threads.
+    """
+
+    def on(count: int, task: Callable[[], object]) -> Callable[[], object]:
+        def run() -> object:
+            torch.set_num_threads(count)
+            return task()
+
+        return run
+
+    before = torch.get_num_threads()
+    each = {f"{count} {name}": on(count, task) for count in threads for name, task in tasks.items()}
+    seconds = interleaved(each, **settings)
+    torch.set_num_threads(before)
+    best = {
+        name: min(threads, key=lambda count, name=name: median(seconds[f"{count} {name}"]))
+        for name in tasks
+    }
+    return {name: seconds[f"{count} {name}"] for name, count in best.items()}, best
+
+
 def median(seconds: list[float]) -> float:
     """The median, since the mean of timings on a noisy machine says little."""
     return statistics.median(seconds)

@@ -120,7 +120,7 @@ def time_models(timing: Timing) -> None:
         for name, group in contenders.items()
         for who, each in group.items()
     }
-    timed = measure.interleaved(tasks, repeats=timing.repeats, warm_up=1, device=timing.device)
+    timed, threads = timing.fastest(tasks, repeats=timing.repeats, warm_up=1)
     seconds = {
         name: {who: timed[f"{name} {who}"] for who in group} for name, group in contenders.items()
     }
@@ -128,6 +128,7 @@ def time_models(timing: Timing) -> None:
     raw = {
         "rows": len(rows),
         "seconds": seconds,
+        "threads": threads,
         "logloss": {name: check_learned(group, labels) for name, group in contenders.items()},
     }
     timing.save(found, raw, PEERS)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.engine_steps import QUERY, SUPPORT, sample_episodes
+from benchmarks.engine_steps import QUERY, SUPPORT, meta_step, sample_episodes
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.planted import planted_world
 
@@ -35,3 +35,10 @@ def test_as_many_users_as_asked_for_or_as_there_are(dataset: EncodedDataset, ask
     assert 8 < enough < 512
     drawn = sample_episodes(dataset, 5_000, "cpu", users=asked)
     assert len(drawn.support.labels) == min(asked, enough)
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_step_learns(dataset: EncodedDataset, recorded: bool) -> None:
+    step = meta_step(dataset, 5_000, "cpu", tiny=True, users=2, recorded=recorded)
+    losses = [step() for _ in range(20)]
+    assert losses[-1] < losses[0]  # type: ignore[operator]

@@ -18,12 +18,14 @@ from metaselector.data.splitting import make_protocol
 from metaselector.data.splitting.episodes import EpisodeRows
 from metaselector.data.splitting.protocol import EvaluationProtocol
 from metaselector.meta import finetune, finetune_settings
+from metaselector.meta.adapt.engines.func import FuncEngine
 from metaselector.meta.adapted import valid_loss
 from metaselector.meta.finetune import PASSES, alpha_of, choose_finetuning
 from metaselector.meta.finetune_settings import LADDERS, Choice, Search
 from metaselector.meta.parameters import MetaParameters
 from metaselector.meta.variants import make_adaptation
 from metaselector.models.build import build_mixture
+from metaselector.models.kernels.replay import Recorder
 from metaselector.models.mixture import Mixture
 from tests.meta.bowls import TARGET, bowl
 from tests.meta.outer_world import equal
@@ -86,7 +88,7 @@ def scored(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     given: dict[str, Any] = {"offset": {True: 0.0, False: 0.0}, "targets": {}}
 
     def predicted(
-        candidate: Any, mixture: Any, adaptation: Any, _: Any, split: Any, **_more: Any
+        candidate: Any, mixture: Any, adaptation: Any, _: Any, split: Any, *, engine: Any
     ) -> Any:
         # float32 rounds the values of the ladders
         choice = Choice(
@@ -210,3 +212,21 @@ def test_the_search_sees_all_of_few_users() -> None:
     rows = np.arange(10).reshape(10, 1)
     episodes = EpisodeRows(np.arange(10), rows, rows)
     assert finetune._some(episodes, 10) is episodes
+
+
+def test_recorded_inner_loops_change_no_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With few values, on real inner loops."""
+    small = Choice(*(ladder[1:3] for ladder in LADDERS))  # type: ignore[arg-type]
+    monkeypatch.setattr(finetune_settings, "LADDERS", small)
+    protocol, mixture = world("warm")
+    found, recorder = [], Recorder(calls=2)
+    for engine in (FuncEngine(), FuncEngine(recorder)):
+        history: list[Any] = []
+        (split,) = protocol.evaluation_splits
+        loss = finetune._loss(protocol, split, mixture, {}, history, engine)
+        search = Search(loss, Choice(*(ladder[0] for ladder in small)))  # type: ignore[misc]
+        search.go(1)
+        found.append((search.best, history))
+    assert recorder.replays > 0
+    assert not recorder.refused
+    assert found[0] == found[1]

@@ -12,11 +12,13 @@ from torch import nn
 
 from metaselector.common.errors import UserError
 from metaselector.data.encoded.dataset import EncodedDataset
+from metaselector.meta import outer_loop
 from metaselector.meta.adapt.contract import Engine
 from metaselector.meta.adapt.engines import make_engine
 from metaselector.meta.adapt.engines.func import FuncEngine
 from metaselector.meta.variants import Variant, make_adaptation
 from metaselector.models.build import build_mixture
+from metaselector.models.kernels.replay import Recorder
 from tests.meta.outer_world import (
     CONFIG,
     VARIANTS,
@@ -227,3 +229,17 @@ def test_rates_keep_their_sign(
         if bounds is not None:
             assert found.min() >= bounds[0]
             assert found.max() <= bounds[1] * (1 + 1e-6)
+
+
+def test_long_trainings_are_recorded_and_learn_the_same(
+    dataset: EncodedDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    anew = train("metaselector", dataset)
+    recorder = Recorder(calls=1)
+    monkeypatch.setattr(FuncEngine, "recording", lambda _: FuncEngine(recorder))
+    monkeypatch.setattr(outer_loop, "LONG", 1)
+    recorded = train("metaselector", dataset)
+    assert recorder.replays > 0
+    assert not recorder.refused
+    for name, value in anew.tensors().items():
+        torch.testing.assert_close(recorded.tensors()[name], value, rtol=0, atol=1e-6)

@@ -9,10 +9,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from metaselector.data.splitting.episodes import Episodes
 from metaselector.meta.adapt.adaptation import Adaptation
 from metaselector.meta.adapt.engines.func import FuncEngine
 from metaselector.meta.adapt.episode_loss import EpisodeLoss
 from metaselector.meta.adapt.rules import MAML, InnerRule, MetaSGD
+from metaselector.meta.adapt.touched import as_tree, of_tree
+from metaselector.models.kernels.replay import Recorder
+from metaselector.models.kernels.trees import flatten, unflatten
 from metaselector.models.losses import mean_loss, row_loss
 from metaselector.models.mixture import MixtureOutput
 
@@ -160,3 +164,60 @@ def test_row_sparse_updates_equal_dense_ones(
         results.append({name: p.detach().clone() for name, p in episode.named_parameters()})
     for name, p in results[1].items():
         torch.testing.assert_close(results[0][name], p, rtol=0, atol=1e-14)
+
+
+def gradients_of(episode: EpisodeLoss, batches: list[Episodes], users: int) -> list[Any]:
+    """Losses and gradients of meta-batch after meta-batch."""
+    found = []
+    for batch in batches:
+        episode.zero_grad()
+        loss = episode.accumulate_gradients(batch, users, 0.5)
+        grads = {n: p.grad.to_dense() for n, p in episode.named_parameters() if p.grad is not None}
+        found.append((loss, grads))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("rule", "users"),
+    [
+        (MetaSGD(RATE), 2),
+        (MetaSGD(RATE, granularity="element"), 3),
+        (MetaSGD(RATE, second_order=False), 3),
+        (MAML(RATE), 3),
+    ],
+    ids=["in chunks", "element", "first-order", "maml"],
+)
+def test_recorded_gradients_are_those_of_the_loop(
+    make_world: Callable[[torch.dtype], Any], rule: InnerRule, users: int
+) -> None:
+    world = make_world(torch.float64)
+    leaves, spec = flatten(as_tree(world.episodes))
+    batches = [
+        of_tree(unflatten(spec, iter([leaf.roll(by, 0) for leaf in leaves]))) for by in (0, 1, 2)
+    ]
+    found, recorder = [], Recorder(calls=1)
+    for engine in (FuncEngine(), FuncEngine(recorder)):
+        load_params(world)
+        rates = rule.init(world.params)
+        adaptation = Adaptation(rule, 1, tuple(world.params))
+        episode = EpisodeLoss(world.model, rates, adaptation, engine, mean_loss)
+        found.append(gradients_of(episode, 2 * batches, users))
+    assert recorder.replays > 0
+    assert not recorder.refused
+    for (loss, grads), (wanted_loss, wanted) in zip(*found, strict=True):
+        assert loss == pytest.approx(wanted_loss, rel=1e-14)
+        assert grads.keys() == wanted.keys()
+        for name, grad in grads.items():
+            torch.testing.assert_close(grad, wanted[name], rtol=0, atol=1e-14)
+
+
+def test_recorded_gradients_leave_out_what_is_frozen(world: Any) -> None:
+    episode, _ = make_episode(world, MetaSGD(RATE))
+    episode.engine.recorder = Recorder(calls=0)
+    world.model.base_models.requires_grad_(False)
+    for _ in range(3):
+        episode.zero_grad()
+        episode.accumulate_gradients(world.episodes, 3)
+    assert episode.engine.recorder.replays == 2
+    assert all(p.grad is None for p in world.model.base_models.parameters())
+    assert all(p.grad is not None for p in world.model.selector.parameters())
