@@ -29,7 +29,7 @@ def test_adapting_on_any_number_of_rows_helps_known_users(
     histories, candidates = rows[~later], rows[later]
     y = candidates["rating"] >= THRESHOLD
     losses = {}
-    for n in (0, 1, 2, 3, 5, 10, 20, 40):
+    for n in (0, 1, 3, 5, 40):
         found = model.predict(histories, candidates, support_size=n, allow_unknown=True)
         losses[n] = log_loss(y, found["probability"])
     gains = {n: losses[0] - losses[n] for n in losses if n}
