@@ -90,10 +90,10 @@ def fastest(
     each = {f"{count} {name}": on(count, task) for count in threads for name, task in tasks.items()}
     seconds = interleaved(each, **settings)
     torch.set_num_threads(before)
-    best = {
-        name: min(threads, key=lambda count, name=name: median(seconds[f"{count} {name}"]))
-        for name in tasks
-    }
+    best = {}
+    for name in tasks:
+        timed = {count: median(seconds[f"{count} {name}"]) for count in threads}
+        best[name] = min(timed, key=timed.__getitem__)
     return {name: seconds[f"{count} {name}"] for name, count in best.items()}, best
 
 
