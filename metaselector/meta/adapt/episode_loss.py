@@ -13,7 +13,7 @@ from metaselector.data.splitting.episodes import Episodes
 from metaselector.meta.adapt.adaptation import Adaptation, is_number
 from metaselector.meta.adapt.contract import Engine, Loss
 from metaselector.meta.adapt.residuals import RESIDUALS, SIMILARITY
-from metaselector.meta.adapt.rules import Tensors
+from metaselector.meta.adapt.rules import Tensors, is_plain
 from metaselector.meta.adapt.touched import (
     adapts_tables,
     as_tree,
@@ -22,7 +22,7 @@ from metaselector.meta.adapt.touched import (
     rounded_up,
     rows_of_batch,
 )
-from metaselector.models.kernels.replay import Fixed, Recorder
+from metaselector.models.kernels.replay import Fixed, Recorder, recordable
 from metaselector.models.kernels.rows import index_rows, take_tables
 
 _RATE = "rate/"
@@ -142,14 +142,16 @@ class EpisodeLoss(nn.Module):
         taken = self._take(rows)
         leaves = {key: t.detach().requires_grad_(t.requires_grad) for key, t in taken.items()}
         count = max(int(episodes.query.mask.sum()), 1)
-        total = 0.0
+        total, recorder = 0.0, self.engine.recorder
+        if not (is_plain(self.adaptation.rule) and recordable(self.model)):
+            recorder = None
         for chunk in local.split(users_at_once):
             share = int(chunk.query.mask.sum()) / count
-            if self.engine.recorder is None:
+            if recorder is None:
                 loss = self._loss(leaves, chunk) * share
                 (weight * loss).backward()
             else:
-                loss = self._recorded(self.engine.recorder, leaves, chunk, share, weight)
+                loss = self._recorded(recorder, leaves, chunk, share, weight)
             total += loss.item()
         _give_back(taken, {key: leaf.grad for key, leaf in leaves.items()})
         return total
@@ -191,7 +193,7 @@ class EpisodeLoss(nn.Module):
 
         start = {name: self._start[name] for name in learned}
         loss, grads = recorder(
-            ("gradients", self, self.training, *wanted),
+            ("gradients", self, self.model.training, *wanted),
             gradients,
             (own, learned, rows, start, scale * share),
             Fixed(as_tree(chunk)),

@@ -123,3 +123,13 @@ class MetaSGD:
             name: _step(p, rates[name] if shared is None else shared, grads[name])
             for name, p in params.items()
         }
+
+
+def is_plain(rule: InnerRule) -> bool:
+    """Whether a step is a rate times the gradient, and nothing else is read or kept.
+
+    Example:
+        >>> is_plain(first_order_maml(0.1))
+        True
+    """
+    return type(rule) in (MAML, MetaSGD)

@@ -17,13 +17,15 @@ from collections.abc import Callable, Hashable, Sequence
 from functools import cached_property
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from metaselector.models.kernels.operations import divided, operations
 from metaselector.models.kernels.trees import Tree, flatten, unflatten
 
 Function = Callable[[Tree, Tree], Tree]
 """A function of two trees, given and fixed. What it reads besides them must never change."""
+OURS = ("torch", "metaselector", "base_models")
+"""The packages whose modules are recorded."""
 CALLS = 300
 """Calls with the same shapes before a recording, which takes about as long as this many saves."""
 
@@ -116,12 +118,26 @@ class Recorder:
                 self.replays += 1
                 return recording(tensors, fixed)
             found = plain()
-            if recording is not None and not recording.check(tensors, fixed, found):
-                self.refused[name] = "a replay gave other results"
-                del self._made[key]
+            if recording is not None:
+                try:
+                    why = None if recording.check(tensors, fixed, found) else "other results"
+                except Exception as error:  # as above
+                    why = str(error)
+                if why is not None:
+                    self.refused[name] = f"a replay gave {why}"
+                    del self._made[key]
             return found
         finally:
             self._busy = False
+
+
+def recordable(model: nn.Module) -> bool:
+    """Whether passes of `model` read nothing that may change but tensors.
+
+    That is known of the modules of torch and of this project. Another's may count its calls, say,
+    and a replay would not.
+    """
+    return all(type(module).__module__.split(".")[0] in OURS for module in model.modules())
 
 
 class Recording:

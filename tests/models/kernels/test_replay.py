@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from metaselector.models.kernels.replay import Fixed, Recorder
+from metaselector.models.kernels.replay import Fixed, Recorder, Recording, recordable
 
 GENERATOR = torch.Generator().manual_seed(0)
 
@@ -135,3 +135,22 @@ def test_nan_is_nan_again() -> None:
     for x in (-new(3), -new(3), -new(3)):
         assert recorder("log", lambda given, fixed: given.log(), x, Fixed(x + 1)).isnan().all()
     assert recorder.replays == 1
+
+
+def test_a_replay_that_fails_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: Any) -> Any:
+        raise RuntimeError("no such view")
+
+    monkeypatch.setattr(Recording, "_replay", fails)
+    recorder, x = Recorder(calls=0), new(3)
+    for _ in range(3):
+        assert torch.equal(recorder("square", lambda given, _: given**2, x, Fixed(None)), x**2)
+    assert recorder.refused == {"square": "a replay gave no such view"}
+
+
+def test_modules_of_others_are_not_recorded() -> None:
+    class Other(nn.Module):
+        pass
+
+    assert recordable(nn.Sequential(nn.Linear(1, 1), nn.Dropout()))
+    assert not recordable(nn.Sequential(nn.Linear(1, 1), Other()))

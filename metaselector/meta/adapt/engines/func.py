@@ -11,7 +11,7 @@ from metaselector.data.splitting.episodes import Episodes
 from metaselector.meta.adapt.contract import Engine, InnerLoop, Predictor, Step
 from metaselector.meta.adapt.engines.factored import factorable
 from metaselector.meta.adapt.engines.user_batch import Adapted, UserBatch
-from metaselector.meta.adapt.rules import MAML, SHARED, MetaSGD
+from metaselector.meta.adapt.rules import SHARED, is_plain
 from metaselector.models.kernels.intercept import UnexpectedUse, has_private_names
 from metaselector.models.kernels.replay import Recorder
 
@@ -56,7 +56,7 @@ class FuncEngine(Engine):
     @torch.no_grad()
     def after(self, loop: InnerLoop) -> Predictor:
         # Another rule might change rows of tables that no support row reads.
-        if type(loop.adaptation.rule) not in (MAML, MetaSGD):
+        if not is_plain(loop.adaptation.rule):
             return super().after(loop)
         support = loop.episodes.support
 
@@ -82,8 +82,7 @@ class FuncEngine(Engine):
         """
         model, rates, adaptation = loop.model, loop.rates, loop.adaptation
         factored: set[str] = set()
-        # Only those rules make a step of a rate times the gradient.
-        if type(adaptation.rule) in (MAML, MetaSGD) and has_private_names():
+        if is_plain(adaptation.rule) and has_private_names():
             rows = adaptation.steps * loop.episodes.support.labels.shape[1]
             factored = {
                 name

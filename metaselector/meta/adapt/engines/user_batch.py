@@ -21,11 +21,11 @@ from metaselector.data.encoded.batch import Batch
 from metaselector.data.splitting.episodes import Episodes
 from metaselector.meta.adapt.contract import InnerLoop, context_of
 from metaselector.meta.adapt.engines.factored import FactoredLinears, UserWeights
-from metaselector.meta.adapt.rules import MAML, SHARED, MetaSGD, Tensors
+from metaselector.meta.adapt.rules import SHARED, Tensors, is_plain
 from metaselector.meta.adapt.touched import LocalEpisodes, adapts_tables, localized, rows_of_users
 from metaselector.models.kernels.intercept import Intercept
 from metaselector.models.kernels.lookups import Lookups
-from metaselector.models.kernels.replay import Fixed, Recorder
+from metaselector.models.kernels.replay import Fixed, Recorder, recordable
 
 _RATE = "rate/"
 """Prefix of a table's name, for the rows of its rates."""
@@ -67,7 +67,8 @@ class UserBatch:
         self.users = len(episodes.support.labels)
         self.tied = _shares_parameters(model)
         self.lookups = Lookups()
-        records = not torch.is_grad_enabled() and type(adaptation.rule) in (MAML, MetaSGD)
+        records = recorder is not None and not torch.is_grad_enabled()
+        records = records and is_plain(adaptation.rule) and recordable(model)
         self.recorder = recorder if records else None
         self._named = model, model.training
         self._constants = list(model.buffers())
