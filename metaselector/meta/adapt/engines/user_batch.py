@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from copy import copy
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -123,7 +124,7 @@ class UserBatch:
         for step in range(adaptation.steps):
             rates = adaptation.rates_at(step, self.rates)
             weights = adaptation.support_weights(step, support.mask, support.hours, self.rates)
-            scale = adaptation.shrinkage(weights, step, self.rates)
+            scale = partial(adaptation.shrinkage, weights, step, self.rates)
             output = take(rows, rates, weights, scale)
             if not step:
                 self.first = output
@@ -134,7 +135,7 @@ class UserBatch:
         rows: tuple[Tensor, Tensor, Tensor],
         rates: Tensors,
         weights: Tensor,
-        scale: Tensor | None,
+        scale: Callable[[], Tensor | None],
     ) -> Any:
         """Take one step.
 
@@ -142,7 +143,8 @@ class UserBatch:
             rows: ids, values and labels of the support.
             rates: of this step, by name.
             weights: of the rows in the loss, ``[U, S]``.
-            scale: of the users' losses, ``[U]``; None for 1.
+            scale: returns that of the users' losses, ``[U]``; None for 1. It is asked for after the
+                forward pass, as the order of operations decides how gradients round.
 
         Returns:
             outputs on the support before it.
@@ -160,7 +162,8 @@ class UserBatch:
             output = self.forward(Batch(ids, values))
             uses = self.linears.uses()
             losses = vmap(loss)(output, labels, weights)
-            total = (losses if scale is None else losses * scale).sum()
+            scaling = scale()
+            total = (losses if scaling is None else losses * scaling).sum()
             grads = torch.autograd.grad(
                 total,
                 [*own.values(), *(use.outputs for use in uses)],
@@ -181,18 +184,18 @@ class UserBatch:
         name = ("step", type(rule), rule.second_order, self.loop.loss, *self._named)
 
         def step(given: Any, rows: Any) -> Any:
-            state, *more = given
+            state, rates, weights, scaling = given
             users = self._with(state)
-            output = users._step(rows, *more)
+            output = users._step(rows, rates, weights, lambda: scaling)
             return users.own, users._changes, output
 
-        def take(*given: Any) -> Any:
+        def take(rows: Any, rates: Tensors, weights: Tensor, scale: Callable[[], Any]) -> Any:
             def plain() -> Any:
-                output = self._step(*given)
+                output = self._step(rows, rates, weights, scale)
                 return self.own, self._changes, output
 
-            state = self._state, *given[1:]
-            found = recorder(name, step, state, fixed, plain, self._constants)
+            given = self._state, rates, weights, scale()
+            found = recorder(name, step, given, fixed, plain, self._constants)
             self.own, changes, output = found
             for key, of in changes.items():
                 self.weights[key] = replace(self.weights[key], changes=of)
