@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -25,11 +25,13 @@ from metaselector.data.splitting.protocol import EvaluationProtocol, EvaluationS
 from metaselector.meta.adapt.contract import Engine
 from metaselector.meta.adapt.engines import make_engine
 from metaselector.meta.adapted import valid_loss, valid_predictions
+from metaselector.meta.finetune_log import SearchLog
 from metaselector.meta.finetune_settings import Choice, Search
 from metaselector.meta.parameters import MetaParameters
 from metaselector.meta.race import Race
 from metaselector.meta.variants import finetuning, make_adaptation
 from metaselector.models.mixture import Mixture
+from metaselector.training.loop.snapshot_manager import SnapshotManager
 
 PASSES = 2
 """Most passes over all settings of a :class:`Choice`."""
@@ -42,6 +44,7 @@ def choose_finetuning(
     *,
     description: str,
     progress: Progress,
+    snapshots: SnapshotManager | None = None,
 ) -> MetaParameters:
     """Choose everything that the fair rival needs on *valid*.
 
@@ -53,6 +56,8 @@ def choose_finetuning(
     Args:
         mixture: base models trained on *train*, under an untrained selector.
         selector: the trained sample-level selector.
+        snapshots: saves the losses of candidates, from which an interrupted search resumes; None
+            saves nothing.
 
     Returns:
         ``phi`` is empty for the plain average. ``alpha`` is that of each split, see
@@ -60,16 +65,16 @@ def choose_finetuning(
         without those that were :class:`given up <metaselector.meta.race.Race>` early, and
         ``best_epoch`` the position of the best one of the last split.
     """
-    started = time.perf_counter()
     history: list[dict[str, Any]] = []
     splits = protocol.evaluation_splits
     with progress.task(description, 2 * len(splits)) as advance:
         engine = make_engine(protocol.config.adapt.engine).recording()
+        log = SearchLog(snapshots, progress)
 
         def begin(phi: dict[str, Tensor], starts: Sequence[Choice]) -> list[Search]:
             each = zip(splits, starts, strict=True)
             return [
-                Search(_loss(protocol, split, mixture, phi, history, engine), at)
+                Search(_Losses(protocol, split, mixture, phi, history, engine, log), at)
                 for split, at in each
             ]
 
@@ -95,7 +100,7 @@ def choose_finetuning(
     chosen = MetaParameters(phi=phi, theta_delta={}, alpha=alpha)
     chosen.history = history
     chosen.best_epoch = min(range(len(history)), key=lambda i: history[i]["valid_loss"])
-    chosen.seconds = time.perf_counter() - started
+    chosen.seconds = log.seconds
     return chosen
 
 
@@ -128,38 +133,58 @@ def with_numbers(
     }
 
 
-def _loss(
-    protocol: EvaluationProtocol,
-    split: EvaluationSplit,
-    mixture: Mixture,
-    phi: dict[str, Tensor],
-    history: list[dict[str, Any]],
-    engine: Engine,
-) -> Callable[[Choice], float]:
-    """The loss of a choice on *valid* of one split; appends it to `history` if it is finite."""
-    names = tuple(name for name, _ in mixture.named_parameters())
-    race = Race(_some(split.valid, protocol.config.adapt.finetune_users))
+class _Losses:
+    """The loss of a choice on *valid* of one split, infinity if it was given up.
 
-    def loss(choice: Choice) -> float:
-        candidate = MetaParameters(phi=phi, theta_delta={}, alpha=choice.alpha(mixture))
-        adaptation = finetuning(names, int(choice.steps))
-        lost = race.run(
+    Appends it to `history` if it is finite.
+    """
+
+    def __init__(
+        self,
+        protocol: EvaluationProtocol,
+        split: EvaluationSplit,
+        mixture: Mixture,
+        phi: dict[str, Tensor],
+        history: list[dict[str, Any]],
+        engine: Engine,
+        log: SearchLog,
+    ) -> None:
+        self._protocol, self._split, self._mixture, self._phi = protocol, split, mixture, phi
+        self._history, self._engine, self._log = history, engine, log
+        self._race = Race(_some(split.valid, protocol.config.adapt.finetune_users))
+        self._name = f"{split.folder}, {'sample-selector' if phi else 'uniform'}"
+        self._best: tuple[float, Choice | None] = math.inf, None
+
+    def __call__(self, choice: Choice) -> float:
+        loss = self._log.loss(self._name, choice, lambda: self._measure(choice))
+        if math.isfinite(loss):
+            history = self._history
+            history.append({"epoch": len(history), "train_loss": None, "valid_loss": loss})
+        if loss < self._best[0]:
+            self._best = loss, choice
+        return loss
+
+    def _measure(self, choice: Choice) -> float:
+        best = self._best[1]
+        if best is not None and not self._race.has_run:  # its loss is from the log
+            self._run(best)
+        return self._run(choice)
+
+    def _run(self, choice: Choice) -> float:
+        names = tuple(name for name, _ in self._mixture.named_parameters())
+        candidate = MetaParameters(phi=self._phi, theta_delta={}, alpha=choice.alpha(self._mixture))
+        return self._race.run(
             lambda block: (
                 valid_predictions(
                     candidate,
-                    mixture,
-                    adaptation,
-                    protocol,
-                    replace(split, valid=block),
-                    engine=engine,
+                    self._mixture,
+                    finetuning(names, int(choice.steps)),
+                    self._protocol,
+                    replace(self._split, valid=block),
+                    engine=self._engine,
                 ).losses
             )
         )
-        if math.isfinite(lost):
-            history.append({"epoch": len(history), "train_loss": None, "valid_loss": lost})
-        return lost
-
-    return loss
 
 
 def _some(episodes: EpisodeRows, most: int) -> EpisodeRows:

@@ -45,6 +45,11 @@ class Race:
         self._best: list[NDArray[np.float64]] = []
         self._lowest = math.inf
 
+    @property
+    def has_run(self) -> bool:
+        """Whether there is a candidate to beat."""
+        return bool(self._best)
+
     def run(self, losses: Callable[[EpisodeRows], NDArray[np.float64]]) -> float:
         """Mean loss of a candidate over all rows.
 

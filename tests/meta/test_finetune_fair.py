@@ -21,6 +21,7 @@ from metaselector.meta import finetune, finetune_settings
 from metaselector.meta.adapt.engines.func import FuncEngine
 from metaselector.meta.adapted import valid_loss
 from metaselector.meta.finetune import PASSES, alpha_of, choose_finetuning
+from metaselector.meta.finetune_log import SearchLog
 from metaselector.meta.finetune_settings import LADDERS, Choice, Search
 from metaselector.meta.parameters import MetaParameters
 from metaselector.meta.variants import make_adaptation
@@ -223,7 +224,8 @@ def test_recorded_inner_loops_change_no_choice(monkeypatch: pytest.MonkeyPatch) 
     for engine in (FuncEngine(), FuncEngine(recorder)):
         history: list[Any] = []
         (split,) = protocol.evaluation_splits
-        loss = finetune._loss(protocol, split, mixture, {}, history, engine)
+        log = SearchLog(None, Silent())
+        loss = finetune._Losses(protocol, split, mixture, {}, history, engine, log)
         search = Search(loss, Choice(*(ladder[0] for ladder in small)))  # type: ignore[misc]
         search.go(1)
         found.append((search.best, history))

@@ -189,6 +189,7 @@ def _learn(
         if variant == "user-finetuned-plain":
             return choose_rate(run.protocol, later, **told)
         selector = run.checkpoints.load_learned("sample-selector", seed)
+        told |= {"snapshots": run.checkpoints.learned_snapshots(variant, seed)}
         return choose_finetuning(run.protocol, later, selector, **told)
     traffic = Traffic()
     learned = train_variant(
