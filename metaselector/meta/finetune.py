@@ -68,7 +68,7 @@ def choose_finetuning(
     history: list[dict[str, Any]] = []
     splits = protocol.evaluation_splits
     with progress.task(description, 2 * len(splits)) as advance:
-        engine = make_engine(protocol.config.adapt.engine).recording()
+        engine = make_engine(protocol.config.adapt.engine).searching()
         log = SearchLog(snapshots, progress)
 
         def begin(phi: dict[str, Tensor], starts: Sequence[Choice]) -> list[Search]:
@@ -82,6 +82,7 @@ def choose_finetuning(
             total = 0.0
             for search in searches:
                 total += search.go(passes)
+                engine.forget()
                 advance()
             return total
 
@@ -93,6 +94,7 @@ def choose_finetuning(
             phi, best = {}, others
             for search in others:
                 search.go(PASSES - 1)
+                engine.forget()
     alpha: dict[str, Tensor] = {}
     for split, search in zip(splits, best, strict=True):
         prefix = f"{split.folder}:" if len(splits) > 1 else ""

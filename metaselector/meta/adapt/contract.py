@@ -100,6 +100,17 @@ class Engine(ABC):
         """
         return self
 
+    def searching(self) -> Engine:
+        """As :meth:`recording`, for inner loops of the same users with many settings.
+
+        It keeps what such loops have in common until :meth:`forget` is called.
+        """
+        return self.recording()
+
+    def forget(self) -> None:
+        """Free what was kept for other inner loops."""
+        return
+
     def __call__(
         self,
         model: nn.Module,

@@ -10,6 +10,7 @@ import torch
 from metaselector.data.splitting.episodes import Episodes
 from metaselector.meta.adapt.contract import Engine, InnerLoop, Predictor, Step
 from metaselector.meta.adapt.engines.factored import factorable
+from metaselector.meta.adapt.engines.kept_steps import ContinuedBatch, KeptSteps
 from metaselector.meta.adapt.engines.user_batch import Adapted, UserBatch
 from metaselector.meta.adapt.rules import SHARED, is_plain
 from metaselector.models.kernels.intercept import UnexpectedUse, has_private_names
@@ -23,13 +24,23 @@ class FuncEngine(Engine):
 
     Args:
         recorder: records steps and predictions without gradients, if given.
+        kept: where inner loops without gradients leave states to go on from, if given; only of what
+            may be recorded.
     """
 
-    def __init__(self, recorder: Recorder | None = None) -> None:
+    def __init__(self, recorder: Recorder | None = None, kept: KeptSteps | None = None) -> None:
         self.recorder = recorder
+        self.kept = kept
 
     def recording(self) -> FuncEngine:
-        return FuncEngine(Recorder())
+        return FuncEngine(Recorder(), self.kept)
+
+    def searching(self) -> FuncEngine:
+        return FuncEngine(Recorder(), KeptSteps())
+
+    def forget(self) -> None:
+        if self.kept is not None:
+            self.kept.clear()
 
     def run(self, loop: InnerLoop, *, every_step: bool) -> list[Step]:
         def take(users: UserBatch) -> list[Step]:
@@ -91,6 +102,11 @@ class FuncEngine(Engine):
             }
         while True:
             try:
-                return run(UserBatch(loop, factored, self.recorder))
+                return run(self._batch(loop, factored))
             except UnexpectedUse as use:
                 factored = factored - {use.name}
+
+    def _batch(self, loop: InnerLoop, factored: set[str]) -> UserBatch:
+        if self.kept is None:
+            return UserBatch(loop, factored, self.recorder)
+        return ContinuedBatch(loop, factored, self.recorder, self.kept)

@@ -116,12 +116,12 @@ class UserBatch:
                     for name, function in context.items()
                 }
 
-    def steps(self) -> Iterator[int]:
-        """Take the inner steps, and stop after each to say which it was, counted from 0."""
+    def steps(self, first: int = 0) -> Iterator[int]:
+        """Take the inner steps from `first`, and stop after each to say which it was, from 0."""
         adaptation, support = self.loop.adaptation, self.episodes.support
         rows = *support.batch, support.labels
         take = self._step if self.recorder is None else self._recorded(self.recorder, Fixed(rows))
-        for step in range(adaptation.steps):
+        for step in range(first, adaptation.steps):
             rates = adaptation.rates_at(step, self.rates)
             weights = adaptation.support_weights(step, support.mask, support.hours, self.rates)
             scale = partial(adaptation.shrinkage, weights, step, self.rates)
