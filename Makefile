@@ -113,6 +113,7 @@ benchmark: $(STAMP) peers benchmark-peers
 	$(BIN)/python -m benchmarks.prepare_speed --json benchmarks/results/speed/prepare.json $(data_option)
 	$(BIN)/python -m benchmarks.predict_speed $(data_option)
 	$(BIN)/python -m benchmarks.bootstrap_speed
+	$(BIN)/python -m benchmarks.run_speed $(data_option)
 
 fuzz: $(STAMP)
 	$(BIN)/python -m benchmarks.fuzz --json benchmarks/results/reliability/fuzz.json
