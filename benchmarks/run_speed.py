@@ -56,6 +56,19 @@ def stages(costs: pd.DataFrame) -> dict[str, float]:
     return {str(name): round(float(of), 1) for name, of in seconds.items()}
 
 
+def figures(found: dict[str, Figures]) -> dict[str, float]:
+    """Seconds by number of jobs, and how much faster the last one is than the first."""
+    told = {
+        f"{unit}_{count}_jobs": of[unit]
+        for count, of in found.items()
+        for unit in ("seconds", "cpu_seconds")
+    }
+    if len(found) > 1:
+        seconds = [of["seconds"] for of in found.values()]
+        told["faster"] = round(seconds[0] / seconds[-1], 2)
+    return told
+
+
 @app.command()
 def main(
     json: Annotated[
@@ -84,13 +97,10 @@ def main(
             typer.echo(f"{dataset}, {seeds} seed(s), {count} job(s)", err=True)
             run_folder = Path(folder) / f"run-{count}"
             found[str(count)] = timed([*arguments, "--jobs", str(count)], run_folder)
-    told = {f"seconds with {count} job(s)": of["seconds"] for count, of in found.items()}
-    first, last = next(iter(found)), list(found)[-1]
-    faster = {"faster": found[first]["seconds"] / found[last]["seconds"]} if len(found) > 1 else {}
-    about = {"machine": measure.machine(), "versions": measure.versions()}
-    key = f"{KEY}, {dataset}, seeds: {seeds}"
-    measure.save_in(json, key, {"jobs": found, **faster, **about})
-    print_figures(told | faster, TARGETS)
+    told = figures(found)
+    about = {"raw": found, "machine": measure.machine(), "versions": measure.versions()}
+    measure.save_in(json, f"{KEY}, {dataset}, seeds: {seeds}", told | about)
+    print_figures(told, TARGETS)
 
 
 if __name__ == "__main__":

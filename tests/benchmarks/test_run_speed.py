@@ -47,8 +47,9 @@ def test_main_adds_to_the_file(
     found = json.loads(path.read_text("utf-8"))
     assert found["other"]["seconds"] == 1
     entry = found["whole_run, movielens-100k, seeds: 2"]
-    assert list(entry["jobs"]) == jobs
-    assert entry["jobs"]["1"] == {
+    assert list(entry["raw"]) == jobs
+    assert entry["seconds_1_jobs"] == 30.0
+    assert entry["raw"]["1"] == {
         "seconds": 30.0,
         "cpu_seconds": 20.0,
         "stages": {"pretrain lr": 2.0},
