@@ -53,6 +53,7 @@ class SearchLog:
         named = [of, *map(float, choice)]
         if self._place < len(self._found) and self._found[self._place][0] != named:
             del self._found[self._place :]  # the ladders were others
+            self._snapshots.clear()  # of a longer log, they would pass for newer ones
         if self._place == len(self._found):
             loss = measure()
             # JSON has no infinity.

@@ -55,12 +55,13 @@ def test_what_another_search_measured_is_forgotten(
     tmp_path: Path, never: Any, other: tuple[str, Choice]
 ) -> None:
     log = SearchLog(directory(tmp_path), Silent())
-    for tables in (0.3, 1.0):
+    for tables in (0.3, 1.0, 3.0):
         log.loss("known", Choice(tables=tables), lambda: 0.5)
     log = SearchLog(directory(tmp_path), Silent())
     assert log.loss(*other, lambda: 0.25) == 0.25
     with pytest.raises(AssertionError, match="measured again"):
         log.loss("known", Choice(tables=1.0), never)
+    assert SearchLog(directory(tmp_path), Silent()).loss(*other, never) == 0.25
 
 
 def test_other_settings_start_from_the_beginning(tmp_path: Path, never: Any) -> None:
