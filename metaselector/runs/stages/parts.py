@@ -6,6 +6,7 @@ seed).
 
 from __future__ import annotations
 
+from functools import cache
 from typing import NamedTuple
 
 from metaselector.data.splitting.protocol import WINDOWS, Window
@@ -36,20 +37,23 @@ class Part(NamedTuple):
 def parts_of(run: Run) -> list[Part]:
     """All trainings of a run, each after what it depends on.
 
-    Of those that can start, the first one is to start: others wait for it, or it takes longest.
+    Of those that can start, the first one is to start: of all seeds, those with the longest chain of
+    others that wait for them, and refits, which are short, last.
     """
-    found = []
+    found: list[Part] = []
     for seed in run.config.seeds:
         base = _base_parts(run, seed)
-        refits = [part for part in base if part.window == "full"]
-        found += [part for part in base if part not in refits]
         # Selectors learn above the models of *early*, and are validated above those of *train*.
-        models = frozenset(part.name for part in found if part.seed == seed)
-        starts = {start_of(variant) for variant in run.variants}
+        models = frozenset(part.name for part in base if part.window != "full")
         selectors = [_selector_part(variant, seed, models) for variant in run.variants]
-        found += [part for part in selectors if part.variant in starts]
-        found += refits + [part for part in selectors if part.variant not in starts]
-    return found
+        found += base + selectors[::-1]  # the later ones take longer
+
+    @cache
+    def chain(name: str) -> int:
+        """How many parts wait for one another behind this one."""
+        return max((1 + chain(part.name) for part in found if name in part.after), default=0)
+
+    return sorted(found, key=lambda part: (-chain(part.name), part.window == "full"))
 
 
 def _base_parts(run: Run, seed: int) -> list[Part]:

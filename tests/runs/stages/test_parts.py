@@ -38,10 +38,17 @@ def test_parts_come_after_what_they_need(run: Run) -> None:
 
 
 def test_what_others_wait_for_starts_first(run: Run) -> None:
-    """Refits and most selectors fill the time in which the fair rival is searched for."""
-    names = [part.name.removeprefix("seed 0: ") for part in parts_of(run) if part.seed == 0]
+    """The searches for the fair rivals of all seeds begin before what fills the time meanwhile."""
+    names = [part.name for part in parts_of(run)]
+    bases = [name for name in names if name.endswith(("(early)", "(train)"))]
     refits = [name for name in names if name.endswith("(full)")]
-    assert names[4:6] == ["sample-selector", "user-finetuned"]
-    assert names[6 : 6 + len(refits)] == refits
-    others = [v for v in run.variants if v not in names[4:6]]
-    assert names[6 + len(refits) :] == others
+    starts = [
+        f"seed {seed}: {name}" for name in ("sample-selector", "user-finetuned") for seed in (0, 3)
+    ]
+    others = [
+        f"seed {seed}: {variant}"
+        for seed in (0, 3)
+        for variant in reversed(run.variants)
+        if variant not in ("sample-selector", "user-finetuned")
+    ]
+    assert names == [*bases, *starts, *others, *refits]
