@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
@@ -234,16 +235,6 @@ def test_figures_are_the_committed_ones(run: Path, raw: Path, results: pd.DataFr
             assert row[metric] == close, f"{metric} of {model}"
 
 
-def test_a_second_run_uses_the_checkpoints_and_gives_the_same_bytes(run: Path, raw: Path) -> None:
-    checkpoints = sorted(run.rglob("*.safetensors"))
-    assert len(checkpoints) == 3 * len(SINGLE) + len(variants_of(Config().adapt))
-    before = [path.stat().st_mtime_ns for path in checkpoints]
-    results = (run / "results.csv").read_bytes()
-    command("reproduce", "--run", run, "--data", raw, *settings())
-    assert [path.stat().st_mtime_ns for path in checkpoints] == before
-    assert (run / "results.csv").read_bytes() == results
-
-
 def test_another_engine_uses_the_same_checkpoints(run: Path) -> None:
     config = load_config(run / "config.yaml")
     switched = load_config(run / "config.yaml", ["adapt.engine=higher"])
@@ -253,24 +244,47 @@ def test_another_engine_uses_the_same_checkpoints(run: Path) -> None:
     assert not Run(run, more_steps).checkpoints.has_learned("metaselector", 0)
 
 
-@pytest.mark.slow
-def test_step_by_step_gives_the_same_results(run: Path, raw: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def small(
+    write_world: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, list[object]]:
+    """A run on a small world, and the options that it was made with."""
+    folder = tmp_path_factory.mktemp("small")
+    options = ["--data", write_world(folder / "raw"), *settings(), "--set", "adapt.support_size=5"]
+    command("reproduce", "--run", folder / "run", *options)
+    return folder / "run", options
+
+
+def test_a_second_run_uses_the_checkpoints_and_gives_the_same_bytes(
+    small: tuple[Path, list[object]],
+) -> None:
+    run, options = small
+    checkpoints = sorted(run.rglob("*.safetensors"))
+    assert len(checkpoints) == 3 * len(SINGLE) + len(variants_of(Config().adapt))
+    before = [path.stat().st_mtime_ns for path in checkpoints]
+    results = (run / "results.csv").read_bytes()
+    command("reproduce", "--run", run, *options)
+    assert [path.stat().st_mtime_ns for path in checkpoints] == before
+    assert (run / "results.csv").read_bytes() == results
+
+
+def test_step_by_step_gives_the_same_results(
+    small: tuple[Path, list[object]], tmp_path: Path
+) -> None:
     """From scratch, elsewhere; each step finds its settings where the step before left them."""
-    other = tmp_path / "other"
-    command("data", "prepare", "--run", other, "--data", raw, *settings())
+    (run, options), other = small, tmp_path / "other"
+    command("data", "prepare", "--run", other, *options)
     for step in ("pretrain", "meta-train", "evaluate"):
         command(step, "--run", other)
     assert (other / "results.csv").read_bytes() == (run / "results.csv").read_bytes()
     assert {path.name for path in other.iterdir()} == {path.name for path in run.iterdir()}
 
 
-def test_another_seed_gives_other_results(write_world: Callable[..., Path], tmp_path: Path) -> None:
+def test_another_seed_gives_other_results(small: tuple[Path, list[object]], tmp_path: Path) -> None:
     """And a seed that is added later leaves the first one's results as they are."""
-    raw, run = write_world(tmp_path / "raw"), tmp_path / "run"
-    small = [*settings(), "--set", "adapt.support_size=5"]
-    command("reproduce", "--run", run, "--data", raw, *small)
+    run, options = Path(shutil.copytree(small[0], tmp_path / "run")), small[1]
     alone = pd.read_csv(run / "results.csv")
-    command("reproduce", "--run", run, "--data", raw, *small, "--seed", 1, "--seed", 0)
+    command("reproduce", "--run", run, *options, "--seed", 1, "--seed", 0)
     results = pd.read_csv(run / "results.csv")
     of_seed_0 = results[results["seed"] == 0].reset_index(drop=True)
     pd.testing.assert_frame_equal(of_seed_0, alone, check_exact=True)
