@@ -16,6 +16,7 @@ from metaselector.common.errors import ConfigError
 from metaselector.common.progress import Progress
 from metaselector.config.training import PretrainConfig
 from metaselector.data.encoded.batch import Batch
+from metaselector.data.encoded.chosen_rows import ChosenRows
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.models.kernels.intercept import Intercept
 from metaselector.models.kernels.lookups import Lookups
@@ -134,7 +135,7 @@ class _Pretraining(Trainable):
         self._config, self._freezing, self.generator = config, freezing, generator
         self._device = next(model.parameters()).device
         self._objective = make_objective(model, dataset, config, description)
-        self._batch = dataset.batch(rows).to(self._device)
+        self._slots = ChosenRows(dataset, rows, self._device)
         self._labels = labels_for(model, dataset, rows).to(self._device)
         groups = _of_one_kind(self._objective.optimizer_groups())
         self.optimizers: list[torch.optim.Optimizer] = [
@@ -186,9 +187,7 @@ class _Pretraining(Trainable):
 
     def _rows_of(self, batch: Tensor) -> tuple[Batch, Tensor]:
         """Slots and labels of the rows at these places."""
-        chosen = batch.to(self._device)
-        part = Batch(*(slots.index_select(0, chosen) for slots in self._batch))
-        return part, self._labels[chosen]
+        return self._slots.batch(batch), self._labels[batch.to(self._device)]
 
     def _part(self, batch: Tensor, epoch: int) -> Tensor:
         """This worker's part of the loss of a batch; see :meth:`Objective.part`."""

@@ -15,6 +15,7 @@ from base_models import FM, LR, DeepFM
 from metaselector.common.errors import ConfigError
 from metaselector.common.progress import Silent
 from metaselector.config.training import PretrainConfig
+from metaselector.data.encoded import chosen_rows as chosen_rows_module
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.encoded.schema import Field, Schema
 from metaselector.training import objective as objective_module
@@ -108,6 +109,16 @@ def test_a_separable_world_is_learned(dataset: EncodedDataset) -> None:
     assert logloss(model, dataset, VALID) < 0.1 < before
     assert ((predict(model, dataset, VALID) > 0) == dataset.label(VALID).bool()).all()
     assert [entry["epoch"] for entry in made.history] == list(range(1, 21))
+
+
+def test_many_rows_are_assembled_a_batch_at_a_time(
+    dataset: EncodedDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few, many = new_model(dataset), new_model(dataset)
+    fit(few, dataset)
+    monkeypatch.setattr(chosen_rows_module, "MOST_SLOTS", 0)
+    fit(many, dataset)
+    assert equal(weights(few), weights(many))
 
 
 def test_history_holds_the_valid_loss_of_the_kept_weights(dataset: EncodedDataset) -> None:

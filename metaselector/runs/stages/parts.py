@@ -37,8 +37,8 @@ class Part(NamedTuple):
 def parts_of(run: Run) -> list[Part]:
     """All trainings of a run, each after what it depends on.
 
-    Of those that can start, the first one is to start: of all seeds, those with the longest chain of
-    others that wait for them, and refits, which are short, last.
+    Of those that can start, the first one is to start: for all seeds, those with the longest chain
+    of others that wait for them, and refits, which are short, last.
     """
     found: list[Part] = []
     for seed in run.config.seeds:

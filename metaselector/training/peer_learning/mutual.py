@@ -26,10 +26,11 @@ from torch.nn import functional as F
 from metaselector.common.errors import ConfigError
 from metaselector.common.progress import Progress
 from metaselector.config.training import PeerLearningConfig
+from metaselector.data.encoded.chosen_rows import ChosenRows
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.training.loop.snapshot_manager import SnapshotManager
 from metaselector.training.loop.trainable import ValidationResult
-from metaselector.training.peer_learning.together import Peer, Together, part_of
+from metaselector.training.peer_learning.together import Peer, Together
 from metaselector.training.predict import labels_for
 from metaselector.training.pretrain import Pretrained
 
@@ -64,7 +65,7 @@ class Mutual(Together):
             )
         self._rows, self._peer_learning = rows, peer_learning
         self._batch_size = self.members[0].config.rows_per_step
-        self._batch = dataset.batch(rows).to(self._device)
+        self._slots = ChosenRows(dataset, rows, self._device)
         self._labels = labels_for(peers[0].model, dataset, rows).to(self._device)
 
     def begin(self, epoch: int) -> Sequence[Tensor]:
@@ -75,8 +76,7 @@ class Mutual(Together):
         return order.split(self._batch_size)
 
     def gradients(self, batch: Tensor, epoch: int) -> float:
-        chosen = batch.to(self._device)
-        part, labels = part_of(self._batch, chosen), self._labels[chosen]
+        part, labels = self._slots.batch(batch), self._labels[batch.to(self._device)]
         logits: list[Tensor] = []
         for member in self.members:
             with member.forward() as model:

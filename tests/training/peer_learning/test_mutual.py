@@ -93,9 +93,9 @@ def test_a_step_is_the_obvious_loop(dataset: EncodedDataset, peers: MakePeers) -
     others = [copy.deepcopy(peer.model) for peer in ours]
     rows, valid = windows(dataset)
     trainable = Mutual(ours, dataset, rows, TEACHING, np.random.default_rng(0), valid)
-    trainable._batch = type(trainable._batch)(
-        trainable._batch.ids, trainable._batch.values.double()
-    )
+    slots = trainable._slots
+    assert slots._whole is not None
+    slots._whole = slots._whole.to("cpu", torch.float64)
     trainable._labels = trainable._labels.double()
     piece = trainable.begin(2)[0]
     for peer, other in zip(ours, others, strict=True):
