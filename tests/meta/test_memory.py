@@ -18,6 +18,7 @@ from metaselector.meta.finetune_settings import Choice
 from metaselector.meta.memory import RunsOnce
 from metaselector.meta.parameters import MetaParameters
 from metaselector.meta.variants import make_adaptation
+from metaselector.models.kernels.trees import flatten
 from metaselector.models.losses import make_loss
 from tests.meta.outer_world import CONFIG, EPOCHS, equal, mixture, parameters, planted, train
 
@@ -71,6 +72,18 @@ def test_what_is_learned_in_the_inner_loop_is_validated_anew(
 
     monkeypatch.setattr(outer_loop, "RunsOnce", refuse)
     train("metaselector", dataset)
+
+
+def test_what_is_kept_has_no_graph(dataset: EncodedDataset) -> None:
+    """Else all tensors of the first step stay in memory, for every chunk of users."""
+    model = mixture(dataset, 1)
+    adaptation = make_adaptation("metaselector", model, CONFIG)
+    loss = make_loss(dataset.schema.tasks, CONFIG.adapt.task_weights)
+    episodes = load_episodes(dataset, window_episodes(dataset, (80, 90), 5).some(np.arange(3)))
+    rates = adaptation.initial_rates(parameters(model))
+    loop = InnerLoop(model, parameters(model), rates, adaptation, episodes, loss)
+    for output in RunsOnce(FuncEngine()).with_unadapted(loop):
+        assert not any(leaf.requires_grad for leaf in flatten(output)[0])
 
 
 @pytest.mark.parametrize("changed", ["support.labels", "query.ids", "query.hours"])

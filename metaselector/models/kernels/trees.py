@@ -1,4 +1,4 @@
-"""Tensors in tuples, named tuples and dictionaries; None stands for no tensor."""
+"""Tensors in tuples, named tuples, lists and dictionaries; None stands for no tensor."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 Tree = Any
-"""A tensor, None, or a tuple, named tuple or dictionary of trees."""
+"""A tensor, None, or a tuple, named tuple, list or dictionary of trees."""
 
 
 def flatten(tree: Tree) -> tuple[list[Tensor], Hashable]:
@@ -30,7 +30,7 @@ def flatten(tree: Tree) -> tuple[list[Tensor], Hashable]:
     if isinstance(tree, Mapping):
         kind: Hashable = tuple(tree)
         items = list(tree.values())
-    elif isinstance(tree, tuple):
+    elif isinstance(tree, tuple | list):
         kind, items = type(tree), list(tree)
     else:
         raise TypeError(f"{type(tree).__name__} is no tree of tensors")
@@ -52,4 +52,16 @@ def unflatten(spec: Any, leaves: Iterator[Tensor]) -> Tree:
     items = [unflatten(of, leaves) for of in specs]
     if isinstance(kind, tuple):
         return dict(zip(kind, items, strict=True))
-    return tuple(items) if kind is tuple else kind(*items)
+    return kind(items) if kind in (tuple, list) else kind(*items)
+
+
+def detached(tree: Tree) -> Tree:
+    """The tree without gradients, and without what they would need in memory.
+
+    Example:
+        >>> import torch
+        >>> detached((torch.ones(1, requires_grad=True) * 2, None))
+        (tensor([2.]), None)
+    """
+    leaves, spec = flatten(tree)
+    return unflatten(spec, (leaf.detach() for leaf in leaves))

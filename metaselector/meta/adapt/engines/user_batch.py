@@ -27,6 +27,7 @@ from metaselector.meta.adapt.touched import LocalEpisodes, adapts_tables, locali
 from metaselector.models.kernels.intercept import Intercept
 from metaselector.models.kernels.lookups import Lookups
 from metaselector.models.kernels.replay import Fixed, Recorder, recordable
+from metaselector.models.kernels.trees import detached
 
 _RATE = "rate/"
 """Prefix of a table's name, for the rows of its rates."""
@@ -53,7 +54,7 @@ class UserBatch:
     """The parameters of the users of a meta-batch, and the model that reads them.
 
     Attributes:
-        first: outputs on the support in the first step, before anything adapts.
+        first: outputs on the support in the first step, before anything adapts, without gradients.
     """
 
     first: Any
@@ -127,7 +128,7 @@ class UserBatch:
             scale = partial(adaptation.shrinkage, weights, step, self.rates)
             output = take(rows, rates, weights, scale)
             if not step:
-                self.first = output
+                self.first = detached(output)  # else it keeps all of the step's memory
             yield step
 
     def _step(
@@ -278,7 +279,6 @@ class UserBatch:
         starts = {name: weight.start for name, weight in self.weights.items()}
         shared = {**self.shared, **starts}
         self.linears = FactoredLinears(self.weights, self.users)
-
         handlers = {**self.lookups.handlers, **self.linears.handlers}
 
         def one_user(own: Tensors, ids: Tensor, values: Tensor) -> Any:
