@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Self
 
@@ -109,23 +109,30 @@ class AdaptedModel:
             _ = similarity.names  # may be built now, which takes all workers
         sizes = [(rows >= 0).sum(axis=1) for rows in (episodes.query, episodes.support)]
         order = np.lexsort(sizes)  # less padding, if a chunk has supports of similar sizes
-        parts: list[WindowPredictions] = []
-        empty = _empty(self.mixture, len(dataset.schema.tasks))
-        for i in range(0, len(order), self.users_at_once):
+        # Parts kept one by one, between temporary tensors, would leave holes in memory.
+        found = _zeros(int(sizes[0].sum()), self.mixture, len(dataset.schema.tasks))
+        starts, end = range(0, len(order), self.users_at_once), 0
+        for number, i in enumerate(starts):
             rows = episodes.some(order[i : i + self.users_at_once])
-            if i // self.users_at_once % workers.count() == workers.rank():
+            of_query = rows.query[rows.query >= 0]
+            place = slice(end, end + len(of_query))
+            found.rows[place], end = of_query, place.stop
+            if number % workers.count() == workers.rank():
                 batch = load_episodes(dataset, rows, similarity).to(device)
                 output = self.output(batch, memory)
-                parts.append(_unpad(output, self.loss.rows(output, batch.query.labels), rows.query))
-            else:
-                parts.append(empty(rows.query[rows.query >= 0]))
-        if workers.left_over(len(parts)):
+                part = _unpad(output, self.loss.rows(output, batch.query.labels), rows.query)
+                found.probabilities[place] = part.probabilities
+                found.weights[place], found.losses[place] = part.weights, part.losses
+        if workers.left_over(len(starts)):
             self._take(torch.zeros(0, dtype=torch.int64, device=device))  # others need rows
-        by_row = np.argsort(np.concatenate([part.rows for part in parts]))
-        found = (np.concatenate(column)[by_row] for column in zip(*parts, strict=True))
-        rows_found, *outputs = found
+        by_row = np.argsort(found.rows)
         # Predictions of other workers are 0 here, and a sum with zeros is exact.
-        return WindowPredictions(rows_found, *map(workers.summed, outputs))
+        return WindowPredictions(
+            found.rows[by_row],
+            workers.summed(found.probabilities[by_row]),
+            workers.summed(found.weights[by_row]),
+            workers.summed(found.losses[by_row]),
+        )
 
     @torch.no_grad()
     def output(self, episodes: Episodes, memory: Memory | None = None) -> MixtureOutput:
@@ -168,18 +175,14 @@ class AdaptedModel:
         return {key: taken[str(key)] for key in every if str(key) in taken}
 
 
-def _empty(mixture: Mixture, tasks: int) -> Callable[[NDArray[np.int64]], WindowPredictions]:
-    """Zeros in place of what another worker predicts."""
+def _zeros(n: int, mixture: Mixture, tasks: int) -> WindowPredictions:
+    """Zeros in place of the predictions for `n` rows."""
     of_row = () if tasks == 1 else (tasks,)
-    weights = (len(mixture.base_models), *of_row)
-
-    def zeros(rows: NDArray[np.int64]) -> WindowPredictions:
-        n = len(rows)
-        return WindowPredictions(
-            rows, np.zeros((n, *of_row)), np.zeros((n, *weights), np.float32), np.zeros(n)
-        )
-
-    return zeros
+    dtype = next(mixture.parameters()).dtype
+    weights = torch.zeros(n, len(mixture.base_models), *of_row, dtype=dtype).numpy()
+    return WindowPredictions(
+        np.zeros(n, dtype=np.int64), np.zeros((n, *of_row)), weights, np.zeros(n)
+    )
 
 
 def _unpad(

@@ -37,18 +37,18 @@ def predict(
     """
     device = next(model.parameters()).device
     model.eval()
-    chunks = []
-    for i in range(0, len(rows), PREDICTION_ROWS):
+    # Chunks kept one by one, between temporary tensors, would leave holes in memory of many GB.
+    dtype = next(model.parameters()).dtype
+    found = torch.zeros(len(rows), *_row_shape(model), dtype=dtype)
+    starts = range(0, len(rows), PREDICTION_ROWS)
+    for i in starts[workers.rank() :: workers.count()]:
         chunk = slice(i, i + PREDICTION_ROWS)
-        if i // PREDICTION_ROWS % workers.count() == workers.rank():
-            limits = None if history_limits is None else history_limits[chunk]
-            chunks.append(outputs(model, dataset.batch(rows[chunk], limits).to(device)).cpu())
-        else:
-            chunks.append(torch.zeros(len(rows[chunk]), *_row_shape(model)))
-    if workers.left_over(len(chunks)):
+        limits = None if history_limits is None else history_limits[chunk]
+        found[chunk] = outputs(model, dataset.batch(rows[chunk], limits).to(device)).cpu()
+    if workers.left_over(len(starts)):
         join(model)
     # Chunks of other workers are 0 here, and adding zeros is exact.
-    return torch.from_numpy(workers.summed(torch.cat(chunks).numpy()))
+    return torch.from_numpy(workers.summed(found.numpy()))
 
 
 def _row_shape(model: nn.Module) -> tuple[int, ...]:
