@@ -75,7 +75,7 @@ multitask: $(STAMP)
 	$(BIN)/python -m benchmarks.multitask
 	$(BIN)/python -m benchmarks.multitask_synthetic
 
-PYTEST := OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n auto --dist loadfile
+PYTEST := OMP_WAIT_POLICY=passive $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 test: $(STAMP)
 	$(PYTEST) -m 'not slow'
