@@ -58,7 +58,10 @@ def test_every_stage_is_measured_and_a_complete_size_is_not_measured_again(
     stages = found["stages"][str(ROWS)]  # type: ignore[index]
     assert tuple(stages) == scale.STAGES
     for name, figures in stages.items():
-        assert (figures["seconds"], figures["peak_mb"], figures["cpu_seconds"]) == (1.5, 200, 2.5)
+        assert (figures["seconds"], figures["cpu_seconds"]) == (1.5, 2.5)
+        # This process holds more, as the stages that measure their parts find.
+        measured = name in ("pretrain", "meta-train", "evaluate")
+        assert figures["peak_mb"] > 200 if measured else figures["peak_mb"] == 200, name
         if name in ("prepare", "pretrain", "meta-train", "evaluate", "save"):
             assert figures["disk_mb"] > 0, name
     assert 0 < stages["report"]["page_mb"] < 3
