@@ -178,7 +178,7 @@ class AdaptedModel:
 def _zeros(n: int, mixture: Mixture, tasks: int) -> WindowPredictions:
     """Zeros in place of the predictions for `n` rows."""
     of_row = () if tasks == 1 else (tasks,)
-    dtype = next(mixture.parameters()).dtype
+    dtype = next(mixture.selector.parameters()).dtype
     weights = torch.zeros(n, len(mixture.base_models), *of_row, dtype=dtype).numpy()
     return WindowPredictions(
         np.zeros(n, dtype=np.int64), np.zeros((n, *of_row)), weights, np.zeros(n)

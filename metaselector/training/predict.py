@@ -38,13 +38,14 @@ def predict(
     device = next(model.parameters()).device
     model.eval()
     # Chunks kept one by one, between temporary tensors, would leave holes in memory of many GB.
-    dtype = next(model.parameters()).dtype
-    found = torch.zeros(len(rows), *_row_shape(model), dtype=dtype)
+    found = torch.zeros(len(rows), *_row_shape(model))
     starts = range(0, len(rows), PREDICTION_ROWS)
     for i in starts[workers.rank() :: workers.count()]:
         chunk = slice(i, i + PREDICTION_ROWS)
         limits = None if history_limits is None else history_limits[chunk]
-        found[chunk] = outputs(model, dataset.batch(rows[chunk], limits).to(device)).cpu()
+        part = outputs(model, dataset.batch(rows[chunk], limits).to(device)).cpu()
+        found = found.to(part.dtype)  # of the outputs, whatever parameters have
+        found[chunk] = part
     if workers.left_over(len(starts)):
         join(model)
     # Chunks of other workers are 0 here, and adding zeros is exact.

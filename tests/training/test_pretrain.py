@@ -16,6 +16,7 @@ from metaselector.common.errors import ConfigError
 from metaselector.common.progress import Silent
 from metaselector.config.training import PretrainConfig
 from metaselector.data.encoded import chosen_rows as chosen_rows_module
+from metaselector.data.encoded.batch import Batch
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.encoded.schema import Field, Schema
 from metaselector.training import objective as objective_module
@@ -109,6 +110,21 @@ def test_a_separable_world_is_learned(dataset: EncodedDataset) -> None:
     assert logloss(model, dataset, VALID) < 0.1 < before
     assert ((predict(model, dataset, VALID) > 0) == dataset.label(VALID).bool()).all()
     assert [entry["epoch"] for entry in made.history] == list(range(1, 21))
+
+
+def test_predictions_have_the_type_of_the_outputs(dataset: EncodedDataset) -> None:
+    """And not that of parameters, which may have less precision."""
+
+    class Double(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(1, dtype=torch.float16))
+
+        def forward(self, batch: Batch) -> Tensor:
+            return batch.ids[:, 0].double() / 3
+
+    found = predict(Double(), dataset, VALID)
+    assert torch.equal(found, dataset.batch(VALID).ids[:, 0].double() / 3)
 
 
 def test_many_rows_are_assembled_a_batch_at_a_time(
