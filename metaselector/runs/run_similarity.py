@@ -23,6 +23,9 @@ from metaselector.models.similarity.contract import (
 )
 from metaselector.training.predict import predict
 
+_ROWS = 2**20
+"""Rows whose probabilities are in memory in float64 twice."""
+
 
 class LateSimilarity:
     """Similarities that are built when they are first asked for; most commands never ask.
@@ -103,6 +106,8 @@ def _mean_probability(
             logits = torch.from_numpy(dataset.scores[rows, column])
         else:
             logits = predict(model, dataset, rows)
-        total += torch.sigmoid(logits.reshape(len(rows), -1)[:, 0].double())
+        logits = logits.reshape(len(rows), -1)[:, 0]
+        for sums, of in zip(total.split(_ROWS), logits.split(_ROWS), strict=True):
+            sums += torch.sigmoid(of.double())
     mean: Floats = (total / len(base_models)).numpy()
     return mean

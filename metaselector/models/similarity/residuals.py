@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -22,9 +23,12 @@ a call."""
 _MOST_PRODUCTS = 2**23
 """Products of residuals that may become entries of a sparse result: about 100 MB."""
 
+_USERS = 4096
+"""Users whose residuals are summed at a time."""
+
 
 class _Three(NamedTuple):
-    """Sparse matrices with the residuals, their squares, and ones, at the same places."""
+    """Float64 matrices with the residuals, their squares, and ones, at the same places."""
 
     residuals: sparse.csr_array
     squares: sparse.csr_array
@@ -32,7 +36,8 @@ class _Three(NamedTuple):
 
     @classmethod
     def of(cls, matrix: sparse.csr_array) -> _Three:
-        values = matrix.data, matrix.data**2, np.ones_like(matrix.data)
+        residuals = matrix.data.astype(np.float64)
+        values = residuals, residuals**2, np.ones_like(residuals)
         return cls(
             *(sparse.csr_array((of, matrix.indices, matrix.indptr), matrix.shape) for of in values)
         )
@@ -41,22 +46,24 @@ class _Three(NamedTuple):
 class ResidualMatrix:
     """Mean residuals of I items and all users, and the correlations of items.
 
-    See :class:`~metaselector.models.similarity.co_residuals.CoResiduals` for the formula.
+    See :class:`~metaselector.models.similarity.co_residuals.CoResiduals` for the formula. It is
+    computed in float64; the residuals are kept as they are, by item and by user.
 
     Args:
-        residuals: float64 ``[I, users]``, sparse; an explicit 0 counts as a residual.
+        residuals: float ``[I, users]``, sparse; an explicit 0 counts as a residual.
         shrink: number of common users at which a correlation is halved.
     """
 
     def __init__(self, residuals: sparse.csr_array, shrink: float) -> None:
         self._shrink = shrink
         self._by_item = residuals
-        by_user = residuals.T.tocsr()
-        self._all = _Three.of(by_user)
+        self._by_user = residuals.T.tocsr()
         self.raters = np.diff(residuals.indptr)
         """Users with each item, ``[I]``."""
         # Residuals of these users, of any item: the products of an item with all others.
-        self._reach = _Three.of(residuals).ones @ np.diff(by_user.indptr).astype(np.float64)
+        ones = np.ones_like(residuals.data, dtype=np.float64)
+        pattern = sparse.csr_array((ones, residuals.indices, residuals.indptr), residuals.shape)
+        self._reach = pattern @ np.diff(self._by_user.indptr).astype(np.float64)
 
     def state(self) -> dict[str, Tensor]:
         """What :meth:`from_state` restores it from.
@@ -66,7 +73,8 @@ class ResidualMatrix:
             the first item, then of the second, and so on; ``residuals``, float32 ``[n]``, theirs;
             ``shrink``, float64.
         """
-        values = self._by_item.data.astype(np.float32), self._by_item.indices.astype(np.int32)
+        entries = self._by_item
+        values = entries.data.astype(np.float32), entries.indices.astype(np.int32)
         residuals, users = map(torch.from_numpy, values)
         raters = torch.from_numpy(self.raters.astype(np.int32))
         shrink = torch.tensor(self._shrink, dtype=torch.float64)
@@ -96,7 +104,7 @@ class ResidualMatrix:
         if (np.abs(residuals) > 1).any() or shrink < 0:
             raise ValueError("'residuals' or 'shrink' are out of range")
         shape = items, int(users.max(initial=-1)) + 1
-        entries = residuals.astype(np.float64), users, starts
+        entries = residuals, users, starts
         return cls(sparse.csr_array(entries, shape=shape), float(shrink))
 
     def between(self, rows: Ints, columns: Ints) -> NDArray[np.float64]:
@@ -104,16 +112,30 @@ class ResidualMatrix:
         if not len(rows) or not len(columns):
             return np.zeros((len(rows), len(columns)))
         if self._among_all(rows) < self._among(rows, columns):
-            return self.among(rows, self._all, columns)
+            return self.among_all(rows, columns)
         return self.among(rows, self.columns(columns))
 
     def columns(self, items: Ints) -> _Three:
         """The residuals of some items by user."""
         return _Three.of(self._by_item[items].T.tocsr())
 
-    def among(self, rows: Ints, others: _Three, columns: Ints | None = None) -> NDArray[np.float64]:
-        """Correlations of items with `others`, or with `columns` of them."""
-        own = _Three.of(self._by_item[rows])
+    def among(self, rows: Ints, others: _Three) -> NDArray[np.float64]:
+        """Correlations of items with `others`."""
+        return self._correlations(self._by_item[rows], others, None)
+
+    def among_all(self, rows: Ints, columns: Ints) -> NDArray[np.float64]:
+        """As :meth:`between`, from the products with all items."""
+        own = self._by_item[rows]
+        # Of these users only: squares and ones of all of them would take as much memory again.
+        users, places = np.unique(own.indices, return_inverse=True)
+        entries = own.data, places.astype(own.indices.dtype), own.indptr
+        own = sparse.csr_array(entries, (len(rows), len(users)))
+        return self._correlations(own, _Three.of(self._by_user[users]), columns)
+
+    def _correlations(
+        self, rows: sparse.csr_array, others: _Three, columns: Ints | None
+    ) -> NDArray[np.float64]:
+        own = _Three.of(rows)
 
         def total(a: sparse.csr_array, b: sparse.csr_array) -> NDArray[np.float64]:
             sums = a @ b  # over users, in the same order whatever the rows and columns
@@ -151,15 +173,36 @@ class ResidualMatrix:
 def mean_residuals(
     dataset: EncodedDataset, rows: Ints, probabilities: NDArray[np.float64], items: int
 ) -> sparse.csr_array:
-    """Mean of ``y - p`` over the rows of each item and user, float64 ``[items, users]``.
+    """Mean of ``y - p`` over the rows of each user and item, float64 ``[users, items]``.
 
     Items are in the order of the vocabulary. Rows without a label do not count.
     """
+    if (rows[1:] < rows[:-1]).any():
+        order = np.argsort(rows, kind="stable")
+        rows, probabilities = rows[order], probabilities[order]
+    # Whole users at a time, so that what lies between takes little memory.
+    users = [*range(0, dataset.num_users, _USERS), dataset.num_users]
+    starts = np.searchsorted(rows, dataset.user_offsets[users])
+    blocks = [
+        _of_users(dataset, range(*users[i : i + 2]), rows[a:b], probabilities[a:b], items)
+        for i, (a, b) in enumerate(pairwise(starts))
+    ]
+    return sparse.vstack(blocks, format="csr")
+
+
+def _of_users(
+    dataset: EncodedDataset,
+    users: range,
+    rows: Ints,
+    probabilities: NDArray[np.float64],
+    items: int,
+) -> sparse.csr_array:
+    """The means of consecutive users, whose rows these are."""
+    user = np.searchsorted(dataset.user_offsets, rows, side="right") - 1 - users.start
     item = item_ids(dataset, item_of(dataset, rows))
-    user = np.searchsorted(dataset.user_offsets, rows, side="right") - 1
     residual = dataset.labels[rows].astype(np.float64) - probabilities
     known = (item >= 0) & ~np.isnan(residual)
-    place, shape = (item[known], user[known]), (items, dataset.num_users)
+    place, shape = (user[known], item[known]), (len(users), items)
     sums = sparse.coo_array((residual[known], place), shape=shape).tocsr()
     counts = sparse.coo_array((np.ones(len(place[0])), place), shape=shape).tocsr()
     sums.data /= counts.data
@@ -173,12 +216,16 @@ def compact(residuals: sparse.csr_array) -> sparse.csr_array:
     not give away who they are, and sums over users do not depend on their order in the data.
 
     Args:
-        residuals: float64 ``[items, users]``, sparse.
+        residuals: float64 ``[users, items]``, sparse.
+
+    Returns:
+        float32 ``[items, users]``.
     """
-    by_user = residuals.T.tocsr()
-    by_user.data = by_user.data.astype(np.float32).astype(np.float64)
-    positive = by_user.data + 2  # so that residuals of 0 count
-    weights = np.random.default_rng(0).random(by_user.shape[1])
-    key = sparse.csr_array((positive, by_user.indices, by_user.indptr), by_user.shape) @ weights
-    users = np.flatnonzero(np.diff(by_user.indptr))
+    rounded = residuals.data.astype(np.float32)
+    positive = rounded.astype(np.float64) + 2  # so that residuals of 0 count
+    weights = np.random.default_rng(0).random(residuals.shape[1])
+    entries = residuals.indices, residuals.indptr
+    key = sparse.csr_array((positive, *entries), residuals.shape) @ weights
+    users = np.flatnonzero(np.diff(residuals.indptr))
+    by_user = sparse.csr_array((rounded, *entries), residuals.shape)
     return by_user[users[np.argsort(key[users], kind="stable")]].T.tocsr()

@@ -25,8 +25,27 @@ def test_means_of_repeated_rows() -> None:
     dataset = catalogue(rows, [2, UNSEEN, 1])
     p = np.array([0.5, 0.25, 0.5, 0.75, 0.5])
     found = mean_residuals(dataset, np.array([0, 1, 2, 3, 4]), p, items=2)  # not the last row
-    assert found.toarray().tolist() == [[0, 0.25], [0.125, 0.5]]
+    assert found.toarray().T.tolist() == [[0, 0.25], [0.125, 0.5]]
     assert found.nnz == 3
+
+
+def test_blocks_of_users_and_the_order_of_rows_change_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    generator = np.random.default_rng(0)
+    places = [(int(user), int(item), 1) for user, item in generator.integers(0, 7, (300, 2))]
+    dataset = catalogue(sorted(places), [*range(1, 8)])
+    rows, p = np.flatnonzero(generator.random(300) < 0.7), generator.random(300)
+    found = mean_residuals(dataset, rows, p[rows], items=7)
+    monkeypatch.setattr(residuals, "_USERS", 3)
+    in_blocks = mean_residuals(dataset, rows, p[rows], items=7)
+    order = generator.permutation(len(rows))
+    shuffled = mean_residuals(dataset, rows[order], p[rows[order]], items=7)
+    assert found.shape == (dataset.num_users, 7)
+    for other in (in_blocks, shuffled):
+        assert other.shape == found.shape
+        assert np.allclose(other.toarray(), found.toarray(), rtol=0, atol=1e-15)
+        assert other.nnz == found.nnz
 
 
 def test_rows_without_a_label_do_not_count() -> None:
@@ -37,7 +56,7 @@ def test_rows_without_a_label_do_not_count() -> None:
     found = mean_residuals(
         replace(dataset, task_labels=labels), np.arange(3), np.full(3, 0.25), items=2
     )
-    assert found.toarray().tolist() == [[0.75], [0]]
+    assert found.toarray().tolist() == [[0.75, 0]]
     assert found.nnz == 1
 
 
@@ -46,7 +65,7 @@ def test_both_ways_give_the_same_numbers(density: float) -> None:
     of = matrix(40, 60, density)
     rows, columns = np.array([3, 8, 20]), np.array([0, 8, 21, 39])
     copied = of.among(rows, of.columns(columns))
-    assert np.array_equal(of.among(rows, of._all, columns), copied)
+    assert np.array_equal(of.among_all(rows, columns), copied)
     assert np.array_equal(of.between(columns, rows), copied.T)
     assert copied.any()
 
