@@ -67,32 +67,46 @@ TRANSFER = (
 
 @with_options(
     *(RUN, BASE_MODELS, *TRAINED, TRACKING, STRATEGY, RESUME, ALLOW_CODE, QUIET),
-    *(WORKERS, SHARD_TABLES, *TRANSFER),
+    *(JOBS, WORKERS, SHARD_TABLES, *TRANSFER),
 )
 def pretrain(options: Options) -> None:
     """Train the base models of a run with prepared data."""
     from metaselector.report.terminal import print_transfer
     from metaselector.runs.saved_config import kept_config
     from metaselector.runs.stage_costs import measured
+    from metaselector.runs.stages.side_by_side import side_by_side
     from metaselector.runs.stages.train import pretrain_base_models
 
     this = open_run(options)
-    with training(this, options) as progress, kept_config(this):
-        pretrain_base_models(this, measured(this, progress))
+    with training(this, options) as tracked, kept_config(this):
+        progress = measured(this, tracked)
+        if this.config.jobs == 1:
+            pretrain_base_models(this, progress)
+        else:
+            with side_by_side(this, progress) as side:
+                side.pretrain()
     if this.source is not None:
         print_transfer(this.directory, console())
 
 
-@with_options(RUN, *TRAINED, TRACKING, RESUME, ALLOW_CODE, QUIET, WORKERS, SHARD_TABLES, COMM)
+@with_options(
+    *(RUN, *TRAINED, TRACKING, RESUME, ALLOW_CODE, QUIET, JOBS, WORKERS, SHARD_TABLES, COMM)
+)
 def meta_train(options: Options) -> None:
     """Train the sample-level selector and MetaSelector (simplified, joint) on pretrained models."""
     from metaselector.runs.saved_config import kept_config
     from metaselector.runs.stage_costs import measured
+    from metaselector.runs.stages.side_by_side import side_by_side
     from metaselector.runs.stages.train import meta_train_selectors
 
     this = open_run(options)
-    with training(this, options) as progress, kept_config(this):
-        meta_train_selectors(this, measured(this, progress))
+    with training(this, options) as tracked, kept_config(this):
+        progress = measured(this, tracked)
+        if this.config.jobs == 1:
+            meta_train_selectors(this, progress)
+        else:
+            with side_by_side(this, progress) as side:
+                side.meta_train()
 
 
 @with_options(

@@ -78,7 +78,7 @@ class Measured:
         for description, (seconds, peak) in costs.items():
             before = self.costs.get(description, (0.0, math.nan))
             self.costs[description] = before[0] + seconds, _higher(before[1], peak)
-        if self._directory is not None:
+        if costs and self._directory is not None:
             self._write(self._directory)
 
     def skipped(self, description: str) -> None:

@@ -16,9 +16,11 @@ def test_nothing_prepared(invoke: Invoke, tmp_path: Path, command: str) -> None:
     assert not (tmp_path / "run").exists()
 
 
-def test_nothing_pretrained(invoke: Invoke, prepared: Path) -> None:
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_nothing_pretrained(invoke: Invoke, prepared: Path, jobs: int) -> None:
     before = contents(prepared)
-    error = invoke("meta-train", "--run", prepared).lone_error
+    done = invoke("meta-train", "--run", prepared, "--jobs", jobs)
+    error = done.lone_error if jobs == 1 else done.error
     path = f"{prepared}/checkpoints/seed-0/base-lr-early.safetensors"
     assert error.startswith(f"{path}: checkpoint not found")
     assert contents(prepared) == before

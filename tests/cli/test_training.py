@@ -100,6 +100,17 @@ def test_base_models_start_from_another_run(
     assert "freeze needs init_from" in error
 
 
+def test_base_models_side_by_side(invoke: Invoke, prepared: Path) -> None:
+    done = invoke("pretrain", "--run", prepared, "--jobs", 2)
+    assert done.code == 0, done.err
+    assert "seed 0: fm (full)" in done.err
+    made = {path.name for path in (prepared / "checkpoints" / "seed-0").glob("*.safetensors")}
+    windows = ("early", "train", "full")
+    assert made == {f"base-{name}-{of}.safetensors" for name in ("lr", "fm") for of in windows}
+    again = invoke("pretrain", "--run", prepared, "--jobs", 1)
+    assert again.err.count("already done with the same settings") == 6
+
+
 def test_strategies_of_training_base_models(invoke: Invoke, prepared: Path) -> None:
     done = invoke("pretrain", "--run", prepared, "--strategy", "mutual")
     assert done.code == 0, done.err

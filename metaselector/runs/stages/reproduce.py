@@ -7,7 +7,7 @@ import shlex
 import time
 from pathlib import Path
 
-from metaselector.common.errors import CheckpointError, ConfigError, DataError
+from metaselector.common.errors import CheckpointError, DataError
 from metaselector.common.files import write_text
 from metaselector.common.progress import Progress
 from metaselector.common.streams import console, put_out, say
@@ -25,10 +25,10 @@ from metaselector.runs.saved_config import save_config
 from metaselector.runs.stage_costs import complete_stages, measured, save_stages
 from metaselector.runs.stages.evaluate import evaluate, help_evaluate, own_metrics
 from metaselector.runs.stages.prepare import prepare_run
-from metaselector.runs.stages.side_by_side import SideBySide, side_by_side
+from metaselector.runs.stages.side_by_side import SideBySide, check_alone, side_by_side
 from metaselector.runs.stages.train import meta_train_selectors, pretrain_base_models
 from metaselector.training.distributed import workers
-from metaselector.training.distributed.launch import launched, restarted
+from metaselector.training.distributed.launch import restarted
 
 
 def evaluate_and_report(
@@ -128,8 +128,8 @@ def reproduce(
     """
     started = time.perf_counter()
     progress = measured(run, progress)
-    if run.config.jobs > 1 and launched():
-        raise ConfigError("jobs: cannot be combined with --workers; choose one of the two")
+    if run.config.jobs > 1:
+        check_alone(run)
     own_metrics(run.config)  # so that their errors show before hours of work
     if not workers.is_main():
         pass

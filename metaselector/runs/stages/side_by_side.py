@@ -24,7 +24,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import torch
 
-from metaselector.common.errors import UserError
+from metaselector.common.errors import ConfigError, UserError
 from metaselector.common.progress import Progress, Silent
 from metaselector.runs.run import Run
 from metaselector.runs.stage_costs import Measured, peak_mb, reset_peak
@@ -35,7 +35,9 @@ from metaselector.runs.stages.train import (
     meta_train_selector,
     pretrain_base_models,
     pretrain_together,
+    try_untrained,
 )
+from metaselector.training.distributed.launch import launched
 from metaselector.training.loop.interruption import Interrupted
 
 Value = TypeVar("Value")
@@ -140,22 +142,39 @@ class SideBySide:
     pool: ProcessPoolExecutor
     progress: Progress
 
-    def train(self) -> None:
-        """Do all trainings of the run whose checkpoints do not exist.
+    def pretrain(self) -> None:
+        """Do all trainings of base models whose checkpoints do not exist.
 
         Raises:
             UserError: a training failed, or its process was killed.
         """
+        self._check()
+        self._do([part for part in parts_of(self.run) if part.variant is None])
+
+    def meta_train(self) -> None:
+        """As :meth:`pretrain`, all meta-trainings, above base models that are trained."""
+        try_untrained(self.run, self.run.variants)
+        self._do([part for part in parts_of(self.run) if part.variant is not None])
+
+    def train(self) -> None:
+        """Do both; a meta-training begins when its base models are saved."""
+        self._check()
+        self._do(parts_of(self.run))
+
+    def _check(self) -> None:
         check_pretraining(self.run, self.progress)
         if self.run.source is not None:
             pretrain_base_models(self.run, self.progress)  # transfer.csv has one writer
-        parts = parts_of(self.run)
+
+    def _do(self, parts: list[Part]) -> None:
+        """Do these parts; others that they depend on are done."""
+        names = {part.name for part in parts}
         done: set[str] = set()
         running: dict[Future[_Done], Part] = {}
         with self.progress.task("train side by side", len(parts)) as advance:
             while len(done) < len(parts):
                 begun = done | {part.name for part in running.values()}
-                ready = [p for p in parts if p.after <= done and p.name not in begun]
+                ready = [p for p in parts if p.after & names <= done and p.name not in begun]
                 for part in ready[: self.run.config.jobs - len(running)]:
                     running[self._submit(_train, part)] = part
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -213,6 +232,15 @@ class SideBySide:
             self.progress.include(costs)
 
 
+def check_alone(run: Run) -> None:
+    """Raise a ConfigError if this process is one of several workers."""
+    if launched():
+        raise ConfigError(
+            f"jobs={run.config.jobs}: cannot be combined with --workers; add --jobs 1, or leave "
+            "--workers out"
+        )
+
+
 _KILLED = (
     "a process was killed, perhaps for lack of memory; what was finished is saved: run the same "
     "command again, with fewer --jobs"
@@ -229,7 +257,11 @@ def side_by_side(run: Run, progress: Progress) -> Iterator[SideBySide]:
     Args:
         run: its data is prepared, and its directory is locked by the caller.
         progress: where to report progress.
+
+    Raises:
+        ConfigError: this process is one of several workers.
     """
+    check_alone(run)
     pool = ProcessPoolExecutor(
         run.config.jobs,
         mp_context=get_context("spawn"),

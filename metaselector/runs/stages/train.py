@@ -159,11 +159,16 @@ def meta_train_selectors(
 ) -> None:
     """Meta-train `variants`, by default all that the settings ask for, after trying one batch."""
     wanted = run.variants if variants is None else variants
-    if not all(run.checkpoints.has_learned(v, seed) for seed in run.config.seeds for v in wanted):
-        try_adaptation(run)
+    try_untrained(run, wanted)
     for seed in run.config.seeds:
-        for variant in run.variants if variants is None else variants:
+        for variant in wanted:
             meta_train_selector(run, variant, seed, progress)
+
+
+def try_untrained(run: Run, variants: Sequence[Variant]) -> None:
+    """Try one batch, unless all these variants are trained already."""
+    if not all(run.checkpoints.has_learned(v, seed) for seed in run.config.seeds for v in variants):
+        try_adaptation(run)
 
 
 def meta_train_selector(run: Run, variant: Variant, seed: int, progress: Progress) -> None:
