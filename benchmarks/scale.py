@@ -4,7 +4,8 @@
 
 writes ``benchmarks/results/scale/scale.json`` and ``scale.md``. A synthetic log of clicks with
 twelve features goes through all commands, trained for one epoch each. Every command is a process of
-its own, so seconds, peak memory and disk space are its own.
+its own, so seconds, peak memory and disk space are its own. Those that can start ``--jobs``
+processes do; what these hold counts together.
 
 Figures are saved after each stage. A command that was interrupted continues with the next one, as
 long as its folder of work is there; sizes that are complete are not measured again without
@@ -33,6 +34,7 @@ from metaselector.runs.stage_costs import read_stages
 SIZES = (1_000_000, 20_000_000)
 USERS = 100_000
 """Users that are predicted."""
+JOBS = 2
 _LOCAL = {"--work": True, "--keep": False, "--again": False}  # options that change no figure
 
 app = new_app()
@@ -40,10 +42,11 @@ Figures = dict[str, Any]
 
 
 class Size(NamedTuple):
-    """A log of `rows` rows, and the folder that everything made from it is in."""
+    """A log of `rows` rows, the folder that everything made from it is in, and processes."""
 
     rows: int
     folder: Path
+    jobs: int = 1
 
     @property
     def run(self) -> Path:
@@ -55,8 +58,12 @@ class Size(NamedTuple):
         log = str(self.folder / "log" / "csv" / "log.yaml")
         given = ["--dataset", log, "--run", here, "--config", str(config)]
         yield "prepare", ["data", "prepare", *given], self.run
-        for stage in ("pretrain", "meta-train", "evaluate", "analyse"):
-            yield stage, [stage, "--run", here], self.run
+        jobs = ["--jobs", str(self.jobs)]
+        for stage in ("pretrain", "meta-train"):
+            yield stage, [stage, "--run", here, *jobs], self.run
+        workers = ["--workers", str(self.jobs)] if self.jobs > 1 else []
+        yield "evaluate", ["evaluate", "--run", here, *workers], self.run
+        yield "analyse", ["analyse", "--run", here], self.run
         yield "report", ["report", here], self.run
         yield "save", ["save", "--run", here, "--output", saved], self.saved
         asked = [f"{self.folder / 'users' / name}.parquet" for name in ("history", "candidates")]
@@ -121,6 +128,13 @@ def measure_size(size: Size, config: Path, users: int, done: Figures) -> Iterato
         yield done
 
 
+def comparable(found: Figures, users: int, jobs: int) -> Figures:
+    """The stages of ``scale.json``, unless they are of other numbers of users or processes."""
+    same = (found.get("users"), found.get("jobs")) == (users, jobs)
+    stages: Figures = found.get("stages", {})
+    return stages if same else {}
+
+
 @app.command()
 def main(
     rows: Annotated[
@@ -128,6 +142,9 @@ def main(
         typer.Option(min=1_000, help="Rows of a log; repeatable.", show_default="1 and 20 million"),
     ] = None,
     users: Annotated[int, typer.Option(min=1, help="Users that are predicted.")] = USERS,
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Processes that train and evaluate side by side.")
+    ] = JOBS,
     config: ConfigOption = Path("benchmarks/configs/scale.yaml"),
     work: Annotated[Path, typer.Option(help="Folder for logs and runs.")] = Path("runs/scale"),
     output: Annotated[Path, typer.Option(help="Folder to write the results to.")] = Path(
@@ -139,9 +156,9 @@ def main(
     """Measure every stage on logs of growing length."""
     path = output / "scale.json"
     found: Figures = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    measured: Figures = found.get("stages", {})
+    measured = comparable(found, users, jobs)
     for number in sorted(rows or SIZES):
-        size = Size(number, work / str(number))
+        size = Size(number, work / str(number), jobs)
         done = {} if again else measured.get(str(number), {})
         if set(done) == set(STAGES):
             typer.echo(f"{number:,} rows: measured already; --again measures it again", err=True)
@@ -150,7 +167,7 @@ def main(
             shutil.rmtree(size.run, ignore_errors=True)
         for figures in measure_size(size, config, users, done):
             measured[str(number)] = figures
-            _save(path, measured, users)
+            _save(path, measured, users, jobs)
         if not keep:
             shutil.rmtree(size.folder)
     write_text(output / "scale.md", scale_page.page(json.loads(path.read_text(encoding="utf-8"))))
@@ -158,11 +175,11 @@ def main(
     typer.echo(output / "scale.md")
 
 
-def _save(path: Path, measured: Figures, users: int) -> None:
+def _save(path: Path, measured: Figures, users: int, jobs: int) -> None:
     """Write what was measured, sizes in order."""
     stages = {rows: measured[rows] for rows in sorted(measured, key=int)}
     where = {"machine": measure.machine(), "versions": measure.versions("pyarrow", "pandas")}
-    measure.save(path, {"stages": stages, "users": users, **where})
+    measure.save(path, {"stages": stages, "users": users, "jobs": jobs, **where})
     text = json.loads(path.read_text(encoding="utf-8")) | {"command": published_command(_LOCAL)}
     write_text(path, json.dumps(text, indent=1) + "\n")
 

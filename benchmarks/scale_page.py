@@ -32,7 +32,8 @@ def page(found: Mapping[str, Any]) -> str:
         f"Command: `{found['command']}`",
         "",
         f"{machine['processor']}, {machine['cores']} cores; {found['users']:,} users are "
-        f"predicted. {_busy(max(loads), machine['cores'])}",
+        f"predicted. Processes that train and evaluate, their memory counted together: "
+        f"{found['jobs']}. {_busy(max(loads), machine['cores'])}",
     ]
     for unit, title in UNITS.items():
         lines += ["", *_table(stages, unit, title)]

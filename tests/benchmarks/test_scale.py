@@ -45,7 +45,7 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def measure(folder: Path, *, again: bool = False, keep: bool = False) -> dict[str, object]:
     config = folder / "tiny.yaml"
     config.write_text(TINY)
-    scale.main([ROWS], USERS, config, folder / "work", folder / "results", again, keep)
+    scale.main([ROWS], USERS, 1, config, folder / "work", folder / "results", again, keep)
     found: dict[str, object] = json.loads((folder / "results" / "scale.json").read_text())
     return found
 
@@ -98,6 +98,20 @@ def test_an_interrupted_size_continues(tmp_path: Path, monkeypatch: pytest.Monke
     assert ran[-len(scale.STAGES) :] == ["data", *scale.STAGES[1:]]
 
 
+def test_processes_share_training_and_evaluation(tmp_path: Path) -> None:
+    size = scale.Size(ROWS, tmp_path, jobs=2)
+    asked = {name: arguments for name, arguments, _ in size.stages(tmp_path / "c.yaml")}
+    assert asked["pretrain"][-2:] == asked["meta-train"][-2:] == ["--jobs", "2"]
+    assert asked["evaluate"][-2:] == ["--workers", "2"]
+
+
+def test_figures_of_other_numbers_of_processes_do_not_count() -> None:
+    found = {"stages": {"7": {}}, "users": 5, "jobs": 2}
+    assert scale.comparable(found, 5, 2) == {"7": {}}
+    assert scale.comparable(found, 5, 1) == scale.comparable(found, 6, 2) == {}
+    assert scale.comparable({}, 5, 2) == {}
+
+
 def test_users_come_after_the_log_and_candidates_after_their_history(tmp_path: Path) -> None:
     write_users(tmp_path / "users", 3, ROWS)
     history = pq.read_table(tmp_path / "users" / "history.parquet").to_pandas()
@@ -123,6 +137,7 @@ def test_the_page_says_whether_other_work_ran() -> None:
     found = {
         "stages": {"1000": {"prepare": stage}},
         "users": 5,
+        "jobs": 2,
         "command": "scale",
         "machine": {"processor": "one", "cores": 2},
     }
