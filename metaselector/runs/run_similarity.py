@@ -35,11 +35,14 @@ class LateSimilarity:
     """
 
     def __init__(self, build: Callable[[], Similarities]) -> None:
-        self._build = build
+        self._build: Callable[[], Similarities] | None = build
 
     @cached_property
     def _built(self) -> Similarities:
-        return self._build()
+        assert self._build is not None
+        made = self._build()
+        self._build = None  # it holds copies of base models
+        return made
 
     @property
     def parts(self) -> Mapping[str, RowSimilarity]:
