@@ -17,30 +17,12 @@ from metaselector.data.interactions import Ints
 from metaselector.models.similarity.pairs import item_ids, item_of
 from metaselector.models.similarity.saving import arrays
 
-_MULTIPLY, _ENTRY, _CALL = 8, 10, 500_000
-"""Rough relative costs: of a product of two residuals, of an entry or pair that is copied, and of
-a call."""
-_MOST_PRODUCTS = 2**23
-"""Products of residuals that may become entries of a sparse result: about 100 MB."""
+_PRODUCT, _ENTRY, _PAIR, _CALL = 8, 1, 2, 20_000
+"""Rough relative costs: of a product of two residuals, of a residual that is looked at, of a pair,
+and of a call."""
 
 _USERS = 4096
 """Users whose residuals are summed at a time."""
-
-
-class _Three(NamedTuple):
-    """Float64 matrices with the residuals, their squares, and ones, at the same places."""
-
-    residuals: sparse.csr_array
-    squares: sparse.csr_array
-    ones: sparse.csr_array
-
-    @classmethod
-    def of(cls, matrix: sparse.csr_array) -> _Three:
-        residuals = matrix.data.astype(np.float64)
-        values = residuals, residuals**2, np.ones_like(residuals)
-        return cls(
-            *(sparse.csr_array((of, matrix.indices, matrix.indptr), matrix.shape) for of in values)
-        )
 
 
 class ResidualMatrix:
@@ -56,14 +38,15 @@ class ResidualMatrix:
 
     def __init__(self, residuals: sparse.csr_array, shrink: float) -> None:
         self._shrink = shrink
-        self._by_item = residuals
-        self._by_user = residuals.T.tocsr()
+        self._by_item = _short(residuals)
+        self._by_user = _short(self._by_item.T.tocsr())
         self.raters = np.diff(residuals.indptr)
         """Users with each item, ``[I]``."""
-        # Residuals of these users, of any item: the products of an item with all others.
+        self._rated = np.diff(self._by_user.indptr)
+        # Residuals of these users, of any item.
         ones = np.ones_like(residuals.data, dtype=np.float64)
         pattern = sparse.csr_array((ones, residuals.indices, residuals.indptr), residuals.shape)
-        self._reach = pattern @ np.diff(self._by_user.indptr).astype(np.float64)
+        self._reach = pattern @ self._rated.astype(np.float64)
 
     def state(self) -> dict[str, Tensor]:
         """What :meth:`from_state` restores it from.
@@ -111,36 +94,60 @@ class ResidualMatrix:
         """Correlations of items, ``[len(rows), len(columns)]``; `columns` are distinct."""
         if not len(rows) or not len(columns):
             return np.zeros((len(rows), len(columns)))
-        if self._among_all(rows) < self._among(rows, columns):
-            return self.among_all(rows, columns)
-        return self.among(rows, self.columns(columns))
+        own, users, places = self._own(rows)
+        # Of the columns' residuals, those of `users`: from all of the columns, or of the users.
+        if self.raters[columns].sum() <= self._rated[users].sum():
+            others = _kept(self._by_item[columns], places, len(users)).T.tocsr()
+        else:
+            others = _kept(self._by_user[users], self._places(columns), len(columns))
+        return self._correlations(own, others)
 
-    def columns(self, items: Ints) -> _Three:
-        """The residuals of some items by user."""
-        return _Three.of(self._by_item[items].T.tocsr())
+    def columns(self, items: Ints) -> sparse.csr_array:
+        """The residuals of some items by user, for :meth:`among`; `items` are distinct."""
+        return _kept(self._by_user, self._places(items), len(items))
 
-    def among(self, rows: Ints, others: _Three) -> NDArray[np.float64]:
-        """Correlations of items with `others`."""
-        return self._correlations(self._by_item[rows], others, None)
+    def among(self, rows: Ints, columns: sparse.csr_array) -> NDArray[np.float64]:
+        """As :meth:`between`, for columns of :meth:`columns`."""
+        own, users, _ = self._own(rows)
+        return self._correlations(own, columns[users])
 
-    def among_all(self, rows: Ints, columns: Ints) -> NDArray[np.float64]:
-        """As :meth:`between`, from the products with all items."""
+    def cost(self, rows: Ints, columns: Ints) -> float:
+        """What :meth:`between` costs, relative to other calls, if users rate independently."""
+        if not len(rows) or not len(columns):
+            return 0
+        a, b = (float(self.raters[items].sum()) for items in (rows, columns))
+        users = self._by_item.shape[1]
+        entries = a + min(b, float(self._reach[rows].sum())) + users / 8
+        return (
+            _PRODUCT * a * b / users + _ENTRY * entries + _PAIR * len(rows) * len(columns) + _CALL
+        )
+
+    def _own(self, rows: Ints) -> tuple[sparse.csr_array, Ints, NDArray[np.int32]]:
+        """Residuals of items by the users who have one of them, these users, and their places."""
         own = self._by_item[rows]
-        # Of these users only: squares and ones of all of them would take as much memory again.
-        users, places = np.unique(own.indices, return_inverse=True)
-        entries = own.data, places.astype(own.indices.dtype), own.indptr
-        own = sparse.csr_array(entries, (len(rows), len(users)))
-        return self._correlations(own, _Three.of(self._by_user[users]), columns)
+        has = np.zeros(own.shape[1], dtype=bool)
+        has[own.indices] = True
+        users = np.flatnonzero(has)
+        places = np.full(len(has), -1, dtype=np.int32)
+        places[users] = np.arange(len(users))
+        entries = own.data, places[own.indices], own.indptr
+        return sparse.csr_array(entries, shape=(len(rows), len(users))), users, places
+
+    def _places(self, items: Ints) -> NDArray[np.int32]:
+        """Place of each item in `items`; -1 if it is not among them."""
+        places = np.full(len(self.raters), -1, dtype=np.int32)
+        places[items] = np.arange(len(items))
+        return places
 
     def _correlations(
-        self, rows: sparse.csr_array, others: _Three, columns: Ints | None
+        self, rows: sparse.csr_array, columns: sparse.csr_array
     ) -> NDArray[np.float64]:
-        own = _Three.of(rows)
+        """Of items ``[a, users]`` with items ``[users, b]``."""
+        own, others = _Three.of(rows), _Three.of(columns)
 
         def total(a: sparse.csr_array, b: sparse.csr_array) -> NDArray[np.float64]:
-            sums = a @ b  # over users, in the same order whatever the rows and columns
-            dense: NDArray[np.float64] = (sums if columns is None else sums[:, columns]).toarray()
-            return dense
+            dense: NDArray[np.float64] = (a @ b).toarray()
+            return dense  # sums over users, in the same order whatever the rows and columns
 
         squares = total(own.squares, others.ones) * total(own.ones, others.squares)
         common = total(own.ones, others.ones)
@@ -149,25 +156,38 @@ class ResidualMatrix:
         correlations *= common / np.where(common > 0, common + self._shrink, 1)
         return np.clip(correlations, -1, 1)
 
-    def cost(self, rows: Ints, columns: Ints) -> float:
-        """What :meth:`between` costs, relative to other calls."""
-        if not len(rows) or not len(columns):
-            return 0
-        return min(self._among_all(rows), self._among(rows, columns))
 
-    def _among_all(self, rows: Ints) -> float:
-        """Cost of multiplying with all items, without copying any column."""
-        products = float(self._reach[rows].sum())
-        if products > _MOST_PRODUCTS:
-            return np.inf
-        return _MULTIPLY * products + _ENTRY * len(self.raters) + _CALL
+class _Three(NamedTuple):
+    """Float64 matrices with residuals, their squares, and ones, at the same places."""
 
-    def _among(self, rows: Ints, columns: Ints) -> float:
-        """Cost of copying the columns and multiplying with them, if users rate independently."""
-        users = self._by_item.shape[1]
-        a, b = (float(self.raters[items].sum()) for items in (rows, columns))
-        entries = a + b + users + len(rows) * len(columns)
-        return _MULTIPLY * a * b / users + _ENTRY * entries + _CALL
+    residuals: sparse.csr_array
+    squares: sparse.csr_array
+    ones: sparse.csr_array
+
+    @classmethod
+    def of(cls, matrix: sparse.csr_array) -> _Three:
+        residuals = matrix.data.astype(np.float64)
+        values = residuals, residuals**2, np.ones_like(residuals)
+        return cls(
+            *(sparse.csr_array((of, matrix.indices, matrix.indptr), matrix.shape) for of in values)
+        )
+
+
+def _kept(matrix: sparse.csr_array, places: NDArray[np.int32], count: int) -> sparse.csr_array:
+    """The columns of `matrix` that have a place, which becomes their number; -1 is none."""
+    at = places[matrix.indices]
+    keep = at >= 0
+    ends = np.concatenate([[0], np.cumsum(keep, dtype=matrix.indptr.dtype)])[matrix.indptr]
+    entries = matrix.data[keep], at[keep], ends.astype(matrix.indptr.dtype)
+    return sparse.csr_array(entries, shape=(matrix.shape[0], count))
+
+
+def _short(matrix: sparse.csr_array) -> sparse.csr_array:
+    """`matrix` with indices of 32 bits, if they suffice."""
+    if matrix.nnz > np.iinfo(np.int32).max:
+        return matrix
+    entries = matrix.data, matrix.indices.astype(np.int32), matrix.indptr.astype(np.int32)
+    return sparse.csr_array(entries, shape=matrix.shape)
 
 
 def mean_residuals(
@@ -206,7 +226,7 @@ def _of_users(
     sums = sparse.coo_array((residual[known], place), shape=shape).tocsr()
     counts = sparse.coo_array((np.ones(len(place[0])), place), shape=shape).tocsr()
     sums.data /= counts.data
-    return sums
+    return _short(sums)
 
 
 def compact(residuals: sparse.csr_array) -> sparse.csr_array:

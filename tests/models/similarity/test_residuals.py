@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -65,28 +66,36 @@ def test_both_ways_give_the_same_numbers(density: float) -> None:
     of = matrix(40, 60, density)
     rows, columns = np.array([3, 8, 20]), np.array([0, 8, 21, 39])
     copied = of.among(rows, of.columns(columns))
-    assert np.array_equal(of.among_all(rows, columns), copied)
+    assert np.array_equal(of.between(rows, columns), copied)
     assert np.array_equal(of.between(columns, rows), copied.T)
     assert copied.any()
 
 
 def test_the_cheaper_way_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All items if there are few raters, otherwise copied columns; never too many products."""
+    """All residuals of the users if there are few, otherwise all of the other items."""
     ways = []
-    take = ResidualMatrix.columns
-    monkeypatch.setattr(
-        ResidualMatrix, "columns", lambda of, items: ways.append("copied") or take(of, items)
-    )
-    rare = matrix(200, 400, 0.005)
-    often = np.argsort(-rare.raters)[:100]
-    rare.between(np.arange(2), np.sort(often))
-    assert ways == []
-    common = matrix(200, 400, 0.5)
+    keep = residuals._kept
+
+    def kept(entries: sparse.csr_array, *rest: Any) -> sparse.csr_array:
+        ways.append({40: "of users", 400: "of items"}[entries.shape[1]])
+        return keep(entries, *rest)
+
+    monkeypatch.setattr(residuals, "_kept", kept)
+    rare = matrix(40, 400, 0.02)
+    often = np.sort(np.argsort(-rare.raters)[:30])
+    rare.between(np.array([0]), often)
+    assert ways == ["of users"]
+    common = matrix(40, 400, 0.5)
     common.between(np.arange(2), np.arange(2))
-    assert ways == ["copied"]
-    monkeypatch.setattr(residuals, "_MOST_PRODUCTS", 0)
-    rare.between(np.arange(2), np.sort(often))
-    assert ways == ["copied", "copied"]
+    assert ways == ["of users", "of items"]
+
+
+def test_items_without_residuals_are_like_nothing() -> None:
+    values = np.zeros((3, 4))
+    values[1:, 2] = 0.5
+    of = ResidualMatrix(sparse.csr_array(values), shrink=0.0)
+    assert of.between(np.arange(1), np.arange(3)).tolist() == [[0, 0, 0]]
+    assert of.between(np.arange(3), np.arange(1, 2)).tolist() == [[0], [1], [1]]
 
 
 def test_the_cost_of_nothing_is_nothing() -> None:
