@@ -7,8 +7,8 @@ twelve features goes through all commands, trained for one epoch each. Every com
 its own, so seconds, peak memory and disk space are its own. Those that can start ``--jobs``
 processes do; what these hold counts together.
 
-Figures are saved after each stage. A command that was interrupted continues with the next one, as
-long as its folder of work is there; sizes that are complete are not measured again without
+Figures are saved after each stage. A command that was interrupted begins the stage anew that it was
+at, as long as its folder of work is there; sizes that are complete are not measured again without
 ``--again``.
 """
 
@@ -34,7 +34,7 @@ from metaselector.runs.stage_costs import read_stages
 SIZES = (1_000_000, 20_000_000)
 USERS = 100_000
 """Users that are predicted."""
-JOBS = 2
+JOBS = 1
 _LOCAL = {"--work": True, "--keep": False, "--again": False}  # options that change no figure
 
 app = new_app()
@@ -96,6 +96,15 @@ def parts(run: Path) -> set[tuple[str, float, float]]:
     return set(zip(found["stage"], found["seconds"], found["peak_mb"], strict=True))
 
 
+def forget_trained(run: Path, stage: str) -> None:
+    """Remove what an interrupted `stage` trained: it would be reused, and its time not measured."""
+    if stage not in ("pretrain", "meta-train"):
+        return
+    for path in run.glob("checkpoints/seed-*/*"):
+        if path.name.startswith("base-") == (stage == "pretrain"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
 def measure_size(size: Size, config: Path, users: int, done: Figures) -> Iterator[Figures]:
     """Run the stages that `done` lacks; yields all figures after each.
 
@@ -113,6 +122,7 @@ def measure_size(size: Size, config: Path, users: int, done: Figures) -> Iterato
             continue
         typer.echo(f"{size.rows:,} rows: {name}", err=True)
         grows.mkdir(parents=True, exist_ok=True) if name == "predict" else None
+        forget_trained(size.run, name)
         before, known = size_mb(grows), parts(size.run)
         cost = cost_of(arguments)
         figures = {
@@ -130,7 +140,7 @@ def measure_size(size: Size, config: Path, users: int, done: Figures) -> Iterato
 
 def comparable(found: Figures, users: int, jobs: int) -> Figures:
     """The stages of ``scale.json``, unless they are of other numbers of users or processes."""
-    same = (found.get("users"), found.get("jobs")) == (users, jobs)
+    same = (found.get("users"), found.get("jobs", 1)) == (users, jobs)
     stages: Figures = found.get("stages", {})
     return stages if same else {}
 

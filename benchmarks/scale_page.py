@@ -33,7 +33,7 @@ def page(found: Mapping[str, Any]) -> str:
         "",
         f"{machine['processor']}, {machine['cores']} cores; {found['users']:,} users are "
         f"predicted. Processes that train and evaluate, their memory counted together: "
-        f"{found['jobs']}. {_busy(max(loads), machine['cores'])}",
+        f"{found.get('jobs', 1)}. {_busy(max(loads), machine['cores'])}",
     ]
     for unit, title in UNITS.items():
         lines += ["", *_table(stages, unit, title)]

@@ -109,7 +109,24 @@ def test_figures_of_other_numbers_of_processes_do_not_count() -> None:
     found = {"stages": {"7": {}}, "users": 5, "jobs": 2}
     assert scale.comparable(found, 5, 2) == {"7": {}}
     assert scale.comparable(found, 5, 1) == scale.comparable(found, 6, 2) == {}
+    assert scale.comparable({"stages": {"7": {}}, "users": 5}, 5, 1) == {"7": {}}
     assert scale.comparable({}, 5, 2) == {}
+
+
+def test_what_an_interrupted_training_left_is_trained_again(tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoints" / "seed-0"
+    names = ("base-lr-early.safetensors", "metaselector.safetensors")
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("")
+    (folder / "metaselector.unfinished").mkdir()
+    (folder / "metaselector.unfinished" / "1.safetensors").write_text("")
+    scale.forget_trained(tmp_path, "evaluate")
+    assert len([*folder.iterdir()]) == 3
+    scale.forget_trained(tmp_path, "meta-train")
+    assert [path.name for path in folder.iterdir()] == [names[0]]
+    scale.forget_trained(tmp_path, "pretrain")
+    assert not [*folder.iterdir()]
 
 
 def test_users_come_after_the_log_and_candidates_after_their_history(tmp_path: Path) -> None:
