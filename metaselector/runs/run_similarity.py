@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from functools import cached_property, partial
 
 import torch
@@ -23,6 +25,8 @@ from metaselector.models.similarity.contract import (
 )
 from metaselector.training.predict import predict
 
+KEPT = 2**28
+"""Bytes of similarities that are kept."""
 _ROWS = 2**20
 """Rows whose probabilities are in memory in float64 twice."""
 
@@ -30,12 +34,23 @@ _ROWS = 2**20
 class LateSimilarity:
     """Similarities that are built when they are first asked for; most commands never ask.
 
+    What is validated and tested comes again: in every epoch, and for each model that adapts. So
+    without gradients, what was computed is kept. Training draws other rows each time.
+
     Args:
         build: builds them.
+        dataset: whose episodes come again.
+        most: bytes that are kept. One episode more, and all are forgotten: episodes come in turns,
+            so that forgetting only the oldest ones would leave none for the next turn.
     """
 
-    def __init__(self, build: Callable[[], Similarities]) -> None:
+    def __init__(
+        self, build: Callable[[], Similarities], dataset: EncodedDataset, most: int = KEPT
+    ) -> None:
         self._build: Callable[[], Similarities] | None = build
+        self._dataset, self._most = dataset, most
+        self._kept: dict[bytes, Tensor] = {}
+        self._bytes = 0
 
     @cached_property
     def _built(self) -> Similarities:
@@ -53,7 +68,28 @@ class LateSimilarity:
         return self._built.names
 
     def __call__(self, dataset: EncodedDataset, episodes: EpisodeRows) -> Tensor:
-        return self._built(dataset, episodes)
+        if torch.is_grad_enabled() or dataset is not self._dataset:
+            return self._built(dataset, episodes)
+        key = _digest(episodes)
+        if key in self._kept:
+            return self._kept[key]
+        made = self._built(dataset, episodes)
+        self._bytes += made.nbytes
+        if self._bytes > self._most:
+            self._kept.clear()
+            self._bytes = made.nbytes
+        self._kept[key] = made
+        return made
+
+
+def _digest(episodes: EpisodeRows) -> bytes:
+    digest = hashlib.sha256()
+    for part in fields(episodes):
+        array = getattr(episodes, part.name)
+        if array is not None:
+            digest.update(f"{part.name} {array.dtype} {array.shape} ".encode())
+            digest.update(array.tobytes())
+    return digest.digest()
 
 
 class LateSimilarities:
@@ -77,7 +113,7 @@ class LateSimilarities:
                 del self._known[next(iter(self._known))]
             models = copy.deepcopy(dict(base_models))
             build = partial(similarity_of_window, models, dataset, config, window)
-            self._known[key] = LateSimilarity(build)
+            self._known[key] = LateSimilarity(build, dataset)
         return self._known[key]
 
 
