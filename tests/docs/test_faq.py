@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 
 import pytest
 
@@ -15,6 +16,7 @@ PLAIN = 15
 """Characters that a piece of the source has at least, for it to tell a message."""
 
 
+@cache  # not when the module is imported: that takes seconds
 def patterns() -> list[re.Pattern[str]]:
     """All longer strings of the source; what is filled in may be anything."""
     found = []
@@ -33,12 +35,9 @@ def patterns() -> list[re.Pattern[str]]:
     return found
 
 
-PATTERNS = patterns()
-
-
 def covered(message: str) -> float:
     """The share of the message that a string of the source accounts for."""
-    spans = [match.span() for pattern in PATTERNS if (match := pattern.search(message))]
+    spans = [match.span() for pattern in patterns() if (match := pattern.search(message))]
     return len({place for start, stop in spans for place in range(start, stop)}) / len(message)
 
 
