@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import PurePosixPath
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -40,21 +41,32 @@ from metaselector.runs.run import Run
 from metaselector.runs.stages.evaluate_seed import (
     SeedEvaluation,
     evaluate_seed,
+    help_predict,
     joined,
-    predict_seed,
 )
 from metaselector.runs.stages.rivals import rivals
-from metaselector.runs.stages.side_by_side import SideBySide
-from metaselector.runs.stages.support_curve import help_support_curve, points_of_seed, support_curve
+from metaselector.runs.stages.support_curve import Point, help_support_curve, support_curve
 
 
-def evaluate(run: Run, progress: Progress, side: SideBySide | None = None) -> None:
+class Tested(NamedTuple):
+    """What everything that a run trained predicts of *test*, by seed.
+
+    Attributes:
+        tables: the evaluations, by split and task.
+        curve: see :func:`metaselector.runs.stages.support_curve.points_of_seed`.
+    """
+
+    tables: list[list[list[SeedEvaluation]]]
+    curve: list[list[Point]]
+
+
+def evaluate(run: Run, progress: Progress, tested: Tested | None = None) -> None:
     """Write predictions, weights, results, intervals and training records to the run directory.
 
     Args:
         run: a trained run.
         progress: where to report progress.
-        side: predict the seeds side by side in these processes.
+        tested: its predictions, if they have been made.
     """
     for name in OPTIONAL.keys() - usable_combiners().keys():
         progress.note(
@@ -62,14 +74,10 @@ def evaluate(run: Run, progress: Progress, side: SideBySide | None = None) -> No
             + install_extra(OPTIONAL[name])
         )
     splits, overall = run.protocol.evaluation_splits, run.protocol.overall
-    points = None
-    if side is None:
+    if tested is None:
         seeds = [_evaluate_seeds(run, evaluation_split, progress) for evaluation_split in splits]
     else:
-        by_seed = side.of_seeds(_evaluate_splits, "evaluate")
-        # Measured meanwhile, and while tables are written.
-        points = side.of_seeds(points_of_seed, "support curve")
-        seeds = [list(of_split) for of_split in zip(*by_seed, strict=True)]
+        seeds = [list(of_split) for of_split in zip(*tested.tables, strict=True)]
     tables = [_write_split(run, *found, progress) for found in zip(splits, seeds, strict=True)]
     if overall.folder not in [evaluation_split.folder for evaluation_split in splits]:
         every = [_together(parts) for parts in zip(*seeds, strict=True)]
@@ -82,7 +90,7 @@ def evaluate(run: Run, progress: Progress, side: SideBySide | None = None) -> No
     if len(of_tasks) > 1:
         named = zip(run.dataset.schema.tasks, of_tasks, strict=True)
         _write_csv(run, "tasks", pd.concat([table.assign(task=name) for name, table in named]))
-    curve, differences = support_curve(run, progress, points)
+    curve, differences = support_curve(run, progress, None if tested is None else tested.curve)
     _write_csv(run, "support_curve", curve)
     _write_csv(run, "support_curve_differences", differences)
     _write_csv(run, "history", _history(run))
@@ -116,7 +124,7 @@ def help_evaluate(run: Run) -> None:
     """Compute this worker's share of the predictions, while the main worker evaluates."""
     for evaluation_split in run.protocol.evaluation_splits:
         for seed in run.config.seeds:
-            predict_seed(run, evaluation_split, seed)
+            help_predict(run, evaluation_split, seed)
     help_support_curve(run)
 
 
@@ -130,11 +138,6 @@ def _evaluate_seeds(
             seeds.append(evaluate_seed(run, evaluation_split, seed))
             advance()
     return seeds
-
-
-def _evaluate_splits(run: Run, seed: int) -> list[list[SeedEvaluation]]:
-    """Return the evaluation of one seed, by split and task."""
-    return [evaluate_seed(run, each, seed) for each in run.protocol.evaluation_splits]
 
 
 def _together(splits: Sequence[list[SeedEvaluation]]) -> list[SeedEvaluation]:

@@ -2,66 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple, Self
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from metaselector.config import TABLE_ROWS
-from metaselector.data.splitting.episodes import EpisodeRows
-from metaselector.data.splitting.protocol import EvaluationSplit, Window
+from metaselector.data.splitting.protocol import EvaluationSplit
 from metaselector.evaluate import oracles
 from metaselector.evaluate.alignment import Aligned, concatenated
 from metaselector.evaluate.combiners import Combiner, PerUser, Predictions, usable_combiners
 from metaselector.evaluate.losses import row_logloss
 from metaselector.evaluate.predictions import aligned_rows
-from metaselector.evaluate.row_features import RowFeatures, row_features
 from metaselector.evaluate.selector_weights import SelectorWeights
 from metaselector.meta.adapted import WindowPredictions
 from metaselector.meta.variants import Variant, kind_of
 from metaselector.runs.run import Run
-from metaselector.runs.stages.base_outputs import base_probabilities
-
-
-@dataclass(frozen=True)
-class Outputs:
-    """Predictions of base models for n rows.
-
-    Attributes:
-        rows: int64 ``[n]``, positions in the data set.
-        users: int64 ``[n]``.
-        episodes: int64 ``[n]``, which episode a row belongs to; new users may have several.
-        base: probabilities, float64 ``[n, K, T]``.
-        labels: float32 ``[n, T]``, nan where a task is not observed.
-        features: features of the rows, for stacking; None where nothing is stacked.
-    """
-
-    rows: NDArray[np.int64]
-    users: NDArray[np.int64]
-    episodes: NDArray[np.int64]
-    base: NDArray[np.float64]
-    labels: NDArray[np.float32]
-    features: RowFeatures | None
-
-    def of(self, task: int, *, by_episode: bool = False) -> Predictions:
-        """Return the predictions of the rows in which a task is observed.
-
-        Args:
-            by_episode: name the episode of a row as its user.
-        """
-        observed = ~np.isnan(self.labels[:, task])
-        seen = slice(None) if observed.all() else observed  # a slice copies nothing
-        y = self.labels[seen, task].astype(np.float64)
-        return Predictions(
-            self.base[seen, :, task],
-            (self.episodes if by_episode else self.users)[seen],
-            order=self.rows[seen],
-            y=y,
-            features=None if self.features is None else self.features.values[seen],
-            categorical=() if self.features is None else self.features.categorical,
-        )
+from metaselector.runs.stages.base_outputs import BaseOutputs, Outputs, base_outputs
 
 
 class SeedEvaluation(NamedTuple):
@@ -101,53 +60,43 @@ def joined(parts: Sequence[SeedEvaluation]) -> SeedEvaluation:
     )
 
 
-class SeedPredictions(NamedTuple):
-    """Predictions of everything that was trained with one seed, for all tasks.
+class Combined(NamedTuple):
+    """What adapts no parameters predicts of one task; features of rows are left out.
 
     Attributes:
-        fitting: of *valid*, by the base models trained on *train*.
-        unseen, train_only: of *test*, by the refitted base models and by those trained on *train*.
-        support, own: of the support sets of *valid* and *test*, if base models have not seen them.
-        adapted: of *test*, by each variant.
+        fitting, unseen, train_only: see :class:`BaseOutputs`.
+        combiners: probabilities of *test*, float64 ``[n]``, by the combiner's row of the table.
     """
 
-    fitting: Outputs
-    unseen: Outputs
-    train_only: Outputs
-    support: Outputs | None
-    own: Outputs | None
-    adapted: dict[Variant, WindowPredictions]
+    fitting: Predictions
+    unseen: Predictions
+    train_only: Predictions
+    combiners: dict[str, NDArray[np.float64]]
 
 
-def predict_seed(run: Run, evaluation_split: EvaluationSplit, seed: int) -> SeedPredictions:
-    """Predict with everything of one seed. Workers share the work, so all of them must call it."""
-    is_unseen = evaluation_split.support_is_unseen
-    return SeedPredictions(
-        _outputs(run, "train", seed, evaluation_split.valid, "query"),
-        _outputs(run, "full", seed, evaluation_split.test, "query"),
-        _outputs(run, "train", seed, evaluation_split.test, "query", stacked=False),
-        _outputs(run, "train", seed, evaluation_split.valid, "support") if is_unseen else None,
-        _outputs(run, "full", seed, evaluation_split.test, "support") if is_unseen else None,
-        {variant: _adapted(run, evaluation_split, seed, variant) for variant in run.variants},
-    )
+def help_predict(run: Run, evaluation_split: EvaluationSplit, seed: int) -> None:
+    """Do this worker's share of what :func:`evaluate_seed` predicts."""
+    base_outputs(run, evaluation_split, seed)
+    for variant in run.variants:
+        adapted(run, evaluation_split, seed, variant)
 
 
 def evaluate_seed(run: Run, evaluation_split: EvaluationSplit, seed: int) -> list[SeedEvaluation]:
-    """Evaluate all models of one seed, in the order of the table; one result per task."""
-    fitting, unseen, train_only, support, own, adapted = predict_seed(run, evaluation_split, seed)
-    found = []
-    for task in range(len(run.dataset.schema.tasks)):
-        combiners = (
-            _fitted_combiners(fitting.of(task))
-            if support is None or own is None
-            else _tuned_combiners(task, fitting, unseen, support, own)
-        )
-        parts = (fitting.of(task), unseen.of(task), train_only.of(task))
-        found.append(_evaluate_task(run, seed, task, *parts, combiners, adapted))
-    return found
+    """Evaluate all models of one seed, in the order of the table; one result per task.
+
+    Workers share the predictions: the others call :func:`help_predict`.
+    """
+    outputs = base_outputs(run, evaluation_split, seed)
+    by_variant = {v: adapted(run, evaluation_split, seed, v) for v in run.variants}
+    return with_adapted(run, seed, _combined(run, outputs), by_variant)
 
 
-def _adapted(
+def combined(run: Run, evaluation_split: EvaluationSplit, seed: int) -> list[Combined]:
+    """Predict with base models and combiners of one seed, by task."""
+    return _combined(run, base_outputs(run, evaluation_split, seed))
+
+
+def adapted(
     run: Run, evaluation_split: EvaluationSplit, seed: int, variant: Variant
 ) -> WindowPredictions:
     """Return the predictions of *test* by a variant."""
@@ -155,22 +104,52 @@ def _adapted(
     return model.predict(run.dataset, evaluation_split.test)
 
 
-def _evaluate_task(
+def with_adapted(
+    run: Run,
+    seed: int,
+    combined: Sequence[Combined],
+    adapted: Mapping[Variant, WindowPredictions],
+) -> list[SeedEvaluation]:
+    """Return all rows of each task's table.
+
+    Args:
+        combined: by task.
+        adapted: of the same split and seed, by variant.
+    """
+    return [_of_task(run, seed, task, each, adapted) for task, each in enumerate(combined)]
+
+
+def _combined(run: Run, outputs: BaseOutputs) -> list[Combined]:
+    found = []
+    fitting, unseen, train_only, support, own = outputs
+    for task in range(len(run.dataset.schema.tasks)):
+        combiners = (
+            _fitted_combiners(fitting.of(task))
+            if support is None or own is None
+            else _tuned_combiners(task, fitting, unseen, support, own)
+        )
+        asked = unseen.of(task)
+        by_row = {name: each.predict(asked.unlabelled()) for name, each in combiners.items()}
+        parts = (fitting.of(task), asked, train_only.of(task))
+        bare = [replace(part, features=None, categorical=()) for part in parts]
+        found.append(Combined(bare[0], bare[1], bare[2], by_row))
+    return found
+
+
+def _of_task(
     run: Run,
     seed: int,
     task: int,
-    fitting: Predictions,
-    unseen: Predictions,
-    train_only: Predictions,
-    combiners: dict[str, Combiner],
-    adapted: dict[Variant, WindowPredictions],
+    combined: Combined,
+    adapted: Mapping[Variant, WindowPredictions],
 ) -> SeedEvaluation:
-    """Return all rows of one task's table; see :class:`SeedPredictions` for the arguments."""
+    """Return all rows of one task's table."""
     dataset, names = run.dataset, list(run.config.base_models)
+    fitting, unseen, train_only, combiners = combined
     test, y, full = unseen.order, unseen.labels(), unseen.base
     columns = {name: full[:, k] for k, name in enumerate(names)}
     columns |= {f"{name}-train": train_only.base[:, k] for k, name in enumerate(names)}
-    columns |= {name: each.predict(unseen.unlabelled()) for name, each in combiners.items()}
+    columns |= combiners
     weights: dict[str, NDArray[np.float32]] = {}
     for variant, found in adapted.items():
         seen = np.isin(found.rows, test)  # where the task is observed
@@ -241,23 +220,3 @@ def _tuned_combiners(
             fitted = combiner.tune(before, after).fit(mine)
             found[name] = _PerEpisode(fitted, others, np.unique(mine.users), unseen)
     return found
-
-
-def _outputs(
-    run: Run,
-    window: Window,
-    seed: int,
-    episodes: EpisodeRows,
-    part: Literal["support", "query"],
-    *,
-    stacked: bool = True,
-) -> Outputs:
-    """Return what the base models of `window` predict for one part of the episodes."""
-    dataset, (rows, limits) = run.dataset, episodes.flat(part)
-    asked = part == "query"
-    base = base_probabilities(run, window, seed, rows, limits, to_predict=asked)  # [n, K, T]
-    shown = dataset.as_predicted if asked else dataset
-    features = row_features(shown, rows, limits) if stacked else None
-    users, labels = dataset.users[rows], dataset.task_labels[rows]
-    owner = np.nonzero(getattr(episodes, part) >= 0)[0]
-    return Outputs(rows, users, owner, base, labels, features)

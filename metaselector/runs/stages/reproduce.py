@@ -23,9 +23,9 @@ from metaselector.runs import environment
 from metaselector.runs.run import Run
 from metaselector.runs.saved_config import save_config
 from metaselector.runs.stage_costs import complete_stages, measured, save_stages
-from metaselector.runs.stages.evaluate import evaluate, help_evaluate, own_metrics
+from metaselector.runs.stages.evaluate import Tested, evaluate, help_evaluate, own_metrics
 from metaselector.runs.stages.prepare import prepare_run
-from metaselector.runs.stages.side_by_side import SideBySide, check_alone, side_by_side
+from metaselector.runs.stages.side_by_side import check_alone, side_by_side
 from metaselector.runs.stages.train import meta_train_selectors, pretrain_base_models
 from metaselector.training.distributed import workers
 from metaselector.training.distributed.launch import restarted
@@ -38,7 +38,7 @@ def evaluate_and_report(
     command: str | None = None,
     *,
     as_json: bool = False,
-    side: SideBySide | None = None,
+    tested: Tested | None = None,
 ) -> None:
     """Evaluate, write tables and figures, and print the summary.
 
@@ -48,14 +48,14 @@ def evaluate_and_report(
         started: ``time.perf_counter()`` at the start of the command, if that was earlier.
         command: the command that tables name; by default this process's.
         as_json: print everything as JSON instead.
-        side: predict in these processes.
+        tested: predictions of *test*, if they have been made.
     """
     started = time.perf_counter() if started is None else started
     if not workers.is_main():
         help_evaluate(run)
         return
     progress = measured(run, progress)
-    evaluate(run, progress, side)
+    evaluate(run, progress, tested)
     made_with = environment.describe(
         seconds=time.perf_counter() - started,
         training_seconds=run.checkpoints.training_seconds(),
@@ -142,8 +142,8 @@ def reproduce(
     workers.wait()
     if run.config.jobs > 1:
         with side_by_side(run, progress) as side:
-            side.train()
-            evaluate_and_report(run, progress, started, command, as_json=as_json, side=side)
+            found = side.train_and_test()
+        evaluate_and_report(run, progress, started, command, as_json=as_json, tested=found)
         return
     pretrain_base_models(run, progress)
     meta_train_selectors(run, progress)

@@ -12,7 +12,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from multiprocessing import active_children, get_context, parent_process
 from multiprocessing.process import BaseProcess
 from types import FrameType
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import torch
 
@@ -28,21 +28,16 @@ from metaselector.common.errors import ConfigError, UserError
 from metaselector.common.progress import Progress, Silent
 from metaselector.runs.run import Run
 from metaselector.runs.stage_costs import Measured, peak_mb, reset_peak
-from metaselector.runs.stages.parts import Part, parts_of
+from metaselector.runs.stages.evaluate import Tested
+from metaselector.runs.stages.parts import Part, parts_of, tested
 from metaselector.runs.stages.train import (
     check_pretraining,
     frozen_imports,
-    meta_train_selector,
     pretrain_base_models,
-    pretrain_together,
     try_untrained,
 )
 from metaselector.training.distributed.launch import launched
 from metaselector.training.loop.interruption import Interrupted
-
-Value = TypeVar("Value")
-OfSeed = Callable[[Run, int], Value]
-"""A function of a module, of a run and a seed."""
 
 
 class _Told(Silent):
@@ -88,6 +83,8 @@ def _open(run: Run) -> None:
     """
     torch.set_num_threads(1)
     os.setsid()
+    # If a process without work died of it, the pool would end those that are still saving.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     main = parent_process()
     assert main is not None
     threading.Thread(target=_end_after, args=(main,), daemon=True).start()
@@ -99,33 +96,25 @@ def _end_after(main: BaseProcess) -> None:
     os._exit(1)
 
 
-def _work(function: Callable[..., Any], *arguments: Any) -> _Done:
-    """Call `function` with the run, where to report progress, and `arguments`."""
+def _work(part: Part) -> _Done:
+    """Do a part of this process's run."""
     told, started = _Told(), time.perf_counter()
     measured = Measured(told, None)
     reset_peak()
     value = mistake = None
     try:
+        signal.signal(signal.SIGTERM, _interrupt)
         with frozen_imports():
-            value = function(_opened[0], measured, *arguments)
+            value = part.do(_opened[0], measured)
     except UserError as error:
         mistake = str(error)
     except KeyboardInterrupt as error:  # the main process waits for this one to end
         mistake = str(error)
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
     peak = max([peak_mb(), *(of_task for _, of_task in measured.costs.values())])
     seconds = time.perf_counter() - started
     return _Done(value, mistake, told.events, measured.costs, seconds, peak)
-
-
-def _train(run: Run, progress: Progress, part: Part) -> None:
-    if part.variant is None:
-        pretrain_together(run, part.models, part.window, part.seed, progress)
-    else:
-        meta_train_selector(run, part.variant, part.seed, progress)
-
-
-def _of_seed(run: Run, progress: Progress, function: OfSeed[Value], seed: int) -> Value:
-    return function(run, seed)
 
 
 @dataclass(frozen=True)
@@ -149,69 +138,55 @@ class SideBySide:
             UserError: a training failed, or its process was killed.
         """
         self._check()
-        self._do([part for part in parts_of(self.run) if part.variant is None])
+        self.do([part for part in parts_of(self.run) if part.kind == "pretrain"])
 
     def meta_train(self) -> None:
         """As :meth:`pretrain`, all meta-trainings, above base models that are trained."""
         try_untrained(self.run, self.run.variants)
-        self._do([part for part in parts_of(self.run) if part.variant is not None])
+        self.do([part for part in parts_of(self.run) if part.kind == "meta-train"])
 
-    def train(self) -> None:
-        """Do both; a meta-training begins when its base models are saved."""
+    def train_and_test(self) -> Tested:
+        """Do both, and predict *test*. A part begins when those that it needs are done."""
         self._check()
-        self._do(parts_of(self.run))
+        return tested(self.run, self.do(parts_of(self.run), "train and test side by side"))
 
     def _check(self) -> None:
         check_pretraining(self.run, self.progress)
         if self.run.source is not None:
             pretrain_base_models(self.run, self.progress)  # transfer.csv has one writer
 
-    def _do(self, parts: list[Part]) -> None:
-        """Do these parts; others that they depend on are done."""
+    def do(self, parts: Sequence[Part], description: str = "train side by side") -> dict[str, Any]:
+        """Do these parts; others that they depend on are done.
+
+        Returns:
+            the values of those that do not train, by name.
+        """
         names = {part.name for part in parts}
         done: set[str] = set()
+        values: dict[str, Any] = {}
         running: dict[Future[_Done], Part] = {}
-        with self.progress.task("train side by side", len(parts)) as advance:
+        with self.progress.task(description, len(parts)) as advance:
             while len(done) < len(parts):
                 begun = done | {part.name for part in running.values()}
                 ready = [p for p in parts if p.after & names <= done and p.name not in begun]
                 for part in ready[: self.run.config.jobs - len(running)]:
-                    running[self._submit(_train, part)] = part
+                    running[self._submit(part)] = part
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     part = running.pop(future)
                     found = self._result(future)
+                    if not part.trains:
+                        values[part.name] = found.value
+                        stage = "support curve" if part.kind == "support curve" else "evaluate"
+                        self._include({stage: (found.seconds, found.peak)})
                     if not any(kind == "skipped" for kind, _ in found.events):
                         self.progress.note(f"{part.name:<38} {found.seconds:,.0f} s")
                     done.add(part.name)
                     advance()
+        return values
 
-    def of_seeds(self, function: OfSeed[Value], description: str) -> Iterator[Value]:
-        """Begin at once, and yield what `function` returns for each seed, in their order.
-
-        No more values are in memory than there are processes.
-        """
-        first = self.run.config.seeds[: self.run.config.jobs]
-        begun = [self._submit(_of_seed, function, seed) for seed in first]
-        return self._values(function, description, begun)
-
-    def _values(
-        self, function: OfSeed[Value], description: str, waiting: list[Future[_Done]]
-    ) -> Iterator[Value]:
-        """Yield the values of all seeds, of which the first ones are `waiting`."""
-        left = [*self.run.config.seeds[len(waiting) :]]
-        with self.progress.task(description, len(waiting) + len(left)) as advance:
-            while waiting:
-                found = self._result(waiting.pop(0))
-                if left:
-                    waiting.append(self._submit(_of_seed, function, left.pop(0)))
-                value: Value = found.value
-                self._include({description: (0.0, found.peak)})  # its seconds are counted here
-                advance()
-                yield value
-
-    def _submit(self, function: Callable[..., Any], *arguments: Any) -> Future[_Done]:
+    def _submit(self, part: Part) -> Future[_Done]:
         try:
-            return self.pool.submit(_work, function, *arguments)
+            return self.pool.submit(_work, part)
         except BrokenProcessPool as error:
             raise UserError(_KILLED) from error
 

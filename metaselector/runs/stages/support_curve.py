@@ -61,8 +61,9 @@ def _here(run: Run, progress: Progress) -> Iterator[list[Point]]:
 def help_support_curve(run: Run) -> None:
     """Compute this worker's share of the predictions, while the main worker measures."""
     for seed in run.config.seeds:
-        for _ in _predictions(run, seed):
-            pass
+        for model in curve_models(run):
+            for _ in _predictions(run, seed, model):
+                pass
 
 
 def not_adapted(joint: AdaptedModel) -> AdaptedModel:
@@ -72,6 +73,11 @@ def not_adapted(joint: AdaptedModel) -> AdaptedModel:
 
 def points_of_seed(run: Run, seed: int) -> list[Point]:
     """What a seed adds to the curve."""
+    return [point for model in curve_models(run) for point in points_of_model(run, seed, model)]
+
+
+def points_of_model(run: Run, seed: int, model: str) -> list[Point]:
+    """What a seed adds to the curve for one of :func:`curve_models`."""
     dataset = run.dataset
     return [
         (
@@ -83,23 +89,29 @@ def points_of_seed(run: Run, seed: int) -> list[Point]:
             dataset.task_labels[found.rows, 0].astype(np.float64),
             found.probabilities.reshape(len(found.rows), -1)[:, 0],
         )
-        for model, n, found in _predictions(run, seed)
+        for n, found in _predictions(run, seed, model)
     ]
 
 
-def _predictions(run: Run, seed: int) -> Iterator[tuple[str, int, WindowPredictions]]:
-    """Predictions of *test* by model and number of support rows."""
-    for name, variant in _variants(run).items():
-        models: dict[str, AdaptedModel] = {}
-        for n in _sizes(run):
-            split = _split_of(run, n)
-            if split.name not in models:  # a rival has settings for each split
-                models = {split.name: run.checkpoints.load_adapted(variant, seed, split=split)}
-            model = models[split.name]
-            if name == NOT_ADAPTED:
-                model = not_adapted(model)
-            episodes = some_users(run.protocol.test_episodes(n), MOST_USERS)
-            yield name, n, model.predict(run.dataset, episodes)
+def curve_models(run: Run) -> dict[str, Variant]:
+    """The models of the curve, in its order, and the variant behind each."""
+    own: dict[str, Variant] = {variant: variant for variant in run.variants if variant in MODELS}
+    return {NOT_ADAPTED: "metaselector", **own}
+
+
+def _predictions(run: Run, seed: int, model: str) -> Iterator[tuple[int, WindowPredictions]]:
+    """Predictions of *test* by number of support rows."""
+    variant = curve_models(run)[model]
+    loaded: dict[str, AdaptedModel] = {}
+    for n in _sizes(run):
+        split = _split_of(run, n)
+        if split.name not in loaded:  # a rival has settings for each split
+            loaded = {split.name: run.checkpoints.load_adapted(variant, seed, split=split)}
+        made = loaded[split.name]
+        if model == NOT_ADAPTED:
+            made = not_adapted(made)
+        episodes = some_users(run.protocol.test_episodes(n), MOST_USERS)
+        yield n, made.predict(run.dataset, episodes)
 
 
 def _split_of(run: Run, n: int) -> EvaluationSplit:
@@ -107,12 +119,6 @@ def _split_of(run: Run, n: int) -> EvaluationSplit:
     splits = run.protocol.evaluation_splits
     enough = (split for split in splits if split.test.support.shape[1] >= n)
     return next(enough, splits[-1])
-
-
-def _variants(run: Run) -> dict[str, Variant]:
-    """The variant behind each model of the curve."""
-    own: dict[str, Variant] = {variant: variant for variant in run.variants if variant in MODELS}
-    return {NOT_ADAPTED: "metaselector", **own}
 
 
 def _sizes(run: Run) -> list[int]:

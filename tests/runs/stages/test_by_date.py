@@ -21,8 +21,8 @@ from metaselector.inference.trained import TrainedModel
 from metaselector.report.page.folders import folders_of
 from metaselector.report.page.users import users_of
 from metaselector.runs.run import Run
-from metaselector.runs.stages import evaluate_seed
 from metaselector.runs.stages.analyse import analyse
+from metaselector.runs.stages.base_outputs import base_outputs
 from metaselector.runs.stages.evaluate import evaluate
 from metaselector.runs.stages.explore import explore
 from metaselector.runs.stages.headroom import measure_headroom
@@ -77,7 +77,7 @@ def test_per_user_combiners_learn_from_what_is_earlier_alone(
     run: Run, new: EvaluationSplit
 ) -> None:
     """Each block again, with a combiner of its own that sees the block's support only."""
-    task, outputs = 0, evaluate_seed.predict_seed(run, new, 0)
+    task, outputs = 0, base_outputs(run, new, 0)
     assert outputs.support is not None
     assert outputs.own is not None
     before, after = (o.of(task, by_episode=True) for o in (outputs.support, outputs.fitting))

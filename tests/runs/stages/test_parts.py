@@ -1,4 +1,4 @@
-"""The order of trainings that run side by side."""
+"""The order of parts that run side by side."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ def run(tmp_path: Path) -> Run:
 def test_parts_come_after_what_they_need(run: Run) -> None:
     parts = parts_of(run)
     names = [part.name for part in parts]
-    assert len(set(names)) == len(names) == 2 * (2 * 3 + len(run.variants))
+    assert len(set(names)) == len(names)
+    assert sum(part.trains for part in parts) == 2 * (2 * 3 + len(run.variants))
     for i, part in enumerate(parts):
         assert part.after <= set(names[:i])
         assert all(name.startswith(f"seed {part.seed}:") for name in part.after)
@@ -35,11 +36,19 @@ def test_parts_come_after_what_they_need(run: Run) -> None:
     assert by_name["seed 0: metaselector"].after == models | {"seed 0: sample-selector"}
     fair = "seed 0: user-finetuned"
     assert by_name[fair + "-residuals"].after == models | {fair}
+    every = models | {f"seed 0: {model} (full)" for model in ("lr", "fm")}
+    assert by_name["seed 0: test base models, combined"].after == every
+    assert by_name["seed 0: test user-finetuned"].after == every | {fair}
+    joint = every | {"seed 0: metaselector"}
+    assert by_name["seed 0: support curve of metaselector"].after == joint
+    assert by_name["seed 0: support curve of not-adapted"].after == joint
 
 
 def test_what_others_wait_for_starts_first(run: Run) -> None:
     """The searches for the fair rivals of all seeds begin before what fills the time meanwhile."""
-    names = [part.name for part in parts_of(run)]
+    parts = parts_of(run)
+    names = [part.name for part in parts if part.trains]
+    assert names == [part.name for part in parts[: len(names)]]
     bases = [name for name in names if name.endswith(("(early)", "(train)"))]
     refits = [name for name in names if name.endswith("(full)")]
     starts = [

@@ -1,4 +1,4 @@
-"""Trainings side by side: the same numbers as one after another, and errors, kills and order."""
+"""Parts side by side: the same numbers as one after another, and errors, kills and order."""
 
 from __future__ import annotations
 
@@ -94,24 +94,46 @@ def test_workers_of_one_model_are_refused(
         reproduce(prepared, None, tmp_path, Silent())
 
 
-def test_values_come_in_the_order_of_the_seeds(
+def test_values_by_part(
     processes: tuple[SideBySide, _Heard], prepared: Run, functions: ModuleType
 ) -> None:
     n = len(prepared.dataset)
-    assert list(processes[0].of_seeds(functions.described, "describe")) == [(0, 1, n), (3, 1, n)]
+    parts = [functions.Described(f"seed {seed}", seed, "combine") for seed in (0, 3)]
+    assert processes[0].do(parts) == {"seed 0": (0, 1, n), "seed 3": (3, 1, n)}
+
+
+def test_what_needs_another_comes_after_it(
+    processes: tuple[SideBySide, _Heard], functions: ModuleType
+) -> None:
+    side, heard = processes
+    heard.lines.clear()
+    first = functions.Described("first", 0, "combine", after=frozenset({"not among these"}))
+    then = functions.Described("then", 3, "combine", after=frozenset({"first"}))
+    assert list(side.do([then, first])) == ["first", "then"]
+    assert [line.split()[0] for line in heard.lines] == ["first", "then"]
 
 
 def test_a_mistake_keeps_its_one_line(
     processes: tuple[SideBySide, _Heard], functions: ModuleType
 ) -> None:
     with pytest.raises(UserError, match=r"^seed 0 is no good$"):
-        list(processes[0].of_seeds(functions.mistaken, "fail"))
+        processes[0].do([functions.Mistaken("wrong", 0, "combine")])
 
 
 def test_a_killed_process_is_one_line(prepared: Run, functions: ModuleType) -> None:
     with pytest.raises(UserError, match="a process was killed"):  # noqa: SIM117
         with side_by_side(prepared, Silent()) as side:
-            list(side.of_seeds(functions.killed, "die"))
+            side.do([functions.Killed("dies", 0, "combine")])
+
+
+def test_after_a_mistake_what_others_do_is_saved(prepared: Run, functions: ModuleType) -> None:
+    """Also while the process that made it has nothing to do."""
+    busy = functions.Stopped("busy", 0, "pretrain")
+    mistake = functions.Mistake("wrong", 3, "combine")
+    with pytest.raises(UserError, match=r"^no good$"):  # noqa: SIM117
+        with side_by_side(prepared, Silent()) as side:
+            side.do([busy, mistake])
+    assert (prepared.directory / "saved-0").exists()
 
 
 def test_results_equal_those_of_one_after_another(
@@ -133,7 +155,8 @@ def test_results_equal_those_of_one_after_another(
     for file in (*files, "weights.parquet"):
         assert (alone / file).read_bytes() == (beside / file).read_bytes(), file
     tensors = sorted(path.relative_to(alone) for path in alone.rglob("*.safetensors"))
-    assert len(tensors) == len(parts_of(run))
+    parts = parts_of(run)
+    assert len(tensors) == sum(part.trains for part in parts)
     assert tensors == sorted(path.relative_to(beside) for path in beside.rglob("*.safetensors"))
     for path in tensors:
         assert _arrays(alone / path) == _arrays(beside / path)
@@ -143,17 +166,12 @@ def test_results_equal_those_of_one_after_another(
     of_seeds = [table.dropna(subset="seed")["stage"].tolist() for table in stages]
     assert of_seeds[0] == of_seeds[1]
     assert stages[1]["peak_mb"].notna().all()
-    kinds: tuple[tuple[Callable[[SideBySide], None], tuple[bool, ...]], ...] = (
-        (SideBySide.train, (False, True)),
-        (SideBySide.pretrain, (False,)),
-        (SideBySide.meta_train, (True,)),
-    )
+    assert {"evaluate", "support curve", "train and test side by side"} < set(stages[1]["stage"])
     with side_by_side(run, heard) as side:
-        for train, selectors in kinds:
+        for train, kind in ((side.pretrain, "pretrain"), (side.meta_train, "meta-train")):
             heard.lines.clear()
-            train(side)
-            parts = [part for part in parts_of(run) if (part.variant is not None) in selectors]
-            assert len(heard.lines) == len(parts)
+            train()
+            assert len(heard.lines) == sum(part.kind == kind for part in parts)
             assert all(line.startswith("skipped ") for line in heard.lines)
 
 
