@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from metaselector.config import SplitConfig
 from metaselector.data.encoded.dataset import EncodedDataset
-from metaselector.data.interactions import Floats
+from metaselector.data.interactions import Floats, Ints
 from metaselector.data.microseconds import DAY
 from metaselector.data.splitting.windows import boundaries, window_rows
 
@@ -18,8 +18,13 @@ USER_FACTS = ("history_rows", "rows_per_active_day", "drift")
 FACTS = (*USER_FACTS, "item_train_rows")
 
 
-def row_facts(dataset: EncodedDataset, split: SplitConfig) -> pd.DataFrame:
+def row_facts(
+    dataset: EncodedDataset, split: SplitConfig, rows: Ints | None = None
+) -> pd.DataFrame:
     """Facts about test rows and their users; none depends on a test label.
+
+    Args:
+        rows: int64 ``[n]``, the positions of the test rows; by default the whole window.
 
     Returns:
         One line per test row: ``row`` (position in the source file), ``user``, and
@@ -49,7 +54,7 @@ def row_facts(dataset: EncodedDataset, split: SplitConfig) -> pd.DataFrame:
         for window in (in_train, before_test & ~in_train)
     ]
     item_rows = np.bincount(dataset.items[in_train], minlength=len(dataset.item_cells))
-    test = window_rows(offsets, split.valid, 100, lists)
+    test = window_rows(offsets, split.valid, 100, lists) if rows is None else rows
     owner = users[test]
     names = np.asarray(dataset.user_names, dtype=object)
     return pd.DataFrame(

@@ -17,7 +17,6 @@ from metaselector.common.errors import UserError
 from metaselector.common.files import write_text
 from metaselector.common.progress import Progress
 from metaselector.data.splitting.drawn import some_users
-from metaselector.data.splitting.episodes import window_episodes
 from metaselector.evaluate.alignment import PredictionTable
 from metaselector.evaluate.analysis.breakdown import best_on_valid, breakdown, improvements
 from metaselector.evaluate.analysis.calibration import calibration
@@ -97,7 +96,9 @@ def from_files(run: Run, progress: Progress) -> dict[str, pd.DataFrame]:
             "history.csv has no seconds per epoch, because an earlier version trained this run; "
             "the cost of training is left out"
         )
-    facts = row_facts(run.dataset, config.split)
+    (split,) = run.protocol.evaluation_splits
+    tested = np.sort(split.test.flat("query")[0])  # not all, if evaluate.max_users is set
+    facts = row_facts(run.dataset, config.split, tested)
     with progress.task("users, weights, improvements, calibration", 4) as advance:
         users = heterogeneity(valid, test, list(config.base_models))
         advance()
@@ -158,9 +159,8 @@ def inner_steps(run: Run, progress: Progress) -> pd.DataFrame:
     config, dataset = run.config, run.dataset
     trained = config.adapt.steps
     tried = sorted({*STEPS, trained}) if trained else [0]
-    window = (config.split.valid, 100)
-    every = window_episodes(dataset, window, config.adapt.support_size)
-    episodes = some_users(every, MOST_USERS)
+    (split,) = run.protocol.evaluation_splits
+    episodes = some_users(split.test, MOST_USERS)
     records = []
     work = len(config.seeds) * len(METASELECTORS) * len(tried)
     with progress.task("inner steps", work) as advance:

@@ -103,6 +103,21 @@ def test_steps_as_trained_give_the_results(run: Run) -> None:
         pd.testing.assert_series_equal(same[metric], expected, rtol=1e-6)
 
 
+def test_users_that_were_not_evaluated_are_left_out(make: Make) -> None:
+    run = make("lr", settings=("evaluate.max_users=7",))
+    analyse(run, Silent())
+    predictions = load_predictions(run.directory / "predictions.parquet")
+    evaluated = predictions.loc[predictions["model"] == "lr", ["row", "user"]]
+    assert evaluated["user"].nunique() == 7
+    rows = table(run, "rows")[["row", "user"]]
+    assert rows.sort_values("row").to_numpy().tolist() == (
+        evaluated.sort_values("row").to_numpy().tolist()
+    )
+    trained = table(run, "steps").query("steps == trained_steps").set_index("model")["logloss"]
+    results = pd.read_csv(run.directory / "results.csv").set_index("model")["logloss"]
+    assert trained.to_dict() == pytest.approx(results[VARIANTS].to_dict(), rel=1e-6)
+
+
 def test_tables_agree_with_what_evaluation_wrote(run: Run) -> None:
     best = table(run, "best_models").query("window == 'test' and fitted_on == 'train+valid'")
     counts = pd.read_csv(run.directory / "best_counts.csv")
