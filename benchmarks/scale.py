@@ -35,6 +35,7 @@ SIZES = (1_000_000, 20_000_000)
 USERS = 100_000
 """Users that are predicted."""
 JOBS = 1
+TRAINS = ("pretrain", "meta-train")
 _LOCAL = {"--work": True, "--keep": False, "--again": False}  # options that change no figure
 
 app = new_app()
@@ -59,7 +60,7 @@ class Size(NamedTuple):
         given = ["--dataset", log, "--run", here, "--config", str(config)]
         yield "prepare", ["data", "prepare", *given], self.run
         jobs = ["--jobs", str(self.jobs)]
-        for stage in ("pretrain", "meta-train"):
+        for stage in TRAINS:
             yield stage, [stage, "--run", here, *jobs], self.run
         workers = ["--workers", str(self.jobs)] if self.jobs > 1 else []
         yield "evaluate", ["evaluate", "--run", here, *workers], self.run
@@ -87,18 +88,21 @@ def cost_of(arguments: list[str]) -> measure.Cost:
     return measure.cost([sys.executable, "-m", "metaselector", *arguments])
 
 
-def parts(run: Path) -> set[tuple[str, float, float]]:
+def parts(run: Path, stage: str) -> set[tuple[str, float, float]]:
     """Name, seconds and peak MB of what commands on a run did so far, as ``stages.csv`` has it.
 
-    A command that measures its parts makes the system forget the peaks of earlier ones.
+    A command that measures its parts makes the system forget the peaks of earlier ones. Trainings
+    count in the stages that train: evaluation corrects their seconds, which makes them look new.
     """
     found = read_stages(run).dropna(subset="peak_mb")
+    if stage not in TRAINS:
+        found = found[~found["stage"].str.match(r"(pretrain|train) ")]
     return set(zip(found["stage"], found["seconds"], found["peak_mb"], strict=True))
 
 
 def forget_trained(run: Path, stage: str) -> None:
     """Remove what an interrupted `stage` trained: it would be reused, and its time not measured."""
-    if stage not in ("pretrain", "meta-train"):
+    if stage not in TRAINS:
         return
     for path in run.glob("checkpoints/seed-*/*"):
         if path.name.startswith("base-") == (stage == "pretrain"):
@@ -123,11 +127,12 @@ def measure_size(size: Size, config: Path, users: int, done: Figures) -> Iterato
         typer.echo(f"{size.rows:,} rows: {name}", err=True)
         grows.mkdir(parents=True, exist_ok=True) if name == "predict" else None
         forget_trained(size.run, name)
-        before, known = size_mb(grows), parts(size.run)
+        before, known = size_mb(grows), parts(size.run, name)
         cost = cost_of(arguments)
+        peaks = [cost.peak_mb, *(part[-1] for part in parts(size.run, name) - known)]
         figures = {
             "seconds": round(cost.seconds, 1),
-            "peak_mb": round(max([cost.peak_mb, *(p[-1] for p in parts(size.run) - known)]), 1),
+            "peak_mb": round(max(peaks), 1),
             "disk_mb": round(size_mb(grows) - before, 1),
             "cpu_seconds": round(cost.cpu_seconds, 1),
             "load": round(os.getloadavg()[0], 1),

@@ -129,6 +129,15 @@ def test_what_an_interrupted_training_left_is_trained_again(tmp_path: Path) -> N
     assert not [*folder.iterdir()]
 
 
+def test_a_training_is_no_part_of_evaluation(tmp_path: Path) -> None:
+    """Evaluation corrects its seconds."""
+    columns = "stage,seed,seconds,peak_mb"
+    trained = ("pretrain lr (early),0,2,9000", "train metaselector,0,3,9000")
+    (tmp_path / "stages.csv").write_text("\n".join((columns, *trained, "support curve,,5,400\n")))
+    assert scale.parts(tmp_path, "evaluate") == {("support curve", 5.0, 400.0)}
+    assert len(scale.parts(tmp_path, "meta-train")) == 3
+
+
 def test_users_come_after_the_log_and_candidates_after_their_history(tmp_path: Path) -> None:
     write_users(tmp_path / "users", 3, ROWS)
     history = pq.read_table(tmp_path / "users" / "history.parquet").to_pandas()
