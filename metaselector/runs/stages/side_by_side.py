@@ -179,7 +179,7 @@ class SideBySide:
                         stage = "support curve" if part.kind == "support curve" else "evaluate"
                         self._include({stage: (found.seconds, found.peak)})
                     if not any(kind == "skipped" for kind, _ in found.events):
-                        self.progress.note(f"{part.name:<38} {found.seconds:,.0f} s")
+                        self.progress.note(f"{part.name:<48} {found.seconds:,.0f} s")
                     done.add(part.name)
                     advance()
         return values
