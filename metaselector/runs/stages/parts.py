@@ -138,12 +138,13 @@ def _trained(variant: Variant, seed: int) -> str:
 
 
 def _test_parts(run: Run, seed: int, base: frozenset[str]) -> list[Part]:
-    """What predicts *test*, above the base models of all windows."""
-    found = [Part(f"seed {seed}: test base models, combined", seed, "combine", after=base)]
-    for variant in run.variants:
-        name, after = f"seed {seed}: test {variant}", base | {_trained(variant, seed)}
-        found.append(Part(name, seed, "predict", variant=variant, after=after))
+    """What predicts *test*, above the base models of all windows; what takes longest first."""
+    found = []
     for model, variant in curve_models(run).items():
         name, after = f"seed {seed}: support curve of {model}", base | {_trained(variant, seed)}
         found.append(Part(name, seed, "support curve", curve_model=model, after=after))
+    found.append(Part(f"seed {seed}: test base models, combined", seed, "combine", after=base))
+    for variant in run.variants:
+        name, after = f"seed {seed}: test {variant}", base | {_trained(variant, seed)}
+        found.append(Part(name, seed, "predict", variant=variant, after=after))
     return found

@@ -49,6 +49,8 @@ def test_what_others_wait_for_starts_first(run: Run) -> None:
     parts = parts_of(run)
     names = [part.name for part in parts if part.trains]
     assert names == [part.name for part in parts[: len(names)]]
+    kinds = [part.kind for part in parts[len(names) :] if part.seed == 3]
+    assert kinds == sorted(kinds, key=("support curve", "combine", "predict").index)
     bases = [name for name in names if name.endswith(("(early)", "(train)"))]
     refits = [name for name in names if name.endswith("(full)")]
     starts = [
