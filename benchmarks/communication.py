@@ -115,7 +115,8 @@ def main(
     figures = tables.figures(table, timed, DENSE, DEFAULT)
     cost = cost_model.fit(bare)
     loads = {way: tables.load(timed, way, DENSE) for way in ways}
-    predicted = tables.predictions(cost, loads, timed, BANDWIDTHS)
+    # Without bandwidths that were measured, there is nothing to predict from.
+    predicted = tables.predictions(cost, loads, timed, BANDWIDTHS) if network else None
     made_with = environment.describe(
         seconds=time.perf_counter() - started,
         training_seconds=sum(each["seconds"] for each in trained.values()),
@@ -134,7 +135,6 @@ def main(
     measure.save(json, figures | {"raw": raw} | where)
     folder = json.parent
     write_text(folder / "ways.csv", table.to_csv(index=False, float_format="%.6g"))
-    write_text(folder / "predicted.csv", predicted.to_csv(index=False, float_format="%.6g"))
     write_text(folder / "environment.json", json_format.dumps(made_with, indent=1) + "\n")
     text = tables.summary(
         table,
@@ -146,10 +146,12 @@ def main(
         command=made_with["command"],
     )
     write_text(folder / "communication.md", text)
-    shown = {name: width for name, width in BANDWIDTHS.items() if width}
-    alone = tables.alone_seconds(timed, users // WORKERS)
-    drawn = {way: each for way, each in loads.items() if way not in NOT_DRAWN}
-    style.save(cost_model.figure(cost, drawn, alone, shown), folder / "efficiency.png")
+    if predicted is not None:
+        write_text(folder / "predicted.csv", predicted.to_csv(index=False, float_format="%.6g"))
+        shown = {name: width for name, width in BANDWIDTHS.items() if width}
+        alone = tables.alone_seconds(timed, users // WORKERS)
+        drawn = {way: each for way, each in loads.items() if way not in NOT_DRAWN}
+        style.save(cost_model.figure(cost, drawn, alone, shown), folder / "efficiency.png")
     typer.echo(text)
     print_figures({key: figures[key] for key in TARGETS}, TARGETS)
 

@@ -190,13 +190,17 @@ def summary(
     table: pd.DataFrame,
     found: Mapping[str, Any],
     timed: Timed,
-    predicted: pd.DataFrame,
+    predicted: pd.DataFrame | None,
     cost: Cost,
     *,
     default: str,
     command: str,
 ) -> str:
-    """The page with all tables, in Markdown."""
+    """The page with all tables, in Markdown.
+
+    Args:
+        predicted: None if nothing was measured that more workers could be predicted from.
+    """
     users, efficient = users_of(timed), efficiencies(timed)
     speeds = [c.split(" ", 1)[1] for c in table.columns if c.startswith("step_seconds ")]
     lines = [
@@ -253,6 +257,14 @@ def summary(
             for row in efficient.to_dict("records")
         ),
         "",
+    ]
+    if predicted is not None:
+        lines += _predicted(predicted, cost)
+    return "\n".join(lines)
+
+
+def _predicted(predicted: pd.DataFrame, cost: Cost) -> list[str]:
+    lines = [
         "### Predicted",
         "",
         "Efficiency with a constant number of users per worker, by the fitted model: processor "
@@ -268,8 +280,7 @@ def summary(
     for row in predicted.to_dict("records"):
         cells = [f"{row[f'efficiency_{n}']:.2f}" for n in AT]
         lines.append(f"| {row['bandwidth']} | `{row['way']}` | {' | '.join(cells)} |")
-    lines += ["", "![Efficiency against the number of workers](efficiency.png)", ""]
-    return "\n".join(lines)
+    return [*lines, "", "![Efficiency against the number of workers](efficiency.png)", ""]
 
 
 def _size(row: Mapping[Any, Any], sparse: float) -> tuple[str, str, str]:

@@ -144,6 +144,9 @@ def test_all_of_it_as_a_page(timed: Any, table: pd.DataFrame) -> None:
     assert "| `bf16` | 50 | 5.0 % | 16.7 % | 0.7400 | −0.0100 [−0.0120, −0.0080] |" in text
     assert "| `none` | 1,000 | 100.0 % | 333.3 % | 0.7500 |  |  |" in text
     assert len(set(communication.WAYS) - set(communication.NOT_DRAWN)) <= len(style.CYCLE)
+    assert "| 100 Mbit/s | `sparse` |" in text
+    alone = tables.summary(table, figures, timed, None, cost, default="sparse", command=command)
+    assert alone + "\n" == text[: text.index("### Predicted")]
     made = cost_model.figure(cost, loads, 0.05, {"100 Mbit/s": 1e8})
     lines = made.axes[0].get_lines()
     assert [len(np.asarray(line.get_xdata())) for line in lines] == [7, 7]
