@@ -34,7 +34,9 @@ from metaselector.models.mixture import Mixture
 from metaselector.training.loop.snapshot_manager import SnapshotManager
 
 PASSES = 2
-"""Most passes over all settings of a :class:`Choice`."""
+"""Most passes over all settings of a :class:`Choice`, from either start."""
+FEW_USERS = 1000
+"""Users on whom a search begins, where there are twice as many or more."""
 
 
 def choose_finetuning(
@@ -51,7 +53,8 @@ def choose_finetuning(
     It starts from the plain average or from the trained selector, whichever ends better. The other
     settings are chosen for each evaluation split: first for the trained selector, in at most
     :data:`PASSES` passes over all settings, then from there for the plain average, which gets more
-    than one pass only if it is ahead after the first.
+    than one pass only if it is ahead after the first. Of many users, all this looks at
+    :data:`FEW_USERS` drawn at random, and one pass over all settings on all users follows.
 
     Args:
         mixture: base models trained on *train*, under an untrained selector.
@@ -62,21 +65,24 @@ def choose_finetuning(
     Returns:
         ``phi`` is empty for the plain average. ``alpha`` is that of each split, see
         :func:`alpha_of`. ``history`` holds the losses of the candidates in the order of the search,
-        without those that were :class:`given up <metaselector.meta.race.Race>` early, and
-        ``best_epoch`` the position of the best one of the last split.
+        without those that were :class:`given up <metaselector.meta.race.Race>` early or looked at
+        few of many users, and ``best_epoch`` the position of the best one of the last split.
     """
     history: list[dict[str, Any]] = []
     splits = protocol.evaluation_splits
-    with progress.task(description, 2 * len(splits)) as advance:
+    most = protocol.config.adapt.finetune_users
+    every = [min(most, len(split.valid.users)) for split in splits]
+    few = [FEW_USERS if users >= 2 * FEW_USERS else users for users in every]
+    many = [place for place, users in enumerate(few) if users < every[place]]
+    with progress.task(description, 2 * len(splits) + len(many)) as advance:
         engine = make_engine(protocol.config.adapt.engine).searching()
         log = SearchLog(snapshots, progress)
 
-        def begin(phi: dict[str, Tensor], starts: Sequence[Choice]) -> list[Search]:
-            each = zip(splits, starts, strict=True)
-            return [
-                Search(_Losses(protocol, split, mixture, phi, history, engine, log), at)
-                for split, at in each
-            ]
+        def begin(place: int, users: int, phi: dict[str, Tensor], start: Choice) -> Search:
+            told = history if users == every[place] else []
+            split = splits[place]
+            losses = _Losses(protocol, split, users, mixture, phi, told, engine, log)
+            return Search(losses, start)
 
         def go(searches: Sequence[Search], passes: int) -> float:
             total = 0.0
@@ -87,14 +93,17 @@ def choose_finetuning(
             return total
 
         phi = selector.phi
-        best = begin(phi, [Choice()] * len(splits))
+        best = [begin(place, users, phi, Choice()) for place, users in enumerate(few)]
         lowest = go(best, PASSES)
-        others = begin({}, [search.best for search in best])
+        others = [begin(place, few[place], {}, search.best) for place, search in enumerate(best)]
         if go(others, 1) < lowest:
             phi, best = {}, others
             for search in others:
                 search.go(PASSES - 1)
                 engine.forget()
+        for place in many:
+            best[place] = begin(place, every[place], phi, best[place].best)
+            go([best[place]], 1)
     alpha: dict[str, Tensor] = {}
     for split, search in zip(splits, best, strict=True):
         prefix = f"{split.folder}:" if len(splits) > 1 else ""
@@ -136,7 +145,7 @@ def with_numbers(
 
 
 class _Losses:
-    """The loss of a choice on *valid* of one split, infinity if it was given up.
+    """The loss of a choice on so many `users` of *valid* of one split; infinity if given up.
 
     Appends it to `history` if it is finite.
     """
@@ -145,6 +154,7 @@ class _Losses:
         self,
         protocol: EvaluationProtocol,
         split: EvaluationSplit,
+        users: int,
         mixture: Mixture,
         phi: dict[str, Tensor],
         history: list[dict[str, Any]],
@@ -153,8 +163,8 @@ class _Losses:
     ) -> None:
         self._protocol, self._split, self._mixture, self._phi = protocol, split, mixture, phi
         self._history, self._engine, self._log = history, engine, log
-        self._race = Race(_some(split.valid, protocol.config.adapt.finetune_users))
-        self._name = f"{split.folder}, {'sample-selector' if phi else 'uniform'}"
+        self._race = Race(_some(split.valid, users))
+        self._name = f"{split.folder}, {'sample-selector' if phi else 'uniform'}, {users} users"
         self._best: tuple[float, Choice | None] = math.inf, None
 
     def __call__(self, choice: Choice) -> float:

@@ -86,7 +86,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def scored(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Put bowls in place of losses: by folder of the split, and an offset for either start."""
-    given: dict[str, Any] = {"offset": {True: 0.0, False: 0.0}, "targets": {}}
+    given: dict[str, Any] = {"offset": {True: 0.0, False: 0.0}, "targets": {}, "users": []}
 
     def predicted(
         candidate: Any, mixture: Any, adaptation: Any, _: Any, split: Any, *, engine: Any
@@ -102,6 +102,7 @@ def scored(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         )
         assert adaptation.steps == choice.steps
         found: float = bowl(given["targets"][split.folder])(choice)
+        given["users"].append(split.valid.users.tolist())
         rows, _ = split.valid.flat("query")
         lost = np.full(len(rows), found + given["offset"][bool(candidate.phi)])
         return SimpleNamespace(losses=lost)
@@ -143,6 +144,72 @@ def test_the_plain_average_goes_on_only_if_it_is_ahead(
     learned = chosen(protocol, mixture)
     assert seen == passes
     assert bool(learned.phi) == (offset == 0)
+
+
+@pytest.mark.parametrize("offset", [-0.5, 0.0])
+def test_of_many_users_the_search_begins_with_few(
+    scored: dict[str, Any], offset: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both starts compete on few, and the better one makes a last pass on all."""
+    protocol, mixture = world("warm")
+    scored["targets"], scored["offset"] = {".": TARGET}, {True: 0.0, False: offset}
+    users = protocol.evaluation_splits[0].valid.users.tolist()
+    monkeypatch.setattr(finetune, "FEW_USERS", len(users) // 2)
+    passes: list[int] = []
+    go = Search.go
+
+    def spy(search: Search, count: int) -> float:
+        passes.append(count)
+        return go(search, count)
+
+    monkeypatch.setattr(Search, "go", spy)
+    learned = chosen(protocol, mixture)
+    assert passes == [PASSES, 1, *([PASSES - 1] if offset else []), 1]
+    seen = scored["users"]
+    few = seen[0]
+    assert len(few) == len(users) // 2
+    assert set(few) < set(users)
+    on_all = seen.index(users)
+    assert seen == [few] * on_all + [users] * (len(seen) - on_all)
+    assert len(learned.history) == len(seen) - on_all  # none of those on few users
+    assert bool(learned.phi) == (offset == 0)
+    assert equal(learned.alpha, TARGET.alpha(mixture))
+
+
+def test_what_few_users_mislead_is_put_right_by_all(
+    scored: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    protocol, mixture = world("warm")
+    everyone = len(protocol.evaluation_splits[0].valid.users)
+    monkeypatch.setattr(finetune, "FEW_USERS", everyone // 2)
+    misled = TARGET._replace(steps=3, prior_rows=300.0)
+    scored["targets"] = {".": TARGET}
+    predicted = finetune.valid_predictions
+
+    def by_users(*args: Any, engine: Any) -> Any:
+        few = len(args[-1].valid.users) < everyone
+        scored["targets"] = {".": misled if few else TARGET}
+        return predicted(*args, engine=engine)
+
+    monkeypatch.setattr(finetune, "valid_predictions", by_users)
+    assert equal(chosen(protocol, mixture).alpha, TARGET.alpha(mixture))
+
+
+@pytest.mark.parametrize(("few", "most"), [(21, 10_000), (6, 11)])
+def test_of_fewer_than_twice_as_many_users_the_search_sees_all(
+    scored: dict[str, Any], few: int, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many there are, `finetune_users` of them count."""
+    protocol, mixture = world("warm")
+    adapt = protocol.config.adapt.model_copy(update={"finetune_users": most})
+    config = protocol.config.model_copy(update={"adapt": adapt})
+    protocol = make_protocol(protocol.dataset, config)
+    scored["targets"] = {".": TARGET}
+    monkeypatch.setattr(finetune, "FEW_USERS", few)
+    learned = chosen(protocol, mixture)
+    users = protocol.evaluation_splits[0].valid.users
+    assert {len(some) for some in scored["users"]} == {min(most, len(users))}
+    assert len(learned.history) == len(scored["users"])
 
 
 def test_each_support_size_has_choices_of_its_own(scored: dict[str, Any]) -> None:
@@ -225,7 +292,7 @@ def test_recorded_inner_loops_change_no_choice(monkeypatch: pytest.MonkeyPatch) 
         history: list[Any] = []
         (split,) = protocol.evaluation_splits
         log = SearchLog(None, Silent())
-        loss = finetune._Losses(protocol, split, mixture, {}, history, engine, log)
+        loss = finetune._Losses(protocol, split, 20, mixture, {}, history, engine, log)
         search = Search(loss, Choice(*(ladder[0] for ladder in small)))  # type: ignore[misc]
         search.go(1)
         found.append((search.best, history))
