@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 from metaselector.common.errors import UserError
 from metaselector.data.fetch import fetch
 from metaselector.meta import finetune_settings
-from metaselector.meta.finetune_settings import Choice
+from tests.few_choices import sitecustomize
 
 USERS, ROWS, ITEMS = 40, 30, 25
 GENRES = ("Comedy", "Drama", "War")
@@ -60,11 +60,12 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def few_choices() -> Iterator[None]:
-    """Whole runs choose the fair rival's settings among few; the search has tests of its own."""
-    one = Choice(*((value,) for value in Choice()))  # type: ignore[arg-type]
-    few = one._replace(steps=(1, 2), prior_rows=(1.0, 3.0, 10.0))  # type: ignore[arg-type]
+    """Whole runs choose the fair rival's settings among few, in processes that tests start, too."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(finetune_settings, "LADDERS", few)
+        patch.setattr(finetune_settings, "LADDERS", sitecustomize.few_choices(finetune_settings))
+        folder = str(Path(sitecustomize.__file__).parent)
+        patch.setenv("PYTHONPATH", folder, prepend=os.pathsep)
+        patch.syspath_prepend(folder)  # some hand that on in place of PYTHONPATH
         yield
 
 
