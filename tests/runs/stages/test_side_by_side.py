@@ -16,8 +16,6 @@ import torch
 from metaselector.common.errors import ConfigError, UserError
 from metaselector.common.progress import Silent
 from metaselector.config import Config, load_config
-from metaselector.meta import finetune_settings
-from metaselector.meta.finetune_settings import LADDERS
 from metaselector.runs.run import Run
 from metaselector.runs.stage_costs import read_stages
 from metaselector.runs.stages.parts import parts_of
@@ -137,11 +135,9 @@ def test_after_a_mistake_what_others_do_is_saved(prepared: Run, functions: Modul
 
 
 def test_results_equal_those_of_one_after_another(
-    write_world: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    write_world: Callable[..., Path], tmp_path: Path
 ) -> None:
     """Bit for bit: checkpoints, predictions, and what is computed from them user by user."""
-    # The other processes do not know that tests choose the rival's settings among few.
-    monkeypatch.setattr(finetune_settings, "LADDERS", LADDERS)
     raw, heard = write_world(tmp_path / "raw"), _Heard()
     threads = torch.get_num_threads()
     for name, jobs in (("alone", 1), ("beside", 2)):
