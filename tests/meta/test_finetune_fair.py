@@ -111,6 +111,20 @@ def scored(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return given
 
 
+@pytest.fixture
+def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many passes each call of a search may make."""
+    seen: list[int] = []
+    go = Search.go
+
+    def spy(search: Search, passes: int) -> float:
+        seen.append(passes)
+        return go(search, passes)
+
+    monkeypatch.setattr(Search, "go", spy)
+    return seen
+
+
 @pytest.mark.parametrize("selector_is_worse", [False, True])
 def test_the_better_of_two_starts_is_kept(scored: dict[str, Any], selector_is_worse: bool) -> None:
     protocol, mixture = world("warm")
@@ -126,43 +140,27 @@ def test_the_better_of_two_starts_is_kept(scored: dict[str, Any], selector_is_wo
 
 
 @pytest.mark.parametrize(
-    ("offset", "passes"), [(-0.5, [PASSES, 1, PASSES - 1]), (0.0, [PASSES, 1])]
+    ("offset", "expected"), [(-0.5, [PASSES, 1, PASSES - 1]), (0.0, [PASSES, 1])]
 )
 def test_the_plain_average_goes_on_only_if_it_is_ahead(
-    scored: dict[str, Any], offset: float, passes: list[int], monkeypatch: pytest.MonkeyPatch
+    scored: dict[str, Any], offset: float, expected: list[int], passes: list[int]
 ) -> None:
     protocol, mixture = world("warm")
     scored["targets"], scored["offset"] = {".": TARGET}, {True: 0.0, False: offset}
-    seen: list[int] = []
-    go = Search.go
-
-    def spy(search: Search, passes: int) -> float:
-        seen.append(passes)
-        return go(search, passes)
-
-    monkeypatch.setattr(Search, "go", spy)
     learned = chosen(protocol, mixture)
-    assert seen == passes
+    assert passes == expected
     assert bool(learned.phi) == (offset == 0)
 
 
 @pytest.mark.parametrize("offset", [-0.5, 0.0])
 def test_of_many_users_the_search_begins_with_few(
-    scored: dict[str, Any], offset: float, monkeypatch: pytest.MonkeyPatch
+    scored: dict[str, Any], offset: float, passes: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both starts compete on few, and the better one makes a last pass on all."""
     protocol, mixture = world("warm")
     scored["targets"], scored["offset"] = {".": TARGET}, {True: 0.0, False: offset}
     users = protocol.evaluation_splits[0].valid.users.tolist()
     monkeypatch.setattr(finetune, "FEW_USERS", len(users) // 2)
-    passes: list[int] = []
-    go = Search.go
-
-    def spy(search: Search, count: int) -> float:
-        passes.append(count)
-        return go(search, count)
-
-    monkeypatch.setattr(Search, "go", spy)
     learned = chosen(protocol, mixture)
     assert passes == [PASSES, 1, *([PASSES - 1] if offset else []), 1]
     seen = scored["users"]
