@@ -65,7 +65,7 @@ def choose_finetuning(
     Returns:
         ``phi`` is empty for the plain average. ``alpha`` is that of each split, see
         :func:`alpha_of`. ``history`` holds the losses of the candidates in the order of the search,
-        without those that were :class:`given up <metaselector.meta.race.Race>` early or looked at
+        without those that were :class:`given up <metaselector.meta.race.Race>` early or measured on
         few of many users, and ``best_epoch`` the position of the best one of the last split.
     """
     history: list[dict[str, Any]] = []
