@@ -13,22 +13,18 @@ from torch import Tensor, nn
 
 from metaselector.config import Config
 from metaselector.data.encoded.dataset import EncodedDataset
-from metaselector.data.interactions import Floats, Ints
 from metaselector.data.splitting import make_protocol
 from metaselector.data.splitting.episodes import EpisodeRows
 from metaselector.data.splitting.protocol import WINDOWS, Window
-from metaselector.models.precomputed import Scored
 from metaselector.models.similarity.contract import (
     RowSimilarity,
     Similarities,
     make_similarity,
 )
-from metaselector.training.predict import predict
+from metaselector.training.predict import mean_probability
 
 KEPT = 2**28
 """Bytes of similarities that are kept."""
-_ROWS = 2**20
-"""Rows whose probabilities are in memory in float64 twice."""
 
 
 class LateSimilarity:
@@ -129,24 +125,5 @@ def similarity_of_window(
     protocol = make_protocol(dataset, config)
     rows = protocol.fitting_rows(window)
     names = config.adapt.residuals.similarities
-    mean = _mean_probability(base_models, protocol.fitting_dataset, rows)
+    mean = mean_probability(base_models.values(), protocol.fitting_dataset, rows)
     return make_similarity(names, dataset, base_models, rows, mean)
-
-
-def _mean_probability(
-    base_models: Mapping[str, nn.Module], dataset: EncodedDataset, rows: Ints
-) -> Floats:
-    """Of the first task, float64 ``[n]``."""
-    total = torch.zeros(len(rows), dtype=torch.float64)
-    for model in base_models.values():
-        if isinstance(model, Scored):
-            assert dataset.scores is not None
-            column = model.slot - dataset.schema.num_slots
-            logits = torch.from_numpy(dataset.scores[rows, column])
-        else:
-            logits = predict(model, dataset, rows)
-        logits = logits.reshape(len(rows), -1)[:, 0]
-        for sums, of in zip(total.split(_ROWS), logits.split(_ROWS), strict=True):
-            sums += torch.sigmoid(of.double())
-    mean: Floats = (total / len(base_models)).numpy()
-    return mean

@@ -1,6 +1,8 @@
-"""Predictions of a base model, and their logloss."""
+"""Predictions of base models, and their logloss."""
 
 from __future__ import annotations
+
+from collections.abc import Collection, Iterator
 
 import numpy as np
 import torch
@@ -10,6 +12,7 @@ from torch.nn import functional as F
 
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.models.kernels.on_rows import join, outputs
+from metaselector.models.precomputed import Scored
 from metaselector.training.distributed import workers
 from metaselector.training.multi_task.objective import has_tasks
 
@@ -39,17 +42,52 @@ def predict(
     model.eval()
     # Chunks kept one by one, between temporary tensors, would leave holes in memory of many GB.
     found = torch.zeros(len(rows), *_row_shape(model))
-    starts = range(0, len(rows), PREDICTION_ROWS)
-    for i in starts[workers.rank() :: workers.count()]:
-        chunk = slice(i, i + PREDICTION_ROWS)
+    for chunk in _chunks(len(rows), [model]):
         limits = None if history_limits is None else history_limits[chunk]
         part = outputs(model, dataset.batch(rows[chunk], limits).to(device)).cpu()
         found = found.to(part.dtype)  # of the outputs, whatever parameters have
         found[chunk] = part
-    if workers.left_over(len(starts)):
-        join(model)
     # Chunks of other workers are 0 here, and adding zeros is exact.
     return torch.from_numpy(workers.summed(found.numpy()))
+
+
+@torch.no_grad()
+def mean_probability(
+    models: Collection[nn.Module], dataset: EncodedDataset, rows: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Mean probability ``[n]`` of the first task over `models`, in evaluation mode.
+
+    As the mean of :func:`predict`, but the rows are assembled once for all models.
+
+    Args:
+        models: base models, or columns of ``dataset.scores``.
+    """
+    trained = [model for model in models if not isinstance(model, Scored)]
+    for model in trained:
+        model.eval()
+    total = torch.zeros(len(rows), dtype=torch.float64)
+    for chunk in _chunks(len(rows), trained):
+        batch = dataset.batch(rows[chunk])
+        for model in models:
+            if isinstance(model, Scored):
+                assert dataset.scores is not None
+                column = model.slot - dataset.schema.num_slots
+                logits = torch.from_numpy(dataset.scores[rows[chunk], column])
+            else:
+                logits = outputs(model, batch.to(next(model.parameters()).device)).cpu()
+            total[chunk] += torch.sigmoid(logits.reshape(len(logits), -1)[:, 0].double())
+    mean: NDArray[np.float64] = workers.summed(total.numpy()) / len(models)
+    return mean
+
+
+def _chunks(rows: int, models: Collection[nn.Module]) -> Iterator[slice]:
+    """This worker's chunks of so many rows, for each of which `models` predict."""
+    starts = range(0, rows, PREDICTION_ROWS)
+    for i in starts[workers.rank() :: workers.count()]:
+        yield slice(i, i + PREDICTION_ROWS)
+    if workers.left_over(len(starts)):
+        for model in models:
+            join(model)
 
 
 def _row_shape(model: nn.Module) -> tuple[int, ...]:

@@ -6,6 +6,7 @@ import hashlib
 import math
 import mmap
 import re
+from collections.abc import Collection
 from io import BytesIO
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +18,9 @@ from numpy.typing import NDArray
 
 from metaselector.common.errors import DataError
 
+MAPPED_ROWS = 2**18
+"""Rows read from mapped files between two times that their pages are given back. Each row that is
+read maps 64 KB around it, so those of 5,000 users, 50 rows each, hold 0.3 GB at most."""
 _SIZE = r"(?:0|[1-9]\d{0,15})"
 _HEADER = re.compile(
     rb"\x93NUMPY\x01\x00..\{'descr': '(<[fi][1-8])', 'fortran_order': False, "
@@ -125,3 +129,22 @@ def release(array: NDArray[Any]) -> None:
         owner = owner.base
     if isinstance(owner, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
         owner.madvise(mmap.MADV_DONTNEED)
+
+
+class Pages:
+    """The pages of mapped arrays, given back whenever :data:`MAPPED_ROWS` rows have been read.
+
+    Args:
+        arrays: some of them may be in memory.
+    """
+
+    def __init__(self, arrays: Collection[NDArray[Any]]) -> None:
+        self._arrays, self._read = arrays, 0
+
+    def read(self, rows: int) -> None:
+        """Say that so many rows have been read."""
+        self._read += rows
+        if self._read >= MAPPED_ROWS:
+            self._read = 0
+            for array in self._arrays:
+                release(array)

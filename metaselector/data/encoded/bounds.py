@@ -61,6 +61,8 @@ def check_bounds(directory: Path, schema: Schema, arrays: Mapping[str, NDArray[A
             )
             release(array)
     _check_histories(directory, arrays)
+    for array in arrays.values():
+        release(array)
 
 
 def _check_histories(directory: Path, arrays: Mapping[str, NDArray[Any]]) -> None:

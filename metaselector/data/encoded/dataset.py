@@ -17,7 +17,7 @@ from torch import Tensor
 from metaselector.common.errors import DataError
 from metaselector.common.files import atomic_directory
 from metaselector.common.leftovers import recover
-from metaselector.data.encoded.array_file import open_array
+from metaselector.data.encoded.array_file import Pages, open_array
 from metaselector.data.encoded.batch import Batch
 from metaselector.data.encoded.bounds import check_bounds
 from metaselector.data.encoded.dataset_files import (
@@ -171,6 +171,10 @@ class EncodedDataset:
         return SlotLayout(self.schema)
 
     @cached_property
+    def _pages(self) -> Pages:
+        return Pages([getattr(self, name) for name in arrays_of(self.schema)])
+
+    @cached_property
     def _whole(self) -> tuple[NDArray[np.int32], NDArray[np.float32]] | None:
         """Slots of all rows, if few enough; indexing them is several times faster."""
         if len(self) * self.schema.num_slots > WHOLE_SLOTS:
@@ -218,6 +222,7 @@ class EncodedDataset:
         slots.put_history(self.liked, offset, size)
         slots.put_profiles(self.profiles[offset + user + size])
         slots.put("row", self.cells[flat])
+        self._pages.read(len(flat))
         return slots.batch(rows.shape)
 
     def label(self, rows: NDArray[np.int64]) -> Tensor:

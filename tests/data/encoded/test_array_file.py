@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from metaselector.data.encoded.array_file import ArrayFile, open_array, release
+from tests.data.encoded.mapped import linux_tells, mapped_megabytes
 
 
 @pytest.mark.parametrize("row", [(), (3,), (0,)])
@@ -43,12 +43,7 @@ def test_rows_of_another_shape_are_refused(tmp_path: Path) -> None:
         file.append(np.zeros((1, 2)))
 
 
-def mapped_megabytes() -> float:
-    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    return int(next(line.split()[1] for line in lines if line.startswith("RssFile:"))) / 1024
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what is mapped")
+@linux_tells
 def test_released_pages_are_read_again(tmp_path: Path) -> None:
     path = tmp_path / "a.npy"
     with ArrayFile(path, np.int64) as file:

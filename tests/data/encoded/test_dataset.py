@@ -14,11 +14,13 @@ import pytest
 import torch
 
 from metaselector.common.errors import DataError, UserError
+from metaselector.data.encoded import array_file
 from metaselector.data.encoded import dataset as module
 from metaselector.data.encoded.array_file import ArrayFile
 from metaselector.data.encoded.dataset import EncodedDataset
 from metaselector.data.encoded.digests import add_digests
 from metaselector.data.encoded.schema import VERSION
+from tests.data.encoded.mapped import linux_tells, mapped_megabytes
 
 ARRAYS = [
     "task_labels", "timestamps", "source_rows", "user_offsets", "items", "cells", "user_cells",
@@ -81,6 +83,37 @@ def test_loaded_arrays_are_memory_mapped_and_read_only(saved: Path, name: str) -
     assert isinstance(array.base, np.memmap)
     with pytest.raises(ValueError, match="read-only"):
         array[...] = 0
+
+
+@linux_tells
+def test_reading_all_rows_does_not_hold_them(
+    dataset: EncodedDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(array_file, "MAPPED_ROWS", 2**15)
+    monkeypatch.setattr(module, "WHOLE_SLOTS", 0)
+    n = 2**20
+    large = EncodedDataset.of_rows(
+        dataset.schema,
+        cells=np.ones((n, 1), np.int32),
+        labels=np.ones(n, np.float32),
+        user_offsets=np.array([0, 1, n]),
+        user_names=("a", "b"),
+    )
+    large.save(tmp_path / "large")
+    before = mapped_megabytes()
+    loaded = EncodedDataset.load(tmp_path / "large")
+    assert mapped_megabytes() - before < 2  # those that were checked are given back
+    held = []
+    for start in range(0, n, 2**14):
+        batch = loaded.batch(np.arange(start, start + 2**14))
+        assert batch.ids.eq(1).all()
+        held.append(mapped_megabytes() - before)
+    assert max(held) < 4
+    total = sum(int(getattr(loaded, name).sum()) for name in ARRAYS)
+    assert mapped_megabytes() - before > 16
+    loaded.batch(np.arange(2**15))
+    assert mapped_megabytes() - before < 4
+    assert sum(int(getattr(loaded, name).sum()) for name in ARRAYS) == total
 
 
 def test_batch_of_a_loaded_data_set_is_a_copy(saved: Path) -> None:
