@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from metaselector.common.errors import DataError
 
-MAPPED_ROWS = 2**18
-"""Rows read from mapped files between two times that their pages are given back. Each row that is
-read maps 64 KB around it, so those of 5,000 users, 50 rows each, hold 0.3 GB at most."""
+MAPPED_ROWS, MAPPED_USERS = 2**18, 2**12
+"""Rows and users that are read from mapped files between two times that their pages are given back.
+What is read maps 64 KB around it, so these users hold 0.3 GB of an array at most."""
 _SIZE = r"(?:0|[1-9]\d{0,15})"
 _HEADER = re.compile(
     rb"\x93NUMPY\x01\x00..\{'descr': '(<[fi][1-8])', 'fortran_order': False, "
@@ -132,19 +132,24 @@ def release(array: NDArray[Any]) -> None:
 
 
 class Pages:
-    """The pages of mapped arrays, given back whenever :data:`MAPPED_ROWS` rows have been read.
+    """The pages of mapped arrays, given back now and then while rows are read.
+
+    That is after :data:`MAPPED_ROWS` rows, or those of :data:`MAPPED_USERS` users. Rows in random
+    order may map all of the arrays before.
 
     Args:
         arrays: some of them may be in memory.
     """
 
     def __init__(self, arrays: Collection[NDArray[Any]]) -> None:
-        self._arrays, self._read = arrays, 0
+        self._arrays, self._rows, self._users = arrays, 0, 0
 
-    def read(self, rows: int) -> None:
-        """Say that so many rows have been read."""
-        self._read += rows
-        if self._read >= MAPPED_ROWS:
-            self._read = 0
-            for array in self._arrays:
-                release(array)
+    def read(self, shape: tuple[int, ...]) -> None:
+        """Say that rows ``[n]``, or rows of some users ``[U, n]``, have been read."""
+        self._rows += math.prod(shape)
+        self._users += shape[0] if len(shape) > 1 else 0
+        if self._rows < MAPPED_ROWS and self._users < MAPPED_USERS:
+            return
+        self._rows = self._users = 0
+        for array in self._arrays:
+            release(array)

@@ -222,7 +222,7 @@ class EncodedDataset:
         slots.put_history(self.liked, offset, size)
         slots.put_profiles(self.profiles[offset + user + size])
         slots.put("row", self.cells[flat])
-        self._pages.read(len(flat))
+        self._pages.read(rows.shape)
         return slots.batch(rows.shape)
 
     def label(self, rows: NDArray[np.int64]) -> Tensor:

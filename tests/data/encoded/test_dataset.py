@@ -114,6 +114,10 @@ def test_reading_all_rows_does_not_hold_them(
     loaded.batch(np.arange(2**15))
     assert mapped_megabytes() - before < 4
     assert sum(int(getattr(loaded, name).sum()) for name in ARRAYS) == total
+    monkeypatch.setattr(array_file, "MAPPED_USERS", 4)
+    for _ in range(2):  # of few rows, but far apart
+        loaded.batch(np.array([[0], [n - 1]]))
+    assert mapped_megabytes() - before < 4
 
 
 def test_batch_of_a_loaded_data_set_is_a_copy(saved: Path) -> None:
