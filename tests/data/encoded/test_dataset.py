@@ -100,24 +100,23 @@ def test_reading_all_rows_does_not_hold_them(
         user_names=("a", "b"),
     )
     large.save(tmp_path / "large")
-    before = mapped_megabytes()
     loaded = EncodedDataset.load(tmp_path / "large")
-    assert mapped_megabytes() - before < 2  # those that were checked are given back
+    assert mapped_megabytes(tmp_path) < 2  # those that were checked are given back
     held = []
     for start in range(0, n, 2**14):
         batch = loaded.batch(np.arange(start, start + 2**14))
         assert batch.ids.eq(1).all()
-        held.append(mapped_megabytes() - before)
+        held.append(mapped_megabytes(tmp_path))
     assert max(held) < 4
     total = sum(int(getattr(loaded, name).sum()) for name in ARRAYS)
-    assert mapped_megabytes() - before > 16
+    assert mapped_megabytes(tmp_path) > 16
     loaded.batch(np.arange(2**15))
-    assert mapped_megabytes() - before < 4
+    assert mapped_megabytes(tmp_path) < 4
     assert sum(int(getattr(loaded, name).sum()) for name in ARRAYS) == total
     monkeypatch.setattr(array_file, "MAPPED_USERS", 4)
     for _ in range(2):  # of few rows, but far apart
         loaded.batch(np.array([[0], [n - 1]]))
-    assert mapped_megabytes() - before < 4
+    assert mapped_megabytes(tmp_path) < 4
 
 
 def test_batch_of_a_loaded_data_set_is_a_copy(saved: Path) -> None:
