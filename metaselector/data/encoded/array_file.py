@@ -20,7 +20,8 @@ from metaselector.common.errors import DataError
 
 MAPPED_ROWS, MAPPED_USERS = 2**18, 2**10
 """Rows and users that are read from mapped files between two times that their pages are given back.
-What is read maps 64 KB around it, so these users hold 0.07 GB of each array at most."""
+What is read usually maps 64 KB around it, so these users hold 0.07 GB of each array. Kernels that
+keep files in huge pages map up to 2 MB."""
 _SIZE = r"(?:0|[1-9]\d{0,15})"
 _HEADER = re.compile(
     rb"\x93NUMPY\x01\x00..\{'descr': '(<[fi][1-8])', 'fortran_order': False, "

@@ -91,7 +91,7 @@ def test_reading_all_rows_does_not_hold_them(
 ) -> None:
     monkeypatch.setattr(array_file, "MAPPED_ROWS", 2**15)
     monkeypatch.setattr(module, "WHOLE_SLOTS", 0)
-    n = 2**20
+    n = 2**22  # arrays of 16 MB: some kernels map 2 MB around what is read
     large = EncodedDataset.of_rows(
         dataset.schema,
         cells=np.ones((n, 1), np.int32),
@@ -106,10 +106,11 @@ def test_reading_all_rows_does_not_hold_them(
     for start in range(0, n, 2**14):
         batch = loaded.batch(np.arange(start, start + 2**14))
         assert batch.ids.eq(1).all()
-        held.append(mapped_megabytes(tmp_path))
-    assert max(held) < 4
+        if start % 2**18 == 0:
+            held.append(mapped_megabytes(tmp_path))
+    assert max(held) < 24
     total = sum(int(getattr(loaded, name).sum()) for name in ARRAYS)
-    assert mapped_megabytes(tmp_path) > 16
+    assert mapped_megabytes(tmp_path) > 64
     loaded.batch(np.arange(2**15))
     assert mapped_megabytes(tmp_path) < 4
     assert sum(int(getattr(loaded, name).sum()) for name in ARRAYS) == total
