@@ -17,7 +17,7 @@ from torch import Tensor
 from metaselector.common.errors import DataError
 from metaselector.common.files import atomic_directory
 from metaselector.common.leftovers import recover
-from metaselector.data.encoded.array_file import Pages, open_array
+from metaselector.data.encoded.array_file import Pages
 from metaselector.data.encoded.batch import Batch
 from metaselector.data.encoded.bounds import check_bounds
 from metaselector.data.encoded.dataset_files import (
@@ -28,8 +28,8 @@ from metaselector.data.encoded.dataset_files import (
     Writer,
     arrays_of,
     identity,
+    open_arrays,
     read_names,
-    shapes,
 )
 from metaselector.data.encoded.digests import MEND, check_digests
 from metaselector.data.encoded.schema import VERSION, Schema
@@ -279,26 +279,9 @@ class EncodedDataset:
         names = tuple(read_names(directory / USERS))
         if schema.lists and verify:
             is_new |= check_digests(directory, (f"{LIST_OFFSETS}.npy",))[1]
-        types = arrays_of(schema)
-        arrays = {name: _open(directory / f"{name}.npy", dtype) for name, dtype in types.items()}
-        n, users = len(arrays["timestamps"]), len(names)
-        liked, items = len(arrays["liked"]), len(arrays["item_cells"])
-        lists = len(arrays[LIST_OFFSETS]) - 1 if schema.lists else 0
-        for name, shape in shapes(schema, n, users, items, liked, lists).items():
-            if arrays[name].shape != shape:
-                raise DataError(
-                    directory / f"{name}.npy",
-                    f"shape {arrays[name].shape} does not match the other files {shape}; {MEND}",
-                )
+        arrays = open_arrays(directory, schema, len(names))
         if is_new:
             check_bounds(directory, schema, arrays)
         return cls(
             schema=schema, user_names=names, sha256=identity(schema, names, digests), **arrays
         )
-
-
-def _open(path: Path, dtype: type) -> NDArray[Any]:
-    array, _ = open_array(path)
-    if array.dtype != dtype:
-        raise DataError(path, f"contains {array.dtype}, expected {np.dtype(dtype)}; {MEND}")
-    return array

@@ -1,4 +1,4 @@
-"""The files of an encoded data set: their arrays and their writer."""
+"""The files of an encoded data set: their arrays, written piece by piece and opened."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metaselector.common.errors import DataError
-from metaselector.data.encoded.array_file import ArrayFile
+from metaselector.data.encoded.array_file import ArrayFile, open_array
 from metaselector.data.encoded.digests import MEND, write_digests
 from metaselector.data.encoded.schema import OWNERS, VERSION, Schema
 from metaselector.data.microseconds import SECOND
@@ -111,6 +111,33 @@ def shapes(
         "liked_offsets": (users + 1,),
         "profiles": (liked + users, profiles),
     }
+
+
+def open_arrays(directory: Path, schema: Schema, users: int) -> dict[str, NDArray[Any]]:
+    """Memory-map all arrays, read-only, by name.
+
+    Args:
+        users: how many there are, whom another file names.
+
+    Raises:
+        DataError: a file is missing or damaged, or has another type or shape than the others say.
+    """
+    arrays = {}
+    for name, dtype in arrays_of(schema).items():
+        path = directory / f"{name}.npy"
+        arrays[name], _ = open_array(path)
+        if arrays[name].dtype != dtype:
+            found = arrays[name].dtype
+            raise DataError(path, f"contains {found}, expected {np.dtype(dtype)}; {MEND}")
+    n, items, liked = (len(arrays[name]) for name in ("timestamps", "item_cells", "liked"))
+    lists = len(arrays[LIST_OFFSETS]) - 1 if schema.lists else 0
+    for name, shape in shapes(schema, n, users, items, liked, lists).items():
+        if arrays[name].shape != shape:
+            raise DataError(
+                directory / f"{name}.npy",
+                f"shape {arrays[name].shape} does not match the other files {shape}; {MEND}",
+            )
+    return arrays
 
 
 def identity(schema: Schema, user_names: Sequence[str], digests: Mapping[str, str]) -> str:
